@@ -1,0 +1,1 @@
+"""Tables to graders: patient-grouped validation, scores with intervals, reports."""

@@ -1,0 +1,151 @@
+"""Tables on disk: one schema for each, checked when read, written so that floats round-trip.
+
+A schema is a pandera `DataFrameSchema`; it lives beside the code that owns the table. Here are
+the mechanics, and the manifest, which every package reads.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pa
+
+from common.errors import UserError, did_you_mean
+from common.files import atomic_write, natural_key
+
+STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
+SIDES = ("left", "right", "none", "both", "unknown")
+GRADES = (1, 2, 3, 4, 5, 6)
+_TEXT = {"is_text": True}  # read as str, so that patient 007 stays 007
+
+
+def text(*, unique: bool = False, nullable: bool = False, required: bool = True) -> pa.Column:
+    """Column of text; identifiers such as `007` keep their zeros."""
+    return pa.Column(str, unique=unique, nullable=nullable, required=required, metadata=_TEXT)
+
+
+def choice(values: tuple[str, ...], *, required: bool = True) -> pa.Column:
+    """Column that holds one of `values` in every row."""
+    one_of = pa.Check.isin(values, error=f"be one of {', '.join(values)}")
+    return pa.Column(str, one_of, required=required, metadata=_TEXT)
+
+
+def number(*, required: bool = True) -> pa.Column:
+    """Column of float64 in which missing is NaN."""
+    return pa.Column(float, nullable=True, required=required, coerce=True)
+
+
+def grade(*, required: bool = True) -> pa.Column:
+    """Column of House-Brackmann grades 1..6, or empty (nullable integer)."""
+    one_of = pa.Check.isin(GRADES, error="be a House-Brackmann grade, 1 to 6, or empty")
+    return pa.Column("Int64", one_of, nullable=True, required=required, coerce=True)
+
+
+MANIFEST = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        "path": text(),
+        "patient_id": text(),
+        "task": text(nullable=True, required=False),
+        "side": choice(SIDES, required=False),
+        "hb_grade": grade(required=False),
+        "dataset": text(nullable=True, required=False),
+    },
+    name="manifest",
+)
+"""One row per photograph or clip. Columns beyond these are carried through untouched."""
+
+
+def sort_by_image_id(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in natural order of `image_id`, numbered from 0."""
+    order = sorted(range(len(frame)), key=lambda row: natural_key(str(frame["image_id"].iat[row])))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path, *, schema: pa.DataFrameSchema) -> None:
+    """Check `frame` against its schema and write it as UTF-8 CSV, whole or not at all.
+
+    Floats are written in the shortest form that reads back to the same float64; missing is empty.
+    """
+    _check(frame, schema=schema, source=path)
+    with atomic_write(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Read a CSV table and check it; text columns stay text, floats are read exactly.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not a table, lacks a column, or holds a value that the
+        schema does not allow; the sentence names the file, the column and the row.
+    """
+    as_text = {name: str for name, column in schema.columns.items() if column.metadata == _TEXT}
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of a {schema.name} table.")
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype=as_text,
+            float_precision="round_trip",
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values={name: [""] for name in _header(path)},
+        )
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as e:
+        reason = str(e).strip().splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read as a CSV table ({reason}): save it as comma-separated UTF-8."
+        ) from e
+    return _check(frame, schema=schema, source=path)
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest; relative photograph paths are resolved against the manifest's own folder."""
+    frame = read_table(path, schema=MANIFEST)
+    folder = path.resolve().parent
+    frame["path"] = [str(folder / photo) for photo in frame["path"]]
+    return frame
+
+
+def join_manifest(frame: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with the manifest's columns (without `path`) behind its own, by `image_id`."""
+    extra = [name for name in manifest.columns if name not in frame.columns and name != "path"]
+    return frame.merge(
+        manifest[["image_id", *extra]], on="image_id", how="left", validate="one_to_one"
+    )
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _check(frame: pd.DataFrame, *, schema: pa.DataFrameSchema, source: Path) -> pd.DataFrame:
+    for name, column in schema.columns.items():
+        if column.required and name not in frame.columns:
+            raise UserError(
+                f'{source} has no column "{name}", which a {schema.name} table needs.'
+                + did_you_mean(name, map(str, frame.columns))
+            )
+    try:
+        return schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        raise UserError(_first_failure(errors.failure_cases, source=source)) from errors
+
+
+def _first_failure(cases: pd.DataFrame, *, source: Path) -> str:
+    """One sentence for the first failure; row numbers count as a spreadsheet shows them."""
+    case = cases.sort_values("index", kind="stable", na_position="last").iloc[0]
+    where = "" if pd.isna(case["index"]) else f", row {int(case['index']) + 2}"
+    value = case["failure_case"]
+    shown = "empty" if pd.isna(value) else f'"{value}"'
+    more = "" if len(cases) == 1 else f" ({len(cases) - 1} more such problems)"
+    check = str(case["check"])
+    rule = {"field_uniqueness": "be different in every row", "not_nullable": "not be empty"}.get(
+        check, "hold whole numbers or be empty" if "coerce" in check else check
+    )
+    return f'{source}{where}: column "{case["column"]}" is {shown} but must {rule}{more}.'

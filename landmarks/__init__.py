@@ -1,0 +1,1 @@
+"""Photograph to 68 points, with the quality of each."""
