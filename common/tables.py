@@ -90,7 +90,6 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
         frame = pd.read_csv(
             path,
             dtype=as_text,
-            float_precision="round_trip",
             encoding="utf-8-sig",
             keep_default_na=False,
             na_values={name: [""] for name in _header(path)},
