@@ -1,0 +1,263 @@
+"""Spreadsheets of every making, read into one shape: columns by meaning, rows by number.
+
+CSV (comma, semicolon or tab; UTF-8 or Windows) and Excel (`.xlsx`). The header row is found where
+it is not the first. Columns are matched by name without regard to case, spaces and punctuation;
+what is not known is carried through under its own name.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import UserError, did_you_mean
+from datasets.dataset import Problem, say_list, warning
+
+SPREADSHEET_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
+_HEADER_WITHIN = 40  # rows searched for the header; SAMM's is row 14
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a reader understands.
+
+    Attributes
+    ----------
+    name
+        The name it gets.
+    titles
+        Other headings under which it is found.
+    required
+        Whether a table without it is refused.
+    """
+
+    name: str
+    titles: tuple[str, ...] = ()
+    required: bool = False
+
+    def headings(self) -> tuple[str, ...]:
+        """Return every heading, simplified, the best first."""
+        return tuple(simplify(title) for title in (self.name, *self.titles))
+
+
+@dataclass(frozen=True)
+class Spreadsheet:
+    """A table as text.
+
+    Attributes
+    ----------
+    file
+        Name of the file.
+    rows
+        One row per non-empty line: text, or missing where the cell is empty. The index is the
+        row number that a spreadsheet shows. Understood columns have their own name, the others
+        their heading.
+    problems
+        Headings that look like a misspelt column.
+    """
+
+    file: str
+    rows: pd.DataFrame
+    problems: tuple[Problem, ...] = ()
+
+
+def simplify(title: str) -> str:
+    """Return a heading without case, spaces and punctuation, for comparing."""
+    return re.sub(r"[\W_]+", "", title.casefold()) or title.strip()
+
+
+def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
+    """Read a table and find its header and its columns.
+
+    Of an Excel workbook, the first sheet that has the required columns is taken.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, cannot be read, or lacks a required column; the sentence names
+        the column, the headings that were found, and the nearest one.
+    """
+    sheets = _read_cells(path)
+    tried = [_match(cells, columns) for cells in sheets]
+    best = next((match for match in tried if not match.missing), tried[0])
+    if best.missing:
+        raise UserError(_missing_sentence(path, best))
+    cells = sheets[tried.index(best)]
+    body = cells[best.header_row + 1 :]
+    width = len(best.names)
+    padded = [(line + [""] * width)[:width] for line in body]
+    index = pd.RangeIndex(best.header_row + 2, best.header_row + 2 + len(body), name="row")
+    frame = pd.DataFrame(padded, columns=best.names, index=index, dtype="object")
+    frame = frame.loc[:, [name for name in best.names if name]]
+    frame = frame.where(frame != "", None).dropna(how="all")
+    return Spreadsheet(path.name, frame, tuple(_misspelt(path.name, best, columns)))
+
+
+def find_spreadsheet(root: Path, *patterns: str) -> Path | None:
+    """Return the first file below `root` (at most two folders deep) that fits a pattern.
+
+    The patterns are those of the shell, without regard to case, and are tried in turn; shallow
+    files come before deep ones.
+    """
+    files = [
+        path
+        for depth in ("*", "*/*", "*/*/*")
+        for path in sorted(root.glob(depth))
+        if path.suffix.lower() in SPREADSHEET_SUFFIXES and not path.name.startswith((".", "~$"))
+    ]
+    fits = (
+        path
+        for pattern in patterns
+        for path in files
+        if fnmatch(path.name.lower(), pattern.lower())
+    )
+    return next(fits, None)
+
+
+@dataclass(frozen=True)
+class _Match:
+    header_row: int
+    headings: list[str]
+    names: list[str]  # the column each heading becomes; empty for a column without heading
+    missing: list[Column]
+
+
+def _match(cells: list[list[str]], columns: Sequence[Column]) -> _Match:
+    """Find the row in which most columns are named; the first such row is the header."""
+    candidates = [_name_columns(i, line, columns) for i, line in enumerate(cells[:_HEADER_WITHIN])]
+    if not candidates:
+        return _Match(0, [], [], [column for column in columns if column.required])
+    known = {column.name for column in columns}
+    return max(
+        candidates,
+        key=lambda match: (sum(name in known for name in match.names), -match.header_row),
+    )
+
+
+def _name_columns(row: int, line: list[str], columns: Sequence[Column]) -> _Match:
+    simple = [simplify(heading) if heading else "" for heading in line]
+    names = list(line)
+    missing = []
+    for column in columns:
+        found = next((title for title in column.headings() if title in simple), None)
+        if found is None:
+            if column.required:
+                missing.append(column)
+            continue
+        at = simple.index(found)
+        names[at] = column.name
+        simple[at] = ""
+        # Another heading of the very same name would hide the understood column.
+        names = [
+            f"{name} (other)" if i != at and name == column.name else name
+            for i, name in enumerate(names)
+        ]
+    for i, name in enumerate(names):
+        if name and name in names[:i]:
+            names[i] = f"{name} ({i + 1})"
+    return _Match(row, [heading for heading in line if heading], names, missing)
+
+
+def _missing_sentence(path: Path, match: _Match) -> str:
+    column = match.missing[0]
+    accepted = " or ".join(f'"{title}"' for title in (column.name, *column.titles)[:4])
+    found = say_list([f'"{heading}"' for heading in match.headings], at_most=8)
+    guess = next(
+        (guess for name in (column.name, *column.titles) if (guess := _near(name, match.headings))),
+        "",
+    )
+    has = f"it has {found}" if found else "it is empty"
+    return f"{path.name} has no column {accepted} ({has}): name one column so.{guess}"
+
+
+def _misspelt(file: str, match: _Match, columns: Sequence[Column]) -> list[Problem]:
+    """Name each unknown heading that is nearly a known column which was not found."""
+    absent = [column for column in columns if column.name not in match.names]
+    titles = {title: column.name for column in absent for title in column.headings()}
+    problems = []
+    for heading, name in zip(match.headings, [n for n in match.names if n], strict=False):
+        near = did_you_mean(simplify(heading), titles) if heading == name else ""
+        if near:
+            meant = titles[near.split('"')[1]]
+            problems.append(
+                warning(
+                    "unknown_column",
+                    f'the column "{heading}" was carried through but not understood',
+                    f'rename it to "{meant}" if that is what it holds',
+                    file=file,
+                    rows=(match.header_row + 1,),
+                )
+            )
+    return problems
+
+
+def _near(name: str, headings: Sequence[str]) -> str:
+    simple = {simplify(heading): heading for heading in headings}
+    near = did_you_mean(simplify(name), simple)
+    return f' Did you mean "{simple[near.split(chr(34))[1]]}"?' if near else ""
+
+
+def _read_cells(path: Path) -> list[list[list[str]]]:
+    """Return the sheets of a file, each a list of lines of text."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of a CSV or Excel table.")
+    suffix = path.suffix.lower()
+    if suffix not in SPREADSHEET_SUFFIXES:
+        raise UserError(
+            f"{path} is neither CSV nor .xlsx: open it in your spreadsheet program and save it as "
+            "one of them."
+        )
+    return _read_excel(path) if suffix in (".xlsx", ".xlsm") else [_read_csv(path)]
+
+
+def _read_excel(path: Path) -> list[list[list[str]]]:
+    try:
+        sheets = pd.read_excel(
+            path, sheet_name=None, header=None, dtype=object, na_filter=False, engine="openpyxl"
+        )
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be opened as an Excel workbook ({error}): save it again as .xlsx "
+            "without a password."
+        ) from error
+    return [
+        [[_cell_text(value) for value in line] for line in sheet.to_numpy()]
+        for sheet in sheets.values()
+    ]
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    lines = text.splitlines()[:_HEADER_WITHIN]
+    separator = max(
+        (",", ";", "\t"), key=lambda mark: max((s.count(mark) for s in lines), default=0)
+    )
+    table = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    try:
+        return [[_cell_text(value) for value in line] for line in table]
+    except csv.Error as error:
+        raise UserError(
+            f"{path} cannot be read as a table ({error}): save it as comma-separated UTF-8."
+        ) from error
+
+
+def _cell_text(value: object) -> str:
+    if value is None or value != value:  # NaN: an Excel error value such as #N/A
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value).replace("\xa0", " ").strip()
