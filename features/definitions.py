@@ -1,0 +1,204 @@
+"""The three definitions of the measurements: `standard`, and two that reproduce older results.
+
+`standard` is the registry as it stands. The others are lists of the entries that they change.
+Their values agree with those of the code they stand for (tests/features/test_parity.py); what
+that code does where the papers are silent was found there:
+
+- f11, f12, f13 pair N with O, Nl with Or and Nr with Ol in all definitions.
+- `huo2022` keeps mean image y for the brows (f3 therefore depends on where the face lies in the
+  photograph), adds one pixel in f11 to f13 (so they depend on its size), keeps the sign of the
+  lean f23 (it turns in a mirror), measures the inner lip pair as Ql and the outer as Qu (f16 and
+  f17 compare unlike pairs), and closes Wl over edge P31-P32.
+- `parra2021` measures the horizontal and vertical distances as Euclidean, except in N and O
+  (A comes out the same: its line is the one made horizontal), and takes the brow angles f0 to f2
+  from the left to the right, so that they are 180 on a level brow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from common.errors import UserError, did_you_mean
+from features.formulas import (
+    angle,
+    height,
+    length,
+    log_ratio,
+    mean_height,
+    mean_image_y,
+    perimeter,
+    signed_lean,
+    smaller_ratio,
+)
+from features.registry import DISTANCE_NAMES, DISTANCES, FEATURE_NAMES, FEATURES, Measurement
+
+DefinitionName = Literal["standard", "huo2022", "parra2021"]
+DEFINITIONS: tuple[DefinitionName, ...] = get_args(DefinitionName)
+STANDARD: DefinitionName = "standard"
+_REGISTRY = {entry.name: entry for entry in (*DISTANCES, *FEATURES)}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One complete set of measurements.
+
+    Attributes
+    ----------
+    name, source, purpose
+        What it is called, where it comes from, and what it is for.
+    measurements
+        Name to entry: the 34 distances, then the 29 features, in column order.
+    refuse_no_length
+        Whether what coincident points leave undefined is NaN; otherwise infinities and zeros
+        come out as the older code had them.
+    """
+
+    name: DefinitionName
+    source: str
+    purpose: str
+    measurements: Mapping[str, Measurement]
+    refuse_no_length: bool
+
+
+def definition_named(name: str) -> Definition:
+    """Return a definition.
+
+    Raises
+    ------
+    UserError
+        When there is none of that name.
+    """
+    if name not in _DEFINITIONS:
+        raise UserError(
+            f'There is no definition "{name}": choose one of {", ".join(DEFINITIONS)}.'
+            + did_you_mean(name, DEFINITIONS)
+        )
+    return _DEFINITIONS[name]
+
+
+def measurement(name: str, *, definition: str = STANDARD) -> Measurement:
+    """Return the entry of one distance (`A`, `Bl`, ...) or feature (`f0`, ...).
+
+    Raises
+    ------
+    UserError
+        When there is no such measurement or definition.
+    """
+    known = definition_named(definition).measurements
+    if name not in known:
+        raise UserError(
+            f'There is no measurement "{name}": choose a distance ({", ".join(DISTANCE_NAMES)}) or '
+            f"a feature ({FEATURE_NAMES[0]} to {FEATURE_NAMES[-1]})." + did_you_mean(name, known)
+        )
+    return known[name]
+
+
+def points_used(name: str, *, definition: str = STANDARD) -> tuple[int, ...]:
+    """Return the P-points of a measurement, those of its distances included, sorted.
+
+    The jaw ends P48 and P49 level every face and are listed only where they are measured.
+    """
+    formula = measurement(name, definition=definition).formula
+    inherited = (points_used(part, definition=definition) for part in formula.distances)
+    return tuple(sorted({*formula.points, *(point for used in inherited for point in used)}))
+
+
+def definitions_that_differ(name: str) -> tuple[DefinitionName, ...]:
+    """Return the definitions in which a measurement is computed otherwise than in `standard`.
+
+    A feature also differs when one of the distances it is built from does.
+    """
+    ours = _computed(name, definition=STANDARD)
+    return tuple(other for other in DEFINITIONS if _computed(name, definition=other) != ours)
+
+
+def _computed(name: str, *, definition: str) -> tuple[str, ...]:
+    """Every formula text that goes into a measurement."""
+    formula = measurement(name, definition=definition).formula
+    parts = (_computed(part, definition=definition) for part in formula.distances)
+    return (formula.text, *(text for part in parts for text in part))
+
+
+def _changed(**changes: Mapping[str, Any]) -> dict[str, Measurement]:
+    """Return the registry with some fields of some entries replaced."""
+    return {
+        name: replace(entry, **changes[name]) if name in changes else entry
+        for name, entry in _REGISTRY.items()
+    }
+
+
+def _same(formula: Any, names: str) -> dict[str, Mapping[str, Any]]:
+    """Return changes that rebuild two-point or two-distance formulas with another function."""
+    changes: dict[str, Mapping[str, Any]] = {}
+    for name in names.split():
+        old = _REGISTRY[name].formula
+        changes[name] = {"formula": formula(*(old.points or old.distances[:2]))}
+    return changes
+
+
+_BROWS_IN_IMAGE: dict[str, Mapping[str, Any]] = {
+    "L": {"formula": mean_image_y(range(5))},
+    "M": {"formula": mean_image_y(range(5, 10))},
+}
+
+_HUO_2022 = _changed(
+    **_BROWS_IN_IMAGE,
+    Ql={"formula": height(32, 36), "partner": "Pu"},
+    Qu={"formula": height(33, 35), "partner": "Pl"},
+    Pl={"partner": "Qu"},
+    Pu={"partner": "Ql"},
+    Wl={
+        "formula": perimeter((28, 29), (29, 30), (30, 31), (31, 32), (37, 38), (38, 39), (39, 28)),
+        "partner": None,
+    },
+    Wr={"partner": None},
+    **_same(lambda a, b: log_ratio(a, b, added_px=1.0), "f11 f12 f13"),
+    f16={"symmetric": None},
+    f17={"symmetric": None},
+    f23={"formula": signed_lean(22, 37)},
+)
+
+_PARRA_2021 = _changed(
+    **_BROWS_IN_IMAGE,
+    **_same(length, "Bl Br D E W Nl Nr Ol Or Pl Pu Ql Qu"),
+    N={"formula": mean_height((11, 15), (12, 14), zero_up_to=1e-4)},
+    O={"formula": mean_height((17, 21), (18, 20), zero_up_to=1e-4)},
+    f0={"formula": angle(9, 0), "symmetric": 180.0},
+    f1={"formula": angle(7, 2), "symmetric": 180.0},
+    f2={"formula": angle(5, 4), "symmetric": 180.0},
+    **_same(smaller_ratio, "f3 f8 f9 f10 f15 f16 f17 f24"),
+    **{
+        name: {**change, "symmetric": 1.0}
+        for name, change in _same(
+            lambda a, b: smaller_ratio(a, b, undefined_is_zero=True), "f11 f12 f13"
+        ).items()
+    },
+    f23={"formula": angle(22, 37), "symmetric": 90.0},
+)
+
+_DEFINITIONS: dict[str, Definition] = {
+    "standard": Definition(
+        name="standard",
+        source="this project",
+        purpose="New work: unchanged by moving, scaling, rotating and mirroring the photograph.",
+        measurements=_REGISTRY,
+        refuse_no_length=True,
+    ),
+    "huo2022": Definition(
+        name="huo2022",
+        source="the earlier research code behind the 2022 report",
+        purpose="Reproducing results of that code, its defects included.",
+        measurements=_HUO_2022,
+        refuse_no_length=False,
+    ),
+    "parra2021": Definition(
+        name="parra2021",
+        source="the authors' released code for Parra-Dominguez et al. 2021, "
+        "doi 10.3390/app11052435",
+        purpose="Reproducing results of that code.",
+        measurements=_PARRA_2021,
+        refuse_no_length=False,
+    ),
+}

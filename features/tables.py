@@ -1,0 +1,92 @@
+"""The two tables of this package, `dists.csv` and `features.csv`: schemas, readers, provenance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pa
+
+from common.errors import UserError
+from common.tables import STATUSES, choice, grade, number, read_table, text
+from features.definitions import DefinitionName, definition_named
+from features.registry import DISTANCE_NAMES, FEATURE_NAMES
+
+DISTS_FILE, FEATURES_FILE, RUN_FILE = "dists.csv", "features.csv", "run.json"
+
+
+def _schema(name: str, columns: tuple[str, ...]) -> pa.DataFrameSchema:
+    """One row per photograph; what a joined manifest adds behind keeps the manifest's types."""
+    return pa.DataFrameSchema(
+        {
+            "image_id": text(unique=True),
+            "status": choice(STATUSES),
+            **{column: number() for column in columns},
+            **{
+                column: text(nullable=True, required=False)
+                for column in ("patient_id", "task", "side", "dataset")
+            },
+            "hb_grade": grade(required=False),
+        },
+        name=name,
+    )
+
+
+DISTS = _schema("distances", DISTANCE_NAMES)
+"""`dists.csv`: the 34 distances, px; NaN unless `ok`."""
+
+FEATURES = _schema("features", FEATURE_NAMES)
+"""`features.csv`: `f0` to `f28`, units in the registry; NaN unless `ok`."""
+
+
+def read_dists(path: Path) -> pd.DataFrame:
+    """Read a table of distances."""
+    return read_table(path, schema=DISTS)
+
+
+def read_features(path: Path) -> pd.DataFrame:
+    """Read a table of features; manifest columns joined behind them come along."""
+    return read_table(path, schema=FEATURES)
+
+
+def definition_of(table: Path) -> DefinitionName | None:
+    """Return the definition that `dists.csv` or `features.csv` was measured with.
+
+    It is written in the `run.json` beside the table, under `notes`, `definition`.
+
+    Parameters
+    ----------
+    table
+        Path of the table.
+
+    Returns
+    -------
+    The definition, or None when no `run.json` lies there or it names none (a table brought from
+    elsewhere): then nobody knows, and nothing is guessed.
+
+    Raises
+    ------
+    UserError
+        When `run.json` is damaged or names a definition that this version does not have.
+    """
+    record = read_run_record(table.parent)
+    notes = record.get("notes") if record else None
+    name = notes.get("definition") if isinstance(notes, dict) else None
+    return None if name is None else definition_named(str(name)).name
+
+
+def read_run_record(folder: Path) -> dict[str, object] | None:
+    """Return the content of a folder's `run.json`, or None when there is none."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): run the command that made the table again."
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is no record of a run: run the command that made it again.")
+    return record
