@@ -72,11 +72,13 @@ class Photo:
 
     def to_original(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map `(..., 2)` x, y of `pixels` to px of the photograph, centres at integers."""
-        return (np.asarray(points, np.float64) + 0.5) * self.scale - 0.5 + np.array(self.offset)
+        corner = np.asarray(self.offset, dtype=np.float64) - 0.5
+        return (np.asarray(points, dtype=np.float64) + 0.5) * self.scale + corner
 
     def from_original(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map `(..., 2)` x, y in px of the photograph to px of `pixels`: undoes `to_original`."""
-        return (np.asarray(points, np.float64) - np.array(self.offset) + 0.5) / self.scale - 0.5
+        corner = np.asarray(self.offset, dtype=np.float64) - 0.5
+        return (np.asarray(points, dtype=np.float64) - corner) / self.scale - 0.5
 
 
 def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -> Photo:

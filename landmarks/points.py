@@ -52,6 +52,18 @@ MIRROR_PARTNER: tuple[int, ...] = _mirror_partners()
 """`MIRROR_PARTNER[i]` is the point at the same place on the other side; midline points are own."""
 
 
+_RIGHT = frozenset(
+    (*range(8), *range(17, 22), 31, 32, *range(36, 42), 48, 49, 50, 58, 59, 60, 61, 67)
+)
+
+
+def side_of(point: int) -> str:
+    """Return `right` or `left` (the patient's), or `midline`, for one of the 68 points."""
+    if MIRROR_PARTNER[point] == point:
+        return "midline"
+    return "right" if point in _RIGHT else "left"
+
+
 def mirror_points(points: NDArray[np.float64], *, width: float) -> NDArray[np.float64]:
     """Return the points of the mirrored photograph of `width` px, in the usual order.
 

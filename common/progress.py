@@ -1,0 +1,98 @@
+"""Progress of a long job: a live line on a terminal, plain lines in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+LOG_EVERY_S = 10.0
+
+
+class JobProgress:
+    """Counts of ok and failed items, rate, and time left; use as a context manager.
+
+    Parameters
+    ----------
+    title
+        What is being done, `extract` for instance.
+    total
+        How many items there are.
+    done
+        How many of them were done in an earlier run; they do not count towards the rate.
+    stream
+        Where to write; standard error when None. A terminal gets one live line, anything else a
+        plain line at the start, every `LOG_EVERY_S` seconds, and at the end.
+    """
+
+    def __init__(
+        self, title: str, *, total: int, done: int = 0, stream: TextIO | None = None
+    ) -> None:
+        self.title, self.total = title, total
+        self.ok, self.failed, self.earlier = done, 0, done
+        self._stream = stream or sys.stderr
+        self._started = self._logged = time.monotonic()
+        self._bar: Progress | None = None
+        if self._stream.isatty():
+            self._bar = Progress(
+                BarColumn(), TextColumn("{task.description}"), console=Console(file=self._stream)
+            )
+            self._task = self._bar.add_task(self.line(), total=total, completed=done)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        else:
+            self._write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.update(self._task, description=self.line())
+            self._bar.stop()
+        else:
+            self._write()
+
+    def advance(self, *, ok: bool) -> None:
+        """Count one finished item."""
+        self.ok += ok
+        self.failed += not ok
+        if self._bar:
+            self._bar.update(self._task, advance=1, description=self.line())
+        elif time.monotonic() - self._logged >= LOG_EVERY_S:
+            self._write()
+
+    def line(self) -> str:
+        """Return the state as one line of text."""
+        finished = self.ok + self.failed
+        elapsed = time.monotonic() - self._started
+        rate = (finished - self.earlier) / elapsed if elapsed > 0 else 0.0
+        left = f"{_duration((self.total - finished) / rate)} left" if rate else "starting"
+        if finished >= self.total:
+            left = f"took {_duration(elapsed)}"
+        share = 100 * finished // self.total if self.total else 100
+        return (
+            f"{self.title}: {finished}/{self.total} ({share} %), {self.ok} ok, "
+            f"{self.failed} failed, {rate:.1f}/s, {left}"
+        )
+
+    def _write(self) -> None:
+        self._logged = time.monotonic()
+        print(self.line(), file=self._stream, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,257 @@
+"""One self-contained HTML report, offline and without scripts: warnings first, then sections.
+
+Pictures are kept inside the file, so that it can be mailed or archived as it is. How a report
+looks lives in `report.html.jinja` beside this module; what it says comes from its users.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+RESEARCH_USE = (
+    "Research software. It does not diagnose, and nothing here may decide about a person's care."
+)
+FIGURE_DPI = 150
+JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Text:
+    """One paragraph."""
+
+    words: str
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table as it is shown; `note` stands below it, smaller."""
+
+    words: str
+    is_number: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a heading; `quiet` rows are set back, as a baseline is."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+    caption: str
+    quiet: list[bool]
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI; `alt` says in words what it shows."""
+
+    source: str
+    alt: str
+    caption: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side as far as the window is wide."""
+
+    pictures: list[Picture]
+    kind: Literal["gallery"] = "gallery"
+
+
+@dataclass
+class Section:
+    """A heading with its contents, shown in the order in which they were added."""
+
+    heading: str
+    anchor: str
+    blocks: list[Text | Table | Gallery] = field(default_factory=list)
+
+    def text(self, words: str) -> None:
+        """Add a paragraph of plain text."""
+        self.blocks.append(Text(words))
+
+    def table(
+        self,
+        frame: pd.DataFrame,
+        *,
+        caption: str = "",
+        quiet: Sequence[bool] | None = None,
+        digits: int = 2,
+    ) -> None:
+        """Add a table.
+
+        Parameters
+        ----------
+        frame
+            Its columns are the headings; the index is not shown. Floats get `digits` decimals,
+            missing values a dash; a text with a line break shows what follows it as a note below.
+        caption
+            One sentence above the table.
+        quiet
+            Which rows to set back, one value for each row.
+        """
+        rows = [
+            [_cell(value, digits=digits) for value in row]
+            for row in frame.itertuples(index=False, name=None)
+        ]
+        self.blocks.append(
+            Table(
+                columns=[str(name) for name in frame.columns],
+                rows=rows,
+                caption=caption,
+                quiet=list(quiet) if quiet is not None else [False] * len(rows),
+            )
+        )
+
+    def figure(self, figure: Figure, *, alt: str, caption: str = "") -> None:
+        """Add a matplotlib figure, shown at its size in inches or the width of the window."""
+        self.gallery([figure_picture(figure, alt=alt, caption=caption)])
+
+    def image(
+        self, pixels: NDArray[np.uint8], *, alt: str, caption: str = "", width: int | None = None
+    ) -> None:
+        """Add an RGB picture; see `image_picture`."""
+        self.gallery([image_picture(pixels, alt=alt, caption=caption, width=width)])
+
+    def gallery(self, pictures: Iterable[Picture]) -> None:
+        """Add pictures side by side."""
+        self.blocks.append(Gallery(list(pictures)))
+
+
+@dataclass
+class Report:
+    """A report in the making.
+
+    Parameters
+    ----------
+    title
+        What it is about, a few words.
+    summary
+        The result in one sentence; the reader may read nothing else.
+    """
+
+    title: str
+    summary: str
+    warnings: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+
+    def warn(self, sentence: str) -> None:
+        """Add a warning; all of them stand together before anything else."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+
+    def section(self, heading: str) -> Section:
+        """Add a section and return it, to be filled."""
+        made = Section(heading=heading, anchor=f"section-{len(self.sections) + 1}")
+        self.sections.append(made)
+        return made
+
+    def html(self) -> str:
+        """Return the report as one HTML page."""
+        import jinja2
+
+        environment = jinja2.Environment(
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+        return template.render(report=self, research_use=RESEARCH_USE)
+
+    def write(self, path: Path) -> None:
+        """Write the page, whole or not at all."""
+        page = self.html()
+        with atomic_write(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+
+def figure_picture(figure: Figure, *, alt: str, caption: str = "") -> Picture:
+    """Return a matplotlib figure as a PNG picture; the same figure gives the same bytes."""
+    return Picture(
+        source=_data_uri("png", figure_png(figure)),
+        alt=alt,
+        caption=caption,
+        width=round(figure.get_figwidth() * 96),
+    )
+
+
+def image_picture(
+    pixels: NDArray[np.uint8], *, alt: str, caption: str = "", width: int | None = None
+) -> Picture:
+    """Return an RGB picture as JPEG.
+
+    Parameters
+    ----------
+    pixels
+        `(H, W, 3)` uint8 RGB.
+    alt
+        What it shows, in words.
+    width
+        Shown width in px; a wider picture is reduced to it, a smaller one is not enlarged.
+
+    Raises
+    ------
+    UserError
+        For anything but an RGB uint8 picture.
+    """
+    import cv2
+
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise UserError(
+            f"A picture of shape {pixels.shape} and type {pixels.dtype} cannot be shown: give "
+            "(H, W, 3) uint8 RGB."
+        )
+    height_now, width_now = pixels.shape[:2]
+    shown = min(width or width_now, width_now)
+    if shown < width_now:
+        size = (shown, max(1, round(height_now * shown / width_now)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return Picture(_data_uri("jpeg", encoded.tobytes()), alt=alt, caption=caption, width=shown)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Return a figure as PNG without date and version, so that it can be compared."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _cell(value: object, *, digits: int) -> Cell:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return Cell("–", is_number=True)
+    if isinstance(value, bool | np.bool_):
+        return Cell("yes" if value else "no", is_number=False)
+    if isinstance(value, int | np.integer):
+        return Cell(f"{value}", is_number=True)
+    if isinstance(value, float | np.floating):
+        return Cell(f"{value:.{digits}f}", is_number=True)
+    words, _, note = str(value).partition("\n")
+    return Cell(words, is_number=words[:1].isdigit() and bool(note), note=note)

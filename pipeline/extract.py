@@ -1,0 +1,175 @@
+"""The command `extract`: photographs to landmarks, distances, features and overlays."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from common.errors import UserError
+from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
+from common.provenance import write_run_json
+from common.tables import read_manifest
+from features.command import write_feature_tables
+from landmarks.extraction import Extraction, default_jobs, extract_landmarks
+from landmarks.predictor import find_predictor
+from pipeline.command_line import exit_code_for
+
+_VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be extracted: (`image_id`, path) pairs, the manifest if any, and complaints."""
+
+    photos: tuple[tuple[str, Path], ...]
+    manifest: pd.DataFrame | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """Counts per status, where the tables are, and the exit code that follows."""
+
+    out: Path
+    extraction: Extraction
+    problems: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 3 some photographs failed or a folder was closed, 4 none worked."""
+        ok = self.extraction.counts["ok"]
+        failed = sum(self.extraction.counts.values()) - ok + len(self.problems)
+        return exit_code_for(ok=ok, failed=failed)
+
+
+def extract(
+    source: Path,
+    *,
+    out: Path,
+    definition: Literal["standard", "huo2022", "parra2021"] = "standard",
+    predictor: str = "ibug",
+    faces: Literal["largest", "error"] = "largest",
+    overlays: bool = False,
+    jobs: int | None = None,
+) -> ExtractResult:
+    """Measure photographs: landmarks.csv, dists.csv and features.csv.
+
+    Every photograph gets one row in every table, with a status and a reason when it could not be
+    measured. A run that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    source
+        A photograph, a folder (searched with all its subfolders), or a manifest (.csv).
+    out
+        Folder for the tables, run.json and overlays.
+    definition
+        How distances and features are defined: see the table in the README.
+    predictor
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
+    faces
+        With several faces in a photograph: take the largest, or make it an error.
+    overlays
+        Draw every photograph with its points into OUT/overlays.
+    jobs
+        Photographs worked on at the same time; as many as there are processors when not given.
+    """
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    found = find_source(source)
+    model = find_predictor(predictor)
+    extraction = extract_landmarks(
+        found.photos, out=out, predictor=model, faces=faces, overlays=overlays, jobs=jobs
+    )
+    began = time.monotonic()
+    write_feature_tables(extraction.table, out=out, definition=definition, manifest=found.manifest)
+    files = {"predictor": model.path}
+    if found.manifest is not None:
+        files["manifest"] = source
+    write_run_json(
+        out / "run.json",
+        command="extract",
+        settings={
+            "source": source.name,
+            "definition": definition,
+            "predictor": predictor,
+            "faces": faces,
+            "overlays": overlays,
+            "jobs": jobs or default_jobs(),
+        },
+        files=files,
+        counts=extraction.counts,
+        seconds={
+            "start_up": extraction.startup_s,
+            "photographs": extraction.work_s,
+            "features": time.monotonic() - began,
+        },
+        notes={
+            "definition": definition,
+            "unit": "px",
+            "resumed": extraction.resumed,
+            "device": "cpu",
+            "problems": list(found.problems),
+        },
+    )
+    result = ExtractResult(out=out, extraction=extraction, problems=found.problems)
+    _tell(result)
+    return result
+
+
+def find_source(source: Path) -> Source:
+    """Find the photographs of a file, folder or manifest.
+
+    Raises
+    ------
+    UserError
+        When the source does not exist, is of an unknown kind, or holds no photograph.
+    """
+    suffix = source.suffix.lower()
+    if source.is_dir():
+        folder = list_photos(source)
+        if not folder.photos:
+            raise UserError(
+                f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)}): check the folder."
+            )
+        return Source(photos=folder.photos, problems=folder.problems)
+    if not source.exists():
+        raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
+    if suffix == ".csv":
+        manifest = read_manifest(source)
+        if manifest.empty:
+            raise UserError(f"{source} holds no rows: list one photograph per row.")
+        photos = tuple(
+            (str(image_id), Path(path))
+            for image_id, path in zip(manifest["image_id"], manifest["path"], strict=True)
+        )
+        return Source(photos=photos, manifest=manifest)
+    if suffix in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
+        return Source(photos=((source.name, source),))
+    if suffix in _VIDEO_SUFFIXES:
+        raise UserError(
+            f"{source} is a video, which is not read yet: save its frames as photographs first."
+        )
+    raise UserError(
+        f"{source} is neither a photograph, a folder nor a manifest (.csv): check the name."
+    )
+
+
+def _tell(result: ExtractResult) -> None:
+    """Say what became of the photographs; every complaint is one line."""
+    counts = result.extraction.counts
+    table = result.extraction.table
+    for row in table[table["status"] != "ok"].itertuples():
+        print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
+    for problem in result.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    parts = [f"{count} {status}" for status, count in counts.items() if count]
+    again = (
+        f" ({result.extraction.resumed} from an earlier run)" if result.extraction.resumed else ""
+    )
+    print(f"{len(table)} photographs: {', '.join(parts)}{again}. Tables in {result.out}")

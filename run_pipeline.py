@@ -1,0 +1,23 @@
+"""Grade facial palsy from photographs: `python run_pipeline.py COMMAND --help`.
+
+Research software: it measures and grades for studies and does not diagnose.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.command_line import build_app, run
+
+COMMANDS = {
+    "demo": ("pipeline.demo:demo", "The whole story on material that ships, ending in a report."),
+    "extract": ("pipeline.extract:extract", "Photographs to landmarks, distances, features."),
+    "features": ("features.command:features", "A landmark table to distances and features."),
+    "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
+    "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
+}
+
+app = build_app(COMMANDS, name="run_pipeline.py", summary=__doc__ or "")
+
+if __name__ == "__main__":
+    sys.exit(run(app))

@@ -1,0 +1,46 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Test data that does not ship with the project; every test that needs it has a twin."""
+    folder = Path(os.environ.get("PALSY_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"the test data folder {folder.name}/ is not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def portrait_path() -> Path:
+    """The public-domain portrait that scikit-image carries."""
+    from pipeline.doctor import astronaut_portrait
+
+    return astronaut_portrait()
+
+
+@pytest.fixture(scope="session")
+def portrait(portrait_path: Path) -> NDArray[np.uint8]:
+    """The portrait as (512, 512, 3) RGB uint8."""
+    from common.photos import read_photo
+
+    return read_photo(portrait_path).pixels
