@@ -17,7 +17,9 @@ COMMANDS = {
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 
-app = build_app(COMMANDS, name="run_pipeline.py", summary=__doc__ or "")
+app = build_app(
+    COMMANDS, name="run_pipeline.py", summary=__doc__ or "", asked=next(iter(sys.argv[1:]), None)
+)
 
 if __name__ == "__main__":
     sys.exit(run(app))

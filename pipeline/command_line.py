@@ -39,11 +39,17 @@ def exit_code_for(*, ok: int, failed: int) -> int:
     return SOME_FAILED if ok else NOTHING_WORKED
 
 
-def build_app(commands: Mapping[str, tuple[str, str]], *, name: str, summary: str) -> App:
-    """Build the command line from `{command: (import path, one-line help)}`."""
+def build_app(
+    commands: Mapping[str, tuple[str, str]], *, name: str, summary: str, asked: str | None = None
+) -> App:
+    """Build the command line from `{command: (import path, one-line help)}`.
+
+    The page of the command that was `asked` for shows its whole docstring; the list of commands
+    shows the one-line helps, for which nothing has to be imported.
+    """
     app = App(name=name, help=summary, help_format="plaintext", version_flags=())
     for command, (target, line) in commands.items():
-        app.command(target, name=command, help=line)
+        app.command(target, name=command, help=None if command == asked else line)
 
     @app.meta.default
     def launcher(

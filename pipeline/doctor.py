@@ -43,7 +43,7 @@ def doctor() -> Diagnosis:
     console.print(_versions_table())
     console.print(f"Processors: {default_jobs()} · {platform.system()} {platform.machine()}")
     console.print(f"Device for the image branch: {_device()}\n")
-    console.print(_models_table(problems))
+    _show_models(console, problems)
     if not problems:
         _self_test(console, problems)
     for problem in problems:
@@ -89,11 +89,14 @@ def _device() -> str:
     return "CPU only; a GPU is not needed"
 
 
-def _models_table(problems: list[str]) -> Table:
-    table = Table("model", "file", "SHA-256", "licence", title="Model files", title_justify="left")
+def _show_models(console: Console, problems: list[str]) -> None:
+    console.print("Model files", style="italic")
     for model in (*PREDICTORS.values(), CNN_DETECTOR):
-        table.add_row(model.name, model.file_name, _checksum(model, problems), model.licence)
-    return table
+        console.print(f"[bold]{model.name}[/bold]: {model.purpose}")
+        console.print(f"  file     {model.file_name}")
+        console.print(f"  SHA-256  {_checksum(model, problems)}", soft_wrap=True)
+        console.print(f"  licence  {model.licence}", soft_wrap=True)
+    console.print()
 
 
 def _checksum(model: ModelFile, problems: list[str]) -> str:
@@ -104,14 +107,14 @@ def _checksum(model: ModelFile, problems: list[str]) -> str:
         return "missing"
     if not path.is_file():
         if not model.packaged:
-            return "not brought"
+            return "not here; put it into models/ to use it by name"
         problems.append(f"{path} is missing: run make demo to install it again.")
         return "missing"
     found = sha256_of(path)
     if model.sha256 not in (None, found):
         problems.append(f"{path} is not the published file: install it again.")
-        return f"{found[:12]}… WRONG"
-    return f"{found[:12]}… {'as published' if model.sha256 else 'yours'}"
+        return f"{found} (WRONG)"
+    return f"{found} ({'as published' if model.sha256 else 'your copy'})"
 
 
 def _self_test(console: Console, problems: list[str]) -> None:
@@ -125,7 +128,7 @@ def _self_test(console: Console, problems: list[str]) -> None:
     measured = measure(result.points[None])
     eyes = float(np.linalg.norm(result.points[45] - result.points[36]))
     low, high = _EYE_DISTANCE_PX
-    if not low < eyes < high or not np.isfinite(measured.features).all():
+    if not low < eyes < high or not measured.measurable.all():
         problems.append(f"The portrait was measured wrongly (eye distance {eyes:.0f} px).")
         return
     console.print(
