@@ -32,7 +32,15 @@ from features.formulas import (
     signed_lean,
     smaller_ratio,
 )
-from features.registry import DISTANCE_NAMES, DISTANCES, FEATURE_NAMES, FEATURES, Measurement
+from features.registry import (
+    DISTANCE_NAMES,
+    DISTANCES,
+    FEATURE_NAMES,
+    FEATURES,
+    HUO_2022,
+    PARRA_2021,
+    Measurement,
+)
 
 DefinitionName = Literal["standard", "huo2022", "parra2021"]
 DEFINITIONS: tuple[DefinitionName, ...] = get_args(DefinitionName)
@@ -121,10 +129,10 @@ def _computed(name: str, *, definition: str) -> tuple[str, ...]:
     return (formula.text, *(text for part in parts for text in part))
 
 
-def _changed(**changes: Mapping[str, Any]) -> dict[str, Measurement]:
-    """Return the registry with some fields of some entries replaced."""
+def _changed(source: str, **changes: Mapping[str, Any]) -> dict[str, Measurement]:
+    """Return the registry with some fields of some entries replaced, and the source of these."""
     return {
-        name: replace(entry, **changes[name]) if name in changes else entry
+        name: replace(entry, **{"source": source, **changes[name]}) if name in changes else entry
         for name, entry in _REGISTRY.items()
     }
 
@@ -139,21 +147,28 @@ def _same(formula: Any, names: str) -> dict[str, Mapping[str, Any]]:
 
 
 _BROWS_IN_IMAGE: dict[str, Mapping[str, Any]] = {
-    "L": {"formula": mean_image_y(range(5))},
-    "M": {"formula": mean_image_y(range(5, 10))},
+    "L": {
+        "formula": mean_image_y(range(5)),
+        "meaning": "How far down in the photograph the right brow lies",
+    },
+    "M": {
+        "formula": mean_image_y(range(5, 10)),
+        "meaning": "How far down in the photograph the left brow lies",
+    },
 }
 
 _HUO_2022 = _changed(
+    HUO_2022,
     **_BROWS_IN_IMAGE,
-    Ql={"formula": height(32, 36), "partner": "Pu"},
-    Qu={"formula": height(33, 35), "partner": "Pl"},
-    Pl={"partner": "Qu"},
-    Pu={"partner": "Ql"},
+    Ql={"formula": height(32, 36), "partner": "Pu", "meaning": _REGISTRY["Qu"].meaning},
+    Qu={"formula": height(33, 35), "partner": "Pl", "meaning": _REGISTRY["Ql"].meaning},
+    Pl={"partner": "Qu", "source": _REGISTRY["Pl"].source},
+    Pu={"partner": "Ql", "source": _REGISTRY["Pu"].source},
     Wl={
         "formula": perimeter((28, 29), (29, 30), (30, 31), (31, 32), (37, 38), (38, 39), (39, 28)),
         "partner": None,
     },
-    Wr={"partner": None},
+    Wr={"partner": None, "source": _REGISTRY["Wr"].source},
     **_same(lambda a, b: log_ratio(a, b, added_px=1.0), "f11 f12 f13"),
     f16={"symmetric": None},
     f17={"symmetric": None},
@@ -161,6 +176,7 @@ _HUO_2022 = _changed(
 )
 
 _PARRA_2021 = _changed(
+    PARRA_2021,
     **_BROWS_IN_IMAGE,
     **_same(length, "Bl Br D E W Nl Nr Ol Or Pl Pu Ql Qu"),
     N={"formula": mean_height((11, 15), (12, 14), zero_up_to=1e-4)},
@@ -175,7 +191,11 @@ _PARRA_2021 = _changed(
             lambda a, b: smaller_ratio(a, b, undefined_is_zero=True), "f11 f12 f13"
         ).items()
     },
-    f23={"formula": angle(22, 37), "symmetric": 90.0},
+    f23={
+        "formula": angle(22, 37),
+        "symmetric": 90.0,
+        "meaning": "Direction of the line from the tip of the nose to the lower lip",
+    },
 )
 
 _DEFINITIONS: dict[str, Definition] = {

@@ -17,7 +17,7 @@ JAW_ENDS = (48, 49)
 NO_LENGTH = 1e-9
 """Lengths up to this fraction of the face width A are zero but for rounding (`standard`).
 
-Rounding leaves about 1e-13 of A; a thousandth of a pixel on a large photograph is 1e-6 of A.
+Far above the rounding of float64 coordinates, far below any distance that a photograph shows.
 """
 
 

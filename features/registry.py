@@ -51,7 +51,7 @@ _FORMULA_OF_2022 = (
 )  # fmt: skip
 
 EYE_WIDTHS_ADDED = 0.01
-"""What f11 to f13 add to both lid distances, in face widths A: about 1.4 mm on an adult."""
+"""What f11 to f13 add to both lid distances, as a fraction of the face width A."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarks.points import MIRROR_PARTNER, N_POINTS, mirror_points
+from landmarks.points import N_POINTS, mirror_points
 
 WIDTH = 401
 """Width of the page in px; the face's midline lies at x = 200, its middle column."""
@@ -48,8 +48,3 @@ def schematic_face() -> NDArray[np.float64]:
     other_half = mirror_points(half, width=WIDTH)
     face: NDArray[np.float64] = np.where(np.isnan(half), other_half, half)
     return face
-
-
-def is_right(point: int) -> bool:
-    """Tell whether one of the 68 points lies on the patient's right (image left)."""
-    return point in _RIGHT_HALF_AND_MIDLINE and MIRROR_PARTNER[point] != point

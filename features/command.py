@@ -1,0 +1,200 @@
+"""The command `features`: a landmark table becomes `dists.csv` and `features.csv`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.provenance import write_run_json
+from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table
+from features.definitions import STANDARD, DefinitionName
+from features.geometry import measure
+from features.registry import PX
+from features.tables import DISTS, DISTS_FILE, FEATURES, FEATURES_FILE, RUN_FILE, read_run_record
+from landmarks.tables import points_of, read_landmarks
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """What was written, and what became of the photographs.
+
+    Attributes
+    ----------
+    dists, features
+        Paths of the two tables.
+    definition
+        The definition used.
+    counts
+        Photographs per status, all statuses named.
+    newly_failed
+        `image_id` of photographs that were `ok` in the landmark table but whose points are
+        missing, not finite or all in one place; they are `failed` in the tables.
+    """
+
+    dists: Path
+    features: Path
+    definition: DefinitionName
+    counts: dict[str, int]
+    newly_failed: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 everything was measured, 3 some photographs were not, 4 none was."""
+        measured = self.counts["ok"]
+        if measured == sum(self.counts.values()) > 0:
+            return 0
+        return 3 if measured else 4
+
+    def sentence(self) -> str:
+        """Return the counts as one line of text."""
+        parts = [f"{count} {status}" for status, count in self.counts.items() if count]
+        line = f"{sum(self.counts.values())} photographs: {', '.join(parts) or 'none'}."
+        if self.newly_failed:
+            line += (
+                f" {len(self.newly_failed)} of them had status ok but no usable points and became "
+                f"failed ({self.newly_failed[0]}{', ...' if len(self.newly_failed) > 1 else ''})."
+            )
+        return line
+
+
+def features(
+    landmarks: Path,
+    *,
+    out: Path,
+    definition: DefinitionName = STANDARD,
+    manifest: Path | None = None,
+) -> FeatureTables:
+    """Compute dists.csv and features.csv from a landmark table.
+
+    For another definition, or after points were corrected by hand. Photographs whose status is
+    not ok keep it and have no values. The definition is recorded in OUT/run.json.
+
+    Parameters
+    ----------
+    landmarks
+        The landmark table, landmarks.csv of extract.
+    out
+        Folder for the tables and run.json.
+    definition
+        standard for new work; huo2022 or parra2021 to reproduce older results.
+    manifest
+        Table of patients and grades whose columns are put behind the measurements.
+
+    Returns
+    -------
+    FeatureTables
+        Paths, counts and exit code.
+
+    Raises
+    ------
+    UserError
+        When a table is missing or damaged, has no rows, or the manifest is of other photographs.
+    """
+    began = time.monotonic()
+    table = read_landmarks(landmarks)
+    if table.empty:
+        raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
+    grades = None if manifest is None else _manifest_of(table, manifest=manifest, source=landmarks)
+    landmark_run = _landmark_run(landmarks)  # before OUT, perhaps the same folder, is written
+    written = write_feature_tables(table, out=out, definition=definition, manifest=grades)
+    files = {"landmarks": landmarks} | ({} if manifest is None else {"manifest": manifest})
+    write_run_json(
+        out / RUN_FILE,
+        command="features",
+        settings={"landmarks": landmarks.name, "definition": definition},
+        files=files,
+        counts=written.counts,
+        seconds={"features": time.monotonic() - began},
+        notes={
+            "definition": definition,
+            "unit": PX,
+            "newly_failed": len(written.newly_failed),
+            "landmark_run": landmark_run,
+        },
+    )
+    print(f"{written.sentence()} Tables in {out}")
+    return written
+
+
+def write_feature_tables(
+    landmark_table: pd.DataFrame,
+    *,
+    out: Path,
+    definition: DefinitionName = STANDARD,
+    manifest: pd.DataFrame | None = None,
+) -> FeatureTables:
+    """Write `dists.csv` and `features.csv` into `out`; the caller writes `run.json`.
+
+    Parameters
+    ----------
+    landmark_table
+        Columns of `landmarks.tables.LANDMARKS`, px.
+    out
+        Folder, made if needed.
+    definition
+        `standard`, `huo2022` or `parra2021`; callers record it in `run.json` under `notes`,
+        `definition`, where `features.tables.definition_of` finds it.
+    manifest
+        Its columns are put behind the measurements by `image_id`; without it there are none.
+
+    Raises
+    ------
+    UserError
+        When there is no such definition or a table cannot be written.
+    """
+    rows = sort_by_image_id(landmark_table)
+    ok = (rows["status"] == "ok").to_numpy(dtype=bool)
+    points = np.where(ok[:, np.newaxis, np.newaxis], points_of(rows), np.nan)
+    measured = measure(points, definition=definition)
+    newly_failed = ok & ~measured.measurable
+    key = rows[["image_id", "status"]].copy()
+    key.loc[newly_failed, "status"] = "failed"
+
+    paths = {"dists": out / DISTS_FILE, "features": out / FEATURES_FILE}
+    values = {"dists": measured.distances, "features": measured.features}
+    schemas = {"dists": DISTS, "features": FEATURES}
+    for name, path in paths.items():
+        table = pd.concat([key, values[name]], axis="columns")
+        if manifest is not None:
+            table = join_manifest(table, manifest)
+        write_table(table, path, schema=schemas[name])
+
+    found = Counter(key["status"])
+    return FeatureTables(
+        dists=paths["dists"],
+        features=paths["features"],
+        definition=measured.definition,
+        counts={status: found[status] for status in STATUSES},
+        newly_failed=tuple(key.loc[newly_failed, "image_id"]),
+    )
+
+
+def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.DataFrame:
+    """Read the manifest; one that knows none of the photographs is surely the wrong one."""
+    grades = read_manifest(manifest)
+    if not table["image_id"].isin(grades["image_id"]).any():
+        raise UserError(
+            f'{manifest} names none of the photographs of {source} (first "image_id" '
+            f'"{next(iter(grades["image_id"]), "")}" and "{table["image_id"].iloc[0]}"): give the '
+            "manifest that the landmarks were extracted from."
+        )
+    return grades
+
+
+def _landmark_run(landmarks: Path) -> dict[str, object] | None:
+    """Return the record of the run that made the landmark table, which names its model.
+
+    Kept inside our own record, because ours may take the other's place in the same folder.
+    """
+    record = read_run_record(landmarks.parent)
+    if record is None or record.get("command") != "features":
+        return record
+    notes = record.get("notes")
+    earlier = notes.get("landmark_run") if isinstance(notes, dict) else None
+    return earlier if isinstance(earlier, dict) else None
