@@ -1,0 +1,99 @@
+"""CASME II: 26 subjects, 200 frames per second, a coding sheet with onset, apex, offset, emotion.
+
+Known of the sheet: some clips have `/` in place of an apex, two columns have no heading, and the
+subject is a number where the folder is `sub01`. Source: Yan et al. 2014, PLoS ONE 9:e86041,
+doi 10.1371/journal.pone.0086041.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from common.errors import UserError
+from datasets.dataset import Dataset, Problem, make_manifest, note
+from datasets.layout import below, folders_below, open_root
+from datasets.micro_expression_clips import (
+    CODING,
+    clip_row,
+    codings_of,
+    duplicate_rows,
+    read_frames,
+    simple_name,
+    unlisted_clips,
+    without_class,
+)
+from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
+
+FPS = 200
+_SUBJECT = re.compile(r"sub0*(\d+)", re.IGNORECASE)
+
+
+def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the clips of the CASME II coding sheet.
+
+    Parameters
+    ----------
+    root
+        Folder that holds the sheet and the frames (`CASME2_RAW/sub01/EP02_01f/img46.jpg`).
+    table
+        The coding sheet; None looks for `*coding*.xlsx` below `root`.
+
+    Raises
+    ------
+    UserError
+        When there is no coding sheet.
+    """
+    root = open_root(root)
+    sheet_path = table or find_spreadsheet(root, "*coding*", "*casme2*", "*.xlsx")
+    if sheet_path is None:
+        raise UserError(
+            f"{root.name} has no coding sheet (CASME2-coding-20140508.xlsx): put it there or give "
+            "it with --table."
+        )
+    sheet = read_spreadsheet(sheet_path, columns=CODING)
+    clips, problems = _clip_folders(root)
+    codings, doubts = duplicate_rows(codings_of(sheet))
+    problems += [*sheet.problems, *doubts]
+    rows = []
+    for coding in codings:
+        number = coding.subject.casefold().removeprefix("sub").lstrip("0")
+        coding = replace(coding, subject=f"sub{number.zfill(2)}")
+        folder = clips.get((number, simple_name(coding.clip)))
+        frames = read_frames(folder) if folder else None
+        row, doubts = clip_row(coding, frames, root=root, fps=FPS)
+        rows += [row] if row else []
+        problems += doubts
+    problems += [
+        *unlisted_clips(clips.values(), (row["path"] for row in rows), root),
+        *without_class(rows),
+    ]
+    return Dataset("casme2", root, make_manifest(rows, dataset="casme2"), tuple(problems))
+
+
+def _clip_folders(root: Path) -> tuple[dict[tuple[str, str], Path], list[Problem]]:
+    """Return the clip folders by subject number and clip; raw frames before cropped ones."""
+    subjects = [
+        folder for folder in folders_below(root, depth=3) if _SUBJECT.fullmatch(folder.name)
+    ]
+    parents = sorted({folder.parent for folder in subjects}, key=_preference)
+    if not parents:
+        return {}, []
+    problems = []
+    if len(parents) > 1:
+        others = ", ".join(below(parent, root) for parent in parents[1:])
+        what = f"the frames were taken from {below(parents[0], root)}, not from {others}"
+        problems.append(note("several_versions", what))
+    clips = {
+        (match[1], simple_name(clip.name)): clip
+        for folder in subjects
+        if folder.parent == parents[0] and (match := _SUBJECT.fullmatch(folder.name))
+        for clip in sorted(folder.iterdir())
+        if clip.is_dir()
+    }
+    return clips, problems
+
+
+def _preference(parent: Path) -> tuple[bool, str]:
+    return "raw" not in parent.name.casefold(), parent.name

@@ -1,0 +1,262 @@
+"""What the micro-expression datasets share: clips as folders of frames, a coding sheet, emotions.
+
+A clip has an onset (the expression begins), an apex (it is strongest) and an offset (it has gone),
+as frame numbers. Three emotion classes after MEGC 2019 (See et al. 2019, FG,
+doi 10.1109/FG.2019.8756611): negative, positive, surprise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.files import natural_key
+from common.photos import PHOTO_SUFFIXES
+from datasets.dataset import Problem, error, note, say_list, warning
+from datasets.layout import below
+from datasets.spreadsheet import Column, Spreadsheet
+from datasets.values import parse_frame
+
+EMOTION3 = {
+    "happiness": "positive", "happy": "positive", "positive": "positive",
+    "surprise": "surprise", "surprised": "surprise",
+    "negative": "negative", "disgust": "negative", "repression": "negative", "anger": "negative",
+    "contempt": "negative", "fear": "negative", "sadness": "negative", "sad": "negative",
+}  # fmt: skip
+"""Class of each emotion; any other (`others`) has none and takes no part in a three-class study."""
+
+ANNOTATED = "annotated"
+MIDDLE = "middle frame, no apex was annotated"
+
+SUBJECT = Column("subject", ("Sub", "Participant"), required=True)
+CLIP = Column("clip", ("Filename", "File name", "Video", "Clip name"), required=True)
+ONSET = Column("onset", ("OnsetFrame", "Onset Frame", "OnsetF"), required=True)
+APEX = Column("apex", ("ApexFrame", "Apex Frame", "ApexF"))
+OFFSET = Column("offset", ("OffsetFrame", "Offset Frame", "OffsetF"), required=True)
+EMOTION = Column("emotion", ("Estimated Emotion", "Emotion label"))
+CODING = (SUBJECT, CLIP, ONSET, APEX, OFFSET, EMOTION)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a folder: file name by frame number."""
+
+    folder: Path
+    names: Mapping[int, str]
+
+    def between(self, first: int, last: int) -> list[int]:
+        """Return the numbers of the frames that are there, from `first` to `last`."""
+        return [number for number in sorted(self.names) if first <= number <= last]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """One row of a coding sheet, as written.
+
+    Attributes
+    ----------
+    subject, clip
+        As the manifest shall name them.
+    onset, apex, offset
+        Frame numbers; None where the cell holds none.
+    emotion
+        In the dataset's own word, lower case.
+    file, row
+        Where it stands.
+    extra
+        Columns to be carried through.
+    """
+
+    subject: str
+    clip: str
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    emotion: str | None
+    file: str
+    row: int
+    extra: Mapping[str, Any]
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """Where a problem of this row lies."""
+        return {"file": self.file, "rows": (self.row,), "patient_id": self.subject}
+
+
+def codings_of(sheet: Spreadsheet) -> list[Coding]:
+    """Return the rows of a coding sheet that name a clip."""
+    known = {column.name for column in CODING}
+    extra = [str(name) for name in sheet.rows if name not in known and not _is_unnamed(str(name))]
+    codings = []
+    for row, cells in zip(sheet.rows.index, sheet.rows.to_dict("records"), strict=True):
+        text = {name: "" if cells.get(name) is None else str(cells[name]) for name in known}
+        if text["subject"] and text["clip"]:
+            codings.append(
+                Coding(
+                    text["subject"],
+                    text["clip"],
+                    parse_frame(text["onset"]),
+                    parse_frame(text["apex"]),
+                    parse_frame(text["offset"]),
+                    text["emotion"].strip().lower() or None,
+                    sheet.file,
+                    int(row),
+                    {_column_name(name): cells[name] for name in extra},
+                )
+            )
+    return codings
+
+
+def clip_row(
+    coding: Coding, frames: Frames | None, *, root: Path, fps: int | None, shared: bool = False
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Return the manifest row of a clip, or None when it cannot be used, and what was wrong.
+
+    A missing apex becomes the middle frame, and `apex_source` says so. A clip without folder,
+    onset or apex frame is left out; one without its offset frame is kept.
+
+    Parameters
+    ----------
+    frames
+        The clip's folder; None when it was not found.
+    root
+        The dataset's folder.
+    fps
+        Frames per second of the camera, where known.
+    shared
+        Several clips lie in this folder; the onset is put behind it in `image_id`.
+    """
+    name = f"the clip {coding.subject}/{coding.clip}"
+    if frames is None or not frames.names:
+        advice = "look for it in the original download"
+        return None, [error("missing_clip", f"{name} has no frames", advice, **coding.at)]
+    if coding.onset is None or coding.offset is None or coding.onset > coding.offset:
+        what = f"{name} has the onset {coding.onset} and offset {coding.offset}"
+        advice = "correct the sheet; the clip was left out"
+        return None, [error("unusable_frames", what, advice, **coding.at)]
+    apex, source, problems = _apex(coding, frames, name)
+    wanted = {"onset": coding.onset, "apex": apex, "offset": coding.offset}
+    absent = {key: number for key, number in wanted.items() if number not in frames.names}
+    if absent:
+        what = f"{name} lacks its " + say_list([f"{key} frame {n}" for key, n in absent.items()])
+        there = f"; its frames are {min(frames.names)} to {max(frames.names)}"
+        at = coding.at
+        if set(absent) - {"offset"}:
+            advice = "the clip was left out"
+            return None, [*problems, error("missing_frames", what + there, advice, **at)]
+        problems.append(warning("missing_frames", what + there, "the clip was kept", **at))
+    gaps = set(range(coding.onset, coding.offset + 1)) - set(frames.names) - set(absent.values())
+    if gaps:
+        what = f"{name} lacks {len(gaps)} frames within it: {say_list(sorted(gaps))}"
+        problems.append(warning("missing_frames", what, "the clip was kept", **coding.at))
+    image_id = below(frames.folder, root)
+    row: dict[str, Any] = {
+        "image_id": f"{image_id}#{coding.onset}" if shared else image_id,
+        "path": str(frames.folder),
+        "patient_id": coding.subject,
+        "clip": coding.clip,
+        **wanted,
+        "apex_source": source,
+        "emotion": coding.emotion,
+        "emotion3": EMOTION3.get(coding.emotion or ""),
+        "first_frame": min(frames.names),
+        "last_frame": max(frames.names),
+        "n_frames": len(frames.names),
+        **{f"{key}_file": frames.names.get(number) for key, number in wanted.items()},
+        "fps": fps,
+        **coding.extra,
+    }
+    return row, problems
+
+
+def read_frames(folder: Path) -> Frames:
+    """List the frames of a folder: the last number of a file name is the frame's."""
+    names: dict[int, str] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
+        numbers = re.findall(r"\d+", path.stem)
+        if path.suffix.lower() in PHOTO_SUFFIXES and numbers and not path.name.startswith("."):
+            names.setdefault(int(numbers[-1]), path.name)
+    return Frames(folder, names)
+
+
+def simple_name(name: str) -> str:
+    """Return a subject's or clip's name for comparing: lower case, numbers without zeros."""
+    return re.sub(r"0*(\d+)", r"\1", re.sub(r"[\s_\-.]+", "_", name.casefold()))
+
+
+def duplicate_rows(
+    codings: Sequence[Coding], *, by_onset: bool = False
+) -> tuple[list[Coding], list[Problem]]:
+    """Drop rows that repeat a clip; of rows that contradict each other, all.
+
+    Parameters
+    ----------
+    by_onset
+        The onset is part of a clip's name, so that rows with different onsets are not the same.
+    """
+    by_clip: dict[tuple[str, str, int | None], list[Coding]] = {}
+    for coding in codings:
+        onset = coding.onset if by_onset else None
+        key = simple_name(coding.subject), simple_name(coding.clip), onset
+        by_clip.setdefault(key, []).append(coding)
+    kept, problems = [], []
+    for same in by_clip.values():
+        first = same[0]
+        if len(same) == 1:
+            kept.append(first)
+            continue
+        at = {**first.at, "rows": tuple(coding.row for coding in same)}
+        name = f"the clip {first.subject}/{first.clip}"
+        name += f" (onset {first.onset})" if by_onset else ""
+        if len({(c.onset, c.apex, c.offset, c.emotion) for c in same}) == 1:
+            kept.append(first)
+            problems.append(note("clip_twice", f"{name} is listed twice and was read once", **at))
+        else:
+            what = f"{name} is listed with different frames or emotions and was left out"
+            problems.append(error("contradicting_clip", what, "keep the right row", **at))
+    return kept, problems
+
+
+def unlisted_clips(folders: Iterable[Path], used: Iterable[str], root: Path) -> list[Problem]:
+    """Say which folders of frames have no row in the sheet."""
+    read = set(used)
+    absent = [below(folder, root) for folder in folders if str(folder) not in read]
+    if not absent:
+        return []
+    what = f"{len(absent)} folders of frames have no usable row in the coding sheet: "
+    return [warning("unlisted_clip", what + say_list(absent), "they were not read")]
+
+
+def without_class(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Say how many clips have an emotion outside the three classes."""
+    others = sorted({str(row["emotion"]) for row in rows if row["emotion3"] is None})
+    number = sum(row["emotion3"] is None for row in rows)
+    if not number:
+        return []
+    what = f"{number} clips ({say_list(others)}) belong to none of negative, positive, surprise"
+    return [note("no_emotion_class", f"{what}; their emotion3 is empty")]
+
+
+def _apex(coding: Coding, frames: Frames, name: str) -> tuple[int, str, list[Problem]]:
+    assert coding.onset is not None and coding.offset is not None  # the caller has made sure
+    if coding.apex is None:
+        present = frames.between(coding.onset, coding.offset)
+        middle = present[len(present) // 2] if present else (coding.onset + coding.offset) // 2
+        what = f"{name} has no apex; the middle frame {middle} stands for it"
+        return middle, MIDDLE, [note("missing_apex", what, "apex_source tells so", **coding.at)]
+    problems = []
+    if not coding.onset <= coding.apex <= coding.offset:
+        what = f"{name} has its apex {coding.apex} outside {coding.onset} to {coding.offset}"
+        problems.append(warning("apex_outside", what, "it was kept as it is", **coding.at))
+    return coding.apex, ANNOTATED, problems
+
+
+def _is_unnamed(heading: str) -> bool:
+    return not heading or heading.casefold().startswith("unnamed")
+
+
+def _column_name(heading: str) -> str:
+    return re.sub(r"\W+", "_", heading.strip()).strip("_").lower()

@@ -1,0 +1,133 @@
+"""Photographs sorted as Normal, Mild or Severe, with the House-Brackmann grades this may mean.
+
+The three words say less than a grade, and the manifest keeps that: `grade_low` and `grade_high`
+bound the grade, and `hb_grade` is filled only where both are the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import UserError
+from common.tables import GRADES
+from datasets.dataset import Dataset, Problem, error, note, say_count, say_list
+from datasets.folder import read_folder
+from datasets.grades_table import apply_grades
+from datasets.spreadsheet import Column, read_spreadsheet, simplify
+from datasets.values import parse_grade
+
+CLASS_GRADES = {"Normal": (1, 1), "Mild": (2, 3), "Severe": (4, 6)}
+"""Lowest and highest grade of each class, after the scale's own words: II and III are weakness
+without disfigurement, IV to VI disfiguring weakness to none of movement (House and Brackmann 1985,
+doi 10.1177/019459988509300202). A table of `class`, `grade_low`, `grade_high` replaces it."""
+
+_CLASS = Column("class", ("label", "category", "severity"), required=True)
+_LIMITS = (
+    Column("grade_low", ("low", "from", "lowest grade"), required=True),
+    Column("grade_high", ("high", "to", "highest grade"), required=True),
+)
+
+
+def read_three_class(
+    root: Path,
+    *,
+    table: Path | None = None,
+    grades: Path | None = None,
+    patient_pattern: str | None = None,
+) -> Dataset:
+    """Read photographs in three classes, from folders `Normal`, `Mild`, `Severe` or from a table.
+
+    Parameters
+    ----------
+    root
+        Folder of the photographs.
+    table
+        Spreadsheet with `image`, `class` and what else is known (`datasets.folder`); None takes
+        the class from the folder names.
+    grades
+        Spreadsheet of `class`, `grade_low`, `grade_high` in place of `CLASS_GRADES`, or a table
+        of true grades (`datasets.grades_table`).
+    patient_pattern
+        Finds the patient in the path.
+
+    Raises
+    ------
+    UserError
+        When the table has no column `class`.
+    """
+    default = patient_pattern or r"(?P<patient>[^/]+?)(?:[_\- ][^/_\- ]*)?$"
+    dataset = read_folder(
+        root, table=table, patient_pattern=default if not table else patient_pattern
+    )
+    mapping = _read_mapping(grades)
+    manifest, problems = dataset.manifest, list(dataset.problems)
+    classes, doubts = _classes(manifest, list(mapping or CLASS_GRADES), table)
+    limits = {
+        name: mapping[name] if mapping else CLASS_GRADES[name] for name in set(classes.dropna())
+    }
+    low = classes.map({name: low for name, (low, _) in limits.items()}).astype("Int64")
+    high = classes.map({name: high for name, (_, high) in limits.items()}).astype("Int64")
+    manifest = manifest.assign(
+        hb_grade=low.where(low == high),
+        dataset="three-class",
+        **{"class": classes, "grade_low": low, "grade_high": high},
+        grade_source="one of three classes",
+    )
+    manifest = manifest[classes.notna()].reset_index(drop=True)
+    said = ", ".join(
+        f"{name} = {low}-{high}" for name, (low, high) in (mapping or CLASS_GRADES).items()
+    )
+    what = f"the classes were read as House-Brackmann grades {said}; hb_grade is empty where that "
+    advice = "use grade_low and grade_high, or give true grades with --grades"
+    problems += [*doubts, note("class_mapping", what + "leaves several", advice)]
+    result = Dataset("three-class", dataset.root, manifest, tuple(problems))
+    return result if grades is None or mapping else apply_grades(result, grades)
+
+
+def _classes(
+    manifest: pd.DataFrame, names: list[str], table: Path | None
+) -> tuple[pd.Series, list[Problem]]:
+    """Return the class of each photograph, missing where there is none."""
+    known = {simplify(name): name for name in names}
+    if table is None:
+        parts = [image_id.split("/")[-2::-1] for image_id in manifest["image_id"]]
+        found = [
+            next((known[s] for p in part if (s := simplify(p)) in known), None) for part in parts
+        ]
+    else:
+        heading = next(
+            (name for name in manifest if simplify(str(name)) in _CLASS.headings()), None
+        )
+        if heading is None:
+            raise UserError(f'{table.name} has no column "class": add one with {say_list(names)}.')
+        cells = manifest[heading].astype("object").fillna("")
+        found = [known.get(simplify(str(cell))) for cell in cells]
+    classes = pd.Series(found, index=manifest.index, dtype="str")
+    lost = manifest.loc[classes.isna(), "image_id"]
+    if lost.empty:
+        return classes, []
+    what = f"{say_count(len(lost), 'photograph')} of no class left out: {say_list(list(lost))}"
+    advice = f"the classes are {say_list(names)}"
+    return classes, [error("no_class", what, advice, file=table.name if table else "")]
+
+
+def _read_mapping(path: Path | None) -> dict[str, tuple[int, int]]:
+    """Return the user's own mapping, or nothing when the table holds grades of patients."""
+    if path is None:
+        return {}
+    try:
+        sheet = read_spreadsheet(path, columns=(_CLASS, *_LIMITS))
+    except UserError:
+        return {}
+    mapping = {}
+    for row, cells in zip(sheet.rows.index, sheet.rows.to_dict("records"), strict=True):
+        low, high = (parse_grade(str(cells[column.name])) for column in _LIMITS)
+        if low is None or high is None or low > high:
+            raise UserError(
+                f"{path.name}, row {row}: grade_low and grade_high must be grades from {GRADES[0]} "
+                f"to {GRADES[-1]}, the low one first."
+            )
+        mapping[str(cells["class"])] = (low, high)
+    return mapping
