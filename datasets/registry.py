@@ -1,4 +1,4 @@
-"""Every dataset that can be prepared: its reader, what it needs, how it is obtained, what to cite."""
+"""Every dataset that can be prepared: its reader, needs, terms and citation."""
 
 from __future__ import annotations
 

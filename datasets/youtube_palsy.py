@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +25,8 @@ INTENSITIES = (0.5, 1.0)
 
 _VIDEO = Column("video", ("video name", "clip", "sequence"), required=True)
 _COLUMNS = (
-    _VIDEO, Column("frame", ("frame number", "image")), Column("patient_id", ("patient", "subject")),
+    _VIDEO, Column("frame", ("frame number", "image")),
+    Column("patient_id", ("patient", "subject")),
     Column("region", ("class", "label")), Column("left", ("x1", "xmin", "x")),
     Column("top", ("y1", "ymin", "y")), Column("right", ("x2", "xmax")),
     Column("bottom", ("y2", "ymax")), Column("width", ("w",)), Column("height", ("h",)),
@@ -134,7 +136,7 @@ def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Proble
     return dict(boxes), patients, problems
 
 
-def _box(cells: dict[str, Any]) -> dict[str, float] | None:
+def _box(cells: Mapping[Any, Any]) -> dict[str, float] | None:
     left, top, right, bottom = (_number(cells.get(edge)) for edge in _EDGES)
     width, height = _number(cells.get("width")), _number(cells.get("height"))
     if left is None or top is None:
