@@ -1,0 +1,183 @@
+"""Facial palsy imposed on a real portrait: a smooth warp driven by its 68 points.
+
+The portrait's points are put into millimetres, the movement and the palsy of the simulated faces
+are done there, and the result is carried back into the picture by a thin-plate spline that leaves
+everything beyond the head in place. What a warp cannot show (teeth behind closed lips, the lid of
+an open eye) it does not invent: a closed eye is a narrow slit.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from common.errors import UserError, did_you_mean
+from datasets.simulated_movement import Kind, Palsy, Side, Vigour, express
+from datasets.simulated_muscles import CONTRACTIONS
+from datasets.simulated_shape import AVERAGE_POINTS, FloatArray
+
+_EYE_SPAN_MM = 90.0
+_LID_GAP_MM = 2.0
+_GRID_MM = 3.0
+_FIXED_RING = 1.75
+_LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
+
+
+def simulate_from_photo(
+    photo_rgb: NDArray[np.uint8],
+    points: FloatArray,
+    *,
+    grade: int,
+    side: Side,
+    task: str = "rest",
+    photo_task: str = "rest",
+    kind: Kind = "flaccid",
+    amplitude: float = 1.0,
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Impose a movement with facial palsy on a portrait.
+
+    Parameters
+    ----------
+    photo_rgb
+        The portrait, ``(H, W, 3)`` RGB uint8; best at rest or with a slight smile, from the front.
+    points
+        Its 68 landmarks, ``(68, 2)``, pixels, the patient's right at image left.
+    grade
+        House-Brackmann grade, 1 (normal, the movement alone) to 6 (no movement).
+    side
+        Weak side, the patient's own: ``left`` or ``right``; not used for grade 1.
+    task
+        Movement to perform; the eight standard ones are rest, brow_raise, gentle_eye_closure,
+        full_eye_closure, gentle_smile, full_smile, lip_pucker and lower_teeth.
+    photo_task
+        Movement that the portrait shows already; with ``full_smile`` for both, the weak side
+        loses the smile it has in the picture.
+    kind
+        ``flaccid`` or ``synkinetic``.
+    amplitude
+        How much of the movement is done, 0 to 1. Large movements tear no picture, but stretch it.
+
+    Returns
+    -------
+    rgb : (H, W, 3) uint8
+    points : (68, 2) float64
+        Where the landmarks are now.
+
+    Raises
+    ------
+    UserError
+        When an argument is out of range, or the points lie outside the picture.
+    """
+    points = np.asarray(points, float)
+    _check(photo_rgb, points, grade, side, kind)
+    _check_movements(task, photo_task)
+    palsy = Palsy(1, "none", "none") if grade == 1 else Palsy(grade, side, kind)
+    axes, scale, origin = _face_frame(points)
+    level = (points - origin) @ axes / scale
+    healthy = Palsy(1, "none", "none")
+    shown = express(AVERAGE_POINTS, healthy, Vigour(), photo_task).points - AVERAGE_POINTS
+    moved = express(level - shown, palsy, Vigour(), task, amplitude=amplitude).points
+    target = origin + _keep_lids_apart(moved, level) * scale @ axes.T
+    return _warp(photo_rgb, points, target, scale), target
+
+
+def _check(photo: NDArray[np.uint8], points: FloatArray, grade: int, side: str, kind: str) -> None:
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise UserError(
+            "The portrait must be an RGB picture with 8 bits per channel: convert it first."
+        )
+    height, width = photo.shape[:2]
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise UserError(
+            "The portrait needs 68 points with finite x and y: extract its landmarks first."
+        )
+    if (points.min(0) < 0).any() or (points.max(0) > (width - 1, height - 1)).any():
+        raise UserError(
+            "A landmark lies outside the portrait: give a picture that shows the whole face."
+        )
+    if grade not in range(1, 7):
+        raise UserError(
+            f"grade is {grade}, but House-Brackmann grades are 1 to 6: give one of those."
+        )
+    if grade > 1 and side not in ("left", "right"):
+        raise UserError(f'side is "{side}": give left or right, the patient\'s own.')
+    if grade > 1 and kind not in ("flaccid", "synkinetic"):
+        raise UserError(f'kind is "{kind}": give flaccid or synkinetic.')
+
+
+def _check_movements(*tasks: str) -> None:
+    for task in tasks:
+        if task not in CONTRACTIONS:
+            raise UserError(
+                f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
+                + did_you_mean(task, CONTRACTIONS)
+            )
+
+
+def _face_frame(points: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """Axes (columns: face right of picture, face down), pixels per mm and origin of the face."""
+    across = points[45] - points[36]
+    span = float(np.linalg.norm(across))
+    x_axis = across / span
+    axes = np.column_stack([x_axis, [-x_axis[1], x_axis[0]]])
+    return axes, span / _EYE_SPAN_MM, (points[36] + points[45]) / 2
+
+
+def _keep_lids_apart(moved: FloatArray, before: FloatArray) -> FloatArray:
+    """Leave a slit between closed lids, where the warp can put what it squeezes together."""
+    apart = moved.copy()
+    for upper, lower in _LIDS:
+        least = min(_LID_GAP_MM, before[lower, 1] - before[upper, 1])
+        apart[upper, 1] = min(moved[upper, 1], moved[lower, 1] - least)
+    return apart
+
+
+def _warp(
+    photo: NDArray[np.uint8], source: FloatArray, target: FloatArray, scale: float
+) -> NDArray[np.uint8]:
+    """Move ``source`` to ``target``, smoothly, leaving all beyond the head in place."""
+    still = _still_points(source)
+    known = np.vstack([target, _lid_creases(target), still])
+    shift = np.vstack([source - target, _lid_creases(source - target), np.zeros_like(still)])
+    spline = RBFInterpolator(known, shift, kernel="thin_plate_spline", smoothing=0.05 * scale)
+    left, top = still.min(0)
+    right, bottom = still.max(0)
+    cols, rows = (int(side / (_GRID_MM * scale)) + 2 for side in (right - left, bottom - top))
+    x, y = np.meshgrid(np.linspace(left, right, cols), np.linspace(top, bottom, rows))
+    coarse = spline(np.column_stack([x.ravel(), y.ravel()])).reshape(rows, cols, 2)
+    edge = np.minimum.outer(np.minimum(np.arange(rows), np.arange(rows)[::-1]), np.full(cols, 99))
+    edge = np.minimum(edge, np.minimum(np.arange(cols), np.arange(cols)[::-1])[None])
+    coarse *= np.clip(edge / 5.0, 0, 1)[..., None]
+    height, width = photo.shape[:2]
+    u, v = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    at_x = ((u - left) * (cols - 1) / (right - left)).astype(np.float32)
+    at_y = ((v - top) * (rows - 1) / (bottom - top)).astype(np.float32)
+    shift_x, shift_y = (
+        cv2.remap(np.ascontiguousarray(coarse[..., k], np.float32), at_x, at_y, cv2.INTER_CUBIC)
+        for k in (0, 1)
+    )
+    moved = cv2.remap(
+        photo, u + shift_x, v + shift_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(moved, np.uint8)
+
+
+def _lid_creases(points: FloatArray) -> FloatArray:
+    """Points between brow and lid that go a third of the way with the lid, ``(4, 2)``.
+
+    Linear in the points, so that it serves positions and displacements alike.
+    """
+    brows, lids = points[[19, 20, 23, 24]], points[[37, 38, 43, 44]]
+    crease: FloatArray = (2 * brows + lids) / 3
+    return crease
+
+
+def _still_points(points: FloatArray) -> FloatArray:
+    """A ring of points about the head that stay where they are, ``(24, 2)``."""
+    centre = (points[0] + points[16]) / 2
+    radius = np.linalg.norm(points[16] - points[0]) / 2 * _FIXED_RING
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring: FloatArray = centre + radius * np.column_stack([np.cos(angles), 1.2 * np.sin(angles)])
+    return ring

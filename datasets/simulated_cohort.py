@@ -1,0 +1,200 @@
+"""A cohort of simulated patients, written to disk in the layout of a dataset of the field."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import multiprocess
+import numpy as np
+
+from common.errors import UserError, did_you_mean
+from common.files import atomic_write, write_json
+from datasets.simulated_face import Patient, draw_patient, render_photo
+from datasets.simulated_layouts import (
+    Shot,
+    plan_casme,
+    plan_meei,
+    plan_neuroface,
+    write_casme_tables,
+    write_meei_tables,
+    write_neuroface_tables,
+)
+from datasets.simulated_movement import Kind, Side
+from datasets.simulated_shape import FloatArray
+
+LayoutName = Literal["meei", "neuroface", "casme"]
+SETTINGS_FILE = "simulation.json"
+_JPEG_QUALITY = 92
+_SECONDS_PER_PHOTO = 180.0
+
+
+@dataclass(frozen=True)
+class _Layout:
+    plan: Callable[[list[Patient]], list[Shot]]
+    write_tables: Callable[[Path, list[Shot], list[FloatArray]], None]
+    width: int
+    height: int
+
+
+_LAYOUTS: dict[str, _Layout] = {
+    "meei": _Layout(plan_meei, write_meei_tables, 600, 800),
+    "neuroface": _Layout(plan_neuroface, write_neuroface_tables, 640, 480),
+    "casme": _Layout(plan_casme, write_casme_tables, 280, 340),
+}
+
+
+def draw_cohort(patients: int, *, seed: int = 0) -> list[Patient]:
+    """Draw the patients of a cohort.
+
+    Grades I to VI take turns, so that every six patients hold one of each; within a grade, sides
+    and kinds take turns. Grade VI is always flaccid: House and Brackmann describe no synkinesis
+    where nothing moves. A smaller cohort of the same seed is the beginning of a larger one.
+
+    Parameters
+    ----------
+    patients
+        How many, 1 or more.
+    seed
+        Seed of the whole cohort.
+    """
+    cohort = []
+    for number in range(patients):
+        grade, turn = number % 6 + 1, number // 6
+        side: Side = "none"
+        kind: Kind = "none"
+        if grade == 6:
+            side, kind = ("left" if turn % 2 else "right"), "flaccid"
+        elif grade > 1:
+            kind = "flaccid" if (turn + grade) % 2 else "synkinetic"
+            side = "left" if (turn // 2 + grade // 2) % 2 else "right"
+        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        cohort.append(draw_patient(seed=own_seed, grade=grade, side=side, kind=kind))
+    return cohort
+
+
+def simulate(
+    out: str | os.PathLike[str],
+    *,
+    patients: int = 24,
+    seed: int = 0,
+    layout: LayoutName = "meei",
+    width: int | None = None,
+    height: int | None = None,
+    jobs: int = 1,
+) -> list[Path]:
+    """Write a cohort of simulated patients with their true landmarks.
+
+    The photographs are drawn by a parametric face model; they show no real person and are for
+    trying, testing and teaching. The same arguments write the same bytes, for any ``jobs``.
+
+    Parameters
+    ----------
+    out
+        Folder to write to; new, empty, or holding the same cohort from an earlier run.
+    patients
+        How many patients, 1 or more; from 6 on every House-Brackmann grade is present.
+    seed
+        Seed of the cohort, 0 or more.
+    layout
+        ``meei`` (eight movements, graded I to VI), ``neuroface`` (video frames with true points
+        and boxes) or ``casme`` (micro-expression clips, onset to offset).
+    width, height
+        Size of the photographs in pixels, at least 160 each; by default that of the layout:
+        600 x 800, 640 x 480, 280 x 340.
+    jobs
+        How many processes draw at the same time, 1 or more.
+
+    Returns
+    -------
+    list of Path
+        The photographs written, in the order of the tables.
+
+    Raises
+    ------
+    UserError
+        When an argument is out of range or the folder holds something else.
+    """
+    if layout not in _LAYOUTS:
+        raise UserError(
+            f'Unknown layout "{layout}": choose meei, neuroface or casme.'
+            + did_you_mean(layout, _LAYOUTS)
+        )
+    chosen = _LAYOUTS[layout]
+    width, height = width or chosen.width, height or chosen.height
+    for name, value, least in (
+        ("patients", patients, 1), ("seed", seed, 0), ("jobs", jobs, 1),
+        ("width", width, 160), ("height", height, 160),
+    ):  # fmt: skip
+        if value < least:
+            raise UserError(
+                f"{name} is {value}, but must be {least} or more: give a larger number."
+            )
+    folder = Path(out)
+    settings: dict[str, object] = {
+        "simulated": True, "layout": layout, "patients": patients, "seed": seed,
+        "width": width, "height": height,
+    }  # fmt: skip
+    _claim(folder, settings)
+    shots = chosen.plan(draw_cohort(patients, seed=seed))
+    for parent in sorted({(folder / shot.path).parent for shot in shots}):
+        parent.mkdir(parents=True, exist_ok=True)
+    tasks = [(folder, shot, width, height) for shot in shots]
+    points = list(_take_all(tasks, jobs))
+    chosen.write_tables(folder, shots, points)
+    return [folder / shot.path for shot in shots]
+
+
+def _claim(folder: Path, settings: dict[str, object]) -> None:
+    """Refuse to mix two cohorts, or a cohort and other files, in one folder."""
+    marker = folder / SETTINGS_FILE
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: give a folder to write the cohort to.")
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            earlier = json.loads(marker.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            earlier = None
+        if earlier != settings:
+            raise UserError(
+                f"{folder} already holds other files: give a new folder, or empty this one first."
+            )
+    write_json(marker, settings)
+
+
+def _take_all(tasks: list[tuple[Path, Shot, int, int]], jobs: int) -> Iterator[FloatArray]:
+    """Take every photograph, in order, alone or in a pool of fresh processes."""
+    if jobs == 1 or len(tasks) < 2:
+        yield from map(_take, tasks)
+        return
+    with multiprocess.get_context("spawn").Pool(
+        min(jobs, len(tasks)), cv2.setNumThreads, (1,)
+    ) as pool:
+        results = pool.imap(_take, tasks)
+        for _ in tasks:
+            try:
+                yield results.next(timeout=_SECONDS_PER_PHOTO)
+            except multiprocess.TimeoutError as error:
+                raise UserError(
+                    "A drawing process stopped answering, perhaps for want of memory: run again "
+                    "with fewer jobs."
+                ) from error
+
+
+def _take(task: tuple[Path, Shot, int, int]) -> FloatArray:
+    """Draw one photograph, write it as JPEG, and return its true points."""
+    folder, shot, width, height = task
+    rgb, points = render_photo(
+        shot.patient, shot.task, width=width, height=height, amplitude=shot.amplitude,
+        take=shot.take, steadiness=shot.steadiness,
+    )  # fmt: skip
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    with atomic_write(folder / shot.path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+    return points

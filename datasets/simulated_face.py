@@ -1,0 +1,171 @@
+"""A simulated patient, and a photograph of one: the entry to the simulated faces.
+
+    patient = draw_patient(seed=3, grade=4, side="left", kind="flaccid")
+    rgb, points = render_photo(patient, "full_smile")
+
+The faces are drawn by this project alone; they show no real person and prove nothing about
+patients: a result on them is a result on simulated data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError, did_you_mean
+from datasets.simulated_look import Look, View, draw_look, draw_view, next_photograph
+from datasets.simulated_movement import (
+    REGIONS,
+    Expression,
+    Kind,
+    Palsy,
+    Side,
+    Vigour,
+    draw_vigour,
+    express,
+)
+from datasets.simulated_muscles import CONTRACTIONS
+from datasets.simulated_render import render
+from datasets.simulated_shape import FloatArray, Sex, Shape, draw_shape, neutral_points
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One simulated person: shape, look, movement, palsy and the session's view.
+
+    Attributes
+    ----------
+    shape, look, vigour, palsy, view
+        See their classes.
+    seed
+        Seed of everything that differs between the person's photographs.
+    """
+
+    shape: Shape
+    look: Look
+    vigour: Vigour
+    palsy: Palsy
+    view: View
+    seed: int
+
+    def with_grade(self, grade: int) -> Patient:
+        """The same person with the same palsy at another grade (2 to 6); for contact sheets."""
+        return replace(self, palsy=replace(self.palsy, grade=grade))
+
+
+def draw_patient(
+    *,
+    seed: int,
+    grade: int,
+    side: Side,
+    kind: Kind,
+    sex: Sex | None = None,
+    age: int | None = None,
+) -> Patient:
+    """Draw one patient.
+
+    Parameters
+    ----------
+    seed
+        The same seed gives the same person, whatever the grade, side and kind.
+    grade
+        House-Brackmann grade, 1 to 6.
+    side
+        Weak side, the patient's own: ``left`` or ``right``; ``none`` for grade 1.
+    kind
+        ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
+    sex, age
+        Drawn from the seed when not given; ages run from 18 to 80 years.
+
+    Raises
+    ------
+    UserError
+        When the grade is not 1 to 6, or side and kind do not go with it.
+    """
+    if grade not in range(1, 7):
+        raise UserError(
+            f"grade is {grade}, but House-Brackmann grades are 1 to 6: give one of those."
+        )
+    if (grade == 1) != (side == "none") or (grade == 1) != (kind == "none"):
+        raise UserError(
+            f'Grade {grade} does not go with side "{side}" and kind "{kind}": a healthy face (1) '
+            'has "none" for both, a palsy (2 to 6) has a side and a kind.'
+        )
+    rng = np.random.default_rng(seed)
+    drawn_sex: Sex = "female" if rng.random() < 0.5 else "male"
+    drawn_age = int(rng.integers(18, 81))
+    shape = draw_shape(rng, sex=sex or drawn_sex, age=age if age is not None else drawn_age)
+    look = draw_look(rng, shape)
+    vigour = draw_vigour(rng)
+    view = draw_view(rng)
+    shift = np.clip(rng.normal(0, 0.22, len(REGIONS)), -0.4, 0.4)
+    palsy = Palsy(grade, side, kind, tuple(float(s) for s in shift))  # type: ignore[arg-type]
+    return Patient(shape, look, vigour, palsy, view, seed)
+
+
+def pose_face(patient: Patient, task: str, *, amplitude: float = 1.0) -> Expression:
+    """Shape the patient's face for a movement, before it is photographed.
+
+    Parameters
+    ----------
+    patient
+        The person.
+    task
+        A movement of ``CONTRACTIONS``; the eight standard ones are in ``datasets.movements``.
+    amplitude
+        How much of the movement is done, 0 to 1.
+    """
+    if task not in CONTRACTIONS:
+        raise UserError(
+            f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
+            + did_you_mean(task, CONTRACTIONS)
+        )
+    return express(
+        neutral_points(patient.shape), patient.palsy, patient.vigour, task, amplitude=amplitude
+    )
+
+
+def render_photo(
+    patient: Patient,
+    task: str,
+    *,
+    width: int = 600,
+    height: int = 800,
+    amplitude: float = 1.0,
+    take: int = 0,
+    steadiness: float = 1.0,
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Photograph a patient doing one movement. Pure: the same arguments give the same picture.
+
+    Parameters
+    ----------
+    patient
+        Who is photographed.
+    task
+        A movement of ``CONTRACTIONS``; the eight standard ones are in ``datasets.movements``.
+    width, height
+        Size of the picture in pixels.
+    amplitude
+        How much of the movement is done, 0 to 1.
+    take
+        Number of the photograph of this movement; another take differs in pose and noise.
+    steadiness
+        How much the head moves between photographs; 1 is usual, 0 a still head.
+
+    Returns
+    -------
+    rgb : (height, width, 3) uint8
+    points : (68, 2) float64
+        The true landmarks: x right, y down, pixels of this picture, pixel centres at integers;
+        the patient's right is image left.
+    """
+    face = pose_face(patient, task, amplitude=amplitude)
+    task_number = list(CONTRACTIONS).index(task)
+    rng = np.random.default_rng([patient.seed, task_number, take])
+    view = next_photograph(rng, patient.view, steadiness=steadiness)
+    noise_seed = int(rng.integers(2**31))
+    return render(
+        patient.shape, patient.look, face, view, width=width, height=height, seed=noise_seed
+    )
