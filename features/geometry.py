@@ -47,7 +47,7 @@ def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
     on or below the line of the eye corners, lips of no height), an angle or slope is NaN when its
     points coincide, a slope also when they lie upright above each other, fractions of W are NaN
     when the mouth has no width, and everything is NaN when P48 and P49 coincide, for then the face
-    cannot be levelled. Closed eyes are no exception: f11 to f13 stay finite, and are 0 when both
+    cannot be levelled. Closed eyes do have a value: f11 to f13 stay finite, and are 0 when both
     are closed. Zero means at most 1e-9 of the face width A. In the older definitions infinities
     and zeros come out as their code had them.
 
@@ -70,7 +70,9 @@ def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
     with np.errstate(all="ignore"):  # what divisions by zero give is decided above
         faces = level(np.asarray(points, float), refuse_no_length=chosen.refuse_no_length)
         for name, entry in chosen.measurements.items():
-            value = np.where(faces.measurable, entry.formula.value(faces), np.nan)
+            value = entry.formula.value(faces)
+            known = faces.measurable & (np.isfinite(value) | (not chosen.refuse_no_length))
+            value = np.where(known, value, np.nan)
             measured[name] = value
             if entry.unit == PX:
                 faces.distances[name] = value

@@ -44,9 +44,9 @@ PARRA_2021 = "Parra-Dominguez et al. 2021, released code, doi 10.3390/app1105243
 HUO_2022 = "earlier research code of 2022, after Parra-Dominguez et al. 2021"
 OURS = "this project, after Parra-Dominguez et al. 2021"
 
-_FORMULA_IS_OURS = ("L", "M", "f11", "f12", "f13", "f23")
+_FORMULA_IS_OURS = ("L", "M", "Ql", "Qu", "f11", "f12", "f13", "f23")
 _FORMULA_OF_2022 = (
-    "Bl", "Br", "D", "E", "W", "Nl", "Nr", "Ol", "Or", "Pl", "Pu", "Ql", "Qu", "N", "O",
+    "Bl", "Br", "D", "E", "W", "Nl", "Nr", "Ol", "Or", "Pl", "Pu", "N", "O",
     "f0", "f1", "f2", "f3", "f8", "f9", "f10", "f15", "f16", "f17", "f24",
 )  # fmt: skip
 
