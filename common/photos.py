@@ -6,12 +6,13 @@ Large JPEGs can be decoded at a reduced scale; `Photo.to_original` maps coordina
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +85,9 @@ class Photo:
 def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -> Photo:
     """Read one photograph: JPEG, PNG, TIFF, BMP or WebP, told by content and not by name.
 
-    Transparent parts are laid on white, 16-bit values are scaled to 8 bits by 1/257, CMYK,
-    palette and grey are converted, and the first picture of a multi-page file is taken.
+    Transparent parts are laid on white; 16-bit values are scaled to 8 bits (grey by 1/257, colour
+    by Pillow, which keeps the high byte); CMYK, palette and grey are converted; the first picture
+    of a multi-page file is taken.
 
     Parameters
     ----------
@@ -102,18 +104,20 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
     PhotoError
         When the file is missing, empty, truncated, of another kind, or absurdly large.
     """
-    content = _read_bytes(path)
     try:
         # Pillow warns of odd metadata and of sizes that are judged here; neither is news.
-        with warnings.catch_warnings():
+        with _open(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            # Hashed and decoded from the open file: a large PNG or TIFF is never held whole.
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            with Image.open(file, formats=_FORMATS) as image:
                 _refuse_bomb(image, path)
                 photo = _decode(image, grey=grey, min_side=min_side)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
-        raise PhotoError(_what_it_is(path, content)) from error
+        raise PhotoError(_what_it_is(path)) from error
     except Image.DecompressionBombError as error:
         raise PhotoError(_bomb_sentence(path)) from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, ArithmeticError) as error:
@@ -121,7 +125,7 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
             f"{path.name} cannot be decoded ({_first_line(error)}): it is damaged, cut short or of "
             "an unusual kind; copy it again from the camera or save it as JPEG."
         ) from error
-    return replace(photo, sha256=hashlib.sha256(content).hexdigest())
+    return replace(photo, sha256=sha256)
 
 
 @dataclass(frozen=True)
@@ -209,21 +213,23 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _read_bytes(path: Path) -> bytes:
+def _open(path: Path) -> BinaryIO:
     if path.suffix.lower() in RAW_SUFFIXES:
         raise PhotoError(
             f"{path.name} is a RAW file: export it as JPEG or TIFF with the camera's own program."
         )
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise PhotoError(f"{path.name} is no file but a folder or a device: check the name.")
+        if status.st_size == 0:
+            raise PhotoError(f"{path.name} is empty (0 bytes): copy it again from the camera.")
+        return path.open("rb")
     except OSError as error:
         raise PhotoError(
             f"{path.name} cannot be opened ({error.strerror or error}): check that the file "
             "exists and that you may read it."
         ) from error
-    if not content:
-        raise PhotoError(f"{path.name} is empty (0 bytes): copy it again from the camera.")
-    return content
 
 
 def _refuse_bomb(image: Image.Image, path: Path) -> None:
@@ -238,8 +244,10 @@ def _bomb_sentence(path: Path) -> str:
     )
 
 
-def _what_it_is(path: Path, content: bytes) -> str:
+def _what_it_is(path: Path) -> str:
     """Name the kind of a file that is no supported photograph, with the way out."""
+    with path.open("rb") as file:
+        content = file.read(12)
     if content[4:8] == b"ftyp" or path.suffix.lower() in HEIC_SUFFIXES:
         return (
             f"{path.name} is a HEIC/AVIF photograph or a video: on an iPhone choose Settings > "
