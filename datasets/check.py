@@ -24,6 +24,8 @@ from datasets.layout import VIDEO_SUFFIXES
 
 _THREADS = 4  # reading waits for the disk more than it computes
 _MIN_SIDE = 16  # px; a JPEG is decoded to its end, but at an eighth of its size
+_ONE_GRADE = "give all photographs of a patient the same, or add a column visit if it changed"
+_ONE_SIDE = "check which is right; left and right are the patient's"
 _KEY_FRAMES = ("onset_file", "apex_file", "offset_file")
 
 
@@ -63,8 +65,8 @@ def check_manifest(
         *_missing_patients(table, file),
         *_bad_grades(table, file),
         *_bad_sides(table, file),
-        *_disagreeing(table, "hb_grade", "two_grades", "a visit column if both are right", file),
-        *_disagreeing(table, "side", "two_sides", "check which is right", file),
+        *_disagreeing(table, "hb_grade", "two_grades", _ONE_GRADE, file),
+        *_disagreeing(table, "side", "two_sides", _ONE_SIDE, file),
         *_missing_tasks(table, tasks, file),
     ]
     if images:
@@ -164,16 +166,13 @@ def _disagreeing(
     keys = ["patient_id", *(["visit"] if "visit" in table else [])]
     pairs = told.drop_duplicates([*keys, column])
     several = pairs[pairs.duplicated(keys, keep=False)]
+    own_rows = told.groupby("patient_id").groups
     problems = []
-    for patient in sorted(several["patient_id"].dropna().unique(), key=natural_key):
-        own = several[several["patient_id"] == patient]
+    for patient, own in several.groupby("patient_id"):
         values = say_list(sorted(own[column].astype(str)))
-        rows = _shown(told.index[told["patient_id"] == patient])
         name = "grades" if column == "hb_grade" else "sides"
-        what = f"{patient} has several {name}: {values}"
-        text = f"give every photograph of a patient the same, or add {advice}"
-        text = text if column == "hb_grade" else advice
-        problems.append(warning(kind, what, text, file=file, rows=rows, patient_id=str(patient)))
+        at = {"file": file, "rows": _shown(own_rows[patient]), "patient_id": str(patient)}
+        problems.append(warning(kind, f"{patient} has several {name}: {values}", advice, **at))
     return problems
 
 
@@ -191,9 +190,10 @@ def _missing_tasks(table: pd.DataFrame, tasks: Sequence[str] | None, file: str) 
     done = pd.crosstab(told["patient_id"], told["task"]).astype(bool)
     expected = list(tasks) if tasks else [str(task) for task in done if done[task].mean() >= 0.5]
     done = done.reindex(columns=expected, fill_value=False)
+    own_rows = table.groupby("patient_id").groups
     for patient in sorted(done.index[~done.all(axis=1)], key=natural_key):
         absent = [task for task in expected if not done.at[patient, task]]
-        rows = _shown(table.index[table["patient_id"] == patient])
+        rows = _shown(own_rows[patient])
         what = f"{patient} has no photograph of {say_list(absent, at_most=8)}"
         advice = "look for it; nothing is put in its place"
         at = {"file": file, "rows": rows, "patient_id": str(patient)}

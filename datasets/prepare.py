@@ -23,6 +23,7 @@ from datasets.dataset import (
     Problem,
     Severity,
     error,
+    note,
     relative_to_folder,
     say_count,
     say_list,
@@ -31,6 +32,7 @@ from datasets.dataset import (
 from datasets.grades_table import apply_grades
 from datasets.registry import DatasetEntry, dataset_entry
 from datasets.split import split_by_patient
+from datasets.truth import TRUTH_TABLE
 
 DatasetName = Literal[
     "meei", "neuroface", "fnp", "ckplus", "three-class", "casme2", "samm", "smic", "casme3",
@@ -133,6 +135,9 @@ def prepare(
     if grades is not None and "grades" not in entry.options:
         read = apply_grades(read, grades, zero_based_grades=zero_based_grades)
     manifest, problems = read.manifest, list(read.problems)
+    if (read.root / TRUTH_TABLE).is_file():
+        what = f"{TRUTH_TABLE} lies with the photographs, as only a simulated cohort has it"
+        problems.append(note("simulated_cohort", what, "report every result on it as simulated"))
     if split and "split" not in manifest and len(manifest):
         manifest, uneven = split_by_patient(manifest, seed=seed)
         problems += uneven

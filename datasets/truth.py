@@ -149,7 +149,7 @@ def _truth_of_file(path: Path) -> dict[str | int, NDArray[np.float64]]:
 
 
 def _truth_by_image(path: Path) -> dict[str | int, NDArray[np.float64]]:
-    table = pd.read_csv(path, float_precision="round_trip", encoding="utf-8-sig")
+    table = pd.read_csv(path, encoding="utf-8-sig")
     table.columns = [re.sub(r"^([xy])_?(\d+)$", r"\1_\2", str(name)) for name in table.columns]
     absent = [name for name in POINT_COLUMNS if name not in table]
     if absent:
