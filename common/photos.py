@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -272,11 +273,16 @@ def _walk(folder: Path, *, problems: list[str]) -> Iterator[Path]:
             "are missing; give yourself the right to read it and run again."
         )
 
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=complain):
-        real = Path(here).resolve()
-        if real in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(here) / name for name in files if not name.startswith("."))
+    # Real folders before links, both in order: what is found under two names keeps the same one.
+    waiting = deque([folder])
+    while waiting:
+        for here, folders, files in os.walk(waiting.popleft(), onerror=complain):
+            real = Path(here).resolve()
+            if real in seen:  # a link that leads back, or to what has been searched
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted((n for n in folders if not n.startswith(".")), key=natural_key)
+            below = [Path(here) / name for name in folders]
+            waiting.extend(path for path in below if path.is_symlink())
+            yield from (Path(here) / name for name in files if not name.startswith("."))
