@@ -16,6 +16,7 @@ from datasets.dataset import Dataset, Problem, make_manifest, note
 from datasets.layout import below, folders_below, open_root
 from datasets.micro_expression_clips import (
     CODING,
+    Coding,
     clip_row,
     codings_of,
     duplicate_rows,
@@ -54,22 +55,29 @@ def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
         )
     sheet = read_spreadsheet(sheet_path, columns=CODING)
     clips, problems = _clip_folders(root)
-    codings, doubts = duplicate_rows(codings_of(sheet))
+    every = [replace(c, subject=f"sub{_number(c.subject).zfill(2)}") for c in codings_of(sheet)]
+    codings, doubts = duplicate_rows(every)
     problems += [*sheet.problems, *doubts]
     rows = []
     for coding in codings:
-        number = coding.subject.casefold().removeprefix("sub").lstrip("0")
-        coding = replace(coding, subject=f"sub{number.zfill(2)}")
-        folder = clips.get((number, simple_name(coding.clip)))
+        folder = clips.get(_key(coding))
         frames = read_frames(folder) if folder else None
         row, doubts = clip_row(coding, frames, root=root, fps=FPS)
         rows += [row] if row else []
         problems += doubts
     problems += [
-        *unlisted_clips(clips.values(), (row["path"] for row in rows), root),
+        *unlisted_clips(clips, map(_key, every), root),
         *without_class(rows),
     ]
     return Dataset("casme2", root, make_manifest(rows, dataset="casme2"), tuple(problems))
+
+
+def _number(subject: str) -> str:
+    return subject.casefold().removeprefix("sub").lstrip("0")
+
+
+def _key(coding: Coding) -> tuple[str, str]:
+    return _number(coding.subject), simple_name(coding.clip)
 
 
 def _clip_folders(root: Path) -> tuple[dict[tuple[str, str], Path], list[Problem]]:

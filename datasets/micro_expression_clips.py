@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from common.files import natural_key
 from common.photos import PHOTO_SUFFIXES
@@ -27,6 +27,8 @@ EMOTION3 = {
     "contempt": "negative", "fear": "negative", "sadness": "negative", "sad": "negative",
 }  # fmt: skip
 """Class of each emotion; any other (`others`) has none and takes no part in a three-class study."""
+
+_Key = TypeVar("_Key")
 
 ANNOTATED = "annotated"
 MIDDLE = "middle frame, no apex was annotated"
@@ -220,14 +222,16 @@ def duplicate_rows(
     return kept, problems
 
 
-def unlisted_clips(folders: Iterable[Path], used: Iterable[str], root: Path) -> list[Problem]:
-    """Say which folders of frames have no row in the sheet."""
-    read = set(used)
-    absent = [below(folder, root) for folder in folders if str(folder) not in read]
+def unlisted_clips(
+    folders: Mapping[_Key, Path], listed: Iterable[_Key], root: Path
+) -> list[Problem]:
+    """Say which folders of frames the coding sheet does not name."""
+    named = set(listed)
+    absent = [below(folder, root) for key, folder in folders.items() if key not in named]
     if not absent:
         return []
-    what = f"{len(absent)} folders of frames have no usable row in the coding sheet: "
-    return [warning("unlisted_clip", what + say_list(absent), "they were not read")]
+    what = f"{len(absent)} folders of frames are not in the coding sheet: {say_list(absent)}"
+    return [warning("unlisted_clip", what, "they were not read")]
 
 
 def without_class(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:

@@ -58,18 +58,18 @@ def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
         for clip in sorted(subject.iterdir())
         if clip.is_dir() and clip.name.startswith(subject.name)
     }
-    codings, doubts = duplicate_rows(codings_of(sheet))
+    every = [replace(coding, subject=coding.subject.zfill(3)) for coding in codings_of(sheet)]
+    codings, doubts = duplicate_rows(every)
     problems = [*sheet.problems, *doubts]
     rows = []
     for coding in codings:
-        coding = replace(coding, subject=coding.subject.zfill(3))
         folder = clips.get(simple_name(coding.clip))
         frames = read_frames(folder) if folder else None
         row, doubts = clip_row(coding, frames, root=root, fps=FPS)
         rows += [row] if row else []
         problems += doubts
     problems += [
-        *unlisted_clips(clips.values(), (row["path"] for row in rows), root),
+        *unlisted_clips(clips, (simple_name(coding.clip) for coding in every), root),
         *without_class(rows),
     ]
     return Dataset("samm", root, make_manifest(rows, dataset="samm"), tuple(problems))
