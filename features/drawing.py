@@ -63,9 +63,9 @@ def draw_measurements(
     """
     columns = min(columns, len(names))
     rows = ceil(len(names) / columns)
-    figure = Figure(
-        figsize=(columns * panel_inches, rows * panel_inches * 1.2 + 0.4), layout="constrained"
-    )
+    figure = Figure(figsize=(columns * panel_inches, rows * panel_inches * 1.28 + 0.4))
+    # titles may have three lines; the default padding would cut the first
+    figure.set_layout_engine("constrained", h_pad=0.12)
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel, name in zip(panels.flat, names, strict=False):
         draw_measurement(panel, name, definition=definition)

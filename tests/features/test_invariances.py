@@ -252,6 +252,26 @@ def test_what_coincident_points_leave_undefined_is_nan(
     assert set(got.index[got.isna()]) == undefined
 
 
+def test_what_rounding_leaves_of_a_zero_length_is_zero(drawn_face: Face) -> None:
+    drawn_face[59, 1] = drawn_face[49, 1]  # level with each other, but not in one place
+    all_ways = measure(np.stack([turned(drawn_face, degrees) for degrees in range(-180, 180, 7)]))
+    assert 0 < all_ways.distances["Pl"].max() < 1e-9  # rounding is at work
+    undefined = all_ways.features.isna().all()
+    assert set(undefined.index[undefined]) == {"f16"}
+    assert all_ways.features.drop(columns="f16").notna().all(axis=None)
+
+
+@pytest.mark.parametrize(("opening", "kept"), [(0.5e-4, False), (2e-4, True)])
+def test_parra2021_takes_a_tiny_mean_eye_opening_for_none(
+    drawn_face: Face, opening: float, kept: bool
+) -> None:
+    drawn_face[[40, 41], 1] = drawn_face[37, 1] + opening
+    for definition in DEFINITIONS:
+        got = measured(drawn_face, definition).distances["N"][0]
+        expected = opening if kept or definition != "parra2021" else 0.0
+        assert got == pytest.approx(expected, abs=1e-9), definition
+
+
 def test_a_line_standing_upright_has_an_angle_but_no_slope(drawn_face: Face) -> None:
     drawn_face[22] = drawn_face[21] - [0.0, 10.0]
     got = measured(drawn_face).features
