@@ -12,7 +12,7 @@ from datasets.dataset import Problem, error, say_count
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 _GRADE = re.compile(
-    r"(?:house[\s_-]*brackmann|hb|h-b|grade)*[\s_:-]*(?:grade)?[\s_:-]*"
+    r"(?:(?:house[\s_-]*brackmann|h-?b|grade)[\s_:-]*)*"
     r"(?P<value>\d+(?:\.0+)?|[ivx]+)(?:\s*/\s*(?:6|vi))?",
     re.IGNORECASE,
 )
