@@ -1,0 +1,251 @@
+"""The command `benchmark`: patient-grouped cross-validation of every grader, with a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from classifiers.benchmark_report import benchmark_report
+from classifiers.cohort import Cohort, read_cohort
+from classifiers.evaluation import Evaluation, both_levels, title_of, two_lines
+from classifiers.folds import (
+    FoldMethod,
+    fold_problems,
+    make_folds,
+    read_folds,
+    splits,
+    write_folds,
+)
+from classifiers.graders import GRADERS, choose_graders
+from classifiers.plots import confusion_figure
+from classifiers.predictions import write_predictions
+from classifiers.scaling import ScalerName
+from classifiers.tasks import Target, TargetName, target_named
+from classifiers.validation import Plan, Validation, cross_validate
+from common.files import atomic_write, write_json
+from common.provenance import write_run_json
+from common.report import figure_png
+from features.tables import definition_of
+
+LOG_WIDTH = 112  # columns of the table when standard output is a file
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark found.
+
+    Attributes
+    ----------
+    evaluations
+        Scores of photographs, then of patients.
+    predictions
+        Content of `predictions.csv`.
+    folds
+        Content of `folds.csv`.
+    problems
+        Sentences about folds and fits that the report shows first.
+    exit_code
+        0, or 3 when a grader failed in some fold.
+    """
+
+    evaluations: list[Evaluation]
+    predictions: pd.DataFrame
+    folds: pd.DataFrame
+    problems: list[str]
+    exit_code: int
+
+
+def benchmark(
+    features: Path,
+    *,
+    out: Path,
+    manifest: Path | None = None,
+    target: TargetName = "six_grades",
+    graders: tuple[str, ...] = tuple(GRADERS),
+    folds: FoldMethod = "stratified",
+    fold_table: Path | None = None,
+    n_folds: int = 5,
+    repeats: int = 1,
+    scaler: ScalerName = "standard",
+    seed: int = 0,
+    jobs: int | None = None,
+) -> BenchmarkResult:
+    """Compare graders by cross-validation in which whole patients are held out.
+
+    Writes `folds.csv`, `predictions.csv`, `metrics.json`, confusion matrices as PNG,
+    `report.html` and `run.json` into `out`. Research use only.
+
+    Parameters
+    ----------
+    features
+        `features.csv` from `extract`, with or without the manifest's columns.
+    out
+        Folder for the results; made if needed.
+    manifest
+        `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
+    target
+        What is graded: `six_grades`, `healthy_palsy` (I or not), or `three_classes` (I, II and
+        III, IV to VI).
+    graders
+        Which graders to compare; the majority baseline is always run.
+    folds
+        How patients are held out: `stratified` by grade, `shuffled` at random, or
+        `leave_one_patient_out`.
+    fold_table
+        A `folds.csv` made before, to test on the same folds; `folds`, `n_folds` and `repeats`
+        then have no say.
+    n_folds
+        Number of folds, 2 or more.
+    repeats
+        How often the folds are dealt anew.
+    scaler
+        How features are scaled inside each fold: `standard`, `min_max`, `power` or `quantile`.
+    seed
+        Seed of everything random.
+    jobs
+        Worker processes; one for each processor when not given. The results do not depend on it.
+
+    Returns
+    -------
+    BenchmarkResult
+        The scores and the tables that were written.
+
+    Raises
+    ------
+    UserError
+        When tables do not fit together, or nothing can be graded.
+    """
+    started = time.perf_counter()
+    question = target_named(target)
+    chosen = choose_graders(graders)
+    cohort = read_cohort(features, target=question, manifest=manifest)
+    samples = cohort.usable
+    table = (
+        read_folds(fold_table)
+        if fold_table
+        else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
+    )
+    parts = list(splits(table, samples.rows["image_id"]))
+    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes)
+    plan = Plan(samples, parts, question.name, [entry.name for entry in chosen], scaler, seed)
+    validation = cross_validate(plan, jobs=jobs or _processors())
+    evaluations = both_levels(validation.predictions, target=question, seed=seed)
+
+    settings = {
+        "target": question.name,
+        "graders": ", ".join(plan.graders),
+        "folds": _described(table, method="given table" if fold_table else folds),
+        "scaler": scaler,
+        "feature definition": definition_of(features) or "unknown (no run.json beside the table)",
+        "seed": seed,
+    }
+    report = benchmark_report(
+        cohort, evaluations, problems=[*problems, *validation.problems], settings=settings
+    )
+    write_folds(table, out / "folds.csv")
+    write_predictions(validation.predictions, out / "predictions.csv", target=question)
+    write_json(out / "metrics.json", _metrics(question, evaluations))
+    _write_confusions(evaluations, out)
+    report.write(out / "report.html")
+    _write_run(
+        out, cohort, validation, settings=settings, started=started,
+        files={"features": features, "manifest": manifest, "fold_table": fold_table},
+    )  # fmt: skip
+    for evaluation in evaluations:
+        _print_scores(evaluation)
+    for sentence in report.warnings:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
+    return BenchmarkResult(
+        evaluations=evaluations,
+        predictions=validation.predictions,
+        folds=table,
+        problems=[*problems, *validation.problems],
+        exit_code=3 if validation.failed else 0,
+    )
+
+
+def _processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _described(folds: pd.DataFrame, *, method: str) -> str:
+    """Return the folds in words, `stratified, 5 folds × 2 repeats` for instance."""
+    n_folds, repeats = folds["fold"].nunique(), folds["repeat"].nunique()
+    times = f" × {repeats} repeats" if repeats > 1 else ""
+    return f"{method.replace('_', ' ')}, {n_folds} folds{times}"
+
+
+def _metrics(target: Target, evaluations: list[Evaluation]) -> dict[str, object]:
+    return {
+        "target": target.name,
+        "classes": list(target.classes),
+        "interval": "95 %, patients resampled 2000 times",
+        **{f"per_{evaluation.unit}": evaluation.as_json() for evaluation in evaluations},
+    }
+
+
+def _write_confusions(evaluations: list[Evaluation], out: Path) -> None:
+    for evaluation in evaluations:
+        for model, confusion in evaluation.confusions.items():
+            title = f"{title_of(model)}, per {evaluation.unit}"
+            figure = confusion_figure(confusion.total, target=evaluation.target, title=title)
+            with atomic_write(out / f"confusion_{model}_per_{evaluation.unit}.png") as temporary:
+                temporary.write_bytes(figure_png(figure))
+
+
+def _write_run(
+    out: Path,
+    cohort: Cohort,
+    validation: Validation,
+    *,
+    settings: dict[str, object],
+    started: float,
+    files: dict[str, Path | None],
+) -> None:
+    left_out = cohort.excluded()
+    write_run_json(
+        out / "run.json",
+        command="benchmark",
+        settings=settings,
+        seed=int(str(settings["seed"])),
+        files={role: path for role, path in files.items() if path is not None},
+        counts={
+            "photographs": len(cohort.photographs),
+            "usable": len(cohort.usable.rows),
+            **{
+                f"left out: {reason}": int(count)
+                for reason, count in zip(left_out["reason"], left_out["photographs"], strict=True)
+            },
+        },
+        seconds={**validation.seconds, "total": time.perf_counter() - started},
+    )
+
+
+def _print_scores(evaluation: Evaluation) -> None:
+    """Print the table so that it reads on a terminal and in a log file."""
+    counts = evaluation.as_json()
+    table = Table(
+        title=(
+            f"{evaluation.target.title}, per {evaluation.unit} ({counts['n']} "
+            f"of {counts['n_patients']} patients), with 95 % intervals"
+        ),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("Grader")
+    for score in evaluation.scores:
+        table.add_column(score.title)
+    for model, found in evaluation.estimates.items():
+        table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    console.print(table)

@@ -1,0 +1,206 @@
+"""The report of a benchmark: what to beware of, how well, which mistakes, and how it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from classifiers.cohort import Cohort
+from classifiers.evaluation import Evaluation, title_of
+from classifiers.graders import GRADERS, MAJORITY
+from classifiers.plots import confusion_figure, roman
+from common.report import Report, figure_picture
+
+FEW_PATIENTS = 5
+
+
+def benchmark_report(
+    cohort: Cohort,
+    evaluations: list[Evaluation],
+    *,
+    problems: list[str],
+    settings: Mapping[str, object],
+) -> Report:
+    """Build the report.
+
+    Parameters
+    ----------
+    cohort
+        What was graded.
+    evaluations
+        Scores of photographs and of patients.
+    problems
+        Sentences about folds and fits, shown first.
+    settings
+        Options as they were used, for the last section.
+    """
+    target = evaluations[0].target
+    report = Report(
+        title=f"Benchmark: {target.title}", summary=_summary(evaluations, settings=settings)
+    )
+    for sentence in [*_about_cohort(cohort, evaluations[0]), *_about_scores(evaluations)]:
+        report.warn(sentence)
+    for sentence in problems:
+        report.warn(sentence)
+    for evaluation in reversed(evaluations):
+        _scores_section(report, evaluation)
+    _confusions_section(report, evaluations)
+    _cohort_section(report, cohort, evaluations[0])
+    _method_section(report, evaluations[0], settings=settings)
+    return report
+
+
+def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
+    photographs = evaluations[0]
+    counts = photographs.as_json()
+    graders = [name for name in photographs.estimates if not _is_baseline(name)]
+    words = (
+        f"{counts['n']} photographs of {counts['n_patients']} patients, each graded by models "
+        f"that never saw the patient ({settings['folds']})."
+    )
+    for evaluation in reversed(evaluations):
+        if graders:
+            score = evaluation.headline
+            found = sorted((evaluation.estimates[name][score.name].value, name) for name in graders)
+            (low, worst), (high, best) = found[0], found[-1]
+            reach = (
+                f"{high:.2f} ({title_of(best)})"
+                if len(found) == 1
+                else f"{low:.2f} ({title_of(worst)}) to {high:.2f} ({title_of(best)})"
+            )
+            words += f" Per {evaluation.unit}, {score.title.lower()} {reach};"
+            words += (
+                f" always answering the commonest class reaches {evaluation.baseline(score):.2f}."
+            )
+    return words
+
+
+def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:
+    sentences = []
+    left_out = cohort.excluded()
+    if len(left_out):
+        reasons = ", ".join(f"{row.photographs} × {row.reason}" for row in left_out.itertuples())
+        sentences.append(
+            f"{left_out['photographs'].sum()} of {len(cohort.photographs)} photographs were left "
+            f"out ({reasons}); the scores say nothing about them."
+        )
+    table = _class_counts(cohort, evaluation)
+    few = table[(table["Patients"] > 0) & (table["Patients"] < FEW_PATIENTS)]
+    if len(few):
+        named = ", ".join(f"{row.Class} ({row.Patients})" for row in few.itertuples())
+        sentences.append(
+            f"Few patients in class {named}: scores that depend on these classes are uncertain."
+        )
+    return sentences
+
+
+def _about_scores(evaluations: list[Evaluation]) -> list[str]:
+    """Say when guessing would have done as well."""
+    sentences = []
+    for evaluation in evaluations:
+        guess = 1 / len(evaluation.target.classes)
+        found = [
+            by_score["balanced_accuracy"]
+            for model, by_score in evaluation.estimates.items()
+            if not _is_baseline(model)
+        ]
+        if found and all(estimate.low <= guess for estimate in found):
+            sentences.append(
+                f"Per {evaluation.unit}, no grader is clearly better than guessing: every "
+                f"interval of balanced accuracy reaches down to {guess:.2f}."
+            )
+    return sentences
+
+
+def _scores_section(report: Report, evaluation: Evaluation) -> None:
+    section = report.section(f"Scores per {evaluation.unit}")
+    if evaluation.unit == "patient":
+        section.text(
+            "A patient's answer is the class with the highest probability, averaged over the "
+            "patient's photographs."
+        )
+    section.table(
+        evaluation.table(),
+        caption="Score, and below it the 95 % interval over resampled patients.",
+        quiet=[_is_baseline(model) for model in evaluation.estimates],
+    )
+    if evaluation.unit == "photograph":
+        meanings = "; ".join(f"{score.title}: {score.meaning}" for score in evaluation.scores)
+        section.text(f"{meanings}.")
+
+
+def _confusions_section(report: Report, evaluations: list[Evaluation]) -> None:
+    section = report.section("Which mistakes are made")
+    section.text(
+        "Rows are the reference, columns the answer. Numbers are means over repeats; the shade is "
+        "the share of the row, so a perfect grader is dark on the diagonal."
+    )
+    for evaluation in reversed(evaluations):
+        section.gallery(
+            figure_picture(
+                confusion_figure(
+                    confusion.total,
+                    target=evaluation.target,
+                    title=f"{title_of(model)}, per {evaluation.unit}",
+                ),
+                alt=f"Confusion matrix of {title_of(model)} per {evaluation.unit}.",
+            )
+            for model, confusion in evaluation.confusions.items()
+            if not _is_baseline(model)
+        )
+
+
+def _cohort_section(report: Report, cohort: Cohort, evaluation: Evaluation) -> None:
+    section = report.section("Who was graded")
+    section.table(_class_counts(cohort, evaluation), caption="Usable photographs and patients.")
+    left_out = cohort.excluded()
+    if len(left_out):
+        section.table(
+            left_out.rename(columns={"reason": "Left out because", "photographs": "Photographs"})
+        )
+
+
+def _method_section(
+    report: Report, evaluation: Evaluation, *, settings: Mapping[str, object]
+) -> None:
+    section = report.section("How it was done")
+    section.text(
+        "Folds hold whole patients, so no patient is learned from and tested at once. Scaling, "
+        "filling in of missing values (median of the training patients) and calibration are "
+        "learned on the training patients of each fold, and the tested patients are answered "
+        "once. Graders weigh all classes alike. Intervals come from 2000 resamples of patients."
+    )
+    section.text(f"Classes: {evaluation.target.source}.")
+    section.table(
+        pd.DataFrame(
+            {
+                "Grader": [title_of(model) for model in evaluation.estimates],
+                "": [GRADERS[model].about for model in evaluation.estimates if model in GRADERS],
+            }
+        )
+    )
+    section.table(
+        pd.DataFrame(
+            {"Setting": list(settings), "Value": [str(value) for value in settings.values()]}
+        )
+    )
+
+
+def _class_counts(cohort: Cohort, evaluation: Evaluation) -> pd.DataFrame:
+    samples = cohort.usable
+    rows = []
+    for number, name in enumerate(roman(evaluation.target), start=1):
+        of_class = samples.labels == number
+        rows.append(
+            {
+                "Class": name,
+                "Patients": len(set(samples.patients[of_class])),
+                "Photographs": int(of_class.sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _is_baseline(model: str) -> bool:
+    return model == MAJORITY or (model in GRADERS and GRADERS[model].baseline)

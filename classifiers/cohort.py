@@ -1,0 +1,126 @@
+"""The photographs that a benchmark can use: features joined with patients and grades.
+
+Comes from `features.csv` (and `manifest.csv`), goes to folds and graders. What cannot be used is
+kept with its reason, so that every report can state it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.tasks import NO_LABEL, Target
+from common.errors import UserError
+from common.tables import join_manifest, read_manifest, sort_by_image_id
+from features.registry import FEATURE_NAMES
+from features.tables import read_features
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Every photograph of the feature table, and which of them can be used.
+
+    Attributes
+    ----------
+    photographs
+        One row per photograph in natural order: `image_id`, `status`, `patient_id`, `hb_grade`
+        and whatever else the manifest adds.
+    features
+        `(n, k)` float64, the same rows; NaN where missing.
+    labels
+        `(n,)` class numbers of the target from 1, `NO_LABEL` without one.
+    reasons
+        `(n,)` empty for a usable photograph, else why it is left out.
+    """
+
+    photographs: pd.DataFrame
+    features: pd.DataFrame
+    labels: NDArray[np.int64]
+    reasons: NDArray[np.str_]
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """The photographs that folds are made over: those with a patient and a label."""
+        known = self.photographs["patient_id"].notna() & (self.labels != NO_LABEL)
+        labelled: pd.DataFrame = self.photographs[known].reset_index(drop=True)
+        return labelled
+
+    @property
+    def usable(self) -> Samples:
+        """The photographs that graders learn from and are tested on."""
+        keep = self.reasons == ""
+        rows = self.photographs[keep].reset_index(drop=True)
+        return Samples(
+            rows=rows,
+            features=self.features[keep].reset_index(drop=True),
+            labels=self.labels[keep],
+            patients=rows["patient_id"].to_numpy(dtype=np.str_),
+        )
+
+    def excluded(self) -> pd.DataFrame:
+        """Count of photographs left out, by reason, most frequent first."""
+        left_out = pd.Series(self.reasons[self.reasons != ""])
+        counts = left_out.value_counts(sort=False).sort_index()
+        counts = counts.sort_values(ascending=False, kind="stable")
+        return pd.DataFrame({"reason": counts.index, "photographs": counts.to_numpy()})
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What graders work on: rows, features `(n, k)`, class numbers `(n,)`, patients `(n,)`."""
+
+    rows: pd.DataFrame
+    features: pd.DataFrame
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+
+
+def read_cohort(features: Path, *, target: Target, manifest: Path | None = None) -> Cohort:
+    """Read a feature table and join the manifest, whose columns win over joined ones.
+
+    Raises
+    ------
+    UserError
+        When patients or labels are missing altogether, or when no photograph is left to work with.
+    """
+    table = read_features(features)
+    if manifest is not None:
+        extra = read_manifest(manifest)
+        known = set(extra.columns) - {"image_id", "status", *FEATURE_NAMES}
+        table = join_manifest(table.drop(columns=[*known & set(table.columns)]), extra)
+    for column in ("patient_id", target.column):
+        if column not in table.columns:
+            raise UserError(
+                f'{features} has no column "{column}": give the manifest that names the patients '
+                "and grades (--manifest)."
+            )
+    table = sort_by_image_id(table)
+    values = table[list(FEATURE_NAMES)].astype(np.float64).replace([np.inf, -np.inf], np.nan)
+    cohort = Cohort(
+        photographs=table.drop(columns=list(FEATURE_NAMES)),
+        features=values,
+        labels=target.numbers(table),
+        reasons=_reasons(table, values, target=target),
+    )
+    if not len(cohort.usable.rows):
+        raise UserError(
+            f"None of the {len(table)} photographs of {features} can be used: "
+            f"{cohort.excluded()['reason'].iat[0]}."
+        )
+    return cohort
+
+
+def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> NDArray[np.str_]:
+    """First reason that applies to each row; empty for a usable one."""
+    failed = table["status"] != "ok"
+    status = "status " + table["status"].astype(str)
+    return np.select(
+        [failed, table["patient_id"].isna(), target.numbers(table) == NO_LABEL,
+         values.isna().all(axis=1)],
+        [status, "no patient_id", f"no usable {target.column}", "all features are missing"],
+        default="",
+    ).astype(np.str_)  # fmt: skip

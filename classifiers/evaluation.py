@@ -1,0 +1,132 @@
+"""Scores of every model of a prediction table, with intervals and the baseline beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from classifiers.confusion import Confusion, confusion_of
+from classifiers.graders import GRADERS, MAJORITY
+from classifiers.intervals import Estimate, estimate, resampling_weights
+from classifiers.predictions import Unit, to_patients
+from classifiers.scores import Score, scores_for
+from classifiers.tasks import Target
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores at one level.
+
+    Attributes
+    ----------
+    unit
+        What was scored: each photograph, or each patient as a whole.
+    target
+        The question that was answered.
+    predictions
+        The answers that were scored.
+    confusions, estimates
+        By model; the estimates by score name.
+    """
+
+    unit: Unit
+    target: Target
+    predictions: pd.DataFrame
+    confusions: dict[str, Confusion]
+    estimates: dict[str, dict[str, Estimate]]
+
+    @property
+    def scores(self) -> list[Score]:
+        """The scores that make sense for the target, in the order of a table."""
+        return scores_for(ordered=self.target.ordered)
+
+    @property
+    def headline(self) -> Score:
+        """The score that a summary names."""
+        name = "weighted_kappa" if self.target.ordered else "balanced_accuracy"
+        return next(score for score in self.scores if score.name == name)
+
+    def baseline(self, score: Score) -> float | None:
+        """Return what always answering the commonest class achieves, if that was run."""
+        found = self.estimates.get(MAJORITY)
+        return found[score.name].value if found else None
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per model for a report: `0.31` with `0.28 to 0.33` on a second line."""
+        rows = []
+        for model, found in self.estimates.items():
+            cells = {score.title: two_lines(found[score.name]) for score in self.scores}
+            rows.append({"Grader": title_of(model), **cells})
+        return pd.DataFrame(rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        return {
+            "n": len(self.predictions.drop_duplicates([*self._key, "patient_id"])),
+            "n_patients": int(self.predictions["patient_id"].nunique()),
+            "models": {
+                model: {
+                    score.name: {
+                        **found[score.name].as_json(),
+                        "majority_baseline": _rounded(self.baseline(score)),
+                    }
+                    for score in self.scores
+                }
+                for model, found in self.estimates.items()
+            },
+        }
+
+    @property
+    def _key(self) -> list[str]:
+        return ["image_id"] if self.unit == "photograph" else [self.target.column]
+
+
+def evaluate(
+    predictions: pd.DataFrame, *, target: Target, unit: Unit = "photograph", seed: int = 0
+) -> Evaluation:
+    """Score every model of a prediction table.
+
+    Parameters
+    ----------
+    predictions
+        By `predictions_schema`, whole patients held out.
+    seed
+        Of the bootstrap; all models are scored on the same resampled patients.
+    """
+    confusions = {
+        str(model): confusion_of(rows, target=target)
+        for model, rows in predictions.groupby("model", sort=False)
+    }
+    estimates = {}
+    for model, confusion in confusions.items():
+        weights = resampling_weights(len(confusion.patients), seed=seed)
+        estimates[model] = {
+            score.name: estimate(score, confusion.counts, weights=weights)
+            for score in scores_for(ordered=target.ordered)
+        }
+    return Evaluation(unit, target, predictions, confusions, estimates)
+
+
+def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> list[Evaluation]:
+    """Score photographs, and the same answers summed up to patients."""
+    patients = to_patients(predictions, target=target)
+    return [
+        evaluate(predictions, target=target, unit="photograph", seed=seed),
+        evaluate(patients, target=target, unit="patient", seed=seed),
+    ]
+
+
+def title_of(model: str) -> str:
+    """Return how a report calls a model; one of another branch is called by its own name."""
+    return GRADERS[model].title if model in GRADERS else model
+
+
+def two_lines(found: Estimate) -> str:
+    """Return the value with its interval on a second line."""
+    return f"{found.value:.2f}\n{found.low:.2f} to {found.high:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,308 @@
+"""Patient-grouped folds, made once and shared by every grader and by the image branch.
+
+Folds are made over every labelled photograph of the manifest, readable or not, so that a branch
+which can use a photograph that another cannot still tests it in the same fold. Each user of the
+folds drops what it cannot use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import natural_key
+from common.tables import read_table, text, write_table
+
+FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out"]
+
+FOLDS = pa.DataFrameSchema(
+    {
+        "image_id": text(),
+        "patient_id": text(),
+        "repeat": pa.Column("int64", pa.Check.ge(1, error="be 1 or more")),
+        "fold": pa.Column("int64", pa.Check.ge(1, error="be 1 or more")),
+    },
+    name="folds",
+)
+"""`folds.csv`: a row says that this photograph is tested in this fold of this repeat.
+
+Everything that is not tested in a fold is what the fold may learn from. Repeats and folds count
+from 1. With shuffled folds a photograph may be tested in several folds of a repeat, or in none.
+"""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold of one repeat, as row numbers of the samples that were asked about."""
+
+    repeat: int
+    fold: int
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+def make_folds(
+    photographs: pd.DataFrame,
+    *,
+    method: FoldMethod = "stratified",
+    n_folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Deal whole patients into folds.
+
+    Parameters
+    ----------
+    photographs
+        One row per labelled photograph: `image_id`, `patient_id`, and `hb_grade`, which only
+        `stratified` looks at. A patient photographed at several grades counts with the highest.
+    method
+        `stratified`: the patients of each grade are shuffled and dealt out in turn, so that folds
+        differ by at most one patient of a grade, and by at most one patient in all. `shuffled`:
+        each fold is an independent random draw of one in `n_folds` patients, as in a repeated
+        hold-out. `leave_one_patient_out`: every patient is a fold; `n_folds`, `repeats` and
+        `seed` have no say.
+    n_folds
+        Folds in each repeat, 2 or more.
+    repeats
+        How often the dealing is done anew.
+    seed
+        The same seed and the same patients give the same folds, whatever the order of the rows.
+
+    Returns
+    -------
+    DataFrame
+        By the schema `FOLDS`, in natural order of `image_id` within each repeat.
+
+    Raises
+    ------
+    UserError
+        When there are fewer patients than folds.
+    """
+    patients = _patients(photographs)
+    if method == "leave_one_patient_out":
+        n_folds, repeats = len(patients), 1
+    if n_folds < 2 or repeats < 1:
+        raise UserError(
+            f"{n_folds} folds and {repeats} repeats were asked for: give at least 2 folds "
+            "and 1 repeat."
+        )
+    if len(patients) < max(2, n_folds):
+        raise UserError(
+            f"There are {len(patients)} patients for {n_folds} folds: whole patients are held "
+            "out, so give at most as many folds as patients (--n-folds)."
+        )
+    tables = []
+    for repeat in range(1, repeats + 1):
+        rng = np.random.default_rng([seed, repeat])
+        if method == "stratified":
+            tested = _deal(patients, n_folds=n_folds, rng=rng)
+        elif method == "shuffled":
+            tested = _draw(patients, n_folds=n_folds, rng=rng)
+        else:
+            tested = pd.DataFrame({"patient_id": patients.index, "fold": np.arange(1, n_folds + 1)})
+        rows = photographs[["image_id", "patient_id"]].merge(tested, on="patient_id")
+        tables.append(rows.assign(repeat=repeat))
+    return _in_order(pd.concat(tables, ignore_index=True))
+
+
+def photograph_level_folds_for_leak_demonstration(
+    photographs: pd.DataFrame, *, n_folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Deal single photographs into folds: wrong on purpose, and offered by no command.
+
+    A patient's photographs then lie on both sides of the split, and a grader that only recognises
+    the patient looks good. The tests use it to show how large that mistake is.
+    """
+    order = np.random.default_rng(seed).permutation(len(photographs))
+    fold = np.empty(len(photographs), dtype=np.int64)
+    fold[order] = np.arange(len(photographs)) % n_folds + 1
+    return _in_order(photographs[["image_id", "patient_id"]].assign(repeat=1, fold=fold))
+
+
+def write_folds(folds: pd.DataFrame, path: Path) -> None:
+    """Write `folds.csv`."""
+    write_table(folds, path, schema=FOLDS)
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """Read `folds.csv` and refuse one that would test a patient on itself.
+
+    Raises
+    ------
+    UserError
+        When a photograph is named twice in one fold, or some photographs of a patient are tested
+        in a fold that would learn from the others.
+    """
+    folds = read_table(path, schema=FOLDS)
+    twice = folds[folds.duplicated(["image_id", "repeat", "fold"])]
+    if len(twice):
+        raise UserError(
+            f'{path}, row {twice.index[0] + 2}: "{twice.image_id.iat[0]}" is already tested in '
+            "this fold; keep one row for it."
+        )
+    all_photos = folds.groupby("patient_id")["image_id"].nunique()
+    tested = folds.groupby(["repeat", "fold", "patient_id"])["image_id"].nunique()
+    of_patient = all_photos.loc[tested.index.get_level_values("patient_id")].to_numpy()
+    parted = tested[tested.to_numpy() < of_patient]
+    if len(parted):
+        repeat, fold, patient = parted.index[0]
+        raise UserError(
+            f'{path}: patient "{patient}" is only partly tested in fold {fold} of repeat '
+            f"{repeat}, so the patient would be learned from and tested at once; keep all "
+            "photographs of a patient in the same fold."
+        )
+    return folds
+
+
+def splits(folds: pd.DataFrame, image_ids: pd.Series) -> Iterator[Split]:
+    """Yield every fold as row numbers of `image_ids`, leaving out photographs it does not know.
+
+    Parameters
+    ----------
+    folds
+        By the schema `FOLDS`.
+    image_ids
+        The photographs that are usable, in the order of the caller's rows.
+
+    Raises
+    ------
+    UserError
+        When not one of the photographs is in a fold, as with the folds of another cohort.
+    """
+    ids = pd.Index(image_ids)
+    if not ids.isin(folds["image_id"]).any():
+        raise UserError(
+            f'None of the photographs ("{image_ids.iat[0]}", ...) is in the folds '
+            f'("{folds["image_id"].iat[0]}", ...): make the folds from the same manifest.'
+        )
+    everyone = np.arange(len(ids))
+    for key, rows in folds.groupby(["repeat", "fold"], sort=True):
+        repeat, fold = (int(str(part)) for part in key)
+        positions = ids.get_indexer(pd.Index(rows["image_id"]))
+        test = np.sort(positions[positions >= 0])
+        yield Split(repeat, fold, np.setdiff1d(everyone, test), test)
+
+
+def inner_splits(
+    labels: NDArray[np.int64], patients: NDArray[np.str_], *, n_folds: int = 5, seed: int = 0
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Deal the patients of a training fold once more, stratified, for use inside it.
+
+    Parameters
+    ----------
+    labels, patients
+        `(n,)` class number and patient of each training row.
+    n_folds
+        At most; fewer when there are fewer patients.
+    seed
+        Of the shuffling.
+
+    Returns
+    -------
+    list of (train, test)
+        Row numbers; empty when there is only one patient.
+    """
+    highest = pd.Series(labels).groupby(pd.Series(patients)).max()
+    if len(highest) < 2:
+        return []
+    dealt = _deal(highest, n_folds=min(n_folds, len(highest)), rng=np.random.default_rng([seed, 0]))
+    fold = dealt.set_index("patient_id")["fold"].loc[list(patients)].to_numpy()
+    return [
+        (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+        for number in range(1, int(fold.max()) + 1)
+    ]
+
+
+def fold_problems(
+    parts: list[Split], *, labels: NDArray[np.int64], class_names: tuple[str, ...]
+) -> list[str]:
+    """Say, one sentence each, which folds cannot show what a reader would expect of them.
+
+    Parameters
+    ----------
+    parts
+        All the folds.
+    labels
+        `(n,)` class numbers from 1 of the rows that the folds point to.
+    class_names
+        Name of class 1, class 2, and so on.
+    """
+    sentences = []
+    tested = np.unique(np.concatenate([part.test for part in parts]))
+    if len(tested) < len(labels):
+        sentences.append(
+            f"{len(labels) - len(tested)} of {len(labels)} usable photographs are in no fold: "
+            "they are learned from and never tested."
+        )
+    empty = [part for part in parts if not len(part.test)]
+    if empty:
+        sentences.append(
+            f"{_listed(empty)} test nothing, because none of their photographs is usable."
+        )
+    for number, name in enumerate(class_names, start=1):
+        if not (labels == number).any():
+            sentences.append(f"No usable photograph is labelled {name}, so it is never learned.")
+            continue
+        without = [part for part in parts if not (labels[part.train] == number).any()]
+        if without:
+            sentences.append(
+                f"{_listed(without)} must learn without a single example of {name}, so "
+                "they can never answer it: use fewer folds or more patients."
+            )
+    return sentences
+
+
+def _listed(parts: list[Split]) -> str:
+    shown = ", ".join(f"{part.repeat}.{part.fold}" for part in parts[:5])
+    more = "" if len(parts) <= 5 else f" and {len(parts) - 5} more"
+    return f"Folds (repeat.fold) {shown}{more}"
+
+
+def _patients(photographs: pd.DataFrame) -> pd.Series:
+    """Return the highest grade of each patient (0 without one), patients in natural order."""
+    grades = photographs.get("hb_grade", pd.Series(pd.NA, index=photographs.index, dtype="Int64"))
+    highest = grades.fillna(0).astype("int64").groupby(photographs["patient_id"]).max()
+    return highest.loc[sorted(highest.index, key=natural_key)]
+
+
+def _deal(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Shuffle the patients of each grade and deal all of them in turn, like cards."""
+    shuffled = [
+        rng.permutation(patients.index[patients == grade].to_numpy())
+        for grade in sorted(patients.unique())
+    ]
+    dealt = np.concatenate(shuffled)
+    return pd.DataFrame({"patient_id": dealt, "fold": np.arange(len(dealt)) % n_folds + 1})
+
+
+def _draw(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw the tested patients of each fold afresh."""
+    size = max(1, round(len(patients) / n_folds))
+    draws = [
+        rng.choice(patients.index.to_numpy(), size=size, replace=False) for _ in range(n_folds)
+    ]
+    return pd.DataFrame(
+        {"patient_id": np.concatenate(draws), "fold": np.repeat(np.arange(1, n_folds + 1), size)}
+    )
+
+
+def _in_order(folds: pd.DataFrame) -> pd.DataFrame:
+    """Sort by repeat, then natural order of the photographs, then fold."""
+    keys = [
+        (repeat, natural_key(image_id), fold)
+        for repeat, image_id, fold in zip(
+            folds["repeat"], folds["image_id"], folds["fold"], strict=True
+        )
+    ]
+    order = sorted(range(len(folds)), key=keys.__getitem__)
+    columns = ["image_id", "patient_id", "repeat", "fold"]
+    return folds[columns].iloc[order].reset_index(drop=True)

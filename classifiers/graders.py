@@ -1,0 +1,169 @@
+"""The registry of graders: one entry for each, and the one place that builds them.
+
+To add a grader, add an entry to `GRADERS`: an estimator with `fit`, `predict_proba` and
+`classes_` (if its `fit` takes `groups`, it gets the patients). Everything else follows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from classifiers.estimators import CalibratedSVC, MLPGrader, XGBoostGrader
+from classifiers.scaling import ScalerName, prepared
+from common.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraderEntry:
+    """One grader.
+
+    Attributes
+    ----------
+    name, title
+        Name on the command line and in tables, and words for a report.
+    about
+        One sentence for the reader of a report.
+    build
+        From a seed to an unfitted estimator.
+    baseline
+        Whether it ignores the features and only shows what guessing achieves.
+    """
+
+    name: str
+    title: str
+    about: str
+    build: Callable[[int], BaseEstimator]
+    baseline: bool = False
+
+
+MAJORITY = "majority"
+
+GRADERS: dict[str, GraderEntry] = {
+    entry.name: entry
+    for entry in (
+        GraderEntry(
+            name="svm",
+            title="SVM (RBF)",
+            about="Support vector machine with a radial kernel, calibrated on inner patients.",
+            build=lambda seed: CalibratedSVC(random_state=seed),
+        ),
+        GraderEntry(
+            name="xgboost",
+            title="XGBoost",
+            about="Gradient-boosted decision trees.",
+            build=lambda seed: XGBoostGrader(random_state=seed),
+        ),
+        GraderEntry(
+            name="mlp",
+            title="MLP",
+            about="Neural network with one hidden layer of 32 units and strong weight decay.",
+            build=lambda seed: MLPGrader(random_state=seed),
+        ),
+        GraderEntry(
+            name="random_forest",
+            title="Random forest",
+            about="Average of 300 decision trees grown on resampled photographs.",
+            build=lambda seed: RandomForestClassifier(
+                n_estimators=300, min_samples_leaf=2, class_weight="balanced", random_state=seed
+            ),
+        ),
+        GraderEntry(
+            name=MAJORITY,
+            title="Always the commonest",
+            about="Baseline: always answers the class that was commonest in training.",
+            build=lambda seed: DummyClassifier(strategy="most_frequent"),
+            baseline=True,
+        ),
+        GraderEntry(
+            name="stratified_random",
+            title="Random guess",
+            about="Baseline: draws answers as often as they occurred in training.",
+            build=lambda seed: DummyClassifier(strategy="stratified", random_state=seed),
+            baseline=True,
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FittedGrader:
+    """A fitted pipeline that answers over all classes of its target, whichever it saw."""
+
+    pipeline: Pipeline
+    n_classes: int
+    notes: tuple[str, ...]
+
+    def probabilities(self, features: pd.DataFrame) -> NDArray[np.float64]:
+        """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
+        spread = np.zeros((len(features), self.n_classes))
+        seen = np.asarray(self.pipeline.classes_, dtype=np.intp) - 1
+        spread[:, seen] = self.pipeline.predict_proba(features)
+        return spread
+
+
+def choose_graders(names: Sequence[str]) -> list[GraderEntry]:
+    """Return the entries for `names` in registry order, always with the majority baseline.
+
+    Raises
+    ------
+    UserError
+        For an unknown name, with a suggestion.
+    """
+    for name in names:
+        if name not in GRADERS:
+            raise UserError(
+                f'Unknown grader "{name}": choose from {", ".join(GRADERS)}.'
+                + did_you_mean(name, GRADERS)
+            )
+    return [entry for entry in GRADERS.values() if entry.name in {*names, MAJORITY}]
+
+
+def fit_grader(
+    entry: GraderEntry,
+    *,
+    features: pd.DataFrame,
+    labels: NDArray[np.int64],
+    patients: NDArray[np.str_],
+    n_classes: int,
+    scaler: ScalerName = "standard",
+    seed: int = 0,
+) -> FittedGrader:
+    """Fit one grader with its preparation on the given rows and nothing else.
+
+    Parameters
+    ----------
+    entry
+        From `GRADERS`.
+    features, labels, patients
+        `(n, k)` features, class numbers 1..`n_classes`, and the patient of each row.
+    n_classes
+        Of the target, including classes that these rows lack.
+    scaler
+        Name in `classifiers.scaling.SCALERS`.
+    seed
+        Of everything random in the grader.
+
+    Returns
+    -------
+    FittedGrader
+        Its `notes` hold what the libraries warned of while fitting, without repetition.
+    """
+    pipeline = prepared(entry.build(seed), scaler=scaler)
+    takes_patients = has_fit_parameter(pipeline[-1], "groups")
+    extra = {"grader__groups": patients} if takes_patients else {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipeline.fit(features, labels, **extra)
+    notes = tuple(dict.fromkeys(str(item.message).splitlines()[0] for item in caught))
+    return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=notes)

@@ -1,0 +1,142 @@
+"""`predictions.csv`: what each grader answered for each held-out photograph or patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from classifiers.tasks import Target, target_named
+from common.files import natural_key
+from common.tables import choice, read_table, text, write_table
+
+BRANCHES = ("geometric", "deep", "fused")
+Unit = Literal["photograph", "patient"]
+KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
+
+
+def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+    """Return the schema of a prediction table.
+
+    A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`. The
+    truth is the target's own manifest column (`hb_grade` for all but the affected side), the
+    answer is `predicted`; for six grades both are integers 1..6, for the other targets `predicted`
+    is the name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
+    grades. `repeat` and `fold` are those in which the row was tested.
+    """
+    grades = target.name == "six_grades"
+    answer = (
+        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"))
+        if grades
+        else choice(target.classes)
+    )
+    truth = (
+        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"), coerce=True)
+        if target.column == "hb_grade"
+        else text()
+    )
+    chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
+    return pa.DataFrameSchema(
+        {
+            KEY[unit]: text(),
+            "patient_id": text(),
+            target.column: truth,
+            "predicted": answer,
+            **{name: pa.Column(float, chance, coerce=True) for name in target.probability_columns},
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "model": text(),
+            "branch": choice(BRANCHES),
+        },
+        name="predictions",
+    )
+
+
+def prediction_rows(
+    rows: pd.DataFrame,
+    *,
+    target: Target,
+    unit: Unit,
+    probabilities: NDArray[np.float64],
+    repeat: int,
+    fold: int,
+    model: str,
+    branch: str = "geometric",
+) -> pd.DataFrame:
+    """Return the table rows of one test fold.
+
+    Parameters
+    ----------
+    rows
+        The tested photographs or patients, with their key, `patient_id` and the truth.
+    probabilities
+        `(n, k)`, one row each, columns in class order; the answer is the most probable class, the
+        lower one when two are equally probable.
+    """
+    keys = list(dict.fromkeys([KEY[unit], "patient_id", target.column]))
+    chances = pd.DataFrame(
+        probabilities, columns=list(target.probability_columns), index=rows.index
+    )
+    answers = target.named(probabilities.argmax(axis=1) + 1)
+    return pd.concat([rows[keys].assign(predicted=answers), chances], axis=1).assign(
+        repeat=repeat, fold=fold, model=model, branch=branch
+    )
+
+
+def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
+    """Sum up photographs to patients: the mean probability over a patient's photographs.
+
+    Parameters
+    ----------
+    predictions
+        One row per photograph. A patient photographed at two grades keeps two rows.
+
+    Returns
+    -------
+    DataFrame
+        One row per patient, grade, repeat, fold and model; the answer is the class with the
+        highest mean probability.
+    """
+    keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
+    means = predictions.groupby(keys, sort=False)[list(target.probability_columns)].mean()
+    chances = means.to_numpy()
+    table = means.reset_index()
+    table.insert(0, "predicted", pd.Series(target.named(chances.argmax(axis=1) + 1)))
+    columns = predictions_schema(target, unit="patient").columns
+    return table[list(columns)]
+
+
+def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.DataFrame:
+    """Sort by model (as listed), repeat, natural order of the key, fold."""
+    place = {name: position for position, name in enumerate(models)}
+    natural = {key: natural_key(key) for key in predictions[KEY[unit]].unique()}
+    keys = [
+        (place[model], repeat, natural[key], fold)
+        for model, repeat, key, fold in zip(
+            predictions["model"],
+            predictions["repeat"],
+            predictions[KEY[unit]],
+            predictions["fold"],
+            strict=True,
+        )
+    ]
+    order = sorted(range(len(predictions)), key=keys.__getitem__)
+    return predictions.iloc[order].reset_index(drop=True)
+
+
+def write_predictions(
+    predictions: pd.DataFrame, path: Path, *, target: Target, unit: Unit = "photograph"
+) -> None:
+    """Write `predictions.csv`."""
+    write_table(predictions, path, schema=predictions_schema(target, unit=unit))
+
+
+def read_predictions(
+    path: Path, *, target: str = "six_grades", unit: Unit = "photograph"
+) -> pd.DataFrame:
+    """Read a prediction table, of either branch."""
+    return read_table(path, schema=predictions_schema(target_named(target), unit=unit))

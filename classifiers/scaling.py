@@ -1,0 +1,80 @@
+"""What happens to the features before a grader sees them, learned inside the training fold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    PowerTransformer,
+    QuantileTransformer,
+    StandardScaler,
+)
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+ScalerName = Literal["standard", "min_max", "power", "quantile"]
+
+
+class ConstantToZero(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Set to 0 the features that never varied in the training fold.
+
+    A feature that is constant where the grader learned says nothing, and dividing by its spread
+    would turn a small change in the test fold into a huge number.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn which features vary."""
+        values = validate_data(self, X, dtype=np.float64)
+        spread = np.ptp(values, axis=0)
+        self.varies_ = spread > 1e-12 * np.maximum(1.0, np.abs(values).max(axis=0))
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Return the features with the constant ones at 0."""
+        check_is_fitted(self)
+        values = validate_data(self, X, dtype=np.float64, reset=False)
+        return np.where(self.varies_, values, 0.0)
+
+
+class RankScaler(QuantileTransformer):
+    """Quantile transformer to a normal distribution that copes with few rows without a warning."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the quantiles, at most one for each row."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="n_quantiles .* is greater than")
+            super().fit(X, y)
+        return self
+
+
+SCALERS: dict[str, Callable[[], BaseEstimator]] = {
+    "standard": lambda: StandardScaler(),
+    "min_max": lambda: MinMaxScaler(clip=True),
+    "power": lambda: PowerTransformer(method="yeo-johnson"),
+    "quantile": lambda: RankScaler(n_quantiles=100, output_distribution="normal"),
+}
+
+
+def preparation(scaler: ScalerName) -> list[tuple[str, BaseEstimator]]:
+    """Return the steps before the grader: fill by the median, silence constants, scale.
+
+    Missing values are filled with the median of the training fold only for the grader's own use;
+    the tables keep them missing. A feature missing in every training row becomes 0.
+    """
+    return [
+        ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
+        ("constant", ConstantToZero()),
+        ("scale", SCALERS[scaler]()),
+    ]
+
+
+def prepared(grader: BaseEstimator, *, scaler: ScalerName) -> Pipeline:
+    """Return `grader` behind its preparation, as one estimator that is fitted as a whole."""
+    return Pipeline([*preparation(scaler), ("grader", grader)])

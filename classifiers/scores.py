@@ -1,0 +1,170 @@
+"""Scores of a grader, all computed from confusion counts.
+
+Every function takes counts `(..., k, k)` (true class in rows, answer in columns, k classes in
+clinical order) and returns `(...)`, so that a thousand bootstrap resamples are scored at once.
+Classes that do not occur among the truths are left out of per-class means.
+
+To add a score, write such a function and add an entry to `SCORES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.float64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One score: its name, how a report calls it, and how it is computed.
+
+    Attributes
+    ----------
+    name, title
+        Name in `metrics.json`, and words for a table heading.
+    of
+        From counts `(..., k, k)` to values `(...)`.
+    higher_is_better
+        False for errors.
+    ordered_only
+        Whether it supposes that classes are steps of one scale.
+    proportion
+        Whether it is the share of right answers among all, so that exact limits exist.
+    meaning
+        One sentence for the reader of a report.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Counts], Values]
+    meaning: str
+    higher_is_better: bool = True
+    ordered_only: bool = False
+    proportion: bool = False
+
+
+def accuracy(counts: Counts) -> Values:
+    """Share of exact answers, 0 to 1."""
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+
+
+def recalls(counts: Counts) -> Values:
+    """Share of exact answers within each true class, `(..., k)`; NaN for an absent class."""
+    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+
+
+def balanced_accuracy(counts: Counts) -> Values:
+    """Mean of the recalls: every class counts alike, however rare; chance is 1/k."""
+    return _mean_of_present(recalls(counts))
+
+
+def macro_f1(counts: Counts) -> Values:
+    """Mean over classes of the harmonic mean of precision and recall.
+
+    A class that neither occurs nor is answered is left out, as in scikit-learn without `labels`.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return _mean_of_present(_ratio(2 * hits, counts.sum(axis=-1) + counts.sum(axis=-2)))
+
+
+def weighted_kappa(counts: Counts) -> Values:
+    """Cohen's kappa with quadratic weights (Cohen 1968): 1 perfect, 0 chance.
+
+    0, not NaN, when either side always gives the same class and they do not always agree.
+    """
+    k = counts.shape[-1]
+    weight = _distance(k) ** 2
+    total = counts.sum(axis=(-2, -1))
+    by_chance = counts.sum(axis=-1)[..., :, None] * counts.sum(axis=-2)[..., None, :]
+    observed = (counts * weight).sum(axis=(-2, -1)) * total
+    expected = (by_chance * weight).sum(axis=(-2, -1))
+    kappa: Values = 1.0 - _ratio(observed, expected)
+    return kappa
+
+
+def mean_absolute_error(counts: Counts) -> Values:
+    """Mean distance between answer and truth, in classes (grades)."""
+    distance = _distance(counts.shape[-1])
+    return _ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+
+
+def within_one(counts: Counts) -> Values:
+    """Share of answers that are exact or one class off, 0 to 1."""
+    near = _distance(counts.shape[-1]) <= 1
+    return _ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score(
+            name="accuracy",
+            title="Accuracy",
+            of=accuracy,
+            meaning="share of exact answers",
+            proportion=True,
+        ),
+        Score(
+            name="balanced_accuracy",
+            title="Balanced accuracy",
+            of=balanced_accuracy,
+            meaning="share of exact answers in each class, then the mean over classes",
+        ),
+        Score(
+            name="macro_f1",
+            title="Macro F1",
+            of=macro_f1,
+            meaning="F1 of each class, then the mean over classes",
+        ),
+        Score(
+            name="weighted_kappa",
+            title="Weighted kappa",
+            of=weighted_kappa,
+            meaning="agreement beyond chance, far misses weighing quadratically more",
+        ),
+        Score(
+            name="mae",
+            title="Error in grades",
+            of=mean_absolute_error,
+            meaning="mean distance between answer and truth, in grades (smaller is better)",
+            higher_is_better=False,
+            ordered_only=True,
+        ),
+        Score(
+            name="within_one",
+            title="Within one grade",
+            of=within_one,
+            meaning="share of answers that are exact or one grade off",
+            ordered_only=True,
+            proportion=True,
+        ),
+    )
+}
+
+
+def scores_for(*, ordered: bool) -> list[Score]:
+    """Return the scores that make sense for a target."""
+    return [score for score in SCORES.values() if ordered or not score.ordered_only]
+
+
+def _distance(k: int) -> NDArray[np.float64]:
+    steps = np.arange(k, dtype=np.float64)
+    distance: NDArray[np.float64] = np.abs(steps[:, None] - steps[None, :])
+    return distance
+
+
+def _ratio(above: Values, below: Values) -> Values:
+    """Quotient that is NaN, without a warning, where there is nothing to divide by."""
+    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
+    quotient: Values = np.divide(above, below, out=out, where=below > 0)
+    return quotient
+
+
+def _mean_of_present(values: Values) -> Values:
+    present = ~np.isnan(values)
+    return _ratio(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1, dtype=float))

@@ -1,0 +1,117 @@
+"""What a grader is asked: six grades, healthy or palsy, or three classes.
+
+A target turns a manifest column into class numbers 1..k, in clinical order; graders and scores
+know only those numbers, tables and reports only the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import UserError, did_you_mean
+
+TargetName = Literal["six_grades", "healthy_palsy", "three_classes"]
+NO_LABEL = 0  # class number of a row whose manifest does not answer the question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One question and its possible answers.
+
+    Attributes
+    ----------
+    name, title
+        Name on the command line, and words for a heading.
+    column
+        Manifest column that holds the truth.
+    classes
+        Names of class 1, class 2, ...; they name the probability columns `p_<class>`.
+    number_of
+        From a value of `column` to its class number.
+    ordered
+        Whether the classes are steps of one scale, so that being off by one has a meaning.
+    source
+        Where the division comes from.
+    """
+
+    name: str
+    title: str
+    column: str
+    classes: tuple[str, ...]
+    number_of: Mapping[object, int]
+    ordered: bool
+    source: str
+
+    @property
+    def probability_columns(self) -> tuple[str, ...]:
+        """Columns of `predictions.csv` that hold the probabilities, in class order."""
+        return tuple(f"p_{name}" for name in self.classes)
+
+    def numbers(self, photographs: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the class number of each row, `NO_LABEL` where the column does not answer."""
+        if self.column not in photographs.columns:
+            raise UserError(
+                f'The table has no column "{self.column}", which {self.title.lower()} needs: '
+                "give a manifest that has it (--manifest)."
+            )
+        numbers = photographs[self.column].map(dict(self.number_of))
+        return np.asarray(numbers.fillna(NO_LABEL), dtype=np.int64)
+
+    def named(self, numbers: NDArray[np.int64]) -> list[int] | list[str]:
+        """Return class numbers as they stand in a table: a grade as integer, else its name."""
+        if self.name == "six_grades":
+            return [int(number) for number in numbers]
+        return [self.classes[number - 1] for number in numbers]
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            name="six_grades",
+            title="House-Brackmann grade, I to VI",
+            column="hb_grade",
+            classes=("1", "2", "3", "4", "5", "6"),
+            number_of={grade: grade for grade in range(1, 7)},
+            ordered=True,
+            source="House and Brackmann 1985, doi 10.1177/019459988509300202",
+        ),
+        Target(
+            name="healthy_palsy",
+            title="Healthy (I) or palsy (II to VI)",
+            column="hb_grade",
+            classes=("healthy", "palsy"),
+            number_of={1: 1, **dict.fromkeys(range(2, 7), 2)},
+            ordered=False,
+            source="grade I is normal function in all areas (House and Brackmann 1985)",
+        ),
+        Target(
+            name="three_classes",
+            title="Healthy (I), slight (II and III) or strong (IV to VI) palsy",
+            column="hb_grade",
+            classes=("healthy", "slight", "strong"),
+            number_of={1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 3},
+            ordered=True,
+            source=(
+                "the division is ours: up to grade III the eye still closes completely, from "
+                "grade IV it does not (House and Brackmann 1985)"
+            ),
+        ),
+    )
+}
+
+
+def target_named(name: str) -> Target:
+    """Return a target; an unknown name is an error with a suggestion."""
+    if name not in TARGETS:
+        raise UserError(
+            f'Unknown target "{name}": choose one of {", ".join(TARGETS)}.'
+            + did_you_mean(name, TARGETS)
+        )
+    return TARGETS[name]

@@ -1,0 +1,197 @@
+"""Cross-validation: every grader learns on the training patients of a fold and answers the rest.
+
+The rows tested in a fold are given to a grader once, for its answers. Scaling, filling-in and
+calibration are all learned inside the training rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from classifiers.cohort import Samples
+from classifiers.folds import Split
+from classifiers.graders import GRADERS, choose_graders, fit_grader
+from classifiers.predictions import Unit, in_order, prediction_rows
+from classifiers.scaling import ScalerName
+from classifiers.tasks import target_named
+from common.errors import UserError
+from common.progress import JobProgress
+from common.workers import supervised_map
+
+LIMIT_S = 1800.0  # for one fold of one grader
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a fold needs, as it travels to a worker process."""
+
+    samples: Samples
+    parts: list[Split]
+    target: str
+    graders: list[str]
+    scaler: ScalerName
+    seed: int
+    unit: Unit = "photograph"
+
+    @property
+    def fits(self) -> list[tuple[str, int]]:
+        """Every grader in every fold that tests something: grader and number of the split."""
+        return [
+            (entry.name, at)
+            for entry in choose_graders(self.graders)
+            for at, part in enumerate(self.parts)
+            if len(part.test) and len(part.train)
+        ]
+
+
+@dataclass(frozen=True)
+class FoldAnswers:
+    """What one grader answered in one fold: `(n_test, k)`, and how it went."""
+
+    probabilities: NDArray[np.float64]
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Result of a cross-validation.
+
+    Attributes
+    ----------
+    predictions
+        By `predictions_schema`.
+    seconds
+        Time of fitting and answering, by grader, summed over folds.
+    problems
+        Sentences for the top of the report: failed fits, and what libraries warned of.
+    failed
+        Number of fits that gave no answers.
+    """
+
+    predictions: pd.DataFrame
+    seconds: dict[str, float]
+    problems: list[str]
+    failed: int
+
+
+def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
+    """Run every grader on every fold.
+
+    Parameters
+    ----------
+    plan
+        Samples, folds and graders.
+    jobs
+        Worker processes, each with one thread; the answers do not depend on it.
+
+    Raises
+    ------
+    UserError
+        When no fit succeeded at all.
+    """
+    fits = plan.fits
+    target = target_named(plan.target)
+    if not fits:
+        raise UserError(
+            "No fold has both photographs to learn from and photographs to test: there must be "
+            "at least two patients with usable photographs."
+        )
+    tables: list[pd.DataFrame] = []
+    seconds: defaultdict[str, float] = defaultdict(float)
+    notes: Counter[tuple[str, str]] = Counter()
+    with JobProgress("benchmark", total=len(fits)) as progress:
+        for index, answers, error in _run(plan, fits, jobs=jobs):
+            grader, at = fits[index]
+            progress.advance(ok=answers is not None)
+            if answers is None:
+                notes[grader, f"failed: {error}"] += 1
+                continue
+            part = plan.parts[at]
+            tables.append(
+                prediction_rows(
+                    plan.samples.rows.iloc[part.test],
+                    target=target,
+                    unit=plan.unit,
+                    probabilities=answers.probabilities,
+                    repeat=part.repeat,
+                    fold=part.fold,
+                    model=grader,
+                )
+            )
+            seconds[grader] += answers.seconds
+            notes.update((grader, note) for note in answers.notes)
+    problems = [
+        f"{grader}, {count} of {len(plan.parts)} fits: {note}"
+        for (grader, note), count in sorted(notes.items())
+    ]
+    if not tables:
+        raise UserError(f"Every fit failed ({problems[0]}): check the features and the grades.")
+    models = [entry.name for entry in choose_graders(plan.graders)]
+    predictions = in_order(pd.concat(tables), unit=plan.unit, models=models)
+    return Validation(
+        predictions=predictions,
+        seconds={name: seconds[name] for name in models if name in seconds},
+        problems=problems,
+        failed=progress.failed,
+    )
+
+
+def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
+    """Fit one grader on the training rows of one fold and let it answer the tested rows."""
+    grader, at = fit
+    part, samples = plan.parts[at], plan.samples
+    started = time.perf_counter()
+    fitted = fit_grader(
+        GRADERS[grader],
+        features=samples.features.iloc[part.train],
+        labels=samples.labels[part.train],
+        patients=samples.patients[part.train],
+        n_classes=len(target_named(plan.target).classes),
+        scaler=plan.scaler,
+        seed=_seed_of(plan.seed, grader, part),
+    )
+    probabilities = fitted.probabilities(samples.features.iloc[part.test])
+    return FoldAnswers(probabilities, time.perf_counter() - started, fitted.notes)
+
+
+def _run(
+    plan: Plan, fits: list[tuple[str, int]], *, jobs: int
+) -> Iterator[tuple[int, FoldAnswers | None, str | None]]:
+    """Yield number, answers and error of each fit, here or in worker processes."""
+    if jobs > 1:
+        for outcome in supervised_map(
+            answer_fold, fits, jobs=jobs, start=partial(_given, plan), limit_s=LIMIT_S
+        ):
+            yield outcome.index, outcome.value, outcome.error
+        return
+    for index, fit in enumerate(fits):
+        try:
+            with threadpool_limits(limits=1):
+                answers = answer_fold(plan, fit)
+        except Exception as error:  # one grader that cannot fit must not lose the others
+            yield index, None, f"{type(error).__name__}: {error}"
+        else:
+            yield index, answers, None
+
+
+def _given(plan: Plan) -> Plan:
+    """Return what a worker process starts with."""
+    return plan
+
+
+def _seed_of(seed: int, grader: str, part: Split) -> int:
+    """Return a seed of its own for every grader, repeat and fold, the same in every process."""
+    name = int.from_bytes(hashlib.sha256(grader.encode()).digest()[:4])
+    sequence = np.random.SeedSequence([seed, name, part.repeat, part.fold])
+    return int(sequence.generate_state(1)[0] & 0x7FFFFFFF)

@@ -1,0 +1,157 @@
+"""Graders behave like scikit-learn's, accept every gap, and keep to the rows they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from classifiers.estimators import CalibratedSVC, MLPGrader, XGBoostGrader
+from classifiers.graders import GRADERS, choose_graders, fit_grader
+from classifiers.scaling import SCALERS, ConstantToZero, RankScaler, prepared
+from common.errors import UserError
+
+from .conftest import MadeCohort, made_cohort
+
+LEARNERS = [entry for entry in GRADERS.values() if not entry.baseline]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:n_quantiles .* is greater")
+@parametrize_with_checks(
+    [
+        CalibratedSVC(),
+        XGBoostGrader(n_estimators=20),
+        MLPGrader(),
+        ConstantToZero(),
+        RankScaler(n_quantiles=10),
+    ]
+)
+def test_scikit_learn_finds_no_fault(estimator, check):
+    check(estimator)
+
+
+def fitted(entry, cohort: MadeCohort, *, keep=slice(None), scaler="standard", n_classes=6):
+    return fit_grader(
+        entry,
+        features=cohort.features[keep],
+        labels=cohort.rows["hb_grade"].to_numpy()[keep],
+        patients=cohort.rows["patient_id"].to_numpy(dtype=str)[keep],
+        n_classes=n_classes,
+        scaler=scaler,
+    )
+
+
+@pytest.mark.parametrize("entry", GRADERS.values(), ids=GRADERS)
+def test_a_grade_missing_from_training_gets_no_probability(entry):
+    cohort = made_cohort()
+    keep = ~cohort.rows["hb_grade"].isin([1, 4]).to_numpy()
+    chances = fitted(entry, cohort, keep=keep).probabilities(cohort.features)
+    assert chances.shape == (len(cohort.features), 6)
+    assert (chances[:, [0, 3]] == 0).all()
+    np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("entry", LEARNERS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("scaler", SCALERS)
+def test_graders_learn_a_plain_cohort_with_every_scaler(entry, scaler):
+    cohort = made_cohort(patients_per_grade=6)
+    new = made_cohort(patients_per_grade=6)  # same seed, so the same meaning of each feature
+    found = fitted(entry, cohort, scaler=scaler)
+    answers = found.probabilities(new.features).argmax(axis=1) + 1
+    assert np.mean(np.abs(answers - new.rows["hb_grade"]) <= 1) > 0.9
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("entry", LEARNERS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("scaler", SCALERS)
+def test_missing_and_constant_features_do_no_harm(entry, scaler):
+    cohort = made_cohort()
+    values = cohort.features.copy()
+    values.iloc[::5, 3] = np.nan
+    values["f7"] = np.nan
+    values["f8"] = 2.5
+    found = fitted(entry, MadeCohort(cohort.rows, values), scaler=scaler)
+    tested = values.copy()
+    tested["f8"] = 2.5 + 1e-3  # constant in training: its change must not count
+    chances = found.probabilities(values)
+    assert np.isfinite(chances).all()
+    np.testing.assert_allclose(chances, found.probabilities(tested))
+
+
+@pytest.mark.parametrize("entry", GRADERS.values(), ids=GRADERS)
+def test_one_class_alone_is_answered_with_certainty(entry):
+    cohort = made_cohort()
+    keep = (cohort.rows["hb_grade"] == 2).to_numpy()
+    chances = fitted(entry, cohort, keep=keep).probabilities(cohort.features)
+    assert (chances[:, 1] == 1).all()
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    """Two overlapping classes, one of them 9 times as frequent: both must be answered alike."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 2], [400, 3600])
+    values = rng.normal(size=(4000, 1)) + labels[:, None]
+    for entry in LEARNERS:
+        if entry.name == "random_forest":
+            continue  # its small leaves follow single rows on one feature
+        model = entry.build(0).fit(values[::4], labels[::4])
+        recall = [np.mean(model.predict(values[labels == k]) == k) for k in (1, 2)]
+        assert abs(recall[0] - recall[1]) < 0.15, entry.name
+
+
+def test_the_probabilities_of_the_svm_are_learned_on_unseen_patients():
+    """Where features name the patient, calibration on split patients would be too sure."""
+    cohort = made_cohort(grade_strength=0.0, patient_strength=3.0)
+    labels = cohort.rows["hb_grade"].to_numpy()
+    patients = cohort.rows["patient_id"].to_numpy(dtype=str)
+    new = made_cohort(grade_strength=0.0, patient_strength=3.0, seed=1).features
+    honest = CalibratedSVC().fit(cohort.features.to_numpy(), labels, groups=patients)
+    split = CalibratedSVC().fit(cohort.features.to_numpy(), labels)
+    sureness = [m.predict_proba(new.to_numpy()).max(axis=1).mean() for m in (honest, split)]
+    assert sureness[0] < sureness[1] - 0.1
+
+
+def test_patients_reach_the_grader_that_asks_for_them(monkeypatch):
+    seen = []
+    fit = CalibratedSVC.fit
+
+    def spy(self, X, y, groups=None):
+        seen.append(groups)
+        return fit(self, X, y, groups)
+
+    monkeypatch.setattr(CalibratedSVC, "fit", spy)
+    cohort = made_cohort()
+    fitted(GRADERS["svm"], cohort)
+    assert list(seen[0]) == list(cohort.rows["patient_id"])
+
+
+def test_warnings_of_libraries_become_notes():
+    cohort = made_cohort()
+    entry = GRADERS["mlp"]
+    impatient = type(entry)(
+        name="mlp", title="", about="", build=lambda seed: MLPGrader(max_iter=2)
+    )
+    notes = fitted(impatient, cohort).notes
+    assert len(notes) == 1
+    assert "converge" in notes[0]
+
+
+def test_the_preparation_is_learned_with_the_grader_and_not_before():
+    cohort = made_cohort()
+    pipeline = prepared(MLPGrader(), scaler="standard")
+    assert [name for name, _ in pipeline.steps] == ["fill", "constant", "scale", "grader"]
+    found = fitted(GRADERS["mlp"], cohort, keep=slice(0, 40)).pipeline
+    np.testing.assert_allclose(
+        found.named_steps["scale"].mean_, cohort.features[:40].mean(axis=0), atol=1e-12
+    )
+
+
+def test_choosing_graders():
+    assert [entry.name for entry in choose_graders(["xgboost", "svm"])] == [
+        "svm",
+        "xgboost",
+        "majority",
+    ]
+    with pytest.raises(UserError, match='Did you mean "xgboost"'):
+        choose_graders(["xgbost"])

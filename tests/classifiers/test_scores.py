@@ -1,0 +1,147 @@
+"""Scores agree with scikit-learn on any answers, and intervals mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from classifiers.confusion import confusion_of
+from classifiers.intervals import Estimate, estimate, exact_limits, resampling_weights
+from classifiers.scores import SCORES, recalls, scores_for
+from classifiers.tasks import TARGETS
+
+GRADES = list(range(1, 7))
+answers = st.lists(
+    st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(0, 5)), min_size=2, max_size=60
+)
+REFERENCES = {
+    "accuracy": metrics.accuracy_score,
+    "macro_f1": lambda truth, answer: metrics.f1_score(
+        truth, answer, labels=sorted({*truth, *answer}), average="macro", zero_division=0
+    ),
+    "mae": metrics.mean_absolute_error,
+    "within_one": lambda truth, answer: float(np.mean(np.abs(truth - answer) <= 1)),
+}
+
+
+def table_of(rows: list[tuple[int, int, int]], *, repeat: int = 1) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{patient}" for _, _, patient in rows],
+            "hb_grade": [truth for truth, _, _ in rows],
+            "predicted": [answer for _, answer, _ in rows],
+            "repeat": repeat,
+        }
+    )
+
+
+@given(answers)
+def test_scores_equal_those_of_scikit_learn(rows):
+    table = table_of(rows)
+    total = confusion_of(table, target=TARGETS["six_grades"]).total
+    truth, answer = table["hb_grade"].to_numpy(), table["predicted"].to_numpy()
+    for name, reference in REFERENCES.items():
+        assert SCORES[name].of(total) == pytest.approx(reference(truth, answer)), name
+    per_grade = [np.mean(answer[truth == grade] == grade) for grade in sorted(set(truth))]
+    assert SCORES["balanced_accuracy"].of(total) == pytest.approx(np.mean(per_grade))
+    if len(set(truth) | set(answer)) > 1:
+        reference = metrics.cohen_kappa_score(truth, answer, labels=GRADES, weights="quadratic")
+        assert SCORES["weighted_kappa"].of(total) == pytest.approx(reference)
+
+
+def test_perfect_and_constant_answers():
+    perfect = np.diag([3.0, 2, 4, 1, 5, 2])
+    for score in SCORES.values():
+        assert score.of(perfect) == (1.0 if score.higher_is_better else 0.0)
+    constant = np.zeros((6, 6))
+    constant[:, 2] = [3, 2, 4, 1, 5, 2]
+    assert SCORES["weighted_kappa"].of(constant) == 0.0
+    assert SCORES["balanced_accuracy"].of(constant) == pytest.approx(1 / 6)
+
+
+def test_absent_grades_are_left_out_of_means_and_undefined_alone():
+    only_two = np.zeros((6, 6))
+    only_two[1, 1], only_two[4, 3] = 3, 1
+    assert SCORES["balanced_accuracy"].of(only_two) == 0.5
+    assert np.isnan(recalls(only_two)).tolist() == [True, False, True, True, False, True]
+    assert np.isnan(SCORES["accuracy"].of(np.zeros((6, 6))))
+
+
+@given(answers)
+def test_scores_of_many_resamples_equal_one_at_a_time(rows):
+    counts = confusion_of(table_of(rows), target=TARGETS["six_grades"]).counts
+    weights = resampling_weights(len(counts), resamples=5)
+    for score in SCORES.values():
+        together = score.of(np.einsum("bp,pij->bij", weights, counts))
+        alone = [score.of(sum(w * c for w, c in zip(row, counts, strict=True))) for row in weights]
+        np.testing.assert_allclose(together, alone, atol=1e-12)
+
+
+def test_repeats_are_averaged_so_that_a_patient_is_not_counted_twice():
+    rows = [(1, 1, 0), (2, 3, 1)]
+    once = confusion_of(table_of(rows), target=TARGETS["six_grades"])
+    both = pd.concat([table_of(rows, repeat=1), table_of(rows, repeat=2)])
+    np.testing.assert_allclose(confusion_of(both, target=TARGETS["six_grades"]).counts, once.counts)
+
+
+def test_interval_is_that_of_the_plain_bootstrap_over_patients():
+    rng = np.random.default_rng(4)
+    rows = [(int(g), int(np.clip(g + rng.integers(-1, 2), 1, 6)), p)
+            for p in range(30) for g in [rng.integers(1, 7)] for _ in range(4)]  # fmt: skip
+    table = table_of(rows)
+    confusion = confusion_of(table, target=TARGETS["six_grades"])
+    weights = resampling_weights(30, resamples=400, seed=2)
+    found = estimate(SCORES["mae"], confusion.counts, weights=weights)
+    errors = (table["hb_grade"] - table["predicted"]).abs().groupby(table["patient_id"]).mean()
+    errors = errors.loc[confusion.patients].to_numpy()
+    plain = [np.average(errors, weights=row) for row in weights]
+    assert found.value == pytest.approx(errors.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])))
+
+
+def test_eight_photographs_of_a_face_count_as_one_face():
+    """If a patient's photographs stand or fall together, more of them narrow nothing."""
+    right = np.arange(20) % 2
+    one = [(1, 1 if right[p] else 2, p) for p in range(20)]
+    weights = resampling_weights(20)
+    target = TARGETS["six_grades"]
+    few = estimate(
+        SCORES["accuracy"], confusion_of(table_of(one), target=target).counts, weights=weights
+    )
+    many = estimate(
+        SCORES["accuracy"], confusion_of(table_of(one * 8), target=target).counts, weights=weights
+    )
+    assert (few.low, few.high) == pytest.approx((many.low, many.high))
+
+
+def test_a_perfect_proportion_still_has_an_interval():
+    counts = np.zeros((60, 6, 6))
+    counts[:, 0, 0] = 1.0
+    found = estimate(SCORES["accuracy"], counts, weights=resampling_weights(60))
+    assert found == Estimate(1.0, pytest.approx(0.025 ** (1 / 60)), 1.0)
+    assert exact_limits(0.0, n=60) == (0.0, pytest.approx(1 - 0.025 ** (1 / 60)))
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    """200 cohorts of 60 patients, four photographs each, patients of differing difficulty."""
+    rng = np.random.default_rng(11)
+    weights = resampling_weights(60, resamples=1000)
+    hits = 0
+    for _ in range(200):
+        ease = rng.beta(2, 1, size=60)  # mean 2/3: the true accuracy
+        right = rng.binomial(4, ease)
+        counts = np.zeros((60, 2, 2))
+        counts[:, 0, 0], counts[:, 0, 1] = right, 4 - right
+        found = estimate(SCORES["accuracy"], counts, weights=weights)
+        hits += found.low <= 2 / 3 <= found.high
+    assert 0.91 <= hits / 200 <= 0.98
+
+
+def test_questions_without_order_have_no_distance_scores():
+    names = {score.name for score in scores_for(ordered=False)}
+    assert not names & {"mae", "within_one"}
+    assert names < {score.name for score in scores_for(ordered=True)}
