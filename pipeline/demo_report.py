@@ -1,0 +1,228 @@
+"""The report of the demo: what was drawn, measured and graded, in the order of the story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from classifiers.benchmark import BenchmarkResult
+from classifiers.graders import GRADERS, MAJORITY
+from common.photos import read_photo
+from common.report import Picture, Report, image_picture
+from common.tables import GRADES, read_manifest
+from datasets.contact_sheet import contact_sheet
+from datasets.truth import read_truth
+from features.registry import FEATURES
+from landmarks.extraction import OVERLAY_FOLDER
+from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from landmarks.tables import points_of
+from pipeline.extract import ExtractResult
+
+ROMAN = dict(zip(GRADES, ("I", "II", "III", "IV", "V", "VI"), strict=True))
+SHOWN_TASK = "full_smile"
+_OVERLAY_WIDTH, _SHEET_WIDTH = 300, 1100
+_LEFT_COLOUR, _GREY = "#0072B2", "#999999"
+
+
+def demo_report(
+    out: Path,
+    *,
+    portrait: ExtractResult,
+    measured: ExtractResult,
+    graded: BenchmarkResult,
+    seconds: float,
+) -> Report:
+    """Build the demo's report from what its stages returned and wrote into `out`."""
+    manifest = read_manifest(out / "manifest.csv")
+    counts = measured.extraction.counts
+    n_patients = manifest["patient_id"].nunique()
+    report = Report(
+        title="Facial palsy from photographs: the demo",
+        summary=(
+            f"{len(manifest)} photographs of {n_patients} simulated patients were drawn, measured "
+            f"and graded in {seconds:.0f} s; a face was found in {counts['ok']} of them. "
+            f"{_best_patient_score(graded)}"
+        ),
+    )
+    report.warn(
+        "The patients are simulated: drawn by this project. What is shown here says that the "
+        "tools work, and nothing about real patients."
+    )
+    _cohort_section(report, manifest)
+    _points_section(report, manifest, portrait=portrait, measured=measured)
+    _features_section(report, manifest, measured=measured)
+    _grades_section(report, graded)
+    _next_section(report)
+    return report
+
+
+def _best_patient_score(graded: BenchmarkResult) -> str:
+    patients = graded.evaluations[-1]
+    score = patients.headline
+    found = {
+        model: by_score[score.name]
+        for model, by_score in patients.estimates.items()
+        if model in GRADERS and not GRADERS[model].baseline and model != MAJORITY
+    }
+    best = max(found, key=lambda model: found[model].value)
+    reached = found[best]
+    return (
+        f"Grading patients that it had never seen, the best of {len(found)} graders "
+        f"({GRADERS[best].title}) agreed with the true grade with a {score.title.lower()} of "
+        f"{reached.value:.2f} ({reached.low:.2f} to {reached.high:.2f}); always answering the "
+        f"commonest grade reaches {patients.baseline(score):.2f}."
+    )
+
+
+def _cohort_section(report: Report, manifest: pd.DataFrame) -> None:
+    section = report.section("The simulated patients")
+    section.text(
+        "One patient for each House-Brackmann grade, I (healthy) to VI (no movement), at rest and "
+        "in seven movements. The side named is the patient's own: the patient's right is on your "
+        "left."
+    )
+    rows, labels = [], []
+    tasks = list(dict.fromkeys(manifest["task"]))
+    for grade in GRADES:
+        of_grade = manifest[manifest["hb_grade"] == grade]
+        patient = of_grade[of_grade["patient_id"] == of_grade["patient_id"].iloc[0]]
+        by_task = patient.set_index("task")["path"]
+        rows.append([read_photo(Path(by_task[task])).pixels for task in tasks])
+        side = patient["side"].iloc[0]
+        labels.append(f"{ROMAN[grade]} {'' if side == 'none' else side}".strip())
+    sheet = contact_sheet(rows, row_labels=labels, column_labels=tasks)
+    section.image(
+        sheet,
+        alt="Contact sheet: six simulated patients, grades I to VI, in eight movements.",
+        width=_SHEET_WIDTH,
+    )
+
+
+def _points_section(
+    report: Report, manifest: pd.DataFrame, *, portrait: ExtractResult, measured: ExtractResult
+) -> None:
+    section = report.section("From photograph to 68 points")
+    section.text(
+        "dlib finds the face and places 68 points; orange is the patient's right, blue the left. "
+        "First a real portrait (NASA, public domain), then one simulated patient of each grade "
+        "smiling."
+    )
+    pictures = [_overlay(portrait, portrait.extraction.table["image_id"].iloc[0], "a portrait")]
+    for grade in GRADES:
+        chosen = manifest[(manifest["hb_grade"] == grade) & (manifest["task"] == SHOWN_TASK)]
+        row = chosen.iloc[0]
+        weak = "" if row["side"] == "none" else f", weak on the {row['side']}"
+        pictures.append(_overlay(measured, row["image_id"], f"grade {ROMAN[grade]}{weak}"))
+    section.gallery([picture for picture in pictures if picture is not None])
+    errors = _landmark_errors(manifest, measured)
+    section.table(
+        errors,
+        caption="Mean distance between dlib's points and the true points of the drawing, brows to "
+        "lips, in % of the distance between the outer eye corners.",
+        digits=1,
+    )
+
+
+def _overlay(result: ExtractResult, image_id: str, caption: str) -> Picture | None:
+    path = result.out / OVERLAY_FOLDER / f"{image_id}.jpg"
+    if not path.is_file():
+        return None  # no face was found, so nothing was drawn
+    return image_picture(
+        read_photo(path).pixels,
+        alt=f"Photograph with 68 points: {caption}.",
+        caption=caption,
+        width=_OVERLAY_WIDTH,
+    )
+
+
+def _landmark_errors(manifest: pd.DataFrame, measured: ExtractResult) -> pd.DataFrame:
+    """Landmark error against the drawing, by grade."""
+    table = measured.extraction.table
+    truth = read_truth(manifest).set_index("image_id").loc[table["image_id"]].reset_index()
+    found, true = points_of(table), points_of(truth)
+    across = true[:, LEFT_EYE_OUTER] - true[:, RIGHT_EYE_OUTER]
+    distance = np.linalg.norm((found - true)[:, list(INNER)], axis=2).mean(axis=1)
+    error = 100 * distance / np.linalg.norm(across, axis=1)
+    grades = manifest.set_index("image_id").loc[table["image_id"], "hb_grade"].to_numpy()
+    rows = []
+    for grade in GRADES:
+        of_grade = error[grades == grade]
+        rows.append(
+            {
+                "Grade": ROMAN[grade],
+                "Photographs": len(of_grade),
+                "Face found": int(np.isfinite(of_grade).sum()),
+                "Error, %": float(np.nanmean(of_grade)) if np.isfinite(of_grade).any() else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _features_section(report: Report, manifest: pd.DataFrame, *, measured: ExtractResult) -> None:
+    section = report.section("From points to numbers")
+    section.text(
+        "34 distances and 29 asymmetry features are computed from the points of every photograph "
+        "(measurements/dists.csv and features.csv). Here are the four features whose mean over a "
+        "patient's photographs rises most steadily with the grade in this cohort; each dot is a "
+        "patient. They were picked for this picture by looking at the grades, so they say nothing "
+        "about how well a grade can be told: that is the next section."
+    )
+    features = pd.read_csv(measured.out / "features.csv")
+    names = [feature.name for feature in FEATURES]
+    patients = features[features["status"] == "ok"].groupby("patient_id")
+    means = patients[names].mean()
+    grades = patients["hb_grade"].first()
+    rank = means.corrwith(grades, method="spearman").sort_values(ascending=False)
+    section.figure(
+        _features_figure(means, grades, list(rank.index[:4])),
+        alt="Four asymmetry features against the House-Brackmann grade, one dot per patient.",
+    )
+
+
+def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -> Figure:
+    meanings = {feature.name: feature.meaning for feature in FEATURES}
+    figure, axes = plt.subplots(1, len(names), figsize=(11, 3), layout="constrained")
+    shift = np.random.default_rng(0).uniform(-0.12, 0.12, len(grades))  # so that dots part
+    for axis, name in zip(axes, names, strict=True):
+        axis.plot(grades + shift, means[name], "o", color=_LEFT_COLOUR, alpha=0.7, markersize=5)
+        medians = means[name].groupby(grades).median()
+        axis.plot(medians.index, medians, "-", color=_GREY, zorder=0)
+        axis.set_xticks(list(GRADES), list(ROMAN.values()))
+        axis.set_title(f"{name}: {meanings[name]}", fontsize=8, wrap=True)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_xlabel("House-Brackmann grade")
+    plt.close(figure)
+    return figure
+
+
+def _grades_section(report: Report, graded: BenchmarkResult) -> None:
+    section = report.section("From numbers to grades")
+    patients = graded.evaluations[-1]
+    section.text(
+        "Each grader learned from some patients and graded the others; no patient was ever in "
+        "both. The rows in grey do not look at the photographs at all: a grader is worth "
+        "something only as far as it beats them. The whole report is in benchmark/report.html."
+    )
+    section.table(
+        patients.table(),
+        caption="Score per patient, and below it the 95 % interval over resampled patients.",
+        quiet=[
+            model == MAJORITY or (model in GRADERS and GRADERS[model].baseline)
+            for model in patients.estimates
+        ],
+    )
+
+
+def _next_section(report: Report) -> None:
+    section = report.section("Your own photographs")
+    section.text(
+        "Put them into a folder, and patient, task, side and grade into a table beside them; "
+        "then: python run_pipeline.py prepare folder PHOTOS --table grades.xlsx --out "
+        "manifest.csv; python run_pipeline.py extract manifest.csv --out measured --overlays; "
+        "python run_pipeline.py benchmark measured/features.csv --out benchmark. Nothing leaves "
+        "your computer."
+    )
