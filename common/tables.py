@@ -43,6 +43,13 @@ def grade(*, required: bool = True) -> pa.Column:
     return pa.Column("Int64", one_of, nullable=True, required=required, coerce=True)
 
 
+_RULES = {  # what pandera's names of its own checks mean
+    "field_uniqueness": "be different in every row",
+    "not_nullable": "not be empty",
+    "coerce_dtype('Int64')": "be a whole number or empty",
+    "coerce_dtype('float64')": "be a number (with . as decimal point) or empty",
+}
+
 MANIFEST = pa.DataFrameSchema(
     {
         "image_id": text(unique=True),
@@ -85,20 +92,28 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """
     as_text = {name: str for name, column in schema.columns.items() if column.metadata == _TEXT}
     if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of a {schema.name} table.")
+        raise UserError(
+            f"{path} does not exist or is a folder: give the path of a {schema.name} table."
+        )
     try:
+        header = _header(path, schema=schema)
         frame = pd.read_csv(
             path,
             dtype=as_text,
             encoding="utf-8-sig",
             keep_default_na=False,
-            na_values={name: [""] for name in _header(path)},
+            na_values={name: [""] for name in header},
+            low_memory=False,  # else the type of a column could depend on the table's length
         )
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as e:
+    except (ValueError, OSError, csv.Error) as e:
         reason = str(e).strip().splitlines()[0]
         raise UserError(
             f"{path} cannot be read as a CSV table ({reason}): save it as comma-separated UTF-8."
         ) from e
+    if not frame.empty and not isinstance(frame.index, pd.RangeIndex):  # pandas made an index of it
+        raise UserError(
+            f"{path} has more values in its rows than columns in its header: add names."
+        )
     return _check(frame, schema=schema, source=path)
 
 
@@ -118,9 +133,20 @@ def join_manifest(frame: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path, *, schema: pa.DataFrameSchema) -> list[str]:
+    """Return the names of the columns; refuse what only looks like a table of this kind."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file), [])
+        names = next(csv.reader(file), [])
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and set(names[0].split(separator)) & set(schema.columns):
+            raise UserError(
+                f"{path} is separated by {word} and must be by commas: save it again as "
+                '"CSV UTF-8 (comma delimited)", with . as decimal point.'
+            )
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f'{path} has the column "{name}" twice: rename or remove one.')
+    return names
 
 
 def _check(frame: pd.DataFrame, *, schema: pa.DataFrameSchema, source: Path) -> pd.DataFrame:
@@ -138,13 +164,16 @@ def _check(frame: pd.DataFrame, *, schema: pa.DataFrameSchema, source: Path) -> 
 
 def _first_failure(cases: pd.DataFrame, *, source: Path) -> str:
     """One sentence for the first failure; row numbers count as a spreadsheet shows them."""
+    # A word among numbers makes every row of its column fail the other checks; it is the cause.
+    words = cases["check"].astype(str).str.startswith("coerce_dtype") & cases["index"].notna()
+    cases = cases[words | ~cases["column"].isin(cases.loc[words, "column"])]
+    if cases["index"].notna().any():
+        cases = cases[cases["index"].notna()].drop_duplicates(["column", "index"])
     case = cases.sort_values("index", kind="stable", na_position="last").iloc[0]
     where = "" if pd.isna(case["index"]) else f", row {int(case['index']) + 2}"
     value = case["failure_case"]
     shown = "empty" if pd.isna(value) else f'"{value}"'
-    more = "" if len(cases) == 1 else f" ({len(cases) - 1} more such problems)"
-    check = str(case["check"])
-    rule = {"field_uniqueness": "be different in every row", "not_nullable": "not be empty"}.get(
-        check, "hold whole numbers or be empty" if "coerce" in check else check
-    )
+    others = len(cases) - 1
+    more = f" ({others} more such problem{'s'[: others > 1]})" if others else ""
+    rule = _RULES.get(str(case["check"]), str(case["check"]))
     return f'{source}{where}: column "{case["column"]}" is {shown} but must {rule}{more}.'
