@@ -47,7 +47,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".tmp")
         os.close(handle)
         temporary = Path(name)
         # mkstemp makes files private; a table should have the rights of any other new file.

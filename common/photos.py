@@ -155,9 +155,12 @@ def list_photos(folder: Path) -> PhotoFolder:
 
 
 def image_id_of(path: Path, folder: Path) -> str:
-    """Return the path below `folder` with `/`; bytes that are not UTF-8 become `\\xNN`."""
+    """Return the path below `folder` with `/`; bytes that are not UTF-8 become `\\xNN`.
+
+    A carriage return, which a CSV reader would take for the end of a row, becomes `\\x0d`.
+    """
     relative = path.relative_to(folder).as_posix()
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return os.fsencode(relative).decode("utf-8", "backslashreplace").replace("\r", "\\x0d")
 
 
 def _decode(image: Image.Image, *, grey: bool, min_side: int | None) -> Photo:
