@@ -554,3 +554,8 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 def test_image_id_uses_forward_slashes(tmp_path: Path) -> None:
     assert image_id_of(tmp_path / "a" / "b c.jpg", tmp_path) == "a/b c.jpg"
+
+
+def test_a_carriage_return_in_a_name_cannot_end_a_row_of_a_table(tmp_path: Path) -> None:
+    touch(tmp_path, "a\rb.jpg")
+    assert ids(tmp_path) == [r"a\x0db.jpg"]
