@@ -1,0 +1,1 @@
+"""The image branch: HTNet, its inputs, training and explanation."""

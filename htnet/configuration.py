@@ -1,0 +1,185 @@
+"""What an HTNet is made of: one dataclass, checked when made and kept in every checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common.errors import UserError, did_you_mean
+
+ROI_REGIONS = ("forehead", "right_eye", "left_eye", "nose", "mouth")
+"""Names of the five maps of the facial ROI module, in order; sides are the patient's."""
+
+SIDE_CLASSES = ("right", "left", "none")
+"""Answers of the side head, in order: the patient's weak side, or none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HTNetConfig:
+    """Sizes and parts of an HTNet.
+
+    Attributes
+    ----------
+    image_size
+        Side of the square input in px.
+    patch_size
+        Side of one patch in px; a token stands for one patch.
+    num_classes
+        Number of classes k (six House-Brackmann grades, three classes, or two).
+    dim
+        Channels of the first level; doubled at each further level.
+    heads
+        Attention heads of the first level; doubled likewise.
+    num_hierarchies
+        Number of levels. Level 0 is cut into 2^(levels - 1) blocks a side, the last is one block.
+    block_repeats
+        Transformer layers of each level, first level first.
+    mlp_mult
+        Width of the feed-forward layers, as a multiple of the channels.
+    channels
+        Channels of the input image.
+    dropout
+        Share of attention weights and of outputs dropped in training, 0 to below 1.
+    use_micro_attention
+        Every second layer of a level is `DiagonalMicroAttention`.
+    use_roi_module
+        A facial ROI module follows the patch embedding.
+    num_roi_regions
+        Number of ROI maps. With five they are `ROI_REGIONS`.
+    asymmetry_weight
+        alpha: tokens are weighted by 1 + alpha * asymmetry map.
+    learn_asymmetry_weight
+        Whether alpha is learned, from `asymmetry_weight` on.
+    diagonal
+        What a token of the micro-attention sees: its 3 x 3 `neighbourhood`, or the `cross` of its
+        main and anti-diagonal.
+    roi_form
+        First published form (`prior`: background suppression times an anatomical prior), or the
+        second (`channel`: threshold 0.3, spatial times channel attention).
+    head
+        `classes` gives k logits; `corn` and `coral` give k - 1 logits of "worse than class j".
+    side_head
+        Whether the weak side is answered as well (`SIDE_CLASSES`).
+    compat
+        `corrected`, or `as_released`: both modules as their first release computed them, with
+        attention and halves taken inside image blocks and a half-face map stretched to the
+        whole. For loading old weights only.
+    """
+
+    image_size: int
+    patch_size: int
+    num_classes: int
+    dim: int
+    heads: int
+    num_hierarchies: int = 3
+    block_repeats: tuple[int, ...] = (2, 2, 10)
+    mlp_mult: int = 4
+    channels: int = 3
+    dropout: float = 0.0
+    use_micro_attention: bool = False
+    use_roi_module: bool = False
+    num_roi_regions: int = len(ROI_REGIONS)
+    asymmetry_weight: float = 0.5
+    learn_asymmetry_weight: bool = False
+    diagonal: Literal["neighbourhood", "cross"] = "neighbourhood"
+    roi_form: Literal["prior", "channel"] = "prior"
+    head: Literal["classes", "corn", "coral"] = "classes"
+    side_head: bool = False
+    compat: Literal["corrected", "as_released"] = "corrected"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible sizes, naming the arguments."""
+        object.__setattr__(self, "block_repeats", tuple(self.block_repeats))
+        for name in ("image_size", "patch_size", "dim", "heads", "num_hierarchies", "channels"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: give 1 or more.")
+        if self.num_classes < 2:
+            raise UserError(f"num_classes is {self.num_classes}: give 2 or more.")
+        if self.image_size % self.patch_size:
+            raise UserError(
+                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: "
+                f"give for instance image_size {self.grid * self.patch_size}."
+            )
+        if self.grid % self.blocks or self.grid < self.blocks:
+            raise UserError(
+                f"image_size {self.image_size} with patch_size {self.patch_size} gives {self.grid} "
+                f"patches a side, which num_hierarchies {self.num_hierarchies} cannot cut into "
+                f"{self.blocks} equal blocks."
+            )
+        if self.dim < self.heads:
+            raise UserError(f"dim {self.dim} is less than heads {self.heads}: give more channels.")
+        if len(self.block_repeats) != self.num_hierarchies or min(self.block_repeats) < 1:
+            raise UserError(
+                f"block_repeats {list(self.block_repeats)} must name a number of layers, 1 or "
+                f"more, for each of the num_hierarchies {self.num_hierarchies} levels."
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
+        if self.num_roi_regions < 1:
+            raise UserError(f"num_roi_regions is {self.num_roi_regions}: give 1 or more.")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(
+                    f'{name} is "{getattr(self, name)}": choose one of {", ".join(allowed)}.'
+                )
+
+    @property
+    def grid(self) -> int:
+        """Patches along a side of the image."""
+        return self.image_size // self.patch_size
+
+    @property
+    def blocks(self) -> int:
+        """Blocks along a side at the first level."""
+        return 2 ** (self.num_hierarchies - 1)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens along a side of a block; the same at every level."""
+        return self.grid // self.blocks
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.dim * 2**level for level in range(self.num_hierarchies))
+
+    @property
+    def num_outputs(self) -> int:
+        """Logits of the head: k, or k - 1 for an ordinal one."""
+        return self.num_classes if self.head == "classes" else self.num_classes - 1
+
+
+_CHOICES = {
+    "diagonal": ("neighbourhood", "cross"),
+    "roi_form": ("prior", "channel"),
+    "head": ("classes", "corn", "coral"),
+    "compat": ("corrected", "as_released"),
+}
+
+PUBLISHED_28 = HTNetConfig(image_size=28, patch_size=7, num_classes=3, dim=256, heads=3)
+"""The published micro-expression network (Wang et al. 2024), one token in each block."""
+
+PUBLISHED_224 = HTNetConfig(image_size=224, patch_size=7, num_classes=6, dim=256, heads=3)
+"""Its adaptation to six House-Brackmann grades, 8 x 8 tokens in each block."""
+
+
+def config_from(settings: Mapping[str, Any], *, source: str) -> HTNetConfig:
+    """Make a configuration of loose settings, as they stand in a checkpoint or YAML file.
+
+    Raises
+    ------
+    UserError
+        When a setting is unknown or missing; `source` names the file in the sentence.
+    """
+    known = {field.name: field for field in dataclasses.fields(HTNetConfig)}
+    for name in settings:
+        if name not in known:
+            raise UserError(
+                f'{source}: the network has no setting "{name}".{did_you_mean(name, known)}'
+            )
+    for name, field in known.items():
+        if field.default is dataclasses.MISSING and name not in settings:
+            raise UserError(f'{source}: the network\'s setting "{name}" is missing.')
+    return HTNetConfig(**settings)

@@ -1,0 +1,164 @@
+"""Diagonal micro-attention: each place looks at its neighbours and at its mirror place.
+
+The feature map of the whole aligned face comes in, with the facial midline in the middle of its
+width; it goes out attended and weighted by how much each place differs from its mirror place.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_REACH = 1  # places to each side that belong to a 3 x 3 neighbourhood
+
+
+class DiagonalMicroAttention(nn.Module):
+    """Attention among near places, weighted by left-right asymmetry.
+
+    Parameters
+    ----------
+    dim
+        Channels of the map.
+    heads
+        Attention heads; each has `dim // heads` channels.
+    grid
+        Places along a side of the whole face's map.
+    asymmetry_weight
+        alpha of the factor 1 + alpha * asymmetry map.
+    learn_asymmetry_weight
+        Whether alpha is a parameter.
+    diagonal
+        `neighbourhood`: a token sees the 3 x 3 places around it. `cross`: it sees its main and
+        its anti-diagonal, over the whole face.
+    dropout
+        Share of attention weights and outputs dropped in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        heads: int,
+        grid: int,
+        asymmetry_weight: float = 0.5,
+        learn_asymmetry_weight: bool = False,
+        diagonal: Literal["neighbourhood", "cross"] = "neighbourhood",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.dim_head = heads, dim // heads
+        inner = self.heads * self.dim_head
+        self.grid, self.diagonal, self.dropout = grid, diagonal, dropout
+        self.to_qkv = nn.Linear(dim, 3 * inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, dim), nn.Dropout(dropout))
+        self.asymmetry = MirrorComparison(dim=dim)
+        weight = torch.tensor(float(asymmetry_weight))
+        if learn_asymmetry_weight:
+            self.asymmetry_weight = nn.Parameter(weight)
+        else:
+            self.register_buffer("asymmetry_weight", weight)
+        mask = neighbourhood_mask(grid) if diagonal == "neighbourhood" else cross_mask(grid)
+        if diagonal == "neighbourhood":
+            mask = _as_offsets(mask, grid=grid)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(b, h, w, dim)` to the same shape."""
+        return self.with_map(x)[0]
+
+    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output `(b, h, w, dim)` and the asymmetry map `(b, h, w)`, 0 to 1."""
+        q, k, v = self.to_qkv(x).chunk(3, dim=-1)  # each (b, h, w, heads * d)
+        attended = (
+            self._near(q, k, v) if self.diagonal == "neighbourhood" else self._masked(q, k, v)
+        )
+        asymmetry = self.asymmetry(x)
+        weighted = attended * (1 + self.asymmetry_weight * asymmetry)[..., None]
+        return self.to_out(weighted), asymmetry
+
+    def _near(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend to the 3 x 3 neighbourhood, by nine shifts of the map."""
+        b, h, w, _ = q.shape
+        scaled = (q * self.dim_head**-0.5).view(b, h, w, self.heads, self.dim_head)
+        dots = torch.stack([(scaled * shifted).sum(-1) for shifted in self._shifts(k)], dim=-1)
+        dots = dots.masked_fill(~self.mask[:, :, None, :], -torch.inf)  # (b, h, w, heads, 9)
+        weights = F.dropout(dots.softmax(dim=-1), self.dropout, self.training)
+        out = sum(
+            (weights[..., at, None] * shifted for at, shifted in enumerate(self._shifts(v))),
+            start=torch.zeros_like(scaled),
+        )
+        return out.reshape(b, h, w, -1)
+
+    def _shifts(self, x: Tensor) -> list[Tensor]:
+        """Return the nine neighbours' values, each `(b, h, w, heads, d)`, row by row."""
+        b, h, w, _ = x.shape
+        padded = F.pad(x, (0, 0, _REACH, _REACH, _REACH, _REACH))
+        steps = range(2 * _REACH + 1)
+        return [
+            padded[:, i : i + h, j : j + w].reshape(b, h, w, self.heads, self.dim_head)
+            for i in steps
+            for j in steps
+        ]
+
+    def _masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend among all places that the mask joins: `(b, h, w, c)` to the same."""
+        b, h, w, _ = q.shape
+        q, k, v = (
+            part.view(b, h * w, self.heads, self.dim_head).transpose(1, 2) for part in (q, k, v)
+        )
+        dropped = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, dropout_p=dropped)
+        return out.transpose(1, 2).reshape(b, h, w, -1)
+
+
+class MirrorComparison(nn.Module):
+    """How much each place of a face differs from its mirror place, 0 to 1.
+
+    map = sigmoid(readout(|conv([x, mirror(x)])|)), where the 1 x 1 convolution's kernel is
+    [W, -W] and the readout's weights are positive. So, whatever has been learned, the map of any
+    face is symmetric, a difference on one side raises it at both places, and on the midline,
+    which is its own mirror place, it rests at its lowest.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.compare = nn.Linear(dim, dim, bias=False)
+        self.readout = nn.Parameter(torch.full((dim,), 4.0 / dim).expm1().log())
+        self.rest = nn.Parameter(torch.tensor(-2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features `(b, h, w, dim)` of a whole face to `(b, h, w)`."""
+        seen = self.compare(x)  # W mirror(x) = mirror(W x), so one product serves both
+        difference = (seen - seen.flip(2)).abs()
+        return torch.sigmoid(difference @ F.softplus(self.readout) + self.rest)
+
+
+def neighbourhood_mask(grid: int) -> Tensor:
+    """Which places each place sees, `(grid^2, grid^2)` bool: those at most one step away."""
+    rows, columns = _steps(grid)
+    return (rows <= _REACH) & (columns <= _REACH)
+
+
+def cross_mask(grid: int) -> Tensor:
+    """Which places each place sees, `(grid^2, grid^2)` bool: those on its two diagonals."""
+    rows, columns = _steps(grid)
+    return rows == columns
+
+
+def _steps(grid: int) -> tuple[Tensor, Tensor]:
+    """Absolute row and column steps between any two places, each `(grid^2, grid^2)`."""
+    place = torch.arange(grid * grid)
+    row, column = place // grid, place % grid
+    return (row[:, None] - row).abs(), (column[:, None] - column).abs()
+
+
+def _as_offsets(mask: Tensor, *, grid: int) -> Tensor:
+    """Return `(grid, grid, 9)` bool: whether each of a place's nine neighbours exists."""
+    ones = torch.ones(1, 1, grid, grid)
+    width = 2 * _REACH + 1
+    exists = F.unfold(ones, kernel_size=width, padding=_REACH)[0].bool()  # (9, grid^2)
+    assert int(exists.sum()) == int(mask.sum())
+    return exists.T.reshape(grid, grid, width * width)
