@@ -99,8 +99,8 @@ def _place(files: list[tuple[str, Path]]) -> tuple[list[_Photo], list[Problem]]:
             what = f"this lies with {patient.patient_id}, and was read so, but is named otherwise"
             problems.append(warning("misfiled_photograph", what, "move or rename it", **about))
         if (patient, task) in photos:
-            what = f"this is a second photograph of {task} (_{number}) and was left out"
-            problems.append(error("second_photograph", what, "keep one of the two", **about))
+            what = f"this is a second photograph of {task} (_{number}); the first one was read"
+            problems.append(warning("second_photograph", what, "keep one of the two", **about))
             continue
         photos[patient, task] = _Photo(image_id, path, patient, task)
     return list(photos.values()), problems

@@ -39,6 +39,7 @@ DatasetName = Literal[
     "megc2019", "yfp", "folder",
 ]  # fmt: skip
 LOG_WIDTH = 112  # columns when standard output is a file
+PRINTED_OF_A_KIND = 20
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -142,8 +143,9 @@ def prepare(
         manifest, uneven = split_by_patient(manifest, seed=seed)
         problems += uneven
     if manifest.empty:
-        what = f"no photograph of {entry.title} was found in {root}"
-        problems.append(error("nothing_found", what, f"it needs: {entry.needs.rstrip('.')}"))
+        what = f"nothing of {entry.title} was found in {root}, so no manifest was written"
+        needs = entry.needs[0].lower() + entry.needs[1:].rstrip(".")
+        problems.insert(0, error("nothing_found", what, f"it needs {needs}"))
     elif check:
         found = check_manifest(manifest, images=images, tasks=entry.tasks, file=out.name)
         problems += _unsaid(found, problems)
@@ -199,9 +201,7 @@ def _print(result: PrepareResult, entry: DatasetEntry, *, console: Console) -> N
             console.print("  " + line, soft_wrap=True)
         if manifest["hb_grade"].notna().any():
             console.print(_grade_table(manifest, what=what))
-    for problem in result.problems:
-        style = _STYLES[problem.severity]
-        console.print(f"{problem.severity}: {problem.sentence()}", style=style, soft_wrap=True)
+    _print_problems(result, console=console)
     count = Counter(problem.severity for problem in result.problems)
     said = ", ".join(say_count(count[severity], severity) for severity in SEVERITIES)
     console.print(f"{said}." if result.problems else "No problems.")
@@ -212,6 +212,24 @@ def _print(result: PrepareResult, entry: DatasetEntry, *, console: Console) -> N
         console.print(f"{entry.obtain}", soft_wrap=True)
     elif entry.cite:
         console.print(f"Cite: {entry.cite}", soft_wrap=True)
+
+
+def _print_problems(result: PrepareResult, *, console: Console) -> None:
+    """Print every problem, but of one kind no more than a person reads; the table has all."""
+    at_most = 3 if result.manifest.empty else PRINTED_OF_A_KIND
+    number = Counter((problem.severity, problem.kind) for problem in result.problems)
+    printed: Counter[tuple[str, str]] = Counter()
+    table = result.problems_table
+    for problem in result.problems:
+        kind = problem.severity, problem.kind
+        printed[kind] += 1
+        line = f"{problem.severity}: {problem.sentence()}"
+        if printed[kind] == at_most + 1:
+            rest = number[kind] - at_most
+            where = f"see {table}" if table else "--check writes all of them to a table"
+            line = f"{problem.severity}: {rest:,} more of the kind {problem.kind}; {where}."
+        if printed[kind] <= at_most + 1:
+            console.print(line, style=_STYLES[problem.severity], soft_wrap=True)
 
 
 def _summary(manifest: pd.DataFrame, *, what: str) -> list[str]:

@@ -70,7 +70,25 @@ def test_nothing_found_writes_no_manifest(tmp_path, capsys):
     out = tmp_path / "manifest.csv"
     result = prepare("meei", tmp_path, out=out)
     assert result.exit_code == 4 and result.out is None and not out.exists()
-    assert "Folders Normal, Flaccid and Synkinetic" in capsys.readouterr().out
+    assert "it needs folders Normal, Flaccid and Synkinetic" in capsys.readouterr().out
+
+
+def test_a_flood_of_one_kind_is_cut_on_screen_and_whole_in_the_table(
+    photos, tmp_path, write_photo, capsys
+):
+    for i in range(30):
+        write_photo(tmp_path / f"set/holiday{i}.jpg")
+    for i in range(1, 9):
+        write_photo(tmp_path / f"set/Normals/Normal1/Normal1_{i}.jpg")
+    prepare("meei", tmp_path / "set", out=tmp_path / "m.csv", check=True)
+    printed = capsys.readouterr().out
+    assert printed.count("is no photograph of the standard set") == 20
+    assert "10 more of the kind unexpected_photograph; see" in printed
+    written = read_table(tmp_path / "m_problems.csv", schema=PROBLEMS)
+    assert (written["kind"] == "unexpected_photograph").sum() == 30
+    prepare("meei", tmp_path / "photos", out=tmp_path / "n.csv")
+    printed = capsys.readouterr().out
+    assert printed.index("nothing of MEEI") < printed.index("is no photograph")
 
 
 def test_an_option_that_means_nothing_is_refused(tmp_path):
