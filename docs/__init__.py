@@ -1,0 +1,1 @@
+"""Reference pages and pictures, made from the code: `python -m docs.build`."""
