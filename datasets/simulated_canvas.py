@@ -82,6 +82,12 @@ class Canvas:
             "f4"
         )
 
+    def part(self, window: tuple[slice, slice]) -> Canvas:
+        """The canvas of a window of this one."""
+        rows, cols = window
+        left, top = self.left + cols.start / self.scale, self.top + rows.start / self.scale
+        return Canvas(left, top, self.scale, rows.stop - rows.start, cols.stop - cols.start)
+
     def blank(self) -> Image:
         """An ``(rows, cols)`` field of zeros."""
         return np.zeros((self.rows, self.cols), np.float32)
@@ -111,7 +117,7 @@ class Canvas:
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
         smooth: Image = mask.astype(np.float32) / np.float32(255)
         if spread > 0.2:
-            smooth = np.asarray(cv2.GaussianBlur(smooth, (0, 0), spread), np.float32)
+            smooth = blurred(smooth, spread)
         return Patch(window, smooth)
 
     def ribbon(self, curve: ArrayLike, width: ArrayLike, *, soft: float = 0.0) -> Patch:
@@ -157,7 +163,8 @@ def spline(points: ArrayLike, *, closed: bool = False, samples: int = 8) -> Floa
 
 def ribbon_outline(curve: FloatArray, width: ArrayLike) -> FloatArray:
     """The closed outline of a band of given width along a curve."""
-    along = np.gradient(curve, axis=0)
+    step = np.diff(curve, axis=0)
+    along = np.vstack([step[:1], step[:-1] + step[1:], step[-1:]])
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     half = np.broadcast_to(np.asarray(width, float) / 2, len(curve))[:, None]
@@ -167,6 +174,17 @@ def ribbon_outline(curve: FloatArray, width: ArrayLike) -> FloatArray:
 def taper(count: int, *, ends: float = 0.15) -> FloatArray:
     """Widths that swell from ``ends`` to 1 in the middle and back, for ``count`` points."""
     return ends + (1 - ends) * np.sin(np.linspace(0, np.pi, count)) ** 0.8
+
+
+def blurred(image: Image, spread: float) -> Image:
+    """Gaussian blur by ``spread`` pixels; a wide one is done on a smaller copy, for speed."""
+    rows, cols = image.shape
+    shrink = min(int(spread / 2.5), rows // 4, cols // 4)
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), spread), np.float32)
+    small = cv2.resize(image, (cols // shrink, rows // shrink), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), spread / shrink)
+    return np.asarray(cv2.resize(small, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, rows: int, cols: int, cell: float) -> Image:

@@ -9,7 +9,7 @@ patients: a result on them is a result on simulated data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,6 @@ class Patient:
     palsy: Palsy
     view: View
     seed: int
-
-    def with_grade(self, grade: int) -> Patient:
-        """The same person with the same palsy at another grade (2 to 6); for contact sheets."""
-        return replace(self, palsy=replace(self.palsy, grade=grade))
 
 
 def draw_patient(

@@ -11,6 +11,7 @@ from datasets.simulated_shape import IRIS_DIAMETER_MM, FloatArray
 from datasets.simulated_skin import linear
 
 _ROLL_UP_MM = 6.0
+_LIPS_PART_MM = 1.4
 _INCISAL_EDGE_MM = 68.6
 _UPPER_TEETH_MM = (0.0, 8.4, 15.0, 22.4, 29.0)
 _LOWER_TEETH_MM = (0.0, 5.4, 11.2, 17.8, 24.0)
@@ -62,15 +63,12 @@ def paint_mouth(canvas: Canvas, skin: Image, face: Expression) -> None:
     """Draw the line between the lips, or the teeth and the dark behind them, in place."""
     p = face.points
     upper, lower = spline(p[60:65]), spline(p[[60, 67, 66, 65, 64]])
+    gap = np.clip(np.abs(lower[:, 1] - upper[:, 1]), 0.5, None)
     opening = canvas.area(np.vstack([upper, lower[::-1]]), soft=0.2)
     inside = np.empty_like(skin[opening.window])
     inside[:] = linear((0.30, 0.11, 0.11))
-    local = Canvas(
-        canvas.left + opening.window[1].start / canvas.scale,
-        canvas.top + opening.window[0].start / canvas.scale,
-        canvas.scale, *inside.shape[:2],
-    )  # fmt: skip
-    if inside.size:
+    local = canvas.part(opening.window)
+    if inside.size and gap.max() > _LIPS_PART_MM:
         drop = float(face.of("jaw").mean()) * 6.2
         floor = p[8, 1] - drop - 113.0  # this person's lower face against the average
         _paint_teeth(
@@ -83,7 +81,6 @@ def paint_mouth(canvas: Canvas, skin: Image, face: Expression) -> None:
         part = skin[opening.window]
         part += (inside - part) * opening.mask[..., None]
     line = (upper + lower) / 2
-    gap = np.clip(np.abs(lower[:, 1] - upper[:, 1]), 0.5, None)
     dark = linear((0.33, 0.14, 0.13))
     canvas.ribbon(
         line, 1.0 * taper(len(line), ends=0.5) * np.clip(2.2 - gap, 0, 1), soft=0.3
@@ -100,10 +97,7 @@ def _paint_eyeball(
     side: int,
 ) -> None:
     """White, iris, pupil and the shade of the upper lid, on the window's own small canvas."""
-    local = Canvas(
-        canvas.left + window[1].start / canvas.scale, canvas.top + window[0].start / canvas.scale,
-        canvas.scale, *eyeball.shape[:2],
-    )  # fmt: skip
+    local = canvas.part(window)
     if not eyeball.size:
         return
     start = 36 if side == 0 else 42
@@ -171,7 +165,7 @@ def _paint_teeth(
     """One row of teeth: ``edge`` is its biting edge, ``grows`` +1 down or -1 up from there."""
     white = linear((0.90, 0.86, 0.79))
     x = np.linspace(-borders[-1], borders[-1], 25)
-    bite = edge - grows * 0.0 - 0.0022 * x**2
+    bite = edge - 0.0022 * x**2
     gum = bite + grows * (9.5 - 0.004 * x**2)
     outline = np.vstack([np.stack([x, bite], 1), np.stack([x, gum], 1)[::-1]])
     canvas.area(outline, soft=0.35).paint(inside, white, 0.96)

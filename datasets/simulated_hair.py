@@ -14,6 +14,8 @@ _EAR = np.array(
     [(-2, -12), (4, -16), (9.5, -13), (11.5, -5), (9.5, 5), (6.5, 14), (4.5, 22), (1, 25), (-3, 21)]
 )
 
+_SIDEBURN_MM = -5.0
+
 
 def head_outline(shape: Shape, points: FloatArray) -> FloatArray:
     """Closed outline of head and face in mm, without ears and hair."""
@@ -33,15 +35,15 @@ def hair_outlines(shape: Shape, look: Look, points: FloatArray) -> list[FloatArr
     """Closed outlines of the hair that lies over the head and its sides."""
     thick = {"short": 5.0, "receding": 2.0, "bob": 9.0, "long": 8.0, "tied": 4.5}[look.hair_style]
     crown = -120.0 * shape.face_length
-    skull_rows = crown + np.linspace(0, 1, 60) ** 1.6 * (-14 - crown)
+    skull_rows = crown + np.linspace(0, 1, 60) ** 1.6 * (_SIDEBURN_MM - crown)
     skull = half_width(shape, points, skull_rows)
-    rows = -14 + (skull_rows + 14) * (1 + thick / (-14 - crown))
+    rows = _SIDEBURN_MM + (skull_rows - _SIDEBURN_MM) * (1 + thick / (_SIDEBURN_MM - crown))
     outer_left = np.stack([skull * (1 + 0.8 * thick / 74), rows], 1)
-    temple = half_width(shape, points, np.array([-14.0]))[0]
+    temple = half_width(shape, points, np.array([_SIDEBURN_MM]))[0]
     lift = shape.face_length
     if look.hair_style == "receding":
         front = np.array(
-            [(temple - 4, -14), (temple - 3, -34), (temple - 5, -52), (temple - 16, -70)]
+            [(temple - 4, _SIDEBURN_MM), (temple - 3, -34), (temple - 5, -52), (temple - 16, -70)]
         )
         side = np.vstack([outer_left[rows > -96], spline(front * (1, lift))])
         return [side, side * (-1, 1)]
@@ -51,7 +53,7 @@ def hair_outlines(shape: Shape, look: Look, points: FloatArray) -> list[FloatArr
     peak = rng.uniform(-3, 4)
     front = np.array(
         [
-            (temple - 1, -14),
+            (temple - 1, _SIDEBURN_MM),
             (temple - 5, -33),
             (temple - 9, -47),
             (temple - 21, height + 8),

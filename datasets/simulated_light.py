@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Image
+from datasets.simulated_canvas import Image, blurred
 from datasets.simulated_look import View
 
 
@@ -23,9 +23,7 @@ def shade(colour: Image, relief: Image, scale: float, view: View, gloss: Image |
     mirror = mirror * mirror
     mirror = mirror * mirror
     shine = (mirror**4) * gloss
-    small = cv2.resize(relief, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    around = cv2.GaussianBlur(small, (0, 0), 7.0 * scale * 0.25)
-    around = cv2.resize(around, relief.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    around = blurred(relief, 7.0 * scale)
     hollow = np.clip(around - relief, -1.0, 8.0)
     open_sky = np.exp(-0.10 * hollow) * (0.72 + 0.28 * upright)
     from_above = 0.88 + 0.12 * np.clip(slope_y * upright, -1, 1)

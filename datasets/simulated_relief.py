@@ -7,10 +7,9 @@ points, so a smile lifts the cheek and deepens the fold on the side that smiles.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, shifted, spline, taper
+from datasets.simulated_canvas import Canvas, Image, blurred, shifted, spline, taper
 from datasets.simulated_movement import Expression
 from datasets.simulated_shape import FloatArray, Shape, half_width, mid_profile
 
@@ -195,4 +194,4 @@ def _lips(canvas: Canvas, relief: Image, face: Expression) -> None:
 
 def smoothed_for_pose(canvas: Canvas, relief: Image) -> Image:
     """The relief without its fine detail; turning the head moves points by this depth."""
-    return np.asarray(cv2.GaussianBlur(relief, (0, 0), 2.0 * canvas.scale), np.float32)
+    return blurred(relief, 2.0 * canvas.scale)

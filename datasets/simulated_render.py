@@ -18,7 +18,7 @@ from datasets.simulated_shape import FloatArray, Shape
 from datasets.simulated_skin import paint_brows, paint_lips, paint_nostrils, paint_skin
 from datasets.simulated_surroundings import paint_surroundings
 
-_SUPERSAMPLING = 1.1
+_SUPERSAMPLING = 1.0
 _HAIR_DEPTH_MM = -58.0
 
 
@@ -107,7 +107,7 @@ def _develop(picture: Image, view: View, rng: np.random.Generator) -> NDArray[np
     cast = np.array([1 + view.warmth, 1.0, 1 - view.warmth], np.float32)
     exposed = np.clip(picture * cast * np.float32(0.98), 0, None)
     exposed = exposed / (1 + 0.18 * exposed) * np.float32(1.1)
-    grey = 255 * np.power(exposed, np.float32(1 / 2.2))
+    grey = 255 * np.asarray(cv2.pow(exposed, 1 / 2.2))
     noise = rng.standard_normal(grey.shape[:2], dtype=np.float32)[..., None] * np.float32(
         view.noise
     )

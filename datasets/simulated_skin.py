@@ -74,7 +74,7 @@ def paint_brows(canvas: Canvas, skin: Image, look: Look, face: Expression) -> No
         place = np.linspace(0, 1, len(curve))
         width = look.brow_width * 7.0 * np.clip(0.72 + 0.9 * place - 1.45 * place**2, 0.12, 1)
         canvas.ribbon(curve, width, soft=0.8).paint(skin, colour, 0.74)
-        for at in rng.uniform(0, 0.97, 85):
+        for at in rng.uniform(0, 0.97, 65):
             k = int(at * (len(curve) - 1))
             root = curve[k] + (0, rng.uniform(-0.48, 0.45) * width[k])
             along = (curve[min(k + 3, len(curve) - 1)] - curve[max(k - 3, 0)]) * (sign, 1)

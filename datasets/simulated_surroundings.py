@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, spline
+from datasets.simulated_canvas import Canvas, Image, blurred, spline
 from datasets.simulated_hair import back_hair
 from datasets.simulated_look import Look, View
 from datasets.simulated_projection import PIVOT_MM, Projection
@@ -39,7 +39,7 @@ def paint_surroundings(
     neck = (57.0 if shape.sex == "male" else 47.5) * shape.jaw_width * shape.face_width
     _paint_neck(body, picture, look, view, neck)
     _paint_clothes(body, picture, look, view, neck)
-    shadow = cv2.GaussianBlur(head, (0, 0), 7 * scale)
+    shadow = blurred(head, 7 * scale)
     drop = np.array([[1, 0, view.light[0] * 16 * scale], [0, 1, -20 * scale]], float)
     shadow = cv2.warpAffine(
         shadow,
