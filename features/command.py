@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.exit_codes import exit_code_for
 from common.provenance import write_run_json
 from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table
 from features.definitions import STANDARD, DefinitionName
@@ -47,9 +48,7 @@ class FeatureTables:
     def exit_code(self) -> int:
         """0 everything was measured, 3 some photographs were not, 4 none was."""
         measured = self.counts["ok"]
-        if measured == sum(self.counts.values()) > 0:
-            return 0
-        return 3 if measured else 4
+        return exit_code_for(ok=measured, failed=sum(self.counts.values()) - measured)
 
     def sentence(self) -> str:
         """Return the counts as one line of text."""

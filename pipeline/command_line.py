@@ -17,9 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict as DictConfig
 
 from common.errors import UserError, did_you_mean
-
-OK, WRONG_USAGE, SOME_FAILED, NOTHING_WORKED = 0, 2, 3, 4
-INTERRUPTED = 130  # what shells expect after Ctrl-C
+from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
 
 
 @runtime_checkable
@@ -30,13 +28,6 @@ class HasExitCode(Protocol):
     def exit_code(self) -> int:
         """0 all worked, 3 some inputs failed, 4 nothing worked."""
         ...
-
-
-def exit_code_for(*, ok: int, failed: int) -> int:
-    """Return 0 when nothing failed, 3 when some inputs did, 4 when nothing worked."""
-    if not failed:
-        return OK if ok else NOTHING_WORKED
-    return SOME_FAILED if ok else NOTHING_WORKED
 
 
 def build_app(

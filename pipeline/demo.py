@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from pipeline.command_line import SOME_FAILED
+from common.exit_codes import SOME_FAILED
 
 COHORT, MANIFEST, MEASURED, BENCHMARK = "cohort", "manifest.csv", "measurements", "benchmark"
 PORTRAIT, REPORT = "portrait", "report.html"

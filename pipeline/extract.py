@@ -11,13 +11,14 @@ from typing import Literal
 import pandas as pd
 
 from common.errors import UserError
+from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import write_run_json
 from common.tables import read_manifest
-from features.command import write_feature_tables
+from features.command import FeatureTables, write_feature_tables
+from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, default_jobs, extract_landmarks
 from landmarks.predictor import find_predictor
-from pipeline.command_line import exit_code_for
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
 
@@ -37,13 +38,14 @@ class ExtractResult:
 
     out: Path
     extraction: Extraction
+    tables: FeatureTables
     problems: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
         """0 all ok, 3 some photographs failed or a folder was closed, 4 none worked."""
-        ok = self.extraction.counts["ok"]
-        failed = sum(self.extraction.counts.values()) - ok + len(self.problems)
+        ok = self.tables.counts["ok"]
+        failed = sum(self.tables.counts.values()) - ok + len(self.problems)
         return exit_code_for(ok=ok, failed=failed)
 
 
@@ -87,12 +89,16 @@ def extract(
         found.photos, out=out, predictor=model, faces=faces, overlays=overlays, jobs=jobs
     )
     began = time.monotonic()
-    write_feature_tables(extraction.table, out=out, definition=definition, manifest=found.manifest)
+    # A stop between the tables and their record must not leave the record of other tables.
+    (out / RUN_FILE).unlink(missing_ok=True)
+    tables = write_feature_tables(
+        extraction.table, out=out, definition=definition, manifest=found.manifest
+    )
     files = {"predictor": model.path}
     if found.manifest is not None:
         files["manifest"] = source
     write_run_json(
-        out / "run.json",
+        out / RUN_FILE,
         command="extract",
         settings={
             "source": source.name,
@@ -103,7 +109,7 @@ def extract(
             "jobs": jobs or default_jobs(),
         },
         files=files,
-        counts=extraction.counts,
+        counts=tables.counts,
         seconds={
             "start_up": extraction.startup_s,
             "photographs": extraction.work_s,
@@ -117,7 +123,7 @@ def extract(
             "problems": list(found.problems),
         },
     )
-    result = ExtractResult(out=out, extraction=extraction, problems=found.problems)
+    result = ExtractResult(out=out, extraction=extraction, tables=tables, problems=found.problems)
     _tell(result)
     return result
 
@@ -162,14 +168,11 @@ def find_source(source: Path) -> Source:
 
 def _tell(result: ExtractResult) -> None:
     """Say what became of the photographs; every complaint is one line."""
-    counts = result.extraction.counts
     table = result.extraction.table
     for row in table[table["status"] != "ok"].itertuples():
         print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
     for problem in result.problems:
         print(f"warning: {problem}", file=sys.stderr)
-    parts = [f"{count} {status}" for status, count in counts.items() if count]
-    again = (
-        f" ({result.extraction.resumed} from an earlier run)" if result.extraction.resumed else ""
-    )
-    print(f"{len(table)} photographs: {', '.join(parts)}{again}. Tables in {result.out}")
+    resumed = result.extraction.resumed
+    again = f" {resumed} were taken over from an earlier run." if resumed else ""
+    print(f"{result.tables.sentence()}{again} Tables in {result.out}")
