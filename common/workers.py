@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +55,7 @@ def supervised_map(
     start: Callable[[], Any],
     limit_s: float = 120.0,
     retries: int = 1,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Apply `function(state, item)` to every item in worker processes; yield as they finish.
 
     Parameters
@@ -125,7 +125,7 @@ class _Supervisor:
         process = self.context.Process(
             target=_work, args=(theirs, self.function, self.start), daemon=True
         )
-        with _single_threaded():
+        with _single_threaded(), _deaf_to_ctrl_c():
             process.start()
         theirs.close()  # else the end of a dead worker would never be seen
         return _Worker(process=process, pipe=ours)
@@ -198,8 +198,11 @@ def _work(pipe: Any, function: Callable[..., Any], start: Callable[[], Any]) -> 
     with suppress(EOFError, OSError):  # the supervisor is gone
         try:
             state = start()
+        except UserError as error:
+            pipe.send(str(error))
+            return
         except Exception as error:
-            pipe.send(str(error) or type(error).__name__)
+            pipe.send(f"A worker process cannot start ({type(error).__name__}: {error}).")
             return
         pipe.send(None)
         while True:
@@ -224,3 +227,19 @@ def _single_threaded() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Give processes started inside a blocked SIGINT: Ctrl-C is the supervisor's to answer.
+
+    Ignoring it in the worker is too late; it would be hit while it imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -126,10 +126,14 @@ def extract_landmarks(
         left = [task for task in tasks if task.image_id not in found]
         resumed = len(found)
         first_at: float | None = None
-        with JobProgress("extract", total=len(tasks), done=resumed) as progress:
-            for outcome in supervised_map(
-                _do_one, left, jobs=jobs or default_jobs(), start=finder, limit_s=limit_s
-            ):
+        outcomes = supervised_map(
+            _do_one, left, jobs=jobs or default_jobs(), start=finder, limit_s=limit_s
+        )
+        with (
+            closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
+            JobProgress("extract", total=len(tasks), done=resumed) as progress,
+        ):
+            for outcome in outcomes:
                 first_at = first_at or time.monotonic()
                 image_id = left[outcome.index].image_id
                 result: FaceLandmarks = outcome.value or FaceLandmarks(
