@@ -12,8 +12,8 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,7 +217,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     if path.suffix.lower() in RAW_SUFFIXES:
         raise PhotoError(
             f"{path.name} is a RAW file: export it as JPEG or TIFF with the camera's own program."
