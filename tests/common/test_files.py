@@ -33,7 +33,7 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
         assert temporary.parent == target.parent
         assert not target.exists()
     assert target.read_text() == "new"
-    assert os.listdir(target.parent) == ["table.csv"]
+    assert [file.name for file in target.parent.iterdir()] == ["table.csv"]
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), OSError(28, "full")])
@@ -45,7 +45,7 @@ def test_the_old_file_stays_when_the_block_raises(tmp_path: Path, error: BaseExc
         temporary.write_text("half of")
         raise error
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["table.csv"]
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
