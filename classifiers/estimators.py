@@ -180,11 +180,35 @@ class XGBoostGrader(GradeClassifier):
         self.min_child_weight = min_child_weight
         self.random_state = random_state
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the trees in XGBoost's own binary format (UBJ), as bytes.
+
+        Whatever keeps or sends a grader then needs to know arrays and plain values only.
+        """
+        state = dict(super().__getstate__())
+        trees = state.pop("trees_", None)
+        if trees is not None:
+            raw = trees.get_booster().save_raw(raw_format="ubj")
+            state["trees_ubj"] = np.frombuffer(raw, dtype=np.uint8)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state back; XGBoost reads its own trees."""
+        state = dict(state)
+        raw = state.pop("trees_ubj", None)
+        super().__setstate__(state)
+        if raw is not None:
+            self.trees_ = self._trees()
+            self.trees_.load_model(bytearray(raw.tobytes()))
+
+    def _trees(self) -> XGBClassifier:
+        # One thread: the benchmark runs its folds side by side.
+        return XGBClassifier(**self.get_params(), tree_method="hist", n_jobs=1, verbosity=0)
+
     def _learn(
         self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
     ) -> None:
-        # One thread: the benchmark runs its folds side by side.
-        self.trees_ = XGBClassifier(**self.get_params(), tree_method="hist", n_jobs=1, verbosity=0)
+        self.trees_ = self._trees()
         self.trees_.fit(values, encoded, sample_weight=compute_sample_weight("balanced", encoded))
 
     def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
