@@ -84,19 +84,22 @@ def write_table(frame: pd.DataFrame, path: Path, *, schema: pa.DataFrameSchema) 
 def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a CSV table and check it; text columns stay text, floats are read exactly.
 
+    Columns that a manifest adds of its own are text: what a user wrote is carried through
+    untouched, be it 007 or 1.50.
+
     Raises
     ------
     UserError
         When the file is missing, is not a table, lacks a column, or holds a value that the
         schema does not allow; the sentence names the file, the column and the row.
     """
-    as_text = {name: str for name, column in schema.columns.items() if column.metadata == _TEXT}
     if not path.is_file():
         raise UserError(
             f"{path} does not exist or is a folder: give the path of a {schema.name} table."
         )
     try:
         header = _header(path, schema=schema)
+        as_text = {name: str for name in header if _is_text(name, schema=schema)}
         frame = pd.read_csv(
             path,
             dtype=as_text,
@@ -115,6 +118,12 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
             f"{path} has more values in its rows than columns in its header: add names."
         )
     return _check(frame, schema=schema, source=path)
+
+
+def _is_text(name: str, *, schema: pa.DataFrameSchema) -> bool:
+    if name in schema.columns:
+        return bool(schema.columns[name].metadata == _TEXT)
+    return schema is MANIFEST
 
 
 def read_manifest(path: Path) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.files import atomic_write
-from datasets.simulated_cohort import draw_cohort
-from datasets.simulated_face import render_photo
+from datasets.simulated.cohort import draw_cohort
+from datasets.simulated.face import render_photo
 from features.reference_page import reference_page
 from landmarks.finder import LandmarkFinder
 from landmarks.overlay import draw_overlay

@@ -52,7 +52,7 @@ def demo(
     """
     # Each stage brings its own libraries; the ones before should not wait for them.
     from datasets.prepare import prepare
-    from datasets.simulated_cohort import simulate
+    from datasets.simulated.cohort import simulate
     from landmarks.extraction import default_jobs
     from pipeline.doctor import astronaut_portrait
     from pipeline.extract import extract

@@ -13,8 +13,8 @@ import pytest
 from common.errors import UserError
 from datasets.contact_sheet import contact_sheet
 from datasets.movements import MOVEMENTS
-from datasets.simulated_cohort import draw_cohort, simulate
-from datasets.simulated_layouts import SEVERITY
+from datasets.simulated.cohort import draw_cohort, simulate
+from datasets.simulated.layouts import SEVERITY
 
 SMALL = {"width": 160, "height": 214}
 

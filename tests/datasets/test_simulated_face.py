@@ -12,11 +12,11 @@ import pytest
 
 from common.errors import UserError
 from datasets.movements import MOVEMENTS
-from datasets.simulated_cohort import draw_cohort
-from datasets.simulated_face import Patient, draw_patient, pose_face, render_photo
-from datasets.simulated_movement import Expression, Palsy, Vigour, express
-from datasets.simulated_projection import Projection
-from datasets.simulated_shape import AVERAGE_POINTS, MIRROR, mirror_points, neutral_points
+from datasets.simulated.cohort import draw_cohort
+from datasets.simulated.face import Patient, draw_patient, pose_face, render_photo
+from datasets.simulated.movement import Expression, Palsy, Vigour, express
+from datasets.simulated.projection import Projection
+from datasets.simulated.shape import AVERAGE_POINTS, MIRROR, mirror_points, neutral_points
 
 GRADES = range(2, 7)
 RIGHT_BROW, LEFT_BROW = [17, 18, 19, 20, 21], [22, 23, 24, 25, 26]

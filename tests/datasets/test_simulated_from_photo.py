@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from datasets.photo_warp import simulate_from_photo
-from datasets.simulated_face import draw_patient, render_photo
-from datasets.simulated_shape import MIRROR
+from datasets.simulated.face import draw_patient, render_photo
+from datasets.simulated.photo_warp import simulate_from_photo
+from datasets.simulated.shape import MIRROR
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.simulated_shape import FloatArray
+from datasets.simulated.shape import FloatArray
 
 Image = NDArray[np.float32]
 _SUBPIXEL_BITS = 4

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from datasets.simulated_canvas import Canvas, Image, shifted, smooth_noise, spline
-from datasets.simulated_look import Look
-from datasets.simulated_movement import Expression
-from datasets.simulated_shape import FloatArray, Shape
+from datasets.simulated.canvas import Canvas, Image, shifted, smooth_noise, spline
+from datasets.simulated.look import Look
+from datasets.simulated.movement import Expression
+from datasets.simulated.shape import FloatArray, Shape
 
 _SIDES = (-1.0, 1.0)
 

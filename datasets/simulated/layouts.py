@@ -14,10 +14,10 @@ import pandas as pd
 
 from common.files import atomic_write
 from datasets.movements import MOVEMENTS
-from datasets.simulated_face import Patient
-from datasets.simulated_movement import Palsy, Side, Vigour
-from datasets.simulated_muscles import MUSCLES
-from datasets.simulated_shape import FloatArray
+from datasets.simulated.face import Patient
+from datasets.simulated.movement import Palsy, Side, Vigour
+from datasets.simulated.muscles import MUSCLES
+from datasets.simulated.shape import FloatArray
 
 SEVERITY = {2: "NearNormal", 3: "Mild", 4: "Moderate", 5: "Severe", 6: "Complete"}
 """The word of the MEEI standard set for each House-Brackmann grade; grade 1 is ``Normal``."""

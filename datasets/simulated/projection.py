@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image
-from datasets.simulated_look import View
-from datasets.simulated_shape import FloatArray
+from datasets.simulated.canvas import Canvas, Image
+from datasets.simulated.look import View
+from datasets.simulated.shape import FloatArray
 
 _FRAME_MM = 258.0
 PIVOT_MM = -62.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, blurred, spline
-from datasets.simulated_hair import back_hair
-from datasets.simulated_look import Look, View
-from datasets.simulated_projection import PIVOT_MM, Projection
-from datasets.simulated_shape import Shape
-from datasets.simulated_skin import linear
+from datasets.simulated.canvas import Canvas, Image, blurred, spline
+from datasets.simulated.hair import back_hair
+from datasets.simulated.look import Look, View
+from datasets.simulated.projection import PIVOT_MM, Projection
+from datasets.simulated.shape import Shape
+from datasets.simulated.skin import linear
 
 
 def paint_surroundings(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, blurred, shifted, spline, taper
-from datasets.simulated_movement import Expression
-from datasets.simulated_shape import FloatArray, Shape, half_width, mid_profile
+from datasets.simulated.canvas import Canvas, Image, blurred, shifted, spline, taper
+from datasets.simulated.movement import Expression
+from datasets.simulated.shape import FloatArray, Shape, half_width, mid_profile
 
 _DEPTH_MM = 78.0
 _SIDES = ((0, -1.0), (1, 1.0))

@@ -15,8 +15,8 @@ import numpy as np
 
 from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
-from datasets.simulated_face import Patient, draw_patient, render_photo
-from datasets.simulated_layouts import (
+from datasets.simulated.face import Patient, draw_patient, render_photo
+from datasets.simulated.layouts import (
     Shot,
     plan_casme,
     plan_meei,
@@ -25,8 +25,8 @@ from datasets.simulated_layouts import (
     write_meei_tables,
     write_neuroface_tables,
 )
-from datasets.simulated_movement import Kind, Side
-from datasets.simulated_shape import FloatArray
+from datasets.simulated.movement import Kind, Side
+from datasets.simulated.shape import FloatArray
 
 LayoutName = Literal["meei", "neuroface", "casme"]
 SETTINGS_FILE = "simulation.json"

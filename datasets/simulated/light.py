@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Image, blurred
-from datasets.simulated_look import View
+from datasets.simulated.canvas import Image, blurred
+from datasets.simulated.look import View
 
 
 def shade(colour: Image, relief: Image, scale: float, view: View, gloss: Image | float) -> Image:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, spline
-from datasets.simulated_look import Look
-from datasets.simulated_shape import FloatArray, Shape, half_width
-from datasets.simulated_skin import linear
+from datasets.simulated.canvas import Canvas, Image, spline
+from datasets.simulated.look import Look
+from datasets.simulated.shape import FloatArray, Shape, half_width
+from datasets.simulated.skin import linear
 
 _EAR = np.array(
     [(-2, -12), (4, -16), (9.5, -13), (11.5, -5), (9.5, 5), (6.5, 14), (4.5, 22), (1, 25), (-3, 21)]

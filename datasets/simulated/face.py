@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
-from datasets.simulated_look import Look, View, draw_look, draw_view, next_photograph
-from datasets.simulated_movement import (
+from datasets.simulated.look import Look, View, draw_look, draw_view, next_photograph
+from datasets.simulated.movement import (
     REGIONS,
     Expression,
     Kind,
@@ -26,9 +26,9 @@ from datasets.simulated_movement import (
     draw_vigour,
     express,
 )
-from datasets.simulated_muscles import CONTRACTIONS
-from datasets.simulated_render import render
-from datasets.simulated_shape import FloatArray, Sex, Shape, draw_shape, neutral_points
+from datasets.simulated.muscles import CONTRACTIONS
+from datasets.simulated.render import render
+from datasets.simulated.shape import FloatArray, Sex, Shape, draw_shape, neutral_points
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.simulated_shape import FloatArray, Shape
+from datasets.simulated.shape import FloatArray, Shape
 
 HairStyle = Literal["short", "receding", "bob", "long", "tied"]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from common.errors import UserError, did_you_mean
-from datasets.simulated_movement import Kind, Palsy, Side, Vigour, express
-from datasets.simulated_muscles import CONTRACTIONS
-from datasets.simulated_shape import AVERAGE_POINTS, FloatArray
+from datasets.simulated.movement import Kind, Palsy, Side, Vigour, express
+from datasets.simulated.muscles import CONTRACTIONS
+from datasets.simulated.shape import AVERAGE_POINTS, FloatArray
 
 _EYE_SPAN_MM = 90.0
 _LID_GAP_MM = 2.0

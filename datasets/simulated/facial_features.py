@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.simulated_canvas import Canvas, Image, shifted, spline, taper
-from datasets.simulated_look import Look
-from datasets.simulated_movement import Expression
-from datasets.simulated_shape import IRIS_DIAMETER_MM, FloatArray
-from datasets.simulated_skin import linear
+from datasets.simulated.canvas import Canvas, Image, shifted, spline, taper
+from datasets.simulated.look import Look
+from datasets.simulated.movement import Expression
+from datasets.simulated.shape import IRIS_DIAMETER_MM, FloatArray
+from datasets.simulated.skin import linear
 
 _ROLL_UP_MM = 6.0
 _LIPS_PART_MM = 1.4

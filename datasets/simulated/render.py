@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.simulated_canvas import Canvas, Image
-from datasets.simulated_features import add_catchlights, paint_eyes, paint_mouth
-from datasets.simulated_hair import ear_outline, head_outline, paint_hair
-from datasets.simulated_light import shade
-from datasets.simulated_look import Look, View
-from datasets.simulated_movement import Expression
-from datasets.simulated_projection import Projection, depth_at
-from datasets.simulated_relief import add_creases, find_creases, head_relief, smoothed_for_pose
-from datasets.simulated_shape import FloatArray, Shape
-from datasets.simulated_skin import paint_brows, paint_lips, paint_nostrils, paint_skin
-from datasets.simulated_surroundings import paint_surroundings
+from datasets.simulated.canvas import Canvas, Image
+from datasets.simulated.facial_features import add_catchlights, paint_eyes, paint_mouth
+from datasets.simulated.hair import ear_outline, head_outline, paint_hair
+from datasets.simulated.light import shade
+from datasets.simulated.look import Look, View
+from datasets.simulated.movement import Expression
+from datasets.simulated.projection import Projection, depth_at
+from datasets.simulated.relief import add_creases, find_creases, head_relief, smoothed_for_pose
+from datasets.simulated.shape import FloatArray, Shape
+from datasets.simulated.skin import paint_brows, paint_lips, paint_nostrils, paint_skin
+from datasets.simulated.surroundings import paint_surroundings
 
 _SUPERSAMPLING = 1.0
 _HAIR_DEPTH_MM = -58.0

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.simulated_muscles import CONTRACTIONS, LAX, MUSCLES, PULL, TIGHT
-from datasets.simulated_shape import FloatArray, mirror_points
+from datasets.simulated.muscles import CONTRACTIONS, LAX, MUSCLES, PULL, TIGHT
+from datasets.simulated.shape import FloatArray, mirror_points
 
 Side = Literal["left", "right", "none"]
 Kind = Literal["flaccid", "synkinetic", "none"]
