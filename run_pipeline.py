@@ -11,7 +11,7 @@ from pipeline.command_line import build_app, run
 
 COMMANDS = {
     "demo": ("pipeline.demo:demo", "The whole story on material that ships, ending in a report."),
-    "simulate": ("datasets.simulated.cohort:simulate", "Draw simulated patients, with the truth."),
+    "simulate": ("pipeline.simulate:simulate", "Draw simulated patients, or a palsy on a portrait."),
     "prepare": ("datasets.prepare:prepare", "A dataset's own layout to a manifest; --check."),
     "extract": ("pipeline.extract:extract", "Photographs to landmarks, distances, features."),
     "features": ("features.command:features", "A landmark table to distances and features."),

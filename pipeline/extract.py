@@ -20,6 +20,7 @@ from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, default_jobs, extract_landmarks
 from landmarks.predictor import find_predictor
 
+ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.micro_expression_clips
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
 
 
@@ -67,7 +68,8 @@ def extract(
     Parameters
     ----------
     source
-        A photograph, a folder (searched with all its subfolders), or a manifest (.csv).
+        A photograph, a folder (searched with all its subfolders), or a manifest (.csv). Of a
+        clip in a manifest the onset frame is measured.
     out
         Folder for the tables, run.json and overlays.
     definition
@@ -150,11 +152,7 @@ def find_source(source: Path) -> Source:
         manifest = read_manifest(source)
         if manifest.empty:
             raise UserError(f"{source} holds no rows: list one photograph per row.")
-        photos = tuple(
-            (str(image_id), Path(path))
-            for image_id, path in zip(manifest["image_id"], manifest["path"], strict=True)
-        )
-        return Source(photos=photos, manifest=manifest)
+        return Source(photos=_photos_of(manifest), manifest=manifest)
     if suffix in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
         return Source(photos=((source.name, source),))
     if suffix in _VIDEO_SUFFIXES:
@@ -164,6 +162,18 @@ def find_source(source: Path) -> Source:
     raise UserError(
         f"{source} is neither a photograph, a folder nor a manifest (.csv): check the name."
     )
+
+
+def _photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
+    """Return `image_id` and file of each row; of a clip, which is a folder, the onset frame."""
+    paths = [Path(path) for path in manifest["path"]]
+    if ONSET_FILE in manifest.columns:
+        onsets = manifest[ONSET_FILE]
+        paths = [
+            path if pd.isna(onset) else path / onset
+            for path, onset in zip(paths, onsets, strict=True)
+        ]
+    return tuple(zip(map(str, manifest["image_id"]), paths, strict=True))
 
 
 def _tell(result: ExtractResult) -> None:
