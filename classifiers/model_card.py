@@ -31,8 +31,8 @@ LIMITS = (
     "It answers for photographs like those it learned from: frontal, the movements and grades "
     "counted above, measured with the same feature definition and landmark model.",
     "It always answers one of its classes, also for a face that has none of them.",
-    "The scores come from cross-validation on the same cohort; another clinic, camera or population "
-    "was not tried.",
+    "The scores come from cross-validation on the same cohort; another clinic, camera or "
+    "population was not tried.",
 )
 
 

@@ -172,8 +172,8 @@ def _refuse_altered(folder: Path) -> None:
         SUMS_FILE,
     )
     raise UserError(
-        f"{folder / altered} was altered after the model was stored (its SHA-256 differs): copy the "
-        "model again from its source, or fit it anew."
+        f"{folder / altered} was altered after the model was stored (its SHA-256 differs): copy "
+        "the model again from its source, or fit it anew."
     )
 
 
