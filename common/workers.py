@@ -210,7 +210,8 @@ def _work(pipe: Any, function: Callable[..., Any], start: Callable[[], Any]) -> 
             try:
                 outcome = Outcome(index, value=function(state, item))
             except Exception as error:
-                outcome = Outcome(index, error=f"{type(error).__name__}: {error}")
+                words = " ".join(str(error).split())
+                outcome = Outcome(index, error=f"{type(error).__name__}: {words}")
             pipe.send(outcome)
 
 

@@ -19,6 +19,7 @@ from landmarks.predictor import CNN_DETECTOR
 SMALL_WIDTH = 200  # px; at this width a face of 40 px and more is found, a fifth of the width
 CNN_PIXELS = 150_000  # the CNN sees at most this many: its memory grows by 1 kB with each
 CNN_THRESHOLD = 0.0
+_CNN_MIN_SIDE = 40  # px; it sees no face below 70, and dlib fails or crashes on a few px
 _REFINED_FACE = 150  # px of a face found by the CNN, when HOG looks at it again
 _REFINE_THRESHOLD = -0.5  # HOG is less strict where the CNN has seen a face
 # Mean place of the HOG box relative to the CNN box of one face (width ratio, shift down in widths),
@@ -111,11 +112,13 @@ class FaceDetector:
         return self._run_hog(grey, upsample=0, detector="hog_full")
 
     def _cnn_then_hog(self, rgb: NDArray[np.uint8], grey: NDArray[np.uint8]) -> list[FaceBox]:
-        if self._cnn is None:
-            self._cnn = dlib.cnn_face_detection_model_v1(str(CNN_DETECTOR.path))
         h, w = rgb.shape[:2]
         shrink = min(1.0, (CNN_PIXELS / (h * w)) ** 0.5)
-        size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
+        size = (round(w * shrink), round(h * shrink))
+        if min(size) < _CNN_MIN_SIDE:
+            return []
+        if self._cnn is None:
+            self._cnn = dlib.cnn_face_detection_model_v1(str(CNN_DETECTOR.path))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if shrink < 1 else rgb
         found = [
             _face_box(hit.rect, score=hit.confidence, detector="cnn").scaled(

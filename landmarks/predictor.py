@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dlib
-import numpy as np
 
 from common.errors import UserError, did_you_mean
 from common.files import sha256_of
@@ -111,21 +110,22 @@ class PredictorFile:
         UserError
             When the file is truncated, is no dlib predictor, or gives another number of points.
         """
-        try:
-            predictor = dlib.shape_predictor(str(self.path))
-        except RuntimeError as error:
-            raise UserError(
-                f"{self.path} is not a whole dlib shape predictor (SHA-256 {self.sha256[:12]}…): "
-                "get the file again, or give another with --predictor."
-            ) from error
-        blank = np.zeros((64, 64), dtype=np.uint8)
-        n_points = predictor(blank, dlib.rectangle(8, 8, 55, 55)).num_parts
+        not_whole = UserError(
+            f"{self.path} is not a whole dlib shape predictor (SHA-256 {self.sha256[:12]}…): get "
+            "the file again, or give another with --predictor."
+        )
+        n_points = _points_in_header(self.path)
+        if n_points is None:
+            raise not_whole
         if n_points != N_POINTS:
             raise UserError(
                 f"{self.path} predicts {n_points} points and 68 are needed: give a 68-point model "
                 "with --predictor."
             )
-        return predictor
+        try:
+            return dlib.shape_predictor(str(self.path))
+        except RuntimeError as error:
+            raise not_whole from error
 
 
 def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
@@ -165,6 +165,25 @@ def _named(model: ModelFile) -> PredictorFile:
             f"{MODEL_PACKAGE} again."
         )
     return PredictorFile(name=model.name, path=model.path, sha256=found)
+
+
+def _points_in_header(path: Path) -> int | None:
+    """Return how many points a predictor file says it has; None when it is no predictor.
+
+    dlib itself takes some other files for predictors and crashes when it uses them. A predictor
+    begins with its version, 1, and the shape of its mean face, a column of x and y. dlib writes a
+    whole number as a byte that holds its length and sign, then its bytes, lowest first; and the
+    sizes of a dense matrix as negative numbers.
+    """
+    with path.open("rb") as file:
+        if file.read(2) != b"\x01\x01":
+            return None
+        control = file.read(1)
+        if control not in (b"\x81", b"\x82"):  # negative, of one or two bytes
+            return None
+        rows = int.from_bytes(file.read(control[0] & 0x0F), "little")
+        is_column = file.read(2) == b"\x81\x01"
+    return rows // 2 if is_column else None
 
 
 def _package_folder() -> Path:
