@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from landmarks.finder import LandmarkFinder
 
 matplotlib.use("Agg")
 
@@ -44,3 +48,12 @@ def portrait(portrait_path: Path) -> NDArray[np.uint8]:
     from common.photos import read_photo
 
     return read_photo(portrait_path).pixels
+
+
+@pytest.fixture(scope="session")
+def finder() -> LandmarkFinder:
+    """Finder with the installed predictor, loaded once."""
+    from landmarks.finder import LandmarkFinder
+    from landmarks.predictor import find_predictor
+
+    return LandmarkFinder(find_predictor())

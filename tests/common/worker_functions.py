@@ -47,7 +47,7 @@ def strike(fault: str) -> None:
     if fault == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "raise":
-        raise ValueError("an unlucky number")
+        raise ValueError("an unlucky\n  number")
     if fault == "hang":
         time.sleep(600)
     if fault == "exit":
