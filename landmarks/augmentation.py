@@ -50,7 +50,7 @@ _EXCLUSIVE = (
     ("noise_uniform", "noise_normal", "noise_uniform_rgb", "noise_normal_rgb"),
 )
 MAX_COPIES = 1000
-_LEVELS = 4096  # equally likely values of noise; drawing them is ten times faster than a normal
+_LEVELS = 256  # equally likely values of noise, looked up from random bytes: 20 times as fast
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class Copy:
             return np.asarray(cv2.LUT(pixels, table), dtype=np.uint8)
         shape = pixels.shape if self.noise.endswith("_rgb") else pixels.shape[:2]
         rng = np.random.default_rng(self.noise_seed)
-        values = _noise_values(self.noise) * self.noise_strength + self.brighter
-        drawn = np.rint(values).astype(np.int16)[rng.integers(_LEVELS, size=shape, dtype=np.uint16)]
+        table = np.rint(_noise_values(self.noise) * self.noise_strength + self.brighter)
+        drawn = cv2.LUT(rng.integers(_LEVELS, size=shape, dtype=np.uint8), table.astype(np.int16))
         if drawn.ndim < pixels.ndim:
             drawn = cv2.merge([drawn] * pixels.shape[2])
         return np.asarray(cv2.add(pixels, drawn, dtype=cv2.CV_8U), dtype=np.uint8)
@@ -220,9 +220,12 @@ def swap_sides(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _noise_values(noise: str) -> NDArray[np.float64]:
-    """`_LEVELS` equally likely values of unit strength, symmetric about 0."""
+    """`_LEVELS` equally likely values, symmetric about 0: of deviation 1, or from -1 to 1."""
     share = (np.arange(_LEVELS) + 0.5) / _LEVELS
-    return np.asarray(ndtri(share) if "normal" in noise else 2.0 * share - 1.0)
+    if "uniform" in noise:
+        return np.asarray(2.0 * share - 1.0)
+    values = ndtri(share)
+    return np.asarray(values / values.std())
 
 
 def _strength(name: str, given: str) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landmarks.predictor import CNN_DETECTOR
 
-SMALL_WIDTH = 200  # px; at this width a face of 40 px and more is found, a fifth of the width
+SMALL_WIDTH = 200  # px, unless told otherwise; finds a face of 40 px, a fifth of the width
 CNN_PIXELS = 150_000  # the CNN sees at most this many: its memory grows by 1 kB with each
 CNN_THRESHOLD = 0.0
 _CNN_MIN_SIDE = 40  # px; it sees no face below 70, and dlib fails or crashes on a few px
@@ -75,9 +75,16 @@ class FaceBox:
 
 
 class FaceDetector:
-    """The cascade of detectors; keep one per process, the CNN is loaded when first needed."""
+    """The cascade of detectors; keep one per process, the CNN is loaded when first needed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    small_width
+        Width in px to which a photograph is reduced for the first search.
+    """
+
+    def __init__(self, *, small_width: int = SMALL_WIDTH) -> None:
+        self._small_width = small_width
         self._hog = dlib.get_frontal_face_detector()
         self._cnn: dlib.cnn_face_detection_model_v1 | None = None
 
@@ -89,7 +96,7 @@ class FaceDetector:
         Parameters
         ----------
         grey
-            `(h, w)` uint8.
+            `(h, w)` uint8, or `(h, w, 3)` RGB, in which HOG takes the strongest channel.
         colour
             Gives the same image as `(h, w, 3)` RGB uint8, called only when both HOG stages found
             nothing. Without it the CNN is not tried.
@@ -100,10 +107,10 @@ class FaceDetector:
         return sorted(faces, key=lambda face: -face.area)
 
     def _hog_small(self, grey: NDArray[np.uint8]) -> list[FaceBox]:
-        h, w = grey.shape
-        if w <= SMALL_WIDTH:
+        h, w = grey.shape[:2]
+        if w <= self._small_width:
             return self._run_hog(grey, upsample=1, detector="hog_200")
-        size = (SMALL_WIDTH, max(1, round(h * SMALL_WIDTH / w)))
+        size = (self._small_width, max(1, round(h * self._small_width / w)))
         small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         faces = self._run_hog(small, upsample=1, detector="hog_200")
         return [face.scaled(w / size[0], h / size[1]) for face in faces]

@@ -25,16 +25,19 @@ from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import supervised_map
 from landmarks.finder import DETECTION_MIN_SIDE, FaceLandmarks, Faces, LandmarkFinder
 from landmarks.journal import Journal, fingerprint
+from landmarks.method import Method
 from landmarks.overlay import write_overlay
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
-from landmarks.tables import BOX_COLUMNS, LANDMARKS
+from landmarks.tables import BOX_COLUMNS, LANDMARKS, SPREAD_COLUMNS, SPREADS
+from landmarks.tta import overall_spread
 
-METHOD = 1
+METHOD = 2
 """Raise this when the same photograph and settings may give other points: it ends old journals."""
 
 PHOTO_LIMIT_S = 120.0
 OVERLAY_FOLDER = "overlays"
+SPREADS_FILE = "spreads.csv"
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,15 @@ def extract_landmarks(
     out: Path,
     predictor: PredictorFile,
     faces: Faces = "largest",
+    method: Method | None = None,
     overlays: bool = False,
     jobs: int | None = None,
     limit_s: float = PHOTO_LIMIT_S,
 ) -> Extraction:
     """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
+
+    With altered copies their spread is written to `OUT/spreads.csv`. Photographs are worked on at
+    the same time; when there is one alone, its copies are.
 
     Runs that were stopped go on where they were: a photograph whose content, settings and
     library versions are unchanged and whose status was `ok` is not done again.
@@ -102,6 +109,8 @@ def extract_landmarks(
         From `landmarks.find_predictor`.
     faces
         `largest` takes the largest face, `error` refuses photographs with several.
+    method
+        How points are found; a plain prediction when None.
     overlays
         Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
     jobs
@@ -115,8 +124,8 @@ def extract_landmarks(
         When the output folder cannot be written or the predictor cannot be loaded.
     """
     began = time.monotonic()
-    settings = fingerprint(_settings(predictor, faces=faces))
-    finder = functools.partial(LandmarkFinder, predictor, faces=faces)
+    method, jobs = method or Method(), jobs or default_jobs()
+    settings = fingerprint(_settings(predictor, faces=faces, method=method))
     with closing(Journal(out, settings=settings)) as journal:
         tasks = [
             _Task(image_id, path, _overlay_path(out, image_id) if overlays else None)
@@ -125,10 +134,15 @@ def extract_landmarks(
         found = _taken_over(tasks, journal)
         left = [task for task in tasks if task.image_id not in found]
         resumed = len(found)
-        first_at: float | None = None
-        outcomes = supervised_map(
-            _do_one, left, jobs=jobs or default_jobs(), start=finder, limit_s=limit_s
+        finder = functools.partial(
+            LandmarkFinder,
+            predictor,
+            faces=faces,
+            method=method,
+            copy_threads=jobs if len(left) == 1 else 1,
         )
+        first_at: float | None = None
+        outcomes = supervised_map(_do_one, left, jobs=jobs, start=finder, limit_s=limit_s)
         with (
             closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
             JobProgress("extract", total=len(tasks), done=resumed) as progress,
@@ -146,6 +160,10 @@ def extract_landmarks(
                 progress.advance(ok=result.status == "ok")
     table = landmark_table(found)
     write_table(table, out / "landmarks.csv", schema=LANDMARKS)
+    if method.augmentation:
+        write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
+    else:
+        (out / SPREADS_FILE).unlink(missing_ok=True)  # of an earlier run with copies
     tally = Counter(table["status"])
     ended = time.monotonic()
     return Extraction(
@@ -174,12 +192,30 @@ def landmark_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
     ).astype({"reason": "str", "detector": "str"})
     quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
     quality["tilt_deg"] = [result.tilt_deg for result in results]
-    quality["spread_px"] = quality["mm_per_px"] = np.nan
+    quality["spread_px"] = [overall_spread(result.spread) for result in results]
+    quality["mm_per_px"] = np.nan
     points = pd.DataFrame(
         np.stack([result.points for result in results]).reshape(len(results), -1),
         columns=list(POINT_COLUMNS),
     )
     return sort_by_image_id(pd.concat([frame, quality, points], axis=1))
+
+
+def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
+    """Return the table of spreads of results by `image_id`, in natural order."""
+    results = list(found.values())
+    frame = pd.DataFrame(
+        {
+            "image_id": pd.array(list(found), dtype="str"),
+            "status": pd.array([result.status for result in results], dtype="str"),
+            "copies": np.array([result.copies for result in results], dtype=int),
+            "copies_failed": np.array([result.copies_failed for result in results], dtype=int),
+        }
+    )
+    spreads = np.array([result.spread for result in results]).reshape(len(results), -1)
+    if len(results):
+        frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
+    return sort_by_image_id(frame.reindex(columns=list(SPREADS.columns)))
 
 
 def _box_row(result: FaceLandmarks) -> list[float]:
@@ -200,7 +236,8 @@ def _do_one(finder: LandmarkFinder, task: _Task) -> FaceLandmarks:
 
 def _draw(path: Path, overlay: Path, result: FaceLandmarks) -> None:
     photo = read_photo(path, min_side=DETECTION_MIN_SIDE)
-    write_overlay(overlay, photo.pixels, photo.from_original(result.points))
+    spread = None if np.isnan(result.spread).any() else result.spread / photo.scale
+    write_overlay(overlay, photo.pixels, photo.from_original(result.points), spread=spread)
 
 
 def _overlay_path(out: Path, image_id: str) -> Path:
@@ -224,12 +261,13 @@ def _taken_over(tasks: Sequence[_Task], journal: Journal) -> dict[str, FaceLandm
     return found
 
 
-def _settings(predictor: PredictorFile, *, faces: Faces) -> dict[str, Any]:
+def _settings(predictor: PredictorFile, *, faces: Faces, method: Method) -> dict[str, Any]:
     """Everything beside the photograph that its result depends on."""
     return {
         "method": METHOD,
         "predictor": predictor.sha256,
         "faces": faces,
+        **method.settings(),
         "dlib": dlib.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,

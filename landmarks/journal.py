@@ -98,6 +98,10 @@ class Journal:
             "status": landmarks.status,
             "reason": landmarks.reason,
             "points": landmarks.points.tolist() if landmarks.status == "ok" else None,
+            "copies": landmarks.copies,
+            "copies_failed": landmarks.copies_failed,
+            # JSON has no NaN: without copies there is no spread.
+            "spread": None if np.isnan(landmarks.spread).any() else landmarks.spread.tolist(),
         }
         return json.dumps(entry, ensure_ascii=False) + "\n"
 
@@ -111,12 +115,17 @@ class Journal:
                 if entry["settings"] != self._settings or entry["status"] != "ok":
                     continue
                 points = np.array(entry["points"], dtype=np.float64).reshape(N_POINTS, 2)
+                unknown = np.full((N_POINTS, 2), np.nan)
+                spread = unknown if entry["spread"] is None else np.array(entry["spread"])
                 found[entry["image_id"]] = FaceLandmarks(
                     status="ok",
                     n_faces=entry["n_faces"],
                     box=FaceBox(**entry["box"]),
                     points=points,
                     sha256=entry["sha256"],
+                    copies=entry["copies"],
+                    copies_failed=entry["copies_failed"],
+                    spread=spread.reshape(N_POINTS, 2),
                 )
             except (ValueError, KeyError, TypeError):
                 continue  # a torn or foreign line: the photograph is simply done again

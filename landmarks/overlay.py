@@ -17,6 +17,7 @@ from common.files import atomic_write
 from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER, side_of
 
 RIGHT_RGB, LEFT_RGB, MIDLINE_RGB = (230, 159, 0), (86, 180, 233), (255, 255, 255)
+SPREAD_RGB = (240, 228, 66)  # yellow of the same palette
 MAX_SIDE = 1600  # px of the longer side of an overlay
 _COLOURS = {"right": RIGHT_RGB, "left": LEFT_RGB, "midline": MIDLINE_RGB}
 _MOUTH_CORNERS = (48, 54)
@@ -36,6 +37,7 @@ def draw_overlay(
     points: NDArray[np.float64],
     *,
     box: tuple[float, float, float, float] | None = None,
+    spread: NDArray[np.float64] | None = None,
     legend: bool = True,
 ) -> NDArray[np.uint8]:
     """Return a copy of the photograph with the points drawn on it.
@@ -48,6 +50,9 @@ def draw_overlay(
         `(68, 2)` px of `rgb`.
     box
         Detection box left, top, right, bottom in px of `rgb`.
+    spread
+        `(68, 2)` px of `rgb`, uncertainty of each point in x and y: drawn as an ellipse of twice
+        that, which holds 86 of 100 copies if they scatter normally.
     legend
         Write which colour is which side along the lower edge.
     """
@@ -64,6 +69,8 @@ def draw_overlay(
         _line(canvas, points[a], points[b], colour=_COLOURS[side], width=thin)
     for a, b in ((RIGHT_EYE_OUTER, LEFT_EYE_OUTER), _MOUTH_CORNERS):
         _line(canvas, points[a], points[b], colour=MIDLINE_RGB, width=thin)
+    if spread is not None:
+        _ellipses(canvas, points, 2.0 * spread, width=thin)
     for index in range(N_POINTS):
         centre = _subpixel(points[index])
         cv2.circle(canvas, centre, (radius + 1) << 4, (0, 0, 0), -1, cv2.LINE_AA, 4)
@@ -74,7 +81,12 @@ def draw_overlay(
 
 
 def write_overlay(
-    path: Path, rgb: NDArray[np.uint8], points: NDArray[np.float64], **options: object
+    path: Path,
+    rgb: NDArray[np.uint8],
+    points: NDArray[np.float64],
+    *,
+    spread: NDArray[np.float64] | None = None,
+    **options: object,
 ) -> None:
     """Draw an overlay and write it as JPEG, at most `MAX_SIDE` px on the longer side."""
     scale = min(1.0, MAX_SIDE / max(rgb.shape[:2]))
@@ -83,7 +95,8 @@ def write_overlay(
         factors = np.array([size[0] / rgb.shape[1], size[1] / rgb.shape[0]])
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         points = (points + 0.5) * factors - 0.5
-    picture = draw_overlay(rgb, points, **options)  # type: ignore[arg-type]
+        spread = spread * factors if spread is not None else None
+    picture = draw_overlay(rgb, points, spread=spread, **options)  # type: ignore[arg-type]
     ok, content = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
@@ -106,6 +119,20 @@ def _line(
     width: int,
 ) -> None:
     cv2.line(canvas, _subpixel(a), _subpixel(b), colour, width, cv2.LINE_AA, 4)
+
+
+def _ellipses(
+    canvas: NDArray[np.uint8],
+    points: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    *,
+    width: int,
+) -> None:
+    """Outline the uncertainty of each point, light on dark so that it shows on any skin."""
+    for centre, (rx, ry) in zip(points, radii, strict=True):
+        axes = (max(1, round(float(rx) * 16)), max(1, round(float(ry) * 16)))
+        for colour, line in (((0, 0, 0), 2 * width + 1), (SPREAD_RGB, width)):
+            cv2.ellipse(canvas, _subpixel(centre), axes, 0, 0, 360, colour, line, cv2.LINE_AA, 4)
 
 
 def _legend(canvas: NDArray[np.uint8], *, height: int) -> None:

@@ -31,8 +31,24 @@ LANDMARKS = pa.DataFrameSchema(
 """`landmarks.csv`. px of the original photograph after EXIF rotation; points are NaN unless `ok`.
 
 `detector` is the one that found the face. `detector_score` is comparable within one detector
-only. `spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
+only. `spread_px` is the mean length of the spreads in `spreads.csv`.
+`spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
 """
+
+SPREAD_COLUMNS = tuple(f"spread_{name}" for name in POINT_COLUMNS)
+
+SPREADS = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        "status": choice(STATUSES),
+        "copies": pa.Column(int),
+        "copies_failed": pa.Column(int),
+        **{name: number() for name in SPREAD_COLUMNS},
+    },
+    name="spreads",
+)
+"""`spreads.csv`, written with test-time augmentation: copies made, copies without a face, and the
+spread of each point over the others in x and y, px (median absolute deviation times 1.4826)."""
 
 
 def read_landmarks(path: Path) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from common.tables import read_manifest
 from features.command import FeatureTables, write_feature_tables
 from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, default_jobs, extract_landmarks
+from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
 
 ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.micro_expression_clips
@@ -57,6 +58,11 @@ def extract(
     definition: Literal["standard", "huo2022", "parra2021"] = "standard",
     predictor: str = "ibug",
     faces: Literal["largest", "error"] = "largest",
+    tta: int = DEFAULT_COPIES,
+    tta_kind: str = DEFAULT_KIND,
+    tta_average: Literal["median", "trimmed_mean"] = "median",
+    relevel: bool = False,
+    seed: int = 0,
     overlays: bool = False,
     jobs: int | None = None,
 ) -> ExtractResult:
@@ -78,6 +84,19 @@ def extract(
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     faces
         With several faces in a photograph: take the largest, or make it an error.
+    tta
+        Altered copies of each face whose points are averaged, 0 for none; their spread, the
+        uncertainty of each point, is written to spreads.csv and drawn on overlays.
+    tta_kind
+        How copies are altered: names joined by +, each with a strength after a colon if wanted.
+        rotation_uniform, rotation_normal or rotation_steps; intensity; noise_uniform,
+        noise_normal, noise_uniform_rgb or noise_normal_rgb; box; mirror.
+    tta_average
+        Average of the copies: per-point median, or trimmed mean without 20 % at either end.
+    relevel
+        Level the head by its measured tilt, detect and predict again, and map back.
+    seed
+        Seed of the copies; the same seed gives the same tables for any number of jobs.
     overlays
         Draw every photograph with its points into OUT/overlays.
     jobs
@@ -85,10 +104,19 @@ def extract(
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    method = make_method(
+        tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
+    )
     found = find_source(source)
     model = find_predictor(predictor)
     extraction = extract_landmarks(
-        found.photos, out=out, predictor=model, faces=faces, overlays=overlays, jobs=jobs
+        found.photos,
+        out=out,
+        predictor=model,
+        faces=faces,
+        method=method,
+        overlays=overlays,
+        jobs=jobs,
     )
     began = time.monotonic()
     # A stop between the tables and their record must not leave the record of other tables.
@@ -107,9 +135,11 @@ def extract(
             "definition": definition,
             "predictor": predictor,
             "faces": faces,
+            **method.settings(),
             "overlays": overlays,
             "jobs": jobs or default_jobs(),
         },
+        seed=seed if tta else None,
         files=files,
         counts=tables.counts,
         seconds={
