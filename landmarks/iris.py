@@ -33,7 +33,7 @@ CLOSED_OPENING = 0.10  # height between the lids, in eye widths
 NEARLY_CLOSED = 0.22  # below this an iris that cannot be found is taken for covered by the lids
 
 _RADII = (0.15 * EYE_WIDTH, 0.28 * EYE_WIDTH)  # an iris is 11.8 mm wide, an eye about 28
-_HALF_STEP = 1.5  # the brightness on either side of a circle is read this far from it
+_COARSE, _FINE = 2.5, 1.5  # how far from a circle the brightness on either side of it is read
 _ARC = np.deg2rad(np.arange(-60.0, 60.1, 7.5))
 _ANGLES = np.stack([np.pi - _ARC, _ARC]).astype(np.float32)  # image-left arc, image-right arc
 _LEAST_VISIBLE = 0.12  # of each arc
@@ -169,13 +169,16 @@ def _search(picture: EyePicture, *, opening: float, radius: float | None) -> Iri
         bold,
         x=np.arange(CENTRE[0] - 20, CENTRE[0] + 20.1, 2.0),
         y=np.arange(CENTRE[1] - 14, CENTRE[1] + 10.1, 2.0),
-        r=np.arange(low, high + 0.01, _HALF_STEP),
+        r=np.arange(low, high + 0.01, _COARSE / 2),
+        half_step=_COARSE,
+        visibility=0.25,  # a large iris, of which the lids hide much, must not lose to a pupil
     )
     around = np.arange(-2, 2.1)
     for step in _REFINEMENTS:
         x, y, r = best[:3]
         radii = np.array([low]) if radius is not None else r + step * around
-        best = _best_circle(picture.seen, x=x + step * around, y=y + step * around, r=radii)
+        seen = bold if step == _REFINEMENTS[0] else picture.seen
+        best = _best_circle(seen, x=x + step * around, y=y + step * around, r=radii)
     x, y, r, strength = best
     if strength < _LEAST_STRENGTH:
         return _not_seen(opening, "no circle between the lids stands out")
@@ -206,9 +209,11 @@ def _best_circle(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     r: NDArray[np.float64],
+    half_step: float = _FINE,
+    visibility: float = 0.5,
 ) -> tuple[float, float, float, float]:
     """Return centre, radius and strength of the strongest of all circles of a grid."""
-    strengths = circle_strengths(seen, x=x, y=y, r=r)
+    strengths = circle_strengths(seen, x=x, y=y, r=r, half_step=half_step, visibility=visibility)
     i, j, k = np.unravel_index(int(strengths.argmax()), strengths.shape)
     return float(x[i]), float(y[j]), float(r[k]), float(strengths[i, j, k])
 
@@ -219,11 +224,13 @@ def circle_strengths(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     r: NDArray[np.float64],
+    half_step: float = _FINE,
+    visibility: float = 0.5,
 ) -> NDArray[np.float32]:
     """Evaluate the operator for every circle of a grid at once.
 
     The strength of one arc is the mean rise in brightness across it, over the directions in which
-    the circle can be seen on both sides, times the root of the share of such directions; that of a
+    the circle can be seen on both sides, times a power of the share of such directions; that of a
     circle is the geometric mean of its two arcs, and 0 where either falls or is hidden.
 
     Parameters
@@ -232,6 +239,10 @@ def circle_strengths(
         `(h, w, 2)` float32: brightness, and 1 where the pixel may be used, else 0.
     x, y, r
         `(nx,)`, `(ny,)`, `(nr,)` px: centres and radii.
+    half_step
+        px from the circle, inwards and outwards, at which the brightness is read.
+    visibility
+        The power, 0 to 1: how much it counts that a circle is seen all along its arcs.
 
     Returns
     -------
@@ -239,7 +250,7 @@ def circle_strengths(
     """
     # Neighbouring radii share the rings they are read on.
     rings, place = np.unique(
-        np.round(np.stack([r - _HALF_STEP, r + _HALF_STEP]), 6), return_inverse=True
+        np.round(np.stack([r - half_step, r + half_step]), 6), return_inverse=True
     )
     shape = (len(x), len(y), len(rings), *_ANGLES.shape)
     offset_x = rings.astype(np.float32)[:, None, None] * np.cos(_ANGLES)
@@ -258,7 +269,7 @@ def circle_strengths(
     usable = inside[..., 1] * outside[..., 1]
     share = usable.sum(axis=-1) / _ANGLES.shape[1]
     rise = ((outside[..., 0] - inside[..., 0]) * usable).sum(axis=-1) / _ANGLES.shape[1]
-    arcs = np.where(share >= _LEAST_VISIBLE, rise / np.sqrt(np.maximum(share, 1e-6)), 0)
+    arcs = np.where(share >= _LEAST_VISIBLE, rise * np.maximum(share, 1e-6) ** (visibility - 1), 0)
     arcs = np.maximum(arcs, 0)
     strengths: NDArray[np.float32] = np.sqrt(arcs[..., 0] * arcs[..., 1])
     return strengths
