@@ -1,0 +1,369 @@
+"""Why this grade: what was measured on the right and on the left, and which parts counted.
+
+Comes from `dists.csv` (and `landmarks.csv`) and from a fitted grader; goes to the pages of patients
+and to the command `grade`. Nothing here chooses or changes a grader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.graders import FittedGrader
+from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
+from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+
+REST = "rest"
+FEWEST_HEALTHY = 3  # for a standard deviation that means something
+_EYE_CORNERS = (36, 39, 42, 45)
+_MOUTH_CORNERS = (48, 54)  # the patient's right and left
+_MEASURED: dict[str, Measurement] = {entry.name: entry for entry in (*DISTANCES, *FEATURES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """What a clinician looks at in one movement.
+
+    Attributes
+    ----------
+    part
+        Of the face: `brow`, `eye`, `mouth corner`.
+    pair
+        The distances on the patient's right and left; None for the way of the mouth corners, which
+        comes from the points.
+    does
+        What a growing and a shrinking distance is called.
+    change
+        Whether the change from rest counts, or the distance itself.
+    """
+
+    part: str
+    pair: tuple[str, str] | None
+    does: tuple[str, str]
+    change: bool
+
+
+_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True)
+_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open", "stays open"), change=False)
+_CORNER = Sign(part="mouth corner", pair=None, does=("moves", "moves"), change=True)
+_LIP = Sign(
+    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True
+)
+SIGNS: dict[str, tuple[Sign, ...]] = {
+    REST: (
+        Sign(part="brow", pair=("L", "M"), does=("stands above the eye by",) * 2, change=False),
+        Sign(part="eye", pair=("N", "O"), does=("is open",) * 2, change=False),
+        Sign(part="eye-to-lip distance", pair=("F", "G"), does=("is",) * 2, change=False),
+    ),
+    "brow_raise": (_BROW,),
+    "gentle_eye_closure": (_LIDS,),
+    "full_eye_closure": (_LIDS,),
+    "gentle_smile": (_CORNER, _LIP),
+    "full_smile": (_CORNER, _LIP),
+    "lip_pucker": (_CORNER, _LIP),
+    "lower_teeth": (_CORNER, _LIP),
+}
+"""What is compared in each of the eight standard movements; other movements have no readings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One sign of one photograph, on both sides of the patient.
+
+    Attributes
+    ----------
+    right, left
+        px of the photograph; changes are taken at the size of the face at rest.
+    right_share, left_share
+        The same as a share of the face's width at rest.
+    """
+
+    image_id: str
+    movement: str
+    sign: Sign
+    right: float
+    left: float
+    right_share: float
+    left_share: float
+
+    @property
+    def difference(self) -> float:
+        """Right minus left as a share of the face's width."""
+        return self.right_share - self.left_share
+
+    def sentence(self) -> str:
+        """Return it as a clinician would say it."""
+        movement = self.movement.replace("_", " ").capitalize()
+        right, left = (self.sign.does[value < 0] for value in (self.right, self.left))
+        again = "" if left == right else f"{left} "
+        return (
+            f"{movement}: the right {self.sign.part} {right} {abs(self.right):.1f} px "
+            f"({abs(self.right_share):.3f} of the face's width), the left {again}"
+            f"{abs(self.left):.1f} px ({abs(self.left_share):.3f})."
+        )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of right minus left in healthy patients, in face widths."""
+
+    mean: float
+    sd: float
+
+    def deviations(self, difference: float) -> float:
+        """Return how many standard deviations away a difference lies; -1 when all are alike."""
+        return abs(difference - self.mean) / self.sd if self.sd > 0 else -1.0
+
+
+def side_readings(dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None) -> list[Reading]:
+    """Return what was measured on the two sides of one patient, in the order of the rows.
+
+    Parameters
+    ----------
+    dists
+        The patient's rows of `dists.csv` with the manifest's `task`; px. Rows that were not
+        measured, of unknown movements, or (for changes) without a photograph at rest give nothing.
+    landmarks
+        Landmark table, for the way of the mouth corners; only the patient's rows are used.
+    """
+    if "task" not in dists.columns:
+        return []
+    rows = dists[dists["status"] == "ok"]
+    at_rest = rows[rows["task"] == REST]
+    rest = at_rest[[entry.name for entry in DISTANCES]].mean() if len(at_rest) else None
+    corners = _corner_ways(rows, landmarks)
+    readings = []
+    for _, row in rows.iterrows():
+        movement = str(row["task"])
+        for sign in SIGNS.get(movement, ()):
+            sides = _sides(row, sign=sign, rest=rest, corners=corners)
+            if sides is None or not all(np.isfinite(sides)):
+                continue
+            width = float(rest["A"] if rest is not None else row["A"])
+            readings.append(
+                Reading(
+                    image_id=str(row["image_id"]), movement=movement, sign=sign,
+                    right=sides[0], left=sides[1],
+                    right_share=sides[0] / width, left_share=sides[1] / width,
+                )
+            )  # fmt: skip
+    return readings
+
+
+def _sides(
+    row: pd.Series,
+    *,
+    sign: Sign,
+    rest: pd.Series | None,
+    corners: dict[str, tuple[float, float]],
+) -> tuple[float, float] | None:
+    """Return px on the right and left, or None when it cannot be known."""
+    if sign.pair is None:
+        return corners.get(str(row["image_id"]))
+    now = [float(row[name]) for name in sign.pair]
+    if rest is None:
+        return None if sign.change else (now[0], now[1])
+    # A face nearer to the camera is larger: bring it to its size at rest.
+    scale = float(rest["A"]) / float(row["A"])
+    then = [float(rest[name]) if sign.change else 0.0 for name in sign.pair]
+    return now[0] * scale - then[0], now[1] * scale - then[1]
+
+
+def _corner_ways(
+    rows: pd.DataFrame, landmarks: pd.DataFrame | None
+) -> dict[str, tuple[float, float]]:
+    """Return by photograph how far the right and left mouth corner are from their place at rest.
+
+    Measured in the frame of the eyes (origin in the middle of the four eye corners, axis through
+    the outer two, scale by their distance), so that moving or tilting the head is no movement of
+    the mouth.
+    """
+    if landmarks is None:
+        return {}
+    tasks = dict(zip(rows["image_id"], rows["task"], strict=True))
+    found = landmarks[landmarks["image_id"].isin(tasks) & (landmarks["status"] == "ok")]
+    ids = [str(name) for name in found["image_id"]]
+    xs = found[[f"x_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
+    ys = found[[f"y_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
+    at_rest = np.array([tasks[name] == REST for name in ids], dtype=bool)
+    if not at_rest.any():
+        return {}
+    faces = xs + 1j * ys
+    across = faces[:, LEFT_EYE_OUTER] - faces[:, RIGHT_EYE_OUTER]
+    origin = faces[:, list(_EYE_CORNERS)].mean(axis=1)
+    corners = (faces[:, list(_MOUTH_CORNERS)] - origin[:, None]) / across[:, None]
+    way = np.abs(corners - corners[at_rest].mean(axis=0)) * np.abs(across[at_rest]).mean()
+    return {
+        name: (float(right), float(left))
+        for name, (right, left), rest in zip(ids, way, at_rest, strict=True)
+        if not rest
+    }
+
+
+def most_uneven(
+    readings: Iterable[Reading],
+    *,
+    reference: Mapping[tuple[str, str], Spread] | None = None,
+    count: int = 4,
+) -> list[Reading]:
+    """Return the readings in which the sides differ most.
+
+    Parameters
+    ----------
+    reference
+        `side_spread` of healthy patients: differences are then counted in the standard deviations
+        of healthy faces, since some distances differ between the sides of everybody.
+    """
+
+    def strength(reading: Reading) -> float:
+        if reference is None:
+            return abs(reading.difference)
+        healthy = reference.get((reading.movement, reading.sign.part))
+        return healthy.deviations(reading.difference) if healthy else -1.0
+
+    return sorted(readings, key=strength, reverse=True)[:count]
+
+
+def side_spread(readings: Iterable[Reading]) -> dict[tuple[str, str], Spread]:
+    """Return the spread of right minus left by movement and part, where three or more were read.
+
+    Made from the readings of healthy patients.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for reading in readings:
+        found.setdefault((reading.movement, reading.sign.part), []).append(reading.difference)
+    return {
+        key: Spread(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)))
+        for key, values in found.items()
+        if len(values) >= FEWEST_HEALTHY
+    }
+
+
+def region_of(column: str) -> Region:
+    """Return the part of the face that a grader's column describes; `face` when none is named.
+
+    Works for `f3` as for names that carry a movement or a summary with it.
+    """
+    for token in re.split(r"[^A-Za-z0-9]+", column):
+        if token in _MEASURED:
+            return _MEASURED[token].region
+    return "face"
+
+
+def region_effects(
+    grader: FittedGrader, features: pd.DataFrame, *, typical: pd.Series
+) -> pd.DataFrame:
+    """Return how the answer changes when a part of the face is given typical values instead.
+
+    Parameters
+    ----------
+    features
+        `(n, k)` rows of the grader's columns.
+    typical
+        `(k,)` what stands in for a part: the medians of healthy training patients.
+
+    Returns
+    -------
+    DataFrame
+        Rows as `features`, a column for each region: expected class (sum of class number times
+        probability) as measured, minus that with the region typical. Positive: the region makes
+        the grade worse.
+    """
+    classes = np.arange(1, grader.n_classes + 1)
+    measured = grader.probabilities(features) @ classes
+    effects = {}
+    for region in REGIONS:
+        names = [name for name in features.columns if region_of(str(name)) == region]
+        if not names:
+            continue
+        altered = features.copy()
+        altered[names] = np.tile(typical[names].to_numpy(dtype=np.float64), (len(altered), 1))
+        effects[region] = measured - grader.probabilities(altered) @ classes
+    return pd.DataFrame(effects, index=features.index)
+
+
+@dataclass(frozen=True)
+class TreeValues:
+    """SHAP values of a grader made of trees.
+
+    Attributes
+    ----------
+    values
+        `(n, k, c)`: for each row and column, what it adds towards each class that was learned.
+    base
+        `(n, c)`: what a class starts from; base plus the sum over columns is the grader's output.
+    scale
+        `probability`, or `log-odds` for boosted trees.
+    columns, classes
+        Names of the columns, and class numbers from 1.
+    """
+
+    values: NDArray[np.float64]
+    base: NDArray[np.float64]
+    scale: Literal["probability", "log-odds"]
+    columns: list[str]
+    classes: NDArray[np.int64]
+
+    def for_class(self, row: int, number: int, *, count: int = 5) -> pd.Series:
+        """Return the columns that spoke most for or against one class in one row."""
+        at = int(np.flatnonzero(self.classes == number)[0])
+        spoken = pd.Series(self.values[row, :, at], index=self.columns)
+        order = spoken.abs().sort_values(ascending=False, kind="stable").index[:count]
+        return spoken[order]
+
+
+def tree_values(grader: FittedGrader, features: pd.DataFrame) -> TreeValues | None:
+    """Return SHAP values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9) by TreeSHAP.
+
+    Exact, over the training rows that the trees themselves remember. None for a grader that is not
+    made of trees, or that learned one class only.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    trees = getattr(grader.pipeline[-1], "trees_", grader.pipeline[-1])
+    prepared = grader.pipeline[:-1].transform(features)
+    classes = np.asarray(grader.pipeline.classes_, dtype=np.int64)
+    columns = [str(name) for name in features.columns]
+    if len(classes) < 2:
+        return None
+    if hasattr(trees, "get_booster"):
+        values, base = _boosted(trees, np.asarray(prepared, dtype=np.float64))
+        return TreeValues(values, base, "log-odds", columns, classes)
+    if isinstance(trees, RandomForestClassifier):
+        values, base = _forest(trees, np.asarray(prepared, dtype=np.float64))
+        return TreeValues(values, base, "probability", columns, classes)
+    return None
+
+
+def _boosted(
+    trees: object, prepared: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """XGBoost's own TreeSHAP; of two classes it knows only the log-odds of the second."""
+    from xgboost import DMatrix
+
+    booster = trees.get_booster()  # type: ignore[attr-defined]
+    found = np.asarray(booster.predict(DMatrix(prepared), pred_contribs=True), dtype=np.float64)
+    if found.ndim == 2:
+        found = np.stack([-found, found], axis=1)
+    return np.moveaxis(found[..., :-1], 1, 2), found[..., -1]
+
+
+def _forest(
+    trees: object, prepared: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import warnings
+
+    with warnings.catch_warnings():  # shap's own colour maps use what matplotlib will drop
+        warnings.simplefilter("ignore")
+        import shap
+
+        explainer = shap.TreeExplainer(trees)
+        values = np.asarray(explainer.shap_values(prepared), dtype=np.float64)
+    base = np.tile(np.asarray(explainer.expected_value, dtype=np.float64), (len(prepared), 1))
+    return values, base

@@ -1,0 +1,216 @@
+"""Why this grade: right is the patient's right, a mirror swaps the sides, and sums add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from classifiers.estimators import XGBoostGrader
+from classifiers.explain import (
+    SIGNS,
+    Spread,
+    most_uneven,
+    region_effects,
+    region_of,
+    side_readings,
+    side_spread,
+    tree_values,
+)
+from classifiers.graders import GRADERS, FittedGrader, fit_grader
+from features.geometry import measure
+from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
+from features.schematic_face import WIDTH, schematic_face
+from landmarks.points import POINT_COLUMNS, mirror_points
+
+from .conftest import made_cohort
+
+RIGHT_CORNER, LEFT_CORNER = 48, 54
+
+
+def smiling(*, right: float, left: float) -> np.ndarray:
+    """Return the drawn face with the mouth corners pulled outwards by so many px."""
+    face = schematic_face()
+    face[RIGHT_CORNER, 0] -= right
+    face[LEFT_CORNER, 0] += left
+    return face
+
+
+def tables(faces: dict[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return dists and landmarks of one patient's movements."""
+    key = pd.DataFrame(
+        {"image_id": [f"p/{name}.jpg" for name in faces], "status": "ok", "task": list(faces)}
+    )
+    points = np.stack(list(faces.values()))
+    dists = pd.concat([key, measure(points).distances], axis=1)
+    flat = pd.DataFrame(points.reshape(len(points), -1), columns=list(POINT_COLUMNS))
+    return dists, pd.concat([key[["image_id", "status"]], flat], axis=1)
+
+
+def reading_of(readings, movement, part):
+    (found,) = (item for item in readings if (item.movement, item.sign.part) == (movement, part))
+    return found
+
+
+def test_the_mouth_corners_way_is_measured_on_the_patients_sides():
+    dists, landmarks = tables(
+        {"rest": schematic_face(), "full_smile": smiling(right=4.0, left=11.0)}
+    )
+    found = reading_of(side_readings(dists, landmarks=landmarks), "full_smile", "mouth corner")
+    assert found.right == pytest.approx(4.0)
+    assert found.left == pytest.approx(11.0)
+    assert found.right_share == pytest.approx(4.0 / 272.0)  # jaw from x 64 to 336
+    assert found.sentence() == (
+        "Full smile: the right mouth corner moves 4.0 px (0.015 of the face's width), "
+        "the left 11.0 px (0.040)."
+    )
+
+
+def test_moving_tilting_and_enlarging_the_face_is_no_movement_of_the_mouth():
+    turn = np.exp(1j * np.radians(12.0)) * 1.7
+    face = smiling(right=4.0, left=11.0)
+    moved = (face[:, 0] + 1j * face[:, 1]) * turn + (300 - 40j)
+    face = np.column_stack([moved.real, moved.imag])
+    dists, landmarks = tables({"rest": schematic_face(), "full_smile": face})
+    found = reading_of(side_readings(dists, landmarks=landmarks), "full_smile", "mouth corner")
+    assert (found.right, found.left) == (pytest.approx(4.0), pytest.approx(11.0))
+
+
+def test_a_mirrored_patient_has_mirrored_readings():
+    faces = {
+        "rest": schematic_face(),
+        "full_smile": smiling(right=4.0, left=11.0),
+        "brow_raise": schematic_face() - np.where(np.arange(68) < 20, 3.0, 0.0)[:, None],
+        "full_eye_closure": schematic_face(),
+    }
+    mirrored = {name: mirror_points(face, width=WIDTH) for name, face in faces.items()}
+    as_seen, swapped = (
+        side_readings(*tables(of)[:1], landmarks=tables(of)[1]) for of in (faces, mirrored)
+    )
+    assert len(as_seen) == sum(len(SIGNS[name]) for name in faces)
+    for one, other in zip(as_seen, swapped, strict=True):
+        assert (one.right, one.left) == (pytest.approx(other.left), pytest.approx(other.right))
+
+
+def test_the_readings_agree_with_the_registry_on_sides():
+    sides = {entry.name: entry.side for entry in DISTANCES}
+    for signs in SIGNS.values():
+        for sign in signs:
+            if sign.pair is not None:
+                assert [sides[name] for name in sign.pair] == ["right", "left"]
+
+
+def test_without_rest_no_change_is_claimed():
+    dists, landmarks = tables(
+        {"full_smile": smiling(right=4.0, left=11.0), "full_eye_closure": schematic_face()}
+    )
+    readings = side_readings(dists, landmarks=landmarks)
+    assert [item.sign.part for item in readings] == ["eye"]  # a level, not a change
+
+
+def test_failed_photographs_and_unknown_movements_have_no_readings():
+    dists, _ = tables({"rest": schematic_face(), "full_smile": smiling(right=1, left=2)})
+    dists["status"] = "no_face"
+    assert side_readings(dists) == []
+    assert side_readings(dists.drop(columns="task")) == []
+    dists, _ = tables({"whistling": schematic_face()})
+    assert side_readings(dists) == []
+
+
+def test_the_most_uneven_are_counted_in_healthy_deviations():
+    dists, landmarks = tables(
+        {"rest": schematic_face(), "full_smile": smiling(right=4.0, left=11.0)}
+    )
+    readings = side_readings(dists, landmarks=landmarks)
+    (largest,) = most_uneven(readings, count=1)
+    assert largest.sign.part == "mouth corner"
+    used_to_it = {
+        ("full_smile", "mouth corner"): Spread(mean=0.0, sd=1.0),
+        ("full_smile", "eye-to-lip distance"): Spread(mean=0.01, sd=0.001),
+    }
+    (largest,) = most_uneven(readings, reference=used_to_it, count=1)
+    assert largest.sign.part == "eye-to-lip distance"
+
+
+def test_a_spread_needs_three_healthy_people():
+    dists, _ = tables({"full_eye_closure": schematic_face()})
+    readings = side_readings(dists)
+    assert side_spread(readings * 2) == {}
+    assert side_spread(readings * 3) == {("full_eye_closure", "eye"): Spread(0.0, 0.0)}
+    assert Spread(0.0, 0.0).deviations(0.5) == -1.0
+
+
+def test_a_column_is_known_by_the_measurement_in_its_name():
+    for entry in FEATURES:
+        assert region_of(entry.name) == entry.region
+        assert region_of(f"full_smile_{entry.name}_change") == entry.region
+        assert region_of(f"{entry.name}@rest") == entry.region
+    assert region_of("n_movements") == "face"
+
+
+def fitted(name: str, *, classes: int = 6) -> tuple[FittedGrader, pd.DataFrame]:
+    cohort = made_cohort()
+    labels = np.minimum(cohort.rows["hb_grade"].to_numpy(), classes)
+    grader = fit_grader(
+        GRADERS[name], features=cohort.features, labels=labels,
+        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
+    )  # fmt: skip
+    return grader, cohort.features.iloc[::7]
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+@pytest.mark.parametrize("name", ["xgboost", "random_forest"])
+def test_tree_values_add_up_to_the_answer(name, classes):
+    grader, features = fitted(name, classes=classes)
+    found = tree_values(grader, features)
+    total = found.base + found.values.sum(axis=1)
+    assert found.values.shape == (len(features), len(FEATURE_NAMES), classes)
+    if found.scale == "log-odds":
+        total = total / (2 if classes == 2 else 1)  # two classes: one log-odds, told from both ends
+        total = np.exp(total) / np.exp(total).sum(axis=1, keepdims=True)
+    chances = grader.probabilities(features)[:, found.classes - 1]
+    np.testing.assert_allclose(total, chances, atol=2e-6)
+
+
+def test_tree_values_find_the_only_feature_that_matters():
+    cohort = made_cohort(grade_strength=0.0)
+    cohort.features["f14"] = cohort.rows["hb_grade"].astype(float)
+    grader = fit_grader(
+        GRADERS["xgboost"], features=cohort.features,
+        labels=cohort.rows["hb_grade"].to_numpy(),
+        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
+    )  # fmt: skip
+    found = tree_values(grader, cohort.features)
+    assert found.for_class(0, 1, count=1).index[0] == "f14"
+
+
+def test_graders_without_trees_have_no_tree_values():
+    assert tree_values(*fitted("svm")) is None
+
+
+def test_an_exchanged_region_tells_what_it_was_worth():
+    cohort = made_cohort(grade_strength=0.0)
+    mouth = [entry.name for entry in FEATURES if entry.region == "mouth"]
+    grade = cohort.rows["hb_grade"].to_numpy()
+    cohort.features[mouth] += 3.0 * grade[:, None]
+    grader = fit_grader(
+        GRADERS["svm"], features=cohort.features, labels=grade,
+        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
+    )  # fmt: skip
+    typical = cohort.features[grade == 1].median()
+    effects = region_effects(grader, cohort.features, typical=typical)
+    worst = effects[grade == 6].mean()
+    assert worst.idxmax() == "mouth"
+    assert worst["mouth"] > 2.0
+    assert effects[grade == 1].abs().mean().max() < 1.0
+
+
+def test_boosted_trees_survive_being_sent_to_another_process():
+    import pickle
+
+    cohort = made_cohort(patients_per_grade=2)
+    grader = XGBoostGrader(n_estimators=5).fit(cohort.features, cohort.rows["hb_grade"])
+    again = pickle.loads(pickle.dumps(grader))
+    np.testing.assert_array_equal(
+        again.predict_proba(cohort.features), grader.predict_proba(cohort.features)
+    )
