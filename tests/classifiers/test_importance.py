@@ -14,8 +14,8 @@ from features.registry import FEATURES
 from .conftest import made_cohort
 
 
-def plan_of(*, region: str | None) -> Plan:
-    cohort = made_cohort(grade_strength=0.0)
+def plan_of(*, region: str | None, patients_per_grade: int = 4) -> Plan:
+    cohort = made_cohort(grade_strength=0.0, patients_per_grade=patients_per_grade)
     grade = cohort.rows["hb_grade"].to_numpy()
     for entry in FEATURES:
         if entry.region == region:
@@ -38,8 +38,9 @@ def test_the_region_that_carries_the_grade_is_found(region):
 
 
 def test_of_a_grader_that_knows_nothing_no_part_is_worth_anything():
-    found = region_importance(plan_of(region=None), grader="mlp", exchanges=3)
-    assert abs(found.whole) < 0.4
+    plan = plan_of(region=None, patients_per_grade=16)
+    found = region_importance(plan, grader="mlp", exchanges=3)
+    assert abs(found.whole) < 0.35  # chance, over 96 patients
     assert all(abs(fall.value) < 0.3 for fall in found.falls.values())
 
 
