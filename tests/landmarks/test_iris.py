@@ -82,7 +82,7 @@ def test_the_answer_is_finer_than_a_pixel():
     found = np.array([find_irises(d.rgb, d.points).right.radius for d in drawings])
     slope, start = np.polyfit(radii, found, 1)
     assert slope == pytest.approx(1.0, abs=0.06)
-    assert np.abs(found - (slope * radii + start)).max() < 0.2
+    assert np.std(found - (slope * radii + start)) < 0.12
 
 
 def test_mirror_swaps_the_sides():

@@ -1,0 +1,105 @@
+"""How long a px is: in mm from the iris or from the user, or in diagonals of the face box.
+
+Lengths are measured in px and multiplied at the end; features and angles have no unit and do not
+change.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from landmarks.iris import Iris, Irises
+from landmarks.tables import BOX_COLUMNS
+
+ScaleName = Literal["none", "iris", "box"]
+Unit = Literal["px", "mm", "box diagonal"]
+
+IRIS_DIAMETER_MM = 11.77
+"""Mean horizontal diameter of the visible iris of men (0.37 mm standard deviation; women 11.64).
+
+Rüfer et al. 2005, Cornea 24:259-261, doi 10.1097/01.ico.0000148312.01805.53; the value that
+Emotrics uses for everybody. A person's own iris may be 6 % larger or smaller.
+"""
+
+
+def unit_of(scale: ScaleName, *, mm_per_px: float | None = None) -> Unit:
+    """Return the unit that lengths have under these options.
+
+    Raises
+    ------
+    UserError
+        When both a scale and mm per px are asked for, or mm per px is not positive.
+    """
+    if mm_per_px is None:
+        units: dict[ScaleName, Unit] = {"none": "px", "iris": "mm", "box": "box diagonal"}
+        return units[scale]
+    if scale != "none":
+        raise UserError(f"--scale {scale} and --mm-per-px exclude each other: give one of them.")
+    if not (np.isfinite(mm_per_px) and mm_per_px > 0):
+        raise UserError(
+            f"--mm-per-px is {mm_per_px:g}: give the mm that one px is long, such as 0.2."
+        )
+    return "mm"
+
+
+def mm_per_px_of(irises: Irises) -> float:
+    """Return mm per px from the mean radius of the irises that were found; NaN without any.
+
+    A given radius counts although its eye is closed.
+    """
+    radii = [iris.radius for iris in (irises.right, irises.left) if np.isfinite(iris.radius)]
+    return IRIS_DIAMETER_MM / (2 * float(np.mean(radii))) if radii else float("nan")
+
+
+def no_scale_reason(irises: Irises) -> str:
+    """Return one sentence on why the irises give no scale; empty when they do."""
+    if np.isfinite(mm_per_px_of(irises)):
+        return ""
+
+    def of(side: str, iris: Iris) -> str:
+        return f"{side}: {iris.reason.rstrip('.')}"
+
+    return f"No iris gives a scale ({of('right', irises.right)}; {of('left', irises.left)})."
+
+
+def length_factors(landmark_table: pd.DataFrame, *, unit: Unit) -> NDArray[np.float64]:
+    """Return what each photograph's lengths in px have to be multiplied by.
+
+    Parameters
+    ----------
+    landmark_table
+        Columns of `landmarks.tables.LANDMARKS`.
+    unit
+        `px`, `mm` (column `mm_per_px`) or `box diagonal` (of the detection box, whose first and
+        last px belong to it).
+
+    Returns
+    -------
+    `(n,)` float64; NaN where a photograph has no scale, so that its lengths are missing.
+
+    Raises
+    ------
+    UserError
+        When the table lacks the columns, or no photograph has a scale.
+    """
+    if unit == "px":
+        return np.ones(len(landmark_table))
+    needed = ("mm_per_px",) if unit == "mm" else BOX_COLUMNS
+    absent = [name for name in needed if name not in landmark_table]
+    if absent or landmark_table[list(needed)].isna().all(axis=None):
+        name = (absent or list(needed))[0]
+        raise UserError(
+            f'The landmark table has nothing in its column "{name}": measure in px, or run extract '
+            + ("with --scale iris or --mm-per-px." if unit == "mm" else "again.")
+        )
+    if unit == "mm":
+        factors = landmark_table["mm_per_px"].to_numpy(dtype=np.float64)
+    else:
+        left, top, right, bottom = landmark_table[list(BOX_COLUMNS)].to_numpy(dtype=np.float64).T
+        factors = 1 / np.hypot(right - left + 1, bottom - top + 1)
+    return np.where(np.isfinite(factors) & (factors > 0), factors, np.nan)

@@ -1,0 +1,169 @@
+"""Emotrics' landmark files come and go without a loss that is not said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from common.tables import write_table
+from landmarks.emotrics import read_emotrics, write_emotrics
+from landmarks.emotrics_folder import export_emotrics, import_emotrics
+from landmarks.iris import Iris, Irises
+from landmarks.points import POINT_COLUMNS, side_of
+from landmarks.tables import LANDMARKS, points_of, read_landmarks
+
+IRISES = Irises(right=Iris("ok", x=150, y=200, radius=12), left=Iris("ok", x=250, y=201, radius=13))
+BOX = (90.0, 100.0, 310.0, 320.0)
+
+
+def some_points(seed=0):
+    return np.random.default_rng(seed).integers(1, 4000, (68, 2)).astype(float)
+
+
+def one_like_emotrics(points) -> str:
+    """A file as the desktop program writes one: sections, blanks and line ends."""
+    rows = "".join(f"{x:.0f},{y:.0f}\r\n" for x, y in points)
+    return (
+        "# File name { \nNormal1_1.jpg\n# } \n# 68 facial Landmarks [x,y] { \n"
+        f"{rows}# }} \n# Left iris [x,y,r] {{ \n250\r\n201\r\n13\r\n# }} \n"
+        "# Right iris [x,y,r] { \n150\r\n200\r\n12\r\n# } \n"
+        "# Face bounding Box [top(x), left(y), width, height] { \n90\r\n100\r\n220\r\n220\r\n# }"
+    )
+
+
+def landmark_table(ids, points):
+    table = pd.DataFrame(points.reshape(len(ids), -1), columns=list(POINT_COLUMNS))
+    table.insert(0, "image_id", list(ids))
+    table.insert(1, "status", "ok")
+    return table
+
+
+def test_reads_what_the_program_writes(tmp_path):
+    points = some_points()
+    file = tmp_path / "Normal1_1.txt"
+    file.write_bytes(one_like_emotrics(points).encode())
+    found = read_emotrics(file)
+    assert found.photo == "Normal1_1.jpg"
+    assert (found.points == points).all()
+    assert found.irises == IRISES or found.irises.left.radius == 13
+    assert (found.irises.right.x, found.irises.left.x) == (150, 250)  # the patient's sides
+    assert found.box == BOX
+
+
+def test_left_is_the_side_of_points_42_to_47():
+    assert {side_of(point) for point in range(42, 48)} == {"left"}
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), closed=st.booleans(), boxed=st.booleans())
+def test_round_trip_of_whole_px(tmp_path_factory, seed, closed, boxed):
+    file = tmp_path_factory.mktemp("emotrics") / "a.txt"
+    points = some_points(seed)
+    irises = Irises(right=IRISES.right, left=Iris("closed", "shut")) if closed else IRISES
+    write_emotrics(file, points, photo="a.jpg", irises=irises, box=BOX if boxed else None)
+    found = read_emotrics(file)
+    assert (found.points == points).all()
+    assert found.irises.right.centre == pytest.approx(IRISES.right.centre)
+    assert found.irises.left.status == ("unclear" if closed else "ok")
+    assert np.isnan(found.irises.left.radius) == closed
+    assert found.box == (BOX if boxed else None)
+
+
+def test_fractions_are_rounded_to_the_nearest_px(tmp_path):
+    points = some_points() + 0.3
+    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg")
+    assert np.abs(read_emotrics(tmp_path / "a.txt").points - points).max() <= 0.5
+
+
+def test_every_line_is_where_emotrics_looks_for_it(tmp_path):
+    """The program reads by line number: points 4-71, left iris 74-76, right 79-81, box 84-87."""
+    points = some_points()
+    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg", irises=IRISES, box=BOX)
+    lines = (tmp_path / "a.txt").read_text().split("\n")
+    assert [[int(v) for v in line.split(",")] for line in lines[4:72]] == points.tolist()
+    assert [int(line) for line in lines[74:77]] == [250, 201, 13]
+    assert [int(line) for line in lines[79:82]] == [150, 200, 12]
+    assert [int(line) for line in lines[84:88]] == [90, 100, 220, 220]
+    assert len(lines) == 89
+    assert lines == one_like_emotrics(points).replace("\r", "").replace("Normal1_1", "a").split(
+        "\n"
+    )
+
+
+def test_numbered_points_and_further_ones_of_later_programs(tmp_path):
+    points = some_points()
+    rows = "".join(f"{x:.0f},{y:.0f},{i}\n" for i, (x, y) in enumerate([*points, *points[:8]], 1))
+    text = one_like_emotrics(points)
+    start, end = text.index("1,"), text.index("# } \n# Left")
+    start = text.index("{ \n", text.index("68 facial")) + 3
+    file = tmp_path / "a.txt"
+    file.write_text(text[:start].replace("68 facial", "Facial") + rows + text[end:])
+    assert (read_emotrics(file).points == points).all()
+
+
+def test_folder_becomes_a_landmark_table_and_back(tmp_path):
+    ids = ["p1/b 10.jpg", "p1/b 2.jpg", "c.png"]
+    points = np.stack([some_points(seed) for seed in range(3)])
+    for image_id in ids:
+        (tmp_path / "in" / image_id).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / image_id).touch()
+    table = landmark_table(ids, points)
+    assert export_emotrics(table, tmp_path / "in", irises={ids[0]: IRISES}) == 3
+    (tmp_path / "in" / "notes.txt").write_text("call back on Monday")
+    found, irises = import_emotrics(tmp_path / "in")
+    assert list(found["image_id"]) == ["c.png", "p1/b 2.jpg", "p1/b 10.jpg"]
+    assert (points_of(found) == points[[2, 1, 0]]).all()
+    assert irises[ids[0]].left.radius == 13
+    assert irises["c.png"].left.status == "unclear"
+    write_table(found, tmp_path / "landmarks.csv", schema=LANDMARKS)
+    assert (points_of(read_landmarks(tmp_path / "landmarks.csv")) == points_of(found)).all()
+
+
+def test_one_file_is_enough_and_its_photograph_need_not_be_there(tmp_path):
+    write_emotrics(tmp_path / "a.txt", some_points(), photo="a.png")
+    found, _ = import_emotrics(tmp_path / "a.txt")
+    assert list(found["image_id"]) == ["a.png"]
+
+
+def test_a_point_not_placed_fails_the_row_and_is_not_invented(tmp_path):
+    points = some_points()
+    points[30] = np.nan
+    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg")
+    found, _ = import_emotrics(tmp_path)
+    assert found["status"].item() == "failed"
+    assert found["reason"].item().startswith("1 of its 68 points")
+    assert np.isnan(points_of(found)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda text: text.replace("# Right iris", "# Wrong"), "no section for right"),
+        (lambda text: text.replace("250\r\n", "near the nose\r\n"), "where numbers belong"),
+        (lambda text: text.replace("[x,y] { \n", "[x,y] { \n# } \n# x { \n"), "holds 0 landmarks"),
+        (lambda text: "just some text", "no landmark file"),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_named(tmp_path, change, sentence):
+    file = tmp_path / "a.txt"
+    file.write_bytes(change(one_like_emotrics(some_points())).encode())
+    with pytest.raises(UserError, match=sentence) as error:
+        read_emotrics(file)
+    assert str(file) in str(error.value)
+
+
+def test_a_damaged_file_does_not_stop_a_folder(tmp_path):
+    write_emotrics(tmp_path / "a.txt", some_points(), photo="a.jpg")
+    (tmp_path / "b.txt").write_text("# File name { \nb.jpg\n# } \n")
+    found, _ = import_emotrics(tmp_path)
+    assert list(found["status"]) == ["ok", "failed"]
+    assert "no section" in found["reason"].iloc[1]
+
+
+def test_empty_folder_is_a_mistake(tmp_path):
+    with pytest.raises(UserError, match="no landmark file of Emotrics"):
+        import_emotrics(tmp_path)
