@@ -19,14 +19,13 @@ import pandas as pd
 import PIL
 
 from common.files import sha256_of
-from common.photos import read_photo
 from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import supervised_map
-from landmarks.finder import DETECTION_MIN_SIDE, FaceLandmarks, Faces, LandmarkFinder
+from landmarks.finder import FaceLandmarks, Faces, LandmarkFinder
 from landmarks.journal import Journal, fingerprint
 from landmarks.method import Method
-from landmarks.overlay import write_overlay
+from landmarks.photo_task import PhotoTask, do_photo, overlay_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
 from landmarks.tables import BOX_COLUMNS, LANDMARKS, SPREAD_COLUMNS, SPREADS
@@ -36,7 +35,6 @@ METHOD = 2
 """Raise this when the same photograph and settings may give other points: it ends old journals."""
 
 PHOTO_LIMIT_S = 120.0
-OVERLAY_FOLDER = "overlays"
 SPREADS_FILE = "spreads.csv"
 
 
@@ -61,15 +59,6 @@ class Extraction:
     resumed: int
     startup_s: float
     work_s: float
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker is told of one photograph."""
-
-    image_id: str
-    path: Path
-    overlay: Path | None
 
 
 def default_jobs() -> int:
@@ -128,7 +117,7 @@ def extract_landmarks(
     settings = fingerprint(_settings(predictor, faces=faces, method=method))
     with closing(Journal(out, settings=settings)) as journal:
         tasks = [
-            _Task(image_id, path, _overlay_path(out, image_id) if overlays else None)
+            PhotoTask(image_id, path, overlay_path(out, image_id) if overlays else None)
             for image_id, path in photos
         ]
         found = _taken_over(tasks, journal)
@@ -142,7 +131,7 @@ def extract_landmarks(
             copy_threads=jobs if len(left) == 1 else 1,
         )
         first_at: float | None = None
-        outcomes = supervised_map(_do_one, left, jobs=jobs, start=finder, limit_s=limit_s)
+        outcomes = supervised_map(do_photo, left, jobs=jobs, start=finder, limit_s=limit_s)
         with (
             closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
             JobProgress("extract", total=len(tasks), done=resumed) as progress,
@@ -178,7 +167,8 @@ def extract_landmarks(
 def landmark_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
     """Return the landmark table of results by `image_id`, in natural order."""
     if not found:
-        return pd.DataFrame({name: [] for name in LANDMARKS.columns}).astype({"image_id": str})
+        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
+        return empty.astype(dict.fromkeys(("image_id", "status", "reason", "detector"), "str"))
     results = list(found.values())
     boxes = [_box_row(result) for result in results]
     frame = pd.DataFrame(
@@ -223,36 +213,15 @@ def _box_row(result: FaceLandmarks) -> list[float]:
     return [box.score, box.left, box.top, box.right, box.bottom] if box else [np.nan] * 5
 
 
-def _do_one(finder: LandmarkFinder, task: _Task) -> FaceLandmarks:
-    """Run in a worker: one photograph, and its overlay when there is one to draw."""
-    result = finder.find_file(task.path)
-    if task.overlay is not None:
-        if result.status == "ok":
-            _draw(task.path, task.overlay, result)
-        else:
-            task.overlay.unlink(missing_ok=True)  # of an earlier run with another outcome
-    return result
-
-
-def _draw(path: Path, overlay: Path, result: FaceLandmarks) -> None:
-    photo = read_photo(path, min_side=DETECTION_MIN_SIDE)
-    spread = None if np.isnan(result.spread).any() else result.spread / photo.scale
-    write_overlay(overlay, photo.pixels, photo.from_original(result.points), spread=spread)
-
-
-def _overlay_path(out: Path, image_id: str) -> Path:
-    # An id that climbs out of the folder (a manifest may hold "../") must not write there.
-    safe = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
-    return out.joinpath(OVERLAY_FOLDER, *safe[:-1], f"{safe[-1]}.jpg")
-
-
-def _taken_over(tasks: Sequence[_Task], journal: Journal) -> dict[str, FaceLandmarks]:
+def _taken_over(tasks: Sequence[PhotoTask], journal: Journal) -> dict[str, FaceLandmarks]:
     """Results of an earlier run that still hold."""
     found: dict[str, FaceLandmarks] = {}
     for task in tasks:
-        if task.image_id not in journal or (task.overlay and not task.overlay.is_file()):
+        if task.image_id not in journal:
             continue
         try:
+            if task.overlay and not task.overlay.is_file():
+                continue
             known = journal.known(task.image_id, sha256=sha256_of(task.path))
         except OSError:
             continue  # the worker will say what is wrong with the file

@@ -17,7 +17,7 @@ from common.tables import GRADES, read_manifest
 from datasets.contact_sheet import contact_sheet
 from datasets.truth import read_truth
 from features.registry import FEATURES
-from landmarks.extraction import OVERLAY_FOLDER
+from landmarks.photo_task import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
 from pipeline.extract import ExtractResult
