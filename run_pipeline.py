@@ -11,10 +11,17 @@ from pipeline.command_line import build_app, run
 
 COMMANDS = {
     "demo": ("pipeline.demo:demo", "The whole story on material that ships, ending in a report."),
-    "simulate": ("pipeline.simulate:simulate", "Draw simulated patients, or a palsy on a portrait."),
+    "simulate": (
+        "pipeline.simulate:simulate",
+        "Draw simulated patients, or a palsy on a portrait.",
+    ),
     "prepare": ("datasets.prepare:prepare", "A dataset's own layout to a manifest; --check."),
     "extract": ("pipeline.extract:extract", "Photographs to landmarks, distances, features."),
     "features": ("features.command:features", "A landmark table to distances and features."),
+    "evaluate-landmarks": (
+        "pipeline.evaluate_landmarks:evaluate_landmarks",
+        "Predicted against true landmarks: errors per region, grade and side.",
+    ),
     "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
