@@ -62,10 +62,27 @@ class HTNetConfig:
         `classes` gives k logits; `corn` and `coral` give k - 1 logits of "worse than class j".
     side_head
         Whether the weak side is answered as well (`SIDE_CLASSES`).
+    point_head
+        Whether a further head learns how far each landmark lies from its mirror partner; it
+        teaches the network where to look and is not used for grading.
+    face_position
+        Learn an offset for each place of the whole face as well. The published offset repeats in
+        every block and is one number for all channels, which the normalisation takes out again,
+        so that the published network hardly knows where in the face a token lies.
+    pooling
+        What the heads read. `mean`: the mean token, as published. `places`: every token of the
+        last level. `mirror`: every token's difference between the face and its mirror image; a
+        symmetric face then gives one fixed answer whoever's face it is, a mirrored face the same
+        grade and the other side.
+    head_dropout
+        Share of values dropped before the heads in training.
     compat
         `corrected`, or `as_released`: both modules as their first release computed them, with
         attention and halves taken inside image blocks and a half-face map stretched to the
         whole. For loading old weights only.
+    input
+        `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
+        face beside it, for `RegionHTNet`.
     """
 
     image_size: int
@@ -87,7 +104,12 @@ class HTNetConfig:
     roi_form: Literal["prior", "channel"] = "prior"
     head: Literal["classes", "corn", "coral"] = "classes"
     side_head: bool = False
+    point_head: bool = False
+    face_position: bool = False
+    pooling: Literal["mean", "places", "mirror"] = "mean"
+    head_dropout: float = 0.0
     compat: Literal["corrected", "as_released"] = "corrected"
+    input: Literal["face", "regions"] = "face"
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes, naming the arguments."""
@@ -115,8 +137,9 @@ class HTNetConfig:
                 f"block_repeats {list(self.block_repeats)} must name a number of layers, 1 or "
                 f"more, for each of the num_hierarchies {self.num_hierarchies} levels."
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
+        for name in ("dropout", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: give a share from 0 to below 1.")
         if self.num_roi_regions < 1:
             raise UserError(f"num_roi_regions is {self.num_roi_regions}: give 1 or more.")
         for name, allowed in _CHOICES.items():
@@ -133,7 +156,7 @@ class HTNetConfig:
     @property
     def blocks(self) -> int:
         """Blocks along a side at the first level."""
-        return 2 ** (self.num_hierarchies - 1)
+        return 1 << (self.num_hierarchies - 1)
 
     @property
     def tokens(self) -> int:
@@ -146,16 +169,23 @@ class HTNetConfig:
         return tuple(self.dim * 2**level for level in range(self.num_hierarchies))
 
     @property
+    def read_size(self) -> int:
+        """Values that the heads read."""
+        return self.dims[-1] * (1 if self.pooling == "mean" else self.tokens**2)
+
+    @property
     def num_outputs(self) -> int:
         """Logits of the head: k, or k - 1 for an ordinal one."""
         return self.num_classes if self.head == "classes" else self.num_classes - 1
 
 
 _CHOICES = {
+    "pooling": ("mean", "places", "mirror"),
     "diagonal": ("neighbourhood", "cross"),
     "roi_form": ("prior", "channel"),
     "head": ("classes", "corn", "coral"),
     "compat": ("corrected", "as_released"),
+    "input": ("face", "regions"),
 }
 
 PUBLISHED_28 = HTNetConfig(image_size=28, patch_size=7, num_classes=3, dim=256, heads=3)

@@ -35,6 +35,10 @@ class DiagonalMicroAttention(nn.Module):
         its anti-diagonal, over the whole face.
     dropout
         Share of attention weights and outputs dropped in training.
+    twins
+        The batch holds faces, then their mirror images in the same order; each face is then
+        compared with its mirror image, whose patches are mirrored as well. Otherwise the map is
+        compared with itself flipped.
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class DiagonalMicroAttention(nn.Module):
         learn_asymmetry_weight: bool = False,
         diagonal: Literal["neighbourhood", "cross"] = "neighbourhood",
         dropout: float = 0.0,
+        twins: bool = False,
     ) -> None:
         super().__init__()
+        self.twins = twins
         self.heads, self.dim_head = heads, dim // heads
         inner = self.heads * self.dim_head
         self.grid, self.diagonal, self.dropout = grid, diagonal, dropout
@@ -75,7 +81,7 @@ class DiagonalMicroAttention(nn.Module):
         attended = (
             self._near(q, k, v) if self.diagonal == "neighbourhood" else self._masked(q, k, v)
         )
-        asymmetry = self.asymmetry(x)
+        asymmetry = self.asymmetry(x, x.roll(len(x) // 2, dims=0) if self.twins else x.flip(2))
         weighted = attended * (1 + self.asymmetry_weight * asymmetry)[..., None]
         return self.to_out(weighted), asymmetry
 
@@ -119,8 +125,8 @@ class MirrorComparison(nn.Module):
 
     map = sigmoid(readout(|conv([x, mirror(x)])|)), where the 1 x 1 convolution's kernel is
     [W, -W] and the readout's weights are positive. So, whatever has been learned, the map of any
-    face is symmetric, a difference on one side raises it at both places, and on the midline,
-    which is its own mirror place, it rests at its lowest.
+    face is symmetric, a difference on one side raises it at both places, and where a place equals
+    its mirror place, as on the midline, it rests at its lowest.
     """
 
     def __init__(self, *, dim: int) -> None:
@@ -129,11 +135,27 @@ class MirrorComparison(nn.Module):
         self.readout = nn.Parameter(torch.full((dim,), 4.0 / dim).expm1().log())
         self.rest = nn.Parameter(torch.tensor(-2.0))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features `(b, h, w, dim)` of a whole face to `(b, h, w)`."""
-        seen = self.compare(x)  # W mirror(x) = mirror(W x), so one product serves both
-        difference = (seen - seen.flip(2)).abs()
-        return torch.sigmoid(difference @ F.softplus(self.readout) + self.rest)
+    def forward(self, x: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Compare `(b, h, w, dim)` of a whole face with those of its mirror image.
+
+        Parameters
+        ----------
+        x
+            Features of the face.
+        mirrored
+            Features of the mirrored face; `x` flipped when not given.
+
+        Returns
+        -------
+        Tensor
+            `(b, h, w)`, symmetric about the middle of the width.
+        """
+        mirrored = x.flip(2) if mirrored is None else mirrored
+        difference = (self.compare(x) - self.compare(mirrored)).abs()
+        # Flipped features differ alike at both places; those of a mirrored image almost.
+        both = (difference + difference.flip(2)) / 2
+        found: Tensor = torch.sigmoid(both @ F.softplus(self.readout) + self.rest)
+        return found
 
 
 def neighbourhood_mask(grid: int) -> Tensor:

@@ -21,6 +21,7 @@ from htnet.as_released import ReleasedMicroAttention, ReleasedROIModule
 from htnet.configuration import SIDE_CLASSES, HTNetConfig, config_from
 from htnet.facial_regions import ChannelROIModule, FacialROIModule
 from htnet.mirror_attention import DiagonalMicroAttention
+from landmarks.points import N_POINTS
 
 
 @dataclass
@@ -33,6 +34,9 @@ class HTNetDetails:
         `(b, num_outputs)`.
     side_logits
         `(b, 3)` in the order of `SIDE_CLASSES`; None without a side head.
+    points
+        `(b, 68, 2)`: how far each landmark lies from its mirror partner, in twentieths of the
+        side of the face; None without a point head.
     roi_maps
         `(b, regions, grid, grid)` in 0..1; None without the ROI module.
     asymmetry_maps
@@ -41,6 +45,7 @@ class HTNetDetails:
 
     logits: Tensor
     side_logits: Tensor | None = None
+    points: Tensor | None = None
     roi_maps: Tensor | None = None
     asymmetry_maps: list[Tensor] = field(default_factory=list)
 
@@ -67,12 +72,18 @@ class HTNet(nn.Module):
         self.roi_module = _roi_module(config)
         self.levels = nn.ModuleList(Level(config, level) for level in range(config.num_hierarchies))
         self.norm = nn.LayerNorm(config.dims[-1])
-        self.head = (
-            CoralHead(config.dims[-1], config.num_outputs)
-            if config.head == "coral"
-            else nn.Linear(config.dims[-1], config.num_outputs)
-        )
-        self.side_head = nn.Linear(config.dims[-1], len(SIDE_CLASSES)) if config.side_head else None
+        self.place = None
+        if config.face_position:
+            self.place = nn.Parameter(0.02 * torch.randn(config.grid, config.grid, config.dim))
+        self.drop = nn.Dropout(config.head_dropout)
+        head = CoralHead if config.head == "coral" else nn.Linear
+        self.head = head(config.read_size, config.num_outputs)
+        mirror = config.pooling == "mirror"
+        self.side_head = self.point_head = None
+        if config.side_head:
+            self.side_head = (MirrorSideHead if mirror else SideHead)(config.read_size)
+        if config.point_head:
+            self.point_head = nn.Linear(config.read_size, 2 * N_POINTS, bias=not mirror)
 
     @classmethod
     def from_config(cls, config: HTNetConfig) -> Self:
@@ -110,7 +121,12 @@ class HTNet(nn.Module):
 
     def details(self, image: Tensor) -> HTNetDetails:
         """Grade images and keep what the parts found on the way."""
+        twins = self.config.pooling == "mirror"
+        if twins:
+            image = torch.cat([image, image.flip(-1)])
         x = self.embed(self._patches(image))  # (b, grid, grid, dim)
+        if self.place is not None:
+            x = x + self.place
         found = HTNetDetails(logits=x)
         if self.roi_module is not None:
             regions = self.roi_module(x.permute(0, 3, 1, 2))
@@ -119,11 +135,27 @@ class HTNet(nn.Module):
         for level in self.levels:
             x, maps = level(x)
             found.asymmetry_maps += maps
-        pooled = self.norm(x).mean(dim=(1, 2))  # (b, c)
-        found.logits = self.head(pooled)
-        if self.side_head is not None:
-            found.side_logits = self.side_head(pooled)
+        self._answer(self.norm(x), found)
+        if twins:  # what was found in the mirror images is not asked for
+            count = len(image) // 2
+            found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
+            found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
         return found
+
+    def _answer(self, x: Tensor, found: HTNetDetails) -> None:
+        """Let the heads read the last level's tokens `(b, n, n, c)`."""
+        if self.config.pooling == "mirror":
+            face, mirrored = x.flatten(1).chunk(2)
+            signed = face - mirrored
+            unsigned = signed.abs()
+        else:
+            signed = x.mean(dim=(1, 2)) if self.config.pooling == "mean" else x.flatten(1)
+            unsigned = signed
+        found.logits = self.head(self.drop(unsigned))
+        if self.side_head is not None:
+            found.side_logits = self.side_head(self.drop(signed))
+        if self.point_head is not None:
+            found.points = self.point_head(signed).view(-1, N_POINTS, 2)
 
     def _patches(self, image: Tensor) -> Tensor:
         """Cut `(b, c, H, W)` into `(b, grid, grid, p * p * c)`."""
@@ -276,6 +308,27 @@ class Aggregation(nn.Module):
         return pooled.permute(0, 2, 3, 1).contiguous()
 
 
+class SideHead(nn.Linear):
+    """Logits of `SIDE_CLASSES` from `(b, c)`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, len(SIDE_CLASSES))
+
+
+class MirrorSideHead(nn.Module):
+    """The side from what differs between a face and its mirror image: a mirrored face swaps it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.right = nn.Linear(size, 1, bias=False)
+        self.none = nn.Linear(size, 1)
+
+    def forward(self, difference: Tensor) -> Tensor:
+        """Map `(b, c)` to `(b, 3)`: right, left, none."""
+        right = self.right(difference)
+        return torch.cat([right, -right, self.none(difference.abs())], dim=1)
+
+
 class CoralHead(nn.Module):
     """One score and k - 1 thresholds (Cao, Mirjalili, Raschka 2020): logits never cross."""
 
@@ -353,4 +406,5 @@ def _attention(config: HTNetConfig, dim: int, heads: int, *, blocks: int, index:
         learn_asymmetry_weight=config.learn_asymmetry_weight,
         diagonal=config.diagonal,
         dropout=config.dropout,
+        twins=config.pooling == "mirror",
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,24 +19,27 @@ from common.errors import UserError
 from common.files import atomic_write
 from htnet.configuration import HTNetConfig, config_from
 from htnet.network import HTNet
+from htnet.region_fusion import GradingNetwork, build_network
 
+_LAYER = r"^layers\.(\d+)\.0\.layers\.(\d+)"
+_OURS = r"levels.\1.layers.\2"
 _RENAMED = (
     (r"^to_patch_embedding\.1\.", "embed."),
     (r"^layers\.(\d+)\.0\.pos_emb$", r"levels.\1.position"),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.0\.norm\.g$", r"levels.\1.layers.\2.attention_norm.weight"),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.0\.norm\.b$", r"levels.\1.layers.\2.attention_norm.bias"),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.0\.fn\.", r"levels.\1.layers.\2.attention."),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.1\.norm\.g$", r"levels.\1.layers.\2.feed_forward.0.weight"),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.1\.norm\.b$", r"levels.\1.layers.\2.feed_forward.0.bias"),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.1\.fn\.net\.0\.", r"levels.\1.layers.\2.feed_forward.1."),
-    (r"^layers\.(\d+)\.0\.layers\.(\d+)\.1\.fn\.net\.3\.", r"levels.\1.layers.\2.feed_forward.4."),
+    (_LAYER + r"\.0\.norm\.g$", _OURS + ".attention_norm.weight"),
+    (_LAYER + r"\.0\.norm\.b$", _OURS + ".attention_norm.bias"),
+    (_LAYER + r"\.0\.fn\.", _OURS + ".attention."),
+    (_LAYER + r"\.1\.norm\.g$", _OURS + ".feed_forward.0.weight"),
+    (_LAYER + r"\.1\.norm\.b$", _OURS + ".feed_forward.0.bias"),
+    (_LAYER + r"\.1\.fn\.net\.0\.", _OURS + ".feed_forward.1."),
+    (_LAYER + r"\.1\.fn\.net\.3\.", _OURS + ".feed_forward.4."),
     (r"^layers\.(\d+)\.1\.0\.", r"levels.\1.aggregate.conv."),
     (r"^layers\.(\d+)\.1\.1\.g$", r"levels.\1.aggregate.norm.weight"),
     (r"^layers\.(\d+)\.1\.1\.b$", r"levels.\1.aggregate.norm.bias"),
     (r"^mlp_head\.0\.g$", "norm.weight"),
     (r"^mlp_head\.0\.b$", "norm.bias"),
     (r"^mlp_head\.2\.", "head."),
-)  # fmt: skip
+)
 _CONFIG_KEY = "htnet_config"
 _NOTES_KEY = "notes"
 
@@ -82,7 +86,7 @@ def from_published(state: Mapping[str, Tensor], config: HTNetConfig) -> dict[str
 
 
 def save_weights(
-    network: HTNet, path: Path, *, notes: Mapping[str, str | int | float | list[str]] | None = None
+    network: GradingNetwork, path: Path, *, notes: Mapping[str, object] | None = None
 ) -> None:
     """Write weights, configuration and `notes` (class names, for instance) as safetensors."""
     state = {
@@ -94,7 +98,7 @@ def save_weights(
         save_file(state, temporary, metadata=metadata)
 
 
-def load_weights(path: Path) -> tuple[HTNet, dict[str, object]]:
+def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
     """Build the network that a weights file holds, in evaluation mode, and return its notes.
 
     Raises
@@ -108,7 +112,7 @@ def load_weights(path: Path) -> tuple[HTNet, dict[str, object]]:
             f"{path} holds weights without a configuration: give a file that htnet train wrote."
         )
     config = config_from(json.loads(metadata[_CONFIG_KEY]), source=str(path))
-    network = HTNet.from_config(config)
+    network = build_network(config)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -116,7 +120,7 @@ def load_weights(path: Path) -> tuple[HTNet, dict[str, object]]:
     return network.eval(), json.loads(metadata[_NOTES_KEY])
 
 
-def load_pretrained(network: HTNet, path: Path) -> Loaded:
+def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     """Take over what fits by name and shape, from micro-expression weights for instance.
 
     The heads are always learned anew. Position tables of another size are left as they are.

@@ -1,0 +1,143 @@
+"""What each module of HTNet adds: plain, micro-attention, ROI, both, over folds and seeds.
+
+    python -m benchmarks.htnet_ablation manifest.csv landmarks.csv --out DIR --recipe small-cpu
+
+Every training is kept in DIR, so that a stopped run goes on; the table is `DIR/ablation.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from classifiers.evaluation import evaluate
+from classifiers.folds import make_folds, read_folds, write_folds
+from classifiers.predictions import prediction_rows, to_patients
+from classifiers.tasks import target_named
+from common.files import atomic_write, write_json
+from htnet.recipe import read_recipe, with_changes
+from pipeline.htnet_cohort import fold_parts, majority_rows, read_image_cohort
+
+VARIANTS = {
+    "plain": (False, False),
+    "micro-attention": (True, False),
+    "ROI": (False, True),
+    "both": (True, True),
+}
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("landmarks", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", default="small-cpu")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    from htnet.training import answer, train_network
+
+    target = target_named("six_grades")
+    recipe = read_recipe(options.recipe)
+    cohort = read_image_cohort(
+        options.manifest, options.landmarks, target=target, config=recipe.config(num_classes=6)
+    )
+    table = options.out / "folds.csv"
+    if not table.exists():
+        write_folds(make_folds(cohort.rows, seed=0), table)
+    folds = read_folds(table)
+    for seed in options.seeds:  # whole rounds, so that an early stop leaves a balanced table
+        for part in fold_parts(folds, cohort, validation_folds=recipe.training.validation_folds,
+                               seed=seed):  # fmt: skip
+            for name, (micro, roi) in VARIANTS.items():
+                out = options.out / name / f"seed_{seed}" / f"fold_{part.fold}"
+                done = out / "answers.npz"
+                if done.exists():
+                    continue
+                began, cpu = time.monotonic(), time.process_time()
+                changes = [
+                    f"network.use_micro_attention={str(micro).lower()}",
+                    f"network.use_roi_module={str(roi).lower()}",
+                ]
+                trained = train_network(
+                    cohort.data,
+                    train=part.train,
+                    validation=part.validation,
+                    recipe=with_changes(recipe, changes),
+                    out=out,
+                    seed=seed,
+                )
+                answers = answer(trained.network, cohort.data.faces)[part.test]
+                seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+                np.savez(done, rows=part.test, answers=answers, seconds=seconds, cpu=cpu)
+                for file in ("best.ckpt", "last.ckpt"):
+                    (out / file).unlink(missing_ok=True)
+                print(f"{name} seed {seed} fold {part.fold}: {seconds:.0f} s", flush=True)
+    write_table(options.out, cohort=cohort, folds=folds, seeds=options.seeds)
+
+
+def write_table(out: Path, *, cohort: object, folds: pd.DataFrame, seeds: list[int]) -> None:
+    """Write scores of every variant: patients, the mean over seeds, and the interval."""
+    from pipeline.htnet_cohort import ImageCohort
+
+    assert isinstance(cohort, ImageCohort)
+    target = target_named("six_grades")
+    predictions = [majority_rows(folds, cohort, target=target)]
+    times: dict[str, list[float]] = {}
+    for name in VARIANTS:
+        for seed in seeds:
+            for file in sorted((out / name / f"seed_{seed}").glob("fold_*/answers.npz")):
+                kept = np.load(file)
+                times.setdefault(name, []).append(float(kept["cpu"]))
+                predictions.append(
+                    prediction_rows(
+                        cohort.rows.iloc[kept["rows"]],
+                        target=target,
+                        unit="photograph",
+                        probabilities=kept["answers"],
+                        repeat=seed + 1,  # seeds stand for repeats: the interval averages them
+                        fold=int(file.parent.name.removeprefix("fold_")),
+                        model=name,
+                        branch="deep",
+                    )
+                )
+    photographs = pd.concat(predictions, ignore_index=True)
+    patients = to_patients(photographs, target=target)
+    lines = ["| variant | seeds | patient kappa (95 %) | by seed | error in grades | within one "
+             "| photograph kappa | CPU s per training |", "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    figures = {}
+    of_patients = evaluate(patients, target=target, unit="patient")
+    of_photographs = evaluate(photographs, target=target)
+    for name, found in of_patients.estimates.items():
+        by_seed = []
+        for _, rows in patients[patients["model"] == name].groupby("repeat"):
+            single = evaluate(rows.assign(repeat=1), target=target, unit="patient")
+            by_seed.append(single.estimates[name]["weighted_kappa"].value)
+        seconds = f"{np.mean(times[name]):.0f}" if name in times else ""
+        lines.append(
+            f"| {name} | {len(by_seed)} | {found['weighted_kappa']} "
+            f"| {', '.join(f'{value:.2f}' for value in by_seed)} "
+            f"| {found['mae']} | {found['within_one']} "
+            f"| {of_photographs.estimates[name]['weighted_kappa']} | {seconds} |"
+        )
+        figures[name] = {
+            "patients": {score: value.as_json() for score, value in found.items()},
+            "kappa_by_seed": by_seed,
+        }
+    with atomic_write(out / "ablation.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(out / "ablation.json", figures)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

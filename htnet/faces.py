@@ -1,0 +1,185 @@
+"""The network's inputs: aligned faces and face regions, read once from photographs and landmarks.
+
+Comes from a landmark table and the photographs; goes to training and grading as uint8 tensors,
+150 kB a face at 224 px and 38 kB at 112 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common.errors import PhotoError, UserError
+from common.photos import read_photo
+from common.progress import JobProgress
+from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
+from landmarks.points import mirror_points
+from landmarks.tables import points_of
+
+InputKind = Literal["face", "regions"]
+
+_NAMED = 5  # refused photographs named in a sentence
+_MEAN, _SPREAD = 127.5, 64.0  # of 8-bit values; fixed, so that a face's brightness stays its own
+_POINT_UNITS = 20.0  # so that learned distances are of the order of 1
+_MOSAIC = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (48,), (54,))
+_MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces in the order of `image_ids`.
+
+    Attributes
+    ----------
+    image_ids
+        Keys of the photographs.
+    pixels
+        `(n, 3, size, size)` RGB uint8; `(n, 2, 3, size, size)` for `regions`: the mosaic, then
+        the whole face.
+    regions
+        `(n, 5, 32, 32)` uint8, where each of `ROI_REGIONS` lies.
+    points
+        `(n, 68, 2)` px of the aligned face.
+    """
+
+    image_ids: tuple[str, ...]
+    pixels: Tensor
+    regions: Tensor
+    points: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.image_ids)
+
+    @property
+    def size(self) -> int:
+        """Side of a face in px."""
+        return int(self.pixels.shape[-1])
+
+    def point_asymmetry(self) -> Tensor:
+        """How far each landmark lies from its mirror partner: `(n, 68, 2)` in size / 20."""
+        apart = self.points - mirror_points(self.points, width=self.size)
+        return torch.from_numpy(apart * (_POINT_UNITS / self.size)).float()
+
+
+def refused(landmarks: pd.DataFrame) -> list[str]:
+    """Return one sentence for each photograph that has no landmarks to align it by."""
+    failed = landmarks[landmarks["status"] != "ok"]
+    reasons = failed["reason"].fillna("") if "reason" in failed else pd.Series("", failed.index)
+    return [
+        f"{image_id} is left out: its status is {status}{f' ({reason})' if reason else ''}."
+        for image_id, status, reason in zip(
+            failed["image_id"], failed["status"], reasons, strict=True
+        )
+    ]
+
+
+def read_faces(
+    landmarks: pd.DataFrame,
+    paths: Sequence[Path],
+    *,
+    size: int,
+    kind: InputKind = "face",
+    quiet: bool = True,
+) -> Faces:
+    """Read and align the face of each photograph.
+
+    Parameters
+    ----------
+    landmarks
+        Rows of a landmark table, all of status `ok`.
+    paths
+        The photograph of each row.
+    size
+        Side of the network's input in px.
+    kind
+        `face`, or `regions`: a mosaic of the eyes and mouth corners with the whole face.
+    quiet
+        Show no progress.
+
+    Raises
+    ------
+    UserError
+        When a row is not `ok`, or a photograph cannot be read; the photographs are named.
+    """
+    complaints = refused(landmarks)
+    if complaints:
+        more = "" if len(complaints) <= _NAMED else f" ({len(complaints) - _NAMED} more such)"
+        raise UserError(" ".join(complaints[:_NAMED]) + more)
+    points = points_of(landmarks)
+    faces: list[AlignedFace] = []
+    with _progress(len(paths), quiet=quiet) as progress:
+        for path, where, image_id in zip(paths, points, landmarks["image_id"], strict=True):
+            faces.append(_read(path, where, size=size, image_id=str(image_id)))
+            if progress:
+                progress.advance(ok=True)
+    return faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
+
+
+def faces_of(
+    faces: Sequence[AlignedFace], *, image_ids: Sequence[str], kind: InputKind = "face"
+) -> Faces:
+    """Gather aligned faces, one or more, into tensors."""
+    size = faces[0].pixels.shape[0]
+    whole = np.stack([face.pixels for face in faces])
+    pixels = whole if kind == "face" else np.stack([np.stack([mosaic(f), f.pixels]) for f in faces])
+    return Faces(
+        image_ids=tuple(map(str, image_ids)),
+        pixels=torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3))),
+        regions=torch.from_numpy(np.stack([region_masks(f.points, size=size) for f in faces])),
+        points=np.stack([face.points for face in faces]),
+    )
+
+
+def mosaic(face: AlignedFace) -> NDArray[np.uint8]:
+    """Lay both eyes above both mouth corners: `(size, size, 3)`, sides and midline as in the face.
+
+    Each tile is centred on its own points, as in the published region input; the four tiles show
+    the same share of the face, so they keep one scale.
+    """
+    size = face.pixels.shape[0]
+    half = size // 2
+    tiles = [
+        cut_square(
+            face.pixels,
+            centre=face.points[list(points)].mean(axis=0),
+            side=_MOSAIC_SIDE * size,
+            size=half,
+        )
+        for points in _MOSAIC
+    ]
+    rows = [np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)]
+    return np.ascontiguousarray(np.concatenate(rows, axis=0))
+
+
+def to_input(pixels: Tensor) -> Tensor:
+    """Turn uint8 pixels into the float values that networks see, about -2 to 2."""
+    return (pixels.float() - _MEAN) / _SPREAD
+
+
+def _read(path: Path, points: NDArray[np.float64], *, size: int, image_id: str) -> AlignedFace:
+    try:
+        photo = read_photo(path)
+    except PhotoError as error:
+        raise UserError(f"{image_id} cannot be used: {error}") from error
+    return align_face(photo.pixels, photo.from_original(points), size=size)
+
+
+class _NoProgress:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _progress(total: int, *, quiet: bool) -> JobProgress | _NoProgress:
+    return _NoProgress() if quiet else JobProgress("faces", total=total)

@@ -1,0 +1,107 @@
+"""Losses for grades, and the probabilities that a head's logits stand for.
+
+A target is written as steps: `worse_than[j]` is the probability that the class is above class
+j + 1. A grade III of six is 1, 1, 0, 0, 0. Steps may lie between 0 and 1 when faces were mixed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LossName = Literal["cross_entropy", "focal", "corn", "coral"]
+HEAD_OF = {"cross_entropy": "classes", "focal": "classes", "corn": "corn", "coral": "coral"}
+"""Which head of `HTNetConfig` each loss needs."""
+
+_FOCUS = 2.0  # gamma of the focal loss, as published
+
+
+def steps_of(labels: Tensor, *, num_classes: int) -> Tensor:
+    """Return class numbers 1..k `(n,)` as steps `(n, k - 1)`."""
+    return (labels[:, None] > torch.arange(1, num_classes, device=labels.device)).float()
+
+
+def classes_of(worse_than: Tensor) -> Tensor:
+    """Return steps `(n, k - 1)` as class probabilities `(n, k)`."""
+    ends = worse_than.new_ones(len(worse_than), 1)
+    above = torch.cat([ends, worse_than, 0 * ends], dim=1)
+    return above[:, :-1] - above[:, 1:]
+
+
+def probabilities(logits: Tensor, *, head: str) -> Tensor:
+    """Return the class probabilities `(n, k)` that a head's logits stand for.
+
+    Of a CORN head, logit j is the chance of being above class j + 1 given that one is above class
+    j; of a CORAL head, the chance of being above class j + 1.
+    """
+    if head == "classes":
+        return logits.softmax(dim=1)
+    steps = torch.sigmoid(logits)
+    # For CORAL, steps are in order already unless thresholds were learned out of order.
+    return classes_of(steps.cumprod(dim=1) if head == "corn" else steps.cummin(dim=1).values)
+
+
+def grade_loss(logits: Tensor, worse_than: Tensor, *, loss: LossName, weights: Tensor) -> Tensor:
+    """Mean loss of a batch.
+
+    Parameters
+    ----------
+    logits
+        `(n, k)` for cross-entropy and focal, `(n, k - 1)` for CORN (Shi, Cao, Raschka 2021) and
+        CORAL (Cao, Mirjalili, Raschka 2020).
+    worse_than
+        `(n, k - 1)` target steps.
+    loss
+        Focal: Lin et al. 2017, with gamma 2.
+    weights
+        `(k,)` of the classes, for rare ones; mean 1 over the training faces.
+    """
+    target = classes_of(worse_than)
+    importance = target @ weights
+    if loss in ("cross_entropy", "focal"):
+        logs = logits.log_softmax(dim=1)
+        focus = (1 - logs.exp()) ** _FOCUS if loss == "focal" else 1.0
+        each = -(target * focus * logs).sum(dim=1)
+    elif loss == "coral":
+        each = F.binary_cross_entropy_with_logits(logits, worse_than, reduction="none").sum(dim=1)
+    else:
+        reached = torch.cat([torch.ones_like(worse_than[:, :1]), worse_than[:, :-1]], dim=1)
+        # reached * BCE(sigmoid(z), worse / reached), without the quotient
+        each = (reached * F.softplus(logits) - worse_than * logits).sum(dim=1)
+    return (importance * each).mean()
+
+
+def side_loss(logits: Tensor, side: Tensor) -> Tensor:
+    """Cross-entropy of the weak side; faces whose side is not known have no say."""
+    known = side.sum(dim=1)
+    each = -(side * logits.log_softmax(dim=1)).sum(dim=1)
+    return each.sum() / known.sum().clamp_min(1.0)
+
+
+def region_loss(maps: Tensor, regions: Tensor) -> Tensor:
+    """One minus the soft overlap (Dice) of each ROI map with its dlib region, mean over maps.
+
+    Parameters
+    ----------
+    maps
+        `(n, 5, h, w)` 0..1.
+    regions
+        `(n, 5, s, s)` 0..1, where each region lies.
+    """
+    return 1 - overlap(maps, regions).mean()
+
+
+def point_loss(found: Tensor, points: Tensor) -> Tensor:
+    """Smooth L1 distance of `(n, 68, 2)` learned to measured asymmetry, where it is measured."""
+    known = points.isfinite()
+    return F.smooth_l1_loss(found[known], points[known]) if known.any() else found.sum() * 0
+
+
+def overlap(maps: Tensor, regions: Tensor) -> Tensor:
+    """Dice overlap `(n, 5)` of maps with regions: 1 alike, 0 apart."""
+    place = F.adaptive_avg_pool2d(regions, maps.shape[-2:])
+    both = (maps * place).sum(dim=(2, 3))
+    return (2 * both + 1e-6) / (maps.square().sum((2, 3)) + place.square().sum((2, 3)) + 1e-6)
