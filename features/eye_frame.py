@@ -1,0 +1,164 @@
+"""The frame in which clinical measures are taken: origin and axes from the centres of the irises.
+
+The origin lies half-way between the two centres, x runs from the patient's right eye to the left
+(to the right as seen), y downwards across it; so the face's midline is x = 0 and both centres have
+y = 0. Lids, brows and lips are smooth curves through their points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmarks.iris import Irises
+from landmarks.points import N_POINTS
+
+FloatArray = NDArray[np.float64]
+
+FROM_IRISES, FROM_CORNERS = "irises", "eye_corners"
+_CORNERS = {"right": (36, 39), "left": (42, 45)}
+
+
+@dataclass(frozen=True)
+class FacesInFrame:
+    """n faces in their own frames.
+
+    Attributes
+    ----------
+    points
+        `(n, 68, 2)` px from the origin; NaN where a face has no frame.
+    origin
+        `(n, 2)` px of the photograph.
+    axis
+        `(n, 2)` unit vector of x in the photograph.
+    apart
+        `(n,)` px between the two eye centres, which lie at x = -apart/2 (right) and +apart/2.
+    source
+        n times `irises`, `eye_corners` (fallback: one iris or both were not found), or empty.
+    """
+
+    points: FloatArray
+    origin: FloatArray
+    axis: FloatArray
+    apart: FloatArray
+    source: tuple[str, ...]
+
+    def eye(self, side: str) -> FloatArray:
+        """Return the centre of an eye, `(n, 2)`."""
+        x = self.apart / 2 if side == "left" else -self.apart / 2
+        return np.stack([x, np.where(np.isfinite(x), 0.0, np.nan)], axis=-1)
+
+    def curve_at(self, indices: Sequence[int], x: FloatArray) -> FloatArray:
+        """Return the point `(n, 2)` of the curve through some of the 68 points at `x` `(n,)`."""
+        nodes = self.points[:, list(indices)]
+        return np.stack([x, curve_height(nodes[..., 0], nodes[..., 1], at=x)], axis=-1)
+
+    def to_photo(self, points: FloatArray) -> FloatArray:
+        """Map `(n, ..., 2)` of the frame to px of the photograph."""
+        lead = (slice(None),) + (np.newaxis,) * (points.ndim - 2)
+        along, down = self.axis[lead], np.stack([-self.axis[:, 1], self.axis[:, 0]], axis=-1)[lead]
+        mapped: FloatArray = self.origin[lead] + points[..., :1] * along + points[..., 1:] * down
+        return mapped
+
+
+def faces_in_frame(
+    points: FloatArray, irises: Sequence[Irises | None] | None = None
+) -> FacesInFrame:
+    """Put faces into the frames of their eyes.
+
+    Parameters
+    ----------
+    points
+        `(n, 68, 2)` px.
+    irises
+        One per face, or None for a face whose irises were not looked for. Where both centres are
+        known they make the frame; otherwise the middles between the eye corners do, for both eyes,
+        because a frame of one centre of each kind would be tilted.
+
+    Raises
+    ------
+    ValueError
+        When the array has another shape or the numbers of faces differ.
+    """
+    if points.ndim != 3 or points.shape[1:] != (N_POINTS, 2):
+        raise ValueError(f"points must be (n, {N_POINTS}, 2) but are {points.shape}")
+    n = len(points)
+    irises = [None] * n if irises is None else list(irises)
+    if len(irises) != n:
+        raise ValueError(f"{len(irises)} pairs of irises were given for {n} faces")
+    points = np.where(np.isfinite(points).all(axis=(1, 2), keepdims=True), points, np.nan)
+    right, left = (points[:, list(_CORNERS[side])].mean(axis=1) for side in ("right", "left"))
+    found = np.array(
+        [np.nan if pair is None else pair.right.x + pair.left.x for pair in irises], dtype=float
+    )
+    by_iris = np.isfinite(found) & np.isfinite(points).all(axis=(1, 2))
+    for row in np.flatnonzero(by_iris):
+        pair = irises[row]
+        if pair is not None:
+            right[row], left[row] = pair.right.centre, pair.left.centre
+    across = left - right
+    apart = np.hypot(*across.T)
+    apart = np.where(apart > 0, apart, np.nan)
+    axis, origin = across / apart[:, np.newaxis], (left + right) / 2
+    shifted = points - origin[:, np.newaxis]
+    cos, sin = axis[:, :1], axis[:, 1:]
+    turned = np.stack(
+        [
+            shifted[..., 0] * cos + shifted[..., 1] * sin,
+            shifted[..., 1] * cos - shifted[..., 0] * sin,
+        ],
+        axis=-1,
+    )
+    known = np.isfinite(apart)
+    source = np.where(by_iris, FROM_IRISES, FROM_CORNERS)
+    return FacesInFrame(
+        points=turned,
+        origin=origin,
+        axis=axis,
+        apart=apart,
+        source=tuple(str(name) if ok else "" for name, ok in zip(source, known, strict=True)),
+    )
+
+
+def curve_height(x: FloatArray, y: FloatArray, *, at: FloatArray) -> FloatArray:
+    """Return y of the smooth curves through points, at one x for each curve.
+
+    A cubic between neighbours whose slopes are those of the parabola through three points: it
+    passes through every point, follows a parabola exactly, and depends on near points only.
+
+    Parameters
+    ----------
+    x, y
+        `(n, k)` with k at least 3; need not be in order.
+    at
+        `(n,)`.
+
+    Returns
+    -------
+    `(n,)`; NaN beyond a curve's ends and where two of its points have the same x.
+    """
+    order = np.argsort(x, axis=1)
+    x, y = np.take_along_axis(x, order, axis=1), np.take_along_axis(y, order, axis=1)
+    gap = np.diff(x, axis=1)
+    gap = np.where((gap > 0).all(axis=1, keepdims=True), gap, np.nan)
+    rise = np.diff(y, axis=1) / gap
+    inner = (gap[:, 1:] * rise[:, :-1] + gap[:, :-1] * rise[:, 1:]) / (gap[:, 1:] + gap[:, :-1])
+    first, last = 2 * rise[:, :1] - inner[:, :1], 2 * rise[:, -1:] - inner[:, -1:]
+    slope = np.concatenate([first, inner, last], axis=1)
+
+    place = (x[:, 1:-1] <= at[:, np.newaxis]).sum(axis=1)[:, np.newaxis]
+
+    def pick(values: FloatArray, shift: int = 0) -> FloatArray:
+        return np.take_along_axis(values, place + shift, axis=1)[:, 0]
+
+    step = pick(gap)
+    t = (at - pick(x)) / step
+    height = (
+        pick(y) * (1 + 2 * t) * (1 - t) ** 2
+        + pick(y, 1) * t**2 * (3 - 2 * t)
+        + step * (pick(slope) * t * (1 - t) ** 2 - pick(slope, 1) * t**2 * (1 - t))
+    )
+    return np.where((at >= x[:, 0]) & (at <= x[:, -1]), height, np.nan)

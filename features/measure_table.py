@@ -1,0 +1,209 @@
+"""`measures.csv`: the clinical measures of both sides and how they differ; and their reference.
+
+With the palsied side known (the manifest's `side`), the differences are those of the affected side
+to the healthy one. Without it nothing is guessed: those columns stay empty, and the differences of
+right to left, which are always there, say in their name what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from common.tables import (
+    STATUSES,
+    choice,
+    grade,
+    join_manifest,
+    number,
+    read_table,
+    sort_by_image_id,
+    text,
+    write_table,
+)
+from features.eye_frame import FloatArray
+from features.measures import MEASURES, SIDES, Measure, measure_faces
+from landmarks.iris import Irises
+from landmarks.scale import Unit, length_factors, no_scale_reason
+from landmarks.tables import points_of
+
+MEASURES_FILE = "measures.csv"
+UNITS = ("px", "mm", "box diagonal")
+
+RIGHT_TO_LEFT = "right_minus_left"
+TO_HEALTHY = "affected_minus_healthy"
+_HEALTHY = {"right": "left", "left": "right"}  # of the affected side
+_NOTHING = 1e-9  # of the eye distance; a percentage of less is a percentage of nothing
+
+
+def columns_of(measure: Measure) -> tuple[str, ...]:
+    """Return the six columns of one measure."""
+    return (
+        *(f"{measure.name}_{side}" for side in SIDES),
+        *(
+            f"{measure.name}_{difference}{percent}"
+            for difference in (RIGHT_TO_LEFT, TO_HEALTHY)
+            for percent in ("", "_percent")
+        ),
+    )
+
+
+MEASURE_COLUMNS: tuple[str, ...] = tuple(name for entry in MEASURES for name in columns_of(entry))
+
+MEASURES_SCHEMA = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        "status": choice(STATUSES),
+        "unit": choice(UNITS),
+        "frame": text(nullable=True),
+        "healthy_side": text(nullable=True),
+        "no_scale": text(nullable=True),
+        **{name: number() for name in MEASURE_COLUMNS},
+        **{
+            name: text(nullable=True, required=False)
+            for name in ("patient_id", "task", "side", "dataset")
+        },
+        "hb_grade": grade(required=False),
+    },
+    name="measures",
+)
+"""`measures.csv`: lengths in `unit`, angles in degrees, percentages of the side compared with.
+
+`frame` is `irises` or, where an iris was not found, `eye_corners`. `healthy_side` is empty where
+the manifest does not name one palsied side. `no_scale` says why a photograph's lengths are missing.
+"""
+
+
+def read_measures(path: Path) -> pd.DataFrame:
+    """Read a table of measures; manifest columns joined behind them come along."""
+    return read_table(path, schema=MEASURES_SCHEMA)
+
+
+def measure_table(
+    landmark_table: pd.DataFrame,
+    *,
+    unit: Unit = "px",
+    irises: Mapping[str, Irises] | None = None,
+    manifest: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Take the clinical measures of a landmark table.
+
+    Parameters
+    ----------
+    landmark_table
+        Columns of `landmarks.tables.LANDMARKS`, px.
+    unit
+        Of the lengths; see `landmarks.scale.length_factors`.
+    irises
+        By `image_id`, where they were looked for.
+    manifest
+        Its `side` tells the healthy side; its columns are put behind.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows in natural order, columns of `MEASURES_SCHEMA`.
+    """
+    rows = sort_by_image_id(landmark_table)
+    ok = (rows["status"] == "ok").to_numpy(dtype=bool)
+    points = np.where(ok[:, np.newaxis, np.newaxis], points_of(rows), np.nan)
+    ids = [str(image_id) for image_id in rows["image_id"]]
+    pairs = [(irises or {}).get(image_id) for image_id in ids]
+    measured = measure_faces(points, pairs)
+    factors = length_factors(rows, unit=unit)
+    healthy = _healthy_sides(ids, manifest)
+
+    head = rows[["image_id", "status"]].copy()
+    # A face whose points are missing or fall together has no frame.
+    head.loc[ok & np.array([not name for name in measured.faces.source]), "status"] = "failed"
+    head["unit"] = unit
+    head["frame"] = pd.array([name or None for name in measured.faces.source], dtype="str")
+    head["healthy_side"] = pd.array(healthy, dtype="str")
+    head["no_scale"] = pd.array(
+        [
+            _no_scale(pair) if good and not known else None
+            for pair, good, known in zip(pairs, ok, np.isfinite(factors), strict=True)
+        ],
+        dtype="str",
+    )
+    smallest = _NOTHING * measured.faces.apart
+    columns: dict[str, FloatArray] = {}
+    for entry in MEASURES:
+        by_side = measured.values[entry.name]
+        factor = factors if entry.is_length else np.ones(len(rows))
+        values = _differences(by_side["right"], by_side["left"], healthy, smallest=smallest)
+        scaled = (v if "percent" in name else v * factor for name, v in values.items())
+        columns |= dict(zip(columns_of(entry), scaled, strict=True))
+    table = pd.concat([head, pd.DataFrame(columns)], axis="columns")
+    return table if manifest is None else join_manifest(table, manifest)
+
+
+def write_measure_table(
+    landmark_table: pd.DataFrame,
+    *,
+    out: Path,
+    unit: Unit = "px",
+    irises: Mapping[str, Irises] | None = None,
+    manifest: pd.DataFrame | None = None,
+) -> Path:
+    """Write `OUT/measures.csv`; parameters as of `measure_table`."""
+    table = measure_table(landmark_table, unit=unit, irises=irises, manifest=manifest)
+    path = out / MEASURES_FILE
+    write_table(table, path, schema=MEASURES_SCHEMA)
+    return path
+
+
+def measures_page() -> str:
+    """Return the reference of the measures as a Markdown table, made from the registry."""
+    head = "| Name | Meaning | Formula | Points (patient's right) | Unit | Source |\n"
+    lines = [
+        f"| `{entry.name}` | {entry.meaning} | {_KINDS[entry.kind]}: {entry.formula} | "
+        f"{', '.join(map(str, entry.points))} | {'mm or px' if entry.is_length else 'degrees'} | "
+        f"{entry.source} |\n"
+        for entry in MEASURES
+    ]
+    return head + "| --- | --- | --- | --- | --- | --- |\n" + "".join(lines)
+
+
+_KINDS = {"rise": "height", "distance": "distance", "angle": "angle"}
+
+
+def _differences(
+    right: FloatArray, left: FloatArray, healthy: list[str | None], *, smallest: FloatArray
+) -> dict[str, FloatArray]:
+    """Both sides and their differences, in the order of `columns_of`."""
+    is_right = np.array([side == "right" for side in healthy])
+    known = np.array([side is not None for side in healthy])
+    good, bad = np.where(is_right, right, left), np.where(is_right, left, right)
+    mean_size = (np.abs(right) + np.abs(left)) / 2
+    return {
+        "right": right,
+        "left": left,
+        RIGHT_TO_LEFT: right - left,
+        f"{RIGHT_TO_LEFT}_percent": _percent(right - left, mean_size, smallest),
+        TO_HEALTHY: np.where(known, bad - good, np.nan),
+        f"{TO_HEALTHY}_percent": np.where(
+            known, _percent(bad - good, np.abs(good), smallest), np.nan
+        ),
+    }
+
+
+def _percent(part: FloatArray, whole: FloatArray, smallest: FloatArray) -> FloatArray:
+    percent: FloatArray = 100 * part / np.where(whole > smallest, whole, np.nan)
+    return percent
+
+
+def _healthy_sides(ids: list[str], manifest: pd.DataFrame | None) -> list[str | None]:
+    if manifest is None or "side" not in manifest:
+        return [None] * len(ids)
+    affected = dict(zip(manifest["image_id"], manifest["side"], strict=True))
+    return [_HEALTHY.get(str(affected.get(image_id))) for image_id in ids]
+
+
+def _no_scale(pair: Irises | None) -> str:
+    reason = "" if pair is None else no_scale_reason(pair)
+    return reason or "This photograph has no scale: its row has no mm_per_px or no face box."
