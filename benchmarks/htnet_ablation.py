@@ -44,7 +44,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    from htnet.training import answer, train_network
+    from htnet.answering import answer
+    from htnet.training import train_network
 
     target = target_named("six_grades")
     recipe = read_recipe(options.recipe)
@@ -112,8 +113,11 @@ def write_table(out: Path, *, cohort: object, folds: pd.DataFrame, seeds: list[i
                 )
     photographs = pd.concat(predictions, ignore_index=True)
     patients = to_patients(photographs, target=target)
-    lines = ["| variant | seeds | patient kappa (95 %) | by seed | error in grades | within one "
-             "| photograph kappa | CPU s per training |", "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| variant | seeds | patient kappa (95 %) | by seed | error in grades | within one "
+        "| photograph kappa | CPU s per training |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     figures = {}
     of_patients = evaluate(patients, target=target, unit="patient")
     of_photographs = evaluate(photographs, target=target)

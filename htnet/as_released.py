@@ -8,7 +8,7 @@ width instead of mirrored; the prior's centre lies half a cell off. Parameters k
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from htnet.facial_regions import RegionsFound
@@ -19,6 +19,8 @@ _PRIOR_SIDE = 32  # the prior was drawn at this size and resized
 
 class ReleasedMicroAttention(nn.Module):
     """Micro-attention within one image block: `(b, dim, h, h)` to the same."""
+
+    mask: Tensor
 
     def __init__(
         self,
@@ -53,7 +55,8 @@ class ReleasedMicroAttention(nn.Module):
         dropped = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, dropout_p=dropped)
         out = out.transpose(2, 3).reshape(b, -1, h, w)
-        return self.to_out(out * (1 + self.asymmetry_weight * self._map(x)))
+        weighted: Tensor = self.to_out(out * (1 + self.asymmetry_weight * self._map(x)))
+        return weighted
 
     def _map(self, x: Tensor) -> Tensor:
         half = x.shape[-1] // 2
@@ -66,6 +69,8 @@ class ReleasedMicroAttention(nn.Module):
 
 class ReleasedROIModule(nn.Module):
     """First published ROI module with its prior of 32 x 32, centre half a cell off."""
+
+    facial_prior: Tensor
 
     def __init__(self, *, dim: int, num_roi_regions: int = 5) -> None:
         super().__init__()

@@ -38,6 +38,8 @@ class FacialROIModule(nn.Module):
         Number of region maps.
     """
 
+    prior: Tensor
+
     def __init__(self, *, dim: int, grid: int, num_roi_regions: int = 5) -> None:
         super().__init__()
         self.roi_detector = _detector(dim, max(1, dim // 2), num_roi_regions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 LossName = Literal["cross_entropy", "focal", "corn", "coral"]
@@ -102,6 +102,6 @@ def point_loss(found: Tensor, points: Tensor) -> Tensor:
 
 def overlap(maps: Tensor, regions: Tensor) -> Tensor:
     """Dice overlap `(n, 5)` of maps with regions: 1 alike, 0 apart."""
-    place = F.adaptive_avg_pool2d(regions, maps.shape[-2:])
+    place = F.adaptive_avg_pool2d(regions, (maps.shape[2], maps.shape[3]))
     both = (maps * place).sum(dim=(2, 3))
     return (2 * both + 1e-6) / (maps.square().sum((2, 3)) + place.square().sum((2, 3)) + 1e-6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 _REACH = 1  # places to each side that belong to a 3 x 3 neighbourhood
@@ -40,6 +40,8 @@ class DiagonalMicroAttention(nn.Module):
         compared with its mirror image, whose patches are mirrored as well. Otherwise the map is
         compared with itself flipped.
     """
+
+    mask: Tensor
 
     def __init__(
         self,

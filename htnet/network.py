@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from common.errors import UserError
@@ -270,12 +270,14 @@ class BlockAttention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped)
         # (b s s, heads, n n, d) -> (b, s, s, heads, n, n, d) -> (b, s, n, s, n, heads, d)
         out = out.view(b, s, s, self.heads, n, n, self.dim_head).permute(0, 1, 4, 2, 5, 3, 6)
-        return self.to_out(out.reshape(b, h, w, -1))
+        attended: Tensor = self.to_out(out.reshape(b, h, w, -1))
+        return attended
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the attention weights, `(b * blocks^2, heads, n^2, n^2)`, for explanation."""
         q, k, _ = self._by_block(self.to_qkv(x))
-        return (q @ k.transpose(-2, -1) * self.dim_head**-0.5).softmax(dim=-1)
+        weights: Tensor = (q @ k.transpose(-2, -1) * self.dim_head**-0.5).softmax(dim=-1)
+        return weights
 
     def _by_block(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Sort `(b, h, w, 3 heads d)` into three `(b s s, heads, n n, d)`."""
@@ -290,7 +292,8 @@ class BlockAttention(nn.Module):
     def _single(self, x: Tensor) -> Tensor:
         """Of a single token, attention is its value: the softmax over one place is 1."""
         value = self.to_qkv.weight[-self.heads * self.dim_head :]
-        return self.to_out(F.linear(x, value))
+        single: Tensor = self.to_out(F.linear(x, value))
+        return single
 
 
 class Aggregation(nn.Module):
@@ -339,7 +342,8 @@ class CoralHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c)` to logits `(b, k - 1)` of being worse than class j."""
-        return self.score(x) + self.thresholds
+        logits: Tensor = self.score(x) + self.thresholds
+        return logits
 
 
 class InBlocks(nn.Module):
@@ -355,7 +359,7 @@ class InBlocks(nn.Module):
         s, n = self.blocks, h // self.blocks
         # (b, s, n, s, n, c) -> (b, s, s, c, n, n)
         cut = x.view(b, s, n, s, n, c).permute(0, 1, 3, 5, 2, 4).reshape(b * s * s, c, n, n)
-        out = self.module(cut).view(b, s, s, c, n, n)
+        out: Tensor = self.module(cut).view(b, s, s, c, n, n)
         return out.permute(0, 1, 4, 2, 5, 3).reshape(b, h, w, c)
 
 

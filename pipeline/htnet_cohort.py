@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.tables import read_manifest, sort_by_image_id
 from htnet.configuration import HTNetConfig
 from htnet.faces import read_faces, refused
-from htnet.training import LabelledFaces
+from htnet.labelled_faces import LabelledFaces
 from landmarks.tables import read_landmarks
 
 
