@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from common.errors import UserError
@@ -47,7 +48,7 @@ def doctor() -> Diagnosis:
     if not problems:
         _self_test(console, problems)
     for problem in problems:
-        console.print(f"[red]Problem:[/red] {problem}", soft_wrap=True)
+        console.print(f"[red]Problem:[/red] {escape(problem)}", soft_wrap=True)
     if not problems:
         console.print("All is well.")
     console.print("Research software: it does not diagnose.")

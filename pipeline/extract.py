@@ -169,14 +169,22 @@ def find_source(source: Path) -> Source:
         When the source does not exist, is of an unknown kind, or holds no photograph.
     """
     suffix = source.suffix.lower()
-    if source.is_dir():
+    try:
+        is_folder, is_there = source.is_dir(), source.exists()
+    except OSError as error:  # a folder above it is closed, or the name is too long
+        raise UserError(
+            f"{source} cannot be opened ({error.strerror}): check the path and your right to read."
+        ) from error
+    if is_folder:
         folder = list_photos(source)
         if not folder.photos:
+            if folder.problems:
+                raise UserError(folder.problems[0])
             raise UserError(
                 f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)}): check the folder."
             )
         return Source(photos=folder.photos, problems=folder.problems)
-    if not source.exists():
+    if not is_there:
         raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
     if suffix == ".csv":
         manifest = read_manifest(source)
