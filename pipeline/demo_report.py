@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -185,14 +186,14 @@ def _features_section(report: Report, manifest: pd.DataFrame, *, measured: Extra
 
 def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -> Figure:
     meanings = {feature.name: feature.meaning for feature in FEATURES}
-    figure, axes = plt.subplots(1, len(names), figsize=(11, 3), layout="constrained")
+    figure, axes = plt.subplots(1, len(names), figsize=(11, 3.2), layout="constrained")
     shift = np.random.default_rng(0).uniform(-0.12, 0.12, len(grades))  # so that dots part
     for axis, name in zip(axes, names, strict=True):
         axis.plot(grades + shift, means[name], "o", color=_LEFT_COLOUR, alpha=0.7, markersize=5)
         medians = means[name].groupby(grades).median()
         axis.plot(medians.index, medians, "-", color=_GREY, zorder=0)
         axis.set_xticks(list(GRADES), list(ROMAN.values()))
-        axis.set_title(f"{name}: {meanings[name]}", fontsize=8, wrap=True)
+        axis.set_title(textwrap.fill(f"{name}: {meanings[name]}", 30), fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_xlabel("House-Brackmann grade")
     plt.close(figure)
