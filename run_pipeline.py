@@ -22,6 +22,8 @@ COMMANDS = {
         "pipeline.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",
     ),
+    "explore": ("classifiers.explore:explore", "Features by grade, maps, separability, outliers."),
+    "profile": ("classifiers.profile:profile", "A patient beside the healthy, by percentile."),
     "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }

@@ -20,6 +20,7 @@ from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
 from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 REST = "rest"
+USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
 FEWEST_HEALTHY = 3  # for a standard deviation that means something
 _EYE_CORNERS = (36, 39, 42, 45)
 _MOUTH_CORNERS = (48, 54)  # the patient's right and left
@@ -218,7 +219,8 @@ def most_uneven(
     ----------
     reference
         `side_spread` of healthy patients: differences are then counted in the standard deviations
-        of healthy faces, since some distances differ between the sides of everybody.
+        of healthy faces, since some distances differ between the sides of everybody, and those
+        within `USUAL_DEVIATIONS` of the healthy mean are left out.
     """
 
     def strength(reading: Reading) -> float:
@@ -227,7 +229,9 @@ def most_uneven(
         healthy = reference.get((reading.movement, reading.sign.part))
         return healthy.deviations(reading.difference) if healthy else -1.0
 
-    return sorted(readings, key=strength, reverse=True)[:count]
+    least = 0.0 if reference is None else USUAL_DEVIATIONS
+    uneven = [reading for reading in readings if strength(reading) >= least]
+    return sorted(uneven, key=strength, reverse=True)[:count]
 
 
 def side_spread(readings: Iterable[Reading]) -> dict[tuple[str, str], Spread]:
