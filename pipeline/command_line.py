@@ -38,7 +38,14 @@ def build_app(
     The page of the command that was `asked` for shows its whole docstring; the list of commands
     shows the one-line helps, for which nothing has to be imported.
     """
-    app = App(name=name, help=summary, help_format="markdown", version_flags=())
+    app = App(
+        name=name,
+        help=summary,
+        help_format="markdown",
+        version_flags=(),
+        suppress_keyboard_interrupt=False,  # run() answers Ctrl-C, and says how to go on
+    )
+    app.meta.suppress_keyboard_interrupt = False
     for command, (target, line) in commands.items():
         app.command(target, name=command, help=None if command == asked else line)
 

@@ -135,5 +135,6 @@ def _self_test(console: Console, problems: list[str]) -> None:
     console.print(
         f"Self-test on the portrait: face found by {result.box.detector}, outer-eye distance "
         f"{eyes:.1f} px, tilt {result.tilt_deg:.1f}°, {measured.features.shape[1]} features, "
-        f"{time.monotonic() - began:.1f} s."
+        f"{time.monotonic() - began:.1f} s.",
+        soft_wrap=True,
     )
