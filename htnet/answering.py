@@ -17,13 +17,20 @@ from htnet.weights import load_weights
 BATCH = 64  # faces answered at a time
 
 
-def answer(network: GradingNetwork, faces: Faces, *, device: str = "cpu") -> NDArray[np.float64]:
-    """Return class probabilities `(n, k)` of faces, in evaluation mode."""
+def answer(
+    network: GradingNetwork,
+    faces: Faces,
+    *,
+    rows: NDArray[np.intp] | None = None,
+    device: str = "cpu",
+) -> NDArray[np.float64]:
+    """Return class probabilities `(n, k)` of faces, or of some rows of them."""
     network = network.eval().to(device)
+    where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
     parts = []
     with torch.inference_mode():
-        for at in range(0, len(faces), BATCH):
-            image = to_input(faces.pixels[at : at + BATCH].to(device))
+        for some in where.split(BATCH):
+            image = to_input(faces.pixels[some].to(device))
             logits = network.details(image).logits.float()
             parts.append(probabilities(logits, head=network.config.head).cpu())
     found: NDArray[np.float64] = torch.cat(parts).double().numpy()

@@ -87,6 +87,16 @@ class DiagonalMicroAttention(nn.Module):
         weighted = attended * (1 + self.asymmetry_weight * asymmetry)[..., None]
         return self.to_out(weighted), asymmetry
 
+    def passed_back(self, reach: Tensor, x: Tensor) -> Tensor:
+        """Pass what reaches each output place `(b, h, w)` back to the input places."""
+        b, h, w = reach.shape
+        q, k, _ = self.to_qkv(x).chunk(3, dim=-1)
+        q, k = (p.view(b, h * w, self.heads, self.dim_head).transpose(1, 2) for p in (q, k))
+        mask = neighbourhood_mask(h) if self.diagonal == "neighbourhood" else cross_mask(h)
+        dots = (q @ k.transpose(2, 3) * self.dim_head**-0.5).masked_fill(~mask, -torch.inf)
+        back: Tensor = reach.view(b, 1, h * w) @ dots.softmax(dim=-1).mean(dim=1)
+        return back.view(b, h, w)
+
     def _near(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend to the 3 x 3 neighbourhood, by nine shifts of the map."""
         b, h, w, _ = q.shape

@@ -279,6 +279,15 @@ class BlockAttention(nn.Module):
         weights: Tensor = (q @ k.transpose(-2, -1) * self.dim_head**-0.5).softmax(dim=-1)
         return weights
 
+    def passed_back(self, reach: Tensor, x: Tensor) -> Tensor:
+        """Pass what reaches each output place `(b, h, w)` back to the input places."""
+        b, h, w = reach.shape
+        s, n = self.blocks, h // self.blocks
+        # (b, s, n, s, n) -> (b s s, 1, n n)
+        cut = reach.view(b, s, n, s, n).permute(0, 1, 3, 2, 4).reshape(b * s * s, 1, n * n)
+        back = cut @ self.weights(x).mean(dim=1)
+        return back.view(b, s, s, n, n).permute(0, 1, 3, 2, 4).reshape(b, h, w)
+
     def _by_block(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Sort `(b, h, w, 3 heads d)` into three `(b s s, heads, n n, d)`."""
         b, h, _, _ = qkv.shape

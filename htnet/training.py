@@ -17,6 +17,8 @@ from typing import Any
 
 import lightning as L  # noqa: N812
 import numpy as np
+import pandas as pd
+import pandera.pandas as pa
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -24,7 +26,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from common.errors import UserError
-from common.files import write_json
+from common.files import natural_key, write_json
+from common.tables import choice, text, write_table
 from htnet.answering import BATCH
 from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
@@ -33,6 +36,11 @@ from htnet.region_fusion import GradingNetwork, build_network
 from htnet.weights import load_pretrained, save_weights
 
 WEIGHTS, SETTINGS, LAST = "weights.safetensors", "settings.json", "last.ckpt"
+PATIENTS = "patients.csv"
+SEEN_PATIENTS = pa.DataFrameSchema(
+    {"patient_id": text(), "part": choice(("train", "validation"))}, name="patients"
+)
+"""`patients.csv` of a training: whom it learned from, and who chose its epoch."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def train_network(
     _check(data, train=train, validation=validation)
     _check_device(recipe.training)
     _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
+    _keep_patients(out, data, train=train, validation=validation)
     L.seed_everything(seed, verbose=False)
     config = recipe.config(num_classes=len(data.classes))
     network = build_network(config)
@@ -252,6 +261,19 @@ def _keep_settings(
                 )
     else:
         write_json(path, settings)
+
+
+def _keep_patients(
+    out: Path, data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[np.intp]
+) -> None:
+    """Write whom the network learns from, so that nobody is tested on himself later."""
+    parts = {"train": train, "validation": validation}
+    rows = [
+        {"patient_id": str(patient), "part": part}
+        for part, where in parts.items()
+        for patient in sorted(set(data.patients[where]), key=natural_key)
+    ]
+    write_table(pd.DataFrame(rows), out / PATIENTS, schema=SEEN_PATIENTS)
 
 
 @contextmanager
