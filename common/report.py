@@ -78,10 +78,14 @@ class Gallery:
 
 @dataclass
 class Section:
-    """A heading with its contents, shown in the order in which they were added."""
+    """A heading with its contents, shown in the order in which they were added.
+
+    Many alike (a page for each patient) are left out of the contents and begin a sheet in print.
+    """
 
     heading: str
     anchor: str
+    one_of_many: bool = False
     blocks: list[Text | Table | Gallery] = field(default_factory=list)
 
     def text(self, words: str) -> None:
@@ -158,9 +162,10 @@ class Report:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def section(self, heading: str) -> Section:
+    def section(self, heading: str, *, one_of_many: bool = False) -> Section:
         """Add a section and return it, to be filled."""
-        made = Section(heading=heading, anchor=f"section-{len(self.sections) + 1}")
+        anchor = f"section-{len(self.sections) + 1}"
+        made = Section(heading=heading, anchor=anchor, one_of_many=one_of_many)
         self.sections.append(made)
         return made
 

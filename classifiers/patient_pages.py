@@ -1,0 +1,283 @@
+"""A page for each patient: photographs with their points, the answers, and right beside left.
+
+Comes from the tables of `extract` and from predictions; goes to the reports of `benchmark` and
+`grade`. Redacted pages hold no photograph, no file name and no name of a patient: only the points,
+drawn, and a number for each patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.explain import Reading, Spread, most_uneven, side_readings, side_spread
+from common.errors import PhotoError
+from common.files import natural_key
+from common.photos import read_photo
+from common.report import Picture, Report, Section, image_picture
+from common.tables import join_manifest, read_manifest
+from features.tables import DISTS_FILE, read_dists
+from landmarks.overlay import draw_overlay
+from landmarks.tables import points_of, read_landmarks
+
+THUMBNAIL = 190  # px of the longer side; never more than 200
+_BACKGROUND = (38, 44, 52)  # of drawn faces; the points of the midline are white
+_DRAWN_AT = 3  # times the size of a thumbnail, so that lines stay smooth
+_MARGIN = 0.22  # around the points, as a share of their extent
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known of the photographs, for all patients.
+
+    Attributes
+    ----------
+    dists
+        `dists.csv` with the manifest's columns.
+    landmarks
+        The landmark table; None when it does not lie beside the features.
+    paths
+        `image_id` to the photograph; empty without a manifest.
+    """
+
+    dists: pd.DataFrame
+    landmarks: pd.DataFrame | None
+    paths: Mapping[str, Path]
+
+    @property
+    def patients(self) -> list[str]:
+        """Names in natural order; the position, from 1, is the number on redacted pages."""
+        return sorted(set(self.dists["patient_id"].dropna().astype(str)), key=natural_key)
+
+    def readings(self, patient: str) -> list[Reading]:
+        """Return right and left of one patient."""
+        rows = self.dists[self.dists["patient_id"] == patient]
+        return side_readings(rows, landmarks=self.landmarks)
+
+    def healthy_spread(self) -> dict[tuple[str, str], Spread]:
+        """Return how uneven the healthy patients (grade I) of these tables are."""
+        if "hb_grade" not in self.dists.columns:
+            return {}
+        healthy = self.dists.loc[self.dists["hb_grade"] == 1, "patient_id"].dropna().unique()
+        return side_spread(item for name in healthy for item in self.readings(str(name)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said on a patient's page beside the photographs.
+
+    Attributes
+    ----------
+    summary
+        Sentences, the answer first.
+    table
+        Answers and probabilities; None for none.
+    reasons
+        Sentences on what drove the answer, shown below the sides.
+    """
+
+    summary: Sequence[str]
+    table: pd.DataFrame | None = None
+    reasons: Sequence[str] = ()
+
+
+def read_material(features: Path, *, manifest: Path | None = None) -> Material | None:
+    """Read what lies beside a feature table; None without distances or without patients."""
+    path = features.with_name(DISTS_FILE)
+    if not path.is_file():
+        return None
+    dists, paths = read_dists(path), {}
+    if manifest is not None:
+        table = read_manifest(manifest)
+        known = set(table.columns) - {"image_id", "status"}
+        dists = join_manifest(dists.drop(columns=[*known & set(dists.columns)]), table)
+        paths = {
+            str(name): Path(file)
+            for name, file in zip(table["image_id"], table["path"], strict=True)
+        }
+    if "patient_id" not in dists.columns:
+        return None
+    points = features.with_name("landmarks.csv")
+    landmarks = read_landmarks(points) if points.is_file() else None
+    return Material(dists=dists, landmarks=landmarks, paths=paths)
+
+
+def add_patient_pages(
+    report: Report,
+    material: Material,
+    *,
+    answers: Mapping[str, Answer],
+    reference: Mapping[tuple[str, str], Spread] | None = None,
+    redact: bool = False,
+) -> None:
+    """Add a page for each patient of `answers`, in natural order.
+
+    Parameters
+    ----------
+    reference
+        How uneven healthy faces are; taken from the healthy patients of `material` when not given.
+    redact
+        Draw the points in place of the photographs, and number the patients.
+    """
+    spread = material.healthy_spread() if reference is None else reference
+    section = report.section("Patients, one by one")
+    section.text(
+        "The photographs are reduced and cut to the face. The patient's right is drawn in orange "
+        "and stands on the left of an unmirrored photograph; the patient's left is blue. Changes "
+        "are taken from the photograph at rest."
+    )
+    if redact:
+        section.text(
+            "Photographs are replaced by their drawn points, and patients are numbered in the "
+            "natural order of their patient_id. Drawn points still carry the proportions of a face."
+        )
+    for number, patient in enumerate(material.patients, start=1):
+        if patient in answers:
+            name = f"Patient {number}" if redact else f"Patient {patient}"
+            page = report.section(name, one_of_many=True)
+            _fill(page, material, patient, answer=answers[patient], spread=spread, redact=redact)
+
+
+def _fill(
+    page: Section,
+    material: Material,
+    patient: str,
+    *,
+    answer: Answer,
+    spread: Mapping[tuple[str, str], Spread],
+    redact: bool,
+) -> None:
+    page.text(" ".join(answer.summary))
+    if answer.table is not None:
+        page.table(answer.table)
+    page.gallery(_pictures(material, patient, redact=redact))
+    readings = material.readings(patient)
+    uneven = most_uneven(readings, reference=spread or None)
+    for item in uneven:
+        page.text(item.sentence())
+    if not readings:
+        page.text(
+            "Right and left are not compared: the movements are not named, or there is no "
+            "photograph at rest."
+        )
+    elif not uneven:
+        page.text("No difference between the sides is larger than healthy people have.")
+    if answer.reasons:
+        page.text(" ".join(answer.reasons))
+
+
+def _pictures(material: Material, patient: str, *, redact: bool) -> list[Picture]:
+    """Return the patient's thumbnails in the order of the table."""
+    rows = material.dists[material.dists["patient_id"] == patient]
+    points: dict[str, NDArray[np.float64]] = {}
+    if material.landmarks is not None:
+        table = material.landmarks
+        found = table[table["image_id"].isin(rows["image_id"]) & (table["status"] == "ok")]
+        points = dict(zip(found["image_id"].astype(str), points_of(found), strict=True))
+    pictures = []
+    for number, row in enumerate(rows.to_dict("records"), start=1):
+        image_id, status = str(row["image_id"]), str(row["status"])
+        task = row.get("task")
+        words = f"photograph {number}" if pd.isna(task) else str(task).replace("_", " ")
+        caption = words if status == "ok" else f"{words}: {status.replace('_', ' ')}"
+        photo = None if redact else material.paths.get(image_id)
+        made = _thumbnail(photo, points.get(image_id))
+        if made is not None:
+            pictures.append(image_picture(made, alt=caption, caption=caption))
+    return pictures
+
+
+def _thumbnail(path: Path | None, points: NDArray[np.float64] | None) -> NDArray[np.uint8] | None:
+    """Return the face cut out with its points, or the points drawn on a plain ground.
+
+    None when there is neither a photograph nor points.
+    """
+    import cv2
+
+    pixels: NDArray[np.uint8] | None = None
+    if path is not None:
+        try:
+            photo = read_photo(path, min_side=2 * THUMBNAIL)
+        except PhotoError:
+            pixels = None  # the points are drawn instead, when there are any
+        else:
+            pixels = photo.pixels
+            points = None if points is None else photo.from_original(points)
+    if points is None:
+        return None if pixels is None else _reduced(pixels)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = _MARGIN * float((high - low).max())
+    side = float((high - low).max()) + 2 * margin
+    corner = (low + high) / 2 - side / 2
+    size = THUMBNAIL * _DRAWN_AT
+    scale = size / side
+    shift = -corner * scale
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    if pixels is None:
+        canvas = np.full((size, size, 3), _BACKGROUND, dtype=np.uint8)
+    else:
+        canvas = cv2.warpAffine(
+            pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_BACKGROUND
+        ).astype(np.uint8)
+    drawn = draw_overlay(canvas, points * scale + shift, legend=False)
+    return _reduced(drawn)
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture with its longer side at `THUMBNAIL` px at most."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factor = THUMBNAIL / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    reduced: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return reduced
+
+
+def answers_of(
+    predictions: pd.DataFrame, *, columns: Sequence[str], truth: str, title_of: Mapping[str, str]
+) -> dict[str, Answer]:
+    """Return what each grader answered for each patient of a benchmark.
+
+    Parameters
+    ----------
+    predictions
+        One row per patient, repeat and model, by `predictions_schema(unit="patient")`.
+    columns
+        Its probability columns.
+    truth
+        Its column of the reference.
+    title_of
+        From the name of a model to its title; other models are left out.
+    """
+    shown = predictions[predictions["model"].isin(title_of)]
+    found: dict[str, Answer] = {}
+    for patient, rows in shown.groupby("patient_id", sort=False):
+        table = []
+        for model, of_model in rows.groupby("model", sort=False):
+            given = of_model["predicted"].astype(str).value_counts()
+            times = f"\n{given.iloc[0]} of {given.sum()} repeats" if given.sum() > 1 else ""
+            chances = of_model[list(columns)].mean()
+            table.append(
+                {
+                    "Grader": title_of[str(model)],
+                    "Answer": f"{given.index[0]}{times}",
+                    **{name.removeprefix("p_"): float(chances[name]) for name in columns},
+                }
+            )
+        reference = ", ".join(dict.fromkeys(rows[truth].astype(str)))
+        found[str(patient)] = Answer(
+            summary=(
+                f"Reference: {reference}.",
+                "Answers of graders that never saw the patient, with their probabilities.",
+            ),
+            table=pd.DataFrame(table),
+        )
+    return found
