@@ -1,0 +1,218 @@
+"""The repository holds together: packages, pins, arrows of import, nothing of one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+
+OURS = ("common", "landmarks", "features", "classifiers", "htnet", "datasets", "pipeline")
+# What each package may import of ours. `pipeline` joins them, `run_pipeline` mounts commands.
+# `features` and `classifiers` know points, scales and their tables, not how they are found:
+# see test_measuring_and_grading_need_no_detector.
+ARROWS: dict[str, set[str]] = {
+    "common": set(),
+    "landmarks": {"common"},
+    "datasets": {"common"},
+    "features": {"common", "landmarks"},
+    "classifiers": {"common", "features", "landmarks"},
+    "htnet": {"common", "landmarks"},
+    "pipeline": set(OURS),
+    "run_pipeline": {"pipeline"},
+}
+# Modules that are imported in worker processes of the extraction, which must stay small and quick.
+WORKER_MODULE = "landmarks.photo_task"
+BROUGHT_BY = {"dlib": ["dlib-bin"]}  # the wheel does not say so itself
+HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage"}
+
+
+def sources(root: Path) -> list[tuple[str, Path]]:
+    """(package, file) of everything that runs for a user."""
+    found = [("run_pipeline", root / "run_pipeline.py")]
+    for package in OURS:
+        found += [(package, path) for path in sorted((root / package).rglob("*.py"))]
+    return found
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """Line and full name of everything a file imports, inside functions too."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def requirements(root: Path) -> dict[str, str]:
+    """Package to version; a line that is no exact pin fails."""
+    pins = {}
+    for line in (root / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()
+            pins[name] = version
+    return pins
+
+
+def test_pip_and_conda_users_get_the_same_packages(root: Path) -> None:
+    environment = yaml.safe_load((root / "environment.yml").read_text(encoding="utf-8"))
+    *plain, from_pip = environment["dependencies"]
+    pins = requirements(root)
+    # conda-forge builds dlib itself; its wheels on PyPI carry a build number behind the version.
+    dlib = pins.pop("dlib-bin").split(".post")[0]
+    assert plain == ["python=3.11", "pip", f"dlib={dlib}"]
+    assert from_pip == {"pip": [f"{name}=={version}" for name, version in pins.items()]}
+    assert environment["channels"] == ["conda-forge"]
+
+
+def test_what_is_installed_here_is_what_is_pinned(root: Path) -> None:
+    from importlib.metadata import version
+
+    pins = requirements(root)
+    constraints = (root / "constraints.txt").read_text(encoding="utf-8")
+    assert not {name.lower() for name in pins} & {
+        line.split("==")[0].lower() for line in constraints.splitlines()
+    }
+    assert version("dlib-bin") == pins["dlib-bin"]
+    assert version("numpy") == pins["numpy"]
+
+
+def test_every_import_is_listed_in_requirements(root: Path) -> None:
+    distributions = packages_distributions()
+    listed = {normal(name) for name in requirements(root)}
+    missing = []
+    for _, path in sources(root):
+        for line, name in imports(path):
+            top = name.split(".")[0]
+            if top in sys.stdlib_module_names or top in (*OURS, "run_pipeline"):
+                continue
+            brought_by = distributions.get(top, BROUGHT_BY.get(top, []))
+            if not listed & {normal(name) for name in brought_by}:
+                missing.append(f"{path.relative_to(root)}:{line} imports {top}")
+    assert not missing, "\n".join(missing)
+
+
+def normal(name: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_imports_follow_the_arrows(root: Path) -> None:
+    wrong = [
+        f"{path.relative_to(root)}:{line} imports {name}"
+        for package, path in sources(root)
+        for line, name in imports(path)
+        if name.split(".")[0] in (*OURS, "run_pipeline")
+        and name.split(".")[0] != package
+        and not any(name == way or name.startswith(f"{way}.") for way in ARROWS[package])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("def f():\n    from landmarks.finder import Faces\n    import features\n")
+    assert imports(module) == [(2, "landmarks.finder.Faces"), (3, "features")]
+
+
+def loaded_by(root: Path, *modules: str) -> set[str]:
+    """Packages that are loaded when the modules are imported in a fresh process."""
+    code = f"import sys, {', '.join(modules)}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+def test_workers_import_nothing_heavy(root: Path) -> None:
+    loaded = loaded_by(root, WORKER_MODULE)
+    assert "dlib" in loaded
+    assert not HEAVY & loaded
+
+
+def test_measuring_and_grading_need_no_detector(root: Path) -> None:
+    modules = [
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for package, path in sources(root)
+        if package in ("features", "classifiers") and path.name != "__init__.py"
+    ]
+    loaded = loaded_by(root, *modules)
+    assert {"features", "classifiers", "landmarks"} <= loaded
+    assert "dlib" not in loaded
+
+
+def tracked(root: Path) -> list[Path]:
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git checkout")
+    return [root / name for name in listed.split("\0") if name and (root / name).is_file()]
+
+
+# Written so that this file does not hold what it looks for.
+OF_ONE_MACHINE = re.compile(
+    r"(?<![\w./])/(?:work|home/\w|Users/\w|mnt/\w|root/\w|workspace|opt/\w)|[A-Z]:\\\\?Users"
+)
+REGISTRY = re.compile(r"https?://[^\s\"')]*(?:simple/?|artifactory|nexus|pypi|registry)\b", re.I)
+TEXT = {
+    ".py", ".md", ".txt", ".toml", ".yml", ".yaml", ".cff", ".jinja", ".ipynb", ".cfg", ".csv",
+    ".json", ".svg", "",
+}  # fmt: skip
+
+
+def test_no_file_names_a_place_on_one_machine(root: Path) -> None:
+    found = []
+    for path in tracked(root):
+        if path.suffix not in TEXT or path == Path(__file__):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            found += [
+                f"{path.relative_to(root)}:{number}: {match.group()}"
+                for pattern in (OF_ONE_MACHINE, REGISTRY)
+                for match in pattern.finditer(line)
+            ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "line", ["cd /work/main", "'/home/ann/photos'", "--index-url https://pypi.example.org/simple"]
+)
+def test_a_place_on_one_machine_would_be_seen(line: str) -> None:
+    assert OF_ONE_MACHINE.search(line) or REGISTRY.search(line)
+
+
+def test_no_large_or_private_file_is_tracked(root: Path) -> None:
+    for path in tracked(root):
+        assert path.stat().st_size < 1_000_000, path
+        assert path.suffix not in (".dat", ".pyc", ".pkl", ".npz"), path
+
+
+def test_ci_runs_what_everyone_runs(root: Path) -> None:
+    commands = [
+        line.strip()
+        for line in (root / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    assert commands[-1] == "make test"
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test", "lint", "bench"):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    assert re.search(r"^test: lint\n\t\$\(RUN\) -m pytest", makefile, re.M)
+
+
+def test_every_package_says_what_it_is_for(root: Path) -> None:
+    for package in OURS:
+        if (root / package / "__init__.py").exists():
+            module = ast.parse((root / package / "__init__.py").read_text(encoding="utf-8"))
+            assert ast.get_docstring(module), package
