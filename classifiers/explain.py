@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from classifiers.graders import FittedGrader
 from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
-from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from features.tables import read_run_record
+from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 REST = "rest"
 USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
@@ -80,7 +82,7 @@ class Reading:
     Attributes
     ----------
     right, left
-        px of the photograph; changes are taken at the size of the face at rest.
+        Lengths in `unit`; changes are taken at the size of the face at rest.
     right_share, left_share
         The same as a share of the face's width at rest.
     """
@@ -92,6 +94,7 @@ class Reading:
     left: float
     right_share: float
     left_share: float
+    unit: str = "px"
 
     @property
     def difference(self) -> float:
@@ -103,10 +106,11 @@ class Reading:
         movement = self.movement.replace("_", " ").capitalize()
         right, left = (self.sign.does[value < 0] for value in (self.right, self.left))
         again = "" if left == right else f"{left} "
+        digits = 1 if self.unit in ("px", "mm") else 3
         return (
-            f"{movement}: the right {self.sign.part} {right} {abs(self.right):.1f} px "
-            f"({abs(self.right_share):.3f} of the face's width), the left {again}"
-            f"{abs(self.left):.1f} px ({abs(self.left_share):.3f})."
+            f"{movement}: the right {self.sign.part} {right} {abs(self.right):.{digits}f} "
+            f"{self.unit} ({abs(self.right_share):.3f} of the face's width), the left {again}"
+            f"{abs(self.left):.{digits}f} {self.unit} ({abs(self.left_share):.3f})."
         )
 
 
@@ -122,16 +126,20 @@ class Spread:
         return abs(difference - self.mean) / self.sd if self.sd > 0 else -1.0
 
 
-def side_readings(dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None) -> list[Reading]:
+def side_readings(
+    dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None, unit: str = "px"
+) -> list[Reading]:
     """Return what was measured on the two sides of one patient, in the order of the rows.
 
     Parameters
     ----------
     dists
-        The patient's rows of `dists.csv` with the manifest's `task`; px. Rows that were not
+        The patient's rows of `dists.csv` with the manifest's `task`. Rows that were not
         measured, of unknown movements, or (for changes) without a photograph at rest give nothing.
     landmarks
         Landmark table, for the way of the mouth corners; only the patient's rows are used.
+    unit
+        Of the lengths in `dists` (`length_unit` tells).
     """
     if "task" not in dists.columns:
         return []
@@ -151,7 +159,7 @@ def side_readings(dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None)
                 Reading(
                     image_id=str(row["image_id"]), movement=movement, sign=sign,
                     right=sides[0], left=sides[1],
-                    right_share=sides[0] / width, left_share=sides[1] / width,
+                    right_share=sides[0] / width, left_share=sides[1] / width, unit=unit,
                 )
             )  # fmt: skip
     return readings
@@ -164,9 +172,12 @@ def _sides(
     rest: pd.Series | None,
     corners: dict[str, tuple[float, float]],
 ) -> tuple[float, float] | None:
-    """Return px on the right and left, or None when it cannot be known."""
+    """Return lengths on the right and left, or None when they cannot be known."""
     if sign.pair is None:
-        return corners.get(str(row["image_id"]))
+        shares = corners.get(str(row["image_id"]))
+        if shares is None or rest is None:
+            return None
+        return shares[0] * float(rest["A"]), shares[1] * float(rest["A"])
     now = [float(row[name]) for name in sign.pair]
     if rest is None:
         return None if sign.change else (now[0], now[1])
@@ -181,9 +192,9 @@ def _corner_ways(
 ) -> dict[str, tuple[float, float]]:
     """Return by photograph how far the right and left mouth corner are from their place at rest.
 
-    Measured in the frame of the eyes (origin in the middle of the four eye corners, axis through
-    the outer two, scale by their distance), so that moving or tilting the head is no movement of
-    the mouth.
+    In widths of the face at rest (between the ends of the jaw line, as distance A). Measured in
+    the frame of the eyes (origin in the middle of the four eye corners, axis through the outer
+    two, scale by their distance), so that moving or tilting the head is no movement of the mouth.
     """
     if landmarks is None:
         return {}
@@ -199,12 +210,21 @@ def _corner_ways(
     across = faces[:, LEFT_EYE_OUTER] - faces[:, RIGHT_EYE_OUTER]
     origin = faces[:, list(_EYE_CORNERS)].mean(axis=1)
     corners = (faces[:, list(_MOUTH_CORNERS)] - origin[:, None]) / across[:, None]
-    way = np.abs(corners - corners[at_rest].mean(axis=0)) * np.abs(across[at_rest]).mean()
+    jaw = np.abs(faces[:, JAW_LEFT] - faces[:, JAW_RIGHT])
+    eyes_per_width = (np.abs(across) / jaw)[at_rest].mean()
+    way = np.abs(corners - corners[at_rest].mean(axis=0)) * eyes_per_width
     return {
         name: (float(right), float(left))
         for name, (right, left), rest in zip(ids, way, at_rest, strict=True)
         if not rest
     }
+
+
+def length_unit(folder: Path) -> str:
+    """Return the unit of the lengths in a folder's `dists.csv`, as its `run.json` says; else px."""
+    record = read_run_record(folder)
+    notes = record.get("notes") if record else None
+    return str(notes.get("unit", "px")) if isinstance(notes, dict) else "px"
 
 
 def most_uneven(

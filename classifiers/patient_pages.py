@@ -15,7 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.explain import Reading, Spread, most_uneven, side_readings, side_spread
+from classifiers.explain import (
+    Reading,
+    Spread,
+    length_unit,
+    most_uneven,
+    side_readings,
+    side_spread,
+)
 from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import read_photo
@@ -43,11 +50,14 @@ class Material:
         The landmark table; None when it does not lie beside the features.
     paths
         `image_id` to the photograph; empty without a manifest.
+    unit
+        Of the distances.
     """
 
     dists: pd.DataFrame
     landmarks: pd.DataFrame | None
     paths: Mapping[str, Path]
+    unit: str = "px"
 
     @property
     def patients(self) -> list[str]:
@@ -57,7 +67,7 @@ class Material:
     def readings(self, patient: str) -> list[Reading]:
         """Return right and left of one patient."""
         rows = self.dists[self.dists["patient_id"] == patient]
-        return side_readings(rows, landmarks=self.landmarks)
+        return side_readings(rows, landmarks=self.landmarks, unit=self.unit)
 
     def healthy_spread(self) -> dict[tuple[str, str], Spread]:
         """Return how uneven the healthy patients (grade I) of these tables are."""
@@ -104,7 +114,7 @@ def read_material(features: Path, *, manifest: Path | None = None) -> Material |
         return None
     points = features.with_name("landmarks.csv")
     landmarks = read_landmarks(points) if points.is_file() else None
-    return Material(dists=dists, landmarks=landmarks, paths=paths)
+    return Material(dists, landmarks, paths, unit=length_unit(features.parent))
 
 
 def add_patient_pages(

@@ -12,7 +12,7 @@ import pandera.pandas as pa
 from matplotlib.figure import Figure
 
 from classifiers.cohort import read_cohort
-from classifiers.explain import FEWEST_HEALTHY, most_uneven, side_readings, side_spread
+from classifiers.explain import FEWEST_HEALTHY, length_unit, most_uneven, side_readings, side_spread
 from classifiers.tasks import target_named
 from common.errors import UserError, did_you_mean
 from common.provenance import write_run_json
@@ -288,16 +288,17 @@ def _in_words(
         return []
     points = features.with_name("landmarks.csv")
     landmarks = read_landmarks(points) if points.is_file() else None
+    unit = length_unit(features.parent)
     of = dists.groupby("patient_id")
     reference = side_spread(
         reading
         for name in healthy
         if name in of.groups
-        for reading in side_readings(of.get_group(name), landmarks=landmarks)
+        for reading in side_readings(of.get_group(name), landmarks=landmarks, unit=unit)
     )
     if patient not in of.groups:
         return []
-    own = side_readings(of.get_group(patient), landmarks=landmarks)
+    own = side_readings(of.get_group(patient), landmarks=landmarks, unit=unit)
     return [item.sentence() for item in most_uneven(own, reference=reference)]
 
 
