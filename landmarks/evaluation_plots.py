@@ -30,14 +30,14 @@ def region_title(region: str) -> str:
 
 def face_figure(evaluated: Evaluated) -> Figure:
     """Draw the mean error of each point as a disc of that radius on the mean true face."""
-    scale = normalisers(evaluated.true)["eye"]
-    face = _mean_face(evaluated.true)
-    with np.errstate(invalid="ignore"):
-        error = np.nanmean(evaluated.distances / scale[:, None], axis=0)
+    known = evaluated.only((evaluated.photographs["status"] == "ok").to_numpy())
+    scale = normalisers(known.true)["eye"]
+    face = _mean_face(known.true)
+    error = (known.distances / scale[:, None]).mean(axis=0)
     figure, axes = _figure(5.6, 5.8)
     for a, b in OUTLINES:
         axes.plot(*face[[a, b]].T, color=GREY, linewidth=0.8, zorder=1)
-    top = max(float(np.nanmax(100 * error)), 1e-9)
+    top = max(float(100 * error.max()), 1e-9)
     colours = matplotlib.colormaps["cividis"]
     for (x, y), size in zip(face, error, strict=True):
         axes.add_patch(_disc(x, y, size, colour=colours(100 * size / top)))
@@ -123,7 +123,7 @@ def _mean_face(true: NDArray[np.float64]) -> NDArray[np.float64]:
     turn = across[:, 0] - 1j * across[:, 1]
     off = true - ((right + left) / 2)[:, None]
     level = (off[..., 0] + 1j * off[..., 1]) * turn[:, None] / np.abs(turn[:, None]) ** 2
-    mean = np.nanmean(level, axis=0)
+    mean = level.mean(axis=0)
     return np.column_stack([mean.real, mean.imag])
 
 

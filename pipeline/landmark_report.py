@@ -32,6 +32,8 @@ def landmark_report(evaluation: LandmarkEvaluation) -> Report:
     report = Report(title="Predicted against true landmarks", summary=_summary(evaluation, name))
     for sentence in _warnings(evaluation, evaluated):
         report.warn(sentence)
+    if not (evaluated.photographs["status"] == "ok").any():
+        return report
     _regions(report.section("Where on the face"), evaluated, scores)
     _people(report.section("For whom"), scores)
     _asymmetry(report.section("Is asymmetry kept?"), evaluation)
@@ -46,6 +48,8 @@ def landmark_report(evaluation: LandmarkEvaluation) -> Report:
 
 def _summary(evaluation: LandmarkEvaluation, name: str) -> str:
     row = evaluation.grid.iloc[-1]
+    if not row["found"]:
+        return "No photograph could be compared."
     words = (
         f"Over {row['found']} photographs of {row['patients']} patients the 51 inner points are "
         f"off by {_interval(row, 'nrmse_eye')} % of the outer-eye distance (NRMSE; setting: "
