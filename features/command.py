@@ -1,11 +1,13 @@
-"""The command `features`: a landmark table becomes `dists.csv` and `features.csv`."""
+"""The command `features`: a landmark table becomes distances, features and clinical measures."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,12 @@ from common.provenance import write_run_json
 from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table
 from features.definitions import STANDARD, DefinitionName
 from features.geometry import measure
-from features.registry import PX
+from features.measure_table import write_measure_table
 from features.tables import DISTS, DISTS_FILE, FEATURES, FEATURES_FILE, RUN_FILE, read_run_record
+from landmarks.emotrics_folder import import_emotrics
+from landmarks.iris import Irises
+from landmarks.iris_table import IRISES_FILE, read_irises
+from landmarks.scale import Unit, length_factors, mm_per_px_of
 from landmarks.tables import points_of, read_landmarks
 
 
@@ -27,8 +33,8 @@ class FeatureTables:
 
     Attributes
     ----------
-    dists, features
-        Paths of the two tables.
+    dists, features, measures
+        Paths of the three tables.
     definition
         The definition used.
     counts
@@ -36,13 +42,20 @@ class FeatureTables:
     newly_failed
         `image_id` of photographs that were `ok` in the landmark table but whose points are
         missing, not finite or all in one place; they are `failed` in the tables.
+    unit
+        Of the lengths in `dists.csv` and `measures.csv`.
+    without_scale
+        Photographs that were measured but have no lengths, because nothing scales them.
     """
 
     dists: Path
     features: Path
+    measures: Path
     definition: DefinitionName
     counts: dict[str, int]
     newly_failed: tuple[str, ...]
+    unit: Unit = "px"
+    without_scale: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -59,6 +72,11 @@ class FeatureTables:
                 f" {len(self.newly_failed)} of them had status ok but no usable points and became "
                 f"failed ({self.newly_failed[0]}{', ...' if len(self.newly_failed) > 1 else ''})."
             )
+        if self.without_scale:
+            line += (
+                f" {self.without_scale} have no scale, so that their lengths are empty "
+                f"({self.measures.name} says why)."
+            )
         return line
 
 
@@ -67,21 +85,26 @@ def features(
     *,
     out: Path,
     definition: DefinitionName = STANDARD,
+    unit: Literal["px", "mm", "box"] = "px",
     manifest: Path | None = None,
 ) -> FeatureTables:
-    """Compute dists.csv and features.csv from a landmark table.
+    """Compute dists.csv, features.csv and measures.csv from a landmark table.
 
     For another definition, or after points were corrected by hand. Photographs whose status is
-    not ok keep it and have no values. The definition is recorded in OUT/run.json.
+    not ok keep it and have no values. Definition and unit are recorded in OUT/run.json. Irises are
+    taken from irises.csv beside the landmark table, or from the files of Emotrics.
 
     Parameters
     ----------
     landmarks
-        The landmark table, landmarks.csv of extract.
+        The landmark table, landmarks.csv of extract; or a landmark file of Emotrics (.txt), or a
+        folder of them.
     out
         Folder for the tables and run.json.
     definition
         standard for new work; huo2022 or parra2021 to reproduce older results.
+    unit
+        Of lengths: px, mm (with the table's mm_per_px), or box (diagonals of the face box).
     manifest
         Table of patients and grades whose columns are put behind the measurements.
 
@@ -96,23 +119,37 @@ def features(
         When a table is missing or damaged, has no rows, or the manifest is of other photographs.
     """
     began = time.monotonic()
-    table = read_landmarks(landmarks)
+    table, irises = _read_points(landmarks)
     if table.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     grades = None if manifest is None else _manifest_of(table, manifest=manifest, source=landmarks)
     landmark_run = _landmark_run(landmarks)  # before OUT, perhaps the same folder, is written
-    written = write_feature_tables(table, out=out, definition=definition, manifest=grades)
-    files = {"landmarks": landmarks} | ({} if manifest is None else {"manifest": manifest})
+    if unit == "mm" and ("mm_per_px" not in table or table["mm_per_px"].isna().all()):
+        raise UserError(
+            f"{landmarks} has no mm_per_px for any photograph: fill that column, or run extract "
+            "with --scale iris or --mm-per-px."
+        )
+    written = write_feature_tables(
+        table,
+        out=out,
+        definition=definition,
+        manifest=grades,
+        unit="box diagonal" if unit == "box" else unit,
+        irises=irises,
+    )
+    files = {"landmarks": landmarks} if landmarks.is_file() else {}
+    files |= {} if manifest is None else {"manifest": manifest}
     write_run_json(
         out / RUN_FILE,
         command="features",
-        settings={"landmarks": landmarks.name, "definition": definition},
+        settings={"landmarks": landmarks.name, "definition": definition, "unit": unit},
         files=files,
         counts=written.counts,
         seconds={"features": time.monotonic() - began},
         notes={
             "definition": definition,
-            "unit": PX,
+            "unit": written.unit,
+            "without_scale": written.without_scale,
             "newly_failed": len(written.newly_failed),
             "landmark_run": landmark_run,
         },
@@ -127,8 +164,10 @@ def write_feature_tables(
     out: Path,
     definition: DefinitionName = STANDARD,
     manifest: pd.DataFrame | None = None,
+    unit: Unit = "px",
+    irises: Mapping[str, Irises] | None = None,
 ) -> FeatureTables:
-    """Write `dists.csv` and `features.csv` into `out`; the caller writes `run.json`.
+    """Write `dists.csv`, `features.csv` and `measures.csv`; the caller writes `run.json`.
 
     Parameters
     ----------
@@ -140,12 +179,18 @@ def write_feature_tables(
         `standard`, `huo2022` or `parra2021`; callers record it in `run.json` under `notes`,
         `definition`, where `features.tables.definition_of` finds it.
     manifest
-        Its columns are put behind the measurements by `image_id`; without it there are none.
+        Its columns are put behind the measurements by `image_id`; without it there are none. Its
+        `side` tells which side is healthy.
+    unit
+        Of lengths; features have none and do not change. Callers record it in `run.json`.
+    irises
+        By `image_id`; their centres make the frame of the clinical measures.
 
     Raises
     ------
     UserError
-        When there is no such definition or a table cannot be written.
+        When there is no such definition, the table lacks what `unit` needs, or a table cannot be
+        written.
     """
     rows = sort_by_image_id(landmark_table)
     ok = (rows["status"] == "ok").to_numpy(dtype=bool)
@@ -155,8 +200,12 @@ def write_feature_tables(
     key = rows[["image_id", "status"]].copy()
     key.loc[newly_failed, "status"] = "failed"
 
+    factors = length_factors(rows, unit=unit)
     paths = {"dists": out / DISTS_FILE, "features": out / FEATURES_FILE}
-    values = {"dists": measured.distances, "features": measured.features}
+    values = {
+        "dists": measured.distances.mul(factors, axis="index"),
+        "features": measured.features,
+    }
     schemas = {"dists": DISTS, "features": FEATURES}
     for name, path in paths.items():
         table = pd.concat([key, values[name]], axis="columns")
@@ -164,14 +213,32 @@ def write_feature_tables(
             table = join_manifest(table, manifest)
         write_table(table, path, schema=schemas[name])
 
+    measures = write_measure_table(rows, out=out, unit=unit, irises=irises, manifest=manifest)
+
     found = Counter(key["status"])
     return FeatureTables(
         dists=paths["dists"],
         features=paths["features"],
+        measures=measures,
         definition=measured.definition,
         counts={status: found[status] for status in STATUSES},
         newly_failed=tuple(key.loc[newly_failed, "image_id"]),
+        unit=unit,
+        without_scale=int(((key["status"] == "ok") & np.isnan(factors)).sum()),
     )
+
+
+def _read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
+    """Read a landmark table with the irises beside it, or landmark files of Emotrics."""
+    if source.is_dir() or source.suffix.lower() == ".txt":
+        table, irises = import_emotrics(source)
+        table["mm_per_px"] = [
+            mm_per_px_of(irises[image_id]) if image_id in irises else np.nan
+            for image_id in table["image_id"]
+        ]
+        return table, irises
+    beside = source.parent / IRISES_FILE
+    return read_landmarks(source), read_irises(beside) if beside.is_file() else {}
 
 
 def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.DataFrame:

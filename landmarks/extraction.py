@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import supervised_map
 from landmarks.finder import FaceLandmarks, Faces, LandmarkFinder
+from landmarks.iris import Irises
+from landmarks.iris_table import IRISES, IRISES_FILE, iris_table
 from landmarks.journal import Journal, fingerprint
 from landmarks.method import Method
 from landmarks.photo_task import PhotoTask, do_photo, overlay_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
+from landmarks.scale import Scale
 from landmarks.tables import BOX_COLUMNS, LANDMARKS, SPREAD_COLUMNS, SPREADS
 from landmarks.tta import overall_spread
 
@@ -52,6 +55,8 @@ class Extraction:
         Photographs taken over from an earlier run.
     startup_s, work_s
         Seconds until the first result, and from then to the last.
+    irises
+        By `image_id`, when the scale needs them.
     """
 
     table: pd.DataFrame
@@ -59,6 +64,7 @@ class Extraction:
     resumed: int
     startup_s: float
     work_s: float
+    irises: dict[str, Irises] = field(default_factory=dict)
 
 
 def default_jobs() -> int:
@@ -76,6 +82,7 @@ def extract_landmarks(
     predictor: PredictorFile,
     faces: Faces = "largest",
     method: Method | None = None,
+    scale: Scale | None = None,
     overlays: bool = False,
     jobs: int | None = None,
     limit_s: float = PHOTO_LIMIT_S,
@@ -100,6 +107,9 @@ def extract_landmarks(
         `largest` takes the largest face, `error` refuses photographs with several.
     method
         How points are found; a plain prediction when None.
+    scale
+        Fills `mm_per_px`; with the scale `iris`, irises are looked for and written to
+        `OUT/irises.csv`. None leaves it empty.
     overlays
         Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
     jobs
@@ -114,10 +124,17 @@ def extract_landmarks(
     """
     began = time.monotonic()
     method, jobs = method or Method(), jobs or default_jobs()
-    settings = fingerprint(_settings(predictor, faces=faces, method=method))
+    scale = scale or Scale()
+    settings = fingerprint(_settings(predictor, faces=faces, method=method, scale=scale))
     with closing(Journal(out, settings=settings)) as journal:
         tasks = [
-            PhotoTask(image_id, path, overlay_path(out, image_id) if overlays else None)
+            PhotoTask(
+                image_id,
+                path,
+                overlay=overlay_path(out, image_id) if overlays else None,
+                irises=scale.needs_irises,
+                iris_radii=scale.iris_radii.get(image_id, (None, None)),
+            )
             for image_id, path in photos
         ]
         found = _taken_over(tasks, journal)
@@ -147,8 +164,14 @@ def extract_landmarks(
                 journal.add(image_id, result)
                 found[image_id] = result
                 progress.advance(ok=result.status == "ok")
-    table = landmark_table(found)
+    table = landmark_table(found, scale=scale)
     write_table(table, out / "landmarks.csv", schema=LANDMARKS)
+    irises = {image_id: result.irises or Irises() for image_id, result in found.items()}
+    if scale.needs_irises:
+        write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
+    else:
+        irises = {}
+        (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run that looked for them
     if method.augmentation:
         write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
     else:
@@ -161,10 +184,11 @@ def extract_landmarks(
         resumed=resumed,
         startup_s=(first_at or ended) - began,
         work_s=ended - (first_at or ended),
+        irises=irises,
     )
 
 
-def landmark_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
+def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = None) -> pd.DataFrame:
     """Return the landmark table of results by `image_id`, in natural order."""
     if not found:
         empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
@@ -183,7 +207,10 @@ def landmark_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
     quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
     quality["tilt_deg"] = [result.tilt_deg for result in results]
     quality["spread_px"] = [overall_spread(result.spread) for result in results]
-    quality["mm_per_px"] = np.nan
+    scale = scale or Scale()
+    quality["mm_per_px"] = [
+        scale.mm_per_px_of(result.irises, ok=result.status == "ok") for result in results
+    ]
     points = pd.DataFrame(
         np.stack([result.points for result in results]).reshape(len(results), -1),
         columns=list(POINT_COLUMNS),
@@ -230,9 +257,12 @@ def _taken_over(tasks: Sequence[PhotoTask], journal: Journal) -> dict[str, FaceL
     return found
 
 
-def _settings(predictor: PredictorFile, *, faces: Faces, method: Method) -> dict[str, Any]:
+def _settings(
+    predictor: PredictorFile, *, faces: Faces, method: Method, scale: Scale
+) -> dict[str, Any]:
     """Everything beside the photograph that its result depends on."""
-    return {
+    irises = {"irises": dict(scale.iris_radii)} if scale.needs_irises else {}
+    return irises | {
         "method": METHOD,
         "predictor": predictor.sha256,
         "faces": faces,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import Photo, read_photo
 from landmarks.detector import FaceBox, FaceDetector
+from landmarks.iris import Irises
 from landmarks.method import Method
 from landmarks.points import N_POINTS, tilt_degrees
 from landmarks.predictor import PredictorFile
@@ -52,6 +53,8 @@ class FaceLandmarks:
         Altered copies that were made, and those in which no face was found; 0 without any.
     spread
         `(68, 2)` px: spread of each point over the copies in x and y; NaN without copies.
+    irises
+        None unless they were looked for.
     """
 
     status: str
@@ -63,6 +66,7 @@ class FaceLandmarks:
     copies: int = 0
     copies_failed: int = 0
     spread: NDArray[np.float64] = field(default_factory=_no_points)
+    irises: Irises | None = None
 
     @property
     def tilt_deg(self) -> float:

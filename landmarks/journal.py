@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.files import atomic_write
 from landmarks.detector import FaceBox
 from landmarks.finder import FaceLandmarks
+from landmarks.iris import Iris, Irises
 from landmarks.points import N_POINTS
 
 JOURNAL_NAME = "journal.jsonl"
@@ -102,6 +103,7 @@ class Journal:
             "copies_failed": landmarks.copies_failed,
             # JSON has no NaN: without copies there is no spread.
             "spread": None if np.isnan(landmarks.spread).any() else landmarks.spread.tolist(),
+            "irises": None if landmarks.irises is None else _as_json(landmarks.irises),
         }
         return json.dumps(entry, ensure_ascii=False) + "\n"
 
@@ -126,7 +128,27 @@ class Journal:
                     copies=entry["copies"],
                     copies_failed=entry["copies_failed"],
                     spread=spread.reshape(N_POINTS, 2),
+                    irises=None if entry["irises"] is None else _from_json(entry["irises"]),
                 )
             except (ValueError, KeyError, TypeError):
                 continue  # a torn or foreign line: the photograph is simply done again
         return found
+
+
+def _as_json(irises: Irises) -> list[dict[str, Any]]:
+    return [
+        {name: None if value != value else value for name, value in asdict(iris).items()}
+        for iris in (irises.right, irises.left)  # only NaN differs from itself
+    ]
+
+
+def _from_json(entry: list[dict[str, Any]]) -> Irises:
+    def iris(saved: dict[str, Any]) -> Iris:
+        numbers = {
+            name: np.nan if saved[name] is None else float(saved[name])
+            for name in ("x", "y", "radius", "strength")
+        }
+        return Iris(status=saved["status"], reason=saved["reason"], **numbers)
+
+    right, left = entry
+    return Irises(right=iris(right), left=iris(left))

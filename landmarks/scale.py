@@ -6,6 +6,8 @@ change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,12 +21,84 @@ from landmarks.tables import BOX_COLUMNS
 ScaleName = Literal["none", "iris", "box"]
 Unit = Literal["px", "mm", "box diagonal"]
 
+IrisRadii = tuple[float | None, float | None]
+RADIUS_COLUMNS = ("iris_radius_right", "iris_radius_left")
+"""Columns of a manifest in which known iris radii are given, px of the photograph."""
+
 IRIS_DIAMETER_MM = 11.77
 """Mean horizontal diameter of the visible iris of men (0.37 mm standard deviation; women 11.64).
 
 Rüfer et al. 2005, Cornea 24:259-261, doi 10.1097/01.ico.0000148312.01805.53; the value that
 Emotrics uses for everybody. A person's own iris may be 6 % larger or smaller.
 """
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How lengths are scaled in one run.
+
+    Attributes
+    ----------
+    name
+        `none`, `iris` or `box`.
+    mm_per_px
+        Given by the user for every photograph; None otherwise.
+    iris_radii
+        Given radii of the right and left iris by `image_id`, px.
+    """
+
+    name: ScaleName = "none"
+    mm_per_px: float | None = None
+    iris_radii: Mapping[str, IrisRadii] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of lengths."""
+        return unit_of(self.name, mm_per_px=self.mm_per_px)
+
+    @property
+    def needs_irises(self) -> bool:
+        """Whether irises are looked for."""
+        return self.name == "iris"
+
+    def mm_per_px_of(self, irises: Irises | None, *, ok: bool) -> float:
+        """Return mm per px of one photograph; NaN where it is not `ok` or has no scale in mm."""
+        if not ok:
+            return float("nan")
+        if self.mm_per_px is not None:
+            return self.mm_per_px
+        return float("nan") if irises is None else mm_per_px_of(irises)
+
+
+def iris_radii_of(manifest: pd.DataFrame | None) -> dict[str, IrisRadii]:
+    """Return the iris radii that a manifest gives, by `image_id`.
+
+    Raises
+    ------
+    UserError
+        When a radius is not a positive number.
+    """
+    if manifest is None or not any(name in manifest for name in RADIUS_COLUMNS):
+        return {}
+    radii: dict[str, IrisRadii] = {}
+    for row in manifest.reindex(columns=["image_id", *RADIUS_COLUMNS]).itertuples(index=False):
+        image_id, *given = row
+        values = [None if pd.isna(value) else _radius(value, str(image_id)) for value in given]
+        if any(value is not None for value in values):
+            radii[str(image_id)] = (values[0], values[1])
+    return radii
+
+
+def _radius(value: object, image_id: str) -> float:
+    try:
+        radius = float(str(value))
+    except ValueError:
+        radius = float("nan")
+    if not (np.isfinite(radius) and radius > 0):
+        raise UserError(
+            f'The manifest gives "{value}" as iris radius of {image_id}: give px or leave it empty.'
+        )
+    return radius
 
 
 def unit_of(scale: ScaleName, *, mm_per_px: float | None = None) -> Unit:
@@ -85,17 +159,16 @@ def length_factors(landmark_table: pd.DataFrame, *, unit: Unit) -> NDArray[np.fl
     Raises
     ------
     UserError
-        When the table lacks the columns, or no photograph has a scale.
+        When the table lacks the columns.
     """
     if unit == "px":
         return np.ones(len(landmark_table))
     needed = ("mm_per_px",) if unit == "mm" else BOX_COLUMNS
     absent = [name for name in needed if name not in landmark_table]
-    if absent or landmark_table[list(needed)].isna().all(axis=None):
-        name = (absent or list(needed))[0]
+    if absent:
         raise UserError(
-            f'The landmark table has nothing in its column "{name}": measure in px, or run extract '
-            + ("with --scale iris or --mm-per-px." if unit == "mm" else "again.")
+            f'The landmark table has no column "{absent[0]}", which lengths in {unit} need: '
+            "measure in px, or run extract with --scale."
         )
     if unit == "mm":
         factors = landmark_table["mm_per_px"].to_numpy(dtype=np.float64)

@@ -20,6 +20,7 @@ from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, default_jobs, extract_landmarks
 from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
+from landmarks.scale import Scale, iris_radii_of, unit_of
 
 ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.micro_expression_clips
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
@@ -63,10 +64,12 @@ def extract(
     tta_average: Literal["median", "trimmed_mean"] = "median",
     relevel: bool = False,
     seed: int = 0,
+    scale: Literal["none", "iris", "box"] = "none",
+    mm_per_px: float | None = None,
     overlays: bool = False,
     jobs: int | None = None,
 ) -> ExtractResult:
-    """Measure photographs: landmarks.csv, dists.csv and features.csv.
+    """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv.
 
     Every photograph gets one row in every table, with a status and a reason when it could not be
     measured. A run that was stopped goes on where it was.
@@ -97,6 +100,12 @@ def extract(
         Level the head by its measured tilt, detect and predict again, and map back.
     seed
         Seed of the copies; the same seed gives the same tables for any number of jobs.
+    scale
+        Unit of lengths: none leaves px; iris looks for the irises (irises.csv), 11.77 mm wide,
+        and gives mm; box gives fractions of the face box's diagonal. Features do not change. Iris
+        radii that are known stand in the manifest as iris_radius_right and iris_radius_left, px.
+    mm_per_px
+        Length of one px in mm when it is known, the same for all photographs.
     overlays
         Draw every photograph with its points into OUT/overlays.
     jobs
@@ -107,6 +116,7 @@ def extract(
     method = make_method(
         tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
     )
+    unit = unit_of(scale, mm_per_px=mm_per_px)
     found = find_source(source)
     model = find_predictor(predictor)
     extraction = extract_landmarks(
@@ -115,6 +125,7 @@ def extract(
         predictor=model,
         faces=faces,
         method=method,
+        scale=Scale(scale, mm_per_px=mm_per_px, iris_radii=iris_radii_of(found.manifest)),
         overlays=overlays,
         jobs=jobs,
     )
@@ -122,7 +133,12 @@ def extract(
     # A stop between the tables and their record must not leave the record of other tables.
     (out / RUN_FILE).unlink(missing_ok=True)
     tables = write_feature_tables(
-        extraction.table, out=out, definition=definition, manifest=found.manifest
+        extraction.table,
+        out=out,
+        definition=definition,
+        manifest=found.manifest,
+        unit=unit,
+        irises=extraction.irises,
     )
     files = {"predictor": model.path}
     if found.manifest is not None:
@@ -136,6 +152,8 @@ def extract(
             "predictor": predictor,
             "faces": faces,
             **method.settings(),
+            "scale": scale,
+            "mm_per_px": mm_per_px,
             "overlays": overlays,
             "jobs": jobs or default_jobs(),
         },
@@ -149,7 +167,8 @@ def extract(
         },
         notes={
             "definition": definition,
-            "unit": "px",
+            "unit": tables.unit,
+            "without_scale": tables.without_scale,
             "resumed": extraction.resumed,
             "device": "cpu",
             "problems": list(found.problems),

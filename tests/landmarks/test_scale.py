@@ -13,6 +13,7 @@ from landmarks.iris import Iris, Irises
 from landmarks.iris_table import IRISES, iris_table, read_irises
 from landmarks.scale import (
     IRIS_DIAMETER_MM,
+    iris_radii_of,
     length_factors,
     mm_per_px_of,
     no_scale_reason,
@@ -88,11 +89,27 @@ def test_box_scale_undoes_the_size_of_the_photograph(size):
     assert one == pytest.approx(other * size)
 
 
-@pytest.mark.parametrize("unit", ["mm", "box diagonal"])
-def test_a_table_without_scales_is_refused(unit):
-    for rows in (table(x_0=[1.0]), boxed([(np.nan,) * 4]).assign(mm_per_px=np.nan)):
-        with pytest.raises(UserError, match="The landmark table has nothing in its column"):
-            length_factors(rows, unit=unit)
+@pytest.mark.parametrize(("unit", "column"), [("mm", "mm_per_px"), ("box diagonal", "box_left")])
+def test_a_table_without_scales_is_refused(unit, column):
+    with pytest.raises(UserError, match=f'no column "{column}"'):
+        length_factors(table(x_0=[1.0]), unit=unit)
+
+
+def test_given_radii_are_read_from_the_manifest():
+    manifest = pd.DataFrame({"image_id": ["a", "b", "c"], "iris_radius_right": [12.5, None, None]})
+    assert iris_radii_of(manifest) == {"a": (12.5, None)}
+    assert iris_radii_of(manifest.assign(iris_radius_left=[None, "13", None])) == {
+        "a": (12.5, None),
+        "b": (None, 13.0),
+    }
+    assert iris_radii_of(manifest[["image_id"]]) == iris_radii_of(None) == {}
+
+
+@pytest.mark.parametrize("value", [-3.0, 0.0, "about 12"])
+def test_impossible_radii_are_named(value):
+    manifest = pd.DataFrame({"image_id": ["a.jpg"], "iris_radius_left": [value]})
+    with pytest.raises(UserError, match=r"iris radius of a\.jpg"):
+        iris_radii_of(manifest)
 
 
 def test_iris_table_round_trip(tmp_path):
