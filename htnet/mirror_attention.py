@@ -68,9 +68,7 @@ class DiagonalMicroAttention(nn.Module):
             self.asymmetry_weight = nn.Parameter(weight)
         else:
             self.register_buffer("asymmetry_weight", weight)
-        mask = neighbourhood_mask(grid) if diagonal == "neighbourhood" else cross_mask(grid)
-        if diagonal == "neighbourhood":
-            mask = _as_offsets(mask, grid=grid)
+        mask = _neighbours(grid) if diagonal == "neighbourhood" else cross_mask(grid)
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,10 +187,9 @@ def _steps(grid: int) -> tuple[Tensor, Tensor]:
     return (row[:, None] - row).abs(), (column[:, None] - column).abs()
 
 
-def _as_offsets(mask: Tensor, *, grid: int) -> Tensor:
+def _neighbours(grid: int) -> Tensor:
     """Return `(grid, grid, 9)` bool: whether each of a place's nine neighbours exists."""
-    ones = torch.ones(1, 1, grid, grid)
     width = 2 * _REACH + 1
-    exists = F.unfold(ones, kernel_size=width, padding=_REACH)[0].bool()  # (9, grid^2)
-    assert int(exists.sum()) == int(mask.sum())
-    return exists.T.reshape(grid, grid, width * width)
+    inside = F.pad(torch.ones(grid, grid, dtype=torch.bool), [_REACH] * 4)
+    shifts = [inside[i : i + grid, j : j + grid] for i in range(width) for j in range(width)]
+    return torch.stack(shifts, dim=-1)
