@@ -25,6 +25,7 @@ COMMANDS = {
     "explore": ("classifiers.explore:explore", "Features by grade, maps, separability, outliers."),
     "profile": ("classifiers.profile:profile", "A patient beside the healthy, by percentile."),
     "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
+    "fit": ("classifiers.fit:fit", "Train one grader and keep it, with a card of what it can do."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 

@@ -44,25 +44,43 @@ class Sign:
         What a growing and a shrinking distance is called.
     change
         Whether the change from rest counts, or the distance itself.
+    weak_has
+        Whether the weak side has the larger or the smaller value.
     """
 
     part: str
     pair: tuple[str, str] | None
     does: tuple[str, str]
     change: bool
+    weak_has: Literal["larger", "smaller"]
 
 
-_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True)
-_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open", "stays open"), change=False)
-_CORNER = Sign(part="mouth corner", pair=None, does=("moves", "moves"), change=True)
-_LIP = Sign(
-    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True
+_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, weak_has="smaller")
+_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, weak_has="larger")
+_CORNER = Sign(
+    part="mouth corner", pair=None, does=("moves", "moves"), change=True, weak_has="smaller"
 )
+_LIP = Sign(  # the lip is drawn towards the side that moves
+    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True,
+    weak_has="larger",
+)  # fmt: skip
 SIGNS: dict[str, tuple[Sign, ...]] = {
     REST: (
-        Sign(part="brow", pair=("L", "M"), does=("stands above the eye by",) * 2, change=False),
-        Sign(part="eye", pair=("N", "O"), does=("is open",) * 2, change=False),
-        Sign(part="eye-to-lip distance", pair=("F", "G"), does=("is",) * 2, change=False),
+        Sign(
+            part="brow",
+            pair=("L", "M"),
+            does=("stands above the eye by",) * 2,
+            change=False,
+            weak_has="smaller",
+        ),
+        Sign(part="eye", pair=("N", "O"), does=("is open",) * 2, change=False, weak_has="larger"),
+        Sign(
+            part="eye-to-lip distance",
+            pair=("F", "G"),
+            does=("is",) * 2,
+            change=False,
+            weak_has="larger",
+        ),
     ),
     "brow_raise": (_BROW,),
     "gentle_eye_closure": (_LIDS,),
@@ -124,6 +142,10 @@ class Spread:
     def deviations(self, difference: float) -> float:
         """Return how many standard deviations away a difference lies; -1 when all are alike."""
         return abs(difference - self.mean) / self.sd if self.sd > 0 else -1.0
+
+    def standardised(self, difference: float) -> float:
+        """Return the difference in standard deviations, with its sign; 0 when all are alike."""
+        return (difference - self.mean) / self.sd if self.sd > 0 else 0.0
 
 
 def side_readings(
@@ -252,6 +274,26 @@ def most_uneven(
     least = 0.0 if reference is None else USUAL_DEVIATIONS
     uneven = [reading for reading in readings if strength(reading) >= least]
     return sorted(uneven, key=strength, reverse=True)[:count]
+
+
+def weaker_side(
+    readings: Iterable[Reading], *, reference: Mapping[tuple[str, str], Spread]
+) -> Literal["right", "left", "unknown"]:
+    """Return the side that moves less, from the readings of the movements (not of rest).
+
+    Differences between the sides are added up in standard deviations of healthy people, each with
+    the sign that speaks for a weak right side. Nothing is learned from patients with palsy.
+    `unknown` when no movement can be compared.
+    """
+    votes = [
+        reference[item.movement, item.sign.part].standardised(item.difference)
+        * (1.0 if item.sign.weak_has == "larger" else -1.0)
+        for item in readings
+        if item.movement != REST and (item.movement, item.sign.part) in reference
+    ]
+    if not votes or sum(votes) == 0.0:
+        return "unknown"
+    return "right" if sum(votes) > 0 else "left"
 
 
 def side_spread(readings: Iterable[Reading]) -> dict[tuple[str, str], Spread]:

@@ -176,7 +176,10 @@ def _markdown(card: ModelCard) -> Iterator[str]:
         ("Class", "Patients", "Photographs"),
         [(row["class"], row["patients"], row["photographs"]) for row in data["classes"]],
     )
-    yield from _listed([f"{count} photographs left out: {why}" for why, count in data["left_out"]])
+    if data["left_out"]:
+        yield from _listed(
+            [f"{count} photographs left out: {why}" for why, count in data["left_out"]]
+        )
     yield from _table(
         ("Table", "SHA-256"), [(role, f"`{digest}`") for role, digest in data["sha256"].items()]
     )

@@ -1,0 +1,309 @@
+"""The command `fit`: one grader trained on every patient and kept, with a card of what it can do.
+
+The scores of its card come from the same patient-grouped cross-validation as a benchmark's; the
+grader that is kept learned from everybody, so it was tested nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from classifiers.benchmark_report import benchmark_report
+from classifiers.cohort import Cohort, Samples, read_cohort
+from classifiers.evaluation import Evaluation, both_levels
+from classifiers.explain import FEWEST_HEALTHY, Spread
+from classifiers.folds import FoldMethod, fold_problems, make_folds, splits, write_folds
+from classifiers.graders import GRADERS, MAJORITY, choose_graders, fit_grader
+from classifiers.importance import region_importance
+from classifiers.model_card import LICENCE, LIMITS, ModelCard, library_versions
+from classifiers.model_store import save_model
+from classifiers.patient_pages import add_patient_pages, answers_of, read_material
+from classifiers.plots import roman
+from classifiers.predictions import write_predictions
+from classifiers.scaling import ScalerName
+from classifiers.tasks import Target, TargetName, target_named
+from classifiers.validation import Plan, cross_validate
+from common.errors import UserError
+from common.files import sha256_of
+from common.provenance import write_run_json
+from common.report import Report
+from features.tables import definition_of, read_run_record
+
+MODEL_FOLDER = "model"
+TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where the model is, its card, and its cross-validated scores (photographs, patients)."""
+
+    model: Path
+    card: ModelCard
+    evaluations: list[Evaluation]
+    exit_code: int
+
+
+def fit(
+    features: Path,
+    *,
+    out: Path,
+    grader: str = "svm",
+    manifest: Path | None = None,
+    target: TargetName = "six_grades",
+    folds: FoldMethod = "stratified",
+    n_folds: int = 5,
+    repeats: int = 1,
+    scaler: ScalerName = "standard",
+    data: str = "",
+    redact: bool = False,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> FitResult:
+    """Train one grader on all patients and keep it, with a card and a report.
+
+    Writes the model into `OUT/model` (no pickle: `grade` reads it) and, of the cross-validation,
+    `folds.csv`, `predictions.csv`, `report.html` and `run.json` into OUT. Research use only.
+
+    Parameters
+    ----------
+    features
+        `features.csv` from `extract`, with or without the manifest's columns.
+    out
+        Folder for the model and its report; made if needed.
+    grader
+        Which grader to train.
+    manifest
+        `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
+    target
+        What is graded: `six_grades`, `healthy_palsy` or `three_classes`.
+    folds, n_folds, repeats
+        Cross-validation for the card, as in `benchmark`.
+    scaler
+        How features are scaled: `standard`, `min_max`, `power` or `quantile`.
+    data
+        A sentence for the card on where the patients come from and under which terms.
+    redact
+        Draw the points in place of the photographs in the report, and number the patients.
+    seed
+        Seed of everything random.
+    jobs
+        Worker processes; one for each processor when not given.
+
+    Returns
+    -------
+    FitResult
+        The model's folder, its card and its scores.
+
+    Raises
+    ------
+    UserError
+        When tables do not fit together, there is one class only, or OUT/model holds other files.
+    """
+    from classifiers.benchmark import _processors
+
+    question = target_named(target)
+    entry = next(one for one in choose_graders([grader]) if one.name == grader)
+    cohort = read_cohort(features, target=question, manifest=manifest)
+    samples = cohort.usable
+    if len(set(samples.labels)) < 2:
+        raise UserError(
+            f"All usable photographs of {features} are of one class of {question.name}: there is "
+            "nothing to tell apart."
+        )
+    table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
+    parts = list(splits(table, samples.rows["image_id"]))
+    plan = Plan(samples, parts, question.name, [grader], scaler, seed)
+    validation = cross_validate(plan, jobs=jobs or _processors())
+    evaluations = both_levels(validation.predictions, target=question, seed=seed)
+    problems = [
+        *fold_problems(parts, labels=samples.labels, class_names=question.classes),
+        *validation.problems,
+    ]
+    fitted = fit_grader(
+        entry,
+        features=samples.features,
+        labels=samples.labels,
+        patients=samples.patients,
+        n_classes=len(question.classes),
+        scaler=scaler,
+        seed=seed,
+    )
+    described = _described(table, method=folds)
+    settings = {
+        "target": question.name, "grader": grader, "folds": described, "scaler": scaler,
+        "feature definition": definition_of(features) or "unknown", "seed": seed,
+    }  # fmt: skip
+    report = benchmark_report(cohort, evaluations, problems=problems, settings=settings)
+    card = ModelCard(
+        grader=grader,
+        title=entry.title,
+        target=question.name,
+        classes=list(question.classes),
+        unit=plan.unit,
+        scaler=scaler,
+        seed=seed,
+        definition=definition_of(features),
+        columns=[str(name) for name in samples.features.columns],
+        data=_data(cohort, features=features, manifest=manifest, target=question, said=data),
+        validation={
+            "folds": f"{described[0].upper()}{described[1:]}.",
+            "how": "Whole patients were held out; the kept grader learned from all of them.",
+            "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
+        },
+        notes=list(dict.fromkeys([*report.warnings, *fitted.notes])),
+        limits=list(LIMITS),
+        licence=list(LICENCE),
+        versions=library_versions(),
+        settings=settings,
+    )
+    model = out / MODEL_FOLDER
+    save_model(model, grader=fitted, card=card)
+    _add_importance(report, plan, grader=grader, seed=seed)
+    _add_pages(report, features, manifest=manifest, evaluation=evaluations[1], redact=redact)
+    write_folds(table, out / "folds.csv")
+    write_predictions(validation.predictions, out / "predictions.csv", target=question)
+    report.write(out / "report.html")
+    files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
+    write_run_json(
+        out / "run.json",
+        command="fit",
+        settings=settings,
+        seed=seed,
+        files=files,
+        counts={"photographs": len(samples.rows), "patients": len(set(samples.patients))},
+        seconds=validation.seconds,
+    )
+    headline = evaluations[1].headline
+    found = evaluations[1].estimates[grader][headline.name]
+    print(
+        f"{entry.title} learned from {len(samples.rows)} photographs of "
+        f"{len(set(samples.patients))} patients; {headline.title.lower()} per patient, whole "
+        f"patients held out: {found}. Model in {model}, report in {out / 'report.html'}"
+    )
+    return FitResult(model, card, evaluations, exit_code=3 if validation.failed else 0)
+
+
+def _described(folds: pd.DataFrame, *, method: str) -> str:
+    times = folds["repeat"].nunique()
+    return f"{method.replace('_', ' ')}, {folds['fold'].nunique()} folds" + (
+        f" × {times} repeats" if times > 1 else ""
+    )
+
+
+def _data(
+    cohort: Cohort, *, features: Path, manifest: Path | None, target: Target, said: str
+) -> dict[str, Any]:
+    """Return what the card says of the data, and the healthy reference that `grade` needs."""
+    samples = cohort.usable
+    left_out = cohort.excluded()
+    record = read_run_record(features.parent) or {}
+    measured = record.get("settings")
+    sides = _healthy_sides(features, manifest=manifest)
+    return {
+        "question": target.title,
+        "photographs": len(samples.rows),
+        "patients": len(set(samples.patients)),
+        "origin": " ".join(part for part in (_origin(cohort), said.strip()) if part),
+        "simulated": _simulated(cohort),
+        "classes": [
+            {
+                "class": name,
+                "patients": len(set(samples.patients[samples.labels == number])),
+                "photographs": int((samples.labels == number).sum()),
+            }
+            for number, name in enumerate(roman(target), start=1)
+        ],
+        "left_out": [[str(row.reason), int(str(row.photographs))] for row in left_out.itertuples()],
+        "sha256": {"features": sha256_of(features)}
+        | ({} if manifest is None else {"manifest": sha256_of(manifest)})
+        | _hashes(record),
+        "measured": measured if isinstance(measured, dict) else {},
+        "typical": _typical(samples),
+        "healthy_sides": [
+            [movement, part, spread.mean, spread.sd] for (movement, part), spread in sides.items()
+        ],
+    }
+
+
+def _origin(cohort: Cohort) -> str:
+    if _simulated(cohort) == "yes":
+        return "The patients are simulated: the scores say nothing about real ones."
+    return "Whether the patients are real or simulated is not recorded."
+
+
+def _simulated(cohort: Cohort) -> str:
+    """Say whether the photographs carry the truth that only simulated cohorts have."""
+    truth = cohort.photographs.get("truth_file")
+    if truth is None:
+        return "unknown"
+    names = truth.dropna().astype(str)
+    return "yes" if len(names) and names.str.endswith(TRUTH_OF_SIMULATED).all() else "unknown"
+
+
+def _hashes(record: Mapping[str, object]) -> dict[str, str]:
+    """Return the hashes that the run of `extract` recorded, of the landmark model for one."""
+    files = record.get("files")
+    if not isinstance(files, dict):
+        return {}
+    return {f"{role} of extract": str(file["sha256"]) for role, file in files.items()}
+
+
+def _typical(samples: Samples) -> dict[str, float | None]:
+    """Return medians of healthy patients, or of all when there are fewer than three healthy."""
+    healthy = (samples.rows["hb_grade"] == 1).to_numpy(dtype=bool)
+    enough = len(set(samples.patients[healthy])) >= FEWEST_HEALTHY
+    medians = samples.features[healthy if enough else np.ones(len(healthy), dtype=bool)].median()
+    return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
+
+
+def _healthy_sides(features: Path, *, manifest: Path | None) -> dict[tuple[str, str], Spread]:
+    material = read_material(features, manifest=manifest)
+    return {} if material is None else material.healthy_spread()
+
+
+def _scores(evaluation: Evaluation, *, grader: str) -> dict[str, dict[str, float | None]]:
+    return {
+        score.title: {
+            **evaluation.estimates[grader][score.name].as_json(),
+            "majority_baseline": evaluation.estimates[MAJORITY][score.name].as_json()["value"],
+        }
+        for score in evaluation.scores
+    }
+
+
+def _add_importance(report: Report, plan: Plan, *, grader: str, seed: int) -> None:
+    found = region_importance(plan, grader=grader, seed=seed)
+    section = report.section("Which parts of the face the answers rest on")
+    section.text(
+        "Each part of the tested patients' faces was exchanged for that of another tested patient, "
+        f"movement by movement; the fall of {found.score.title.lower()} (from {found.whole:.2f}, "
+        "per patient) is what the part was worth. Parts that say the same can stand in for each "
+        "other and then both look dispensable. Nothing was chosen from this table."
+    )
+    section.table(found.table(), caption="With 95 % intervals over resampled patients.")
+
+
+def _add_pages(
+    report: Report, features: Path, *, manifest: Path | None, evaluation: Evaluation, redact: bool
+) -> None:
+    material = read_material(features, manifest=manifest)
+    if material is None:
+        return
+    target = evaluation.target
+    answers = answers_of(
+        evaluation.predictions,
+        columns=target.probability_columns,
+        truth=target.column,
+        title_of={
+            name: GRADERS[name].title
+            for name in evaluation.estimates
+            if name in GRADERS and not GRADERS[name].baseline
+        },
+    )
+    add_patient_pages(report, material, answers=answers, redact=redact)
