@@ -104,7 +104,7 @@ def evaluate_landmarks(
     tta: int = DEFAULT_COPIES,
     tta_kind: str = DEFAULT_KIND,
     tta_average: Literal["median", "trimmed_mean"] = "median",
-    relevel: bool = False,
+    relevel: bool | None = None,
     seed: int = 0,
     grid: bool = False,
     mirror: bool = False,
@@ -135,7 +135,8 @@ def evaluate_landmarks(
     tta_average
         Average of the copies: per-point median or trimmed mean.
     relevel
-        Level the head by its measured tilt and predict again.
+        Level the head by its measured tilt and predict again; done with copies and not without,
+        unless it is said.
     seed
         Seed of the copies and of the intervals.
     grid

@@ -62,7 +62,7 @@ def extract(
     tta: int = DEFAULT_COPIES,
     tta_kind: str = DEFAULT_KIND,
     tta_average: Literal["median", "trimmed_mean"] = "median",
-    relevel: bool = False,
+    relevel: bool | None = None,
     seed: int = 0,
     scale: Literal["none", "iris", "box"] = "none",
     mm_per_px: float | None = None,
@@ -97,7 +97,8 @@ def extract(
     tta_average
         Average of the copies: per-point median, or trimmed mean without 20 % at either end.
     relevel
-        Level the head by its measured tilt, detect and predict again, and map back.
+        Level the head by its measured tilt, predict again, and map back; done with copies and not
+        without, unless it is said.
     seed
         Seed of the copies; the same seed gives the same tables for any number of jobs.
     scale
