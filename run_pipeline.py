@@ -26,6 +26,11 @@ COMMANDS = {
     "profile": ("classifiers.profile:profile", "A patient beside the healthy, by percentile."),
     "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
     "fit": ("classifiers.fit:fit", "Train one grader and keep it, with a card of what it can do."),
+    "htnet": (
+        "pipeline.htnet_app:app",
+        "The image branch: train, evaluate, predict, explain.",
+    ),
+    "grade": ("pipeline.grade:grade", "New photographs graded by a kept grader, with reasons."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 

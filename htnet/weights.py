@@ -138,7 +138,7 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
         name: value.reshape(ours[name].shape)
         for name, value in theirs.items()
         if name in ours
-        and value.squeeze().shape == ours[name].squeeze().shape
+        and _same_values(value, ours[name], name)
         and not name.startswith(("head.", "side_head."))
     }
     if "embed.weight" not in fits:
@@ -149,6 +149,13 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     network.load_state_dict({**ours, **fits})
     left = [name for name in ours if name not in fits]
     return Loaded(taken=len(fits), left=tuple(left))
+
+
+def _same_values(value: Tensor, ours: Tensor, name: str) -> bool:
+    """Whether two tensors differ in nothing but axes of length 1, or a flat position table."""
+    if name.endswith(".position"):
+        return value.numel() == ours.numel()
+    return value.squeeze().shape == ours.squeeze().shape
 
 
 def _rename(name: str, state: Mapping[str, Tensor]) -> str:

@@ -93,7 +93,13 @@ def _read_config(path: Path, app: App) -> dict[str, Any]:
         raise UserError(f"The settings file {path} cannot be read ({reason}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold one section for each command, such as `extract:`.")
-    commands = [name for name in app if not name.startswith("-")]
+    return _checked(content, app, path=path)
+
+
+def _checked(content: Mapping[str, Any], app: App, *, path: Path) -> dict[str, Any]:
+    """Return the sections of a command, or of its sub-commands, with options spelled as typed."""
+    commands = _commands_of(app)
+    checked: dict[str, Any] = {}
     for command, options in content.items():
         if command not in commands:
             raise UserError(
@@ -101,6 +107,9 @@ def _read_config(path: Path, app: App) -> dict[str, Any]:
             )
         if not isinstance(options, dict):
             raise UserError(f'{path}: the section "{command}" must hold options such as `jobs: 2`.')
+        if _commands_of(app[command]):
+            checked[command] = _checked(options, app[command], path=path)
+            continue
         known = _option_names(app, command)
         for option in options:
             if str(option).replace("-", "_") not in known:
@@ -108,10 +117,13 @@ def _read_config(path: Path, app: App) -> dict[str, Any]:
                     f'{path}: "{command}" has no option "{option}".'
                     + did_you_mean(str(option).replace("-", "_"), known)
                 )
-    return {
-        command: {str(option).replace("_", "-"): value for option, value in options.items()}
-        for command, options in content.items()
-    }
+        checked[command] = {str(key).replace("_", "-"): value for key, value in options.items()}
+    return checked
+
+
+def _commands_of(app: App) -> list[str]:
+    """Names of the commands, or of a command's own sub-commands."""
+    return [name for name in app if not name.startswith("-")]
 
 
 def _option_names(app: App, command: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from cyclopts import App
 
 SUB_COMMANDS = {
@@ -18,4 +20,5 @@ app = App(
     version_flags=(),
 )
 for _name, (_target, _line) in SUB_COMMANDS.items():
-    app.command(_target, name=_name, help=_line)
+    # The page of the one that is asked for shows its whole docstring.
+    app.command(_target, name=_name, help=None if _name in sys.argv[2:3] else _line)
