@@ -119,7 +119,7 @@ def features(
         When a table is missing or damaged, has no rows, or the manifest is of other photographs.
     """
     began = time.monotonic()
-    table, irises = _read_points(landmarks)
+    table, irises = read_points(landmarks)
     if table.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     grades = None if manifest is None else _manifest_of(table, manifest=manifest, source=landmarks)
@@ -228,8 +228,18 @@ def write_feature_tables(
     )
 
 
-def _read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
-    """Read a landmark table with the irises beside it, or landmark files of Emotrics."""
+def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
+    """Read a landmark table with the irises beside it, or landmark files of Emotrics.
+
+    Parameters
+    ----------
+    source
+        `landmarks.csv`, a `.txt` of Emotrics, or a folder of them.
+
+    Returns
+    -------
+    The landmark table, and irises by `image_id`, empty where none were looked for.
+    """
     if source.is_dir() or source.suffix.lower() == ".txt":
         table, irises = import_emotrics(source)
         table["mm_per_px"] = [

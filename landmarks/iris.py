@@ -31,6 +31,8 @@ IRIS_STATUSES: tuple[IrisStatus, ...] = (
 SMALLEST_EYE = 20.0  # px between the corners in the photograph; the iris is then 8 px wide
 CLOSED_OPENING = 0.10  # height between the lids, in eye widths
 NEARLY_CLOSED = 0.22  # below this an iris that cannot be found is taken for covered by the lids
+SKIN_ONLY = 0.32  # below this, where neither white nor iris shows, the points are taken for wrong:
+#                   landmark models draw shut eyes this far open
 
 _RADII = (0.15 * EYE_WIDTH, 0.28 * EYE_WIDTH)  # an iris is 11.8 mm wide, an eye about 28
 _COARSE, _FINE = 2.5, 1.5  # how far from a circle the brightness on either side of it is read
@@ -155,7 +157,9 @@ def _find_iris(
         return Iris("closed", f"The eye is closed: its lids are {opening:.2f} eye widths apart.")
     picture = eye_picture(brightness, eye)
     if picture is None or picture.contrast < _LEAST_CONTRAST:
-        return _not_seen(opening, "nothing between the lids is dark beside something light")
+        return _not_seen(
+            opening, "nothing between the lids is dark beside something light", closed=SKIN_ONLY
+        )
     return _search(picture, opening=opening, radius=radius)
 
 
@@ -196,9 +200,9 @@ def _search(picture: EyePicture, *, opening: float, radius: float | None) -> Iri
     )
 
 
-def _not_seen(opening: float, why: str) -> Iris:
-    apart = f"the lids are {opening:.2f} eye widths apart"
-    if opening < NEARLY_CLOSED:
+def _not_seen(opening: float, why: str, *, closed: float = NEARLY_CLOSED) -> Iris:
+    apart = f"the lids' points are {opening:.2f} eye widths apart"
+    if opening < closed:
         return Iris("closed", f"The eye is closed or nearly so: {why}; {apart}.")
     return Iris("unclear", f"The iris cannot be told: {why}; {apart}.")
 

@@ -131,9 +131,7 @@ def held_out_patients(patients: Sequence[str], *, share: float, seed: int) -> fr
     return frozenset(str(name) for name in chosen)
 
 
-def train_predictor(
-    faces: Sequence[TrainingFace], *, out: Path, options: TrainingOptions, jobs: int = 1
-) -> Path:
+def train_predictor(faces: Sequence[TrainingFace], *, out: Path, options: TrainingOptions) -> Path:
     """Train a 68-point predictor and write it as a dlib model file.
 
     Parameters
@@ -144,8 +142,6 @@ def train_predictor(
         File to write, `.dat`.
     options
         See `TrainingOptions`.
-    jobs
-        Threads of dlib's trainer; their number does not change the result.
 
     Raises
     ------
@@ -161,7 +157,7 @@ def train_predictor(
             pixels, detection = _example(face, mirrored=mirrored)
             images.append(pixels)
             marked.append([detection])
-    predictor = dlib.train_shape_predictor(images, marked, _dlib_options(options, jobs=jobs))
+    predictor = dlib.train_shape_predictor(images, marked, _dlib_options(options))
     with atomic_write(out) as temporary:
         predictor.save(str(temporary))
     return out
@@ -189,7 +185,7 @@ def _example(
     return np.ascontiguousarray(crop.pixels), dlib.full_object_detection(rectangle, parts)
 
 
-def _dlib_options(options: TrainingOptions, *, jobs: int) -> dlib.shape_predictor_training_options:
+def _dlib_options(options: TrainingOptions) -> dlib.shape_predictor_training_options:
     ours = dlib.shape_predictor_training_options()
     ours.cascade_depth = options.cascades
     ours.num_trees_per_cascade_level = options.trees
@@ -200,7 +196,7 @@ def _dlib_options(options: TrainingOptions, *, jobs: int) -> dlib.shape_predicto
     ours.num_test_splits = options.test_splits
     ours.feature_pool_size = options.feature_pool
     ours.random_seed = str(options.seed)
-    ours.num_threads = jobs
+    ours.num_threads = 1  # with another number the same seed gives another model
     ours.be_verbose = False
     return ours
 

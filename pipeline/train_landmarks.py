@@ -123,7 +123,8 @@ def train_landmarks(
     seed
         Seed of the choice of patients and of the training.
     jobs
-        Processes and threads; as many as there are processors when not given.
+        Photographs in which faces are sought at the same time; the training itself takes one
+        processor, because dlib's model depends on their number.
     """
     began = time.monotonic()
     options = TrainingOptions(
@@ -133,7 +134,7 @@ def train_landmarks(
     jobs = jobs or default_jobs()
     base = find_predictor(predictor)
     people = read_manifest(manifest)
-    truth = _truth_of(people, points)
+    truth = corrected_points(people, points)
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
     before = extract_landmarks(_photos(people), out=out / "before", predictor=base, jobs=jobs).table
@@ -144,7 +145,6 @@ def train_landmarks(
         _faces(people[found & ~tested], truth=truth, boxes=before),
         out=out / MODEL_FILE,
         options=options,
-        jobs=jobs,
     )
     trained = time.monotonic()
     ours = PredictorFile(name=MODEL_FILE, path=model, sha256=sha256_of(model))
@@ -194,8 +194,27 @@ def train_landmarks(
     return result
 
 
-def _truth_of(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
-    """Corrected points of the manifest's photographs as `image_id`, `status`, `reason`, x, y."""
+def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
+    """Read the corrected points of a manifest's photographs.
+
+    Parameters
+    ----------
+    people
+        The manifest.
+    points
+        Landmark table, dlib XML, file or folder of Emotrics; None for the manifest's own truth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `image_id`, `status`, `reason`, `x_0` ... `y_67`; one row for every photograph of the
+        manifest, points NaN unless `ok`.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read or knows none of the photographs.
+    """
     if points is None:
         truth = read_truth(people)
     elif points.suffix.lower() == ".xml":

@@ -135,7 +135,7 @@ def test_closed_eye_is_said_to_be_closed(opening):
 
 @pytest.mark.parametrize(
     ("opening", "statuses"),
-    [(0.15, {"closed"}), (0.25, {"closed", "unclear"}), (0.4, {"unclear"})],
+    [(0.15, {"closed"}), (0.25, {"closed", "unclear"}), (0.4, {"closed", "unclear"})],
 )
 def test_points_of_an_open_eye_on_a_closed_one_do_not_make_an_iris(opening, statuses):
     """The landmark model draws open lids on shut eyes; the picture has the last word."""
