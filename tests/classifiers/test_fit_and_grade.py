@@ -1,0 +1,241 @@
+"""fit keeps a grader as it answered; grade refuses other tables and names what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from classifiers.fit import MODEL_FOLDER, fit
+from classifiers.grade import grade_report, grade_tables, model_folder
+from classifiers.model_store import load_model
+from common.errors import UserError
+from features.command import write_feature_tables
+from features.schematic_face import schematic_face
+from landmarks.points import POINT_COLUMNS
+
+TASKS = ("rest", "full_smile", "brow_raise")
+
+
+def drawn_tables(folder: Path, *, per_grade: int = 4, weak: str = "right") -> Path:
+    """Write tables of drawn faces whose weak mouth corner and brow move less with the grade."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for patient in range(6 * per_grade):
+        grade = patient % 6 + 1
+        strength = {weak: 1 - (grade - 1) / 5, "left" if weak == "right" else "right": 1.0}
+        for task in TASKS:
+            face = schematic_face() + rng.normal(scale=0.25, size=(68, 2))
+            if task == "full_smile":
+                face[48] += np.array([-22.0, -14.0]) * strength["right"]
+                face[54] += np.array([22.0, -14.0]) * strength["left"]
+            if task == "brow_raise":
+                face[17:22, 1] -= 14.0 * strength["right"]
+                face[22:27, 1] -= 14.0 * strength["left"]
+            rows.append(
+                {
+                    "image_id": f"p{patient}/{task}.jpg", "path": f"p{patient}/{task}.jpg",
+                    "status": "ok", "patient_id": f"p{patient}", "task": task, "hb_grade": grade,
+                    **dict(zip(POINT_COLUMNS, face.ravel(), strict=True)),
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    landmarks = table[["image_id", "status", *POINT_COLUMNS]]
+    landmarks.to_csv(folder / "landmarks.csv", index=False)
+    columns = ["image_id", "path", "patient_id", "task", "hb_grade"]
+    table[columns].to_csv(folder / "manifest.csv", index=False)
+    write_feature_tables(landmarks, out=folder)
+    record = {"command": "extract", "settings": {"predictor": "ibug"},
+              "notes": {"definition": "standard"}}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder / "features.csv"
+
+
+def fit_drawn(folder: Path, **options: object):
+    features = drawn_tables(folder / "drawn")
+    manifest = features.with_name("manifest.csv")
+    return features, manifest, fit(
+        features, manifest=manifest, out=folder / "fitted", jobs=1, **options
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    """Tables, manifest and the fitted model of drawn faces."""
+    return fit_drawn(tmp_path_factory.mktemp("fit"), n_folds=3, data="Drawn for a test.")
+
+
+def test_the_kept_grader_answers_as_the_card_says(made):
+    _, _, result = made
+    model = load_model(result.model)
+    card = model.card
+    assert card == result.card
+    assert card.data["patients"] == 24
+    assert card.data["photographs"] == 72
+    assert "Drawn for a test." in card.data["origin"]
+    assert card.data["simulated"] == "unknown"
+    assert card.definition == "standard"
+    evaluation = result.evaluations[1]
+    kappa = evaluation.estimates["svm"]["weighted_kappa"]
+    assert card.validation["scores"]["patient"]["Weighted kappa"]["value"] == round(kappa.value, 6)
+    assert {"folds.csv", "predictions.csv", "report.html", "run.json", MODEL_FOLDER} == {
+        path.name for path in result.model.parent.iterdir()
+    }
+
+
+def test_patients_are_graded_with_side_and_reasons(made, tmp_path):
+    _, _, result = made
+    model = load_model(model_folder(result.model.parent))
+    for weak in ("right", "left"):
+        features = drawn_tables(tmp_path / weak, weak=weak)
+        grades = grade_tables(model, features=features, manifest=features.with_name("manifest.csv"))
+        table = grades.table.set_index("patient_id")
+        assert list(table.index) == [f"p{at}" for at in range(24)]
+        assert grades.exit_code == 0
+        chances = table[list(grades.target.probability_columns)].to_numpy()
+        np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+        truth = np.array([at % 6 + 1 for at in range(24)])
+        graded = table["predicted"].astype(int).to_numpy()
+        assert np.abs(graded - truth).mean() < 1.0
+        severe = table[(truth >= 4) & (graded > 1)]
+        assert set(severe["side"]) == {weak}
+        assert severe["why"].str.contains("Full smile: the right mouth corner moves").all()
+        assert set(table.loc[graded == 1, "side"]) <= {"none"}
+
+
+def test_grades_do_not_depend_on_the_truth_in_the_manifest(made, tmp_path):
+    """The manifest may name grades; whoever is graded must not be graded by them."""
+    features, manifest, result = made
+    model = load_model(result.model)
+    table = pd.read_csv(manifest)
+    table.drop(columns="hb_grade").to_csv(tmp_path / "blind.csv", index=False)
+    table.assign(hb_grade=7 - table["hb_grade"]).to_csv(tmp_path / "turned.csv", index=False)
+    answers = [
+        grade_tables(model, features=features, manifest=path).table
+        for path in (manifest, tmp_path / "blind.csv", tmp_path / "turned.csv")
+    ]
+    pd.testing.assert_frame_equal(answers[0], answers[1])
+    pd.testing.assert_frame_equal(answers[0], answers[2])
+
+
+def test_other_features_are_refused_in_a_sentence(made, tmp_path):
+    features, manifest, result = made
+    model = load_model(result.model)
+    folder = Path(shutil.copytree(features.parent, tmp_path / "other"))
+    write_feature_tables(pd.read_csv(folder / "landmarks.csv"), out=folder, definition="huo2022")
+    (folder / "run.json").write_text(json.dumps({"notes": {"definition": "huo2022"}}))
+    with pytest.raises(UserError, match="definition huo2022 and the model learned from standard"):
+        grade_tables(model, features=folder / "features.csv", manifest=manifest)
+    table = pd.read_csv(features)
+    table.drop(columns="f7").to_csv(tmp_path / "features.csv", index=False)
+    with pytest.raises(UserError, match='no column "f7"'):
+        grade_tables(model, features=tmp_path / "features.csv", manifest=manifest)
+    with pytest.raises(UserError, match='no column "patient_id"'):
+        grade_tables(model, features=features)
+
+
+def test_an_unrecorded_definition_is_said(made, tmp_path):
+    features, manifest, result = made
+    shutil.copy(features, tmp_path / "features.csv")
+    grades = grade_tables(
+        load_model(result.model), features=tmp_path / "features.csv", manifest=manifest
+    )
+    assert any("is not recorded" in sentence for sentence in grades.warnings)
+    assert grades.material is None  # without distances there are no sides and no pages
+    assert set(grades.table["side"]) <= {"none", "unknown"}
+
+
+def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
+    features, manifest, result = made
+    folder = Path(shutil.copytree(features.parent, tmp_path / "holes"))
+    marks = pd.read_csv(folder / "landmarks.csv")
+    gone = marks["image_id"].str.startswith("p3/") | (marks["image_id"] == "p4/rest.jpg")
+    marks.loc[gone, "status"] = "no_face"
+    marks.loc[gone, list(POINT_COLUMNS)] = np.nan
+    marks.to_csv(folder / "landmarks.csv", index=False)
+    write_feature_tables(marks, out=folder)
+    model = load_model(result.model)
+    grades = grade_tables(model, features=folder / "features.csv", manifest=manifest)
+    table = grades.table.set_index("patient_id")
+    assert table.loc["p3", "status"] == "failed"
+    assert table.loc["p3", "reason"] == "none of 3 photographs could be measured (no_face)"
+    assert table.loc["p3", list(grades.target.probability_columns)].isna().all()
+    assert (table.loc["p4", "used"], table.loc["p4", "photographs"]) == (2, 3)
+    assert grades.exit_code == 3
+    page = grade_report(grades, model=model, found_by="By manifest.", redact=True).html()
+    assert "Not graded: none of 3 photographs" in page
+    assert "Patient p3" not in page
+
+
+def test_a_photograph_alone_gets_a_grade(made, tmp_path):
+    features, manifest, result = made
+    table = pd.read_csv(features)
+    table[table["image_id"] == "p5/full_smile.jpg"].to_csv(tmp_path / "features.csv", index=False)
+    grades = grade_tables(
+        load_model(result.model), features=tmp_path / "features.csv", manifest=manifest
+    )
+    assert list(grades.table["patient_id"]) == ["p5"]
+    assert grades.table["status"].item() == "ok"
+
+
+@pytest.mark.parametrize("grader", ["random_forest", "majority"])
+def test_other_graders_are_fitted_kept_and_read(tmp_path, grader):
+    features, manifest, result = fit_drawn(tmp_path, n_folds=2, grader=grader)
+    grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
+    assert set(grades.table["status"]) == {"ok"}
+    spoke = grades.table["why"].str.contains("What spoke most")
+    assert spoke.all() == (grader == "random_forest")
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    features, manifest, first = fit_drawn(tmp_path / "a", n_folds=2)
+    _, _, again = fit_drawn(tmp_path / "b", n_folds=2)
+    assert first.card == again.card
+    grades = [
+        grade_tables(load_model(one.model), features=features, manifest=manifest).table
+        for one in (first, again)
+    ]
+    pd.testing.assert_frame_equal(*grades)
+    for name in ("folds.csv", "predictions.csv"):
+        one, other = (result.model.with_name(name).read_bytes() for result in (first, again))
+        assert one == other
+
+
+def test_one_class_and_unknown_graders_are_refused(tmp_path):
+    features = drawn_tables(tmp_path)
+    table = pd.read_csv(tmp_path / "manifest.csv").assign(hb_grade=4)
+    table.to_csv(tmp_path / "same.csv", index=False)
+    with pytest.raises(UserError, match="are of one class"):
+        fit(features, manifest=tmp_path / "same.csv", out=tmp_path / "out", jobs=1)
+    with pytest.raises(UserError, match=r'Unknown grader "xgbost".*Did you mean "xgboost"'):
+        fit(features, manifest=tmp_path / "manifest.csv", out=tmp_path / "out", grader="xgbost")
+    with pytest.raises(UserError, match=r"There are 1 patients|at least two patients"):
+        one = pd.read_csv(features)
+        one[one["image_id"].str.startswith("p1/")].to_csv(tmp_path / "one.csv", index=False)
+        table = pd.read_csv(tmp_path / "manifest.csv")
+        table.loc[table["image_id"] == "p1/rest.jpg", "hb_grade"] = 5
+        table.to_csv(tmp_path / "two.csv", index=False)
+        fit(tmp_path / "one.csv", manifest=tmp_path / "two.csv", out=tmp_path / "out", jobs=1)
+
+
+def test_simulated_patients_are_called_simulated(tmp_path):
+    features = drawn_tables(tmp_path)
+    table = pd.read_csv(tmp_path / "manifest.csv").assign(truth_file="../true_landmarks.csv")
+    table.to_csv(tmp_path / "simulated.csv", index=False)
+    manifest = tmp_path / "simulated.csv"
+    result = fit(features, manifest=manifest, out=tmp_path / "out", n_folds=2, jobs=1)
+    assert "simulated" in (result.model / "CARD.md").read_text()
+    grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
+    assert any("simulated patients" in sentence for sentence in grades.warnings)
+
+
+def test_two_classes_are_graded_by_name(tmp_path):
+    features, manifest, result = fit_drawn(tmp_path, target="healthy_palsy", n_folds=3)
+    grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
+    assert set(grades.table["predicted"]) <= {"healthy", "palsy"}
+    assert "palsy" in grade_report(grades, model=load_model(result.model), found_by="").html()
