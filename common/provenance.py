@@ -11,20 +11,25 @@ from typing import Any
 from common.files import sha256_of, write_json
 
 PACKAGES = (
-    "dlib-bin", "opencv-python-headless", "numpy", "scipy", "pandas", "scikit-learn", "xgboost",
-    "torch", "matplotlib",
+    "dlib", "opencv-python-headless", "pillow", "numpy", "scipy", "pandas", "scikit-learn",
+    "xgboost", "torch", "matplotlib",
 )  # fmt: skip
+_ALSO_KNOWN_AS = {"dlib": "dlib-bin"}  # conda-forge's name, and that of the wheel
 
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that can change a number; absent ones say so."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
+        found[name] = _version(name) or _version(_ALSO_KNOWN_AS.get(name, name)) or "not installed"
     return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def write_run_json(
