@@ -1,6 +1,7 @@
-"""68 points to 51 points, distances A..Z and asymmetry features f0..f28.
+"""68 points to 51 points, distances A..Z, asymmetry features f0..f28 and clinical measures.
 
-Drawings are in `features.drawing` and are not listed here, because they load matplotlib.
+Drawings are in `features.drawing` and `features.measure_overlay` and are not listed here; the
+first loads matplotlib.
 """
 
 from features.command import FeatureTables, features, write_feature_tables
@@ -14,6 +15,8 @@ from features.definitions import (
     points_used,
 )
 from features.geometry import Measured, measure
+from features.measure_table import measure_table, measures_page, read_measures
+from features.measures import MEASURE_NAMES, MEASURES, MeasuredFaces, measure_faces
 from features.reference_page import difference_table, distance_table, feature_table, reference_page
 from features.registry import (
     DISTANCE_NAMES,
@@ -33,11 +36,14 @@ __all__ = [
     "DISTANCE_NAMES",
     "FEATURES",
     "FEATURE_NAMES",
+    "MEASURES",
+    "MEASURE_NAMES",
     "REGIONS",
     "Definition",
     "DefinitionName",
     "FeatureTables",
     "Measured",
+    "MeasuredFaces",
     "Measurement",
     "definition_named",
     "definition_of",
@@ -48,10 +54,14 @@ __all__ = [
     "features",
     "features_of_regions",
     "measure",
+    "measure_faces",
+    "measure_table",
     "measurement",
+    "measures_page",
     "points_used",
     "read_dists",
     "read_features",
+    "read_measures",
     "reference_page",
     "schematic_face",
     "write_feature_tables",
