@@ -23,7 +23,7 @@ from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import supervised_map
 from landmarks.finder import FaceLandmarks, Faces, LandmarkFinder
-from landmarks.iris import Irises
+from landmarks.iris import IRIS_METHOD, Irises
 from landmarks.iris_table import IRISES, IRISES_FILE, iris_table
 from landmarks.journal import Journal, fingerprint
 from landmarks.method import Method
@@ -261,8 +261,8 @@ def _settings(
     predictor: PredictorFile, *, faces: Faces, method: Method, scale: Scale
 ) -> dict[str, Any]:
     """Everything beside the photograph that its result depends on."""
-    irises = {"irises": dict(scale.iris_radii)} if scale.needs_irises else {}
-    return irises | {
+    irises = {"iris_method": IRIS_METHOD, "iris_radii": dict(scale.iris_radii)}
+    return (irises if scale.needs_irises else {}) | {
         "method": METHOD,
         "predictor": predictor.sha256,
         "faces": faces,

@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from landmarks.eye_picture import CENTRE, EYE_WIDTH, EyePicture, eye_opening, eye_picture
 from landmarks.points import REGIONS
 
+IRIS_METHOD = 1
+"""Raise this when the same eye may give another iris: it ends the journals of `--scale iris`."""
+
 IrisStatus = Literal["ok", "closed", "unclear", "too_small", "outside", "no_face"]
 IRIS_STATUSES: tuple[IrisStatus, ...] = (
     "ok", "closed", "unclear", "too_small", "outside", "no_face",
