@@ -24,6 +24,7 @@ from classifiers.folds import (
     write_folds,
 )
 from classifiers.graders import GRADERS, choose_graders
+from classifiers.patient_pages import add_benchmark_pages
 from classifiers.plots import confusion_figure
 from classifiers.predictions import write_predictions
 from classifiers.scaling import ScalerName
@@ -74,6 +75,7 @@ def benchmark(
     n_folds: int = 5,
     repeats: int = 1,
     scaler: ScalerName = "standard",
+    redact: bool = False,
     seed: int = 0,
     jobs: int | None = None,
 ) -> BenchmarkResult:
@@ -107,6 +109,8 @@ def benchmark(
         How often the folds are dealt anew.
     scaler
         How features are scaled inside each fold: `standard`, `min_max`, `power` or `quantile`.
+    redact
+        Draw the points in place of the photographs in the report, and number the patients.
     seed
         Seed of everything random.
     jobs
@@ -148,6 +152,9 @@ def benchmark(
     }
     report = benchmark_report(
         cohort, evaluations, problems=[*problems, *validation.problems], settings=settings
+    )
+    add_benchmark_pages(
+        report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
     )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question)

@@ -19,11 +19,11 @@ from classifiers.cohort import Cohort, Samples, read_cohort
 from classifiers.evaluation import Evaluation, both_levels
 from classifiers.explain import FEWEST_HEALTHY, Spread
 from classifiers.folds import FoldMethod, fold_problems, make_folds, splits, write_folds
-from classifiers.graders import GRADERS, MAJORITY, choose_graders, fit_grader
+from classifiers.graders import MAJORITY, choose_graders, fit_grader
 from classifiers.importance import region_importance
 from classifiers.model_card import LICENCE, LIMITS, ModelCard, library_versions
 from classifiers.model_store import save_model
-from classifiers.patient_pages import add_patient_pages, answers_of, read_material
+from classifiers.patient_pages import add_benchmark_pages, read_material
 from classifiers.plots import roman
 from classifiers.predictions import write_predictions
 from classifiers.scaling import ScalerName
@@ -165,7 +165,9 @@ def fit(
     model = out / MODEL_FOLDER
     save_model(model, grader=fitted, card=card)
     _add_importance(report, plan, grader=grader, seed=seed)
-    _add_pages(report, features, manifest=manifest, evaluation=evaluations[1], redact=redact)
+    add_benchmark_pages(
+        report, features, manifest=manifest, evaluation=evaluations[1], redact=redact
+    )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question)
     report.write(out / "report.html")
@@ -287,23 +289,3 @@ def _add_importance(report: Report, plan: Plan, *, grader: str, seed: int) -> No
         "other and then both look dispensable. Nothing was chosen from this table."
     )
     section.table(found.table(), caption="With 95 % intervals over resampled patients.")
-
-
-def _add_pages(
-    report: Report, features: Path, *, manifest: Path | None, evaluation: Evaluation, redact: bool
-) -> None:
-    material = read_material(features, manifest=manifest)
-    if material is None:
-        return
-    target = evaluation.target
-    answers = answers_of(
-        evaluation.predictions,
-        columns=target.probability_columns,
-        truth=target.column,
-        title_of={
-            name: GRADERS[name].title
-            for name in evaluation.estimates
-            if name in GRADERS and not GRADERS[name].baseline
-        },
-    )
-    add_patient_pages(report, material, answers=answers, redact=redact)

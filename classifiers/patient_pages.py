@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from classifiers.evaluation import Evaluation
 from classifiers.explain import (
     Reading,
     Spread,
@@ -23,6 +24,7 @@ from classifiers.explain import (
     side_readings,
     side_spread,
 )
+from classifiers.graders import GRADERS
 from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import read_photo
@@ -249,6 +251,44 @@ def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     reduced: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return reduced
+
+
+def add_benchmark_pages(
+    report: Report,
+    features: Path,
+    *,
+    manifest: Path | None,
+    evaluation: Evaluation,
+    redact: bool = False,
+) -> None:
+    """Add the pages of a cross-validation; a sentence in their place when the tables are missing.
+
+    Parameters
+    ----------
+    features, manifest
+        Tables that were graded; what lies beside them is shown.
+    evaluation
+        Answers per patient.
+    """
+    material = read_material(features, manifest=manifest)
+    if material is None:
+        report.section("Patients, one by one").text(
+            "There are no pages of patients, because dists.csv does not lie beside the features."
+        )
+        return
+    target = evaluation.target
+    titles = {
+        name: GRADERS[name].title
+        for name in evaluation.estimates
+        if name in GRADERS and not GRADERS[name].baseline
+    }
+    answers = answers_of(
+        evaluation.predictions,
+        columns=target.probability_columns,
+        truth=target.column,
+        title_of=titles,
+    )
+    add_patient_pages(report, material, answers=answers, redact=redact)
 
 
 def answers_of(
