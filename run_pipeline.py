@@ -22,6 +22,14 @@ COMMANDS = {
         "pipeline.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",
     ),
+    "train-landmarks": (
+        "pipeline.train_landmarks:train_landmarks",
+        "Train a landmark model on corrected points of your own patients.",
+    ),
+    "draw-measures": (
+        "pipeline.draw_measures:draw_measures_on",
+        "Photographs with their clinical measures drawn in.",
+    ),
     "explore": ("classifiers.explore:explore", "Features by grade, maps, separability, outliers."),
     "profile": ("classifiers.profile:profile", "A patient beside the healthy, by percentile."),
     "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
