@@ -51,7 +51,7 @@ def draw_overlay(
     box
         Detection box left, top, right, bottom in px of `rgb`.
     spread
-        `(68, 2)` px of `rgb`, uncertainty of each point in x and y: drawn as an ellipse of twice
+        `(68, 2)` px of `rgb`, spread of each point in x and y: drawn as an ellipse of twice
         that, which holds 86 of 100 copies if they scatter normally.
     legend
         Write which colour is which side along the lower edge.
@@ -128,7 +128,7 @@ def _ellipses(
     *,
     width: int,
 ) -> None:
-    """Outline the uncertainty of each point, light on dark so that it shows on any skin."""
+    """Outline the spread of each point, light on dark so that it shows on any skin."""
     for centre, (rx, ry) in zip(points, radii, strict=True):
         axes = (max(1, round(float(rx) * 16)), max(1, round(float(ry) * 16)))
         for colour, line in (((0, 0, 0), 2 * width + 1), (SPREAD_RGB, width)):

@@ -88,8 +88,8 @@ def extract(
     faces
         With several faces in a photograph: take the largest, or make it an error.
     tta
-        Altered copies of each face whose points are averaged, 0 for none; their spread, the
-        uncertainty of each point, is written to spreads.csv and drawn on overlays.
+        Altered copies of each face whose points are averaged, 0 for none; their spread, how well
+        each point repeats, is written to spreads.csv and drawn on overlays. The error is larger.
     tta_kind
         How copies are altered: names joined by +, each with a strength after a colon if wanted.
         rotation_uniform, rotation_normal or rotation_steps; intensity; noise_uniform,
