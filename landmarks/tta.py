@@ -2,9 +2,11 @@
 
 The spread of the copies says how well each point repeats, which dlib does not tell. It is a lower
 bound of the error and no stand-in for it: on the simulated cohorts the mean error is three times
-the mean spread (`evaluate-landmarks`, spreads.csv beside landmark_errors.csv). Copies are made from a crop
-around the face; in each, the face is detected and predicted anew, or, for the kind `box`, predicted
-in a moved box. A copy in which no face is found is counted and left out.
+the mean spread (`evaluate-landmarks`, spreads.csv beside landmark_errors.csv).
+
+Copies are made from a crop around the face; in each, the face is detected and predicted anew, or,
+for the kind `box`, predicted in a moved box. A copy in which no face is found is counted and left
+out.
 """
 
 from __future__ import annotations
