@@ -172,8 +172,7 @@ def _decode(image: Image.Image, *, grey: bool, min_side: int | None) -> Photo:
     if drafted:
         image.draft(mode, (-(-width // scale), -(-height // scale)))
     image.load()
-    if not drafted:
-        width, height = image.size  # Pillow turns a TIFF upright as it loads
+    # Pillow has turned a TIFF upright and taken this out of it, and nothing else.
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     already = round(max(width, height) / max(image.size))  # what the JPEG decoder has reduced
     image = _to_8_bits(image)
