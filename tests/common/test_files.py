@@ -36,6 +36,17 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     assert [file.name for file in target.parent.iterdir()] == ["table.csv"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be replaced on Windows")
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with target.open() as reader:
+        with atomic_write(target) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert target.read_text() == "new"
+
+
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), OSError(28, "full")])
 def test_the_old_file_stays_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "table.csv"

@@ -124,6 +124,11 @@ def test_an_item_stuck_once_is_done_the_second_time(tmp_path: Path) -> None:
     assert squared(found)
 
 
+def test_the_limit_is_for_one_item_and_not_for_those_before_it(tmp_path: Path) -> None:
+    items = [Item(n, tmp_path, "slow", 1) for n in range(6)]
+    assert squared(outcomes(items, jobs=1, limit_s=1.5, retries=0))  # 2.4 s in all
+
+
 def test_an_exception_becomes_the_error_of_its_item_alone(tmp_path: Path) -> None:
     items = numbers(tmp_path, 5, n4=Item(4, tmp_path, "raise", 99))
     found = outcomes(items)

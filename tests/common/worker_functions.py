@@ -15,8 +15,8 @@ from common.errors import UserError
 class Item:
     """A number to square, and what happens to the worker that does it.
 
-    `fault` is `none`, `die` (SIGKILL), `raise`, `hang` or `exit`; it strikes the first `times`
-    times that the item is worked on, which `folder` remembers in files.
+    `fault` is `none`, `die` (SIGKILL), `raise`, `hang`, `slow` (0.4 s) or `exit`; it strikes the
+    first `times` times that the item is worked on, which `folder` remembers in files.
     """
 
     number: int
@@ -50,6 +50,8 @@ def strike(fault: str) -> None:
         raise ValueError("an unlucky\n  number")
     if fault == "hang":
         time.sleep(600)
+    if fault == "slow":
+        time.sleep(0.4)
     if fault == "exit":
         raise SystemExit(0)
 

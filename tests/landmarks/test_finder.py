@@ -127,13 +127,27 @@ def test_a_face_that_hog_cannot_see_is_found_by_the_cnn(
     assert box.top < HEAD_CENTRE[1] < box.bottom
 
 
+class BlindHog:
+    """A detector that sees nothing, like HOG where a face is turned or blurred."""
+
+    def run(self, *_args: object) -> tuple[list, list, list]:
+        return [], [], []
+
+
+@pytest.mark.parametrize("refined", [True, False])
 def test_the_box_of_the_cnn_agrees_with_that_of_hog(
-    portrait: np.ndarray, of_portrait: FaceLandmarks, monkeypatch: pytest.MonkeyPatch
+    portrait: np.ndarray,
+    of_portrait: FaceLandmarks,
+    monkeypatch: pytest.MonkeyPatch,
+    refined: bool,
 ) -> None:
     # The predictor was trained on boxes of HOG; a box of another size or place costs accuracy.
     detector = FaceDetector()
-    monkeypatch.setattr(detector, "_hog_small", lambda grey: [])
-    monkeypatch.setattr(detector, "_hog_full", lambda grey: [])
+    if refined:
+        monkeypatch.setattr(detector, "_hog_small", lambda grey: [])
+        monkeypatch.setattr(detector, "_hog_full", lambda grey: [])
+    else:
+        monkeypatch.setattr(detector, "_hog", BlindHog())
     grey = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)
     (box,) = detector.find(grey, colour=lambda: portrait)
     assert box.detector == "cnn"

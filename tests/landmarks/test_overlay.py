@@ -20,6 +20,11 @@ from landmarks.points import N_POINTS, side_of
 COLOUR_OF = {"right": RIGHT_RGB, "left": LEFT_RGB, "midline": MIDLINE_RGB}
 
 
+def test_the_sides_have_the_colours_that_the_reports_name() -> None:
+    assert RIGHT_RGB == (230, 159, 0)  # Okabe and Ito's orange
+    assert LEFT_RGB == (86, 180, 233)  # their sky blue
+
+
 @pytest.fixture(scope="module")
 def points(finder: LandmarkFinder, portrait: np.ndarray) -> np.ndarray:
     return finder.find(portrait).points
