@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import landmarks.extraction as extraction_module
 from common.errors import UserError
 from common.photos import list_photos, read_photo
+from common.workers import Outcome, supervised_map
 from landmarks.extraction import Extraction, extract_landmarks
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
@@ -170,17 +173,24 @@ def test_a_photograph_that_is_no_longer_asked_for_has_no_row(run: Run, photos: P
     assert len(again.table) == again.resumed == COUNT - 1
 
 
-def test_a_photograph_that_takes_too_long_fails_with_a_reason(photos: Path, tmp_path: Path) -> None:
-    extraction = extract_landmarks(
-        [("p1.jpg", photos / "p1.jpg")],
-        out=tmp_path / "out",
-        predictor=find_predictor(),
-        jobs=1,
-        limit_s=0.0,  # nothing is that fast
-    )
-    (row,) = extraction.table.itertuples()
-    assert row.status == "failed"
-    assert "took longer than 0 s, 2 times in a row" in row.reason
+def test_a_photograph_that_is_given_up_fails_and_the_others_are_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up_the_third(*args: Any, **options: Any) -> Iterator[Outcome]:
+        for outcome in supervised_map(*args, **options):
+            error = "it took longer than 120 s, 2 times in a row"
+            yield Outcome(2, error=error) if outcome.index == 2 else outcome
+
+    monkeypatch.setattr(extraction_module, "supervised_map", give_up_the_third)
+    extraction = run()
+    assert (extraction.counts["failed"], extraction.counts["ok"]) == (1, COUNT - 1)
+    row = extraction.table.set_index("image_id").loc["p3.jpg"]
+    assert row["status"] == "failed"
+    assert "it took longer than 120 s, 2 times in a row" in row["reason"]
+    assert np.isnan(points_of(extraction.table)[2]).all()
+    monkeypatch.undo()
+    again = run()
+    assert (again.resumed, again.counts["ok"]) == (COUNT - 1, COUNT)
 
 
 def test_overlays_are_drawn_and_follow_the_photographs(
