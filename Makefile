@@ -23,6 +23,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.extraction
+	$(RUN) -m benchmarks.augmentation
+	$(RUN) -m benchmarks.iris
+	$(RUN) -m benchmarks.htnet
 
 $(READY): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
