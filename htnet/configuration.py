@@ -65,6 +65,10 @@ class HTNetConfig:
     point_head
         Whether a further head learns how far each landmark lies from its mirror partner; it
         teaches the network where to look and is not used for grading.
+    read_points
+        Let the heads of grade and side read only what the point head found, 68 x 2 values, in
+        place of all tokens. So few values, tied to the landmarks, hardly carry whose face it is:
+        with a few dozen patients that decides between learning grades and learning people.
     face_position
         Learn an offset for each place of the whole face as well. The published offset repeats in
         every block and is one number for all channels, which the normalisation takes out again,
@@ -105,6 +109,7 @@ class HTNetConfig:
     head: Literal["classes", "corn", "coral"] = "classes"
     side_head: bool = False
     point_head: bool = False
+    read_points: bool = False
     face_position: bool = False
     pooling: Literal["mean", "places", "mirror"] = "mean"
     head_dropout: float = 0.0
@@ -140,6 +145,10 @@ class HTNetConfig:
         for name in ("dropout", "head_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: give a share from 0 to below 1.")
+        if self.read_points and not (self.point_head and self.pooling == "mirror"):
+            raise UserError(
+                "read_points needs point_head: true and pooling: mirror, which find the points."
+            )
         if self.num_roi_regions < 1:
             raise UserError(f"num_roi_regions is {self.num_roi_regions}: give 1 or more.")
         for name, allowed in _CHOICES.items():

@@ -48,16 +48,21 @@ class PalsyGrader(L.LightningModule):
             weights = torch.tensor(len(train) / (k * np.maximum(counts, 1)), dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
 
-    def on_train_epoch_start(self) -> None:
-        """Seed what dropout draws."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the scores so far."""
+        checkpoint["scores"] = list(self.scores)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the scores so far."""
+        self.scores = list(checkpoint["scores"])
 
     def training_step(self, rows: Tensor, index: int) -> Tensor:
         """Loss of one batch of row numbers."""
         settings = self.recipe.training
-        generator = torch.Generator().manual_seed(
-            hash((self.seed, self.current_epoch, index, self.global_rank)) & 0x7FFF_FFFF
-        )
+        # Seeded by step and not once: what was drawn before must not matter after a restart.
+        drawn = hash((self.seed, self.current_epoch, index, self.global_rank)) & 0x7FFF_FFFF
+        generator = torch.Generator().manual_seed(drawn)
+        torch.manual_seed(drawn)  # what dropout draws from
         batch = augment(
             self.data.batch(rows, self.device), self.recipe.augmentation, generator=generator
         )
@@ -137,9 +142,11 @@ def patient_score(answers: Tensor, worse_than: Tensor, patients: NDArray[np.intp
 def parameter_groups(network: GradingNetwork, settings: Training) -> Iterator[dict[str, Any]]:
     """Yield AdamW's groups: slower layers far from the heads; no decay of biases and norms."""
     depths = {name: _depth(name, network) for name, _ in network.named_parameters()}
-    top = max(depths.values())
+    heads = max(depths.values())
     for depth in sorted(set(depths.values())):
-        rate = settings.learning_rate * settings.layer_decay ** (top - depth)
+        rate = settings.learning_rate * settings.layer_decay ** (heads - 1 - depth)
+        if depth == heads:
+            rate = settings.learning_rate * settings.head_rate
         for decayed in (True, False):
             chosen = [
                 parameter
@@ -162,5 +169,7 @@ def _depth(name: str, network: GradingNetwork) -> int:
         if parts[at + 2] == "layers":
             return before + int(parts[at + 3])
         return before + (config.block_repeats[level] if parts[at + 2] == "aggregate" else 0)
-    is_input = parts[0] in ("embed", "place", "roi_module") or "embed" in parts
-    return 0 if is_input else 1 + sum(repeats + 1 for repeats in network.config.block_repeats)
+    if any(part in ("embed", "place", "roi_module") for part in parts):
+        return 0
+    last = 1 + sum(repeats + 1 for repeats in network.config.block_repeats)
+    return last + 1 if any(part in ("head", "side_head", "fusion") for part in parts) else last

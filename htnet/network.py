@@ -76,12 +76,13 @@ class HTNet(nn.Module):
         if config.face_position:
             self.place = nn.Parameter(0.02 * torch.randn(config.grid, config.grid, config.dim))
         self.drop = nn.Dropout(config.head_dropout)
+        read = 2 * N_POINTS if config.read_points else config.read_size
         head = CoralHead if config.head == "coral" else nn.Linear
-        self.head = head(config.read_size, config.num_outputs)
+        self.head = head(read, config.num_outputs)
         mirror = config.pooling == "mirror"
         self.side_head = self.point_head = None
         if config.side_head:
-            self.side_head = (MirrorSideHead if mirror else SideHead)(config.read_size)
+            self.side_head = (MirrorSideHead if mirror else SideHead)(read)
         if config.point_head:
             self.point_head = nn.Linear(config.read_size, 2 * N_POINTS, bias=not mirror)
 
@@ -151,11 +152,15 @@ class HTNet(nn.Module):
         else:
             signed = x.mean(dim=(1, 2)) if self.config.pooling == "mean" else x.flatten(1)
             unsigned = signed
+        if self.point_head is not None:
+            found.points = self.point_head(signed).view(-1, N_POINTS, 2)
+        if self.config.read_points and found.points is not None:
+            # Detached: else grading would bend the points until they tell people apart.
+            signed = found.points.detach().flatten(1)
+            unsigned = signed.abs()
         found.logits = self.head(self.drop(unsigned))
         if self.side_head is not None:
             found.side_logits = self.side_head(self.drop(signed))
-        if self.point_head is not None:
-            found.points = self.point_head(signed).view(-1, N_POINTS, 2)
 
     def _patches(self, image: Tensor) -> Tensor:
         """Cut `(b, c, H, W)` into `(b, grid, grid, p * p * c)`."""

@@ -39,6 +39,8 @@ class Training:
         Passes over the training faces, faces of a step, and steps gathered before an update.
     learning_rate, weight_decay, layer_decay
         Of AdamW. Each layer further from the heads learns at `layer_decay` times the rate.
+    head_rate
+        The heads of grade and side learn at this multiple of the rate.
     warmup
         Share of the updates over which the rate rises; then it falls as a cosine.
     clip
@@ -66,6 +68,7 @@ class Training:
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     layer_decay: float = 1.0
+    head_rate: float = 1.0
     warmup: float = 0.1
     clip: float = 1.0
     validation_folds: int = 5

@@ -169,6 +169,7 @@ def _trainer(
         mode="min",
         save_top_k=1,
         save_last=True,
+        save_on_train_epoch_end=True,  # whole epochs, or a resumed training would differ
         enable_version_counter=False,
     )
     stop = EarlyStopping("validation_score", mode="min", patience=settings.patience)

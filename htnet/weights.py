@@ -40,8 +40,7 @@ _RENAMED = (
     (r"^mlp_head\.0\.b$", "norm.bias"),
     (r"^mlp_head\.2\.", "head."),
 )
-_CONFIG_KEY = "htnet_config"
-_NOTES_KEY = "notes"
+_KEY = "htnet"  # one key, since safetensors keeps several in no order
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ def save_weights(
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    config = json.dumps(dataclasses.asdict(network.config), sort_keys=True)
-    metadata = {_CONFIG_KEY: config, _NOTES_KEY: json.dumps(dict(notes or {}), sort_keys=True)}
+    about = {"config": dataclasses.asdict(network.config), "notes": dict(notes or {})}
+    metadata = {_KEY: json.dumps(about, sort_keys=True)}
     with atomic_write(path) as temporary:
         save_file(state, temporary, metadata=metadata)
 
@@ -107,17 +106,18 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
         When the file is missing or is not one of ours.
     """
     state, metadata = _read(path)
-    if _CONFIG_KEY not in metadata:
+    if _KEY not in metadata:
         raise UserError(
             f"{path} holds weights without a configuration: give a file that htnet train wrote."
         )
-    config = config_from(json.loads(metadata[_CONFIG_KEY]), source=str(path))
+    about = json.loads(metadata[_KEY])
+    config = config_from(about["config"], source=str(path))
     network = build_network(config)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path} does not fit its own configuration: it is damaged.") from error
-    return network.eval(), json.loads(metadata[_NOTES_KEY])
+    return network.eval(), about["notes"]
 
 
 def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
@@ -132,7 +132,7 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     """
     theirs, metadata = _read(path)
     ours = network.state_dict()
-    if _CONFIG_KEY not in metadata and any(_rename(name, theirs) != name for name in theirs):
+    if _KEY not in metadata and any(_rename(name, theirs) != name for name in theirs):
         theirs = {_rename(name, theirs): value for name, value in theirs.items()}
     fits = {
         name: value.reshape(ours[name].shape)

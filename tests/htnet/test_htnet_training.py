@@ -1,0 +1,316 @@
+"""Training: losses by hand, overfitting, determinism, resuming, and one sentence per mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from htnet.answering import answer, read_trained
+from htnet.augmentation import Augmentation
+from htnet.configuration import HTNetConfig
+from htnet.faces import to_input
+from htnet.grader import parameter_groups, patient_score
+from htnet.labelled_faces import LabelledFaces
+from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
+from htnet.network import HTNet
+from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
+from htnet.training import WEIGHTS, train_network
+from tests.htnet.drawn_faces import RECIPE, cohort
+
+TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each
+
+
+# --- losses ------------------------------------------------------------------------------------
+
+
+def test_steps_and_classes_by_hand() -> None:
+    steps = steps_of(torch.tensor([1, 3, 6]), num_classes=6)
+    assert steps.tolist() == [[0] * 5, [1, 1, 0, 0, 0], [1] * 5]
+    assert classes_of(steps).argmax(1).tolist() == [0, 2, 5]
+
+
+@pytest.mark.parametrize(("head", "columns"), [("classes", 6), ("corn", 5), ("coral", 5)])
+def test_probabilities_are_probabilities(head: str, columns: int) -> None:
+    found = probabilities(torch.randn(50, columns) * 3, head=head)
+    assert found.shape == (50, 6)
+    assert (found >= 0).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(50))
+
+
+def test_corn_is_the_likelihood_of_the_class() -> None:
+    """The chain of conditional chances multiplies to the probability of the class itself."""
+    logits, labels = torch.randn(40, 5), torch.randint(1, 7, (40,))
+    steps = steps_of(labels, num_classes=6)
+    loss = grade_loss(logits, steps, loss="corn", weights=torch.ones(6))
+    likelihood = probabilities(logits, head="corn")[torch.arange(40), labels - 1]
+    torch.testing.assert_close(loss, -likelihood.log().mean())
+
+
+def test_cross_entropy_and_focal_by_hand() -> None:
+    logits, labels = torch.randn(30, 6), torch.randint(1, 7, (30,))
+    steps = steps_of(labels, num_classes=6)
+    weights = torch.rand(6) + 0.5
+    chance = logits.softmax(1)[torch.arange(30), labels - 1]
+    expected = -(weights[labels - 1] * chance.log()).mean()
+    found = grade_loss(logits, steps, loss="cross_entropy", weights=weights)
+    torch.testing.assert_close(found, expected)
+    focal = grade_loss(logits, steps, loss="focal", weights=weights)
+    torch.testing.assert_close(
+        focal, -(weights[labels - 1] * (1 - chance) ** 2 * chance.log()).mean()
+    )
+
+
+def test_side_loss_leaves_out_unknown_sides() -> None:
+    logits = torch.randn(2, 3)
+    known = side_loss(logits[:1], torch.tensor([[0.0, 1.0, 0.0]]))
+    both = side_loss(logits, torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    torch.testing.assert_close(known, both)
+
+
+def test_patient_score_by_hand() -> None:
+    sure = torch.eye(6)[[0, 0, 5, 5]]
+    steps = steps_of(torch.tensor([1, 1, 6, 6]), num_classes=6)
+    patients = np.array([0, 0, 1, 1])
+    assert patient_score(sure, steps, patients) == 0
+    wrong = torch.eye(6)[[1, 1, 5, 5]]
+    assert patient_score(wrong, steps, patients) == pytest.approx(0.5)  # one step, one of two
+    half = torch.eye(6)[[0, 1, 5, 5]]
+    assert patient_score(half, steps, patients) == pytest.approx(0.125)  # 0.5 ** 2 / 2
+
+
+# --- training ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("loss", "pooling"), [("cross_entropy", "mean"), ("corn", "mirror")])
+def test_overfits_eight_faces(loss: LossName, pooling: str) -> None:
+    """Two networks with both modules learn eight faces by heart."""
+    torch.manual_seed(0)
+    data = cohort(patients=8, photos=1)
+    recipe = with_changes(
+        recipe_from(RECIPE, source="t"), [f"training.loss={loss}", f"network.pooling={pooling}"]
+    )
+    network = HTNet.from_config(recipe.config(num_classes=6)).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    image = to_input(data.faces.pixels)
+    steps = steps_of(torch.from_numpy(data.labels), num_classes=6)
+    for _ in range(70):
+        optimizer.zero_grad()
+        grade_loss(network(image), steps, loss=loss, weights=torch.ones(6)).backward()
+        optimizer.step()
+    assert (answer(network, data.faces).argmax(1) + 1 == data.labels).all()
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / WEIGHTS).read_bytes()
+
+
+def test_one_seed_one_result_killed_or_not(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    recipe = with_changes(recipe, ["network.dropout=0.1", "network.head_dropout=0.1"])
+
+    def run(name: str, *, seed: int = 1, stop_after: int | None = None) -> None:
+        train_network(
+            drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path / name,
+            seed=seed, stop_after=stop_after,
+        )  # fmt: skip
+
+    run("one")
+    run("same")
+    run("other", seed=2)
+    run("killed", stop_after=1)
+    assert weights_of(tmp_path / "killed") is not None
+    run("killed")  # goes on
+    last = [
+        torch.load(tmp_path / name / "last.ckpt", weights_only=False)["state_dict"]
+        for name in ("one", "same", "killed", "other")
+    ]
+    for name, value in last[0].items():
+        assert torch.equal(value, last[1][name]), name
+        assert torch.equal(value, last[2][name]), name
+    assert not torch.equal(last[0]["network.embed.weight"], last[3]["network.embed.weight"])
+    assert weights_of(tmp_path / "one") == weights_of(tmp_path / "same")
+    assert weights_of(tmp_path / "one") == weights_of(tmp_path / "killed")
+    assert (tmp_path / "one" / "logs" / "metrics.csv").exists()
+    assert list((tmp_path / "one" / "logs").glob("events.out.tfevents.*"))
+
+
+def test_the_kept_epoch_is_the_best_of_the_validation_patients(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    trained = train_network(
+        drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path, seed=3
+    )
+    assert trained.best_epoch == int(np.argmin(trained.scores)) + 1
+    answers = torch.from_numpy(answer(trained.network, drawn.faces, rows=VALIDATION)).float()
+    steps = steps_of(torch.from_numpy(drawn.labels[VALIDATION]), num_classes=6)
+    names = np.unique(drawn.patients[VALIDATION], return_inverse=True)[1]
+    assert patient_score(answers, steps, names) == pytest.approx(min(trained.scores), abs=1e-5)
+
+
+def test_weights_are_read_with_their_classes(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path)
+    network, classes = read_trained(tmp_path / WEIGHTS)
+    assert classes == tuple("123456")
+    assert not network.training
+
+
+def test_accumulation_focal_and_pretrained_run(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    first = with_changes(recipe, ["training.epochs=1"])
+    train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=first, out=tmp_path / "a")
+    second = with_changes(
+        first, ["training.loss=coral", "training.accumulate=2", "training.layer_decay=0.5",
+                "network.pooling=mean"],
+    )  # fmt: skip
+    trained = train_network(
+        drawn, train=TRAIN, validation=VALIDATION, recipe=second, out=tmp_path / "b",
+        pretrained=tmp_path / "a" / WEIGHTS,
+    )  # fmt: skip
+    assert trained.network.config.head == "coral"
+
+
+def test_layers_far_from_the_heads_learn_more_slowly() -> None:
+    config = HTNetConfig(
+        image_size=28, patch_size=7, num_classes=6, dim=8, heads=2, num_hierarchies=2,
+        block_repeats=(1, 2), side_head=True,
+    )  # fmt: skip
+    network = HTNet.from_config(config)
+    settings = Training(learning_rate=1.0, layer_decay=0.5, head_rate=3.0)
+    rates = {}
+    names = {id(p): n for n, p in network.named_parameters()}
+    for group in parameter_groups(network, settings):
+        for parameter in group["params"]:
+            rates[names[id(parameter)]] = group["lr"]
+            assert group["weight_decay"] == (settings.weight_decay if parameter.ndim > 1 else 0)
+    assert set(rates) == set(names.values())
+    assert rates["head.weight"] == rates["side_head.bias"] == 3.0
+    assert rates["norm.weight"] == 1.0
+    in_order = [
+        rates[name]
+        for name in (
+            "embed.weight", "levels.0.layers.0.attention.to_qkv.weight",
+            "levels.0.aggregate.conv.weight", "levels.1.layers.0.attention.to_qkv.weight",
+            "levels.1.layers.1.attention.to_qkv.weight", "norm.weight",
+        )
+    ]  # fmt: skip
+    assert in_order == sorted(in_order)
+    assert len(set(in_order)) == len(in_order)
+
+
+# --- mistakes ----------------------------------------------------------------------------------
+
+
+def test_a_patient_on_both_sides_is_refused(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    with pytest.raises(UserError, match='Patient "P5" is among the training and the validation'):
+        train_network(
+            drawn, train=np.arange(11), validation=np.arange(11, 24), recipe=recipe, out=tmp_path
+        )
+
+
+def test_an_empty_class_is_refused(tmp_path: Path, drawn: LabelledFaces, recipe: Recipe) -> None:
+    with pytest.raises(UserError, match='No training face is labelled "6"'):
+        train_network(
+            drawn, train=np.arange(10), validation=VALIDATION, recipe=recipe, out=tmp_path
+        )
+
+
+def test_no_gpu_when_one_was_asked_for(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = with_changes(recipe, ["training.accelerator=gpu"])
+    with pytest.raises(UserError, match=r"asks for a GPU .* but there is none here"):
+        train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=asked, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_training_in_the_folder_is_refused(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    short = with_changes(recipe, ["training.epochs=1"])
+    train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=short, out=tmp_path)
+    with pytest.raises(UserError, match=r"holds a training with other settings \(training\)"):
+        train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path)
+
+
+# --- recipes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpu", "paper", "small-cpu"])
+def test_shipped_recipes_make_networks(name: str) -> None:
+    assert name in shipped()
+    recipe = read_recipe(name)
+    with torch.device("meta"):
+        network = HTNet.from_config(recipe.config(num_classes=6))
+    parameters = sum(value.numel() for value in network.parameters())
+    if name == "small-cpu":
+        assert parameters <= 2_000_000
+        assert network.config.image_size == 112
+    if name == "paper":
+        assert (network.config.image_size, network.config.dim) == (224, 256)
+
+
+def test_every_key_of_a_recipe_is_read(
+    tmp_path: Path, drawn: LabelledFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Note every attribute that a training asks of its settings, and compare with all there are."""
+    asked: dict[type, set[str]] = {HTNetConfig: set(), Augmentation: set(), Training: set()}
+    recipe = recipe_from(RECIPE, source="test")
+
+    for kind, names in asked.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+
+        def noted(self: object, name: str, _fields=fields, _names=names) -> object:
+            if name in _fields:
+                _names.add(name)
+            return object.__getattribute__(self, name)
+
+        monkeypatch.setattr(kind, "__getattribute__", noted, raising=False)
+    for names in asked.values():
+        names.clear()  # making a configuration looks at its values to check them
+    monkeypatch.setattr(HTNetConfig, "__post_init__", lambda self: None)
+    monkeypatch.setattr(Training, "__post_init__", lambda self: None)
+    monkeypatch.setattr(Augmentation, "__post_init__", lambda self: None)
+    changed = with_changes(recipe, ["training.epochs=1"])
+    train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=changed, out=tmp_path)
+    read_by_folds = {"validation_folds"}  # dealt before a network is trained
+    read_by_build = {"input"}  # asked when the network is built, by region_fusion
+    for kind, names in asked.items():
+        missing = {field.name for field in dataclasses.fields(kind)} - names
+        assert missing <= read_by_folds | read_by_build, (kind.__name__, missing)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({**RECIPE, "trainng": {}}, 'no section "trainng". Did you mean "training"?'),
+        ({"training": {}}, "no section network:"),
+        ({**RECIPE, "training": {"epoch": 3}}, 'no setting "epoch". Did you mean "epochs"?'),
+        ({**RECIPE, "training": {"epochs": "many"}}, "training.epochs is 'many'"),
+        ({**RECIPE, "training": {"loss": "mse"}}, 'training.loss is "mse"'),
+        ({**RECIPE, "network": {**RECIPE["network"], "head": "corn"}}, "network.head follows"),
+        ({**RECIPE, "network": {**RECIPE["network"], "image_size": 30}}, "image_size 30"),
+    ],
+)
+def test_unknown_and_impossible_recipe_keys(content: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError) as told:
+        recipe_from(content, source="mine.yaml")
+    assert words in str(told.value)
+
+
+def test_unknown_recipes_are_told_with_those_there_are() -> None:
+    with pytest.raises(UserError, match=r'small-cpu.*Did you mean "small-cpu"'):
+        read_recipe("small-cup")
+    with pytest.raises(UserError, match="is no change"):
+        with_changes(read_recipe("small-cpu"), ["epochs 3"])
