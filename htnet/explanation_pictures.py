@@ -28,9 +28,11 @@ def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ..
     """
     panels: list[tuple[str, NDArray[np.float64] | None]] = [("aligned face", None)]
     if found.asymmetry is not None:
-        panels.append(("where the sides differ", found.asymmetry))
-        panels.append(("the same, on the weak side", found.on_weak_side(found.asymmetry)))
+        panels.append(("where the sides differ\n(asymmetry map)", found.asymmetry))
     panels.append(("what moved the grade\n(integrated gradients)", found.gradients))
+    if found.side is not None:
+        weak = found.on_weak_side(found.gradients)
+        panels.append(("the same, on the side\nthat it takes for weak", weak))
     panels.append(("where it looked\n(attention roll-out)", found.rollout))
     columns = len(panels) + (found.roi is not None)
     figure = Figure(figsize=(2.15 * columns, 2.95), layout="constrained")
@@ -72,7 +74,10 @@ def _regions(ax: Axes, found: Explanation) -> None:
         if float(one.max()) > 0.05:
             ax.contour(one, levels=[float(one.max()) / 2], colors=[colour], linewidths=1.2)
         ax.plot([], [], color=colour, label=name.replace("_", " "))
-    ax.legend(fontsize=5, loc="upper left", ncols=2, framealpha=0.7, handlelength=1)
+    ax.legend(
+        fontsize=6, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False,
+        handlelength=1, columnspacing=1,
+    )  # fmt: skip
 
 
 def _normal(heat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -155,8 +155,9 @@ class HTNet(nn.Module):
         if self.point_head is not None:
             found.points = self.point_head(signed).view(-1, N_POINTS, 2)
         if self.config.read_points and found.points is not None:
-            # Detached: else grading would bend the points until they tell people apart.
-            signed = found.points.detach().flatten(1)
+            # Else grading would bend the points in training until they tell people apart.
+            points = found.points.detach() if self.training else found.points
+            signed = points.flatten(1)
             unsigned = signed.abs()
         found.logits = self.head(self.drop(unsigned))
         if self.side_head is not None:

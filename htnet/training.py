@@ -218,6 +218,10 @@ def _check(data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[
         )
     if not len(train) or not len(validation):
         raise UserError("There are no training or no validation faces: use fewer folds.")
+    _check_classes(data, train=train)
+
+
+def _check_classes(data: LabelledFaces, *, train: NDArray[np.intp]) -> None:
     for number, name in enumerate(data.classes, start=1):
         if not (data.labels[train] == number).any():
             raise UserError(

@@ -1,0 +1,114 @@
+"""Explanations: identities of the maps, where they lie, and asymmetry by grade."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from common.errors import UserError
+from htnet.asymmetry_report import asymmetry_report
+from htnet.explanation import (
+    attention_rollout,
+    explain_faces,
+    integrated_gradients,
+    region_places,
+    share_inside,
+)
+from htnet.explanation_pictures import explanation_figure
+from htnet.labelled_faces import LabelledFaces
+from htnet.network import HTNet
+from htnet.recipe import Recipe
+from htnet.region_fusion import RegionHTNet
+
+
+@pytest.fixture
+def network(recipe: Recipe) -> HTNet:
+    torch.manual_seed(0)
+    return HTNet.from_config(recipe.config(num_classes=6)).eval()
+
+
+def test_rollout_keeps_its_sum_and_spreads_over_the_patches(network: HTNet) -> None:
+    with torch.no_grad():
+        found = attention_rollout(network, torch.randn(2, 3, 28, 28))
+    assert found.shape == (2, 28, 28)
+    assert (found >= 0).all()
+    torch.testing.assert_close(found.sum((1, 2)), torch.ones(2))
+    assert torch.equal(found[:, :7, :7], found[:, :1, :1].expand(2, 7, 7))  # one patch
+
+
+def test_rollout_of_single_tokens_is_even() -> None:
+    """Where every block holds one token nothing is mixed, and all places count alike."""
+    network = HTNet(
+        image_size=28, patch_size=7, num_classes=2, dim=8, heads=2, num_hierarchies=3,
+        block_repeats=(1, 1, 1),
+    )  # fmt: skip
+    found = attention_rollout(network.eval(), torch.randn(1, 3, 28, 28))
+    torch.testing.assert_close(found, torch.full((1, 28, 28), 1 / 28**2))
+
+
+def test_gradients_of_a_symmetric_face_are_nothing(network: HTNet) -> None:
+    face = torch.randn(1, 3, 28, 28)
+    assert integrated_gradients(network, face + face.flip(-1)).abs().max() < 1e-6
+    assert integrated_gradients(network, face).max() > 1e-4
+
+
+def test_maps_and_pictures_of_drawn_faces(network: HTNet, drawn: LabelledFaces) -> None:
+    found = explain_faces(network, drawn.faces)[-1]
+    assert found.asymmetry is not None
+    assert found.roi is not None
+    assert found.side is not None
+    np.testing.assert_allclose(found.asymmetry, found.asymmetry[:, ::-1], atol=1e-5)
+    assert found.roi.shape == (5, 28, 28)
+    assert found.probabilities.sum() == pytest.approx(1)
+    weak = found.on_weak_side(np.ones((28, 28)))
+    assert weak[0, 0] == pytest.approx(found.side[0])  # image-left: the patient's right
+    assert weak[0, -1] == pytest.approx(found.side[1])
+    figure = explanation_figure(found, title="drawn, reference VI", classes=tuple("123456"))
+    titles = [ax.get_title() for ax in figure.axes]
+    assert len(titles) == 6
+    assert "regions found (ROI)" in titles
+
+
+def test_places_are_on_the_patients_sides(drawn: LabelledFaces) -> None:
+    places = region_places(drawn.faces.regions[0], size=28)
+    assert set(places) == {
+        "forehead_right", "forehead_left", "right_eye", "left_eye", "nose_right", "nose_left",
+        "mouth_right", "mouth_left",
+    }  # fmt: skip
+    for name, inside in places.items():
+        columns = np.nonzero(inside)[1]
+        assert (columns < 14).all() if "right" in name else (columns >= 14).all(), name
+    heat = np.zeros((28, 28))
+    heat[places["mouth_left"]] = 2.0
+    assert share_inside(heat, places["mouth_left"]) == 1
+    assert share_inside(heat, places["mouth_right"]) == 0
+    assert np.isnan(share_inside(0 * heat, places["mouth_left"]))
+
+
+def test_asymmetry_report_finds_the_order_of_drawn_faces(
+    network: HTNet, drawn: LabelledFaces
+) -> None:
+    rows = pd.DataFrame(
+        {"image_id": drawn.faces.image_ids, "patient_id": drawn.patients, "hb_grade": drawn.labels}
+    )
+    report = asymmetry_report(network, drawn.faces, rows)
+    assert report.spearman > 0.5  # drawn faces differ the more, the higher the grade
+    assert report.by_grade["hb_grade"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert (report.by_grade["low"] <= report.by_grade["mean"]).all()
+    assert (report.by_grade["mean"] <= report.by_grade["high"]).all()
+    assert "Spearman" in report.sentence()
+    assert len(report.photographs) == len(drawn.faces)
+    assert report.figure().axes
+    shuffled = rows.assign(hb_grade=np.random.default_rng(0).permutation(drawn.labels))
+    assert abs(asymmetry_report(network, drawn.faces, shuffled).spearman) < report.spearman
+
+
+def test_what_cannot_be_explained_is_said(drawn: LabelledFaces, recipe: Recipe) -> None:
+    config = {**vars(recipe.config(num_classes=6)), "use_micro_attention": False}
+    rows = pd.DataFrame({"image_id": [], "patient_id": [], "hb_grade": []})
+    with pytest.raises(UserError, match="use_micro_attention"):
+        asymmetry_report(HTNet(**config), drawn.faces, rows)
+    with pytest.raises(UserError, match="face input"):
+        explain_faces(RegionHTNet(**{**config, "input": "regions"}), drawn.faces)
