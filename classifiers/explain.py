@@ -1,356 +1,93 @@
-"""Why this grade: what was measured on the right and on the left, and which parts counted.
+"""Why this grade: which parts of the face, and which columns of trees, made a grader's answer.
 
-Comes from `dists.csv` (and `landmarks.csv`) and from a fitted grader; goes to the pages of patients
-and to the command `grade`. Nothing here chooses or changes a grader.
+Comes from a fitted grader and the rows that it answers; goes to the command `grade` and to
+`classifiers.importance`. What was measured on the two sides is in `classifiers.side_readings`.
+Nothing here chooses or changes a grader.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.graders import FittedGrader
+from classifiers.cohort import Samples
+from classifiers.nested import NestedGrader
+from features.mirror_difference import MIDLINE, PAIRED
 from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
-from features.tables import read_run_record
-from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from landmarks.points import REGIONS as PARTS
 
-REST = "rest"
-USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
-FEWEST_HEALTHY = 3  # for a standard deviation that means something
-_EYE_CORNERS = (36, 39, 42, 45)
-_MOUTH_CORNERS = (48, 54)  # the patient's right and left
+_REGION_OF_PART: dict[str, Region] = {
+    "jaw": "jaw", "right_brow": "brow", "left_brow": "brow", "nose": "nose",
+    "right_eye": "eye", "left_eye": "eye", "mouth": "mouth",
+}  # fmt: skip
+_POINT_OF_PART = (*PAIRED, *PAIRED, *MIDLINE)
+_REGION_OF_POINT: dict[int, Region] = {
+    point: _REGION_OF_PART[part] for part, points in PARTS.items() for point in points
+}
 _MEASURED: dict[str, Measurement] = {entry.name: entry for entry in (*DISTANCES, *FEATURES)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sign:
-    """What a clinician looks at in one movement.
-
-    Attributes
-    ----------
-    part
-        Of the face: `brow`, `eye`, `mouth corner`.
-    pair
-        The distances on the patient's right and left; None for the way of the mouth corners, which
-        comes from the points.
-    does
-        What a growing and a shrinking distance is called.
-    change
-        Whether the change from rest counts, or the distance itself.
-    weak_has
-        Whether the weak side has the larger or the smaller value.
-    """
-
-    part: str
-    pair: tuple[str, str] | None
-    does: tuple[str, str]
-    change: bool
-    weak_has: Literal["larger", "smaller"]
-
-
-_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, weak_has="smaller")
-_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, weak_has="larger")
-_CORNER = Sign(
-    part="mouth corner", pair=None, does=("moves", "moves"), change=True, weak_has="smaller"
-)
-_LIP = Sign(  # the lip is drawn towards the side that moves
-    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True,
-    weak_has="larger",
-)  # fmt: skip
-SIGNS: dict[str, tuple[Sign, ...]] = {
-    REST: (
-        Sign(
-            part="brow",
-            pair=("L", "M"),
-            does=("stands above the eye by",) * 2,
-            change=False,
-            weak_has="smaller",
-        ),
-        Sign(part="eye", pair=("N", "O"), does=("is open",) * 2, change=False, weak_has="larger"),
-        Sign(
-            part="eye-to-lip distance",
-            pair=("F", "G"),
-            does=("is",) * 2,
-            change=False,
-            weak_has="larger",
-        ),
-    ),
-    "brow_raise": (_BROW,),
-    "gentle_eye_closure": (_LIDS,),
-    "full_eye_closure": (_LIDS,),
-    "gentle_smile": (_CORNER, _LIP),
-    "full_smile": (_CORNER, _LIP),
-    "lip_pucker": (_CORNER, _LIP),
-    "lower_teeth": (_CORNER, _LIP),
-}
-"""What is compared in each of the eight standard movements; other movements have no readings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """One sign of one photograph, on both sides of the patient.
-
-    Attributes
-    ----------
-    right, left
-        Lengths in `unit`; changes are taken at the size of the face at rest.
-    right_share, left_share
-        The same as a share of the face's width at rest.
-    """
-
-    image_id: str
-    movement: str
-    sign: Sign
-    right: float
-    left: float
-    right_share: float
-    left_share: float
-    unit: str = "px"
-
-    @property
-    def difference(self) -> float:
-        """Right minus left as a share of the face's width."""
-        return self.right_share - self.left_share
-
-    def sentence(self) -> str:
-        """Return it as a clinician would say it."""
-        movement = self.movement.replace("_", " ").capitalize()
-        right, left = (self.sign.does[value < 0] for value in (self.right, self.left))
-        again = "" if left == right else f"{left} "
-        digits = 1 if self.unit in ("px", "mm") else 3
-        return (
-            f"{movement}: the right {self.sign.part} {right} {abs(self.right):.{digits}f} "
-            f"{self.unit} ({abs(self.right_share):.3f} of the face's width), the left {again}"
-            f"{abs(self.left):.{digits}f} {self.unit} ({abs(self.left_share):.3f})."
-        )
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation of right minus left in healthy patients, in face widths."""
-
-    mean: float
-    sd: float
-
-    def deviations(self, difference: float) -> float:
-        """Return how many standard deviations away a difference lies; -1 when all are alike."""
-        return abs(difference - self.mean) / self.sd if self.sd > 0 else -1.0
-
-    def standardised(self, difference: float) -> float:
-        """Return the difference in standard deviations, with its sign; 0 when all are alike."""
-        return (difference - self.mean) / self.sd if self.sd > 0 else 0.0
-
-
-def side_readings(
-    dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None, unit: str = "px"
-) -> list[Reading]:
-    """Return what was measured on the two sides of one patient, in the order of the rows.
-
-    Parameters
-    ----------
-    dists
-        The patient's rows of `dists.csv` with the manifest's `task`. Rows that were not
-        measured, of unknown movements, or (for changes) without a photograph at rest give nothing.
-    landmarks
-        Landmark table, for the way of the mouth corners; only the patient's rows are used.
-    unit
-        Of the lengths in `dists` (`length_unit` tells).
-    """
-    if "task" not in dists.columns:
-        return []
-    rows = dists[dists["status"] == "ok"]
-    at_rest = rows[rows["task"] == REST]
-    rest = at_rest[[entry.name for entry in DISTANCES]].mean() if len(at_rest) else None
-    corners = _corner_ways(rows, landmarks)
-    readings = []
-    for _, row in rows.iterrows():
-        movement = str(row["task"])
-        for sign in SIGNS.get(movement, ()):
-            sides = _sides(row, sign=sign, rest=rest, corners=corners)
-            if sides is None or not all(np.isfinite(sides)):
-                continue
-            width = float(rest["A"] if rest is not None else row["A"])
-            readings.append(
-                Reading(
-                    image_id=str(row["image_id"]), movement=movement, sign=sign,
-                    right=sides[0], left=sides[1],
-                    right_share=sides[0] / width, left_share=sides[1] / width, unit=unit,
-                )
-            )  # fmt: skip
-    return readings
-
-
-def _sides(
-    row: pd.Series,
-    *,
-    sign: Sign,
-    rest: pd.Series | None,
-    corners: dict[str, tuple[float, float]],
-) -> tuple[float, float] | None:
-    """Return lengths on the right and left, or None when they cannot be known."""
-    if sign.pair is None:
-        shares = corners.get(str(row["image_id"]))
-        if shares is None or rest is None:
-            return None
-        return shares[0] * float(rest["A"]), shares[1] * float(rest["A"])
-    now = [float(row[name]) for name in sign.pair]
-    if rest is None:
-        return None if sign.change else (now[0], now[1])
-    # A face nearer to the camera is larger: bring it to its size at rest.
-    scale = float(rest["A"]) / float(row["A"])
-    then = [float(rest[name]) if sign.change else 0.0 for name in sign.pair]
-    return now[0] * scale - then[0], now[1] * scale - then[1]
-
-
-def _corner_ways(
-    rows: pd.DataFrame, landmarks: pd.DataFrame | None
-) -> dict[str, tuple[float, float]]:
-    """Return by photograph how far the right and left mouth corner are from their place at rest.
-
-    In widths of the face at rest (between the ends of the jaw line, as distance A). Measured in
-    the frame of the eyes (origin in the middle of the four eye corners, axis through the outer
-    two, scale by their distance), so that moving or tilting the head is no movement of the mouth.
-    """
-    if landmarks is None:
-        return {}
-    tasks = dict(zip(rows["image_id"], rows["task"], strict=True))
-    found = landmarks[landmarks["image_id"].isin(tasks) & (landmarks["status"] == "ok")]
-    ids = [str(name) for name in found["image_id"]]
-    xs = found[[f"x_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
-    ys = found[[f"y_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
-    at_rest = np.array([tasks[name] == REST for name in ids], dtype=bool)
-    if not at_rest.any():
-        return {}
-    faces = xs + 1j * ys
-    across = faces[:, LEFT_EYE_OUTER] - faces[:, RIGHT_EYE_OUTER]
-    origin = faces[:, list(_EYE_CORNERS)].mean(axis=1)
-    corners = (faces[:, list(_MOUTH_CORNERS)] - origin[:, None]) / across[:, None]
-    jaw = np.abs(faces[:, JAW_LEFT] - faces[:, JAW_RIGHT])
-    eyes_per_width = (np.abs(across) / jaw)[at_rest].mean()
-    way = np.abs(corners - corners[at_rest].mean(axis=0)) * eyes_per_width
-    return {
-        name: (float(right), float(left))
-        for name, (right, left), rest in zip(ids, way, at_rest, strict=True)
-        if not rest
-    }
-
-
-def length_unit(folder: Path) -> str:
-    """Return the unit of the lengths in a folder's `dists.csv`, as its `run.json` says; else px."""
-    record = read_run_record(folder)
-    notes = record.get("notes") if record else None
-    return str(notes.get("unit", "px")) if isinstance(notes, dict) else "px"
-
-
-def most_uneven(
-    readings: Iterable[Reading],
-    *,
-    reference: Mapping[tuple[str, str], Spread] | None = None,
-    count: int = 4,
-) -> list[Reading]:
-    """Return the readings in which the sides differ most.
-
-    Parameters
-    ----------
-    reference
-        `side_spread` of healthy patients: differences are then counted in the standard deviations
-        of healthy faces, since some distances differ between the sides of everybody, and those
-        within `USUAL_DEVIATIONS` of the healthy mean are left out.
-    """
-
-    def strength(reading: Reading) -> float:
-        if reference is None:
-            return abs(reading.difference)
-        healthy = reference.get((reading.movement, reading.sign.part))
-        return healthy.deviations(reading.difference) if healthy else -1.0
-
-    least = 0.0 if reference is None else USUAL_DEVIATIONS
-    uneven = [reading for reading in readings if strength(reading) >= least]
-    return sorted(uneven, key=strength, reverse=True)[:count]
-
-
-def weaker_side(
-    readings: Iterable[Reading], *, reference: Mapping[tuple[str, str], Spread]
-) -> Literal["right", "left", "unknown"]:
-    """Return the side that moves less, from the readings of the movements (not of rest).
-
-    Differences between the sides are added up in standard deviations of healthy people, each with
-    the sign that speaks for a weak right side. Nothing is learned from patients with palsy.
-    `unknown` when no movement can be compared.
-    """
-    votes = [
-        reference[item.movement, item.sign.part].standardised(item.difference)
-        * (1.0 if item.sign.weak_has == "larger" else -1.0)
-        for item in readings
-        if item.movement != REST and (item.movement, item.sign.part) in reference
-    ]
-    if not votes or sum(votes) == 0.0:
-        return "unknown"
-    return "right" if sum(votes) > 0 else "left"
-
-
-def side_spread(readings: Iterable[Reading]) -> dict[tuple[str, str], Spread]:
-    """Return the spread of right minus left by movement and part, where three or more were read.
-
-    Made from the readings of healthy patients.
-    """
-    found: dict[tuple[str, str], list[float]] = {}
-    for reading in readings:
-        found.setdefault((reading.movement, reading.sign.part), []).append(reading.difference)
-    return {
-        key: Spread(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)))
-        for key, values in found.items()
-        if len(values) >= FEWEST_HEALTHY
-    }
-
-
 def region_of(column: str) -> Region:
-    """Return the part of the face that a grader's column describes; `face` when none is named.
+    """Return the part of the face that a column describes; `face` when it names none.
 
-    Works for `f3` as for names that carry a movement or a summary with it.
+    Works for `f3` as for names that carry a movement or a summary with it, and for the blocks of
+    `classifiers.patients` (`odd.rest.12`).
     """
-    for token in re.split(r"[^A-Za-z0-9]+", column):
+    tokens = re.split(r"[^A-Za-z0-9]+", column)
+    if tokens[0] in ("odd", "even"):
+        return _REGION_OF_POINT[_POINT_OF_PART[int(tokens[-1])]]
+    for token in tokens:
         if token in _MEASURED:
             return _MEASURED[token].region
     return "face"
 
 
 def region_effects(
-    grader: FittedGrader, features: pd.DataFrame, *, typical: pd.Series
+    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
 ) -> pd.DataFrame:
     """Return how the answer changes when a part of the face is given typical values instead.
 
     Parameters
     ----------
-    features
-        `(n, k)` rows of the grader's columns.
+    samples
+        Rows that the grader can answer.
     typical
-        `(k,)` what stands in for a part: the medians of healthy training patients.
+        By column, what stands in for it: the medians of healthy training patients; a column
+        without one keeps its values.
 
     Returns
     -------
     DataFrame
-        Rows as `features`, a column for each region: expected class (sum of class number times
+        Rows as `samples`, a column for each region: expected class (sum of class number times
         probability) as measured, minus that with the region typical. Positive: the region makes
-        the grade worse.
+        the answer worse.
     """
-    classes = np.arange(1, grader.n_classes + 1)
-    measured = grader.probabilities(features) @ classes
+    classes = np.arange(1, grader.grader.n_classes + 1)
+    features = samples.features
+    measured = grader.probabilities(samples) @ classes
+    known = {name: value for name, value in typical.items() if value is not None}
     effects = {}
     for region in REGIONS:
         names = [name for name in features.columns if region_of(str(name)) == region]
         if not names:
             continue
-        altered = features.copy()
-        altered[names] = np.tile(typical[names].to_numpy(dtype=np.float64), (len(altered), 1))
-        effects[region] = measured - grader.probabilities(altered) @ classes
+        values = {name: known[str(name)] for name in names if str(name) in known}
+        # Where nothing was measured nothing can be exchanged: missing stays missing.
+        altered = features.assign(
+            **{
+                name: features[name].where(features[name].isna(), value)
+                for name, value in values.items()
+            }
+        )
+        effects[region] = (
+            measured - grader.probabilities(replace(samples, features=altered)) @ classes
+        )
     return pd.DataFrame(effects, index=features.index)
 
 
@@ -384,17 +121,19 @@ class TreeValues:
         return spoken[order]
 
 
-def tree_values(grader: FittedGrader, features: pd.DataFrame) -> TreeValues | None:
+def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
     """Return SHAP values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9) by TreeSHAP.
 
     Exact, over the training rows that the trees themselves remember. None for a grader that is not
-    made of trees, or that learned one class only.
+    made of trees, or that learned one class only. They add up to the answer before its temperature.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    trees = getattr(grader.pipeline[-1], "trees_", grader.pipeline[-1])
-    prepared = grader.pipeline[:-1].transform(features)
-    classes = np.asarray(grader.pipeline.classes_, dtype=np.int64)
+    pipeline = grader.grader.pipeline
+    features = grader.columns.make(samples)[grader.choice.columns]
+    trees = getattr(pipeline[-1], "trees_", pipeline[-1])
+    prepared = pipeline[:-1].transform(features)
+    classes = np.asarray(pipeline.classes_, dtype=np.int64)
     columns = [str(name) for name in features.columns]
     if len(classes) < 2:
         return None

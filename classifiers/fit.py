@@ -14,25 +14,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from classifiers.benchmark import _processors
 from classifiers.benchmark_report import benchmark_report
 from classifiers.cohort import Cohort, Samples, read_cohort
-from classifiers.evaluation import Evaluation, both_levels
-from classifiers.explain import FEWEST_HEALTHY, Spread
-from classifiers.folds import FoldMethod, fold_problems, make_folds, splits, write_folds
-from classifiers.graders import MAJORITY, choose_graders, fit_grader
+from classifiers.evaluation import Evaluation, both_levels, evaluate
+from classifiers.folds import (
+    FoldMethod,
+    fold_problems,
+    folds_of_patients,
+    make_folds,
+    splits,
+    write_folds,
+)
+from classifiers.graders import MAJORITY, choose_graders
 from classifiers.importance import region_importance
 from classifiers.model_card import LICENCE, LIMITS, ModelCard, library_versions
 from classifiers.model_store import save_model
+from classifiers.nested import fit_nested
 from classifiers.patient_pages import add_benchmark_pages, read_material
+from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import roman
-from classifiers.predictions import write_predictions
+from classifiers.predictions import KEY, Unit, write_predictions
 from classifiers.scaling import ScalerName
+from classifiers.side_readings import FEWEST_HEALTHY, Spread
 from classifiers.tasks import Target, TargetName, target_named
-from classifiers.validation import Plan, cross_validate
+from classifiers.validation import SEARCHED_SCALERS, Plan, cross_validate
 from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import write_run_json
 from common.report import Report
+from features.registry import FEATURE_NAMES
 from features.tables import definition_of, read_run_record
 
 MODEL_FOLDER = "model"
@@ -59,6 +70,7 @@ def fit(
     folds: FoldMethod = "stratified",
     n_folds: int = 5,
     repeats: int = 1,
+    level: Unit = "patient",
     scaler: ScalerName = "standard",
     data: str = "",
     redact: bool = False,
@@ -66,6 +78,9 @@ def fit(
     jobs: int | None = None,
 ) -> FitResult:
     """Train one grader on all patients and keep it, with a card and a report.
+
+    Options, columns and scaler are chosen, and probabilities calibrated, on inner folds, in the
+    kept grader as in each fold of the cross-validation.
 
     Writes the model into `OUT/model` (no pickle: `grade` reads it) and, of the cross-validation,
     `folds.csv`, `predictions.csv`, `report.html` and `run.json` into OUT. Research use only.
@@ -81,11 +96,14 @@ def fit(
     manifest
         `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
     target
-        What is graded: `six_grades`, `healthy_palsy` or `three_classes`.
+        What is graded: `six_grades`, `healthy_palsy`, `three_classes` or `affected_side`.
     folds, n_folds, repeats
         Cross-validation for the card, as in `benchmark`.
+    level
+        What gets an answer: each `patient` from all movements together, which needs landmarks.csv
+        beside the features and the column task; or each `photograph`, summed up to patients.
     scaler
-        How features are scaled: `standard`, `min_max`, `power` or `quantile`.
+        The first of the scalers to choose from: `standard`, `min_max`, `power` or `quantile`.
     data
         A sentence for the card on where the patients come from and under which terms.
     redact
@@ -105,58 +123,66 @@ def fit(
     UserError
         When tables do not fit together, there is one class only, or OUT/model holds other files.
     """
-    from classifiers.benchmark import _processors
-
     question = target_named(target)
     entry = next(one for one in choose_graders([grader]) if one.name == grader)
     cohort = read_cohort(features, target=question, manifest=manifest)
-    samples = cohort.usable
-    if len(set(samples.labels)) < 2:
+    if len(set(cohort.usable.labels)) < 2:
         raise UserError(
             f"All usable photographs of {features} are of one class of {question.name}: there is "
             "nothing to tell apart."
         )
+    samples = _rows_of(cohort, level=level, target=question, features=features)
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
-    parts = list(splits(table, samples.rows["image_id"]))
-    plan = Plan(samples, parts, question.name, [grader], scaler, seed)
+    own_folds = folds_of_patients(table) if level == "patient" else table
+    parts = list(splits(own_folds, samples.rows[KEY[level]]))
+    plan = Plan(samples, parts, question.name, [grader], scaler, seed, unit=level, search=True)
     validation = cross_validate(plan, jobs=jobs or _processors())
-    evaluations = both_levels(validation.predictions, target=question, seed=seed)
-    problems = [
-        *fold_problems(parts, labels=samples.labels, class_names=question.classes),
-        *validation.problems,
-    ]
-    fitted = fit_grader(
+    evaluations = (
+        [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
+        if level == "patient"
+        else both_levels(validation.predictions, target=question, seed=seed)
+    )
+    fitted = fit_nested(
         entry,
-        features=samples.features,
-        labels=samples.labels,
-        patients=samples.patients,
-        n_classes=len(question.classes),
-        scaler=scaler,
+        samples,
+        target=question,
+        scalers=tuple(dict.fromkeys([scaler, *SEARCHED_SCALERS])),
         seed=seed,
     )
-    described = _described(table, method=folds)
     settings = {
-        "target": question.name, "grader": grader, "folds": described, "scaler": scaler,
-        "feature definition": definition_of(features) or "unknown", "seed": seed,
-    }  # fmt: skip
-    report = benchmark_report(cohort, evaluations, problems=problems, settings=settings)
+        "target": question.name,
+        "level": level,
+        "grader": grader,
+        "folds": _described(table, method=folds),
+        "chosen": str(fitted.choice),
+        "feature definition": definition_of(features) or "unknown",
+        "seed": seed,
+    }
+    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes)
+    report = benchmark_report(
+        cohort,
+        evaluations,
+        problems=[*problems, *validation.problems],
+        settings=settings,
+        choices=validation.choices,
+    )
     card = ModelCard(
         grader=grader,
         title=entry.title,
         target=question.name,
         classes=list(question.classes),
-        unit=plan.unit,
-        scaler=scaler,
+        unit=level,
+        scaler=fitted.choice.scaler,
         seed=seed,
         definition=definition_of(features),
-        columns=[str(name) for name in samples.features.columns],
-        data=_data(cohort, features=features, manifest=manifest, target=question, said=data),
-        validation={
-            "folds": f"{described[0].upper()}{described[1:]}.",
-            "how": "Whole patients were held out; the kept grader learned from all of them.",
-            "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
-        },
-        notes=list(dict.fromkeys([*report.warnings, *fitted.notes])),
+        columns=list(FEATURE_NAMES),
+        inputs=[str(name) for name in samples.features.columns],
+        coverage=None if fitted.sets is None else fitted.sets.coverage,
+        data=_data(
+            cohort, samples, features=features, manifest=manifest, target=question, said=data
+        ),
+        validation=_validated(evaluations, grader=grader, folds=str(settings["folds"])),
+        notes=list(dict.fromkeys([*report.warnings, *fitted.grader.notes])),
         limits=list(LIMITS),
         licence=list(LICENCE),
         versions=library_versions(),
@@ -166,11 +192,11 @@ def fit(
     save_model(model, grader=fitted, card=card)
     _add_importance(report, plan, grader=grader, seed=seed)
     add_benchmark_pages(
-        report, features, manifest=manifest, evaluation=evaluations[1], redact=redact
+        report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
     )
-    write_folds(table, out / "folds.csv")
-    write_predictions(validation.predictions, out / "predictions.csv", target=question)
     report.write(out / "report.html")
+    write_folds(table, out / "folds.csv")
+    write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
     files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
     write_run_json(
         out / "run.json",
@@ -178,17 +204,40 @@ def fit(
         settings=settings,
         seed=seed,
         files=files,
-        counts={"photographs": len(samples.rows), "patients": len(set(samples.patients))},
+        counts={
+            "photographs": len(cohort.usable.rows),
+            "patients": len(set(samples.patients)),
+        },
         seconds=validation.seconds,
     )
-    headline = evaluations[1].headline
-    found = evaluations[1].estimates[grader][headline.name]
+    headline = evaluations[-1].headline
+    found = evaluations[-1].estimates[grader][headline.name]
     print(
-        f"{entry.title} learned from {len(samples.rows)} photographs of "
+        f"{entry.title} learned from {len(cohort.usable.rows)} photographs of "
         f"{len(set(samples.patients))} patients; {headline.title.lower()} per patient, whole "
         f"patients held out: {found}. Model in {model}, report in {out / 'report.html'}"
     )
     return FitResult(model, card, evaluations, exit_code=3 if validation.failed else 0)
+
+
+def _rows_of(cohort: Cohort, *, level: Unit, target: Target, features: Path) -> Samples:
+    """Return the rows that get an answer."""
+    if level == "patient":
+        return patient_samples(cohort.usable, landmarks=features.with_name(LANDMARKS_FILE))
+    if target.column != "hb_grade":
+        raise UserError(
+            "The features of one photograph do not tell left from right: ask for the affected "
+            "side with --level patient."
+        )
+    return cohort.usable
+
+
+def _validated(evaluations: list[Evaluation], *, grader: str, folds: str) -> dict[str, Any]:
+    return {
+        "folds": f"{folds[0].upper()}{folds[1:]}.",
+        "how": "Whole patients were held out; the kept grader learned from all of them.",
+        "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
+    }
 
 
 def _described(folds: pd.DataFrame, *, method: str) -> str:
@@ -199,7 +248,13 @@ def _described(folds: pd.DataFrame, *, method: str) -> str:
 
 
 def _data(
-    cohort: Cohort, *, features: Path, manifest: Path | None, target: Target, said: str
+    cohort: Cohort,
+    rows: Samples,
+    *,
+    features: Path,
+    manifest: Path | None,
+    target: Target,
+    said: str,
 ) -> dict[str, Any]:
     """Return what the card says of the data, and the healthy reference that `grade` needs."""
     samples = cohort.usable
@@ -226,7 +281,7 @@ def _data(
         | ({} if manifest is None else {"manifest": sha256_of(manifest)})
         | _hashes(record),
         "measured": measured if isinstance(measured, dict) else {},
-        "typical": _typical(samples),
+        "typical": _typical(rows),
         "healthy_sides": [
             [movement, part, spread.mean, spread.sd] for (movement, part), spread in sides.items()
         ],

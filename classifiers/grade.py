@@ -8,7 +8,7 @@ reason why.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +16,17 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from classifiers.explain import (
-    Spread,
-    most_uneven,
-    region_effects,
-    tree_values,
-    weaker_side,
-)
-from classifiers.graders import GRADERS
+from classifiers.cohort import Samples
+from classifiers.explain import region_effects, tree_values
 from classifiers.model_store import SUMS_FILE, StoredModel
-from classifiers.patient_pages import Answer, Material, add_patient_pages, read_material
+from classifiers.patient_pages import Answer, Material, read_material
+from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import roman
+from classifiers.side_readings import Reading, Spread, most_uneven, weaker_side
 from classifiers.tasks import Target, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import natural_key
-from common.report import RESEARCH_USE, Report
 from common.tables import choice, join_manifest, read_manifest, text
 from features.registry import DISTANCES, FEATURES
 from features.tables import definition_of, read_features
@@ -39,6 +34,10 @@ from features.tables import definition_of, read_features
 STATUSES = ("ok", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
 WORTH_SAYING = 0.15  # of a class: smaller effects of a region are not told
+_TYPES = {
+    **dict.fromkeys(("predicted", "reason", "why"), "str"),
+    **dict.fromkeys(("set_low", "set_high"), "Int64"),
+}
 _MEANING = {entry.name: entry.meaning for entry in (*DISTANCES, *FEATURES)}
 
 
@@ -46,9 +45,11 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `photographs` were given,
-    `used` of them could be measured; `side` is the side that moves less in the measurements
-    (`none` when the answer is healthy, `unknown` when no difference is larger than healthy people
-    have); `why` says in words what was measured.
+    `used` of them could be measured. `set_low` and `set_high` bound the conformal set of adjacent
+    classes (class numbers), empty for a grader without sets of patients. `side` is the weak side:
+    as a grader of patients learned it, else the one that moves less in the measurements (`none`
+    when the answer is healthy, `unknown` when it cannot be told). `why` says in words what was
+    measured.
     """
     chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(
@@ -63,6 +64,8 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
                 name: pa.Column(float, chance, coerce=True, nullable=True)
                 for name in target.probability_columns
             },
+            "set_low": pa.Column("Int64", nullable=True, coerce=True),
+            "set_high": pa.Column("Int64", nullable=True, coerce=True),
             "side": choice(SIDES_ANSWERED),
             "why": text(nullable=True),
         },
@@ -136,26 +139,30 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     )
     if "patient_id" not in table.columns:
         raise UserError(f'{features} has no column "patient_id": give a manifest (--manifest).')
-    values = table[card.columns].astype(np.float64).replace([np.inf, -np.inf], np.nan)
-    usable = (table["status"] == "ok").to_numpy(dtype=bool) & ~values.isna().all(axis=1).to_numpy()
+    rows = _rows_of(table, model=model, features=features)
     material = read_material(features, manifest=manifest)
     reference = {
         (movement, part): Spread(mean, sd)
         for movement, part, mean, sd in card.data["healthy_sides"]
     }
-    rows, answers = [], {}
+    found, answers = [], {}
     named = table["patient_id"].astype(str).where(table["patient_id"].notna())
-    for patient in _in_natural_order(named):
-        own = (named == patient).to_numpy(dtype=bool)
+    for patient in sorted(set(named.dropna()), key=natural_key):
+        own = np.flatnonzero(rows.patients == patient)
         row, answer = _one_patient(
-            model, target, patient, values[own & usable], table[own], material, reference
+            model,
+            target,
+            patient,
+            rows.at(own),
+            table[named == patient],
+            readings=[] if material is None else material.readings(patient),
+            reference=reference,
         )
-        rows.append(row)
+        found.append(row)
         answers[patient] = answer
     columns = list(grades_schema(target).columns)
     return Grades(
-        table=pd.DataFrame(rows, columns=columns).astype({"predicted": "str", "reason": "str",
-                                                          "why": "str"}),
+        table=pd.DataFrame(found, columns=columns).astype(_TYPES),
         target=target,
         answers=answers,
         material=material,
@@ -164,48 +171,100 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     )  # fmt: skip
 
 
-def _in_natural_order(named: pd.Series) -> list[str]:
-    return sorted(set(named.dropna()), key=natural_key)
+def _rows_of(table: pd.DataFrame, *, model: StoredModel, features: Path) -> Samples:
+    """Return what the grader answers, photographs or patients; grades in the table are not used."""
+    card = model.card
+    values = table[card.columns].astype(np.float64).replace([np.inf, -np.inf], np.nan)
+    named = table["patient_id"].notna() & (table["status"] == "ok") & ~values.isna().all(axis=1)
+    rows = table[named].assign(hb_grade=1).drop(columns="side", errors="ignore")
+    photographs = Samples(
+        rows=rows.reset_index(drop=True),
+        features=values[named].reset_index(drop=True),
+        labels=np.ones(len(rows), dtype=np.int64),
+        patients=rows["patient_id"].to_numpy(dtype=np.str_),
+    )
+    if card.unit == "photograph" or rows.empty:
+        return photographs
+    patients = patient_samples(photographs, landmarks=features.with_name(LANDMARKS_FILE))
+    # Movements that the grader never saw have no place; those that are not there are missing.
+    return replace(patients, features=patients.features.reindex(columns=card.inputs))
 
 
 def _one_patient(
     model: StoredModel,
     target: Target,
     patient: str,
-    values: pd.DataFrame,
+    rows: Samples,
     photographs: pd.DataFrame,
-    material: Material | None,
+    *,
+    readings: list[Reading],
     reference: Mapping[tuple[str, str], Spread],
 ) -> tuple[dict[str, object], Answer]:
+    """Return the patient's row of the table, and the same in words."""
+    used = 0 if rows.rows.empty else int((photographs["status"] == "ok").sum())
     row: dict[str, object] = {
-        "patient_id": patient, "photographs": len(photographs), "used": len(values),
-    }  # fmt: skip
-    if values.empty:
+        "patient_id": patient,
+        "photographs": len(photographs),
+        "used": used,
+    }
+    if rows.rows.empty:
         found = ", ".join(sorted(set(photographs["status"].astype(str)) - {"ok"})) or "no features"
         reason = f"none of {len(photographs)} photographs could be measured ({found})"
         row |= {"status": "failed", "reason": reason, "side": "unknown"}
         return row, Answer(summary=(f"Not graded: {reason}.",))
-    chances = model.grader.probabilities(values).mean(axis=0)
-    number = int(chances.argmax()) + 1
+    chances = model.grader.probabilities(rows).mean(axis=0)
+    number = int(target.answers(chances[None])[0])
     name = roman(target)[number - 1]
-    readings = [] if material is None else material.readings(patient)
-    uneven = [item.sentence() for item in most_uneven(readings, reference=reference, count=3)]
-    side = _side(number, weaker_side(readings, reference=reference) if uneven else "unknown")
-    reasons = [*_part_sentences(model, values), *_tree_sentences(model, values, number, name)]
+    uneven = [
+        item.sentence() for item in most_uneven(readings, reference=reference or None, count=3)
+    ]
+    reasons = [*_part_sentences(model, rows), *_tree_sentences(model, rows, number, name)]
+    low, high = _set(model, chances)
     row |= {
         "status": "ok",
         "reason": None,
         "predicted": str(target.named(np.array([number]))[0]),
         **dict(zip(target.probability_columns, chances.tolist(), strict=True)),
-        "side": side,
+        "set_low": low,
+        "set_high": high,
+        "side": _side(model, target, number, rows, readings, reference, uneven=bool(uneven)),
         "why": " ".join([*uneven, *reasons]),
     }
     return row, _answer(row, target, name=name, chances=chances, reasons=reasons)
 
 
-def _side(number: int, weaker: str) -> str:
-    """Return no side for a healthy answer."""
-    return "none" if number == 1 else weaker
+def _set(model: StoredModel, chances: NDArray[np.float64]) -> tuple[int | None, int | None]:
+    """Return lowest and highest class of the patient's conformal set; None when there is none.
+
+    A grader of photographs has sets for photographs only: they promise nothing of a mean.
+    """
+    sets = model.grader.sets
+    if sets is None or model.card.unit == "photograph":
+        return None, None
+    low, high = sets.of(chances[None])[0]
+    return int(low), int(high)
+
+
+def _side(
+    model: StoredModel,
+    target: Target,
+    number: int,
+    rows: Samples,
+    readings: list[Reading],
+    reference: Mapping[tuple[str, str], Spread],
+    *,
+    uneven: bool,
+) -> str:
+    """Return the weak side: of the grader's own learned sign, else of the measured movements."""
+    if target.column == "side":
+        return target.classes[number - 1]
+    if number == 1:
+        return "none"
+    severity = getattr(model.grader.columns, "severity_", None)
+    if severity is not None:
+        signed = float(severity.transform(rows.features)["signed_severity"].iloc[0])
+        return "left" if signed > 0 else "right" if signed < 0 else "unknown"
+    return weaker_side(readings, reference=reference) if uneven else "unknown"
 
 
 def _answer(
@@ -216,13 +275,22 @@ def _answer(
     chances: NDArray[np.float64],
     reasons: list[str],
 ) -> Answer:
-    side = {"none": "", "unknown": " Which side is weaker cannot be told."}.get(
-        str(row["side"]), f" The patient's {row['side']} side moves less."
-    )
     names = roman(target)
+    low, high = row["set_low"], row["set_high"]
+    within = (
+        ""
+        if low is None
+        else f" Set of adjacent classes: {names[int(str(low)) - 1]}"
+        + ("" if low == high else f" to {names[int(str(high)) - 1]}")
+        + "."
+    )
+    side = {"none": "", "unknown": " Which side is weaker cannot be told."}.get(
+        str(row["side"]), f" The patient's {row['side']} side is the weaker one."
+    )
     return Answer(
         summary=(
-            f"Answer: {name}, from {row['used']} of {row['photographs']} photographs.{side}",
+            f"Answer: {name}, from {row['used']} of {row['photographs']} photographs."
+            f"{within}{side}",
         ),
         table=pd.DataFrame({"": ["Probability"], **{n: [c] for n, c in zip(names, chances,
                                                                           strict=True)}}),
@@ -230,10 +298,9 @@ def _answer(
     )  # fmt: skip
 
 
-def _part_sentences(model: StoredModel, values: pd.DataFrame) -> list[str]:
+def _part_sentences(model: StoredModel, rows: Samples) -> list[str]:
     """Say which parts of the face moved the answer, compared with healthy ones."""
-    typical = pd.Series(model.card.data["typical"], dtype=np.float64).fillna(0.0)
-    effects = region_effects(model.grader, values, typical=typical).mean()
+    effects = region_effects(model.grader, rows, typical=model.card.data["typical"]).mean()
     told = effects[effects.abs() >= WORTH_SAYING].sort_values(ascending=False, kind="stable")
     if told.empty:
         return []
@@ -247,9 +314,9 @@ def _part_sentences(model: StoredModel, values: pd.DataFrame) -> list[str]:
     ]
 
 
-def _tree_sentences(model: StoredModel, values: pd.DataFrame, number: int, name: str) -> list[str]:
+def _tree_sentences(model: StoredModel, rows: Samples, number: int, name: str) -> list[str]:
     """Name the features that spoke most for the answer, in graders made of trees."""
-    found = tree_values(model.grader, values)
+    found = tree_values(model.grader, rows)
     if found is None or number not in found.classes:
         return []
     at = int(np.flatnonzero(found.classes == number)[0])
@@ -262,8 +329,17 @@ def _tree_sentences(model: StoredModel, values: pd.DataFrame, number: int, name:
 
 
 def _meaning(column: str) -> str:
-    meaning = _MEANING.get(column, column)
-    return f"{meaning[0].lower()}{meaning[1:]}"
+    """Return what a column tells, in words."""
+    how, _, what = column.rpartition(".")
+    if column == "severity":
+        return "one-sidedness of the face in all movements"
+    if how in ("lack", "reach"):
+        movement = what.replace("_", " ")
+        return {"lack": f"how far the weak side lags in {movement}",
+                "reach": f"how far {movement} goes"}[how]  # fmt: skip
+    meaning = _MEANING.get(what, what)
+    summary = {"mean": ", mean over photographs", "worst": ", largest of all photographs"}
+    return f"{meaning[0].lower()}{meaning[1:]}{summary.get(how, '')}"
 
 
 def _warnings(
@@ -287,95 +363,3 @@ def _warnings(
     if nobody:
         sentences.append(f"{nobody} photographs belong to no patient and were not graded.")
     return sentences
-
-
-def grade_report(
-    grades: Grades, *, model: StoredModel, found_by: str, redact: bool = False
-) -> Report:
-    """Build the report: warnings, answers of all patients, what the model is, and the pages.
-
-    Parameters
-    ----------
-    found_by
-        Sentence that says how photographs were assigned to patients.
-    redact
-        Draw the points in place of photographs, and number the patients.
-    """
-    table, card = grades.table, model.card
-    graded = table[table["status"] == "ok"]
-    report = Report(
-        title=f"Grades: {grades.target.title}",
-        summary=(
-            f"{len(graded)} of {len(table)} patients were graded by {card.title}, which learned "
-            f"from {card.data['patients']} patients. {found_by}"
-        ),
-    )
-    for sentence in grades.warnings:
-        report.warn(sentence)
-    section = report.section("Answers")
-    names = roman(grades.target)
-    ids = [f"Patient {at}" for at in range(1, len(table) + 1)] if redact else table["patient_id"]
-    answers = grades.target.classes
-    section.table(
-        pd.DataFrame(
-            {
-                "Patient": ids,
-                "Answer": [
-                    names[answers.index(str(given))] if status == "ok" else None
-                    for given, status in zip(table["predicted"], table["status"], strict=True)
-                ],
-                "Weaker side": table["side"],
-                "Photographs": [
-                    f"{used} of {given}"
-                    for used, given in zip(table["used"], table["photographs"], strict=True)
-                ],
-                **{
-                    name: table[column]
-                    for name, column in zip(names, grades.target.probability_columns, strict=True)
-                },
-                "Not graded because": table["reason"],
-            }
-        ).dropna(axis="columns", how="all"),
-        caption="The most probable class, and the probability of each.",
-    )
-    section.text(
-        "The weaker side is the one that moves less in the measurements, in standard deviations of "
-        "the healthy people that the model knows. It is unknown when no difference between the "
-        "sides is larger than theirs; the grader itself has no side."
-    )
-    if grades.material is not None:
-        add_patient_pages(
-            report, grades.material, answers=grades.answers, reference=grades.reference,
-            redact=redact,
-        )  # fmt: skip
-    _about_model(report, model)
-    return report
-
-
-def _about_model(report: Report, model: StoredModel) -> None:
-    card = model.card
-    section = report.section("The model")
-    about = GRADERS[card.grader].about if card.grader in GRADERS else ""
-    section.text(f"{card.title}. {about} {card.data['origin']} {card.validation['folds']}")
-    scores = card.validation["scores"]["patient"]
-    section.table(
-        pd.DataFrame(
-            {
-                "Per patient": list(scores),
-                "Score": [_limits(found) for found in scores.values()],
-                "Always the commonest": [found["majority_baseline"] for found in scores.values()],
-            }
-        ),
-        caption="With whole patients held out, when the model was made; 95 % intervals.",
-    )
-    for sentence in (*card.limits, *card.licence):
-        if sentence != RESEARCH_USE:  # stands under the title
-            section.text(sentence)
-
-
-def _limits(found: Mapping[str, float | None]) -> str | None:
-    if found["value"] is None:
-        return None
-    low, high = (found[name] for name in ("low", "high"))
-    note = "" if low is None or high is None else f"\n{low:.2f} to {high:.2f}"
-    return f"{found['value']:.2f}{note}"

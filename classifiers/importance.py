@@ -9,7 +9,7 @@ Source: Breiman 2001, doi 10.1023/A:1010933404324, with patients exchanged in pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from classifiers.confusion import confusion_of
 from classifiers.explain import region_of
-from classifiers.graders import GRADERS, fit_grader
+from classifiers.graders import GRADERS
 from classifiers.intervals import Estimate, interval, resampling_weights
+from classifiers.nested import fit_nested
 from classifiers.predictions import prediction_rows, to_patients
 from classifiers.scores import SCORES, Score
 from classifiers.tasks import Target, target_named
 from classifiers.validation import Plan
+from common.progress import JobProgress
 from features.registry import REGIONS, Region
 
 EXCHANGES = 5  # how often each fold's patients are exchanged
@@ -85,34 +87,13 @@ def region_importance(
     regions = {str(name): region_of(str(name)) for name in plan.samples.features.columns}
     present: list[Region] = [region for region in REGIONS if region in set(regions.values())]
     answers: dict[str, list[pd.DataFrame]] = {name: [] for name in ("whole", *present)}
-    for at, part in enumerate(plan.parts):
-        if not len(part.test) or not len(part.train):
-            continue
-        samples = plan.samples
-        fitted = fit_grader(
-            GRADERS[grader],
-            features=samples.features.iloc[part.train],
-            labels=samples.labels[part.train],
-            patients=samples.patients[part.train],
-            n_classes=len(target.classes),
-            scaler=plan.scaler,
-            seed=plan.seed,
-        )
-        rows = samples.rows.iloc[part.test]
-        tested = samples.features.iloc[part.test]
-        answers["whole"].append(
-            _answers(plan, rows, fitted.probabilities(tested), target=target, exchange=0, at=at)
-        )
-        for exchange in range(exchanges):
-            donors = exchanged_rows(rows, rng=np.random.default_rng([seed, at, exchange]))
-            for region in present:
-                names = [name for name, of in regions.items() if of == region]
-                altered = tested.copy()
-                altered[names] = tested[names].to_numpy()[donors]
-                chances = fitted.probabilities(altered)
-                answers[region].append(
-                    _answers(plan, rows, chances, target=target, exchange=exchange, at=at)
-                )
+    usable = [at for at, part in enumerate(plan.parts) if len(part.test) and len(part.train)]
+    with JobProgress("importance", total=len(usable)) as progress:
+        for at in usable:
+            made = _fold(plan, at, grader=grader, regions=regions, exchanges=exchanges, seed=seed)
+            for name, tables in made.items():
+                answers[name] += tables
+            progress.advance(ok=True)
     score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
     counts = {
         name: confusion_of(_per_patient(plan, pd.concat(tables), target=target), target=target)
@@ -129,6 +110,33 @@ def region_importance(
         },
         columns={region: list(regions.values()).count(region) for region in present},
     )
+
+
+def _fold(
+    plan: Plan, at: int, *, grader: str, regions: dict[str, Region], exchanges: int, seed: int
+) -> dict[str, list[pd.DataFrame]]:
+    """Return the answers of one fold: as measured (`whole`), and with each region exchanged."""
+    part, target = plan.parts[at], target_named(plan.target)
+    fitted = fit_nested(
+        GRADERS[grader],
+        plan.samples.at(part.train),
+        target=target,
+        scalers=(plan.scaler,),
+        seed=plan.seed,
+    )
+    tested = plan.samples.at(part.test)
+    chances = fitted.probabilities(tested)
+    made = {"whole": [_answers(plan, tested.rows, chances, target=target, exchange=0, at=at)]}
+    for exchange in range(exchanges):
+        donors = exchanged_rows(tested.rows, rng=np.random.default_rng([seed, at, exchange]))
+        for region in dict.fromkeys(regions.values()):
+            names = [name for name, of in regions.items() if of == region]
+            altered = tested.features.copy()
+            altered[names] = tested.features[names].to_numpy()[donors]
+            chances = fitted.probabilities(replace(tested, features=altered))
+            table = _answers(plan, tested.rows, chances, target=target, exchange=exchange, at=at)
+            made.setdefault(region, []).append(table)
+    return made
 
 
 def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> NDArray[np.intp]:

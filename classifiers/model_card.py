@@ -48,7 +48,12 @@ class ModelCard:
     definition
         Feature definition of the tables it learned from; None when nobody recorded it.
     columns
-        Columns it needs, in its order.
+        Columns of `features.csv` that it needs.
+    inputs
+        Columns of its own rows, in its order: the same for photographs; for patients those of
+        `classifiers.patients`, made from the landmark table.
+    coverage
+        Stated coverage of its sets of adjacent classes; None when it makes none.
     data
         Counts, classes, hashes of the tables, and whether the patients are simulated.
     validation
@@ -74,6 +79,8 @@ class ModelCard:
     seed: int
     definition: str | None
     columns: list[str]
+    inputs: list[str]
+    coverage: float | None
     data: dict[str, Any]
     validation: dict[str, Any]
     notes: list[str]
@@ -216,7 +223,15 @@ def _markdown(card: ModelCard) -> Iterator[str]:
     yield from _listed(
         [
             f"Feature definition: {definition}",
-            f"Rows are {card.unit}s; {len(card.columns)} columns: {_shortened(card.columns)}",
+            f"Columns of features.csv: {_shortened(card.columns)}",
+            "It answers for each photograph, summed up to patients"
+            if card.unit == "photograph"
+            else "It answers for a patient, from landmarks.csv beside the features and the "
+            "movement of each photograph (column task)",
+            "No sets of classes"
+            if card.coverage is None
+            else f"Sets of adjacent classes that are meant to hold the truth in "
+            f"{card.coverage:.0%} of patients",
             f"Format version {card.format_version}; " + _pairs(card.versions),
         ]
     )

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classifiers.graders import FittedGrader
 from classifiers.model_card import ModelCard
+from classifiers.nested import NestedGrader
 from common.errors import UserError
 from common.files import atomic_write, sha256_of
 
@@ -45,14 +45,20 @@ TRUSTED: dict[str, frozenset[str]] = {
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "ObjectNode": frozenset(
         {
+            "classifiers.calibration.GradeSets",
+            "classifiers.columns.PatientColumns",
+            "classifiers.columns.PhotographColumns",
             "classifiers.estimators.CalibratedSVC",
             "classifiers.estimators.MLPGrader",
             "classifiers.estimators.XGBoostGrader",
             "classifiers.graders.FittedGrader",
+            "classifiers.nested.Candidate",
+            "classifiers.nested.NestedGrader",
             "classifiers.ordinal.FrankHall",
             "classifiers.ordinal.OrdinalLogistic",
             "classifiers.scaling.ConstantToZero",
             "classifiers.scaling.RankScaler",
+            "classifiers.severity.SignedSeverity",
             "sklearn.dummy.DummyClassifier",
             "sklearn.ensemble._forest.RandomForestClassifier",
             "sklearn.impute._base.SimpleImputer",
@@ -90,12 +96,12 @@ class StoredModel:
         One sentence for each library whose version differs from the one it was made with.
     """
 
-    grader: FittedGrader
+    grader: NestedGrader
     card: ModelCard
     warnings: tuple[str, ...]
 
 
-def save_model(folder: Path, *, grader: FittedGrader, card: ModelCard) -> None:
+def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
     """Write a model folder; files of an earlier model in it are replaced.
 
     Raises
@@ -228,7 +234,7 @@ def _named_types(schema: Any) -> Iterator[tuple[str, str]]:
             waiting.extend(node)
 
 
-def _rebuilt(content: bytes, *, source: Path) -> FittedGrader:
+def _rebuilt(content: bytes, *, source: Path) -> NestedGrader:
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -243,6 +249,6 @@ def _rebuilt(content: bytes, *, source: Path) -> FittedGrader:
             f"{str(error).splitlines()[0] if str(error) else ''}): use the versions of its card, "
             "or fit it anew."
         ) from error
-    if not isinstance(grader, FittedGrader):
+    if not isinstance(grader, NestedGrader):
         raise UserError(f"{source} holds no grader: fit the model anew.")
     return grader

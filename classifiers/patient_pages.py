@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.evaluation import Evaluation
-from classifiers.explain import (
+from classifiers.graders import GRADERS
+from classifiers.side_readings import (
     Reading,
     Spread,
     length_unit,
@@ -24,7 +25,6 @@ from classifiers.explain import (
     side_readings,
     side_spread,
 )
-from classifiers.graders import GRADERS
 from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import read_photo

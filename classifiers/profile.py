@@ -12,7 +12,13 @@ import pandera.pandas as pa
 from matplotlib.figure import Figure
 
 from classifiers.cohort import read_cohort
-from classifiers.explain import FEWEST_HEALTHY, length_unit, most_uneven, side_readings, side_spread
+from classifiers.side_readings import (
+    FEWEST_HEALTHY,
+    length_unit,
+    most_uneven,
+    side_readings,
+    side_spread,
+)
 from classifiers.tasks import target_named
 from common.errors import UserError, did_you_mean
 from common.provenance import write_run_json

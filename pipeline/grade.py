@@ -13,7 +13,7 @@ import pandas as pd
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import write_run_json
-from common.tables import MANIFEST, write_table
+from common.tables import MANIFEST, read_manifest, write_table
 from datasets.movements import MOVEMENTS, movement_of_number
 from features.definitions import STANDARD, definition_named
 from features.tables import read_run_record
@@ -88,11 +88,14 @@ def grade(
         When the model was altered or does not fit, or there are no photographs.
     """
     # Before the minutes of measuring: a model that cannot be used, and a source that has nothing.
-    from classifiers.grade import grade_report, grade_tables, grades_schema, model_folder
+    from classifiers.grade import grade_tables, grades_schema, model_folder
+    from classifiers.grade_report import grade_report
     from classifiers.model_store import load_model
 
     stored = load_model(model_folder(model))
     manifest, found_by = _patients(photos, out=out, numbered=numbered)
+    if stored.card.unit == "patient":
+        _refuse_without_movements(manifest, given=photos)
     options = _as_measured(stored.card.data["measured"], predictor=predictor)
     definition = definition_named(stored.card.definition or STANDARD).name
     extraction = extract(manifest, out=out / MEASURED, definition=definition, jobs=jobs, **options)
@@ -154,6 +157,18 @@ def _patients(photos: Path, *, out: Path, numbered: bool) -> tuple[Path, str]:
         "No manifest was given, so each folder was taken for one patient and named by it "
         f"({ASSIGNED} lists them)."
     )
+
+
+def _refuse_without_movements(manifest: Path, *, given: Path) -> None:
+    """Say before anything is measured that a grader of patients must know the movements."""
+    table = read_manifest(manifest)
+    unnamed = table["task"].isna() if "task" in table else pd.Series(True, index=table.index)
+    if unnamed.any():
+        first = table.loc[unnamed, "image_id"].iloc[0]
+        raise UserError(
+            f'The model needs the movement of every photograph, and "{first}" of {given} has none: '
+            "fill the column task of a manifest, or give --numbered when names end in 1 to 8."
+        )
 
 
 def patient_of(image_id: str, *, photos: Path) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from classifiers.cohort import Samples
 from classifiers.estimators import XGBoostGrader
-from classifiers.explain import (
-    SIGNS,
-    Spread,
-    most_uneven,
-    region_effects,
-    region_of,
-    side_readings,
-    side_spread,
-    tree_values,
-)
-from classifiers.graders import GRADERS, FittedGrader, fit_grader
+from classifiers.explain import region_effects, region_of, tree_values
+from classifiers.graders import GRADERS
+from classifiers.nested import NestedGrader, fit_nested
+from classifiers.side_readings import SIGNS, Spread, most_uneven, side_readings, side_spread
+from classifiers.tasks import target_named
 from features.geometry import measure
+from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS, mirror_points
@@ -148,39 +146,55 @@ def test_a_column_is_known_by_the_measurement_in_its_name():
     assert region_of("n_movements") == "face"
 
 
-def fitted(name: str, *, classes: int = 6) -> tuple[FittedGrader, pd.DataFrame]:
+def test_a_column_of_the_antisymmetric_shape_is_known_by_its_point():
+    """A face that is uneven only at the brow differs only in columns of the brow."""
+    face = schematic_face()
+    face[17:22, 1] -= 6.0
+    parts = mirror_parts(np.stack([schematic_face(), face]))
+    moved = np.flatnonzero(np.abs(parts.odd[1] - parts.odd[0]) > 1e-9)
+    assert len(moved)
+    assert {region_of(f"odd.full_smile.{number}") for number in moved} == {"brow"}
+    regions = [region_of(f"even.rest.{number}") for number in range(N_PARTS)]
+    assert set(regions) == {"brow", "eye", "nose", "mouth"}
+
+
+def samples_of(cohort, labels) -> Samples:
+    return Samples(
+        cohort.rows, cohort.features, labels, cohort.rows["patient_id"].to_numpy(dtype=np.str_)
+    )
+
+
+def learned(name: str, samples: Samples) -> NestedGrader:
+    """Fit with one candidate, so that the tests do not wait for a search."""
+    entry = replace(GRADERS[name], search={})
+    return fit_nested(entry, samples, target=target_named("six_grades"))
+
+
+def fitted(name: str, *, classes: int = 6) -> tuple[NestedGrader, Samples]:
     cohort = made_cohort()
-    labels = np.minimum(cohort.rows["hb_grade"].to_numpy(), classes)
-    grader = fit_grader(
-        GRADERS[name], features=cohort.features, labels=labels,
-        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
-    )  # fmt: skip
-    return grader, cohort.features.iloc[::7]
+    samples = samples_of(cohort, np.minimum(cohort.rows["hb_grade"].to_numpy(), classes))
+    return learned(name, samples), samples.at(np.arange(0, len(samples.labels), 7))
 
 
 @pytest.mark.parametrize("classes", [2, 6])
 @pytest.mark.parametrize("name", ["xgboost", "random_forest"])
 def test_tree_values_add_up_to_the_answer(name, classes):
-    grader, features = fitted(name, classes=classes)
-    found = tree_values(grader, features)
+    grader, samples = fitted(name, classes=classes)
+    found = tree_values(grader, samples)
     total = found.base + found.values.sum(axis=1)
-    assert found.values.shape == (len(features), len(FEATURE_NAMES), classes)
+    assert found.values.shape == (len(samples.labels), len(FEATURE_NAMES), classes)
     if found.scale == "log-odds":
         total = total / (2 if classes == 2 else 1)  # two classes: one log-odds, told from both ends
         total = np.exp(total) / np.exp(total).sum(axis=1, keepdims=True)
-    chances = grader.probabilities(features)[:, found.classes - 1]
+    chances = grader.grader.probabilities(samples.features)[:, found.classes - 1]
     np.testing.assert_allclose(total, chances, atol=2e-6)
 
 
 def test_tree_values_find_the_only_feature_that_matters():
     cohort = made_cohort(grade_strength=0.0)
     cohort.features["f14"] = cohort.rows["hb_grade"].astype(float)
-    grader = fit_grader(
-        GRADERS["xgboost"], features=cohort.features,
-        labels=cohort.rows["hb_grade"].to_numpy(),
-        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
-    )  # fmt: skip
-    found = tree_values(grader, cohort.features)
+    samples = samples_of(cohort, cohort.rows["hb_grade"].to_numpy())
+    found = tree_values(learned("xgboost", samples), samples)
     assert found.for_class(0, 1, count=1).index[0] == "f14"
 
 
@@ -193,12 +207,9 @@ def test_an_exchanged_region_tells_what_it_was_worth():
     mouth = [entry.name for entry in FEATURES if entry.region == "mouth"]
     grade = cohort.rows["hb_grade"].to_numpy()
     cohort.features[mouth] += 3.0 * grade[:, None]
-    grader = fit_grader(
-        GRADERS["svm"], features=cohort.features, labels=grade,
-        patients=cohort.rows["patient_id"].to_numpy(dtype=np.str_), n_classes=6,
-    )  # fmt: skip
-    typical = cohort.features[grade == 1].median()
-    effects = region_effects(grader, cohort.features, typical=typical)
+    samples = samples_of(cohort, grade)
+    typical = cohort.features[grade == 1].median().to_dict()
+    effects = region_effects(learned("svm", samples), samples, typical=typical)
     worst = effects[grade == 6].mean()
     assert worst.idxmax() == "mouth"
     assert worst["mouth"] > 2.0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,10 @@ import pandas as pd
 import pytest
 
 from classifiers.fit import MODEL_FOLDER, fit
-from classifiers.grade import grade_report, grade_tables, model_folder
+from classifiers.grade import grade_tables, model_folder
+from classifiers.grade_report import grade_report
+from classifiers.graders import GRADERS
+from classifiers.importance import region_importance
 from classifiers.model_store import load_model
 from common.errors import UserError
 from features.command import write_feature_tables
@@ -64,6 +70,18 @@ def fit_drawn(folder: Path, **options: object):
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_search() -> Iterator[None]:
+    """One candidate for each grader and one exchange: what is chosen is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, entry in list(GRADERS.items()):
+            patch.setitem(GRADERS, name, replace(entry, search={}))
+        patch.setattr("classifiers.fit.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.validation.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.fit.region_importance", partial(region_importance, exchanges=1))
+        yield
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory):
     """Tables, manifest and the fitted model of drawn faces."""
@@ -80,7 +98,7 @@ def test_the_kept_grader_answers_as_the_card_says(made):
     assert "Drawn for a test." in card.data["origin"]
     assert card.data["simulated"] == "unknown"
     assert card.definition == "standard"
-    evaluation = result.evaluations[1]
+    evaluation = result.evaluations[-1]
     kappa = evaluation.estimates["svm"]["weighted_kappa"]
     assert card.validation["scores"]["patient"]["Weighted kappa"]["value"] == round(kappa.value, 6)
     assert {"folds.csv", "predictions.csv", "report.html", "run.json", MODEL_FOLDER} == {
@@ -141,13 +159,14 @@ def test_other_features_are_refused_in_a_sentence(made, tmp_path):
 
 def test_an_unrecorded_definition_is_said(made, tmp_path):
     features, manifest, result = made
-    shutil.copy(features, tmp_path / "features.csv")
+    for name in ("features.csv", "landmarks.csv"):
+        shutil.copy(features.with_name(name), tmp_path / name)
     grades = grade_tables(
         load_model(result.model), features=tmp_path / "features.csv", manifest=manifest
     )
     assert any("is not recorded" in sentence for sentence in grades.warnings)
     assert grades.material is None  # without distances there are no sides and no pages
-    assert set(grades.table["side"]) <= {"none", "unknown"}
+    assert set(grades.table["status"]) == {"ok"}
 
 
 def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
@@ -176,6 +195,7 @@ def test_a_photograph_alone_gets_a_grade(made, tmp_path):
     features, manifest, result = made
     table = pd.read_csv(features)
     table[table["image_id"] == "p5/full_smile.jpg"].to_csv(tmp_path / "features.csv", index=False)
+    shutil.copy(features.with_name("landmarks.csv"), tmp_path / "landmarks.csv")
     grades = grade_tables(
         load_model(result.model), features=tmp_path / "features.csv", manifest=manifest
     )
@@ -183,13 +203,16 @@ def test_a_photograph_alone_gets_a_grade(made, tmp_path):
     assert grades.table["status"].item() == "ok"
 
 
+@pytest.mark.parametrize("level", ["patient", "photograph"])
 @pytest.mark.parametrize("grader", ["random_forest", "majority"])
-def test_other_graders_are_fitted_kept_and_read(tmp_path, grader):
-    features, manifest, result = fit_drawn(tmp_path, n_folds=2, grader=grader)
+def test_other_graders_are_fitted_kept_and_read(tmp_path, grader, level):
+    features, manifest, result = fit_drawn(tmp_path, n_folds=2, grader=grader, level=level)
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert set(grades.table["status"]) == {"ok"}
     spoke = grades.table["why"].str.contains("What spoke most")
     assert spoke.all() == (grader == "random_forest")
+    sets = grades.table[["set_low", "set_high"]]
+    assert sets.notna().all(axis=None) == (level == "patient" and grader == "random_forest")
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path):
@@ -220,7 +243,10 @@ def test_one_class_and_unknown_graders_are_refused(tmp_path):
         table = pd.read_csv(tmp_path / "manifest.csv")
         table.loc[table["image_id"] == "p1/rest.jpg", "hb_grade"] = 5
         table.to_csv(tmp_path / "two.csv", index=False)
-        fit(tmp_path / "one.csv", manifest=tmp_path / "two.csv", out=tmp_path / "out", jobs=1)
+        fit(
+            tmp_path / "one.csv", manifest=tmp_path / "two.csv", out=tmp_path / "out", jobs=1,
+            level="photograph",
+        )  # fmt: skip
 
 
 def test_simulated_patients_are_called_simulated(tmp_path):

@@ -141,7 +141,21 @@ def test_names_without_numbers_are_no_movements(cohort, tmp_path):
     )
     with pytest.raises(UserError, match="ends in a number from 1 to 8"):
         grade(tmp_path / "photos", model=cohort / "fitted", out=tmp_path / "out", numbered=True)
-    result = grade(tmp_path / "photos", model=cohort / "fitted", out=tmp_path / "out", jobs=1)
+    with pytest.raises(UserError, match=r'"holiday\.jpg" of .* has none: fill the column task'):
+        grade(tmp_path / "photos", model=cohort / "fitted", out=tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "measurements").exists()
+
+
+def test_a_grader_of_photographs_needs_no_movements(cohort, tmp_path):
+    fit(
+        cohort / "measured" / "features.csv", manifest=cohort / "manifest.csv",
+        out=tmp_path / "fitted", level="photograph", n_folds=2, grader="majority", jobs=1,
+    )  # fmt: skip
+    (tmp_path / "photos").mkdir()
+    shutil.copy(
+        next((cohort / "photos").rglob("Normal1_1.jpg")), tmp_path / "photos" / "holiday.jpg"
+    )
+    result = grade(tmp_path / "photos", model=tmp_path / "fitted", out=tmp_path / "out", jobs=1)
     assert list(result.table["patient_id"]) == ["photos"]
     assert set(result.table["side"]) <= {"none", "unknown"}
     assert "Right and left are not compared" in page_text(result.report)
