@@ -49,7 +49,7 @@ def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ..
 
 def _answer(found: Explanation, classes: tuple[str, ...]) -> str:
     best = int(found.probabilities.argmax())
-    words = f"answer: {classes[best]} ({found.probabilities[best]:.0%})"
+    words = f"most probable: {classes[best]} ({found.probabilities[best]:.0%})"
     if found.side is not None:
         side = int(found.side.argmax())
         words += f"; weak side: {SIDE_CLASSES[side]} ({found.side[side]:.0%})"

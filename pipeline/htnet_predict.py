@@ -127,7 +127,7 @@ def predict(
             answers = np.mean([answer(one, faces) for one, _ in networks], axis=0)
             ok = (table["status"] == "ok").to_numpy()
             grades.loc[ok, list(target.probability_columns)] = answers
-            names = [str(name) for name in target.named(answers.argmax(axis=1) + 1)]
+            names = [str(name) for name in target.named(target.answers(answers))]
             grades.loc[ok, "predicted"] = pd.Series(names, index=grades.index[ok], dtype=object)
     write_table(grades, out / "grades.csv", schema=grades_schema(target))
     write_run_json(
