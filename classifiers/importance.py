@@ -23,7 +23,7 @@ from classifiers.nested import fit_nested
 from classifiers.predictions import prediction_rows, to_patients
 from classifiers.scores import SCORES, Score
 from classifiers.tasks import Target, target_named
-from classifiers.validation import Plan
+from classifiers.validation import SEARCHED_SCALERS, Plan, _seed_of
 from common.progress import JobProgress
 from features.registry import REGIONS, Region
 
@@ -121,8 +121,8 @@ def _fold(
         GRADERS[grader],
         plan.samples.at(part.train),
         target=target,
-        scalers=(plan.scaler,),
-        seed=plan.seed,
+        scalers=tuple(dict.fromkeys([plan.scaler, *SEARCHED_SCALERS])),
+        seed=_seed_of(plan.seed, grader, part),
     )
     tested = plan.samples.at(part.test)
     chances = fitted.probabilities(tested)
