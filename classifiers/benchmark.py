@@ -12,12 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from classifiers.benchmark_report import benchmark_report
+from classifiers.benchmark_report import benchmark_report, counted
 from classifiers.cohort import Cohort, read_cohort
-from classifiers.evaluation import Evaluation, both_levels, title_of, two_lines
+from classifiers.evaluation import Evaluation, both_levels, evaluate, title_of, two_lines
 from classifiers.folds import (
     FoldMethod,
     fold_problems,
+    folds_of_patients,
     make_folds,
     read_folds,
     splits,
@@ -25,11 +26,13 @@ from classifiers.folds import (
 )
 from classifiers.graders import GRADERS, choose_graders
 from classifiers.patient_pages import add_benchmark_pages
+from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import confusion_figure
-from classifiers.predictions import write_predictions
+from classifiers.predictions import KEY, Unit, write_predictions
 from classifiers.scaling import ScalerName
 from classifiers.tasks import Target, TargetName, target_named
 from classifiers.validation import Plan, Validation, cross_validate
+from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.provenance import write_run_json
 from common.report import figure_png
@@ -69,6 +72,8 @@ def benchmark(
     out: Path,
     manifest: Path | None = None,
     target: TargetName = "six_grades",
+    level: Unit = "photograph",
+    search: bool = False,
     graders: tuple[str, ...] = tuple(GRADERS),
     folds: FoldMethod = "stratified",
     fold_table: Path | None = None,
@@ -93,8 +98,15 @@ def benchmark(
     manifest
         `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
     target
-        What is graded: `six_grades`, `healthy_palsy` (I or not), or `three_classes` (I, II and
-        III, IV to VI).
+        What is graded: `six_grades`, `healthy_palsy` (I or not), `three_classes` (I, II and III,
+        IV to VI), or `affected_side` (patients with palsy only).
+    level
+        What gets an answer: each `photograph` (summed up to patients afterwards), or each
+        `patient` from all movements together, which needs landmarks.csv beside the features and
+        the column task, and always searches.
+    search
+        Choose options, scaler and columns of each grader, and calibrate its probabilities, on
+        inner folds of the training patients.
     graders
         Which graders to compare; the majority baseline is always run.
     folds
@@ -130,20 +142,41 @@ def benchmark(
     question = target_named(target)
     chosen = choose_graders(graders)
     cohort = read_cohort(features, target=question, manifest=manifest)
-    samples = cohort.usable
     table = (
         read_folds(fold_table)
         if fold_table
         else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     )
-    parts = list(splits(table, samples.rows["image_id"]))
+    if level == "patient":
+        landmarks = features.with_name(LANDMARKS_FILE)
+        samples, own_folds = (
+            patient_samples(cohort.usable, landmarks=landmarks),
+            folds_of_patients(table),
+        )
+    else:
+        samples, own_folds = cohort.usable, table
+        if not question.column == "hb_grade":
+            raise UserError(
+                "The features of one photograph do not tell left from right: ask for the affected "
+                "side with --level patient."
+            )
+    parts = list(splits(own_folds, samples.rows[KEY[level]]))
     problems = fold_problems(parts, labels=samples.labels, class_names=question.classes)
-    plan = Plan(samples, parts, question.name, [entry.name for entry in chosen], scaler, seed)
+    plan = Plan(
+        samples, parts, question.name, [entry.name for entry in chosen], scaler, seed,
+        unit=level, search=search,
+    )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or _processors())
-    evaluations = both_levels(validation.predictions, target=question, seed=seed)
+    evaluations = (
+        [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
+        if level == "patient"
+        else both_levels(validation.predictions, target=question, seed=seed)
+    )
 
     settings = {
         "target": question.name,
+        "level": level,
+        "search": search or level == "patient",
         "graders": ", ".join(plan.graders),
         "folds": _described(table, method="given table" if fold_table else folds),
         "scaler": scaler,
@@ -151,13 +184,17 @@ def benchmark(
         "seed": seed,
     }
     report = benchmark_report(
-        cohort, evaluations, problems=[*problems, *validation.problems], settings=settings
+        cohort,
+        evaluations,
+        problems=[*problems, *validation.problems],
+        settings=settings,
+        choices=validation.choices,
     )
     add_benchmark_pages(
         report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
     )
     write_folds(table, out / "folds.csv")
-    write_predictions(validation.predictions, out / "predictions.csv", target=question)
+    write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
     write_json(out / "metrics.json", _metrics(question, evaluations))
     _write_confusions(evaluations, out)
     report.write(out / "report.html")
@@ -238,11 +275,10 @@ def _write_run(
 
 def _print_scores(evaluation: Evaluation) -> None:
     """Print the table so that it reads on a terminal and in a log file."""
-    counts = evaluation.as_json()
     table = Table(
         title=(
-            f"{evaluation.target.title}, per {evaluation.unit} ({counts['n']} "
-            f"of {counts['n_patients']} patients), with 95 % intervals"
+            f"{evaluation.target.title}, per {evaluation.unit} ({counted(evaluation)}), "
+            "with 95 % intervals"
         ),
         title_justify="left",
         box=box.SIMPLE_HEAD,

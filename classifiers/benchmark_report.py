@@ -6,9 +6,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from classifiers.benchmark_sections import (
+    add_agreement,
+    add_certainty,
+    add_choices,
+    add_comparison,
+)
 from classifiers.cohort import Cohort
-from classifiers.evaluation import Evaluation, title_of
-from classifiers.graders import GRADERS, MAJORITY
+from classifiers.evaluation import Evaluation, is_baseline, title_of
+from classifiers.graders import GRADERS
 from classifiers.plots import confusion_figure, roman
 from common.report import Report, figure_picture
 
@@ -21,6 +27,7 @@ def benchmark_report(
     *,
     problems: list[str],
     settings: Mapping[str, object],
+    choices: pd.DataFrame | None = None,
 ) -> Report:
     """Build the report.
 
@@ -34,6 +41,8 @@ def benchmark_report(
         Sentences about folds and fits, shown first.
     settings
         Options as they were used, for the last section.
+    choices
+        What was chosen on inner folds, from `Validation`.
     """
     target = evaluations[0].target
     report = Report(
@@ -44,21 +53,25 @@ def benchmark_report(
     for sentence in problems:
         report.warn(sentence)
     for evaluation in reversed(evaluations):
-        _scores_section(report, evaluation)
+        _scores_section(report, evaluation, levels=len(evaluations))
     _confusions_section(report, evaluations)
+    add_agreement(report, evaluations[-1])
+    add_certainty(report, evaluations[-1])
+    add_comparison(report, evaluations[-1])
+    if choices is not None:
+        add_choices(report, choices)
     _cohort_section(report, cohort, evaluations[0])
     _method_section(report, evaluations[0], settings=settings)
     return report
 
 
 def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
-    photographs = evaluations[0]
-    counts = photographs.as_json()
-    graders = [name for name in photographs.estimates if not _is_baseline(name)]
+    graders = [name for name in evaluations[0].estimates if not is_baseline(name)]
     words = (
-        f"{counts['n']} photographs of {counts['n_patients']} patients, each graded by models "
-        f"that never saw the patient ({settings['folds']})."
+        f"{counted(evaluations[0])}, each graded by models that never saw the patient "
+        f"({settings['folds']})."
     )
+    words = words[0].upper() + words[1:]
     for evaluation in reversed(evaluations):
         if graders:
             score = evaluation.headline
@@ -103,7 +116,7 @@ def _about_scores(evaluations: list[Evaluation]) -> list[str]:
         found = [
             by_score["balanced_accuracy"]
             for model, by_score in evaluation.estimates.items()
-            if not _is_baseline(model)
+            if not is_baseline(model)
         ]
         if found and all(estimate.low <= guess for estimate in found):
             sentences.append(
@@ -113,9 +126,9 @@ def _about_scores(evaluations: list[Evaluation]) -> list[str]:
     return sentences
 
 
-def _scores_section(report: Report, evaluation: Evaluation) -> None:
+def _scores_section(report: Report, evaluation: Evaluation, *, levels: int) -> None:
     section = report.section(f"Scores per {evaluation.unit}")
-    if evaluation.unit == "patient":
+    if evaluation.unit == "patient" and levels > 1:
         section.text(
             "A patient's answer is the class with the highest probability, averaged over the "
             "patient's photographs."
@@ -123,9 +136,9 @@ def _scores_section(report: Report, evaluation: Evaluation) -> None:
     section.table(
         evaluation.table(),
         caption="Score, and below it the 95 % interval over resampled patients.",
-        quiet=[_is_baseline(model) for model in evaluation.estimates],
+        quiet=[is_baseline(model) for model in evaluation.estimates],
     )
-    if evaluation.unit == "photograph":
+    if len(report.sections) == levels:
         meanings = "; ".join(f"{score.title}: {score.meaning}" for score in evaluation.scores)
         section.text(f"{meanings}.")
 
@@ -147,7 +160,7 @@ def _confusions_section(report: Report, evaluations: list[Evaluation]) -> None:
                 alt=f"Confusion matrix of {title_of(model)} per {evaluation.unit}.",
             )
             for model, confusion in evaluation.confusions.items()
-            if not _is_baseline(model)
+            if not is_baseline(model)
         )
 
 
@@ -202,5 +215,8 @@ def _class_counts(cohort: Cohort, evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _is_baseline(model: str) -> bool:
-    return model == MAJORITY or (model in GRADERS and GRADERS[model].baseline)
+def counted(evaluation: Evaluation) -> str:
+    """Return what was graded in words, `480 photographs of 60 patients` for instance."""
+    counts = evaluation.as_json()
+    patients = f"{counts['n_patients']} patients"
+    return patients if evaluation.unit == "patient" else f"{counts['n']} photographs of {patients}"

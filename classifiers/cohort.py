@@ -71,12 +71,39 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Samples:
-    """What graders work on: rows, features `(n, k)`, class numbers `(n,)`, patients `(n,)`."""
+    """What graders work on.
+
+    Attributes
+    ----------
+    rows
+        One row per photograph or patient, with the columns that predictions need.
+    features
+        `(n, k)`, the same rows.
+    labels
+        `(n,)` class numbers of the target.
+    patients
+        `(n,)` patient of each row.
+    grades, sides
+        Of patients only: House-Brackmann grade, and weak side (+1 left, -1 right, 0 not known).
+    """
 
     rows: pd.DataFrame
     features: pd.DataFrame
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
+    grades: NDArray[np.int64] | None = None
+    sides: NDArray[np.float64] | None = None
+
+    def at(self, rows: NDArray[np.intp]) -> Samples:
+        """Return the given rows only."""
+        return Samples(
+            rows=self.rows.iloc[rows],
+            features=self.features.iloc[rows],
+            labels=self.labels[rows],
+            patients=self.patients[rows],
+            grades=None if self.grades is None else self.grades[rows],
+            sides=None if self.sides is None else self.sides[rows],
+        )
 
 
 def read_cohort(features: Path, *, target: Target, manifest: Path | None = None) -> Cohort:

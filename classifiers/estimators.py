@@ -148,6 +148,29 @@ class CalibratedSVC(GradeClassifier):
         return SVC(C=self.C, gamma=self.gamma, class_weight="balanced")
 
 
+class LogisticGrader(GradeClassifier):
+    """Multinomial logistic regression with a ridge penalty.
+
+    Parameters
+    ----------
+    C
+        Inverse strength of the penalty, as in `sklearn.linear_model.LogisticRegression`.
+    """
+
+    def __init__(self, *, C: float = 1.0) -> None:
+        self.C = C
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        self.regression_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
+        self.regression_.fit(values, encoded)
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        chances: NDArray[np.float64] = self.regression_.predict_proba(values)
+        return chances
+
+
 class XGBoostGrader(GradeClassifier):
     """Gradient-boosted trees of XGBoost that accept labels with a gap.
 

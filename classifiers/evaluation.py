@@ -11,7 +11,8 @@ from classifiers.confusion import Confusion, confusion_of
 from classifiers.graders import GRADERS, MAJORITY
 from classifiers.intervals import Estimate, estimate, resampling_weights
 from classifiers.predictions import Unit, to_patients
-from classifiers.scores import Score, scores_for
+from classifiers.probability_scores import chances_of, probability_scores
+from classifiers.scores import MORE_SCORES, Score, scores_for
 from classifiers.tasks import Target
 
 
@@ -27,8 +28,9 @@ class Evaluation:
         The question that was answered.
     predictions
         The answers that were scored.
-    confusions, estimates
-        By model; the estimates by score name.
+    confusions, estimates, probabilities
+        By model; the estimates by score name, those of probabilities (`auc`, `brier`,
+        `calibration_error`) apart.
     """
 
     unit: Unit
@@ -36,11 +38,18 @@ class Evaluation:
     predictions: pd.DataFrame
     confusions: dict[str, Confusion]
     estimates: dict[str, dict[str, Estimate]]
+    probabilities: dict[str, dict[str, Estimate]]
 
     @property
     def scores(self) -> list[Score]:
         """The scores that make sense for the target, in the order of a table."""
         return scores_for(ordered=self.target.ordered)
+
+    @property
+    def more_scores(self) -> list[Score]:
+        """The scores of the second table."""
+        ordered = self.target.ordered
+        return [score for score in MORE_SCORES.values() if ordered or not score.ordered_only]
 
     @property
     def headline(self) -> Score:
@@ -72,8 +81,9 @@ class Evaluation:
                         **found[score.name].as_json(),
                         "majority_baseline": _rounded(self.baseline(score)),
                     }
-                    for score in self.scores
+                    for score in [*self.scores, *self.more_scores]
                 }
+                | {name: value.as_json() for name, value in self.probabilities[model].items()}
                 for model, found in self.estimates.items()
             },
         }
@@ -99,14 +109,18 @@ def evaluate(
         str(model): confusion_of(rows, target=target)
         for model, rows in predictions.groupby("model", sort=False)
     }
-    estimates = {}
+    estimates, probabilities = {}, {}
+    scores = [*scores_for(ordered=target.ordered), *MORE_SCORES.values()]
     for model, confusion in confusions.items():
         weights = resampling_weights(len(confusion.patients), seed=seed)
         estimates[model] = {
             score.name: estimate(score, confusion.counts, weights=weights)
-            for score in scores_for(ordered=target.ordered)
+            for score in scores
+            if target.ordered or not score.ordered_only
         }
-    return Evaluation(unit, target, predictions, confusions, estimates)
+        own = predictions[predictions["model"] == model]
+        probabilities[model] = probability_scores(chances_of(own, target=target), weights=weights)
+    return Evaluation(unit, target, predictions, confusions, estimates, probabilities)
 
 
 def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> list[Evaluation]:
@@ -121,6 +135,11 @@ def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> 
 def title_of(model: str) -> str:
     """Return how a report calls a model; one of another branch is called by its own name."""
     return GRADERS[model].title if model in GRADERS else model
+
+
+def is_baseline(model: str) -> bool:
+    """Return whether a model only shows what guessing achieves."""
+    return model in GRADERS and GRADERS[model].baseline
 
 
 def two_lines(found: Estimate) -> str:

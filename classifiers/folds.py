@@ -222,6 +222,12 @@ def inner_splits(
     ]
 
 
+def folds_of_patients(folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the same folds with one row per patient, named by the patient."""
+    rows = folds.drop_duplicates(["patient_id", "repeat", "fold"])
+    return rows.assign(image_id=rows["patient_id"]).reset_index(drop=True)
+
+
 def fold_problems(
     parts: list[Split], *, labels: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> list[str]:

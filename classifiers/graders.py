@@ -7,8 +7,8 @@ To add a grader, add an entry to `GRADERS`: an estimator with `fit`, `predict_pr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from classifiers.estimators import CalibratedSVC, MLPGrader, XGBoostGrader
+from classifiers.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
+from classifiers.ordinal import FrankHall, OrdinalLogistic
 from classifiers.scaling import ScalerName, prepared
 from common.errors import UserError, did_you_mean
 
@@ -38,6 +40,10 @@ class GraderEntry:
         From a seed to an unfitted estimator.
     baseline
         Whether it ignores the features and only shows what guessing achieves.
+    search
+        Options and their values to choose from on inner folds, when a search is asked for.
+    scale_matters
+        Whether another scaler can change its answers; trees only see the order.
     """
 
     name: str
@@ -45,6 +51,8 @@ class GraderEntry:
     about: str
     build: Callable[[int], BaseEstimator]
     baseline: bool = False
+    search: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    scale_matters: bool = True
 
 
 MAJORITY = "majority"
@@ -57,26 +65,54 @@ GRADERS: dict[str, GraderEntry] = {
             title="SVM (RBF)",
             about="Support vector machine with a radial kernel, calibrated on inner patients.",
             build=lambda seed: CalibratedSVC(random_state=seed),
+            search={"C": (1.0, 10.0)},
         ),
         GraderEntry(
             name="xgboost",
             title="XGBoost",
             about="Gradient-boosted decision trees.",
             build=lambda seed: XGBoostGrader(random_state=seed),
+            search={"max_depth": (1, 2)},
+            scale_matters=False,
         ),
         GraderEntry(
             name="mlp",
             title="MLP",
             about="Neural network with one hidden layer of 32 units and strong weight decay.",
             build=lambda seed: MLPGrader(random_state=seed),
+            search={"alpha": (1.0, 10.0)},
         ),
         GraderEntry(
             name="random_forest",
             title="Random forest",
-            about="Average of 300 decision trees grown on resampled photographs.",
+            about="Average of 150 decision trees grown on resampled photographs or patients.",
             build=lambda seed: RandomForestClassifier(
-                n_estimators=300, min_samples_leaf=2, class_weight="balanced", random_state=seed
+                n_estimators=150, min_samples_leaf=2, class_weight="balanced", random_state=seed
             ),
+            scale_matters=False,
+        ),
+        GraderEntry(
+            name="logistic",
+            title="Logistic",
+            about="Multinomial logistic regression with a ridge penalty.",
+            build=lambda seed: LogisticGrader(),
+            search={"C": (0.1, 1.0, 10.0)},
+        ),
+        GraderEntry(
+            name="ordinal_logistic",
+            title="Ordinal logistic",
+            about="One score, cut into grades by thresholds that are learned with it.",
+            build=lambda seed: OrdinalLogistic(),
+            search={"alpha": (0.003, 0.03, 0.3), "loss": ("cumulative", "all_threshold")},
+        ),
+        GraderEntry(
+            name="frank_hall",
+            title="Frank-Hall",
+            about="A logistic regression for each step between grades (Frank and Hall 2001).",
+            build=lambda seed: FrankHall(
+                LogisticRegression(class_weight="balanced", max_iter=1000)
+            ),
+            search={"estimator__C": (0.1, 1.0, 10.0)},
         ),
         GraderEntry(
             name=MAJORITY,

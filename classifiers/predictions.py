@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from classifiers.tasks import Target, target_named
 from common.files import natural_key
-from common.tables import choice, read_table, text, write_table
+from common.tables import choice, grade, read_table, text, write_table
 
 BRANCHES = ("geometric", "deep", "fused")
 Unit = Literal["photograph", "patient"]
@@ -26,7 +26,8 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     truth is the target's own manifest column (`hb_grade` for all but the affected side), the
     answer is `predicted`; for six grades both are integers 1..6, for the other targets `predicted`
     is the name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
-    grades. `repeat` and `fold` are those in which the row was tested.
+    grades. `repeat` and `fold` are those in which the row was tested. `set_low` and `set_high`,
+    where a search was made, bound the conformal set of adjacent classes (class numbers).
     """
     grades = target.name == "six_grades"
     answer = (
@@ -44,6 +45,7 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
         {
             KEY[unit]: text(),
             "patient_id": text(),
+            "hb_grade": grade(required=False),
             target.column: truth,
             "predicted": answer,
             **{name: pa.Column(float, chance, coerce=True) for name in target.probability_columns},
@@ -51,6 +53,8 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
             "fold": pa.Column("int64"),
             "model": text(),
             "branch": choice(BRANCHES),
+            "set_low": pa.Column("Int64", nullable=True, coerce=True, required=False),
+            "set_high": pa.Column("Int64", nullable=True, coerce=True, required=False),
         },
         name="predictions",
     )
@@ -66,6 +70,7 @@ def prediction_rows(
     fold: int,
     model: str,
     branch: str = "geometric",
+    sets: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Return the table rows of one test fold.
 
@@ -74,17 +79,22 @@ def prediction_rows(
     rows
         The tested photographs or patients, with their key, `patient_id` and the truth.
     probabilities
-        `(n, k)`, one row each, columns in class order; the answer is the most probable class, the
-        lower one when two are equally probable.
+        `(n, k)`, one row each, columns in class order; `Target.answers` makes the answer of them.
+    sets
+        `(n, 2)` lowest and highest class number of the conformal set, when there is one.
     """
-    keys = list(dict.fromkeys([KEY[unit], "patient_id", target.column]))
+    known = ["hb_grade"] if "hb_grade" in rows.columns else []
+    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known, target.column]))
     chances = pd.DataFrame(
         probabilities, columns=list(target.probability_columns), index=rows.index
     )
-    answers = target.named(probabilities.argmax(axis=1) + 1)
-    return pd.concat([rows[keys].assign(predicted=answers), chances], axis=1).assign(
+    answers = target.named(target.answers(probabilities))
+    table = pd.concat([rows[keys].assign(predicted=answers), chances], axis=1).assign(
         repeat=repeat, fold=fold, model=model, branch=branch
     )
+    if sets is not None:
+        table["set_low"], table["set_high"] = sets[:, 0], sets[:, 1]
+    return table
 
 
 def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
@@ -98,16 +108,16 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per patient, grade, repeat, fold and model; the answer is the class with the
-        highest mean probability.
+        One row per patient, grade, repeat, fold and model; the answer is made of the mean
+        probabilities as for a photograph.
     """
     keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
     means = predictions.groupby(keys, sort=False)[list(target.probability_columns)].mean()
     chances = means.to_numpy()
     table = means.reset_index()
-    table.insert(0, "predicted", pd.Series(target.named(chances.argmax(axis=1) + 1)))
+    table.insert(0, "predicted", pd.Series(target.named(target.answers(chances))))
     columns = predictions_schema(target, unit="patient").columns
-    return table[list(columns)]
+    return table[[name for name in columns if name in table.columns]]
 
 
 def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.DataFrame:

@@ -99,6 +99,45 @@ def within_one(counts: Counts) -> Values:
     return _ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
+def macro_absolute_error(counts: Counts) -> Values:
+    """Mean absolute error within each true class, then the mean over classes (in grades)."""
+    distance = _distance(counts.shape[-1])
+    return _mean_of_present(_ratio((counts * distance).sum(axis=-1), counts.sum(axis=-1)))
+
+
+def plain_kappa(counts: Counts) -> Values:
+    """Cohen's kappa without weights (Cohen 1960): every miss weighs alike."""
+    total = counts.sum(axis=(-2, -1))
+    observed = np.trace(counts, axis1=-2, axis2=-1) * total
+    expected = (counts.sum(axis=-1) * counts.sum(axis=-2)).sum(axis=-1)
+    return _ratio(observed - expected, total**2 - expected)
+
+
+def intraclass_correlation(counts: Counts) -> Values:
+    """ICC(A,1): absolute agreement of single ratings, two raters (McGraw and Wong 1996)."""
+    k = counts.shape[-1]
+    grade = np.arange(k, dtype=np.float64)
+    n = counts.sum(axis=(-2, -1))
+    share = _ratio(counts, n[..., None, None])
+    truth, answer = share.sum(axis=-1), share.sum(axis=-2)
+    mean_truth, mean_answer = truth @ grade, answer @ grade
+    var_truth = truth @ grade**2 - mean_truth**2
+    var_answer = answer @ grade**2 - mean_answer**2
+    shared = (share * grade[:, None] * grade[None, :]).sum(axis=(-2, -1)) - mean_truth * mean_answer
+    # Mean squares of rows (patients), columns (raters) and error, written with moments.
+    between = _ratio(n, n - 1) * (var_truth + var_answer + 2 * shared) / 2
+    error = _ratio(n, n - 1) * (var_truth + var_answer - 2 * shared) / 2
+    raters = n * np.square(mean_truth - mean_answer) / 2
+    return _ratio(between - error, between + error + _ratio(2 * (raters - error), n))
+
+
+def bias(counts: Counts) -> Values:
+    """Mean of answer minus truth, in classes: positive when answers are too severe."""
+    grade = np.arange(counts.shape[-1], dtype=np.float64)
+    signed = (counts * (grade[None, :] - grade[:, None])).sum(axis=(-2, -1))
+    return _ratio(signed, counts.sum(axis=(-2, -1)))
+
+
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
@@ -145,6 +184,42 @@ SCORES: dict[str, Score] = {
         ),
     )
 }
+
+MORE_SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score(
+            name="macro_mae",
+            title="Macro error",
+            of=macro_absolute_error,
+            meaning="error in grades within each grade, then the mean over grades",
+            higher_is_better=False,
+            ordered_only=True,
+        ),
+        Score(
+            name="icc",
+            title="ICC",
+            of=intraclass_correlation,
+            meaning="intraclass correlation ICC(A,1) with the reference, absolute agreement",
+            ordered_only=True,
+        ),
+        Score(
+            name="plain_kappa",
+            title="Plain kappa",
+            of=plain_kappa,
+            meaning="agreement beyond chance, every miss weighing alike",
+        ),
+        Score(
+            name="bias",
+            title="Bias",
+            of=bias,
+            meaning="mean of answer minus reference, in grades; positive is too severe",
+            higher_is_better=False,
+            ordered_only=True,
+        ),
+    )
+}
+"""Scores of the second table of a report."""
 
 
 def scores_for(*, ordered: bool) -> list[Score]:

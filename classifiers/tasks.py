@@ -1,4 +1,4 @@
-"""What a grader is asked: six grades, healthy or palsy, or three classes.
+"""What a grader is asked: six grades, healthy or palsy, three classes, or the affected side.
 
 A target turns a manifest column into class numbers 1..k, in clinical order; graders and scores
 know only those numbers, tables and reports only the names.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
 
-TargetName = Literal["six_grades", "healthy_palsy", "three_classes"]
+TargetName = Literal["six_grades", "healthy_palsy", "three_classes", "affected_side"]
 NO_LABEL = 0  # class number of a row whose manifest does not answer the question
 
 
@@ -63,6 +63,19 @@ class Target:
         numbers = photographs[self.column].map(dict(self.number_of))
         return np.asarray(numbers.fillna(NO_LABEL), dtype=np.int64)
 
+    def answers(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the class number that stands for each row of `(n, k)` probabilities.
+
+        For ordered classes the median (the first class at which half the probability is reached),
+        which has the smallest expected distance from the truth; else the most probable class.
+        """
+        if not self.ordered:
+            likeliest: NDArray[np.int64] = probabilities.argmax(axis=1) + 1
+            return likeliest
+        below = (np.cumsum(probabilities, axis=1) < 0.5 - 1e-12).sum(axis=1)
+        median: NDArray[np.int64] = np.minimum(below, len(self.classes) - 1) + 1
+        return median
+
     def named(self, numbers: NDArray[np.int64]) -> list[int] | list[str]:
         """Return class numbers as they stand in a table: a grade as integer, else its name."""
         if self.name == "six_grades":
@@ -102,6 +115,15 @@ TARGETS: dict[str, Target] = {
                 "the division is ours: up to grade III the eye still closes completely, from "
                 "grade IV it does not (House and Brackmann 1985)"
             ),
+        ),
+        Target(
+            name="affected_side",
+            title="Affected side of the patient",
+            column="side",
+            classes=("right", "left"),
+            number_of={"right": 1, "left": 2},
+            ordered=False,
+            source="the manifest's side; healthy and two-sided patients are not asked about",
         ),
     )
 }

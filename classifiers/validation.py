@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from classifiers.cohort import Samples
 from classifiers.folds import Split
 from classifiers.graders import GRADERS, choose_graders, fit_grader
+from classifiers.nested import InnerFolds, fit_nested
 from classifiers.predictions import Unit, in_order, prediction_rows
 from classifiers.scaling import ScalerName
 from classifiers.tasks import target_named
@@ -28,12 +29,18 @@ from common.errors import UserError
 from common.progress import JobProgress
 from common.workers import supervised_map
 
+SEARCHED_SCALERS: tuple[ScalerName, ...] = ("standard", "power")
 LIMIT_S = 1800.0  # for one fold of one grader
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a fold needs, as it travels to a worker process."""
+    """Everything a fold needs, as it travels to a worker process.
+
+    With `search`, options, scaler and columns are chosen and probabilities calibrated on inner
+    folds (`classifiers.nested`); `scaler` is then the first of those to choose from. Patients are
+    always searched, because their columns are learned.
+    """
 
     samples: Samples
     parts: list[Split]
@@ -42,15 +49,17 @@ class Plan:
     scaler: ScalerName
     seed: int
     unit: Unit = "photograph"
+    search: bool = False
+    inner: dict[int, InnerFolds] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def fits(self) -> list[tuple[str, int]]:
         """Every grader in every fold that tests something: grader and number of the split."""
         return [
             (entry.name, at)
-            for entry in choose_graders(self.graders)
             for at, part in enumerate(self.parts)
             if len(part.test) and len(part.train)
+            for entry in choose_graders(self.graders)
         ]
 
 
@@ -61,6 +70,8 @@ class FoldAnswers:
     probabilities: NDArray[np.float64]
     seconds: float
     notes: tuple[str, ...]
+    sets: NDArray[np.int64] | None = None
+    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,12 +88,15 @@ class Validation:
         Sentences for the top of the report: failed fits, and what libraries warned of.
     failed
         Number of fits that gave no answers.
+    choices
+        What was chosen on inner folds: `model`, `choice`, `folds` (how often).
     """
 
     predictions: pd.DataFrame
     seconds: dict[str, float]
     problems: list[str]
     failed: int
+    choices: pd.DataFrame
 
 
 def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
@@ -110,6 +124,7 @@ def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
     tables: list[pd.DataFrame] = []
     seconds: defaultdict[str, float] = defaultdict(float)
     notes: Counter[tuple[str, str]] = Counter()
+    chosen: Counter[tuple[str, str]] = Counter()
     with JobProgress("benchmark", total=len(fits)) as progress:
         for index, answers, error in _run(plan, fits, jobs=jobs):
             grader, at = fits[index]
@@ -127,8 +142,11 @@ def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
                     repeat=part.repeat,
                     fold=part.fold,
                     model=grader,
+                    sets=answers.sets,
                 )
             )
+            if answers.choice:
+                chosen[grader, answers.choice] += 1
             seconds[grader] += answers.seconds
             notes.update((grader, note) for note in answers.notes)
     problems = [
@@ -144,6 +162,7 @@ def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
         seconds={name: seconds[name] for name in models if name in seconds},
         problems=problems,
         failed=progress.failed,
+        choices=_choices(chosen, models=models),
     )
 
 
@@ -152,17 +171,48 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     grader, at = fit
     part, samples = plan.parts[at], plan.samples
     started = time.perf_counter()
+    seed = _seed_of(plan.seed, grader, part)
+    target = target_named(plan.target)
+    if plan.search or plan.unit == "patient":
+        nested = fit_nested(
+            GRADERS[grader],
+            samples.at(part.train),
+            target=target,
+            scalers=tuple(dict.fromkeys([plan.scaler, *SEARCHED_SCALERS])),
+            seed=seed,
+            inner=_inner_folds(plan, at),
+        )
+        tested = samples.at(part.test)
+        probabilities = nested.probabilities(tested)
+        return FoldAnswers(
+            probabilities,
+            time.perf_counter() - started,
+            nested.grader.notes,
+            sets=nested.sets.of(probabilities) if nested.sets else None,
+            choice="" if GRADERS[grader].baseline else str(nested.choice),
+        )
     fitted = fit_grader(
         GRADERS[grader],
         features=samples.features.iloc[part.train],
         labels=samples.labels[part.train],
         patients=samples.patients[part.train],
-        n_classes=len(target_named(plan.target).classes),
+        n_classes=len(target.classes),
         scaler=plan.scaler,
-        seed=_seed_of(plan.seed, grader, part),
+        seed=seed,
     )
     probabilities = fitted.probabilities(samples.features.iloc[part.test])
     return FoldAnswers(probabilities, time.perf_counter() - started, fitted.notes)
+
+
+def _choices(chosen: Counter[tuple[str, str]], *, models: list[str]) -> pd.DataFrame:
+    """Return how often each candidate was chosen, most often first within a model."""
+    rows = sorted(
+        ((models.index(model), -count, choice) for (model, choice), count in chosen.items())
+    )
+    return pd.DataFrame(
+        [(models[at], choice, -count) for at, count, choice in rows],
+        columns=["model", "choice", "folds"],
+    )
 
 
 def _run(
@@ -183,6 +233,18 @@ def _run(
             yield index, None, f"{type(error).__name__}: {error}"
         else:
             yield index, answers, None
+
+
+def _inner_folds(plan: Plan, at: int) -> InnerFolds:
+    """Return the inner folds of one outer fold, made once in each process for all graders."""
+    if plan.inner.get(at) is None:
+        part = plan.parts[at]
+        plan.inner[at] = InnerFolds(
+            plan.samples.at(part.train),
+            target=target_named(plan.target),
+            seed=_seed_of(plan.seed, "inner folds", part),
+        )
+    return plan.inner[at]
 
 
 def _given(plan: Plan) -> Plan:

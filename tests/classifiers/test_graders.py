@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.estimators import CalibratedSVC, MLPGrader, XGBoostGrader
+from classifiers.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.graders import GRADERS, choose_graders, fit_grader
 from classifiers.scaling import SCALERS, ConstantToZero, RankScaler, prepared
 from common.errors import UserError
@@ -23,6 +23,7 @@ LEARNERS = [entry for entry in GRADERS.values() if not entry.baseline]
         CalibratedSVC(),
         XGBoostGrader(n_estimators=20),
         MLPGrader(),
+        LogisticGrader(),
         ConstantToZero(),
         RankScaler(n_quantiles=10),
     ]

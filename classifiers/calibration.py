@@ -1,0 +1,161 @@
+"""Probabilities that mean something: temperature, sets of adjacent grades, and when to abstain.
+
+All three are learned from answers to patients that the grader had not seen (inner folds), and
+applied to the tested patients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+Chances = NDArray[np.float64]
+LEAST_CHANCE = 1e-4
+COVERAGE = 0.90  # stated coverage of the sets
+
+
+def tempered(chances: Chances, *, temperature: float | NDArray[np.float64]) -> Chances:
+    """Return `(n, k)` chances raised to `1 / temperature` and brought back to sum 1.
+
+    A temperature above 1 makes answers less sure; 0 stays 0 and the order does not change.
+    """
+    power = 1.0 / np.asarray(temperature, dtype=np.float64).reshape(-1, 1)
+    raised = np.power(chances, power)
+    warmed: Chances = raised / raised.sum(axis=1, keepdims=True)
+    return warmed
+
+
+def learn_temperature(
+    chances: Chances, labels: NDArray[np.int64], *, weights: NDArray[np.float64] | None = None
+) -> float:
+    """Return the temperature with the smallest log loss, between 0.2 and 5 (Guo et al. 2017).
+
+    Parameters
+    ----------
+    chances
+        `(n, k)` for rows that the grader had not seen.
+    labels
+        `(n,)` class numbers from 1.
+    weights
+        `(n,)` how much each row counts.
+    """
+    rows = np.arange(len(labels))
+    counted = np.ones(len(labels)) if weights is None else weights
+    # No true class may have chance 0: a little of the even distribution is mixed in.
+    mixed = (1 - LEAST_CHANCE) * chances + LEAST_CHANCE / chances.shape[1]
+
+    def loss(log_temperature: float) -> float:
+        found = tempered(mixed, temperature=float(np.exp(log_temperature)))
+        return float(-(counted * np.log(found[rows, labels - 1])).sum())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def mass_before(chances: Chances) -> Chances:
+    """Return for each class how much chance the set holds before it takes that class in.
+
+    A set begins with the median class and takes in the likelier of its two neighbours, so it
+    always holds adjacent classes. `(n, k)` to `(n, k)`; 0 for the median class.
+    """
+    n, k = chances.shape
+    before = np.zeros((n, k))
+    start = median_class(chances)
+    for row in range(n):
+        low = high = int(start[row])
+        held = chances[row, low]
+        while low > 0 or high < k - 1:
+            down = chances[row, low - 1] if low > 0 else -1.0
+            up = chances[row, high + 1] if high < k - 1 else -1.0
+            if down > up:
+                low -= 1
+                before[row, low] = held
+                held += down
+            else:
+                high += 1
+                before[row, high] = held
+                held += up
+    return before
+
+
+def median_class(chances: Chances) -> NDArray[np.intp]:
+    """Return `(n,)` positions of the median: the first class at which half the chance is reached.
+
+    The median is the answer with the smallest expected distance from the truth.
+    """
+    middle: NDArray[np.intp] = (np.cumsum(chances, axis=1) < 0.5 - 1e-12).sum(axis=1)
+    capped: NDArray[np.intp] = np.minimum(middle, chances.shape[1] - 1)
+    return capped
+
+
+@dataclass(frozen=True)
+class GradeSets:
+    """Conformal sets of adjacent grades (split conformal, Vovk et al. 2005, on inner folds).
+
+    Attributes
+    ----------
+    limit
+        A class belongs to the set when `mass_before` it is at most this.
+    coverage
+        Stated share of patients whose true grade lies in their set.
+    """
+
+    limit: float
+    coverage: float = COVERAGE
+
+    def of(self, chances: Chances) -> NDArray[np.int64]:
+        """Return `(n, 2)`: lowest and highest class number of each row's set."""
+        inside = mass_before(chances) <= self.limit
+        k = chances.shape[1]
+        low = inside.argmax(axis=1) + 1
+        high = k - inside[:, ::-1].argmax(axis=1)
+        return np.column_stack([low, high]).astype(np.int64)
+
+
+def learn_sets(
+    chances: Chances, labels: NDArray[np.int64], *, coverage: float = COVERAGE
+) -> GradeSets:
+    """Learn how wide sets must be, from answers to unseen patients.
+
+    With n unseen patients the limit is the `ceil((n + 1) * coverage)`-th smallest mass that had to
+    be passed to reach the truth. Too few patients for the coverage give sets of all grades.
+    """
+    needed = np.sort(mass_before(chances)[np.arange(len(labels)), labels - 1])
+    rank = int(np.ceil((len(labels) + 1) * coverage))
+    limit = 1.0 if rank > len(labels) else float(needed[rank - 1])
+    return GradeSets(limit=limit, coverage=coverage)
+
+
+def abstention_curve(
+    errors: NDArray[np.float64], sureness: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean error among the surest patients, for every number of patients kept.
+
+    Parameters
+    ----------
+    errors
+        `(n,)` distance from the truth.
+    sureness
+        `(n,)` larger is surer; equally sure patients are taken together.
+
+    Returns
+    -------
+    ndarray
+        `(m, 3)`: share answered, mean error of the answered, least sureness asked for.
+    """
+    levels = np.unique(sureness)[::-1]
+    kept = [sureness >= level for level in levels]
+    return np.array(
+        [[k.mean(), errors[k].mean(), level] for k, level in zip(kept, levels, strict=True)]
+    )
+
+
+def expected_distance(chances: Chances) -> NDArray[np.float64]:
+    """Return `(n,)` the distance from the truth that each answer expects of itself, in classes."""
+    classes = np.arange(chances.shape[1])
+    distance = np.abs(classes[None, :] - median_class(chances)[:, None])
+    expected: NDArray[np.float64] = (chances * distance).sum(axis=1)
+    return expected
