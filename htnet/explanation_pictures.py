@@ -35,7 +35,7 @@ def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ..
         panels.append(("the same, on the side\nthat it takes for weak", weak))
     panels.append(("where it looked\n(attention roll-out)", found.rollout))
     columns = len(panels) + (found.roi is not None)
-    figure = Figure(figsize=(2.15 * columns, 2.95), layout="constrained")
+    figure = Figure(figsize=(2.15 * columns, 3.5), layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, columns)))
     for ax, (name, heat) in zip(axes, panels, strict=False):
         _face(ax, found.pixels, name)
@@ -43,6 +43,7 @@ def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ..
             ax.imshow(_normal(heat), cmap=mpl.colormaps["magma"], alpha=0.62, vmin=0, vmax=1)
     if found.roi is not None:
         _regions(axes[-1], found)
+        figure.legend(loc="outside lower right", ncols=5, fontsize=7, frameon=False)
     figure.suptitle(f"{title}\n{_answer(found, classes)}", fontsize=9, x=0.01, ha="left")
     return figure
 
@@ -74,10 +75,6 @@ def _regions(ax: Axes, found: Explanation) -> None:
         if float(one.max()) > 0.05:
             ax.contour(one, levels=[float(one.max()) / 2], colors=[colour], linewidths=1.2)
         ax.plot([], [], color=colour, label=name.replace("_", " "))
-    ax.legend(
-        fontsize=6, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False,
-        handlelength=1, columnspacing=1,
-    )  # fmt: skip
 
 
 def _normal(heat: NDArray[np.float64]) -> NDArray[np.float64]:
