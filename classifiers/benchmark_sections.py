@@ -126,7 +126,7 @@ def add_certainty(report: Report, evaluation: Evaluation) -> None:
             figure_picture(
                 reliability_figure({title_of(model): bins for model, bins in found.items()}),
                 alt="Share of right answers against the probability of the answer.",
-                caption="Below the line: surer than right. The area of a dot is the number of answers.",
+                caption="Below the line: surer than right. Larger dots: more answers.",
             ),
             figure_picture(
                 abstention_figure({title_of(model): curve for model, curve in curves.items()}),

@@ -65,8 +65,9 @@ def sound(names_patients):
     return evaluate(found.predictions, target=SIX)
 
 
-# Not the SVM: its calibration on inner patient-grouped folds sees through this very leak.
-@pytest.mark.parametrize("grader", [name for name in LEARNERS if name != "svm"])
+# Not the SVM, whose calibration on inner patient-grouped folds sees through this very leak; and
+# not the graders with one straight boundary per grade, which cannot learn patients by heart.
+@pytest.mark.parametrize("grader", ["xgboost", "mlp", "random_forest"])
 def test_photograph_level_folds_look_good_where_nothing_can_be_learned(leaky, grader):
     assert leaky.estimates[grader]["balanced_accuracy"].low > 0.6
     assert leaky.estimates[grader]["weighted_kappa"].low > 0.6
@@ -86,7 +87,7 @@ def test_the_benchmark_uses_the_patient_grouped_folds(
     names_patients, feature_table, tmp_path, folds
 ):
     table = feature_table(names_patients)
-    found = benchmark(table, out=tmp_path / "out", graders=("random_forest",), folds=folds, jobs=1)
+    found = benchmark(table, out=tmp_path / "out", graders=("mlp",), folds=folds, jobs=1)
     read_folds(tmp_path / "out" / "folds.csv")  # refuses folds that part a patient
     photographs = found.evaluations[0].estimates["mlp"]
     assert photographs["weighted_kappa"].low <= 0
