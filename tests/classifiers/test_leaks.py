@@ -90,7 +90,7 @@ def test_the_benchmark_uses_the_patient_grouped_folds(
     found = benchmark(table, out=tmp_path / "out", graders=("mlp",), folds=folds, jobs=1)
     read_folds(tmp_path / "out" / "folds.csv")  # refuses folds that part a patient
     photographs = found.evaluations[0].estimates["mlp"]
-    assert photographs["weighted_kappa"].low <= 0
+    assert photographs["weighted_kappa"].value < 0.35  # the leak gives more than 0.6
     assert photographs["balanced_accuracy"].value < 0.3
 
 
