@@ -182,7 +182,8 @@ def _method_section(
         "Folds hold whole patients, so no patient is learned from and tested at once. Scaling, "
         "filling in of missing values (median of the training patients) and calibration are "
         "learned on the training patients of each fold, and the tested patients are answered "
-        "once. Graders weigh all classes alike. Intervals come from 2000 resamples of patients."
+        "once. Graders weigh all classes alike. Intervals come from 2000 resamples of patients "
+        "(for proportions, Wilson limits for as many independent patients)."
     )
     section.text(f"Classes: {evaluation.target.source}.")
     section.table(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
 from classifiers.scores import Counts, Score, Values
 
@@ -47,7 +47,7 @@ def resampling_weights(
 
 
 def estimate(score: Score, counts: Counts, *, weights: NDArray[np.float64]) -> Estimate:
-    """Score all patients, and give the percentile bootstrap interval over patients.
+    """Score all patients, and give the 95 % interval over patients.
 
     Parameters
     ----------
@@ -61,17 +61,19 @@ def estimate(score: Score, counts: Counts, *, weights: NDArray[np.float64]) -> E
     Returns
     -------
     Estimate
-        When a proportion is the same in every resample (all right, or none), resampling cannot
-        show how uncertain it is; the limits are then those of Clopper and Pearson (1934) for that
-        many patients.
+        The limits are percentiles of the bootstrap. For a proportion, percentiles are too narrow
+        near 0 and 1; there the bootstrap only gives the number of independent patients that would
+        be as uncertain (Korn and Graubard 1998), and the limits are Wilson's (1927) for that many.
+        When all answers are right, or none, they are those of Clopper and Pearson (1934).
     """
-    found = interval(
-        float(score.of(counts.sum(axis=0))), score.of(_resampled(counts, weights=weights))
-    )
-    if score.proportion and found.low == found.high:
-        low, high = exact_limits(found.value, n=len(counts))
-        return Estimate(found.value, low, high)
-    return found
+    value = float(score.of(counts.sum(axis=0)))
+    resampled = score.of(_resampled(counts, weights=weights))
+    if not score.proportion or not np.isfinite(value):
+        return interval(value, resampled)
+    variance = float(np.nanvar(resampled))
+    if variance < 1e-15:
+        return Estimate(value, *exact_limits(value, n=len(counts)))
+    return Estimate(value, *wilson_limits(value, n=value * (1.0 - value) / variance))
 
 
 def interval(value: float, resampled: Values) -> Estimate:
@@ -82,6 +84,14 @@ def interval(value: float, resampled: Values) -> Estimate:
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return Estimate(value, float(low), float(high))
+
+
+def wilson_limits(proportion: float, *, n: float) -> tuple[float, float]:
+    """Return Wilson's score limits of a proportion seen in `n` independent patients."""
+    z2 = float(norm.ppf((1.0 + LEVEL) / 2.0)) ** 2
+    middle = (proportion + z2 / (2 * n)) / (1 + z2 / n)
+    reach = np.sqrt(z2 * proportion * (1 - proportion) / n + (z2 / (2 * n)) ** 2) / (1 + z2 / n)
+    return float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
 
 
 def exact_limits(proportion: float, *, n: int) -> tuple[float, float]:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics
 
 from classifiers.confusion import confusion_of
 from classifiers.intervals import Estimate, estimate, exact_limits, resampling_weights
-from classifiers.scores import SCORES, recalls, scores_for
+from classifiers.scores import MORE_SCORES, SCORES, recalls, scores_for
 from classifiers.tasks import TARGETS
 
 GRADES = list(range(1, 7))
@@ -126,6 +127,14 @@ def test_a_perfect_proportion_still_has_an_interval():
     assert exact_limits(0.0, n=60) == (0.0, pytest.approx(1 - 0.025 ** (1 / 60)))
 
 
+def test_limits_of_a_proportion_are_those_of_wilson_for_independent_patients():
+    counts = np.zeros((60, 6, 6))
+    counts[:55, 0, 0] = counts[55:, 0, 1] = 1.0
+    found = estimate(SCORES["accuracy"], counts, weights=resampling_weights(60, resamples=20000))
+    limits = stats.binomtest(55, 60).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high), abs=0.005)
+
+
 def test_interval_covers_the_truth_as_often_as_it_says():
     """200 cohorts of 60 patients, four photographs each, patients of differing difficulty."""
     rng = np.random.default_rng(11)
@@ -145,3 +154,57 @@ def test_questions_without_order_have_no_distance_scores():
     names = {score.name for score in scores_for(ordered=False)}
     assert not names & {"mae", "within_one"}
     assert names < {score.name for score in scores_for(ordered=True)}
+
+
+@pytest.mark.parametrize(
+    "name", ["weighted_kappa", "mae", "balanced_accuracy", "within_one", "icc"]
+)
+def test_intervals_of_grade_scores_cover_the_truth(name):
+    """200 cohorts of 60 patients, ten of each grade, answers one or two grades off now and then."""
+    rng = np.random.default_rng(12)
+    score = {**SCORES, **MORE_SCORES}[name]
+    chance = np.array([[0.04, 0.2, 0.5, 0.2, 0.06]])  # two below to two above
+    answer_of = np.zeros((6, 6))
+    for grade in range(6):
+        for step, share in zip(range(-2, 3), chance[0], strict=True):
+            answer_of[grade, np.clip(grade + step, 0, 5)] += share
+    truth = float(score.of(10 * answer_of))
+    weights = resampling_weights(60, resamples=1000)
+    grades = np.repeat(np.arange(6), 10)
+    hits = 0
+    for _ in range(200):
+        answers = [rng.choice(6, p=answer_of[grade]) for grade in grades]
+        counts = np.zeros((60, 6, 6))
+        counts[np.arange(60), grades, answers] = 1.0
+        found = estimate(score, counts, weights=weights)
+        hits += found.low <= truth <= found.high
+    assert 0.91 <= hits / 200 <= 0.98
+
+
+@given(answers)
+def test_intraclass_correlation_equals_its_definition_by_mean_squares(rows):
+    table = table_of(rows)
+    x = table[["hb_grade", "predicted"]].to_numpy(dtype=float)
+    n, k = x.shape
+    total = x.mean()
+    of_rows, of_columns = x.mean(axis=1), x.mean(axis=0)
+    between = k * ((of_rows - total) ** 2).sum() / (n - 1)
+    raters = n * ((of_columns - total) ** 2).sum() / (k - 1)
+    residual = x - of_rows[:, None] - of_columns[None, :] + total
+    error = (residual**2).sum() / ((n - 1) * (k - 1))
+    below = between + (k - 1) * error + k * (raters - error) / n
+    counts = confusion_of(table, target=TARGETS["six_grades"]).total
+    found = float(MORE_SCORES["icc"].of(counts))
+    if below > 1e-9:
+        assert found == pytest.approx((between - error) / below, abs=1e-9)
+
+
+@given(answers)
+def test_plain_kappa_equals_that_of_scikit_learn(rows):
+    table = table_of(rows)
+    truth, answer = table["hb_grade"].to_numpy(), table["predicted"].to_numpy()
+    if len(set(truth) | set(answer)) > 1:
+        found = MORE_SCORES["plain_kappa"].of(
+            confusion_of(table, target=TARGETS["six_grades"]).total
+        )
+        assert found == pytest.approx(metrics.cohen_kappa_score(truth, answer, labels=GRADES))
