@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-RESEARCH_USE = "Research software. It does not diagnose, and nothing in it may decide about the care of a person."
+RESEARCH_USE = (
+    "Research software. It does not diagnose, and nothing in it may decide about the care of a "
+    "person."
+)
 FIGURE_DPI = 150
 JPEG_QUALITY = 85
 

@@ -186,7 +186,8 @@ def test_no_file_names_a_place_on_one_machine(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["cd /workspace/main", "'/home/ann/photos'", "--index-url https://pypi.example.org/simple"]
+    "line",
+    ["cd /workspace/main", "'/home/ann/photos'", "--index-url https://pypi.example.org/simple"],
 )
 def test_a_place_on_one_machine_would_be_seen(line: str) -> None:
     assert OF_ONE_MACHINE.search(line) or REGISTRY.search(line)
