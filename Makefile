@@ -14,7 +14,7 @@ demo: $(READY)
 	$(RUN) run_pipeline.py demo --out demo_output
 
 test: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(RUN) -m ruff check .
