@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from classifiers.benchmark import BenchmarkResult
 from classifiers.graders import GRADERS, MAJORITY
 from common.photos import read_photo
-from common.report import Picture, Report, image_picture
+from common.report import Picture, Report, Section, image_picture
 from common.tables import GRADES, read_manifest
 from datasets.contact_sheet import contact_sheet
 from datasets.truth import read_truth
@@ -35,6 +35,7 @@ def demo_report(
     portrait: ExtractResult,
     measured: ExtractResult,
     graded: BenchmarkResult,
+    by_photograph: BenchmarkResult,
     seconds: float,
 ) -> Report:
     """Build the demo's report from what its stages returned and wrote into `out`."""
@@ -56,7 +57,7 @@ def demo_report(
     _cohort_section(report, manifest)
     _points_section(report, manifest, portrait=portrait, measured=measured)
     _features_section(report, manifest, measured=measured)
-    _grades_section(report, graded)
+    _grades_section(report, graded, by_photograph=by_photograph)
     _next_section(report)
     return report
 
@@ -200,17 +201,34 @@ def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -
     return figure
 
 
-def _grades_section(report: Report, graded: BenchmarkResult) -> None:
+def _grades_section(
+    report: Report, graded: BenchmarkResult, *, by_photograph: BenchmarkResult
+) -> None:
     section = report.section("From numbers to grades")
-    patients = graded.evaluations[-1]
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
-        "something only as far as it beats them. The whole report is in benchmark/report.html."
+        "something only as far as it beats them."
     )
+    _scores(
+        section,
+        graded,
+        caption="Each patient graded from all movements together, with every choice made inside "
+        "the training patients. The whole report is in benchmark_patients/report.html.",
+    )
+    _scores(
+        section,
+        by_photograph,
+        caption="For comparison: each photograph graded alone and the answers averaged per "
+        "patient, as earlier studies did. The whole report is in benchmark/report.html.",
+    )
+
+
+def _scores(section: Section, graded: BenchmarkResult, *, caption: str) -> None:
+    patients = graded.evaluations[-1]
     section.table(
         patients.table(),
-        caption="Score per patient, and below it the 95 % interval over resampled patients.",
+        caption=f"{caption} Below each score is its 95 % interval over resampled patients.",
         quiet=[
             model == MAJORITY or (model in GRADERS and GRADERS[model].baseline)
             for model in patients.estimates
