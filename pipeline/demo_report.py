@@ -47,7 +47,7 @@ def demo_report(
         summary=(
             f"{len(manifest)} photographs of {n_patients} simulated patients were drawn, measured "
             f"and graded in {seconds:.0f} s; a face was found in {counts['ok']} of them. "
-            f"{_best_patient_score(graded)}"
+            f"{_scores_in_words(graded)}"
         ),
     )
     report.warn(
@@ -62,21 +62,20 @@ def demo_report(
     return report
 
 
-def _best_patient_score(graded: BenchmarkResult) -> str:
+def _scores_in_words(graded: BenchmarkResult) -> str:
+    """Name the worst and the best grader: the best alone would be a choice made on the test."""
     patients = graded.evaluations[-1]
     score = patients.headline
-    found = {
-        model: by_score[score.name]
+    found = sorted(
+        (by_score[score.name].value, GRADERS[model].title)
         for model, by_score in patients.estimates.items()
         if model in GRADERS and not GRADERS[model].baseline and model != MAJORITY
-    }
-    best = max(found, key=lambda model: found[model].value)
-    reached = found[best]
+    )
+    (low, worst), (high, best) = found[0], found[-1]
     return (
-        f"Grading patients that it had never seen, the best of {len(found)} graders "
-        f"({GRADERS[best].title}) agreed with the true grade with a {score.title.lower()} of "
-        f"{reached.value:.2f} ({reached.low:.2f} to {reached.high:.2f}); always answering the "
-        f"commonest grade reaches {patients.baseline(score):.2f}."
+        f"Grading patients that they had never seen, {len(found)} graders agreed with the true "
+        f"grade with a {score.title.lower()} of {low:.2f} ({worst}) to {high:.2f} ({best}); "
+        f"always answering the commonest grade reaches {patients.baseline(score):.2f}."
     )
 
 
