@@ -44,8 +44,8 @@ class PatientColumns:
 
     `severity`: the severity learned from the antisymmetric shape in all movements, alone.
     `asymmetry`: with it, for each movement how far it goes and how far the weak side lags behind.
-    `summary`: mean and worst of f0 to f28 over the photographs. For the affected side there is
-    one set, `signed`: severity and lags with their sign.
+    `summary`: mean and worst of f0 to f28 over the photographs. For the affected side
+    there are `sign`, the severity with its sign, and `signed`, with it the lags with their sign.
     """
 
     def __init__(self, target: Target) -> None:
@@ -65,7 +65,7 @@ class PatientColumns:
 
     def _sets(self, made: pd.DataFrame, samples: Samples) -> Sets:
         if self.about_side:
-            return {"signed": made.filter(regex=r"^signed_")}
+            return {"sign": made[["signed_severity"]], "signed": made.filter(regex=r"^signed_")}
         summary = samples.features.filter(regex=r"^(mean|worst)\.")
         return {
             "severity": made[["severity"]],

@@ -49,6 +49,7 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.columns.PatientColumns",
             "classifiers.columns.PhotographColumns",
             "classifiers.estimators.CalibratedSVC",
+            "classifiers.estimators.LogisticGrader",
             "classifiers.estimators.MLPGrader",
             "classifiers.estimators.XGBoostGrader",
             "classifiers.graders.FittedGrader",
