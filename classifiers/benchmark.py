@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.provenance import write_run_json
 from common.report import figure_png
+from common.workers import default_jobs
 from features.tables import definition_of
 
 LOG_WIDTH = 112  # columns of the table when standard output is a file
@@ -166,7 +166,7 @@ def benchmark(
         samples, parts, question.name, [entry.name for entry in chosen], scaler, seed,
         unit=level, search=search,
     )  # fmt: skip
-    validation = cross_validate(plan, jobs=jobs or _processors())
+    validation = cross_validate(plan, jobs=jobs or default_jobs())
     evaluations = (
         [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
         if level == "patient"
@@ -213,11 +213,6 @@ def benchmark(
         problems=[*problems, *validation.problems],
         exit_code=3 if validation.failed else 0,
     )
-
-
-def _processors() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _described(folds: pd.DataFrame, *, method: str) -> str:

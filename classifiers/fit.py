@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from classifiers.benchmark import _processors
 from classifiers.benchmark_report import benchmark_report
 from classifiers.cohort import Cohort, Samples, read_cohort
 from classifiers.evaluation import Evaluation, both_levels, evaluate
@@ -43,6 +42,7 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import write_run_json
 from common.report import Report
+from common.workers import default_jobs
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of, read_run_record
 
@@ -136,7 +136,7 @@ def fit(
     own_folds = folds_of_patients(table) if level == "patient" else table
     parts = list(splits(own_folds, samples.rows[KEY[level]]))
     plan = Plan(samples, parts, question.name, [grader], scaler, seed, unit=level, search=True)
-    validation = cross_validate(plan, jobs=jobs or _processors())
+    validation = cross_validate(plan, jobs=jobs or default_jobs())
     evaluations = (
         [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
         if level == "patient"

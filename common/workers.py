@@ -47,6 +47,14 @@ class _Worker:
     since: float = 0.0  # when the first held item began
 
 
+def default_jobs() -> int:
+    """Return the number of processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
 def supervised_map(
     function: Callable[..., Any],
     items: Sequence[Any],

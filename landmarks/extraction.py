@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import PIL
 from common.files import sha256_of
 from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
-from common.workers import supervised_map
+from common.workers import default_jobs, supervised_map
 from landmarks.finder import FaceLandmarks, Faces, LandmarkFinder
 from landmarks.iris import IRIS_METHOD, Irises
 from landmarks.iris_table import IRISES, IRISES_FILE, iris_table
@@ -65,14 +64,6 @@ class Extraction:
     startup_s: float
     work_s: float
     irises: dict[str, Irises] = field(default_factory=dict)
-
-
-def default_jobs() -> int:
-    """Return the number of processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def extract_landmarks(

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import read_photo
 from common.tables import STATUSES, choice, number, sort_by_image_id, text
-from common.workers import supervised_map
-from landmarks.extraction import PHOTO_LIMIT_S, default_jobs
+from common.workers import default_jobs, supervised_map
+from landmarks.extraction import PHOTO_LIMIT_S
 from landmarks.finder import DETECTION_MIN_SIDE, FaceLandmarks, LandmarkFinder
 from landmarks.method import Method
 from landmarks.points import LEFT_EYE_OUTER, REGIONS, RIGHT_EYE_OUTER, mirror_points

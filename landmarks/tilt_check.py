@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import read_photo
 from common.tables import number, sort_by_image_id, text
-from common.workers import supervised_map
+from common.workers import default_jobs, supervised_map
 from landmarks.augmentation import map_points, turn_about
-from landmarks.extraction import PHOTO_LIMIT_S, default_jobs
+from landmarks.extraction import PHOTO_LIMIT_S
 from landmarks.finder import DETECTION_MIN_SIDE, LandmarkFinder
 from landmarks.method import Method
 from landmarks.points import POINT_COLUMNS

@@ -51,9 +51,9 @@ def demo(
         Show the report in the web browser at the end.
     """
     # Each stage brings its own libraries; the ones before should not wait for them.
+    from common.workers import default_jobs
     from datasets.prepare import prepare
     from datasets.simulated.cohort import simulate
-    from landmarks.extraction import default_jobs
     from pipeline.doctor import astronaut_portrait
     from pipeline.extract import extract
 

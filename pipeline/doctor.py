@@ -17,8 +17,8 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.photos import read_photo
 from common.provenance import package_versions
+from common.workers import default_jobs
 from features.geometry import measure
-from landmarks.extraction import default_jobs
 from landmarks.finder import LandmarkFinder
 from landmarks.predictor import CNN_DETECTOR, PREDICTORS, ModelFile, find_predictor
 

@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import write_run_json
 from common.tables import read_manifest, sort_by_image_id, write_table
+from common.workers import default_jobs
 from datasets.truth import read_truth
 from landmarks.evaluation import (
     ERRORS,
@@ -27,7 +28,7 @@ from landmarks.evaluation import (
     patient_intervals,
     score_table,
 )
-from landmarks.extraction import default_jobs, extract_landmarks
+from landmarks.extraction import extract_landmarks
 from landmarks.imglab import read_imglab
 from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, Method, make_method
 from landmarks.mirror_check import MIRROR, mirror_check

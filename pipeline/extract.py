@@ -15,9 +15,10 @@ from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import write_run_json
 from common.tables import read_manifest
+from common.workers import default_jobs
 from features.command import FeatureTables, write_feature_tables
 from features.tables import RUN_FILE
-from landmarks.extraction import Extraction, default_jobs, extract_landmarks
+from landmarks.extraction import Extraction, extract_landmarks
 from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
 from landmarks.scale import Scale, iris_radii_of, unit_of

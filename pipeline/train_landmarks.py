@@ -14,11 +14,12 @@ from common.errors import UserError
 from common.files import sha256_of, write_json
 from common.provenance import package_versions, write_run_json
 from common.tables import read_manifest, write_table
+from common.workers import default_jobs
 from datasets.truth import read_truth
 from landmarks.detector import FaceBox
 from landmarks.emotrics_folder import import_emotrics
 from landmarks.evaluation import ERRORS, error_table, evaluate, part_errors, patient_intervals
-from landmarks.extraction import default_jobs, extract_landmarks
+from landmarks.extraction import extract_landmarks
 from landmarks.imglab import read_imglab
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile, find_predictor
