@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from htnet.as_released import ReleasedMicroAttention
+from htnet.block_attention import BlockAttention, InBlocks
 from htnet.configuration import PUBLISHED_224, HTNetConfig
-from htnet.network import BlockAttention, HTNet, InBlocks, count_parameters
+from htnet.network import HTNet, count_parameters
 
 FORMS = {
     "plain": PUBLISHED_224,

@@ -87,6 +87,9 @@ class HTNetConfig:
     input
         `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
         face beside it, for `RegionHTNet`.
+    features
+        Names of measured features (columns of `features.csv`) that the grade's head reads beside
+        the image; none by default.
     """
 
     image_size: int
@@ -115,10 +118,14 @@ class HTNetConfig:
     head_dropout: float = 0.0
     compat: Literal["corrected", "as_released"] = "corrected"
     input: Literal["face", "regions"] = "face"
+    features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes, naming the arguments."""
         object.__setattr__(self, "block_repeats", tuple(self.block_repeats))
+        object.__setattr__(self, "features", tuple(self.features))
+        if len(set(self.features)) < len(self.features):
+            raise UserError(f"features names {', '.join(self.features)}: name each only once.")
         for name in ("image_size", "patch_size", "dim", "heads", "num_hierarchies", "channels"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: give 1 or more.")

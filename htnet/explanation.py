@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.errors import UserError
+from htnet.block_attention import BlockAttention
 from htnet.configuration import ROI_REGIONS, SIDE_CLASSES
 from htnet.faces import Faces, to_input
+from htnet.levels import Layer, Level
 from htnet.losses import probabilities
 from htnet.mirror_attention import DiagonalMicroAttention
-from htnet.network import BlockAttention, HTNet, Layer, Level, at_image_size
+from htnet.network import HTNet, at_image_size
 from htnet.region_fusion import GradingNetwork
 
 _STEPS = 32  # of the integral from the symmetric face to the face

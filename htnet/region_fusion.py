@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.configuration import HTNetConfig
+from htnet.configuration import HTNetConfig, config_from
+from htnet.heads import feature_reader, with_features
 from htnet.network import HTNet, HTNetDetails, at_image_size
 
 
@@ -46,23 +47,25 @@ class RegionHTNet(nn.Module):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
-        self.whole, self.mosaic = HTNet(**settings), HTNet(**settings)
-        self.config: HTNetConfig = self.whole.config
+        self.config: HTNetConfig = config_from(settings, source=type(self).__name__)
+        images_alone = {**settings, "features": ()}  # measured features join behind the fusion
+        self.whole, self.mosaic = HTNet(**images_alone), HTNet(**images_alone)
         self.fusion = RegionFusion(num_outputs=self.config.num_outputs, parts=1)
+        self.feature_reader = feature_reader(self.config)
 
     def forward(
-        self, image: Tensor, *, return_roi_maps: bool = False
+        self, image: Tensor, features: Tensor | None = None, *, return_roi_maps: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Grade `(b, 2, channels, image_size, image_size)`: the mosaic, then the whole face."""
-        details = self.details(image)
+        details = self.details(image, features)
         if not return_roi_maps:
             return details.logits
         if details.roi_maps is None:
             raise UserError("This HTNet has no ROI module: build it with use_roi_module=True.")
         return details.logits, at_image_size(details.roi_maps, self.config.image_size)
 
-    def details(self, image: Tensor) -> HTNetDetails:
-        """Grade; side and maps are those of the whole face."""
+    def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
+        """Grade; side and maps are those of the whole face, the embedding is that of both."""
         if image.ndim != 5 or image.shape[1] != 2:
             raise UserError(
                 f"The image has the shape {tuple(image.shape)}, but the regions input needs "
@@ -70,7 +73,9 @@ class RegionHTNet(nn.Module):
             )
         mosaic = self.mosaic.details(image[:, 0])
         found = self.whole.details(image[:, 1])
+        found.embedding = torch.cat([found.embedding, mosaic.embedding], dim=1)
         found.logits = self.fusion(found.logits, mosaic.logits[:, None])
+        found.logits = with_features(found.logits, features, self.feature_reader)
         return found
 
 

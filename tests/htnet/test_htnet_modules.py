@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from htnet.as_released import ReleasedMicroAttention, ReleasedROIModule
+from htnet.block_attention import InBlocks
 from htnet.facial_regions import ChannelROIModule, FacialROIModule, anatomical_prior
 from htnet.losses import overlap, region_loss
 from htnet.mirror_attention import (
@@ -18,7 +19,7 @@ from htnet.mirror_attention import (
     cross_mask,
     neighbourhood_mask,
 )
-from htnet.network import HTNet, InBlocks
+from htnet.network import HTNet
 
 
 def symmetric(x: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from htnet.block_attention import BlockAttention
 from htnet.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
-from htnet.network import BlockAttention, HTNet, HTNetEnhanced, count_parameters
+from htnet.network import HTNet, HTNetEnhanced, count_parameters
 from htnet.region_fusion import RegionFusion, RegionHTNet
 from htnet.weights import from_published, load_pretrained, load_weights, save_weights
 
