@@ -1,0 +1,248 @@
+"""The folder that `micro flow` writes, and its one reader.
+
+flow.csv      a row for each clip of the manifest, whatever became of it (schema `FLOW`)
+maps.npz      28-px maps of the clips that are `ok`, in the table's order
+regions.npy   with --regions: `(n, 4, R, 3, S, S)` float16, opened memory-mapped
+regions.json  names of its windows and regions, and its scaling
+pictures/     what the flow looks like
+run.json      settings, versions, counts, timings
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from common.errors import UserError, did_you_mean
+from common.files import atomic_write, write_json
+from common.tables import choice, number, read_table, text
+from htnet.micro.clips import FlowMaps
+from htnet.micro.region_windows import WINDOWS, RegionWindows
+
+FLOW_FILE, MAPS_FILE = "flow.csv", "maps.npz"
+REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"
+
+STATUSES = ("ok", "no_face", "several_faces", "unreadable", "missing_frames", "failed")
+ANNOTATED, SPOTTED = "annotated", "spotted"
+CLASSES3 = ("negative", "positive", "surprise")
+
+
+def _frame_number() -> pa.Column:
+    return pa.Column("Int64", nullable=True, coerce=True)
+
+
+FLOW = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        "patient_id": text(),
+        "dataset": text(nullable=True),
+        "emotion": text(nullable=True),
+        "emotion3": text(nullable=True),
+        "status": choice(STATUSES),
+        "reason": text(nullable=True),
+        "onset": _frame_number(),
+        "apex": _frame_number(),
+        "offset": _frame_number(),
+        "apex_source": text(nullable=True),
+        "face_px": number(),
+        "head_px": number(),
+        "peak_px": number(),
+        "peak_fraction": number(),
+    },
+    name="flow",
+)
+"""`flow.csv`. `image_id` and `patient_id` are the manifest's, `dataset` is the part of a composite.
+
+`apex_source` is `annotated` or `spotted`. `face_px` is the side of the face square in px of the
+frames (2.5 eye distances, about the width of the face). `head_px` is the motion of the head from
+onset to apex at the nose, which was removed; `peak_px` the largest motion that was left (99th
+percentile over eyes, brows and mouth), both in px of the frames, and `peak_fraction` that motion
+divided by `face_px`. NaN unless `ok`.
+"""
+
+
+@dataclass(frozen=True)
+class FlowFolder:
+    """What `micro flow` has written.
+
+    Attributes
+    ----------
+    table
+        `flow.csv`, one row per clip of the manifest.
+    maps
+        `(n, 28, 28, 3)` float32 of the n clips that are `ok`, in the table's order.
+    centres
+        `(n, 5, 2)` float32, as in `htnet.micro.clips`.
+    scaling
+        `physical` or `published`.
+    regions
+        The region windows of the same n clips; None when they were not asked for.
+    """
+
+    table: pd.DataFrame
+    maps: NDArray[np.float32]
+    centres: NDArray[np.float32]
+    scaling: str
+    regions: RegionWindows | None
+
+    @property
+    def ok(self) -> pd.DataFrame:
+        """The table's rows that have maps, numbered as they are."""
+        return self.table[self.table["status"] == "ok"].reset_index(drop=True)
+
+    def clips(self, classes: Sequence[str] = CLASSES3, *, column: str = "emotion3") -> FlowMaps:
+        """Return the clips of these classes, ready for a model; others are left out.
+
+        Parameters
+        ----------
+        classes
+            Values of `column`, in the order in which they are numbered.
+        column
+            `emotion3` (negative, positive, surprise) or `emotion` (the dataset's own word).
+
+        Raises
+        ------
+        UserError
+            When the table has no such column, or one of the classes has no clip.
+        """
+        rows = self.ok
+        if column not in rows.columns:
+            known = [name for name in rows.columns if name.startswith("emotion")]
+            raise UserError(f'There is no column "{column}" of classes: give {" or ".join(known)}.')
+        words = rows[column].fillna("").astype(str)
+        place = {name: number for number, name in enumerate(classes)}
+        present = sorted(set(words) - {""})
+        for name in classes:
+            if name not in present:
+                raise UserError(
+                    f'No clip with flow has the {column} "{name}": there are {", ".join(present)}.'
+                    + did_you_mean(name, present)
+                )
+        kept = np.flatnonzero(words.isin(classes).to_numpy())
+        chosen = rows.iloc[kept]
+        return FlowMaps(
+            maps=self.maps[kept],
+            centres=self.centres[kept],
+            clip_id=text_array(chosen["image_id"]),
+            dataset=text_array(chosen["dataset"]),
+            subject=subjects_of(chosen),
+            label=np.array([place[word] for word in words.iloc[kept]], dtype=np.int64),
+            classes=tuple(classes),
+            scaling=self.scaling,
+        )
+
+
+def read_flow_folder(path: Path) -> FlowFolder:
+    """Read the folder that `micro flow` has written.
+
+    Raises
+    ------
+    UserError
+        When a file is missing or damaged, or the maps are not those of the table.
+    """
+    table = read_table(path / FLOW_FILE, schema=FLOW)
+    ok = table[table["status"] == "ok"].reset_index(drop=True)
+    try:
+        with np.load(path / MAPS_FILE, allow_pickle=False) as stored:
+            maps, centres = stored["maps"], stored["centres"]
+            clip_id, scaling = stored["clip_id"], str(stored["scaling"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path / MAPS_FILE, error) from error
+    if clip_id.tolist() != ok["image_id"].tolist() or len(maps) != len(ok):
+        raise UserError(
+            f"{path / MAPS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
+        )
+    return FlowFolder(table, maps, centres, scaling, _read_regions(path, ok))
+
+
+def write_maps(
+    path: Path,
+    *,
+    maps: NDArray[np.float32],
+    centres: NDArray[np.float32],
+    rows: pd.DataFrame,
+    scaling: str,
+) -> None:
+    """Write `maps.npz`: the maps with the names, subjects and emotions of their clips.
+
+    Parameters
+    ----------
+    path
+        The file.
+    maps, centres
+        `(n, 28, 28, 3)` and `(n, 5, 2)`.
+    rows
+        The n rows of the flow table.
+    scaling
+        `physical` or `published`.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            maps=maps,
+            centres=centres,
+            clip_id=text_array(rows["image_id"]),
+            dataset=text_array(rows["dataset"]),
+            subject=subjects_of(rows),
+            emotion=text_array(rows["emotion"]),
+            emotion3=text_array(rows["emotion3"]),
+            scaling=np.array(scaling),
+        )
+
+
+def write_region_names(folder: Path, *, regions: Sequence[str], size: int, scaling: str) -> None:
+    """Write `regions.json` beside `regions.npy`."""
+    content = {"windows": WINDOWS, "regions": list(regions), "size": size, "scaling": scaling}
+    write_json(folder / REGION_NAMES_FILE, content)
+
+
+def subjects_of(rows: pd.DataFrame) -> NDArray[np.str_]:
+    """Return names that tell people apart over all datasets: `casme2/sub01`."""
+    names = zip(rows["dataset"].fillna("").astype(str), rows["patient_id"], strict=True)
+    return np.array([f"{dataset}/{patient}" for dataset, patient in names], dtype=np.str_)
+
+
+def text_array(column: pd.Series) -> NDArray[np.str_]:
+    """Return a column as `(n,)` text, empty where it is missing."""
+    return np.array(column.fillna("").astype(str).tolist(), dtype=np.str_)
+
+
+def _read_regions(path: Path, ok: pd.DataFrame) -> RegionWindows | None:
+    if not (path / REGIONS_FILE).is_file():
+        return None
+    try:
+        names = json.loads((path / REGION_NAMES_FILE).read_text(encoding="utf-8"))
+        # numpy cannot map an array without rows.
+        values = np.load(path / REGIONS_FILE, mmap_mode="r" if len(ok) else None)
+        windows, regions = tuple(names["windows"]), tuple(names["regions"])
+        scaling = str(names["scaling"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise _damaged(path / REGIONS_FILE, error) from error
+    if values.shape[:3] != (len(ok), len(windows), len(regions)):
+        raise UserError(
+            f"{path / REGIONS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
+        )
+    return RegionWindows(
+        values=values,
+        windows=windows,
+        regions=regions,
+        clip_id=text_array(ok["image_id"]),
+        dataset=text_array(ok["dataset"]),
+        subject=subjects_of(ok),
+        emotion=text_array(ok["emotion"]),
+        emotion3=text_array(ok["emotion3"]),
+        scaling=scaling,
+    )
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(f"{path} is missing or damaged ({reason}): run micro flow again.")
