@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -19,6 +19,8 @@ from htnet.configuration import HTNetConfig, config_from
 from htnet.losses import HEAD_OF, LossName
 
 FOLDER = Path(__file__).with_name("recipes")
+_T = TypeVar("_T")
+SECTIONS = ("network", "augmentation", "training")
 _DERIVED = ("num_classes", "head")  # follow from the target and the loss
 
 
@@ -126,9 +128,9 @@ class Recipe:
         }
 
 
-def shipped() -> list[str]:
+def shipped(folder: Path = FOLDER) -> list[str]:
     """Names of the recipes that come with the project."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+    return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
 def read_recipe(name: str | Path) -> Recipe:
@@ -139,11 +141,23 @@ def read_recipe(name: str | Path) -> Recipe:
     UserError
         When there is no such recipe, or it holds a section or key that nothing reads.
     """
-    path = FOLDER / f"{name}.yaml" if str(name) in shipped() else Path(name)
+    path, content = read_sections(name, folder=FOLDER)
+    return recipe_from(content, source=path.name, name=path.stem)
+
+
+def read_sections(name: str | Path, *, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Read the sections of a recipe in `folder` by name, or of a YAML file; return its path too.
+
+    Raises
+    ------
+    UserError
+        When there is no such recipe, or it is no YAML with sections.
+    """
+    path = folder / f"{name}.yaml" if str(name) in shipped(folder) else Path(name)
     if not path.is_file():
         raise UserError(
-            f"There is no recipe {name}: give one of {', '.join(shipped())}, or a YAML file."
-            + did_you_mean(str(name), shipped())
+            f"There is no recipe {name}: give one of {', '.join(shipped(folder))}, or a YAML file."
+            + did_you_mean(str(name), shipped(folder))
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -151,50 +165,76 @@ def read_recipe(name: str | Path) -> Recipe:
         raise UserError(f"The recipe {path} cannot be read ({error}).") from error
     if not isinstance(content, dict):
         raise UserError(f"The recipe {path} must hold the section network:.")
-    return recipe_from(content, source=path.name, name=path.stem)
+    return path, content
 
 
 def recipe_from(content: Mapping[str, Any], *, source: str, name: str = "own") -> Recipe:
     """Make a recipe of nested settings; an unknown section or key is refused."""
-    sections = ("network", "augmentation", "training")
-    for section, values in content.items():
-        if section not in sections:
-            raise UserError(
-                f'{source}: there is no section "{section}".{did_you_mean(section, sections)}'
-            )
-        if not isinstance(values, Mapping):
-            raise UserError(f"{source}: the section {section} must hold settings such as dim: 32.")
-    if "network" not in content:
-        raise UserError(f"{source} has no section network:, which a recipe needs.")
-    for key in _DERIVED:
-        if key in content["network"]:
-            raise UserError(
-                f"{source}: network.{key} follows from the target and the loss; leave it out."
-            )
+    check_sections(content, source=source, derived=_DERIVED)
     recipe = Recipe(
         network=dict(content["network"]),
-        augmentation=_made(Augmentation, content.get("augmentation", {}), "augmentation", source),
-        training=_made(Training, content.get("training", {}), "training", source),
+        augmentation=section_from(
+            Augmentation, content.get("augmentation", {}), section="augmentation", source=source
+        ),
+        training=section_from(
+            Training, content.get("training", {}), section="training", source=source
+        ),
         name=name,
     )
     recipe.config(num_classes=6)  # refuses unknown keys and impossible sizes
     return recipe
 
 
+def check_sections(content: Mapping[str, Any], *, source: str, derived: tuple[str, ...]) -> None:
+    """Refuse unknown sections, and network settings that follow from something else.
+
+    Raises
+    ------
+    UserError
+        With the section or setting that is wrong; `source` names the file.
+    """
+    for section, values in content.items():
+        if section not in SECTIONS:
+            raise UserError(
+                f'{source}: there is no section "{section}".{did_you_mean(section, SECTIONS)}'
+            )
+        if not isinstance(values, Mapping):
+            raise UserError(f"{source}: the section {section} must hold settings such as dim: 32.")
+    if "network" not in content:
+        raise UserError(f"{source} has no section network:, which a recipe needs.")
+    for key in derived:
+        if key in content["network"]:
+            raise UserError(
+                f"{source}: network.{key} follows from the target and the loss; leave it out."
+            )
+
+
 def with_changes(recipe: Recipe, changes: list[str]) -> Recipe:
     """Return the recipe with settings replaced, each given as `section.key=value` (YAML value)."""
-    content = recipe.as_dict()
+    content = changed_sections(recipe.as_dict(), changes)
+    return recipe_from(content, source="--set", name=recipe.name)
+
+
+def changed_sections(content: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """Return sections with settings replaced, each given as `section.key=value` (YAML value)."""
     for change in changes:
         key, equals, value = change.partition("=")
         section, dot, setting = key.partition(".")
         if not equals or not dot:
             raise UserError(f'"{change}" is no change: write for instance training.epochs=10.')
         content.setdefault(section, {})[setting] = yaml.safe_load(value)
-    return recipe_from(content, source="--set", name=recipe.name)
+    return content
 
 
-def _made(kind: type[Any], values: Mapping[str, Any], section: str, source: str) -> Any:
-    fields = {item.name: item for item in dataclasses.fields(kind)}
+def section_from(kind: type[_T], values: Mapping[str, Any], *, section: str, source: str) -> _T:
+    """Make a section's dataclass of loose settings; numbers may be written as text, 1e-3.
+
+    Raises
+    ------
+    UserError
+        When a setting is unknown, or of another type than its default.
+    """
+    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     made = {}
     for key, value in values.items():
         if key not in fields:
