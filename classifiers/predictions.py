@@ -60,6 +60,17 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     )
 
 
+def inner_predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+    """Return the schema of `inner_predictions.csv`: what was answered inside training patients.
+
+    The columns of `predictions_schema`, and `outer_fold`: the fold of `repeat` whose training
+    patients these are. Each training photograph or patient of an outer fold is answered once, by a
+    model that learned from the other inner folds (`fold`) of the same training patients, so that
+    weights can be learned without the patients that the outer fold tests.
+    """
+    return predictions_schema(target, unit=unit).add_columns({"outer_fold": pa.Column("int64")})
+
+
 def prediction_rows(
     rows: pd.DataFrame,
     *,
@@ -143,6 +154,23 @@ def write_predictions(
 ) -> None:
     """Write `predictions.csv`."""
     write_table(predictions, path, schema=predictions_schema(target, unit=unit))
+
+
+def read_either_unit(
+    path: Path, *, target: Target, inner: bool = False
+) -> tuple[pd.DataFrame, Unit]:
+    """Read a prediction table and say what it has rows for.
+
+    Parameters
+    ----------
+    inner
+        Whether it is an `inner_predictions.csv`.
+    """
+    schema = inner_predictions_schema if inner else predictions_schema
+    table = read_table(path, schema=schema(target, unit="patient"))
+    if KEY["photograph"] not in table.columns:
+        return table, "patient"
+    return read_table(path, schema=schema(target, unit="photograph")), "photograph"
 
 
 def read_predictions(
