@@ -17,7 +17,7 @@ from classifiers.score_plots import (
     bland_altman_figure,
     reliability_figure,
 )
-from classifiers.scores import recalls
+from common.class_scores import recalls
 from common.report import Report, figure_picture
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from classifiers.confusion import confusion_of
-from classifiers.intervals import interval, resampling_weights
 from classifiers.scores import Score
 from classifiers.tasks import Target
+from common.bootstrap import interval, resampling_weights
 
 
 def compare_models(

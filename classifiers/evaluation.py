@@ -9,11 +9,12 @@ import pandas as pd
 
 from classifiers.confusion import Confusion, confusion_of
 from classifiers.graders import GRADERS, MAJORITY
-from classifiers.intervals import Estimate, estimate, resampling_weights
+from classifiers.intervals import estimate
 from classifiers.predictions import Unit, to_patients
 from classifiers.probability_scores import chances_of, probability_scores
 from classifiers.scores import MORE_SCORES, Score, scores_for
 from classifiers.tasks import Target
+from common.bootstrap import Estimate, resampling_weights
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from classifiers.cohort import Cohort, read_cohort
-from classifiers.intervals import Estimate, interval
 from classifiers.tasks import TargetName, target_named
+from common.bootstrap import Estimate, interval
 from common.provenance import write_run_json
 from common.tables import number, text, write_table
 from features.registry import FEATURES

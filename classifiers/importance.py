@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from classifiers.confusion import confusion_of
 from classifiers.explain import region_of
 from classifiers.graders import GRADERS
-from classifiers.intervals import Estimate, interval, resampling_weights
 from classifiers.nested import fit_nested
 from classifiers.predictions import prediction_rows, to_patients
 from classifiers.scores import SCORES, Score
 from classifiers.tasks import Target, target_named
 from classifiers.validation import SEARCHED_SCALERS, Plan, _seed_of
+from common.bootstrap import Estimate, interval, resampling_weights
 from common.progress import JobProgress
 from features.registry import REGIONS, Region
 

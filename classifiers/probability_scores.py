@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.intervals import Estimate, interval
-from classifiers.scores import Values
 from classifiers.tasks import Target
+from common.bootstrap import Estimate, interval
+from common.class_scores import Values
 
 BINS = 10
 

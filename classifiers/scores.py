@@ -15,8 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.float64]
-Values = NDArray[np.float64]
+from common.class_scores import (
+    Counts,
+    Values,
+    accuracy,
+    balanced_accuracy,
+    macro_f1,
+    mean_of_present,
+    ratio,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,30 +55,6 @@ class Score:
     proportion: bool = False
 
 
-def accuracy(counts: Counts) -> Values:
-    """Share of exact answers, 0 to 1."""
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
-
-
-def recalls(counts: Counts) -> Values:
-    """Share of exact answers within each true class, `(..., k)`; NaN for an absent class."""
-    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
-
-
-def balanced_accuracy(counts: Counts) -> Values:
-    """Mean of the recalls: every class counts alike, however rare; chance is 1/k."""
-    return _mean_of_present(recalls(counts))
-
-
-def macro_f1(counts: Counts) -> Values:
-    """Mean over classes of the harmonic mean of precision and recall.
-
-    A class that neither occurs nor is answered is left out, as in scikit-learn without `labels`.
-    """
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    return _mean_of_present(_ratio(2 * hits, counts.sum(axis=-1) + counts.sum(axis=-2)))
-
-
 def weighted_kappa(counts: Counts) -> Values:
     """Cohen's kappa with quadratic weights (Cohen 1968): 1 perfect, 0 chance.
 
@@ -83,26 +66,26 @@ def weighted_kappa(counts: Counts) -> Values:
     by_chance = counts.sum(axis=-1)[..., :, None] * counts.sum(axis=-2)[..., None, :]
     observed = (counts * weight).sum(axis=(-2, -1)) * total
     expected = (by_chance * weight).sum(axis=(-2, -1))
-    kappa: Values = 1.0 - _ratio(observed, expected)
+    kappa: Values = 1.0 - ratio(observed, expected)
     return kappa
 
 
 def mean_absolute_error(counts: Counts) -> Values:
     """Mean distance between answer and truth, in classes (grades)."""
     distance = _distance(counts.shape[-1])
-    return _ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+    return ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
 def within_one(counts: Counts) -> Values:
     """Share of answers that are exact or one class off, 0 to 1."""
     near = _distance(counts.shape[-1]) <= 1
-    return _ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+    return ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
 def macro_absolute_error(counts: Counts) -> Values:
     """Mean absolute error within each true class, then the mean over classes (in grades)."""
     distance = _distance(counts.shape[-1])
-    return _mean_of_present(_ratio((counts * distance).sum(axis=-1), counts.sum(axis=-1)))
+    return mean_of_present(ratio((counts * distance).sum(axis=-1), counts.sum(axis=-1)))
 
 
 def plain_kappa(counts: Counts) -> Values:
@@ -110,7 +93,7 @@ def plain_kappa(counts: Counts) -> Values:
     total = counts.sum(axis=(-2, -1))
     observed = np.trace(counts, axis1=-2, axis2=-1) * total
     expected = (counts.sum(axis=-1) * counts.sum(axis=-2)).sum(axis=-1)
-    return _ratio(observed - expected, total**2 - expected)
+    return ratio(observed - expected, total**2 - expected)
 
 
 def intraclass_correlation(counts: Counts) -> Values:
@@ -118,24 +101,24 @@ def intraclass_correlation(counts: Counts) -> Values:
     k = counts.shape[-1]
     grade = np.arange(k, dtype=np.float64)
     n = counts.sum(axis=(-2, -1))
-    share = _ratio(counts, n[..., None, None])
+    share = ratio(counts, n[..., None, None])
     truth, answer = share.sum(axis=-1), share.sum(axis=-2)
     mean_truth, mean_answer = truth @ grade, answer @ grade
     var_truth = truth @ grade**2 - mean_truth**2
     var_answer = answer @ grade**2 - mean_answer**2
     shared = (share * grade[:, None] * grade[None, :]).sum(axis=(-2, -1)) - mean_truth * mean_answer
     # Mean squares of rows (patients), columns (raters) and error, written with moments.
-    between = _ratio(n, n - 1) * (var_truth + var_answer + 2 * shared) / 2
-    error = _ratio(n, n - 1) * (var_truth + var_answer - 2 * shared) / 2
+    between = ratio(n, n - 1) * (var_truth + var_answer + 2 * shared) / 2
+    error = ratio(n, n - 1) * (var_truth + var_answer - 2 * shared) / 2
     raters = n * np.square(mean_truth - mean_answer) / 2
-    return _ratio(between - error, between + error + _ratio(2 * (raters - error), n))
+    return ratio(between - error, between + error + ratio(2 * (raters - error), n))
 
 
 def bias(counts: Counts) -> Values:
     """Mean of answer minus truth, in classes: positive when answers are too severe."""
     grade = np.arange(counts.shape[-1], dtype=np.float64)
     signed = (counts * (grade[None, :] - grade[:, None])).sum(axis=(-2, -1))
-    return _ratio(signed, counts.sum(axis=(-2, -1)))
+    return ratio(signed, counts.sum(axis=(-2, -1)))
 
 
 SCORES: dict[str, Score] = {
@@ -231,15 +214,3 @@ def _distance(k: int) -> NDArray[np.float64]:
     steps = np.arange(k, dtype=np.float64)
     distance: NDArray[np.float64] = np.abs(steps[:, None] - steps[None, :])
     return distance
-
-
-def _ratio(above: Values, below: Values) -> Values:
-    """Quotient that is NaN, without a warning, where there is nothing to divide by."""
-    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
-    quotient: Values = np.divide(above, below, out=out, where=below > 0)
-    return quotient
-
-
-def _mean_of_present(values: Values) -> Values:
-    present = ~np.isnan(values)
-    return _ratio(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1, dtype=float))

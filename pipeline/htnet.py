@@ -384,7 +384,7 @@ def class_scores(
     counts
         `(n_patients, k, k)` confusion counts, truth in rows.
     """
-    from classifiers.intervals import interval, resampling_weights
+    from common.bootstrap import interval, resampling_weights
 
     weights = resampling_weights(len(counts), seed=seed)
     flat = counts.reshape(len(counts), -1)

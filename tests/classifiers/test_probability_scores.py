@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from classifiers.intervals import resampling_weights
 from classifiers.probability_scores import (
     Chances,
     brier,
@@ -15,6 +14,7 @@ from classifiers.probability_scores import (
     probability_scores,
     reliability,
 )
+from common.bootstrap import resampling_weights
 
 
 def made(n: int = 200, *, seed: int = 0) -> Chances:

@@ -11,9 +11,11 @@ from scipy import stats
 from sklearn import metrics
 
 from classifiers.confusion import confusion_of
-from classifiers.intervals import Estimate, estimate, exact_limits, resampling_weights
-from classifiers.scores import MORE_SCORES, SCORES, recalls, scores_for
+from classifiers.intervals import estimate
+from classifiers.scores import MORE_SCORES, SCORES, scores_for
 from classifiers.tasks import TARGETS
+from common.bootstrap import Estimate, exact_limits, resampling_weights
+from common.class_scores import recalls
 
 GRADES = list(range(1, 7))
 answers = st.lists(

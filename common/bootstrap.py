@@ -1,0 +1,79 @@
+"""95 % intervals by resampling people, so that eight photographs of a face count as one face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, norm
+
+from common.class_scores import Counts, Values
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with the limits of its 95 % interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the three numbers for `metrics.json`, null where not defined."""
+        return {
+            name: None if np.isnan(number) else round(number, 6)
+            for name, number in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+
+
+def resampling_weights(
+    n_patients: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return `(resamples, n_patients)`: how often each patient is drawn in each resample.
+
+    The same number of patients, resamples and seed give the same draws, so that two models are
+    compared on the same resampled patients.
+    """
+    rng = np.random.default_rng(seed)
+    even = np.full(n_patients, 1.0 / n_patients)
+    return rng.multinomial(n_patients, even, size=resamples).astype(np.float64)
+
+
+def interval(value: float, resampled: Values) -> Estimate:
+    """Return `value` with the 2.5 % and 97.5 % quantiles of its resampled values."""
+    defined = resampled[~np.isnan(resampled)]
+    if not len(defined):
+        return Estimate(value, float("nan"), float("nan"))
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = np.quantile(defined, [tail, 1.0 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def wilson_limits(proportion: float, *, n: float) -> tuple[float, float]:
+    """Return Wilson's score limits of a proportion seen in `n` independent patients."""
+    z2 = float(norm.ppf((1.0 + LEVEL) / 2.0)) ** 2
+    middle = (proportion + z2 / (2 * n)) / (1 + z2 / n)
+    reach = np.sqrt(z2 * proportion * (1 - proportion) / n + (z2 / (2 * n)) ** 2) / (1 + z2 / n)
+    return float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
+
+
+def exact_limits(proportion: float, *, n: int) -> tuple[float, float]:
+    """Return the Clopper-Pearson limits of a proportion seen in `n` patients."""
+    hits = proportion * n
+    tail = (1.0 - LEVEL) / 2.0
+    low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, n - hits + 1))
+    high = 1.0 if hits >= n else float(beta.ppf(1.0 - tail, hits + 1, n - hits))
+    return low, high
+
+
+def resampled_counts(counts: Counts, *, weights: NDArray[np.float64]) -> Counts:
+    """Sum the patients' counts `(n_patients, k, k)` over each resample: `(resamples, k, k)`."""
+    n, k, _ = counts.shape
+    return (weights @ counts.reshape(n, k * k)).reshape(-1, k, k)
