@@ -114,7 +114,8 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        One row per photograph. A patient photographed at two grades keeps two rows.
+        One row per photograph. A patient photographed at two grades keeps two rows. Those of
+        `inner_predictions.csv` are summed up within each outer fold.
 
     Returns
     -------
@@ -123,11 +124,14 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
         probabilities as for a photograph.
     """
     keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
+    inner = "outer_fold" in predictions.columns
+    keys += ["outer_fold"] if inner else []
     means = predictions.groupby(keys, sort=False)[list(target.probability_columns)].mean()
     chances = means.to_numpy()
     table = means.reset_index()
     table.insert(0, "predicted", pd.Series(target.named(target.answers(chances))))
-    columns = predictions_schema(target, unit="patient").columns
+    schema = inner_predictions_schema if inner else predictions_schema
+    columns = schema(target, unit="patient").columns
     return table[[name for name in columns if name in table.columns]]
 
 
