@@ -30,6 +30,8 @@ RESEARCH_USE = (
     "person."
 )
 FIGURE_DPI = 150
+NARROW = 360  # px that every window has
+LEAST_SHARE = 0.75  # of its width that a wide picture keeps in a narrow window
 JPEG_QUALITY = 85
 
 
@@ -42,12 +44,67 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Subheading:
+    """A heading within a section."""
+
+    words: str
+    kind: Literal["subheading"] = "subheading"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words that lead to another place: `#anchor` of this page, or a file beside it."""
+
+    words: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Links:
+    """Links in one line, after words that say what they lead to."""
+
+    before: str
+    links: list[Link]
+    kind: Literal["links"] = "links"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number of an answer box: what it is, its value, and what must be known beside it.
+
+    Attributes
+    ----------
+    label, value
+        `together` and `0.91`, for instance.
+    notes
+        Lines below the value, such as its interval.
+    quiet
+        Set back, as a baseline is.
+    """
+
+    label: str
+    value: str
+    notes: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An answer box: a few numbers side by side under one question."""
+
+    question: str
+    facts: list[Fact]
+    kind: Literal["facts"] = "facts"
+
+
+@dataclass(frozen=True)
 class Cell:
     """One cell of a table as it is shown; `note` stands below it, smaller."""
 
     words: str
     is_number: bool
     note: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +120,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI; `alt` says in words what it shows."""
+    """A picture as a data URI; `alt` says in words what it shows, `width` is in px."""
 
     source: str
     alt: str
     caption: str
     width: int
+
+    @property
+    def least_width(self) -> int:
+        """Width below which a narrow window scrolls the picture and does not shrink it further.
+
+        Lettering in a wide picture could not be read any more.
+        """
+        return 0 if self.width <= NARROW else max(NARROW, round(LEAST_SHARE * self.width))
 
 
 @dataclass(frozen=True)
@@ -84,16 +149,30 @@ class Section:
     """A heading with its contents, shown in the order in which they were added.
 
     Many alike (a page for each patient) are left out of the contents and begin a sheet in print.
+    A folded section shows its heading until the reader opens it, or follows a link to it.
     """
 
     heading: str
     anchor: str
     one_of_many: bool = False
-    blocks: list[Text | Table | Gallery] = field(default_factory=list)
+    folded: bool = False
+    blocks: list[Text | Subheading | Links | Facts | Table | Gallery] = field(default_factory=list)
 
     def text(self, words: str) -> None:
         """Add a paragraph of plain text."""
         self.blocks.append(Text(words))
+
+    def subheading(self, words: str) -> None:
+        """Begin a part of the section."""
+        self.blocks.append(Subheading(words))
+
+    def links(self, links: Iterable[Link], *, before: str = "") -> None:
+        """Add a line of links."""
+        self.blocks.append(Links(before, list(links)))
+
+    def facts(self, question: str, facts: Iterable[Fact]) -> None:
+        """Add an answer box."""
+        self.blocks.append(Facts(question, list(facts)))
 
     def table(
         self,
@@ -109,7 +188,8 @@ class Section:
         ----------
         frame
             Its columns are the headings; the index is not shown. Floats get `digits` decimals,
-            missing values a dash; a text with a line break shows what follows it as a note below.
+            missing values a dash; a text with a line break shows what follows it as a note below;
+            a `Link` leads to its target.
         caption
             One sentence above the table.
         quiet
@@ -165,10 +245,29 @@ class Report:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def section(self, heading: str, *, one_of_many: bool = False) -> Section:
-        """Add a section and return it, to be filled."""
-        anchor = f"section-{len(self.sections) + 1}"
-        made = Section(heading=heading, anchor=anchor, one_of_many=one_of_many)
+    def section(
+        self,
+        heading: str,
+        *,
+        one_of_many: bool = False,
+        folded: bool = False,
+        anchor: str | None = None,
+    ) -> Section:
+        """Add a section and return it, to be filled.
+
+        Parameters
+        ----------
+        one_of_many, folded
+            See `Section`.
+        anchor
+            Its name for links; numbered when not given.
+        """
+        made = Section(
+            heading=heading,
+            anchor=anchor or f"section-{len(self.sections) + 1}",
+            one_of_many=one_of_many,
+            folded=folded,
+        )
         self.sections.append(made)
         return made
 
@@ -259,5 +358,7 @@ def _cell(value: object, *, digits: int) -> Cell:
         return Cell(f"{value}", is_number=True)
     if isinstance(value, float | np.floating):
         return Cell(f"{value:.{digits}f}", is_number=True)
+    if isinstance(value, Link):
+        return Cell(value.words, is_number=False, target=value.target)
     words, _, note = str(value).partition("\n")
     return Cell(words, is_number=words[:1].isdigit() and bool(note), note=note)

@@ -1,0 +1,185 @@
+"""Every kind of report, opened as its reader would: whole, readable, and asking for nothing.
+
+Where no browser is installed the pages are read as text, which sees less.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from common.report import Report
+from tests.browser import (
+    SMALLEST_TEXT,
+    WIDTHS,
+    find_browser,
+    headless,
+    open_page,
+    static_problems,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+KINDS = ("benchmark", "fit", "grade", "explore", "profile", "evaluate-landmarks")
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One small report of each kind, from twelve simulated patients of whom one has no face."""
+    from classifiers.benchmark import benchmark
+    from classifiers.explore import explore
+    from classifiers.fit import fit
+    from datasets.prepare import prepare
+    from datasets.simulated.cohort import simulate
+    from pipeline.evaluate_landmarks import evaluate_landmarks
+    from pipeline.extract import extract
+    from pipeline.grade import grade
+
+    folder = tmp_path_factory.mktemp("reports")
+    manifest, features = folder / "manifest.csv", folder / "measured" / "features.csv"
+    simulate(folder / "photos", patients=12, seed=5, width=300, height=400)
+    prepare("meei", folder / "photos", out=manifest)
+    extract(manifest, out=folder / "measured", tta=0, jobs=1)
+    benchmark(
+        features, manifest=manifest, out=folder / "benchmark", level="patient", n_folds=2,
+        graders=("logistic", "svm"), jobs=1,
+    )  # fmt: skip
+    fit(features, manifest=manifest, out=folder / "fit", grader="logistic", n_folds=2, jobs=1)
+    explore(features, out=folder / "explore")
+    newcomers = folder / "newcomers"
+    shutil.copytree(folder / "photos" / "Normal" / "Normal1", newcomers / "one")
+    grade(newcomers, model=folder / "fit", out=folder / "grade", numbered=True, jobs=1)
+    some = folder / "some.csv"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    some.write_text("".join(lines[:9]), encoding="utf-8")
+    evaluate_landmarks(some, out=folder / "evaluate-landmarks", tta=0, jobs=1)
+    _profile(folder)
+    return {kind: folder / kind / "report.html" for kind in KINDS}
+
+
+def _profile(folder: Path) -> None:
+    """A profile needs three healthy people and has two: lend it a third of grade II."""
+    import pandas as pd
+
+    from classifiers.profile import profile
+
+    table = pd.read_csv(folder / "measured" / "features.csv", dtype={"patient_id": str})
+    second = table.loc[table["hb_grade"] == 2, "patient_id"].iloc[0]
+    table.loc[table["patient_id"] == second, "hb_grade"] = 1
+    table.to_csv(folder / "lent.csv", index=False)
+    worst = table.loc[table["hb_grade"] == 6, "patient_id"].iloc[0]
+    profile(folder / "lent.csv", patient=worst, out=folder / "profile")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless browser, or a skipped test that says why."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium or Chrome is installed; the pages were read as text instead")
+    with headless(executable) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_is_whole_and_readable_in_a_browser(kind, reports, browser: Browser) -> None:
+    problems = [
+        problem
+        for width in WIDTHS
+        for problem in open_page(browser, reports[kind], width=width).problems()
+    ]
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_asks_for_nothing_as_far_as_its_text_tells(kind, reports) -> None:
+    assert static_problems(reports[kind]) == []
+
+
+PAGE = '<!doctype html><html><body><p style="font-size: 16px">Words.</p>{}</body></html>'
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q"
+    "DwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+FAULTS = {
+    "a picture from elsewhere": '<img src="http://192.0.2.1/x.png" width="10" alt="away">',
+    "a script": "<script>throw new Error('planted')</script>",
+    "a broken picture": '<img src="data:image/png;base64,AAAA" width="10" alt="broken">',
+    "a wide table": '<table><tr><td style="min-width: 1500px">wide</td></tr></table>',
+    "small print": '<p style="font-size: 9px">small</p>',
+    "a shrunken picture": f'<img src="{PIXEL}" width="900" style="width: 300px" alt="chart">',
+    "a missing file": '<link rel="stylesheet" href="gone.css">',
+}
+SEEN_IN_TEXT = {"a picture from elsewhere", "a broken picture", "a missing file"}
+
+
+@pytest.fixture()
+def page_with(tmp_path: Path) -> Callable[[str], Path]:
+    def write(content: str) -> Path:
+        path = tmp_path / "page.html"
+        path.write_text(PAGE.format(content), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_seen_in_the_browser(fault, page_with, browser: Browser) -> None:
+    assert open_page(browser, page_with(""), width=1280).problems() == []
+    assert open_page(browser, page_with(FAULTS[fault]), width=1280).problems()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_text_alone_shows_what_it_can(fault, page_with) -> None:
+    assert static_problems(page_with("")) == []
+    assert bool(static_problems(page_with(FAULTS[fault]))) == (fault in SEEN_IN_TEXT)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<script>fetch('x')</script>",
+        "<style>@import 'x.css';</style>",
+        '<p onclick="x()">a</p>',
+        '<div style="background: url(http://192.0.2.1/x.png)">a</div>',
+        '<a href="javascript:x()">a</a>',
+        '<iframe src="x.html"></iframe>',
+    ],
+)
+def test_other_ways_out_are_seen_in_the_text(content, page_with) -> None:
+    assert static_problems(page_with(content))
+
+
+def test_plain_links_and_a_large_page(page_with, monkeypatch) -> None:
+    assert static_problems(page_with('<a href="https://doi.org/10.1">paper</a>')) == []
+    monkeypatch.setattr("tests.browser.LARGEST_BYTES", 20)
+    assert "bytes" in static_problems(page_with(""))[0]
+
+
+def test_folded_parts_open_when_a_link_leads_to_them(tmp_path: Path, browser: Browser) -> None:
+    report = Report(title="Folded", summary="One part is closed.")
+    report.section("Open").links([report_link()])
+    report.section("Closed", folded=True, anchor="closed").text("Inside.")
+    report.write(tmp_path / "report.html")
+    page = browser.new_page()
+    try:
+        page.goto((tmp_path / "report.html").resolve().as_uri())
+        assert not page.get_by_text("Inside.").is_visible()
+        page.get_by_text("Go there").click()
+        assert page.get_by_text("Inside.").is_visible()
+        size = page.get_by_text("Inside.").evaluate("one => getComputedStyle(one).fontSize")
+        assert float(size.removesuffix("px")) >= SMALLEST_TEXT
+    finally:
+        page.close()
+
+
+def report_link():
+    from common.report import Link
+
+    return Link("Go there", "#closed")
