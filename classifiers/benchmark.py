@@ -24,6 +24,7 @@ from classifiers.folds import (
     write_folds,
 )
 from classifiers.graders import GRADERS, choose_graders
+from classifiers.inner_predictions import INNER_FILE, answer_inside, write_inner_predictions
 from classifiers.patient_pages import add_benchmark_pages
 from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import confusion_figure
@@ -80,6 +81,7 @@ def benchmark(
     n_folds: int = 5,
     repeats: int = 1,
     scaler: ScalerName = "standard",
+    inner_predictions: int | None = None,
     redact: bool = False,
     seed: int = 0,
     jobs: int | None = None,
@@ -121,6 +123,9 @@ def benchmark(
         How often the folds are dealt anew.
     scaler
         How features are scaled inside each fold: `standard`, `min_max`, `power` or `quantile`.
+    inner_predictions
+        Also answer the training patients of each fold, unseen, on this many inner folds, and write
+        `inner_predictions.csv`, from which `fuse` learns weights; takes as many times longer.
     redact
         Draw the points in place of the photographs in the report, and number the patients.
     seed
@@ -195,6 +200,9 @@ def benchmark(
     )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
+    if inner_predictions is not None:
+        inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
+        write_inner_predictions(inside, out / INNER_FILE, target=question, unit=level)
     write_json(out / "metrics.json", _metrics(question, evaluations))
     _write_confusions(evaluations, out)
     report.write(out / "report.html")

@@ -5,13 +5,31 @@ Takes `SharedAnswers` from `classifiers.branches`; the command `compare` writes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from classifiers.branches import SharedAnswers
-from classifiers.evaluation import Evaluation
-from classifiers.intervals import Estimate
+from classifiers.branch_agreement import Agreement, agreement
+from classifiers.branches import SharedAnswers, majority_answers
+from classifiers.comparison import holm, mcnemar_p, mostly_right
+from classifiers.confusion import confusion_of
+from classifiers.disagreements import disagreements_of, who_was_right
+from classifiers.evaluation import Evaluation, evaluate
+from classifiers.paired_scores import (
+    Sums,
+    difference,
+    exchange_patients,
+    paired_scores,
+)
+from common.bootstrap import resampling_weights
+
+GROUPS = {"grade": "hb_grade", "movement": "task", "side": "side"}
+NOT_IN_GROUPS = ("macro_f1",)  # of a group that lacks grades it says little
+NOT_WHEN_ALIKE = ("macro_f1", "weighted_kappa")  # says nothing when all references are alike
 
 COMPARISON_COLUMNS = (
     "level", "by", "group", "patients", "rows", "score", "first", "second",
@@ -24,47 +42,6 @@ COMPARISON_COLUMNS = (
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
 on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
 """
-
-DISAGREEMENT_COLUMNS = (
-    "level", "patient_id", "image_id", "task", "side", "hb_grade", "repeat", "fold",
-    "apart", "right", "nearest",
-)  # fmt: skip
-"""`disagreements.csv`: a row for each photograph or patient that the branches answer differently.
-
-Then for every branch `predicted_<name>`, `expected_<name>` (mean of the probabilities, in grades)
-and `certainty_<name>` (probability of the answer). `apart` is the largest difference between
-answers, in grades; `right` names the branches that were right, or `none`; `nearest` those that
-came nearest. Ordered by `apart`, the farthest first. On the level of patients `image_id` and
-`task` are empty; `side` is empty without a manifest.
-"""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well two branches agree with each other, whoever is right.
-
-    Attributes
-    ----------
-    weighted_kappa, exact, within_one
-        Between the two branches' answers.
-    bias, low_limit, high_limit
-        Bland-Altman on expected grades: mean of first minus second, and the limits between which
-        95 % of the differences lie, each with its interval over patients.
-    answer_bias, answer_low, answer_high
-        The same on the answered grades.
-    """
-
-    first: str
-    second: str
-    weighted_kappa: Estimate
-    exact: Estimate
-    within_one: Estimate
-    bias: Estimate
-    low_limit: Estimate
-    high_limit: Estimate
-    answer_bias: Estimate
-    answer_low: Estimate
-    answer_high: Estimate
 
 
 @dataclass(frozen=True)
@@ -84,8 +61,8 @@ class BranchComparison:
     disagreements
         Rows of `disagreements.csv`.
     who_was_right
-        A row for each pair and group (`by`, `group`): `first`, `second`, and the counts `both`,
-        `only_first`, `only_second`, `neither`.
+        A row for each group (`by`, `group`) and pair: `first`, `second`, and how many rows were
+        answered right by `both`, `only_first`, `only_second`, `neither`.
     """
 
     shared: SharedAnswers
@@ -94,3 +71,150 @@ class BranchComparison:
     agreements: list[Agreement]
     disagreements: pd.DataFrame
     who_was_right: pd.DataFrame
+
+
+def compare_branches(
+    shared: SharedAnswers, *, manifest: pd.DataFrame | None = None, seed: int = 0
+) -> BranchComparison:
+    """Compare all pairs of branches on one level.
+
+    Parameters
+    ----------
+    shared
+        From `classifiers.branch_alignment.shared_levels`.
+    manifest
+        Gives movement and side of each photograph, and the side of each patient; without it there
+        are no groups by movement and side.
+    seed
+        Of the bootstrap and of the permutation tests.
+    """
+    rows = with_manifest(shared, manifest)
+    tables = [
+        _differences(part, by=by, group=group, level=shared.unit, seed=seed)
+        for by, group, part in _parts(shared, rows)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    for name in ("p_permutation", "p_mcnemar"):
+        table[f"{name}_holm"] = holm(table[name].to_numpy(dtype=np.float64))
+    return BranchComparison(
+        shared=shared,
+        evaluation=evaluate(
+            pd.concat([shared.predictions(), majority_answers(shared)], ignore_index=True),
+            target=shared.target,
+            unit=shared.unit,
+            seed=seed,
+        ),
+        table=table[list(COMPARISON_COLUMNS)],
+        agreements=[
+            agreement(shared, first, second, seed=seed)
+            for first, second in itertools.combinations(shared.names, 2)
+        ],
+        disagreements=disagreements_of(shared, rows),
+        who_was_right=pd.concat(
+            [
+                who_was_right(part).assign(by=by, group=group)
+                for by, group, part in _parts(shared, rows)
+            ],
+            ignore_index=True,
+        ),
+    )
+
+
+def with_manifest(shared: SharedAnswers, manifest: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows with `task` and `side` where the manifest has them; NaN elsewhere.
+
+    A patient has a side when all photographs of the patient have the same.
+    """
+    rows = shared.rows.assign(
+        **{name: None for name in ("task", "side") if name not in shared.rows.columns}
+    )
+    if manifest is None:
+        return rows
+    if shared.unit == "photograph":
+        known = manifest.set_index("image_id")
+        key = rows["image_id"]
+    else:
+        sides = (
+            manifest.groupby("patient_id").filter(lambda own: own["side"].nunique() == 1)
+            if ("side" in manifest)
+            else manifest.iloc[:0]
+        )
+        known = sides.drop_duplicates("patient_id").set_index("patient_id")[
+            [name for name in ("side",) if name in sides]
+        ]
+        key = rows["patient_id"]
+    return rows.assign(
+        **{name: key.map(known[name]) for name in ("task", "side") if name in known.columns}
+    )
+
+
+def part_of(shared: SharedAnswers, rows: NDArray[np.intp]) -> SharedAnswers:
+    """Return the given rows only."""
+    return replace(
+        shared,
+        rows=shared.rows.iloc[rows].reset_index(drop=True),
+        chances={name: found[rows] for name, found in shared.chances.items()},
+        answers={name: found[rows] for name, found in shared.answers.items()},
+    )
+
+
+def _parts(shared: SharedAnswers, rows: pd.DataFrame) -> Iterator[tuple[str, str, SharedAnswers]]:
+    """Yield everybody, then each grade, movement and side that is known."""
+    yield "all", "all", shared
+    for by, column in GROUPS.items():
+        if column not in rows.columns:
+            continue
+        for value in sorted(rows[column].dropna().unique()):
+            found = np.flatnonzero((rows[column] == value).to_numpy(dtype=bool))
+            yield by, str(value), part_of(shared, found)
+
+
+def _differences(
+    shared: SharedAnswers, *, by: str, group: str, level: str, seed: int
+) -> pd.DataFrame:
+    """Return the rows of `comparison.csv` of one group, without Holm's adjustment."""
+    everyone = by == "all"
+    alike = len(np.unique(shared.truth)) == 1
+    left_out = () if everyone else NOT_WHEN_ALIKE if alike else NOT_IN_GROUPS
+    n = len(np.unique(shared.patients))
+    weights = resampling_weights(n, seed=seed)
+    exchanges = exchange_patients(n, seed=seed) if everyone else None
+    found = []
+    for score in paired_scores(shared.target).values():
+        if score.name in left_out:
+            continue
+        sums: dict[str, Sums] = {name: score.by_patient(shared, name) for name in shared.names}
+        for first, second in itertools.combinations(shared.names, 2):
+            made = difference(
+                score, sums[first], sums[second], weights=weights, exchanges=exchanges
+            )
+            tested = everyone and score.name == "accuracy"
+            found.append(
+                {
+                    "level": level,
+                    "by": by,
+                    "group": group,
+                    "patients": n,
+                    "rows": len(shared.rows),
+                    "score": score.name,
+                    "first": first,
+                    "second": second,
+                    "first_value": made.first,
+                    "second_value": made.second,
+                    "difference": made.estimate.value,
+                    "low": made.estimate.low,
+                    "high": made.estimate.high,
+                    "p_permutation": made.p_permutation,
+                    "p_mcnemar": _mcnemar(shared, first, second) if tested else np.nan,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def _mcnemar(shared: SharedAnswers, first: str, second: str) -> float:
+    table = shared.predictions()
+    right = [
+        mostly_right(confusion_of(table[table["model"] == name], target=shared.target).counts)
+        for name in (first, second)
+    ]
+    return mcnemar_p(right[0], right[1])

@@ -60,7 +60,7 @@ def compare_models(
                 "low": found.low,
                 "high": found.high,
                 "p_bootstrap": bootstrap_p(values[0] - values[1]),
-                "p_mcnemar": mcnemar_p(_right(one.counts), _right(two.counts)),
+                "p_mcnemar": mcnemar_p(mostly_right(one.counts), mostly_right(two.counts)),
                 "p_folds": corrected_t_p(
                     fold_differences(predictions, first, second, target=target, score=score),
                     n_train=_train_share(predictions),
@@ -148,8 +148,14 @@ def _resampled(
     return values
 
 
-def _right(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each patient was answered right in more than half of all answers."""
+def mostly_right(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each patient was answered right in more than half of all answers.
+
+    Parameters
+    ----------
+    counts
+        `(n_patients, k, k)` confusion counts.
+    """
     total = counts.sum(axis=(1, 2))
     right: NDArray[np.bool_] = np.trace(counts, axis1=1, axis2=2) > total / 2
     return right

@@ -22,7 +22,7 @@ from classifiers.nested import fit_nested
 from classifiers.predictions import prediction_rows, to_patients
 from classifiers.scores import SCORES, Score
 from classifiers.tasks import Target, target_named
-from classifiers.validation import SEARCHED_SCALERS, Plan, _seed_of
+from classifiers.validation import SEARCHED_SCALERS, Plan, seed_of
 from common.bootstrap import Estimate, interval, resampling_weights
 from common.progress import JobProgress
 from features.registry import REGIONS, Region
@@ -122,7 +122,7 @@ def _fold(
         plan.samples.at(part.train),
         target=target,
         scalers=tuple(dict.fromkeys([plan.scaler, *SEARCHED_SCALERS])),
-        seed=_seed_of(plan.seed, grader, part),
+        seed=seed_of(plan.seed, grader, part),
     )
     tested = plan.samples.at(part.test)
     chances = fitted.probabilities(tested)

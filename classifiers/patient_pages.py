@@ -7,7 +7,7 @@ drawn, and a number for each patient.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from classifiers.side_readings import (
 )
 from common.errors import PhotoError
 from common.files import natural_key
-from common.photos import read_photo
+from common.photos import Photo, read_photo
 from common.report import Picture, Report, Section, image_picture
 from common.tables import join_manifest, read_manifest
 from features.tables import DISTS_FILE, read_dists
@@ -65,6 +65,14 @@ class Material:
     def patients(self) -> list[str]:
         """Names in natural order; the position, from 1, is the number on redacted pages."""
         return sorted(set(self.dists["patient_id"].dropna().astype(str)), key=natural_key)
+
+    def points_of(self, image_ids: Iterable[object]) -> dict[str, NDArray[np.float64]]:
+        """Return the `(68, 2)` points of those photographs that have them, px of the original."""
+        if self.landmarks is None:
+            return {}
+        table = self.landmarks
+        found = table[table["image_id"].isin(list(image_ids)) & (table["status"] == "ok")]
+        return dict(zip(found["image_id"].astype(str), points_of(found), strict=True))
 
     def readings(self, patient: str) -> list[Reading]:
         """Return right and left of one patient."""
@@ -167,7 +175,7 @@ def _fill(
     page.text(" ".join(answer.summary))
     if answer.table is not None:
         page.table(answer.table)
-    page.gallery(_pictures(material, patient, redact=redact))
+    page.gallery(patient_pictures(material, patient, redact=redact))
     readings = material.readings(patient)
     uneven = most_uneven(readings, reference=spread or None)
     for item in uneven:
@@ -183,73 +191,110 @@ def _fill(
         page.text(" ".join(answer.reasons))
 
 
-def _pictures(material: Material, patient: str, *, redact: bool) -> list[Picture]:
-    """Return the patient's thumbnails in the order of the table."""
+def patient_pictures(
+    material: Material, patient: str, *, redact: bool, tasks: Sequence[str] | None = None
+) -> list[Picture]:
+    """Return the patient's thumbnails in the order of the table.
+
+    A photograph that was not measured, or cannot be read any more, says so in its caption; one
+    without points and without a file has no picture.
+
+    Parameters
+    ----------
+    redact
+        Draw the points in place of the photographs.
+    tasks
+        Movements to show; all when not given.
+    """
     rows = material.dists[material.dists["patient_id"] == patient]
-    points: dict[str, NDArray[np.float64]] = {}
-    if material.landmarks is not None:
-        table = material.landmarks
-        found = table[table["image_id"].isin(rows["image_id"]) & (table["status"] == "ok")]
-        points = dict(zip(found["image_id"].astype(str), points_of(found), strict=True))
+    if tasks is not None:
+        rows = rows[rows["task"].isin(tasks)]
+    points = material.points_of(rows["image_id"])
     pictures = []
     for number, row in enumerate(rows.to_dict("records"), start=1):
         image_id, status = str(row["image_id"]), str(row["status"])
         task = row.get("task")
         words = f"photograph {number}" if pd.isna(task) else str(task).replace("_", " ")
         caption = words if status == "ok" else f"{words}: {status.replace('_', ' ')}"
-        photo = None if redact else material.paths.get(image_id)
-        made = _thumbnail(photo, points.get(image_id))
+        path = None if redact else material.paths.get(image_id)
+        photo = None if path is None else _photo(path)
+        if path is not None and photo is None:
+            caption += ", the photograph cannot be read any more"
+        made = face_thumbnail(photo, points.get(image_id))
         if made is not None:
             pictures.append(image_picture(made, alt=caption, caption=caption))
     return pictures
 
 
-def _thumbnail(path: Path | None, points: NDArray[np.float64] | None) -> NDArray[np.uint8] | None:
+def _photo(path: Path) -> Photo | None:
+    """Read a photograph small; None when it cannot be read."""
+    try:
+        return read_photo(path, min_side=2 * THUMBNAIL)
+    except PhotoError:
+        return None
+
+
+def face_thumbnail(
+    photo: Photo | None,
+    points: NDArray[np.float64] | None,
+    *,
+    size: int = THUMBNAIL,
+    overlay: bool = True,
+) -> NDArray[np.uint8] | None:
     """Return the face cut out with its points, or the points drawn on a plain ground.
 
-    None when there is neither a photograph nor points.
+    Parameters
+    ----------
+    photo
+        As read; None draws the points alone.
+    points
+        `(68, 2)` px of the original photograph; None shows the whole photograph.
+    size
+        Longer side of the picture in px.
+    overlay
+        Whether the points are drawn into the photograph, or only tell where the face is.
+
+    Returns
+    -------
+    RGB uint8, `size` px at most; None when there is neither a photograph nor points.
     """
     import cv2
 
     pixels: NDArray[np.uint8] | None = None
-    if path is not None:
-        try:
-            photo = read_photo(path, min_side=2 * THUMBNAIL)
-        except PhotoError:
-            pixels = None  # the points are drawn instead, when there are any
-        else:
-            pixels = photo.pixels
-            points = None if points is None else photo.from_original(points)
+    if photo is not None:
+        pixels = photo.pixels
+        points = None if points is None else photo.from_original(points)
     if points is None:
-        return None if pixels is None else _reduced(pixels)
+        return None if pixels is None else _reduced(pixels, size=size)
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * float((high - low).max())
     side = float((high - low).max()) + 2 * margin
     corner = (low + high) / 2 - side / 2
-    size = THUMBNAIL * _DRAWN_AT
-    scale = size / side
+    drawn_at = size * _DRAWN_AT
+    scale = drawn_at / side
     shift = -corner * scale
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     if pixels is None:
-        canvas = np.full((size, size, 3), _BACKGROUND, dtype=np.uint8)
+        canvas = np.full((drawn_at, drawn_at, 3), _BACKGROUND, dtype=np.uint8)
     else:
         canvas = cv2.warpAffine(
-            pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_BACKGROUND
+            pixels, matrix, (drawn_at, drawn_at), flags=cv2.INTER_LINEAR, borderValue=_BACKGROUND
         ).astype(np.uint8)
-    drawn = draw_overlay(canvas, points * scale + shift, legend=False)
-    return _reduced(drawn)
+    if pixels is None or overlay:
+        canvas = draw_overlay(canvas, points * scale + shift, legend=False)
+    return _reduced(canvas, size=size)
 
 
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture with its longer side at `THUMBNAIL` px at most."""
+def _reduced(pixels: NDArray[np.uint8], *, size: int) -> NDArray[np.uint8]:
+    """Return the picture with its longer side at `size` px at most."""
     import cv2
 
     height, width = pixels.shape[:2]
-    factor = THUMBNAIL / max(height, width)
+    factor = size / max(height, width)
     if factor >= 1:
         return pixels
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    reduced: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    reduced_to = (max(1, round(width * factor)), max(1, round(height * factor)))
+    reduced: NDArray[np.uint8] = cv2.resize(pixels, reduced_to, interpolation=cv2.INTER_AREA)
     return reduced
 
 

@@ -171,7 +171,7 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     grader, at = fit
     part, samples = plan.parts[at], plan.samples
     started = time.perf_counter()
-    seed = _seed_of(plan.seed, grader, part)
+    seed = seed_of(plan.seed, grader, part)
     target = target_named(plan.target)
     if plan.search or plan.unit == "patient":
         nested = fit_nested(
@@ -242,7 +242,7 @@ def _inner_folds(plan: Plan, at: int) -> InnerFolds:
         plan.inner[at] = InnerFolds(
             plan.samples.at(part.train),
             target=target_named(plan.target),
-            seed=_seed_of(plan.seed, "inner folds", part),
+            seed=seed_of(plan.seed, "inner folds", part),
         )
     return plan.inner[at]
 
@@ -252,7 +252,7 @@ def _given(plan: Plan) -> Plan:
     return plan
 
 
-def _seed_of(seed: int, grader: str, part: Split) -> int:
+def seed_of(seed: int, grader: str, part: Split) -> int:
     """Return a seed of its own for every grader, repeat and fold, the same in every process."""
     name = int.from_bytes(hashlib.sha256(grader.encode()).digest()[:4])
     sequence = np.random.SeedSequence([seed, name, part.repeat, part.fold])

@@ -1,0 +1,99 @@
+"""How well two branches agree with each other, whoever is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.branches import SharedAnswers
+from classifiers.intervals import estimate
+from classifiers.paired_scores import pairs_of_answers, summed
+from classifiers.scores import SCORES
+from common.bootstrap import Estimate, interval, resampling_weights
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two branches agree with each other, whoever is right.
+
+    Attributes
+    ----------
+    weighted_kappa, exact, within_one
+        Between the two branches' answers.
+    bias, low_limit, high_limit
+        Bland-Altman on expected grades: mean of first minus second, and the limits between which
+        95 % of the differences lie, each with its interval over patients.
+    answer_bias, answer_low, answer_high
+        The same on the answered grades.
+    """
+
+    first: str
+    second: str
+    weighted_kappa: Estimate
+    exact: Estimate
+    within_one: Estimate
+    bias: Estimate
+    low_limit: Estimate
+    high_limit: Estimate
+    answer_bias: Estimate
+    answer_low: Estimate
+    answer_high: Estimate
+
+
+def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) -> Agreement:
+    """Say how well two branches agree with each other, whoever is right."""
+    k = len(shared.target.classes)
+    pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
+    by_patient = summed(pairs, shared.patients)
+    counts = by_patient.reshape(-1, k, k)
+    weights = resampling_weights(len(counts), seed=seed)
+    kappa, exact, near = (
+        estimate(SCORES[name], counts, weights=weights)
+        for name in ("weighted_kappa", "accuracy", "within_one")
+    )
+    chances = shared.expected(first) - shared.expected(second)
+    answers = (shared.answers[first] - shared.answers[second]).astype(np.float64)
+    return Agreement(
+        first,
+        second,
+        kappa,
+        exact,
+        near,
+        *bland_altman(chances, shared.patients, weights=weights),
+        *bland_altman(answers, shared.patients, weights=weights),
+    )
+
+
+def bland_altman(
+    differences: NDArray[np.float64],
+    patients: NDArray[np.str_],
+    *,
+    weights: NDArray[np.float64],
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Return bias and limits of agreement (Bland and Altman 1986), with intervals over patients.
+
+    Parameters
+    ----------
+    differences, patients
+        `(n,)` each, several rows of a patient allowed.
+    weights
+        `(resamples, n_patients)`.
+    """
+    ones = np.ones(len(differences))
+    sums = summed(np.column_stack([differences, differences**2, ones]), patients)
+
+    def moments(total: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        n = total[..., 2]
+        bias = total[..., 0] / n
+        variance = np.maximum(total[..., 1] / n - bias**2, 0.0) * n / np.maximum(n - 1, 1)
+        return bias, np.sqrt(variance)
+
+    bias, spread = moments(sums.sum(axis=0))
+    drawn_bias, drawn_spread = moments(weights @ sums)
+    return (
+        interval(float(bias), drawn_bias),
+        interval(float(bias - 1.96 * spread), drawn_bias - 1.96 * drawn_spread),
+        interval(float(bias + 1.96 * spread), drawn_bias + 1.96 * drawn_spread),
+    )
