@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ import torch
 
 from classifiers.evaluation import evaluate
 from classifiers.folds import make_folds, read_folds, write_folds
-from classifiers.predictions import prediction_rows, to_patients
+from classifiers.predictions import to_patients
 from classifiers.tasks import target_named
 from common.files import atomic_write, write_json
 from htnet.recipe import read_recipe, with_changes
-from pipeline.htnet_cohort import fold_parts, majority_rows, read_image_cohort
+from pipeline.htnet_cohort import ImageCohort, read_image_cohort
+from pipeline.htnet_folds import fold_parts, tested_parts
+from pipeline.htnet_tables import fold_rows, majority_rows
 
 VARIANTS = {
     "plain": (False, False),
@@ -86,30 +89,22 @@ def main() -> None:
     write_table(options.out, cohort=cohort, folds=folds, seeds=options.seeds)
 
 
-def write_table(out: Path, *, cohort: object, folds: pd.DataFrame, seeds: list[int]) -> None:
+def write_table(out: Path, *, cohort: ImageCohort, folds: pd.DataFrame, seeds: list[int]) -> None:
     """Write scores of every variant: patients, the mean over seeds, and the interval."""
-    from pipeline.htnet_cohort import ImageCohort
-
-    assert isinstance(cohort, ImageCohort)
     target = target_named("six_grades")
-    predictions = [majority_rows(folds, cohort, target=target)]
+    parts = {part.fold: part for part in tested_parts(folds, cohort)}
+    predictions = [majority_rows(list(parts.values()), cohort, target=target)]
     times: dict[str, list[float]] = {}
     for name in VARIANTS:
         for seed in seeds:
             for file in sorted((out / name / f"seed_{seed}").glob("fold_*/answers.npz")):
                 kept = np.load(file)
                 times.setdefault(name, []).append(float(kept["cpu"]))
+                fold = int(file.parent.name.removeprefix("fold_"))
+                # Seeds stand for repeats: the interval averages them.
+                part = replace(parts[fold], repeat=seed + 1, test=kept["rows"])
                 predictions.append(
-                    prediction_rows(
-                        cohort.rows.iloc[kept["rows"]],
-                        target=target,
-                        unit="photograph",
-                        probabilities=kept["answers"],
-                        repeat=seed + 1,  # seeds stand for repeats: the interval averages them
-                        fold=int(file.parent.name.removeprefix("fold_")),
-                        model=name,
-                        branch="deep",
-                    )
+                    fold_rows(cohort, part, kept["answers"], target=target, model=name)
                 )
     photographs = pd.concat(predictions, ignore_index=True)
     patients = to_patients(photographs, target=target)

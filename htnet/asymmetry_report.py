@@ -128,8 +128,9 @@ def _measured(network: HTNet, faces: Faces) -> pd.DataFrame:
     network = network.eval()
     rows = []
     for at in range(0, len(faces), _BATCH):
+        pixels, features = faces.at(torch.arange(at, min(at + _BATCH, len(faces))))
         with torch.inference_mode():
-            maps = asymmetry_maps(network, to_input(faces.pixels[at : at + _BATCH]))
+            maps = asymmetry_maps(network, to_input(pixels), features)
         assert maps is not None
         for heat, regions in zip(
             maps.double().numpy(), faces.regions[at : at + _BATCH], strict=True

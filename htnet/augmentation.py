@@ -83,6 +83,10 @@ class Batch:
     points
         `(b, 68, 2)`: how far each landmark lies from its mirror partner; changes sign in the
         mirror, and is not known (NaN) for mixed faces.
+    features
+        `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
+        its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
+        is.
     """
 
     image: Tensor
@@ -90,6 +94,7 @@ class Batch:
     side: Tensor
     regions: Tensor
     points: Tensor
+    features: Tensor | None = None
 
 
 def augment(batch: Batch, settings: Augmentation, *, generator: torch.Generator) -> Batch:
@@ -156,6 +161,7 @@ def mix(batch: Batch, *, partner: Tensor, share: Tensor) -> Batch:
         side=mixed(batch.side),
         regions=mixed(batch.regions),
         points=torch.full_like(batch.points, torch.nan),
+        features=None if batch.features is None else mixed(batch.features),
     )
 
 

@@ -85,19 +85,19 @@ def explain_faces(network: GradingNetwork, faces: Faces) -> list[Explanation]:
     if not isinstance(network, HTNet):
         raise UserError("Explanations need a network with the face input: train one with it.")
     network = network.eval()
-    return [_explain(network, faces.pixels[at : at + 1]) for at in range(len(faces))]
+    return [_explain(network, *faces.at(torch.arange(at, at + 1))) for at in range(len(faces))]
 
 
-def asymmetry_maps(network: HTNet, image: Tensor) -> Tensor | None:
+def asymmetry_maps(network: HTNet, image: Tensor, features: Tensor | None = None) -> Tensor | None:
     """Return the mean of all asymmetry maps at image size, `(b, s, s)`; None where none is made."""
-    found = network.details(image).asymmetry_maps
+    found = network.details(image, features).asymmetry_maps
     if not found:
         return None
     size = network.config.image_size
     return torch.stack([at_image_size(one[:, None], size)[:, 0] for one in found]).mean(dim=0)
 
 
-def attention_rollout(network: HTNet, image: Tensor) -> Tensor:
+def attention_rollout(network: HTNet, image: Tensor, features: Tensor | None = None) -> Tensor:
     """Follow the attention from the heads back to the patches: `(b, s, s)`, each summing to 1.
 
     At each layer half of what a token holds is its own and half comes through its attention
@@ -117,7 +117,7 @@ def attention_rollout(network: HTNet, image: Tensor) -> Tensor:
         if isinstance(layer, Layer) and isinstance(layer.attention, DiagonalMicroAttention)
     ]
     try:
-        network.details(image)
+        network.details(image, features)
     finally:
         for hook in hooks:
             hook.remove()
@@ -135,30 +135,35 @@ def attention_rollout(network: HTNet, image: Tensor) -> Tensor:
     return reach.repeat_interleave(patch, 1).repeat_interleave(patch, 2) / patch**2
 
 
-def integrated_gradients(network: HTNet, image: Tensor) -> Tensor:
+def integrated_gradients(network: HTNet, image: Tensor, features: Tensor | None = None) -> Tensor:
     """Attribute the expected class to pixels, `(b, s, s)` >= 0 (Sundararajan et al. 2017).
 
     The way begins at the face's symmetric version, so that what is explained is its asymmetry.
+    Measured features stay what they are on the whole way.
     """
     grades = torch.arange(1, network.config.num_classes + 1, dtype=torch.float32)
 
-    def expected(given: Tensor) -> Tensor:
-        return probabilities(network.details(given).logits, head=network.config.head) @ grades
+    def expected(given: Tensor, measured: Tensor | None) -> Tensor:
+        found = network.details(given, measured)
+        return probabilities(found.logits, head=network.config.head) @ grades
 
     symmetric = (image + image.flip(-1)) / 2
     method = IntegratedGradients(expected)
-    found = method.attribute(image, baselines=symmetric, n_steps=_STEPS, internal_batch_size=8)
+    found = method.attribute(
+        image, baselines=symmetric, additional_forward_args=(features,), n_steps=_STEPS,
+        internal_batch_size=8,
+    )  # fmt: skip
     patch = network.config.patch_size | 1
     magnitude = found.detach().abs().sum(dim=1, keepdim=True)
     return F.avg_pool2d(magnitude, patch, stride=1, padding=patch // 2)[:, 0].float()
 
 
-def _explain(network: HTNet, pixels: Tensor) -> Explanation:
+def _explain(network: HTNet, pixels: Tensor, features: Tensor | None) -> Explanation:
     image = to_input(pixels)
     with torch.no_grad():
-        found = network.details(image)
-        asymmetry = asymmetry_maps(network, image)
-        rollout = attention_rollout(network, image)
+        found = network.details(image, features)
+        asymmetry = asymmetry_maps(network, image, features)
+        rollout = attention_rollout(network, image, features)
     size = network.config.image_size
     roi = None if found.roi_maps is None else at_image_size(found.roi_maps, size)[0]
     side = None if found.side_logits is None else found.side_logits.softmax(dim=1)[0]
@@ -169,7 +174,7 @@ def _explain(network: HTNet, pixels: Tensor) -> Explanation:
         roi=None if roi is None else _array(roi),
         asymmetry=None if asymmetry is None else _array(asymmetry[0]),
         rollout=_array(rollout[0]),
-        gradients=_array(integrated_gradients(network, image)[0]),
+        gradients=_array(integrated_gradients(network, image, features)[0]),
     )
 
 

@@ -48,12 +48,16 @@ class Faces:
         `(n, 5, 32, 32)` uint8, where each of `ROI_REGIONS` lies.
     points
         `(n, 68, 2)` px of the aligned face.
+    features
+        `(n, f)` float measured features that a network reads beside the image, NaN where missing;
+        None when it reads none.
     """
 
     image_ids: tuple[str, ...]
     pixels: Tensor
     regions: Tensor
     points: NDArray[np.float64]
+    features: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -63,6 +67,10 @@ class Faces:
     def size(self) -> int:
         """Side of a face in px."""
         return int(self.pixels.shape[-1])
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return pixels and features of some rows."""
+        return self.pixels[rows], None if self.features is None else self.features[rows]
 
     def point_asymmetry(self) -> Tensor:
         """How far each landmark lies from its mirror partner: `(n, 68, 2)` in size / 20."""

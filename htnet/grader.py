@@ -60,13 +60,13 @@ class PalsyGrader(L.LightningModule):
         """Loss of one batch of row numbers."""
         settings = self.recipe.training
         # Seeded by step and not once: what was drawn before must not matter after a restart.
-        drawn = hash((self.seed, self.current_epoch, index, self.global_rank)) & 0x7FFF_FFFF
+        drawn = step_seed(self.seed, self.current_epoch, index, self.global_rank)
         generator = torch.Generator().manual_seed(drawn)
         torch.manual_seed(drawn)  # what dropout draws from
         batch = augment(
             self.data.batch(rows, self.device), self.recipe.augmentation, generator=generator
         )
-        found = self.forward_details(batch.image)
+        found = self.forward_details(batch.image, batch.features)
         assert isinstance(self.class_weights, Tensor)
         loss = grade_loss(
             found.logits, batch.worse_than, loss=settings.loss, weights=self.class_weights
@@ -83,7 +83,8 @@ class PalsyGrader(L.LightningModule):
 
     def validation_step(self, rows: Tensor, index: int) -> None:
         """Answer a batch of validation faces."""
-        found = self.network.details(self.data.batch(rows, self.device).image)
+        batch = self.data.batch(rows, self.device)
+        found = self.network.details(batch.image, batch.features)
         answers = probabilities(found.logits.float(), head=self.network.config.head)
         self._seen.append((rows, answers))
 
@@ -123,6 +124,11 @@ class PalsyGrader(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def step_seed(*numbers: int) -> int:
+    """Return a seed that follows from some numbers alone, on every machine and version."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def patient_score(answers: Tensor, worse_than: Tensor, patients: NDArray[np.intp]) -> float:

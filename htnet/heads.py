@@ -133,4 +133,5 @@ def with_features(logits: Tensor, features: Tensor | None, reader: FeatureReader
             f"This network reads {needed} measured features beside each face, but got {given}: "
             "give the table of features that belongs to the photographs (--features)."
         )
-    return logits + reader(features)
+    both: Tensor = logits + reader(features)
+    return both

@@ -44,10 +44,16 @@ class FaceTensors:
     """Faces and targets as tensors, gathered by row."""
 
     def __init__(
-        self, pixels: Tensor, worse_than: Tensor, side: Tensor, regions: Tensor, points: Tensor
+        self,
+        pixels: Tensor,
+        worse_than: Tensor,
+        side: Tensor,
+        regions: Tensor,
+        points: Tensor,
+        features: Tensor | None = None,
     ) -> None:
         self.pixels, self.worse_than, self.side = pixels, worse_than, side
-        self.regions, self.points = regions, points
+        self.regions, self.points, self.features = regions, points, features
 
     @classmethod
     def of(cls, data: LabelledFaces) -> FaceTensors:
@@ -63,6 +69,7 @@ class FaceTensors:
             side=side,
             regions=data.faces.regions,
             points=data.faces.point_asymmetry(),
+            features=data.faces.features,
         )
 
     def batch(self, rows: Tensor, device: torch.device) -> Batch:
@@ -74,4 +81,5 @@ class FaceTensors:
             side=self.side[at].to(device),
             regions=self.regions[at].to(device).float() / 255,
             points=self.points[at].to(device),
+            features=None if self.features is None else self.features[at].to(device),
         )

@@ -29,6 +29,7 @@ from common.errors import UserError
 from common.files import natural_key, write_json
 from common.tables import choice, text, write_table
 from htnet.answering import BATCH
+from htnet.configuration import HTNetConfig
 from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
 from htnet.recipe import Recipe, Training
@@ -61,6 +62,7 @@ def train_network(
     out: Path,
     seed: int = 0,
     pretrained: Path | None = None,
+    notes: Mapping[str, object] | None = None,
     stop_after: int | None = None,
 ) -> Trained:
     """Train on some rows; keep the epoch that answers the validation patients best.
@@ -79,24 +81,30 @@ def train_network(
         Of weights, order and augmentation.
     pretrained
         Weights to begin with, by name and shape.
+    notes
+        Whatever else should be kept with the weights.
     stop_after
         Stop after this many epochs, as if killed; for tests.
 
     Raises
     ------
     UserError
-        When patients are in both parts, a class has no training face, a GPU was asked for and is
-        not there, or `out` holds a training with other settings.
+        When patients are in both parts, a class has no training face, features are asked for and
+        not there, a GPU was asked for and is not there, or `out` holds a training with other
+        settings.
     """
+    config = recipe.config(num_classes=len(data.classes))
     _check(data, train=train, validation=validation)
+    _check_features(data, config)
     _check_device(recipe.training)
     _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
     _keep_patients(out, data, train=train, validation=validation)
     L.seed_everything(seed, verbose=False)
-    config = recipe.config(num_classes=len(data.classes))
     network = build_network(config)
     if pretrained is not None:
         load_pretrained(network, pretrained)
+    if network.feature_reader is not None and data.faces.features is not None:
+        network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
     grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
     trainer, best = _trainer(recipe.training, out, stop_after=stop_after)
     resumed = out / LAST
@@ -125,7 +133,12 @@ def train_network(
     save_weights(
         network,
         out / WEIGHTS,
-        notes={"classes": list(data.classes), "recipe": recipe.name, "epoch": kept["epoch"] + 1},
+        notes={
+            **(notes or {}),
+            "classes": list(data.classes),
+            "recipe": recipe.name,
+            "epoch": kept["epoch"] + 1,
+        },
     )
     return Trained(network.eval(), best_epoch=kept["epoch"] + 1, scores=tuple(grader.scores))
 
@@ -230,11 +243,20 @@ def _check_classes(data: LabelledFaces, *, train: NDArray[np.intp]) -> None:
             )
 
 
+def _check_features(data: LabelledFaces, config: HTNetConfig) -> None:
+    given = 0 if data.faces.features is None else data.faces.features.shape[1]
+    if given != len(config.features):
+        raise UserError(
+            f"The recipe has the network read {len(config.features)} measured features, but "
+            f"{given} were given: give their table (--features), or leave network.features out."
+        )
+
+
 def _check_device(settings: Training) -> None:
     if settings.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError(
             "The recipe asks for a GPU (training.accelerator: gpu), but there is none here: use "
-            "--set training.accelerator=cpu or the recipe small-cpu."
+            "--change training.accelerator=cpu or the recipe small-cpu."
         )
     if settings.accelerator == "gpu" and torch.cuda.device_count() < settings.devices:
         raise UserError(

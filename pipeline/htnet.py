@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from classifiers.evaluation import Evaluation, both_levels
 from classifiers.folds import fold_problems, make_folds, read_folds, splits, write_folds
 from classifiers.plots import confusion_figure
-from classifiers.predictions import in_order, prediction_rows, write_predictions
+from classifiers.predictions import in_order, write_predictions
 from classifiers.tasks import TARGETS, Target, TargetName, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
 from common.provenance import write_run_json
 from common.report import figure_png
-from common.tables import read_table
+from features.registry import FEATURE_NAMES
+from features.tables import definition_of
 from htnet.answering import answer, read_trained
-from htnet.recipe import Recipe, read_recipe, recipe_from, with_changes
-from htnet.training import PATIENTS, SEEN_PATIENTS, SETTINGS, WEIGHTS, train_network
-from pipeline.htnet_cohort import (
-    FoldPart,
-    ImageCohort,
-    fold_parts,
-    majority_rows,
-    read_image_cohort,
-)
-
-MODEL = "htnet"
+from htnet.recipe import Recipe, read_recipe, with_changes
+from htnet.training import WEIGHTS
+from pipeline.htnet_cohort import ImageCohort, read_image_cohort
+from pipeline.htnet_fold_training import FoldTrainer
+from pipeline.htnet_folds import FoldPart, everyone_part, fold_parts, refuse_leak, tested_parts
+from pipeline.htnet_scores import metrics, tell
+from pipeline.htnet_tables import MODEL, fold_rows, majority_rows, write_npz
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,11 @@ def train(
     recipe: str = "small-cpu",
     change: tuple[str, ...] = (),
     target: TargetName = "six_grades",
+    features: Path | None = None,
     fold_table: Path | None = None,
     n_folds: int = 5,
     only_fold: int | None = None,
+    inner_folds: int = 0,
     everyone: bool = False,
     pretrained: Path | None = None,
     seed: int = 0,
@@ -92,19 +90,26 @@ def train(
     landmarks
         `landmarks.csv` of the same photographs, from `extract`.
     out
-        Folder for `folds.csv` and one folder of weights and logs for each fold.
+        Folder for `folds.csv`, one folder of weights and logs for each fold, and
+        `embeddings.npz`: what each fold's network reads of every photograph.
     recipe
         `small-cpu`, `paper`, `gpu`, or a YAML file with the same sections.
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     target
         What is graded: `six_grades`, `healthy_palsy` or `three_classes`.
+    features
+        `features.csv` of the same photographs, for a network that reads the measured features
+        beside each face: all of them, or those that the recipe names under `network.features`.
     fold_table
         A `folds.csv` made before, by `benchmark` for instance, to test on the same folds.
     n_folds
         Number of folds when no table is given.
     only_fold
         Train this fold only.
+    inner_folds
+        Deal each fold's training patients into this many inner folds and train a network for
+        each; their answers go to `inner_predictions.csv`, from which `fuse` learns weights.
     everyone
         Train one network on all patients instead, for `htnet predict`; it cannot be evaluated on
         them.
@@ -122,13 +127,17 @@ def train(
     """
     set_threads(threads)
     began = time.monotonic()
+    if inner_folds == 1 or inner_folds < 0:
+        raise UserError(f"--inner-folds is {inner_folds}: give 2 or more, or 0 for none.")
     question = target_named(target)
     settings = with_changes(read_recipe(recipe), list(change))
+    settings = reading_features(settings) if features else settings
     cohort = read_image_cohort(
         manifest,
         landmarks,
         target=question,
         config=settings.config(num_classes=len(question.classes)),
+        features=features,
     )
     folds = read_folds(fold_table) if fold_table else _own_folds(out, cohort, n_folds, seed=seed)
     parts = _parts(folds, cohort, settings, seed=seed, everyone=everyone, only_fold=only_fold)
@@ -142,35 +151,27 @@ def train(
             class_names=question.classes,
         ):
             print(f"Warning: {sentence}", file=sys.stderr)
-    seconds = {}
-    for part in parts:
-        started = time.monotonic()
-        trained = train_network(
-            cohort.data,
-            train=part.train,
-            validation=part.validation,
-            recipe=settings,
-            out=fold_folder(out, part, everyone=everyone),
-            seed=seed,
-            pretrained=pretrained,
-        )
-        name = "everyone" if everyone else f"repeat {part.repeat}, fold {part.fold}"
-        seconds[name] = time.monotonic() - started
-        print(
-            f"{name}: epoch {trained.best_epoch} of {len(trained.scores)} kept, "
-            f"validation score {min(trained.scores, default=float('nan')):.3f}, "
-            f"{seconds[name]:.0f} s"
-        )
+    notes = {"feature_definition": definition_of(features)} if features else {}
+    trainer = FoldTrainer(
+        cohort, question, settings, out, seed=seed, pretrained=pretrained, notes=notes
+    )
+    trainer.train(parts, inner_folds=inner_folds)
     files = {"manifest": manifest, "landmarks": landmarks}
+    more = {"pretrained": pretrained, "features": features, "folds": fold_table}
     write_run_json(
         out / "run.json",
         command="htnet train",
-        settings={"recipe": settings.name, "target": target, **settings.as_dict()},
+        settings={
+            "recipe": settings.name,
+            "target": target,
+            "inner_folds": inner_folds,
+            **settings.as_dict(),
+        },
         seed=seed,
-        files=files | ({"pretrained": pretrained} if pretrained else {}),
+        files=files | {role: file for role, file in more.items() if file},
         counts={"photographs": len(cohort.rows), "left_out": len(cohort.complaints)},
-        seconds={**seconds, "all": time.monotonic() - began},
-        notes={"device": settings.training.accelerator},
+        seconds={**trainer.seconds, "all": time.monotonic() - began},
+        notes={"device": settings.training.accelerator, **notes},
     )
     return TrainResult(out, trained=len(parts), complaints=cohort.complaints)
 
@@ -181,6 +182,7 @@ def evaluate(
     *,
     landmarks: Path,
     out: Path,
+    features: Path | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> EvaluateResult:
@@ -199,6 +201,8 @@ def evaluate(
         `landmarks.csv` of the same photographs.
     out
         Folder for the results.
+    features
+        `features.csv`, for networks that were trained with it.
     seed
         Of the bootstrap.
     threads
@@ -217,37 +221,27 @@ def evaluate(
         raise UserError(f"{trained} holds no trained fold: run htnet train first.")
     network, classes = read_trained(weights[0])
     question = target_of(classes)
-    cohort = read_image_cohort(manifest, landmarks, target=question, config=network.config)
+    cohort = read_image_cohort(
+        manifest, landmarks, target=question, config=network.config, features=features
+    )
     tables, tested = [], []
-    for split in splits(folds, cohort.rows["image_id"]):
-        folder = trained / f"repeat_{split.repeat}" / f"fold_{split.fold}"
+    for part in tested_parts(folds, cohort):
+        folder = part.folder(trained)
         if not (folder / WEIGHTS).exists():
             continue
         network, _ = read_trained(folder / WEIGHTS)
-        _refuse_leak(folder, cohort, split.test)
-        answers = answer(network, cohort.data.faces, rows=split.test)
-        tested.append((split.repeat, split.fold))
-        tables.append(
-            prediction_rows(
-                cohort.rows.iloc[split.test],
-                target=question,
-                unit="photograph",
-                probabilities=answers,
-                repeat=split.repeat,
-                fold=split.fold,
-                model=MODEL,
-                branch="deep",
-            )
-        )
+        refuse_leak(folder, cohort, part.test)
+        answers = answer(network, cohort.data.faces, rows=part.test)
+        tested.append(part)
+        tables.append(fold_rows(cohort, part, answers, target=question))
     predictions = in_order(pd.concat(tables), unit="photograph", models=[MODEL])
-    baseline = majority_rows(folds, cohort, target=question)
-    kept = baseline.set_index(["repeat", "fold"]).index.isin(tested)
+    baseline = majority_rows(tested, cohort, target=question)
     evaluations = both_levels(
-        pd.concat([predictions, baseline[kept]], ignore_index=True), target=question, seed=seed
+        pd.concat([predictions, baseline], ignore_index=True), target=question, seed=seed
     )
     write_predictions(predictions, out / "predictions.csv", target=question)
-    _write_npz(predictions, out / "predictions.npz", target=question)
-    write_json(out / "metrics.json", _metrics(evaluations, question))
+    write_npz(predictions, out / "predictions.npz", target=question)
+    write_json(out / "metrics.json", metrics(evaluations, question))
     for evaluation in evaluations:
         figure = confusion_figure(
             evaluation.confusions[MODEL].total,
@@ -265,7 +259,7 @@ def evaluate(
         counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
     )
-    _tell(evaluations, cohort)
+    tell(evaluations, cohort.complaints)
     return EvaluateResult(evaluations, predictions, cohort.complaints)
 
 
@@ -287,18 +281,11 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def fold_folder(out: Path, part: FoldPart, *, everyone: bool) -> Path:
-    """Return where a fold's weights lie."""
-    return out / "everyone" if everyone else out / f"repeat_{part.repeat}" / f"fold_{part.fold}"
-
-
-def settings_of(folder: Path) -> Recipe:
-    """Read the recipe that a fold was trained with."""
-    import json
-
-    kept = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    content = {name: kept[name] for name in ("network", "augmentation", "training")}
-    return recipe_from(content, source=str(folder / SETTINGS))
+def reading_features(recipe: Recipe) -> Recipe:
+    """Return the recipe for a table of features: those that it names, or else all of them."""
+    if recipe.network.get("features"):
+        return recipe
+    return replace(recipe, network={**recipe.network, "features": list(FEATURE_NAMES)})
 
 
 def _own_folds(out: Path, cohort: ImageCohort, n_folds: int, *, seed: int) -> pd.DataFrame:
@@ -316,15 +303,11 @@ def _parts(
     seed: int,
     everyone: bool,
     only_fold: int | None,
-) -> list[FoldPart]:
-    parts = list(
-        fold_parts(folds, cohort, validation_folds=recipe.training.validation_folds, seed=seed)
-    )
+) -> Sequence[FoldPart]:
+    deal = recipe.training.validation_folds
     if everyone:
-        # One fold's validation patients choose the epoch; those it would test learn as well.
-        first = parts[0]
-        learn = np.setdiff1d(np.arange(len(cohort.rows)), first.validation)
-        return [FoldPart(1, 1, learn, first.validation, np.empty(0, dtype=np.intp))]
+        return [everyone_part(folds, cohort, validation_folds=deal, seed=seed)]
+    parts = list(fold_parts(folds, cohort, validation_folds=deal, seed=seed))
     if only_fold is not None:
         chosen = [part for part in parts if part.fold == only_fold]
         if not chosen:
@@ -333,78 +316,3 @@ def _parts(
             )
         return chosen
     return parts
-
-
-def _refuse_leak(folder: Path, cohort: ImageCohort, test: np.ndarray) -> None:
-    seen = set(read_table(folder / PATIENTS, schema=SEEN_PATIENTS)["patient_id"])
-    both = sorted(seen & set(cohort.data.patients[test]))
-    if both:
-        raise UserError(
-            f'{folder} learned from patient "{both[0]}", whom folds.csv has it tested on: train '
-            "again with these folds."
-        )
-
-
-def _write_npz(predictions: pd.DataFrame, path: Path, *, target: Target) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            image_id=predictions["image_id"].to_numpy(dtype=np.str_),
-            truth=target.numbers(predictions),
-            probabilities=predictions[list(target.probability_columns)].to_numpy(),
-            classes=np.array(target.classes),
-        )
-
-
-def _metrics(evaluations: list[Evaluation], target: Target) -> Mapping[str, object]:
-    return {
-        "target": target.name,
-        "classes": list(target.classes),
-        "interval": "95 %, patients resampled 2000 times",
-        **{
-            f"per_{one.unit}": {
-                **one.as_json(),
-                "per_class": {
-                    model: class_scores(confusion.counts, target.classes)
-                    for model, confusion in one.confusions.items()
-                },
-            }
-            for one in evaluations
-        },
-    }
-
-
-def class_scores(
-    counts: np.ndarray, classes: tuple[str, ...], *, seed: int = 0
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return recall and precision of each class with 95 % intervals over patients.
-
-    Parameters
-    ----------
-    counts
-        `(n_patients, k, k)` confusion counts, truth in rows.
-    """
-    from common.bootstrap import interval, resampling_weights
-
-    weights = resampling_weights(len(counts), seed=seed)
-    flat = counts.reshape(len(counts), -1)
-    resampled = (weights @ flat).reshape(-1, *counts.shape[1:])
-    total = counts.sum(axis=0)
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for at, name in enumerate(classes):
-        found[name] = {}
-        for score, axis in (("recall", -1), ("precision", -2)):
-            with np.errstate(invalid="ignore"):
-                of = total[at, at] / total.sum(axis=axis)[at]
-                each = resampled[:, at, at] / resampled.sum(axis=axis)[:, at]
-            found[name][score] = interval(float(of), each).as_json()
-    return found
-
-
-def _tell(evaluations: list[Evaluation], cohort: ImageCohort) -> None:
-    for sentence in cohort.complaints:
-        print(sentence, file=sys.stderr)
-    for one in evaluations:
-        for model, scores in one.estimates.items():
-            parts = [f"{score.title.lower()} {scores[score.name]}" for score in one.scores]
-            print(f"per {one.unit}, {model}: {'; '.join(parts)}")

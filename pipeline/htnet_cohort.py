@@ -1,26 +1,25 @@
-"""Photographs for the image branch: manifest, landmark table and folds joined, faces aligned.
+"""Photographs for the image branch: manifest and landmark table joined, faces aligned.
 
-Comes from `manifest.csv`, `landmarks.csv` and `folds.csv`; goes to training and evaluation.
+Comes from `manifest.csv`, `landmarks.csv` and, for networks that read them, `features.csv`; goes
+to training and evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from classifiers.folds import inner_splits, splits
-from classifiers.graders import MAJORITY
-from classifiers.predictions import prediction_rows
 from classifiers.tasks import NO_LABEL, Target
-from common.errors import UserError
+from common.errors import UserError, did_you_mean
 from common.tables import read_manifest, sort_by_image_id
+from features.tables import read_features
 from htnet.configuration import HTNetConfig
-from htnet.faces import read_faces, refused
+from htnet.faces import Faces, read_faces, refused
 from htnet.labelled_faces import LabelledFaces
 from landmarks.tables import read_landmarks
 
@@ -44,26 +43,28 @@ class ImageCohort:
     complaints: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class FoldPart:
-    """One fold: rows to learn from, rows that choose the epoch, rows to test; patients apart."""
-
-    repeat: int
-    fold: int
-    train: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-
 def read_image_cohort(
-    manifest: Path, landmarks: Path, *, target: Target, config: HTNetConfig, quiet: bool = False
+    manifest: Path,
+    landmarks: Path,
+    *,
+    target: Target,
+    config: HTNetConfig,
+    features: Path | None = None,
+    quiet: bool = False,
 ) -> ImageCohort:
     """Read the faces that a network of `config` can learn from.
+
+    Parameters
+    ----------
+    features
+        `features.csv`, for a network that reads measured features beside the image. A photograph
+        that is not in it is left out; a value that is missing in it stays missing.
 
     Raises
     ------
     UserError
-        When a column is missing, or no photograph is left.
+        When a column is missing, no photograph is left, or the network reads features and no
+        table of them was given.
     """
     photographs = sort_by_image_id(read_manifest(manifest))
     points = read_landmarks(landmarks)
@@ -74,6 +75,12 @@ def read_image_cohort(
     for image_id in photographs["image_id"][labels == NO_LABEL]:
         complaints.append(f"{image_id} is left out: it has no {target.column}.")
     known = photographs["image_id"].isin(points["image_id"]) & (labels != NO_LABEL)
+    measured = read_measured(features, config)
+    if measured is not None:
+        inside = photographs["image_id"].isin(measured.index)
+        for image_id in photographs["image_id"][~inside]:
+            complaints.append(f"{image_id} is left out: it has no row in the table of features.")
+        known &= inside
     photographs, labels = photographs[known].reset_index(drop=True), labels[known]
     points = points.set_index("image_id", drop=False).loc[photographs["image_id"]]
     complaints += refused(points)
@@ -90,6 +97,7 @@ def read_image_cohort(
         kind=config.input,
         quiet=quiet,
     )
+    faces = with_measured(faces, measured)
     sides = photographs["side"] if "side" in photographs else ["unknown"] * len(photographs)
     data = LabelledFaces(
         faces=faces,
@@ -101,43 +109,43 @@ def read_image_cohort(
     return ImageCohort(photographs, data, tuple(complaints))
 
 
-def fold_parts(
-    folds: pd.DataFrame, cohort: ImageCohort, *, validation_folds: int, seed: int
-) -> Iterator[FoldPart]:
-    """Yield every fold; validation patients are dealt from among the training patients."""
-    data = cohort.data
-    for split in splits(folds, cohort.rows["image_id"]):
-        inner = inner_splits(
-            data.labels[split.train], data.patients[split.train],
-            n_folds=validation_folds, seed=seed,
-        )  # fmt: skip
-        if not inner:
+def read_measured(features: Path | None, config: HTNetConfig) -> pd.DataFrame | None:
+    """Read the features that a network reads, by `image_id`; None for one of images alone.
+
+    Raises
+    ------
+    UserError
+        When the network reads features and no table was given, or the table lacks one of them.
+    """
+    if not config.features:
+        return None
+    names = list(config.features)
+    shown = f"{names[0]} to {names[-1]}" if len(names) > 3 else ", ".join(names)
+    if features is None:
+        raise UserError(
+            f"This network reads the measured features {shown} beside each face: give the table "
+            "that extract or features wrote of the same photographs (--features features.csv)."
+        )
+    table = read_features(features)
+    for name in names:
+        if name not in table:
             raise UserError(
-                f"Fold {split.fold} has a single training patient, so none is left to choose the "
-                "epoch: use fewer folds."
+                f'{features} has no column "{name}", which the network reads.'
+                + did_you_mean(name, map(str, table.columns))
             )
-        learn, choose = inner[0]
-        yield FoldPart(
-            split.repeat, split.fold, split.train[learn], split.train[choose], split.test
-        )
+    return table.set_index("image_id")[names].astype(float)
 
 
-def majority_rows(folds: pd.DataFrame, cohort: ImageCohort, *, target: Target) -> pd.DataFrame:
-    """Return the answers of the dumb baseline: always the commonest training class."""
-    tables = []
-    for split in splits(folds, cohort.rows["image_id"]):
-        counts = np.bincount(cohort.data.labels[split.train] - 1, minlength=len(target.classes))
-        answers = np.tile(np.eye(len(target.classes))[counts.argmax()], (len(split.test), 1))
-        tables.append(
-            prediction_rows(
-                cohort.rows.iloc[split.test],
-                target=target,
-                unit="photograph",
-                probabilities=answers,
-                repeat=split.repeat,
-                fold=split.fold,
-                model=MAJORITY,
-                branch="deep",
-            )
+def with_measured(faces: Faces, measured: pd.DataFrame | None) -> Faces:
+    """Return the faces together with their rows of the table that `read_measured` gave."""
+    if measured is None:
+        return faces
+    missing = [image_id for image_id in faces.image_ids if image_id not in measured.index]
+    if missing:
+        raise UserError(
+            f"The table of features has no row for {missing[0]}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + ": give the table that was measured from the same photographs."
         )
-    return pd.concat(tables, ignore_index=True)
+    values: Tensor = torch.tensor(measured.loc[list(faces.image_ids)].to_numpy()).float()
+    return replace(faces, features=values)

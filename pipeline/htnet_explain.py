@@ -42,6 +42,7 @@ def explain(
     out: Path,
     image: tuple[str, ...] = (),
     task: str = "full_smile",
+    features: Path | None = None,
     threads: int | None = None,
 ) -> ExplainResult:
     """Show what a network looked at, and how its asymmetry maps go with the grade.
@@ -66,6 +67,8 @@ def explain(
         first patient of each grade doing `task`.
     task
         Movement shown when no image is named.
+    features
+        `features.csv` of the same photographs, for a network that was trained with it.
     threads
         Processor threads.
 
@@ -78,7 +81,9 @@ def explain(
     began = time.monotonic()
     network, classes = read_trained(weights)
     target = target_of(classes)
-    cohort = read_image_cohort(manifest, landmarks, target=target, config=network.config)
+    cohort = read_image_cohort(
+        manifest, landmarks, target=target, config=network.config, features=features
+    )
     rows = _chosen(cohort, image, task=task)
     faces = subset(cohort.data.faces, rows)
     explanations = explain_faces(network, faces)
@@ -151,6 +156,7 @@ def subset(faces: Faces, rows: list[int]) -> Faces:
         pixels=faces.pixels[rows],
         regions=faces.regions[rows],
         points=faces.points[rows],
+        features=None if faces.features is None else faces.features[rows],
     )
 
 

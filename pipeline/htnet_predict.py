@@ -27,6 +27,8 @@ from landmarks.extraction import extract_landmarks
 from landmarks.predictor import find_predictor
 from pipeline.extract import find_source
 from pipeline.htnet import set_threads, target_of
+from pipeline.htnet_cohort import read_measured, with_measured
+from pipeline.htnet_folds import trained_files
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def predict(
     weights: tuple[Path, ...],
     out: Path,
     camera: int | None = None,
+    features: Path | None = None,
     predictor: str = "ibug",
     jobs: int | None = None,
     threads: int | None = None,
@@ -83,6 +86,8 @@ def predict(
         Folder for `grades.csv`, `landmarks.csv` and `run.json`.
     camera
         Number of a camera whose frame is graded in place of a source; 0 is the first.
+    features
+        `features.csv` of the same photographs, for networks that were trained with it.
     predictor
         Landmark model, as for `extract`.
     jobs
@@ -102,7 +107,10 @@ def predict(
     network, classes = networks[0]
     if any(other != classes for _, other in networks):
         raise UserError("The weights answer different questions: give those of one target.")
+    if any(other.config.features != network.config.features for other, _ in networks):
+        raise UserError("The weights read different features: give those of one training.")
     target = target_of(classes)
+    measured = read_measured(features, network.config)
     with tempfile.TemporaryDirectory() as temporary:
         if camera is not None:
             source = camera_frame(camera, Path(temporary))
@@ -124,6 +132,7 @@ def predict(
                 size=network.config.image_size,
                 kind=network.config.input,
             )
+            faces = with_measured(faces, measured)
             answers = np.mean([answer(one, faces) for one, _ in networks], axis=0)
             ok = (table["status"] == "ok").to_numpy()
             grades.loc[ok, list(target.probability_columns)] = answers
@@ -174,7 +183,7 @@ def camera_frame(number: int, folder: Path) -> Path:
 def _weight_files(weights: tuple[Path, ...]) -> list[Path]:
     files: list[Path] = []
     for path in weights:
-        found = sorted(path.rglob(WEIGHTS)) if path.is_dir() else [path]
+        found = trained_files(path) if path.is_dir() else [path]
         if not found:
             raise UserError(f"{path} holds no {WEIGHTS}: run htnet train first.")
         files += found

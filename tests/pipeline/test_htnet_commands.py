@@ -15,14 +15,21 @@ import yaml
 
 import run_pipeline
 from classifiers.folds import make_folds, write_folds
-from classifiers.predictions import read_predictions
+from classifiers.predictions import inner_predictions_schema, read_predictions
+from classifiers.tasks import target_named
 from common.errors import UserError
+from common.tables import read_table
+from features.registry import FEATURE_NAMES
+from htnet.answering import answer_with_embeddings
 from htnet.training import WEIGHTS
+from htnet.weights import load_weights
 from landmarks.points import POINT_COLUMNS
 from pipeline.command_line import build_app, run
 from pipeline.htnet import evaluate, train
+from pipeline.htnet_cohort import read_image_cohort
 from pipeline.htnet_explain import explain
-from pipeline.htnet_predict import camera_frame
+from pipeline.htnet_folds import trained_files
+from pipeline.htnet_predict import camera_frame, predict
 from tests.htnet.drawn_faces import RECIPE, drawn_face
 
 PATIENTS, PHOTOS = 12, 2
@@ -79,7 +86,7 @@ def trained(study: Path, out: Path, **options: object) -> object:
 @pytest.fixture(scope="module")
 def folds(study: Path, monkeypatch_module: pytest.MonkeyPatch) -> Path:
     out = study / "trained"
-    result = trained(study, out)
+    result = trained(study, out, inner_folds=2)
     assert result.exit_code == 3  # one photograph has no face
     assert result.complaints == (
         "P0_1.png is left out: its status is no_face (no face was found).",
@@ -116,6 +123,81 @@ def test_evaluate_answers_held_out_patients_only(study: Path, folds: Path) -> No
     assert set(metrics["per_patient"]["per_class"]["htnet"]) == set("123456")
     assert (out / "confusion_per_patient.png").exists()
     assert result.exit_code == 3
+
+
+def test_inner_predictions_know_nothing_of_the_tested_patients(study: Path, folds: Path) -> None:
+    target = target_named("six_grades")
+    table = read_table(folds / "inner_predictions.csv", schema=inner_predictions_schema(target))
+    assert (table["branch"] == "deep").all()
+    tests = pd.read_csv(folds / "folds.csv")
+    everyone = set(pd.read_csv(study / "manifest.csv")["patient_id"])
+    assert set(table["outer_fold"]) == {1, 2}
+    for outer, rows in table.groupby("outer_fold"):
+        tested = set(tests["patient_id"][tests["fold"] == outer])
+        assert set(rows["patient_id"]) == everyone - tested
+        assert rows["image_id"].is_unique  # each answered once, by a network that held it out
+        for inner, held_out in rows.groupby("fold"):
+            folder = folds / "repeat_1" / f"fold_{outer}" / f"inner_{inner}"
+            seen = set(pd.read_csv(folder / "patients.csv")["patient_id"])
+            assert seen == everyone - tested - set(held_out["patient_id"])
+
+
+def test_embeddings_are_of_every_photograph_by_each_folds_network(study: Path, folds: Path) -> None:
+    kept = np.load(folds / "embeddings.npz")
+    manifest = pd.read_csv(study / "manifest.csv").set_index("image_id")
+    assert set(kept["image_id"]) == set(manifest.index) - {"P0_1.png"}
+    assert kept["fold"].tolist() == [1, 2]
+    assert kept["repeat"].tolist() == [1, 1]
+    assert kept["embedding"].dtype == np.float32
+    cohort = read_image_cohort(
+        study / "manifest.csv", study / "landmarks.csv", target=target_named("six_grades"),
+        config=load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)[0].config, quiet=True,
+    )  # fmt: skip
+    network, _ = load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)
+    again = answer_with_embeddings(network, cohort.data.faces).embeddings
+    np.testing.assert_array_equal(kept["embedding"][1], again)
+    tests = pd.read_csv(folds / "folds.csv")
+    for fold, part in zip(kept["fold"], kept["part"], strict=True):
+        tested = set(kept["image_id"][part == "test"])
+        assert tested == set(tests["image_id"][tests["fold"] == fold]) - {"P0_1.png"}
+        patients = manifest["patient_id"].loc[kept["image_id"]].to_numpy()
+        assert not set(patients[part == "train"]) & set(patients[part == "validation"])
+
+
+def test_a_network_that_reads_features_is_trained_evaluated_and_refuses_to_go_without(
+    study: Path, tmp_path: Path, monkeypatch_module: pytest.MonkeyPatch
+) -> None:
+    landmarks = pd.read_csv(study / "landmarks.csv")
+    table = landmarks[["image_id", "status"]].copy()
+    rng = np.random.default_rng(0)
+    for name in FEATURE_NAMES:
+        table[name] = rng.normal(size=len(table))
+    table.loc[3, "f5"] = np.nan  # missing, and said to be; no reason to leave the face out
+    table = table.drop(index=5)
+    table.to_csv(tmp_path / "features.csv", index=False)
+    out = tmp_path / "trained"
+    result = trained(study, out, features=tmp_path / "features.csv")
+    assert result.complaints[0] == "P2_1.png is left out: it has no row in the table of features."
+    network, _ = load_weights(out / "repeat_1" / "fold_1" / WEIGHTS)
+    assert network.config.features == FEATURE_NAMES
+    tables = {"landmarks": study / "landmarks.csv", "out": tmp_path / "scores", "threads": 1}
+    scored = evaluate(out, study / "manifest.csv", features=tmp_path / "features.csv", **tables)
+    assert set(scored.predictions["fold"]) == {1, 2}
+    with pytest.raises(UserError, match=r"reads the measured features f0 to f28 .*--features"):
+        evaluate(out, study / "manifest.csv", **tables)
+    with pytest.raises(UserError, match=r"reads the measured features f0 to f28 .*--features"):
+        predict(study / "P3_0.png", weights=(out,), out=tmp_path / "answers")
+
+
+def test_inner_folds_need_two(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--inner-folds is 1: give 2 or more"):
+        trained(study, tmp_path / "out", inner_folds=1)
+
+
+def test_weights_in_a_folder_are_those_of_everyone_or_of_the_folds(folds: Path) -> None:
+    """Networks of inner folds are not asked: they learned from fewer patients."""
+    assert [file.parent.name for file in trained_files(folds)] == ["fold_1", "fold_2"]
+    assert [file.parent.name for file in trained_files(folds / "repeat_1")] == ["fold_1", "fold_2"]
 
 
 def test_a_patient_learned_from_is_not_tested(study: Path, folds: Path, tmp_path: Path) -> None:

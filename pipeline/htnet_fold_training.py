@@ -1,0 +1,98 @@
+"""Train the networks of folds, and of the folds inside them, and keep what they answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from classifiers.tasks import Target
+from htnet.answering import answer, answer_with_embeddings
+from htnet.recipe import Recipe
+from htnet.training import Trained, train_network
+from pipeline.htnet_cohort import ImageCohort
+from pipeline.htnet_folds import FoldPart, inner_parts
+from pipeline.htnet_tables import (
+    EMBEDDINGS,
+    INNER_PREDICTIONS,
+    FoldAnswers,
+    inner_rows,
+    write_embeddings,
+    write_inner,
+)
+
+
+@dataclass(frozen=True)
+class FoldTrainer:
+    """Trains one network after another with the same settings.
+
+    Attributes
+    ----------
+    cohort, target
+        The faces, and what is asked about them.
+    recipe, seed, pretrained, notes
+        As for `train_network`, the same for every network.
+    out
+        Folder of all folds.
+    seconds
+        How long each took, by name.
+    """
+
+    cohort: ImageCohort
+    target: Target
+    recipe: Recipe
+    out: Path
+    seed: int
+    pretrained: Path | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def train(self, parts: Sequence[FoldPart], *, inner_folds: int) -> None:
+        """Train every fold; write `embeddings.npz`, and `inner_predictions.csv` if asked for."""
+        answered, tables = [], []
+        for part in parts:
+            network = self._fit(part, part.folder(self.out), name=part.name).network
+            faces = self.cohort.data.faces
+            answered.append(FoldAnswers(part, answer_with_embeddings(network, faces)))
+            if inner_folds:
+                tables.append(self._inner(part, n_folds=inner_folds))
+        write_embeddings(answered, self.cohort, self.out / EMBEDDINGS)
+        if tables:
+            write_inner(pd.concat(tables), self.out / INNER_PREDICTIONS, target=self.target)
+
+    def _inner(self, part: FoldPart, *, n_folds: int) -> pd.DataFrame:
+        """Train a fold's inner networks; return their answers to the patients they held out."""
+        deal = self.recipe.training.validation_folds
+        tables = []
+        for inner in inner_parts(
+            part, self.cohort, n_folds=n_folds, validation_folds=deal, seed=self.seed
+        ):
+            folder = part.inner_folder(self.out, inner)
+            network = self._fit(inner, folder, name=f"{part.name}, inner {inner.fold}").network
+            answers = answer(network, self.cohort.data.faces, rows=inner.test)
+            tables.append(inner_rows(self.cohort, part, inner, answers, target=self.target))
+        return pd.concat(tables)
+
+    def _fit(self, part: FoldPart, folder: Path, *, name: str) -> Trained:
+        started = time.monotonic()
+        trained = train_network(
+            self.cohort.data,
+            train=part.train,
+            validation=part.validation,
+            recipe=self.recipe,
+            out=folder,
+            seed=self.seed,
+            pretrained=self.pretrained,
+            notes=self.notes,
+        )
+        self.seconds[name] = time.monotonic() - started
+        print(
+            f"{name}: epoch {trained.best_epoch} of {len(trained.scores)} kept, "
+            f"validation score {min(trained.scores, default=float('nan')):.3f}, "
+            f"{self.seconds[name]:.0f} s",
+            flush=True,
+        )
+        return trained
