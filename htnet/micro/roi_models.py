@@ -18,7 +18,7 @@ from htnet.micro.clips import CHANNELS
 from htnet.micro.roi_configuration import RoiConfig
 
 
-class RegionEncoder(nn.Sequential):
+class RegionEncoder(nn.Module):
     """Maps of a region to embeddings: strided 3 x 3 convolutions, then the mean over all places.
 
     Batch normalisation follows each convolution, so a factor on the input changes nothing that
@@ -26,6 +26,7 @@ class RegionEncoder(nn.Sequential):
     """
 
     def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise((len(CHANNELS), *channels)):
             layers += [
@@ -33,8 +34,12 @@ class RegionEncoder(nn.Sequential):
                 nn.BatchNorm2d(after),
                 nn.ReLU(inplace=True),
             ]
-        # (n, 3, H, W) -> (n, c, H / 16, W / 16) -> (n, c, 1, 1) -> (n, c)
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.convolutions = nn.Sequential(*layers)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, H, W)` to `(n, c)`."""
+        places: Tensor = self.convolutions(maps)  # (n, c, H / 16, W / 16) with four convolutions
+        return places.mean(dim=(2, 3))
 
 
 class RoiNetwork(nn.Module):
