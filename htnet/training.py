@@ -34,9 +34,10 @@ from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
 from htnet.recipe import Recipe, Training
 from htnet.region_fusion import GradingNetwork, build_network
-from htnet.weights import load_pretrained, save_weights
+from htnet.weights import Loaded, load_pretrained, save_weights
 
 WEIGHTS, SETTINGS, LAST = "weights.safetensors", "settings.json", "last.ckpt"
+TAKEN_OVER = "pretrained.json"
 PATIENTS = "patients.csv"
 SEEN_PATIENTS = pa.DataFrameSchema(
     {"patient_id": text(), "part": choice(("train", "validation"))}, name="patients"
@@ -46,11 +47,22 @@ SEEN_PATIENTS = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, the epoch that was kept, and the validation patients' score by epoch."""
+    """A trained network, and how it came about.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode, with the weights of the epoch that was kept.
+    best_epoch, scores
+        That epoch, counted from 1, and the validation patients' score of each epoch.
+    pretrained
+        What it took over from other weights; None without.
+    """
 
     network: GradingNetwork
     best_epoch: int
     scores: tuple[float, ...]
+    pretrained: Loaded | None = None
 
 
 def train_network(
@@ -80,7 +92,8 @@ def train_network(
     seed
         Of weights, order and augmentation.
     pretrained
-        Weights to begin with, by name and shape.
+        Weights to begin with, by name and shape; what was and was not taken over is kept
+        in `pretrained.json`.
     notes
         Whatever else should be kept with the weights.
     stop_after
@@ -101,8 +114,10 @@ def train_network(
     _keep_patients(out, data, train=train, validation=validation)
     L.seed_everything(seed, verbose=False)
     network = build_network(config)
+    loaded = None
     if pretrained is not None:
-        load_pretrained(network, pretrained)
+        loaded = load_pretrained(network, pretrained)
+        write_json(out / TAKEN_OVER, loaded.as_json())
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
     grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
@@ -140,7 +155,12 @@ def train_network(
             "epoch": kept["epoch"] + 1,
         },
     )
-    return Trained(network.eval(), best_epoch=kept["epoch"] + 1, scores=tuple(grader.scores))
+    return Trained(
+        network.eval(),
+        best_epoch=kept["epoch"] + 1,
+        scores=tuple(grader.scores),
+        pretrained=loaded,
+    )
 
 
 class _Rows(Dataset[int]):

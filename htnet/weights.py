@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,49 @@ _RENAMED = (
     (r"^mlp_head\.2\.", "head."),
 )
 _KEY = "htnet"  # one key, since safetensors keeps several in no order
+_CONFIG_KEY = "config"  # of networks trained elsewhere, on micro-expressions for instance
+_NAMED = 6  # tensors named in a sentence
+_PARTS = ("whole.", "mosaic.")  # of a network of regions: each begins with the weights of one face
+_HEADS = (
+    "head.",
+    "side_head.",
+    "fusion.",
+    "feature_reader.",
+)  # answer other questions: learned anew
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What `load_pretrained` took over: how many tensors, and the names it left as they were."""
+    """What `load_pretrained` did with each tensor.
 
-    taken: int
-    left: tuple[str, ...]
+    Attributes
+    ----------
+    taken
+        Names that were taken over.
+    left
+        Names of this network that stay as they were drawn, each with the reason.
+    unused
+        Names in the file that this network has no place for.
+    """
+
+    taken: tuple[str, ...]
+    left: Mapping[str, str]
+    unused: tuple[str, ...]
+
+    def sentences(self, source: Path) -> list[str]:
+        """Say how much was taken over, and for each reason what was not."""
+        count = len(self.taken) + len(self.left)
+        said = [f"{source.name}: {len(self.taken)} of {count} tensors taken over."]
+        for reason in dict.fromkeys(self.left.values()):
+            names = [name for name, why in self.left.items() if why == reason]
+            said.append(f"Not taken over, {reason}: {_listed(names)}.")
+        if self.unused:
+            said.append(f"In the file, but not in this network: {_listed(self.unused)}.")
+        return said
+
+    def as_json(self) -> dict[str, object]:
+        """Return the same as plain values, for a record."""
+        return {"taken": list(self.taken), "left": dict(self.left), "unused": list(self.unused)}
 
 
 def from_published(state: Mapping[str, Tensor], config: HTNetConfig) -> dict[str, Tensor]:
@@ -106,11 +141,14 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
         When the file is missing or is not one of ours.
     """
     state, metadata = _read(path)
-    if _KEY not in metadata:
+    if _KEY in metadata:
+        about = json.loads(metadata[_KEY])
+    elif _CONFIG_KEY in metadata:
+        about = {"config": json.loads(metadata[_CONFIG_KEY]), "notes": {}}
+    else:
         raise UserError(
             f"{path} holds weights without a configuration: give a file that htnet train wrote."
         )
-    about = json.loads(metadata[_KEY])
     config = config_from(about["config"], source=str(path))
     network = build_network(config)
     try:
@@ -123,32 +161,53 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
 def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     """Take over what fits by name and shape, from micro-expression weights for instance.
 
-    The heads are always learned anew. Position tables of another size are left as they are.
+    The heads are always learned anew. What has another shape (the position tables and the patch
+    embedding of another image or patch size, every layer of another `dim`) stays as it was drawn.
+
+    Parameters
+    ----------
+    path
+        Weights of `htnet train` or of a micro-expression network (.safetensors), or a published
+        state dictionary (.pth).
 
     Raises
     ------
     UserError
-        When the channels or patches differ, so that no layer would fit.
+        When nothing within the levels fits, because `dim` or `heads` is another.
     """
     theirs, metadata = _read(path)
     ours = network.state_dict()
-    if _KEY not in metadata and any(_rename(name, theirs) != name for name in theirs):
+    published = not {_KEY, _CONFIG_KEY} & set(metadata)
+    if published and any(_rename(name, theirs) != name for name in theirs):
         theirs = {_rename(name, theirs): value for name, value in theirs.items()}
-    fits = {
-        name: value.reshape(ours[name].shape)
-        for name, value in theirs.items()
-        if name in ours
-        and _same_values(value, ours[name], name)
-        and not name.startswith(("head.", "side_head."))
-    }
-    if "embed.weight" not in fits:
+    taken: dict[str, Tensor] = {}
+    left: dict[str, str] = {}
+    used: set[str] = set()
+    for name, value in ours.items():
+        part = next((part for part in _PARTS if name.startswith(part)), "")
+        source = name if name in theirs else name.removeprefix(part)
+        if name.removeprefix(part).startswith(_HEADS):
+            left[name] = "heads are learned anew"
+        elif source not in theirs:
+            left[name] = "not in the file"
+        elif not _same_values(theirs[source], value, name):
+            left[name] = "another size"
+        else:
+            taken[name] = theirs[source].reshape(value.shape)
+            used.add(source)
+    if not any(".layers." in name for name in taken):
         raise UserError(
-            f"{path} does not fit this network: its patch_size, channels or dim is another; "
-            "choose the same settings or other weights."
+            f"{path} does not fit this network: no layer has the same size, so its dim or heads "
+            "is another; choose the same settings or other weights."
         )
-    network.load_state_dict({**ours, **fits})
-    left = [name for name in ours if name not in fits]
-    return Loaded(taken=len(fits), left=tuple(left))
+    network.load_state_dict({**ours, **taken})
+    unused = tuple(name for name in theirs if name not in used and name not in left)
+    return Loaded(taken=tuple(taken), left=left, unused=unused)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _same_values(value: Tensor, ours: Tensor, name: str) -> bool:

@@ -88,6 +88,8 @@ class FoldTrainer:
             pretrained=self.pretrained,
             notes=self.notes,
         )
+        if trained.pretrained and self.pretrained and not self.seconds:  # the same in every fold
+            print("\n".join(trained.pretrained.sentences(self.pretrained)))
         self.seconds[name] = time.monotonic() - started
         print(
             f"{name}: epoch {trained.best_epoch} of {len(trained.scores)} kept, "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import UserError
@@ -199,9 +201,46 @@ def test_pretrained_weights_fit_by_name_and_shape(tmp_path: Path) -> None:
     weight = published["to_patch_embedding.1.weight"][:, :, 0, 0]
     assert torch.equal(network.embed.weight, weight)
     assert torch.equal(network.head.weight, head)
-    assert loaded.left == ("head.weight", "head.bias")
-    with pytest.raises(UserError, match="its patch_size, channels or dim is another"):
+    assert loaded.left == dict.fromkeys(["head.weight", "head.bias"], "heads are learned anew")
+    with pytest.raises(UserError, match="no layer has the same size, so its dim or heads"):
         load_pretrained(HTNet(**{**SMALL, "dim": 24}), tmp_path / "micro.pth")
+
+
+def test_micro_expression_weights_begin_a_network_of_another_size(tmp_path: Path) -> None:
+    """28 px and three classes, as the micro-expression track keeps them, into 56 px and six."""
+    micro = HTNet(
+        image_size=28, patch_size=7, num_classes=3, dim=12, heads=3, num_hierarchies=3,
+        block_repeats=(1, 1, 1),
+    )  # fmt: skip
+    path = tmp_path / "network.safetensors"
+    metadata = {"config": json.dumps(dataclasses.asdict(micro.config))}
+    save_file(micro.state_dict(), path, metadata=metadata)
+    assert torch.equal(load_weights(path)[0].embed.weight, micro.embed.weight)
+    settings = {
+        **vars(micro.config), "image_size": 56, "num_classes": 6, "block_repeats": (1, 1, 2),
+        "use_micro_attention": True, "side_head": True,
+    }  # fmt: skip
+    network = HTNet(**settings)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    loaded = load_pretrained(network, path)
+    for name, value in network.state_dict().items():
+        expected = micro.state_dict()[name] if name in loaded.taken else before[name]
+        assert torch.equal(value, expected), name
+    assert set(loaded.taken) | set(loaded.left) == set(before)
+    assert set(micro.state_dict()) - set(loaded.taken) == {
+        "head.weight", "head.bias", *(f"levels.{level}.position" for level in range(3)),
+    }  # fmt: skip
+    assert loaded.left["levels.0.position"] == "another size"  # one token a block, now four
+    assert loaded.left["levels.2.layers.1.attention.to_qkv.weight"] == "not in the file"
+    assert loaded.left["side_head.bias"] == "heads are learned anew"
+    first, *others = loaded.sentences(path)
+    assert first == f"network.safetensors: {len(loaded.taken)} of {len(before)} tensors taken over."
+    assert others[0].startswith("Not taken over, another size: levels.0.position, levels.1.pos")
+    assert "head.weight" in others[-1]
+    regions = RegionHTNet(**{**settings, "input": "regions"})
+    load_pretrained(regions, path)
+    for part in (regions.whole, regions.mosaic):  # both begin with the weights of the one
+        assert torch.equal(part.embed.weight, micro.embed.weight)
 
 
 def test_damaged_and_foreign_weights_are_said_in_one_sentence(tmp_path: Path) -> None:
