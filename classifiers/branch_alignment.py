@@ -90,6 +90,8 @@ def shared_inner(
     target, unit = tested.target, tested.unit
     inner = [replace(b, name=name) for b, name in zip(inner, tested.names, strict=True)]
     inner = pooled(inner, target=target) if unit == "patient" else list(inner)
+    folds = pd.MultiIndex.from_frame(tested.rows[["repeat", "fold"]])
+    inner = [replace(b, rows=_of_folds(b.rows, folds)) for b in inner]
     inner = _agreeing(inner, target=target, unit=unit, shared_only=shared_only, inner=True)
     answers = InnerAnswers(_side_by_side(inner, target=target, unit=unit, inner=True))
     for (repeat, fold), rows in tested.rows.groupby(["repeat", "fold"], sort=True):
@@ -117,6 +119,12 @@ def pooled(branches: Sequence[Branch], *, target: Target) -> list[Branch]:
         else replace(branch, unit="patient", rows=to_patients(branch.rows, target=target))
         for branch in branches
     ]
+
+
+def _of_folds(table: pd.DataFrame, folds: pd.MultiIndex) -> pd.DataFrame:
+    """Return inner predictions of these outer folds; there may be others, such as of everyone."""
+    own = pd.MultiIndex.from_frame(table[["repeat", "outer_fold"]])
+    return table[own.isin(folds)].reset_index(drop=True)
 
 
 def _agreeing(

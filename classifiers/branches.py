@@ -108,7 +108,7 @@ class SharedAnswers:
 
 
 def read_branches(
-    tables: Sequence[Path], *, target: Target, models: Sequence[str] = ()
+    tables: Sequence[Path], *, target: Target, models: Sequence[str] = (), inner: bool = False
 ) -> list[Branch]:
     """Read one model from each prediction table.
 
@@ -119,6 +119,8 @@ def read_branches(
     models
         Which model of each table, in the order of the tables; not needed for a table with a
         single model besides baselines.
+    inner
+        Whether the tables are `inner_predictions.csv`.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def read_branches(
         )
     found = []
     for at, path in enumerate(tables):
-        frame, unit = read_either_unit(path, target=target)
+        frame, unit = read_either_unit(path, target=target, inner=inner)
         model = _model_of(frame, path, asked=models[at] if models else None)
         rows = frame[frame["model"] == model].reset_index(drop=True)
         found.append((str(rows["branch"].iat[0]), model, unit, rows, path))

@@ -7,15 +7,31 @@ weights, their answers inside the training patients (`inner_predictions.csv`); g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from classifiers.branches import SharedAnswers
-from classifiers.evaluation import Evaluation
+from classifiers.branch_alignment import InnerAnswers
+from classifiers.branches import SharedAnswers, majority_answers
+from classifiers.calibration import GradeSets, learn_sets
+from classifiers.comparison import holm
+from classifiers.evaluation import Evaluation, evaluate
+from classifiers.late_fusion import (
+    LEARNED,
+    METHODS,
+    FusionMethod,
+    LateFusion,
+    even_fusion,
+    learn_fusion,
+)
+from classifiers.paired_scores import difference, exchange_patients, paired_scores
+from classifiers.predictions import in_order, prediction_rows
+from common.bootstrap import resampling_weights
+from common.errors import UserError
 
-FusionMethod = Literal["mean", "product", "weighted", "stacking"]
 WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
 """`weights.csv`: a row for each method, fold and branch.
 
@@ -23,6 +39,36 @@ WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "stren
 for `mean` and `weighted`, the exponent for `product`, the coefficient for `stacking`, whose sum
 says how much surer (above 1) or less sure (below 1) the fused answer is made.
 """
+
+
+DIFFERENCE_COLUMNS = (
+    "level", "model", "score", "better_branch", "fused_value", "branch_value", "difference",
+    "low", "high", "p_permutation", "p_permutation_holm",
+)  # fmt: skip
+BRANCH = "fused"
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """What one way of fusing answered, in the rows of the shared answers.
+
+    Attributes
+    ----------
+    name
+        `fused_` and the method.
+    chances
+        `(n, k)`.
+    sets
+        `(n, 2)` lowest and highest class number of the conformal set; None without inner
+        predictions.
+    weights
+        Rows of `weights.csv`; empty for a fusion that has none.
+    """
+
+    name: str
+    chances: NDArray[np.float64]
+    sets: NDArray[np.int64] | None
+    weights: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -46,7 +92,7 @@ class Fusion:
         the better branch), `low`, `high`, `p_permutation`, `p_permutation_holm`.
     chosen
         The model whose answer stands for the fusion in reports and patient pages, named before any
-        score is seen: `fused_weighted` with inner predictions, else `fused_mean`.
+        score is seen: `fused_stacking` with inner predictions, else `fused_mean`.
     """
 
     shared: SharedAnswers
@@ -55,3 +101,194 @@ class Fusion:
     evaluation: Evaluation
     differences: pd.DataFrame
     chosen: str
+
+
+def methods_for(asked: Sequence[FusionMethod], *, inner: bool) -> tuple[FusionMethod, ...]:
+    """Return the late methods to use: those asked for, or all that are possible.
+
+    Raises
+    ------
+    UserError
+        When a method that learns weights was asked for without inner predictions.
+    """
+    if not asked:
+        return tuple(method for method in METHODS if inner or method not in LEARNED)
+    needy = [method for method in asked if method in LEARNED]
+    if needy and not inner:
+        raise UserError(
+            f'The method "{needy[0]}" learns weights inside the training patients and needs '
+            "inner_predictions.csv of every branch: make them with benchmark --inner-predictions "
+            "and htnet train --inner-folds, or ask for mean or product."
+        )
+    return tuple(method for method in METHODS if method in asked)
+
+
+def fuse_late(
+    shared: SharedAnswers,
+    *,
+    inner: InnerAnswers | None = None,
+    methods: Sequence[FusionMethod] = (),
+) -> list[FusedModel]:
+    """Fuse the probabilities of the branches, weights learned anew in every fold.
+
+    Parameters
+    ----------
+    shared
+        Answers to tested rows; their truth is not looked at.
+    inner
+        Answers inside the training patients of every fold; for weights and for sets.
+    methods
+        All that are possible when empty.
+    """
+    return [
+        _fused(method, shared, inner=inner)
+        for method in methods_for(methods, inner=inner is not None)
+    ]
+
+
+def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int = 0) -> Fusion:
+    """Gather fused models into tables, and score them beside every branch and the baseline."""
+    everything = replace(
+        shared,
+        names=(*shared.names, *(model.name for model in fused)),
+        chances={**shared.chances, **{model.name: model.chances for model in fused}},
+        answers={
+            **shared.answers,
+            **{model.name: shared.target.answers(model.chances) for model in fused},
+        },
+    )
+    names = [model.name for model in fused]
+    tables = [
+        prediction_rows(
+            rows,
+            target=shared.target,
+            unit=shared.unit,
+            probabilities=model.chances[at],
+            repeat=repeat,
+            fold=fold,
+            model=model.name,
+            branch=BRANCH,
+            sets=None if model.sets is None else model.sets[at],
+        )
+        for model in fused
+        for repeat, fold, at, rows in folds_of(shared)
+    ]
+    return Fusion(
+        shared=shared,
+        predictions=in_order(pd.concat(tables), unit=shared.unit, models=names),
+        weights=pd.concat([model.weights for model in fused], ignore_index=True),
+        evaluation=evaluate(
+            pd.concat([everything.predictions(), majority_answers(shared)], ignore_index=True),
+            target=shared.target,
+            unit=shared.unit,
+            seed=seed,
+        ),
+        differences=_beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
+        chosen=next((name for name in ("fused_stacking", "fused_mean") if name in names), names[0]),
+    )
+
+
+def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, NDArray[np.intp], pd.DataFrame]]:
+    """Yield repeat, fold, row numbers and rows of every tested fold."""
+    for key, rows in shared.rows.groupby(["repeat", "fold"], sort=True):
+        repeat, fold = (int(str(part)) for part in key)
+        yield repeat, fold, rows.index.to_numpy(dtype=np.intp), rows
+
+
+def _fused(
+    method: FusionMethod, shared: SharedAnswers, *, inner: InnerAnswers | None
+) -> FusedModel:
+    chances = np.zeros((len(shared.rows), len(shared.target.classes)))
+    sets = np.zeros((len(shared.rows), 2), dtype=np.int64)
+    stacked = shared.stacked()
+    weights = []
+    for repeat, fold, at, _ in folds_of(shared):
+        learned, of_sets = _learned(method, shared, inner, repeat=repeat, fold=fold)
+        chances[at] = learned.of(stacked[at])
+        if of_sets is not None:
+            sets[at] = of_sets.of(chances[at])
+        weights.append(_weight_rows(learned, shared, repeat=repeat, fold=fold))
+    return FusedModel(
+        name=f"{BRANCH}_{method}",
+        chances=chances,
+        sets=None if inner is None or not shared.target.ordered else sets,
+        weights=pd.concat(weights, ignore_index=True),
+    )
+
+
+def _learned(
+    method: FusionMethod,
+    shared: SharedAnswers,
+    inner: InnerAnswers | None,
+    *,
+    repeat: int,
+    fold: int,
+) -> tuple[LateFusion, GradeSets | None]:
+    """Return what is learned for one outer fold from its training patients: fusion and sets."""
+    if inner is None:
+        return even_fusion(method, branches=len(shared.names)), None
+    at = inner.rows_of(repeat, fold)
+    chances, labels = inner.shared.stacked()[at], inner.shared.truth[at]
+    learned = learn_fusion(method, chances, labels)
+    if not shared.target.ordered:
+        return learned, None
+    # The sets need answers of a fusion that did not learn from the answered patient either.
+    part = inner.shared.rows["fold"].to_numpy()[at]
+    unseen = np.zeros((len(at), chances.shape[2]))
+    for number in np.unique(part):
+        asked, others = part == number, part != number
+        crossed = learn_fusion(method, chances[others], labels[others]) if others.any() else learned
+        unseen[asked] = crossed.of(chances[asked])
+    return learned, learn_sets(unseen, labels)
+
+
+def _weight_rows(
+    learned: LateFusion, shared: SharedAnswers, *, repeat: int, fold: int
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "level": shared.unit,
+            "model": f"{BRANCH}_{learned.method}",
+            "repeat": repeat,
+            "fold": fold,
+            "branch": list(shared.names),
+            "weight": learned.weights,
+            "strength": learned.strength,
+        }
+    )[list(WEIGHT_COLUMNS)]
+
+
+def _beside_the_better(
+    everything: SharedAnswers, *, branches: Sequence[str], fused: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """Return the differences of every fused model to the branch that is better by each score."""
+    n = len(np.unique(everything.patients))
+    weights = resampling_weights(n, seed=seed)
+    exchanges = exchange_patients(n, seed=seed)
+    rows = []
+    for score in paired_scores(everything.target).values():
+        sums = {name: score.by_patient(everything, name) for name in everything.names}
+        values = {name: float(score.of(sums[name].sum(axis=0))) for name in branches}
+        sign = 1 if score.higher_is_better else -1
+        better = max(branches, key=lambda name: (sign * values[name], -branches.index(name)))
+        for model in fused:
+            made = difference(
+                score, sums[model], sums[better], weights=weights, exchanges=exchanges
+            )
+            rows.append(
+                {
+                    "level": everything.unit,
+                    "model": model,
+                    "score": score.name,
+                    "better_branch": better,
+                    "fused_value": made.first,
+                    "branch_value": made.second,
+                    "difference": made.estimate.value,
+                    "low": made.estimate.low,
+                    "high": made.estimate.high,
+                    "p_permutation": made.p_permutation,
+                }
+            )
+    table = pd.DataFrame(rows)
+    table["p_permutation_holm"] = holm(table["p_permutation"].to_numpy(dtype=np.float64))
+    return table[list(DIFFERENCE_COLUMNS)]

@@ -61,7 +61,8 @@ class LateFusion:
         if self.method == "product":
             return _geometric_mean(chances, self.strength)
         pooled: NDArray[np.float64] = np.einsum("nbk,b->nk", chances, self.strength)
-        return pooled / pooled.sum(axis=1, keepdims=True)
+        pooled /= pooled.sum(axis=1, keepdims=True)
+        return pooled
 
 
 def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
