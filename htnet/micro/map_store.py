@@ -21,18 +21,15 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.tables import choice, number, read_table, text
-from htnet.micro.clips import FlowMaps
 from htnet.micro.region_windows import WINDOWS, RegionWindows
 
 FLOW_FILE, MAPS_FILE = "flow.csv", "maps.npz"
 REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"
 
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "missing_frames", "failed")
-ANNOTATED, SPOTTED = "annotated", "spotted"
-CLASSES3 = ("negative", "positive", "surprise")
 
 
 def _frame_number() -> pa.Column:
@@ -98,47 +95,6 @@ class FlowFolder:
         """The table's rows that have maps, numbered as they are."""
         return self.table[self.table["status"] == "ok"].reset_index(drop=True)
 
-    def clips(self, classes: Sequence[str] = CLASSES3, *, column: str = "emotion3") -> FlowMaps:
-        """Return the clips of these classes, ready for a model; others are left out.
-
-        Parameters
-        ----------
-        classes
-            Values of `column`, in the order in which they are numbered.
-        column
-            `emotion3` (negative, positive, surprise) or `emotion` (the dataset's own word).
-
-        Raises
-        ------
-        UserError
-            When the table has no such column, or one of the classes has no clip.
-        """
-        rows = self.ok
-        if column not in rows.columns:
-            known = [name for name in rows.columns if name.startswith("emotion")]
-            raise UserError(f'There is no column "{column}" of classes: give {" or ".join(known)}.')
-        words = rows[column].fillna("").astype(str)
-        place = {name: number for number, name in enumerate(classes)}
-        present = sorted(set(words) - {""})
-        for name in classes:
-            if name not in present:
-                raise UserError(
-                    f'No clip with flow has the {column} "{name}": there are {", ".join(present)}.'
-                    + did_you_mean(name, present)
-                )
-        kept = np.flatnonzero(words.isin(classes).to_numpy())
-        chosen = rows.iloc[kept]
-        return FlowMaps(
-            maps=self.maps[kept],
-            centres=self.centres[kept],
-            clip_id=text_array(chosen["image_id"]),
-            dataset=text_array(chosen["dataset"]),
-            subject=subjects_of(chosen),
-            label=np.array([place[word] for word in words.iloc[kept]], dtype=np.int64),
-            classes=tuple(classes),
-            scaling=self.scaling,
-        )
-
 
 def read_flow_folder(path: Path) -> FlowFolder:
     """Read the folder that `micro flow` has written.
@@ -198,10 +154,66 @@ def write_maps(
         )
 
 
-def write_region_names(folder: Path, *, regions: Sequence[str], size: int, scaling: str) -> None:
-    """Write `regions.json` beside `regions.npy`."""
-    content = {"windows": WINDOWS, "regions": list(regions), "size": size, "scaling": scaling}
-    write_json(folder / REGION_NAMES_FILE, content)
+class RegionStore:
+    """Writes `regions.npy` clip by clip as clips finish, in any order; only one is held in memory.
+
+    Rows are kept in a file of all clips while it is not known which of them fail; `close` leaves
+    the rows that are asked for.
+
+    Parameters
+    ----------
+    folder
+        Where the file goes.
+    n_clips
+        Of the manifest.
+    regions, size, scaling
+        Names of the regions, side of a region map in px, and what its numbers are.
+    """
+
+    def __init__(
+        self, folder: Path, *, n_clips: int, regions: Sequence[str], size: int, scaling: str
+    ) -> None:
+        self._folder, self._names = folder, {"windows": list(WINDOWS), "regions": list(regions)}
+        self._names |= {"size": size, "scaling": scaling}
+        self._shape = (n_clips, len(WINDOWS), len(regions), 3, size, size)
+        self._all = folder / ".writing-regions.npy"
+        try:
+            self._values = np.lib.format.open_memmap(
+                self._all, mode="w+", dtype=np.float16, shape=self._shape
+            )
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self._all} ({error.strerror or error}): free some space."
+            ) from error
+
+    def put(self, row: int, values: NDArray[np.float16]) -> None:
+        """Store the windows of the clip in this row of the manifest."""
+        self._values[row] = values
+
+    def close(self, rows: Sequence[int]) -> None:
+        """Leave these rows, in this order, as `regions.npy`, with `regions.json` beside it."""
+        write_json(self._folder / REGION_NAMES_FILE, self._names)
+        self._values.flush()
+        if list(rows) != list(range(self._shape[0])):
+            with atomic_write(self._folder / REGIONS_FILE) as temporary:
+                shape = (len(rows), *self._shape[1:])
+                if rows:
+                    kept = np.lib.format.open_memmap(
+                        temporary, mode="w+", dtype=np.float16, shape=shape
+                    )
+                    for place, row in enumerate(rows):
+                        kept[place] = self._values[row]
+                    kept.flush()
+                else:  # a file without content cannot be mapped
+                    with temporary.open("wb") as file:
+                        np.save(file, np.empty(shape, np.float16))
+            self.discard()
+        else:
+            self._all.replace(self._folder / REGIONS_FILE)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        self._all.unlink(missing_ok=True)
 
 
 def subjects_of(rows: pd.DataFrame) -> NDArray[np.str_]:
