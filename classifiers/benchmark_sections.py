@@ -100,7 +100,7 @@ def add_certainty(report: Report, evaluation: Evaluation) -> None:
                     "AUC": two_lines(found["auc"]),
                     "Brier score": two_lines(found["brier"]),
                     "Calibration error": two_lines(found["calibration_error"]),
-                    **_sets_of(evaluation, model),
+                    **sets_of(evaluation, evaluation.predictions, model),
                 }
                 for model, found in evaluation.probabilities.items()
             ]
@@ -211,11 +211,17 @@ def _rows(evaluation: Evaluation, model: str) -> pd.DataFrame:
     return evaluation.predictions[evaluation.predictions["model"] == model]
 
 
-def _sets_of(evaluation: Evaluation, model: str) -> dict[str, object]:
-    """Coverage and width of one model's sets; empty when there are none."""
-    if "set_low" not in evaluation.predictions:
+def sets_of(evaluation: Evaluation, predictions: pd.DataFrame, model: str) -> dict[str, object]:
+    """Return coverage and width of one model's sets; empty when there are none at all.
+
+    Parameters
+    ----------
+    predictions
+        Rows with `set_low` and `set_high`, where there are any.
+    """
+    if "set_low" not in predictions:
         return {}
-    rows = _rows(evaluation, model).dropna(subset=["set_low"])
+    rows = predictions[predictions["model"] == model].dropna(subset=["set_low"])
     if rows.empty:
         return {"Sets: coverage": None, "Sets: width": None}
     truth = evaluation.target.numbers(rows)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,14 @@ class Agreement:
     answer_bias: Estimate
     answer_low: Estimate
     answer_high: Estimate
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value.as_json() if isinstance(value, Estimate) else value
+            for name, value in found.items()
+        }
 
 
 def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) -> Agreement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,15 @@ class BranchComparison:
     disagreements: pd.DataFrame
     who_was_right: pd.DataFrame
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        return {
+            **self.evaluation.as_json(),
+            "differences": json_rows(self.table[self.table["by"] == "all"]),
+            "agreement": [found.as_json() for found in self.agreements],
+            "disagreements": len(self.disagreements),
+        }
+
 
 def compare_branches(
     shared: SharedAnswers, *, manifest: pd.DataFrame | None = None, seed: int = 0
@@ -118,6 +128,19 @@ def compare_branches(
             ignore_index=True,
         ),
     )
+
+
+def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows for `metrics.json`: numbers rounded, null where not defined."""
+    return [
+        {
+            str(name): (None if np.isnan(value) else round(value, 6))
+            if isinstance(value, float)
+            else value
+            for name, value in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
 
 
 def with_manifest(shared: SharedAnswers, manifest: pd.DataFrame | None) -> pd.DataFrame:

@@ -6,15 +6,25 @@ made anew inside every training fold, outer and inner.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from classifiers.cohort import Samples
 from classifiers.severity import SignedSeverity
 from classifiers.tasks import Target
 
 Sets = dict[str, pd.DataFrame]
+DEEP, EMBEDDED = (
+    "deep.",
+    "deep.embedding.",
+)  # what the names of an image branch's columns begin with
+COMPONENTS = 8  # of an embedding
 
 
 class Columns(Protocol):
@@ -74,8 +84,55 @@ class PatientColumns:
         }
 
 
-def columns_for(samples: Samples, *, target: Target) -> PhotographColumns | PatientColumns:
+class WithDeep:
+    """The sets of others, with what an image branch says of the same rows beside each.
+
+    Columns of an embedding are reduced to principal components, learned from training rows; other
+    columns of the image branch are taken as they are.
+    """
+
+    def __init__(self, measured: PhotographColumns | PatientColumns) -> None:
+        self.measured = measured
+
+    def learn(self, samples: Samples) -> Sets:
+        """Learn the other columns and the principal components."""
+        embedded = samples.features.filter(like=EMBEDDED).to_numpy(dtype=np.float64)
+        self.components_: Pipeline | None = None
+        if embedded.size:
+            n = min(COMPONENTS, embedded.shape[1], len(embedded) - 1)
+            self.components_ = make_pipeline(
+                StandardScaler(), PCA(n_components=n, svd_solver="full")
+            ).fit(embedded)
+        return self._beside(self.measured.learn(_without_deep(samples)), samples)
+
+    def make(self, samples: Samples) -> Sets:
+        """Return the sets of other rows."""
+        return self._beside(self.measured.make(_without_deep(samples)), samples)
+
+    def _beside(self, sets: Sets, samples: Samples) -> Sets:
+        deep = samples.features.filter(regex=f"^{DEEP}")
+        embedded = deep.filter(like=EMBEDDED)
+        deep = deep.drop(columns=embedded.columns)
+        if self.components_ is not None:
+            found = self.components_.transform(embedded.to_numpy(dtype=np.float64))
+            names = [f"{DEEP}component_{at}" for at in range(1, found.shape[1] + 1)]
+            deep = pd.concat([deep, pd.DataFrame(found, columns=names, index=deep.index)], axis=1)
+        return {
+            name: pd.concat([made.set_axis(deep.index), deep], axis=1)
+            for name, made in sets.items()
+        }
+
+
+def columns_for(
+    samples: Samples, *, target: Target
+) -> PhotographColumns | PatientColumns | WithDeep:
     """Return what makes the columns of these samples."""
-    if samples.grades is None:
-        return PhotographColumns()
-    return PatientColumns(target)
+    measured = PhotographColumns() if samples.grades is None else PatientColumns(target)
+    deep = any(str(name).startswith(DEEP) for name in samples.features.columns)
+    return WithDeep(measured) if deep else measured
+
+
+def _without_deep(samples: Samples) -> Samples:
+    """Return the samples with measured columns only."""
+    deep = [name for name in samples.features.columns if str(name).startswith(DEEP)]
+    return replace(samples, features=samples.features.drop(columns=deep))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.branch_alignment import InnerAnswers
+from classifiers.branch_comparison import json_rows
 from classifiers.branches import SharedAnswers, majority_answers
 from classifiers.calibration import GradeSets, learn_sets
 from classifiers.comparison import holm
@@ -102,6 +104,14 @@ class Fusion:
     differences: pd.DataFrame
     chosen: str
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        return {
+            **self.evaluation.as_json(),
+            "chosen": self.chosen,
+            "beside_the_better_branch": json_rows(self.differences),
+        }
+
 
 def methods_for(asked: Sequence[FusionMethod], *, inner: bool) -> tuple[FusionMethod, ...]:
     """Return the late methods to use: those asked for, or all that are possible.
@@ -176,7 +186,10 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
     return Fusion(
         shared=shared,
         predictions=in_order(pd.concat(tables), unit=shared.unit, models=names),
-        weights=pd.concat([model.weights for model in fused], ignore_index=True),
+        weights=pd.concat(
+            [model.weights for model in fused if len(model.weights)] or [fused[0].weights],
+            ignore_index=True,
+        ),
         evaluation=evaluate(
             pd.concat([everything.predictions(), majority_answers(shared)], ignore_index=True),
             target=shared.target,

@@ -37,7 +37,7 @@ def agreement_figure(evaluation: Evaluation, *, models: list[str]) -> Figure:
         axes.set_title(f"{human.what} (dashed: clinicians)", fontsize=9)
         axes.set_yticks(at, [title_of(model) for model in models])
         axes.set_xlim(0, 1)
-        _calm(axes)
+        calm(axes)
     return figure
 
 
@@ -65,7 +65,7 @@ def bland_altman_figure(total: NDArray[np.float64], *, title: str) -> Figure:
     axes.set_ylabel("answer − reference")
     axes.set_xlim(0.7, 6.3)
     axes.set_ylim(-3.4, 3.4)
-    _calm(axes)
+    calm(axes)
     return figure
 
 
@@ -85,7 +85,7 @@ def reliability_figure(bins: Mapping[str, Reliability]) -> Figure:
         axes.set_title(name, fontsize=9)
         axes.set_xlim(0, 1.03)
         axes.set_ylim(0, 1.05)
-        _calm(axes)
+        calm(axes)
     figure.supxlabel("probability of the answer", fontsize=9)
     figure.supylabel("share right", fontsize=9)
     return figure
@@ -106,7 +106,7 @@ def abstention_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     _legend(axes)
-    _calm(axes)
+    calm(axes)
     return figure
 
 
@@ -115,7 +115,8 @@ def _legend(axes: Axes) -> None:
         axes.legend(fontsize=7, frameon=False)
 
 
-def _calm(axes: Axes) -> None:
+def calm(axes: Axes) -> None:
+    """Take away what a reader need not see: upper and right edge, ticks; and draw a faint grid."""
     axes.tick_params(labelsize=8, length=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#dfe4e9")
