@@ -38,7 +38,16 @@ COMMANDS = {
         "pipeline.htnet_app:app",
         "The image branch: train, evaluate, predict, explain.",
     ),
+    "micro": (
+        "pipeline.micro_app:app",
+        "Micro-expressions: optical flow, leave-one-subject-out.",
+    ),
     "grade": ("pipeline.grade:grade", "New photographs graded by a kept grader, with reasons."),
+    "compare": (
+        "classifiers.compare:compare",
+        "Branches on the same folds: scores side by side, agreement, who was right.",
+    ),
+    "fuse": ("classifiers.fuse:fuse", "One grade of several branches, weights learned honestly."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 
