@@ -9,19 +9,18 @@ kept; the others are tried again. Workers import no pandas.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.files import atomic_write, sha256_of
+from htnet.micro.clip_cache import cache_name, keep, load_kept
 from htnet.micro.clip_frames import (
     FACE_SIZE,
     ClipError,
@@ -29,6 +28,7 @@ from htnet.micro.clip_frames import (
     MotionReader,
     read_face_frames,
 )
+from htnet.micro.clip_task import ClipPlan, ClipTask, plan_clip, window_marks
 from htnet.micro.flow import FlowEstimator, FlowMethod
 from htnet.micro.flow_maps import Scaling, face_map, map_centres, scaled, small_map
 from htnet.micro.flow_pictures import write_flow_picture
@@ -40,30 +40,6 @@ from landmarks.predictor import PredictorFile
 CACHE_METHOD = 1  # raise when the same frames and settings give other fields
 _PEAK_PERCENTILE = 99.0  # over the moving regions: a single pixel is noise
 ANNOTATED, SPOTTED = "annotated", "spotted"  # where an apex comes from
-
-
-@dataclass(frozen=True)
-class ClipTask:
-    """A clip and its place in time.
-
-    Attributes
-    ----------
-    image_id
-        As in the manifest.
-    frames
-        Files by frame number, all that the folder holds.
-    onset, apex, offset
-        Frame numbers; None where not annotated.
-    picture
-        Where its picture goes; None for none.
-    """
-
-    image_id: str
-    frames: Mapping[int, Path]
-    onset: int | None
-    apex: int | None
-    offset: int | None
-    picture: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -141,16 +117,19 @@ class _Fields:
     points: NDArray[np.float64]
     onset_rgb: NDArray[np.uint8]
 
+    def to_keep(self) -> dict[str, NDArray[Any]]:
+        facts = np.array(json.dumps(asdict(self.facts)))
+        return {
+            "facts": facts,
+            "flows": self.flows,
+            "points": self.points,
+            "onset_rgb": self.onset_rgb,
+        }
 
-@dataclass(frozen=True)
-class _Plan:
-    """The frames that are needed: from onset to offset to spot an apex, else those that count."""
-
-    onset: int
-    apex: int | None
-    offset: int
-    needed: tuple[int, ...]
-    remark: str = ""
+    @classmethod
+    def from_kept(cls, kept: Mapping[str, NDArray[Any]]) -> _Fields:
+        facts = ClipFacts(**json.loads(str(kept["facts"])))
+        return cls(facts, kept["flows"], kept["points"], kept["onset_rgb"])
 
 
 class ClipReader:
@@ -184,13 +163,14 @@ class ClipReader:
     def read(self, task: ClipTask) -> ClipMaps:
         """Return the maps of a clip, or its status and reason."""
         try:
-            plan = _plan(task, windows=self._settings.regions is not None)
-            name = f"{self._key(task, plan)}.npz"
-            fields = _load(self._cache / name)
-            from_cache = fields is not None
-            if fields is None:
+            plan = plan_clip(task, windows=self._settings.regions is not None)
+            name = cache_name(task, plan, depends_on=self._depends_on)
+            kept = load_kept(self._cache / name)
+            if kept is not None:
+                fields = _Fields.from_kept(kept)
+            else:
                 fields = self._compute(task, plan)
-                _save(self._cache / name, fields)
+                keep(self._cache / name, fields.to_keep())
         except ClipError as error:
             if task.picture is not None:
                 task.picture.unlink(missing_ok=True)  # of an earlier run with another outcome
@@ -218,26 +198,10 @@ class ClipReader:
             centres=map_centres(fields.points, size=FACE_SIZE),
             regions=self._regions(np.stack(wholes[1:]), fields) if len(wholes) > 1 else None,
             cache_file=name,
-            from_cache=from_cache,
+            from_cache=kept is not None,
         )
 
-    def _key(self, task: ClipTask, plan: _Plan) -> str:
-        """Return the name that the content of the frames and the settings give."""
-        try:
-            contents = [(number, sha256_of(task.frames[number])) for number in plan.needed]
-        except OSError as error:
-            raise ClipError(
-                "unreadable",
-                f"A frame cannot be opened ({error.strerror or error}): check the clip's folder.",
-            ) from error
-        what = {
-            **self._depends_on,
-            "frames": contents,
-            "marks": (plan.onset, plan.apex, plan.offset),
-        }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-
-    def _compute(self, task: ClipTask, plan: _Plan) -> _Fields:
+    def _compute(self, task: ClipTask, plan: ClipPlan) -> _Fields:
         frames = read_face_frames(self._finder, task.frames, numbers=plan.needed)
         motions = MotionReader(self._estimator, self._tracker, frames)
         apex, source = plan.apex, ANNOTATED
@@ -288,21 +252,6 @@ def clip_reader(
     return functools.partial(ClipReader, predictor, settings, cache)
 
 
-def window_marks(
-    numbers: tuple[int, ...], onset: int, apex: int, offset: int
-) -> tuple[int, int, int, int, int]:
-    """Return the five frames between which the four windows lie: onset, mid, apex, mid2, offset.
-
-    A mid is the frame nearest to the middle of those that are there, the earlier of two.
-    """
-
-    def mid(first: int, second: int) -> int:
-        between = [number for number in numbers if first <= number <= second]
-        return min(between, key=lambda number: abs(2 * number - first - second))
-
-    return onset, mid(onset, apex), apex, mid(apex, offset), offset
-
-
 def peak_motion(flow: NDArray[np.float32], frames: FaceFrames) -> float:
     """Return the largest motion in eyes, brows and mouth: 99th percentile, px of the square."""
     length = np.hypot(flow[..., 0], flow[..., 1])
@@ -311,74 +260,3 @@ def peak_motion(flow: NDArray[np.float32], frames: FaceFrames) -> float:
     for left, top, right, bottom in np.clip(np.rint(boxes).astype(int), 0, FACE_SIZE - 1):
         within[top : bottom + 1, left : right + 1] = True
     return float(np.percentile(length[within], _PEAK_PERCENTILE))
-
-
-def _plan(task: ClipTask, *, windows: bool) -> _Plan:
-    """Decide which frames are needed, or say why the clip cannot be used."""
-    if not task.frames:
-        raise ClipError(
-            "missing_frames", "The clip's folder holds no frames: check its path in the manifest."
-        )
-    if task.onset is None:
-        raise ClipError("failed", "The manifest gives no onset: fill it in.")
-    onset, apex = task.onset, task.apex
-    there = f"its frames are {min(task.frames)} to {max(task.frames)}"
-    if onset not in task.frames:
-        raise ClipError("missing_frames", f"The onset frame {onset} is missing: {there}.")
-    if apex is not None and apex not in task.frames:
-        raise ClipError(
-            "missing_frames",
-            f"The apex frame {apex} is missing ({there}): add it, or empty the apex to have it "
-            "found.",
-        )
-    if apex is not None and apex <= onset:
-        raise ClipError(
-            "failed", f"The apex {apex} is not after the onset {onset}: correct the manifest."
-        )
-    if task.offset is None and (apex is None or windows):
-        raise ClipError("failed", "The manifest gives no offset: fill it in.")
-    wanted = apex if task.offset is None else task.offset
-    assert wanted is not None  # one of the two is known
-    if apex is not None and wanted < apex:
-        if windows:
-            raise ClipError(
-                "failed", f"The offset {wanted} is before the apex {apex}: correct the manifest."
-            )
-        wanted = apex
-    between = [number for number in sorted(task.frames) if onset <= number <= wanted]
-    offset, remark = between[-1], ""
-    if offset != wanted and (apex is None or windows):
-        remark = f"The offset frame {wanted} is missing; the last before it, {offset}, was taken."
-    if apex is None:
-        needed = tuple(between)
-    elif windows:
-        marks = window_marks(tuple(between), onset, apex, offset)
-        needed = tuple(dict.fromkeys(marks))
-    else:
-        needed = (onset, apex)
-    return _Plan(onset, apex, offset, needed, remark)
-
-
-def _save(path: Path, fields: _Fields) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            facts=np.array(json.dumps(asdict(fields.facts))),
-            flows=fields.flows,
-            points=fields.points,
-            onset_rgb=fields.onset_rgb,
-        )
-
-
-def _load(path: Path) -> _Fields | None:
-    """Return what is kept, or None when it is not there or was damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return _Fields(
-                facts=ClipFacts(**json.loads(str(stored["facts"]))),
-                flows=stored["flows"],
-                points=stored["points"],
-                onset_rgb=stored["onset_rgb"],
-            )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None

@@ -22,10 +22,6 @@ from common.errors import UserError, did_you_mean
 FlowMethod = Literal["dis", "tvl1", "farneback"]
 
 _DIS_ITERATIONS = 10  # of the variational refinement: half a preset's more, for sub-pixel motion
-_FARNEBACK = {
-    "pyr_scale": 0.5, "levels": 4, "winsize": 21, "iterations": 5, "poly_n": 7, "poly_sigma": 1.5,
-    "flags": cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
-}  # fmt: skip
 
 
 class FlowEstimator:
@@ -52,7 +48,7 @@ class FlowEstimator:
             )
         self.method = method
         if method == "dis":
-            self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+            self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
             self._dis.setFinestScale(0)
             self._dis.setVariationalRefinementIterations(_DIS_ITERATIONS)
 
@@ -74,7 +70,7 @@ class FlowEstimator:
         if self.method == "dis":
             field = self._dis.calc(first, second, None)
         elif self.method == "farneback":
-            field = cv2.calcOpticalFlowFarneback(first, second, None, **_FARNEBACK)
+            field = _farneback(first, second)
         else:
             field = _tvl1(first, second)
         return np.asarray(field, dtype=np.float32)
@@ -99,6 +95,22 @@ def optical_strain(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     u_y, u_x = np.gradient(flow[..., 0])
     v_y, v_x = np.gradient(flow[..., 1])
     return np.asarray(np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2), dtype=np.float32)
+
+
+def _farneback(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    field = cv2.calcOpticalFlowFarneback(
+        first,
+        second,
+        None,
+        pyr_scale=0.5,
+        levels=4,
+        winsize=21,
+        iterations=5,
+        poly_n=7,
+        poly_sigma=1.5,
+        flags=cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
+    )
+    return np.asarray(field, dtype=np.float32)
 
 
 def _tvl1(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

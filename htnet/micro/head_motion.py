@@ -25,6 +25,7 @@ _LEAST_SCALE_PX = 0.02  # below this, residuals are noise and all weigh the same
 _LEAST_PIXELS = 50
 _FOREHEAD = 0.15  # how far above the brows skin is looked at, of the side
 _RIM = 0.054  # of the side
+_THIN = 2  # every second pixel both ways: flow is smooth, and the fit four times as fast
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def face_outline(points: NDArray[np.float64], *, size: int, forehead: float) -> 
 def skin_to_fit(points: NDArray[np.float64], *, size: int) -> NDArray[np.bool_]:
     """Return the skin that the head's motion is read from: `(size, size)`.
 
-    It is all of the face but its rim, where skin moves against hair and background.
+    It is all of the face but its rim, where skin moves against hair and background; every second
+    pixel of it, both ways.
 
     Parameters
     ----------
@@ -87,7 +89,10 @@ def skin_to_fit(points: NDArray[np.float64], *, size: int) -> NDArray[np.bool_]:
     """
     face = face_outline(points, size=size, forehead=_FOREHEAD).astype(np.uint8)
     width = 2 * round(_RIM * size) + 1
-    return np.asarray(cv2.erode(face, np.ones((width, width), np.uint8)) > 0)
+    skin = cv2.erode(face, np.ones((width, width), np.uint8)) > 0
+    thinned = np.zeros_like(skin)
+    thinned[::_THIN, ::_THIN] = skin[::_THIN, ::_THIN]
+    return np.asarray(thinned)
 
 
 def fit_head_motion(flow: NDArray[np.float32], skin: NDArray[np.bool_]) -> HeadMotion:

@@ -173,8 +173,8 @@ class RegionStore:
     def __init__(
         self, folder: Path, *, n_clips: int, regions: Sequence[str], size: int, scaling: str
     ) -> None:
-        self._folder, self._names = folder, {"windows": list(WINDOWS), "regions": list(regions)}
-        self._names |= {"size": size, "scaling": scaling}
+        self._folder = folder
+        self._names = {"windows": WINDOWS, "regions": tuple(regions), "scaling": scaling}
         self._shape = (n_clips, len(WINDOWS), len(regions), 3, size, size)
         self._all = folder / ".writing-regions.npy"
         try:
@@ -190,9 +190,9 @@ class RegionStore:
         """Store the windows of the clip in this row of the manifest."""
         self._values[row] = values
 
-    def close(self, rows: Sequence[int]) -> None:
+    def close(self, rows: Sequence[int], *, clip_id: Sequence[str]) -> None:
         """Leave these rows, in this order, as `regions.npy`, with `regions.json` beside it."""
-        write_json(self._folder / REGION_NAMES_FILE, self._names)
+        (self._folder / REGION_NAMES_FILE).unlink(missing_ok=True)
         self._values.flush()
         if list(rows) != list(range(self._shape[0])):
             with atomic_write(self._folder / REGIONS_FILE) as temporary:
@@ -210,6 +210,8 @@ class RegionStore:
             self.discard()
         else:
             self._all.replace(self._folder / REGIONS_FILE)
+        names = {**self._names, "clips": list(clip_id)}
+        write_json(self._folder / REGION_NAMES_FILE, names)
 
     def discard(self) -> None:
         """Remove what was written so far."""
@@ -235,10 +237,11 @@ def _read_regions(path: Path, ok: pd.DataFrame) -> RegionWindows | None:
         # numpy cannot map an array without rows.
         values = np.load(path / REGIONS_FILE, mmap_mode="r" if len(ok) else None)
         windows, regions = tuple(names["windows"]), tuple(names["regions"])
-        scaling = str(names["scaling"])
+        scaling, clips = str(names["scaling"]), names["clips"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise _damaged(path / REGIONS_FILE, error) from error
-    if values.shape[:3] != (len(ok), len(windows), len(regions)):
+    shape = (len(ok), len(windows), len(regions))
+    if values.shape[:3] != shape or clips != ok["image_id"].tolist():
         raise UserError(
             f"{path / REGIONS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
         )
