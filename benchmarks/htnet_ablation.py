@@ -22,6 +22,7 @@ from classifiers.predictions import to_patients
 from classifiers.tasks import target_named
 from common.files import atomic_write, write_json
 from htnet.recipe import read_recipe, with_changes
+from pipeline.htnet_calibration import patient_rows, patient_temperature
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_folds import fold_parts, tested_parts
 from pipeline.htnet_tables import fold_rows, majority_rows
@@ -80,9 +81,15 @@ def main() -> None:
                     out=out,
                     seed=seed,
                 )
-                answers = answer(trained.network, cohort.data.faces)[part.test]
+                answers = {
+                    rows: answer(trained.network, cohort.data.faces, rows=getattr(part, rows))
+                    for rows in ("test", "validation")
+                }
                 seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-                np.savez(done, rows=part.test, answers=answers, seconds=seconds, cpu=cpu)
+                np.savez(
+                    done, rows=part.test, answers=answers["test"], chosen_by=part.validation,
+                    validation=answers["validation"], seconds=seconds, cpu=cpu,
+                )  # fmt: skip
                 for file in ("best.ckpt", "last.ckpt"):
                     (out / file).unlink(missing_ok=True)
                 print(f"{name} seed {seed} fold {part.fold}: {seconds:.0f} s", flush=True)
@@ -93,7 +100,8 @@ def write_table(out: Path, *, cohort: ImageCohort, folds: pd.DataFrame, seeds: l
     """Write scores of every variant: patients, the mean over seeds, and the interval."""
     target = target_named("six_grades")
     parts = {part.fold: part for part in tested_parts(folds, cohort)}
-    predictions = [majority_rows(list(parts.values()), cohort, target=target)]
+    baseline = majority_rows(list(parts.values()), cohort, target=target)
+    photographs, patients = [baseline], [to_patients(baseline, target=target)]
     times: dict[str, list[float]] = {}
     for name in VARIANTS:
         for seed in seeds:
@@ -103,22 +111,25 @@ def write_table(out: Path, *, cohort: ImageCohort, folds: pd.DataFrame, seeds: l
                 fold = int(file.parent.name.removeprefix("fold_"))
                 # Seeds stand for repeats: the interval averages them.
                 part = replace(parts[fold], repeat=seed + 1, test=kept["rows"])
-                predictions.append(
-                    fold_rows(cohort, part, kept["answers"], target=target, model=name)
+                rows = fold_rows(cohort, part, kept["answers"], target=target, model=name)
+                chosen = fold_rows(
+                    cohort, part, kept["validation"], target=target, rows=kept["chosen_by"]
                 )
-    photographs = pd.concat(predictions, ignore_index=True)
-    patients = to_patients(photographs, target=target)
+                temperature = patient_temperature(chosen, target=target)
+                photographs.append(rows)
+                patients.append(patient_rows(rows, temperature=temperature, target=target))
     lines = [
         "| variant | seeds | patient kappa (95 %) | by seed | error in grades | within one "
         "| photograph kappa | CPU s per training |",
         "|---|---|---|---|---|---|---|---|",
     ]
     figures = {}
-    of_patients = evaluate(patients, target=target, unit="patient")
-    of_photographs = evaluate(photographs, target=target)
+    answered = pd.concat(patients, ignore_index=True)
+    of_patients = evaluate(answered, target=target, unit="patient")
+    of_photographs = evaluate(pd.concat(photographs, ignore_index=True), target=target)
     for name, found in of_patients.estimates.items():
         by_seed = []
-        for _, rows in patients[patients["model"] == name].groupby("repeat"):
+        for _, rows in answered[answered["model"] == name].groupby("repeat"):
             single = evaluate(rows.assign(repeat=1), target=target, unit="patient")
             by_seed.append(single.estimates[name]["weighted_kappa"].value)
         seconds = f"{np.mean(times[name]):.0f}" if name in times else ""

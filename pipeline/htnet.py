@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from classifiers.evaluation import Evaluation, both_levels
+from classifiers.evaluation import Evaluation
+from classifiers.evaluation import evaluate as scores_of
 from classifiers.folds import fold_problems, make_folds, read_folds, splits, write_folds
 from classifiers.plots import confusion_figure
-from classifiers.predictions import in_order, write_predictions
+from classifiers.predictions import in_order, to_patients, write_predictions
 from classifiers.tasks import TARGETS, Target, TargetName, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
@@ -22,14 +23,17 @@ from common.provenance import write_run_json
 from common.report import figure_png
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of
-from htnet.answering import answer, read_trained
+from htnet.answering import read_trained
 from htnet.recipe import Recipe, read_recipe, with_changes
 from htnet.training import WEIGHTS
+from pipeline.htnet_calibration import answered_fold, calibration_record
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_fold_training import FoldTrainer
-from pipeline.htnet_folds import FoldPart, everyone_part, fold_parts, refuse_leak, tested_parts
+from pipeline.htnet_folds import FoldPart, everyone_part, fold_parts, trained_parts
 from pipeline.htnet_scores import metrics, tell
-from pipeline.htnet_tables import MODEL, fold_rows, majority_rows, write_npz
+from pipeline.htnet_tables import MODEL, PATIENT_PREDICTIONS, PREDICTIONS, majority_rows, write_npz
+
+MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,10 @@ def evaluate(
 ) -> EvaluateResult:
     """Answer each fold's held-out patients and score the answers.
 
-    Writes `predictions.csv` and `predictions.npz`, `metrics.json` with intervals and the majority
-    baseline, per-class scores, and confusion matrices as PNG. Research use only.
+    Writes `predictions.csv` and `predictions.npz` of photographs, `patient_predictions.csv`,
+    `metrics.json` with intervals and the majority baseline, per-class scores, and confusion
+    matrices as PNG. A patient's answer is the mean over the photographs, made as sure as suits the
+    fold's validation patients (`htnet_mean` in the scores is the mean alone). Research use only.
 
     Parameters
     ----------
@@ -224,24 +230,35 @@ def evaluate(
     cohort = read_image_cohort(
         manifest, landmarks, target=question, config=network.config, features=features
     )
-    tables, tested = [], []
-    for part in tested_parts(folds, cohort):
-        folder = part.folder(trained)
-        if not (folder / WEIGHTS).exists():
-            continue
-        network, _ = read_trained(folder / WEIGHTS)
-        refuse_leak(folder, cohort, part.test)
-        answers = answer(network, cohort.data.faces, rows=part.test)
-        tested.append(part)
-        tables.append(fold_rows(cohort, part, answers, target=question))
-    predictions = in_order(pd.concat(tables), unit="photograph", models=[MODEL])
-    baseline = majority_rows(tested, cohort, target=question)
-    evaluations = both_levels(
-        pd.concat([predictions, baseline], ignore_index=True), target=question, seed=seed
+    answered = {}
+    parts = trained_parts(trained, folds, cohort)
+    for part in parts:
+        network, _ = read_trained(part.folder(trained) / WEIGHTS)
+        answered[part.name] = answered_fold(network, cohort, part, target=question)
+    photographs = pd.concat([one.photographs for one in answered.values()])
+    patients = pd.concat([one.patients for one in answered.values()])
+    means = pd.concat([one.means for one in answered.values()]).assign(model=MEAN_MODEL)
+    baseline = majority_rows(parts, cohort, target=question)
+    predictions = in_order(photographs, unit="photograph", models=[MODEL])
+    evaluations = [
+        scores_of(pd.concat([predictions, baseline]), target=question, seed=seed),
+        scores_of(
+            pd.concat([patients, means, to_patients(baseline, target=question)]),
+            target=question,
+            unit="patient",
+            seed=seed,
+        ),
+    ]
+    write_predictions(predictions, out / PREDICTIONS, target=question)
+    write_predictions(
+        in_order(patients, unit="patient", models=[MODEL]),
+        out / PATIENT_PREDICTIONS,
+        target=question,
+        unit="patient",
     )
-    write_predictions(predictions, out / "predictions.csv", target=question)
     write_npz(predictions, out / "predictions.npz", target=question)
-    write_json(out / "metrics.json", metrics(evaluations, question))
+    calibration = calibration_record(answered, target=question)
+    write_json(out / "metrics.json", {**metrics(evaluations, question), "calibration": calibration})
     for evaluation in evaluations:
         figure = confusion_figure(
             evaluation.confusions[MODEL].total,

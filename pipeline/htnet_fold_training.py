@@ -10,16 +10,17 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.tasks import Target
-from htnet.answering import answer, answer_with_embeddings
+from htnet.answering import answer_with_embeddings
 from htnet.recipe import Recipe
 from htnet.training import Trained, train_network
+from pipeline.htnet_calibration import answered_fold
 from pipeline.htnet_cohort import ImageCohort
 from pipeline.htnet_folds import FoldPart, inner_parts
 from pipeline.htnet_tables import (
     EMBEDDINGS,
+    INNER_PATIENT_PREDICTIONS,
     INNER_PREDICTIONS,
     FoldAnswers,
-    inner_rows,
     write_embeddings,
     write_inner,
 )
@@ -51,30 +52,36 @@ class FoldTrainer:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def train(self, parts: Sequence[FoldPart], *, inner_folds: int) -> None:
-        """Train every fold; write `embeddings.npz`, and `inner_predictions.csv` if asked for."""
-        answered, tables = [], []
+        """Train every fold; write `embeddings.npz`, and inner predictions if asked for."""
+        answered, photographs, patients = [], [], []
         for part in parts:
             network = self._fit(part, part.folder(self.out), name=part.name).network
             faces = self.cohort.data.faces
             answered.append(FoldAnswers(part, answer_with_embeddings(network, faces)))
-            if inner_folds:
-                tables.append(self._inner(part, n_folds=inner_folds))
+            for inner in self._inner_parts(part, n_folds=inner_folds):
+                name = f"{part.name}, inner {inner.fold}"
+                network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
+                found = answered_fold(network, self.cohort, inner, target=self.target)
+                photographs.append(found.photographs.assign(outer_fold=part.fold))
+                patients.append(found.patients.assign(outer_fold=part.fold))
         write_embeddings(answered, self.cohort, self.out / EMBEDDINGS)
-        if tables:
-            write_inner(pd.concat(tables), self.out / INNER_PREDICTIONS, target=self.target)
+        if photographs:
+            write_inner(
+                pd.concat(photographs), self.out / INNER_PREDICTIONS,
+                target=self.target, unit="photograph",
+            )  # fmt: skip
+            write_inner(
+                pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS,
+                target=self.target, unit="patient",
+            )  # fmt: skip
 
-    def _inner(self, part: FoldPart, *, n_folds: int) -> pd.DataFrame:
-        """Train a fold's inner networks; return their answers to the patients they held out."""
+    def _inner_parts(self, part: FoldPart, *, n_folds: int) -> list[FoldPart]:
         deal = self.recipe.training.validation_folds
-        tables = []
-        for inner in inner_parts(
+        if not n_folds:
+            return []
+        return inner_parts(
             part, self.cohort, n_folds=n_folds, validation_folds=deal, seed=self.seed
-        ):
-            folder = part.inner_folder(self.out, inner)
-            network = self._fit(inner, folder, name=f"{part.name}, inner {inner.fold}").network
-            answers = answer(network, self.cohort.data.faces, rows=inner.test)
-            tables.append(inner_rows(self.cohort, part, inner, answers, target=self.target))
-        return pd.concat(tables)
+        )
 
     def _fit(self, part: FoldPart, folder: Path, *, name: str) -> Trained:
         started = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +112,32 @@ def refuse_leak(folder: Path, cohort: ImageCohort, tested: NDArray[np.intp]) -> 
             f'{folder} learned from patient "{both[0]}", whom folds.csv has it tested on: train '
             "again with these folds."
         )
+
+
+def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> list[FoldPart]:
+    """Return the folds whose networks are there, with the patients that these really learned from.
+
+    Raises
+    ------
+    UserError
+        When no fold is there, or a network would be tested on a patient from whom it learned.
+    """
+    found = []
+    patients = cohort.data.patients
+    for part in tested_parts(folds, cohort):
+        folder = part.folder(trained)
+        if not (folder / WEIGHTS).exists():
+            continue
+        refuse_leak(folder, cohort, part.test)
+        seen = read_table(folder / PATIENTS, schema=SEEN_PATIENTS)
+        rows = {
+            name: np.flatnonzero(np.isin(patients, of["patient_id"].to_numpy(dtype=np.str_)))
+            for name, of in seen.groupby("part")
+        }
+        found.append(replace(part, train=rows["train"], validation=rows["validation"]))
+    if not found:
+        raise UserError(f"{trained} holds no trained fold: run htnet train first.")
+    return found
 
 
 def trained_files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.graders import MAJORITY
-from classifiers.predictions import in_order, inner_predictions_schema, prediction_rows
+from classifiers.predictions import Unit, in_order, inner_predictions_schema, prediction_rows
 from classifiers.tasks import Target
 from common.files import atomic_write
 from common.tables import write_table
@@ -24,7 +24,10 @@ from pipeline.htnet_cohort import ImageCohort
 from pipeline.htnet_folds import FoldPart
 
 MODEL, BRANCH = "htnet", "deep"
-INNER_PREDICTIONS, EMBEDDINGS = "inner_predictions.csv", "embeddings.npz"
+PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
+INNER_PREDICTIONS = "inner_predictions.csv"
+INNER_PATIENT_PREDICTIONS = "inner_patient_predictions.csv"
+EMBEDDINGS = "embeddings.npz"
 PARTS = ("train", "validation", "test")  # what a photograph was to a fold's network
 
 
@@ -43,16 +46,17 @@ def fold_rows(
     *,
     target: Target,
     model: str = MODEL,
+    rows: NDArray[np.intp] | None = None,
 ) -> pd.DataFrame:
-    """Return the prediction rows of the photographs that a fold tests.
+    """Return the prediction rows of the photographs that a fold tests, or of other rows.
 
     Parameters
     ----------
     probabilities
-        `(n, k)` of the tested rows, in their order.
+        `(n, k)` of these rows, in their order.
     """
     return prediction_rows(
-        cohort.rows.iloc[part.test],
+        cohort.rows.iloc[part.test if rows is None else rows],
         target=target,
         unit="photograph",
         probabilities=probabilities,
@@ -76,28 +80,14 @@ def majority_rows(
     return pd.concat(tables, ignore_index=True)
 
 
-def inner_rows(
-    cohort: ImageCohort,
-    outer: FoldPart,
-    inner: FoldPart,
-    probabilities: NDArray[np.float64],
-    *,
-    target: Target,
-) -> pd.DataFrame:
-    """Return an inner fold's prediction rows with the outer fold inside which they were made."""
-    rows = fold_rows(cohort, inner, probabilities, target=target)
-    return rows.assign(outer_fold=outer.fold)
-
-
-def write_inner(rows: pd.DataFrame, path: Path, *, target: Target) -> None:
+def write_inner(rows: pd.DataFrame, path: Path, *, target: Target, unit: Unit) -> None:
     """Write `inner_predictions.csv`, outer fold by outer fold; 0 is the network of everyone."""
     in_turn = [
-        in_order(one, unit="photograph", models=[MODEL])
+        in_order(one, unit=unit, models=[MODEL])
         for _, one in rows.groupby(["repeat", "outer_fold"])
     ]
-    write_table(
-        pd.concat(in_turn, ignore_index=True), path, schema=inner_predictions_schema(target)
-    )
+    table = pd.concat(in_turn, ignore_index=True)
+    write_table(table, path, schema=inner_predictions_schema(target, unit=unit))
 
 
 def write_embeddings(answered: Sequence[FoldAnswers], cohort: ImageCohort, path: Path) -> None:

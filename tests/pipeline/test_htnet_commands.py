@@ -15,7 +15,12 @@ import yaml
 
 import run_pipeline
 from classifiers.folds import make_folds, write_folds
-from classifiers.predictions import inner_predictions_schema, read_predictions
+from classifiers.predictions import (
+    inner_predictions_schema,
+    prediction_rows,
+    read_predictions,
+    to_patients,
+)
 from classifiers.tasks import target_named
 from common.errors import UserError
 from common.tables import read_table
@@ -26,6 +31,7 @@ from htnet.weights import load_weights
 from landmarks.points import POINT_COLUMNS
 from pipeline.command_line import build_app, run
 from pipeline.htnet import evaluate, train
+from pipeline.htnet_calibration import log_loss, patient_rows, patient_temperature
 from pipeline.htnet_cohort import read_image_cohort
 from pipeline.htnet_explain import explain
 from pipeline.htnet_folds import trained_files
@@ -118,7 +124,11 @@ def test_evaluate_answers_held_out_patients_only(study: Path, folds: Path) -> No
     kept = np.load(out / "predictions.npz")
     assert kept["image_id"].tolist() == predictions["image_id"].tolist()
     np.testing.assert_allclose(kept["probabilities"][:, 0], predictions["p_1"])
+    patients = read_predictions(out / "patient_predictions.csv", unit="patient")
+    assert patients["patient_id"].tolist() == list(dict.fromkeys(predictions["patient_id"]))
     metrics = json.loads((out / "metrics.json").read_text())
+    assert {"htnet", "htnet_mean", "majority"} == set(metrics["per_patient"]["models"])
+    assert metrics["calibration"]["validation_patients"]["repeat 1, fold 1"] > 0
     assert "majority" in metrics["per_patient"]["models"]
     assert set(metrics["per_patient"]["per_class"]["htnet"]) == set("123456")
     assert (out / "confusion_per_patient.png").exists()
@@ -140,6 +150,90 @@ def test_inner_predictions_know_nothing_of_the_tested_patients(study: Path, fold
             folder = folds / "repeat_1" / f"fold_{outer}" / f"inner_{inner}"
             seen = set(pd.read_csv(folder / "patients.csv")["patient_id"])
             assert seen == everyone - tested - set(held_out["patient_id"])
+
+
+def test_inner_patients_are_the_inner_photographs_summed_up(study: Path, folds: Path) -> None:
+    target = target_named("six_grades")
+    schema = inner_predictions_schema(target, unit="patient")
+    patients = read_table(folds / "inner_patient_predictions.csv", schema=schema)
+    photographs = read_table(
+        folds / "inner_predictions.csv", schema=inner_predictions_schema(target)
+    )
+    key = ["outer_fold", "fold", "patient_id"]
+    assert set(map(tuple, patients[key].to_numpy())) == set(map(tuple, photographs[key].to_numpy()))
+    assert not patients.duplicated(key).any()
+
+
+GRADE_TARGET = target_named("six_grades")
+
+
+def photographs_of(chances: np.ndarray, labels: np.ndarray, *, each: int = 4) -> pd.DataFrame:
+    """Prediction rows: of `each` photographs of a patient, one tells and the others say nothing."""
+    tables = []
+    for patient, (chance, label) in enumerate(zip(chances, labels, strict=True)):
+        values = np.full((each, 6), 1 / 6)
+        values[0] = chance
+        rows = pd.DataFrame(
+            {"image_id": [f"{patient}/{n}" for n in range(each)], "patient_id": str(patient),
+             "hb_grade": label}
+        )  # fmt: skip
+        tables.append(
+            prediction_rows(
+                rows, target=GRADE_TARGET, unit="photograph", probabilities=values, repeat=1,
+                fold=1, model="htnet", branch="deep",
+            )
+        )  # fmt: skip
+    return pd.concat(tables)
+
+
+def test_means_that_are_too_unsure_are_made_surer() -> None:
+    """One photograph in four tells the grade surely; the mean says so with 0.375."""
+    labels = np.tile(np.arange(1, 7), 4)
+    rows = photographs_of(np.eye(6)[labels - 1] * 0.99 + 0.01 / 6, labels)
+    temperature = patient_temperature(rows, target=GRADE_TARGET)
+    assert temperature.patients == 24
+    assert temperature.value < 0.5
+    patients = patient_rows(rows, temperature=temperature, target=GRADE_TARGET)
+    assert patients["predicted"].tolist() == patients["hb_grade"].tolist()
+    means = to_patients(rows, target=GRADE_TARGET)
+    assert (means["predicted"] != means["hb_grade"]).any()  # the median of flat means is III or IV
+    assert log_loss(patients, target=GRADE_TARGET) < log_loss(means, target=GRADE_TARGET)
+    np.testing.assert_allclose(patients[list(GRADE_TARGET.probability_columns)].sum(axis=1), 1)
+
+
+def test_a_network_that_knows_nothing_is_not_made_surer() -> None:
+    rng = np.random.default_rng(0)
+    chances = rng.dirichlet(np.ones(6), size=60)
+    rows = photographs_of(chances, rng.integers(1, 7, 60))
+    assert patient_temperature(rows, target=GRADE_TARGET).value > 1
+
+
+def test_too_few_patients_leave_the_mean_as_it_is() -> None:
+    rows = photographs_of(np.eye(6)[:2], np.array([1, 2]))
+    temperature = patient_temperature(rows, target=GRADE_TARGET)
+    assert (temperature.value, temperature.patients) == (1.0, 2)
+    pd.testing.assert_frame_equal(
+        patient_rows(rows, temperature=temperature, target=GRADE_TARGET),
+        to_patients(rows, target=GRADE_TARGET),
+    )
+
+
+def test_the_temperature_knows_nothing_of_the_tested_patients(
+    study: Path, folds: Path, tmp_path: Path
+) -> None:
+    """The known leak: other grades of the tested patients must leave it as it is."""
+    manifest = pd.read_csv(study / "manifest.csv")
+    table = pd.read_csv(folds / "folds.csv")
+    tested = manifest["image_id"].isin(table["image_id"])
+    manifest["path"] = [str(study / path) for path in manifest["path"]]
+    manifest.loc[tested, "hb_grade"] = 7 - manifest.loc[tested, "hb_grade"]
+    manifest.to_csv(tmp_path / "manifest.csv", index=False)
+    records = []
+    for name, path in (("a", study / "manifest.csv"), ("b", tmp_path / "manifest.csv")):
+        evaluate(folds, path, landmarks=study / "landmarks.csv", out=tmp_path / name, threads=1)
+        records.append(json.loads((tmp_path / name / "metrics.json").read_text())["calibration"])
+    assert records[0]["temperature"] == records[1]["temperature"]
+    assert records[0]["log_loss"] != records[1]["log_loss"]
 
 
 def test_embeddings_are_of_every_photograph_by_each_folds_network(study: Path, folds: Path) -> None:

@@ -1,0 +1,129 @@
+"""Grades of whole patients: photographs summed up, and made as sure as they deserve.
+
+The mean over a patient's photographs is much too unsure: most movements say little, and they all
+have the same say. A temperature mends it; it is learned from the validation patients of the same
+fold, whom the network did not learn from, and never from tested ones. Single photographs are left
+as they are: measured on validation patients, no temperature made them better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.calibration import LEAST_CHANCE, learn_temperature, tempered
+from classifiers.predictions import to_patients
+from classifiers.tasks import Target
+from htnet.answering import answer
+from htnet.region_fusion import GradingNetwork
+from pipeline.htnet_cohort import ImageCohort
+from pipeline.htnet_folds import FoldPart
+from pipeline.htnet_tables import fold_rows
+
+FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
+
+
+@dataclass(frozen=True)
+class PatientTemperature:
+    """How sure a network's answers to whole patients may be.
+
+    Attributes
+    ----------
+    value
+        Means of photographs are raised to 1 / value; below 1 makes them surer, 1 leaves them.
+    patients
+        Of how many validation patients it was learned.
+    """
+
+    value: float
+    patients: int
+
+
+@dataclass(frozen=True)
+class AnsweredFold:
+    """What one fold's network said of those whom it had not learned from.
+
+    Attributes
+    ----------
+    photographs
+        Prediction rows of the tested photographs.
+    means
+        Rows of the tested patients: the plain mean of their photographs.
+    patients
+        The same, as sure as the temperature makes them.
+    temperature
+        Learned from the fold's validation patients.
+    """
+
+    photographs: pd.DataFrame
+    means: pd.DataFrame
+    patients: pd.DataFrame
+    temperature: PatientTemperature
+
+
+def answered_fold(
+    network: GradingNetwork, cohort: ImageCohort, part: FoldPart, *, target: Target
+) -> AnsweredFold:
+    """Ask a fold's network about its validation patients, then about those that it is tested on."""
+    faces = cohort.data.faces
+    chosen = answer(network, faces, rows=part.validation)
+    temperature = patient_temperature(
+        fold_rows(cohort, part, chosen, target=target, rows=part.validation), target=target
+    )
+    photographs = fold_rows(cohort, part, answer(network, faces, rows=part.test), target=target)
+    return AnsweredFold(
+        photographs=photographs,
+        means=to_patients(photographs, target=target),
+        patients=patient_rows(photographs, temperature=temperature, target=target),
+        temperature=temperature,
+    )
+
+
+def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTemperature:
+    """Learn the temperature from prediction rows of the validation patients' photographs."""
+    patients = to_patients(rows, target=target)
+    if len(patients) < FEWEST_PATIENTS:
+        return PatientTemperature(1.0, len(patients))
+    chances = patients[list(target.probability_columns)].to_numpy()
+    return PatientTemperature(learn_temperature(chances, target.numbers(patients)), len(patients))
+
+
+def patient_rows(
+    rows: pd.DataFrame, *, temperature: PatientTemperature, target: Target
+) -> pd.DataFrame:
+    """Sum up prediction rows of photographs, all of one network, to calibrated rows of patients."""
+    patients = to_patients(rows, target=target)
+    columns = list(target.probability_columns)
+    chances = tempered(patients[columns].to_numpy(), temperature=temperature.value)
+    patients[columns] = chances
+    patients["predicted"] = pd.Series(
+        target.named(target.answers(chances)), index=patients.index, dtype=patients.predicted.dtype
+    )
+    return patients
+
+
+def calibration_record(
+    answered: Mapping[str, AnsweredFold], *, target: Target
+) -> dict[str, object]:
+    """Return what `metrics.json` says of the calibration; `answered` is by name of the fold."""
+    means = pd.concat([one.means for one in answered.values()])
+    patients = pd.concat([one.patients for one in answered.values()])
+    temperatures = {name: one.temperature for name, one in answered.items()}
+    return {
+        "learned_from": "validation patients of each fold",
+        "temperature": {name: round(one.value, 4) for name, one in temperatures.items()},
+        "validation_patients": {name: one.patients for name, one in temperatures.items()},
+        "log_loss_of_means": round(log_loss(means, target=target), 6),
+        "log_loss": round(log_loss(patients, target=target), 6),
+    }
+
+
+def log_loss(rows: pd.DataFrame, *, target: Target) -> float:
+    """Return the mean of minus the logarithm of the true class's probability."""
+    chances: NDArray[np.float64] = rows[list(target.probability_columns)].to_numpy()
+    true = chances[np.arange(len(rows)), target.numbers(rows) - 1]
+    return float(-np.log(np.maximum(true, LEAST_CHANCE)).mean())
