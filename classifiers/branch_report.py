@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from classifiers.branch_comparison import BranchComparison
@@ -46,7 +47,7 @@ def add_comparison_sections(
     """Add everything that `compare` found to a report, which may hold more."""
     for level in reversed(levels):
         _scores(report, level)
-    _groups(report, levels)
+    _groups(report, levels[::-1])
     _agreement(report, levels[::-1])
     add_disagreements(report, levels, manifest=manifest, redact=redact)
     _method(report, levels[-1])
@@ -60,6 +61,13 @@ def score_rows(evaluation: Evaluation, *, heading: str = "Branch") -> pd.DataFra
         brier = two_lines(evaluation.probabilities[model]["brier"])
         rows.append({heading: title_of(model), **cells, "Brier score": brier})
     return pd.DataFrame(rows)
+
+
+def p_words(p: float) -> str:
+    """Return a p-value as a report shows it: three decimals, never 0."""
+    if np.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def signed(row: dict[Any, Any]) -> str:
@@ -79,7 +87,7 @@ def _summary(level: BranchComparison) -> str:
         told = "clear" if row["low"] > 0 or row["high"] < 0 else "no clear"
         words += (
             f". {row['first']} minus {row['second']}: {found}, {told} difference "
-            f"(p {row['p_permutation']:.3f})"
+            f"(p {p_words(row['p_permutation'])})"
         )
     baseline = level.evaluation.baseline(score)
     return f"{words}. Always answering the commonest class reaches {baseline:.2f}."
@@ -105,9 +113,9 @@ def _scores(report: Report, level: BranchComparison) -> None:
                     signed(row)
                     for row in rows.to_dict("records")
                 ],
-                "p": rows["p_permutation"],
-                "p, Holm": rows["p_permutation_holm"],
-                "p, McNemar": rows["p_mcnemar"],
+                "p": [p_words(p) for p in rows["p_permutation"]],
+                "p, Holm": [p_words(p) for p in rows["p_permutation_holm"]],
+                "p, McNemar": [p_words(p) for p in rows["p_mcnemar"]],
                 "Better": [
                     _better(row, higher=scores[row["score"]].higher_is_better)
                     for row in rows.to_dict("records")

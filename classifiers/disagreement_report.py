@@ -71,8 +71,10 @@ def _shown(
                 table[f"predicted_{name}"], table[f"certainty_{name}"], strict=True
             )
         ]
-    columns["Right"] = table["right"]
-    columns["Nearest"] = table["nearest"]
+    columns["Correct"] = [
+        f"none\nnearest: {nearest}" if right == "none" else right
+        for right, nearest in zip(table["right"], table["nearest"], strict=True)
+    ]
     return pd.DataFrame(columns)
 
 
@@ -91,7 +93,7 @@ def _pictures(table: pd.DataFrame, shared: SharedAnswers, manifest: pd.DataFrame
         said = ", ".join(f"{name} {names[row[f'predicted_{name}']]}" for name in shared.names)
         task = "" if shared.unit == "patient" else f", {_task(row['task'])}"
         truth = _class(shared, row[shared.target.column])
-        words = f"{row['patient_id']}{task}: reference {truth}, {said}; right: {row['right']}"
+        words = f"{row['patient_id']}{task}: reference {truth}, {said}; correct: {row['right']}"
         pictures.append(image_picture(photo.pixels, alt=words, caption=words, width=THUMBNAIL))
     return pictures
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from classifiers.benchmark_sections import sets_of
@@ -17,16 +15,29 @@ from common.bootstrap import Estimate
 from common.report import Report
 
 ABOUT = {
-    "fused_mean": "mean of the branches' probabilities",
-    "fused_product": "geometric mean of the probabilities; what one branch excludes is excluded",
-    "fused_weighted": "weighted mean; weights with the smallest ranked probability score on inner "
-    "folds",
-    "fused_stacking": "ordinal logistic regression on the branches' log odds of lying above each "
-    "grade, learned on inner folds",
-    "fused_early_summary": "one grader on the measurements and the image branch's expected grade "
-    "and spread, for training patients from inner networks that had not seen them",
-    "fused_early_embedding": "one grader on the measurements and principal components of the "
-    "network's embedding",
+    "fused_mean": ("late: mean", "Mean of the branches' probabilities."),
+    "fused_product": (
+        "late: product",
+        "Geometric mean of the probabilities; what one branch excludes is excluded.",
+    ),
+    "fused_weighted": (
+        "late: weighted",
+        "Weighted mean; weights with the smallest ranked probability score on inner folds.",
+    ),
+    "fused_stacking": (
+        "late: stacking",
+        "Ordinal logistic regression on the branches' log odds of lying above each grade, learned "
+        "on inner folds.",
+    ),
+    "fused_early_summary": (
+        "early: summary",
+        "One grader on the measurements and the image branch's expected grade and spread, for "
+        "training patients from inner networks that had not seen them.",
+    ),
+    "fused_early_embedding": (
+        "early: embedding",
+        "One grader on the measurements and principal components of the network's embedding.",
+    ),
 }
 
 
@@ -81,7 +92,7 @@ def difference_sentence(level: Fusion, model: str, score: str) -> str:
     else:
         told = "clearly worse"
     return (
-        f"{title_of(model)} {row['fused_value']:.2f}, the better branch ({row['better_branch']}) "
+        f"{title(model)} {row['fused_value']:.2f}, the better branch ({row['better_branch']}) "
         f"{row['branch_value']:.2f}; difference {found}, {told}"
     )
 
@@ -100,6 +111,7 @@ def _scores(report: Report, level: Fusion) -> None:
     evaluation, shared = level.evaluation, level.shared
     section = report.section(f"Does fusion help? Per {shared.unit}")
     table = score_rows(evaluation, heading="Answers of")
+    table["Answers of"] = [title(str(model)) for model in evaluation.estimates]
     sets = [sets_of(evaluation, level.predictions, str(model)) for model in evaluation.estimates]
     section.table(
         pd.concat([table, pd.DataFrame(sets)], axis=1),
@@ -112,35 +124,31 @@ def _scores(report: Report, level: Fusion) -> None:
             "patients, learned on inner folds; coverage is what they reached, width the mean "
             "number of grades in a set."
         )
-    section.subheading("Beside the better branch")
-    scores = paired_scores(shared.target)
-    rows = level.differences.to_dict("records")
+    section.subheading("Fused minus the better branch")
     section.table(
-        pd.DataFrame(
-            [
-                {
-                    "Fused": title_of(row["model"]),
-                    "Score": scores[row["score"]].title,
-                    "Better branch": row["better_branch"],
-                    "Fused minus branch": signed(row),
-                    "p": row["p_permutation"],
-                    "p, Holm": row["p_permutation_holm"],
-                    "Fusion is": _verdict(row, higher=scores[row["score"]].higher_is_better),
-                }
-                for row in rows
-            ]
-        ),
-        caption="The better branch is that with the better value here, which favours it. "
-        "Differences on the same patients and folds, with 95 % intervals over patients; p of a "
-        "paired permutation test over patients.",
-        digits=3,
+        _differences(level),
+        caption="The better branch is that with the better value of each score here, which favours "
+        "it. Differences on the same patients and folds, with 95 % intervals over patients; "
+        "p-values are in metrics.json.",
     )
 
 
-def _verdict(row: dict[Any, Any], *, higher: bool) -> str:
-    if row["low"] > 0 or row["high"] < 0:
-        return "better" if (row["low"] > 0) == higher else "worse"
-    return "–"
+def _differences(level: Fusion) -> pd.DataFrame:
+    """Return one row per fused model, one column per score."""
+    scores = paired_scores(level.shared.target)
+    rows = []
+    for model, own in level.differences.groupby("model", sort=False):
+        cells = {
+            f"{scores[row['score']].title}, from {row['better_branch']}": signed(row)
+            for row in own.to_dict("records")
+        }
+        rows.append({"Fused": title(str(model)), **cells})
+    return pd.DataFrame(rows)
+
+
+def title(model: str) -> str:
+    """Return how a report calls a model of any branch."""
+    return ABOUT[model][0] if model in ABOUT else title_of(model)
 
 
 def _weights(report: Report, level: Fusion) -> None:
@@ -156,7 +164,7 @@ def _weights(report: Report, level: Fusion) -> None:
         weight = own["weight"]
         rows.append(
             {
-                "Fused": title_of(str(model)),
+                "Fused": title(str(model)),
                 "Branch": branch,
                 "Weight": f"{weight.mean():.2f}\n{weight.min():.2f} to {weight.max():.2f}",
                 "Strength": float(own["strength"].mean()),
@@ -169,8 +177,8 @@ def _method(report: Report, level: Fusion) -> None:
     section = report.section("How it was done")
     models = [str(name) for name in level.predictions["model"].unique()]
     section.table(
-        pd.DataFrame({"Fused": models, "": [ABOUT[name] for name in models]}),
-        caption=f"{level.chosen} stands for the fusion in summaries; it was named before any score "
+        pd.DataFrame({"Fused": [title(m) for m in models], "": [ABOUT[m][1] for m in models]}),
+        caption=f"“{title(level.chosen)}” stands for the fusion in summaries; it was named before any score "
         "was seen.",
     )
     section.text(
