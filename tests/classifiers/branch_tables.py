@@ -82,9 +82,7 @@ def made_predictions(
     return outer, pd.concat(inner, ignore_index=True)
 
 
-def _rows(
-    rows: pd.DataFrame, *, error: float, branch: str, model: str, seed: int
-) -> pd.DataFrame:
+def _rows(rows: pd.DataFrame, *, error: float, branch: str, model: str, seed: int) -> pd.DataFrame:
     truth = rows["hb_grade"].to_numpy(dtype=np.int64)
     chances = chances_of(truth, error=error, seed=seed)
     table = pd.DataFrame(
