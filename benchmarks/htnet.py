@@ -5,7 +5,9 @@
 The floor is the time of the network's own matrix products alone: every matrix product and
 convolution of one forward pass, done again with operands of the same shapes and nothing between
 them. The transcription is the published forward pass written out plainly: 1 x 1 convolutions,
-einsum attention within blocks, the neighbourhood mask built in a loop.
+einsum attention within blocks, the neighbourhood mask built in a loop. Beside them the forward pass
+with matrix products in bf16 (`--precision bf16` of predict and evaluate), and how far its outputs
+are from those in fp32.
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from htnet.answering import arithmetic
 from htnet.as_released import ReleasedMicroAttention
 from htnet.block_attention import BlockAttention, InBlocks
-from htnet.configuration import PUBLISHED_224, HTNetConfig
+from htnet.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
 from htnet.network import HTNet, count_parameters
 
 FORMS = {
+    "28 px, one token a block": PUBLISHED_28,
     "plain": PUBLISHED_224,
     "both modules": dataclasses.replace(
         PUBLISHED_224, use_micro_attention=True, use_roi_module=True
@@ -148,7 +152,7 @@ def measure(config: HTNetConfig, *, repeats: int, batch: int) -> Iterator[str]:
     image = torch.randn(batch, 3, config.image_size, config.image_size)
     with torch.inference_mode():
         with Products() as products:
-            network(image)
+            exact = network(image)
         runs: dict[str, Callable[[], object]] = {
             "forward": lambda: network(image),
             "floor": lambda: [call() for call in products.calls],
@@ -156,9 +160,12 @@ def measure(config: HTNetConfig, *, repeats: int, batch: int) -> Iterator[str]:
         comparable = not config.use_micro_attention or config.compat == "as_released"
         if comparable:
             runs["transcription"] = lambda: transcription(network, image)
-            apart = (transcription(network, image) - network(image)).abs().max()
-            scale = network(image).abs().max()
+            apart = (transcription(network, image) - exact).abs().max()
+            scale = exact.abs().max()
             yield f"apart from the transcription: {float(apart / scale):.1e} of the largest output"
+        with arithmetic("bf16"):
+            apart = (network(image).float() - exact).abs().max() / exact.abs().max()
+        yield f"bf16 apart from fp32: {float(apart):.1e} of the largest output"
         times: dict[str, list[float]] = {name: [] for name in runs}
         for round_ in range(repeats + 1):
             for name, run in runs.items():
@@ -166,13 +173,21 @@ def measure(config: HTNetConfig, *, repeats: int, batch: int) -> Iterator[str]:
                 run()
                 if round_:  # the first warms up
                     times[name].append(time.process_time() - began)
+        with arithmetic("bf16"):  # weights are turned to bf16 once, by the first pass
+            network(image)
+            times["bf16"] = []
+            for _ in range(repeats):
+                began = time.process_time()
+                network(image)
+                times["bf16"].append(time.process_time() - began)
     best = {name: min(values) for name, values in times.items()}
     for name, values in times.items():
         yield (
-            f"{name}: {best[name] / batch * 1000:.0f} ms an image "
-            f"(median {statistics.median(values) / batch * 1000:.0f})"
+            f"{name}: {best[name] / batch * 1000:.1f} ms an image "
+            f"(median {statistics.median(values) / batch * 1000:.1f})"
         )
     yield f"forward / floor: {best['forward'] / best['floor']:.3f}"
+    yield f"forward / bf16: {best['forward'] / best['bf16']:.2f}"
     if comparable:
         yield f"transcription / forward: {best['transcription'] / best['forward']:.2f}"
 
@@ -181,10 +196,11 @@ def memory(form: str) -> None:
     """Print the memory of one more image in a batch, in a process of its own."""
     network = HTNet.from_config(FORMS[form]).eval()
     peaks = []
+    size = network.config.image_size
     with torch.inference_mode():
-        network(torch.randn(1, 3, 224, 224))
+        network(torch.randn(1, 3, size, size))
         for batch in (1, 9):
-            image = torch.randn(batch, 3, 224, 224)
+            image = torch.randn(batch, 3, size, size)
             Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the highest so far
             network(image)
             status = Path("/proc/self/status").read_text()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import UserError, did_you_mean
 from htnet.faces import Faces, to_input
 from htnet.losses import probabilities
 from htnet.region_fusion import GradingNetwork
 from htnet.weights import load_weights
 
 BATCH = 64  # faces answered at a time
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,12 @@ def answer(
     *,
     rows: NDArray[np.intp] | None = None,
     device: str = "cpu",
+    precision: Precision = "fp32",
 ) -> NDArray[np.float64]:
     """Return class probabilities `(n, k)` of faces, or of some rows of them."""
-    return answer_with_embeddings(network, faces, rows=rows, device=device).probabilities
+    return answer_with_embeddings(
+        network, faces, rows=rows, device=device, precision=precision
+    ).probabilities
 
 
 def answer_with_embeddings(
@@ -51,12 +57,20 @@ def answer_with_embeddings(
     *,
     rows: NDArray[np.intp] | None = None,
     device: str = "cpu",
+    precision: Precision = "fp32",
 ) -> Answers:
-    """Return class probabilities and embeddings of faces, or of some rows of them."""
+    """Return class probabilities and embeddings of faces, or of some rows of them.
+
+    Parameters
+    ----------
+    precision
+        `bf16` takes matrix products in 16-bit floats, as processors with AVX512-BF16 or AMX and
+        most GPUs do several times faster; normalisations and sums stay in 32 bits.
+    """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
     chances, read = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), arithmetic(precision, device=device):
         for some in where.split(BATCH):
             pixels, features = faces.at(some)
             found = network.details(
@@ -68,6 +82,23 @@ def answer_with_embeddings(
     return Answers(
         probabilities=raw / raw.sum(axis=1, keepdims=True), embeddings=torch.cat(read).numpy()
     )
+
+
+def arithmetic(precision: Precision, *, device: str = "cpu") -> torch.autocast:
+    """Return the context in which a network computes with this precision.
+
+    Raises
+    ------
+    UserError
+        When there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(
+            f'--precision is "{precision}": choose one of {", ".join(PRECISIONS)}.'
+            + did_you_mean(str(precision), PRECISIONS)
+        )
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def read_trained(path: Path) -> tuple[GradingNetwork, tuple[str, ...]]:

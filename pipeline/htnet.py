@@ -23,7 +23,7 @@ from common.provenance import write_run_json
 from common.report import figure_png
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of
-from htnet.answering import read_trained
+from htnet.answering import Precision, read_trained
 from htnet.recipe import Recipe, read_recipe, with_changes
 from htnet.training import WEIGHTS
 from pipeline.htnet_calibration import answered_fold, calibration_record
@@ -187,6 +187,7 @@ def evaluate(
     landmarks: Path,
     out: Path,
     features: Path | None = None,
+    precision: Precision = "fp32",
     seed: int = 0,
     threads: int | None = None,
 ) -> EvaluateResult:
@@ -209,6 +210,9 @@ def evaluate(
         Folder for the results.
     features
         `features.csv`, for networks that were trained with it.
+    precision
+        Of the matrix products: `fp32`, or `bf16`, which is faster for large networks where the
+        processor knows it.
     seed
         Of the bootstrap.
     threads
@@ -234,7 +238,9 @@ def evaluate(
     parts = trained_parts(trained, folds, cohort)
     for part in parts:
         network, _ = read_trained(part.folder(trained) / WEIGHTS)
-        answered[part.name] = answered_fold(network, cohort, part, target=question)
+        answered[part.name] = answered_fold(
+            network, cohort, part, target=question, precision=precision
+        )
     photographs = pd.concat([one.photographs for one in answered.values()])
     patients = pd.concat([one.patients for one in answered.values()])
     means = pd.concat([one.means for one in answered.values()]).assign(model=MEAN_MODEL)
@@ -270,7 +276,7 @@ def evaluate(
     write_run_json(
         out / "run.json",
         command="htnet evaluate",
-        settings={"trained": trained.name, "target": question.name},
+        settings={"trained": trained.name, "target": question.name, "precision": precision},
         seed=seed,
         files={"manifest": manifest, "landmarks": landmarks, "folds": trained / "folds.csv"},
         counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},

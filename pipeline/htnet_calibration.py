@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from classifiers.calibration import LEAST_CHANCE, learn_temperature, tempered
 from classifiers.predictions import to_patients
 from classifiers.tasks import Target
-from htnet.answering import answer
+from htnet.answering import Precision, answer
 from htnet.region_fusion import GradingNetwork
 from pipeline.htnet_cohort import ImageCohort
 from pipeline.htnet_folds import FoldPart
@@ -66,15 +66,21 @@ class AnsweredFold:
 
 
 def answered_fold(
-    network: GradingNetwork, cohort: ImageCohort, part: FoldPart, *, target: Target
+    network: GradingNetwork,
+    cohort: ImageCohort,
+    part: FoldPart,
+    *,
+    target: Target,
+    precision: Precision = "fp32",
 ) -> AnsweredFold:
     """Ask a fold's network about its validation patients, then about those that it is tested on."""
     faces = cohort.data.faces
-    chosen = answer(network, faces, rows=part.validation)
+    chosen = answer(network, faces, rows=part.validation, precision=precision)
     temperature = patient_temperature(
         fold_rows(cohort, part, chosen, target=target, rows=part.validation), target=target
     )
-    photographs = fold_rows(cohort, part, answer(network, faces, rows=part.test), target=target)
+    answers = answer(network, faces, rows=part.test, precision=precision)
+    photographs = fold_rows(cohort, part, answers, target=target)
     return AnsweredFold(
         photographs=photographs,
         means=to_patients(photographs, target=target),

@@ -19,7 +19,7 @@ from common.exit_codes import exit_code_for
 from common.files import atomic_write
 from common.provenance import write_run_json
 from common.tables import STATUSES, choice, number, text, write_table
-from htnet.answering import answer, read_trained
+from htnet.answering import Precision, answer, read_trained
 from htnet.configuration import SIDE_CLASSES
 from htnet.faces import read_faces, refused
 from htnet.training import WEIGHTS
@@ -68,6 +68,7 @@ def predict(
     features: Path | None = None,
     predictor: str = "ibug",
     jobs: int | None = None,
+    precision: Precision = "fp32",
     threads: int | None = None,
 ) -> PredictResult:
     """Grade photographs that the network has not seen.
@@ -92,6 +93,9 @@ def predict(
         Landmark model, as for `extract`.
     jobs
         Photographs worked on at the same time.
+    precision
+        Of the matrix products: `fp32`, or `bf16`, which is faster for large networks where the
+        processor knows it.
     threads
         Processor threads of the network.
 
@@ -133,7 +137,9 @@ def predict(
                 kind=network.config.input,
             )
             faces = with_measured(faces, measured)
-            answers = np.mean([answer(one, faces) for one, _ in networks], axis=0)
+            answers = np.mean(
+                [answer(one, faces, precision=precision) for one, _ in networks], axis=0
+            )
             ok = (table["status"] == "ok").to_numpy()
             grades.loc[ok, list(target.probability_columns)] = answers
             names = [str(name) for name in target.named(target.answers(answers))]

@@ -169,3 +169,15 @@ def test_the_embedding_is_what_the_grade_head_reads(recipe: Recipe, drawn: Label
     np.testing.assert_allclose(
         logits.softmax(1).detach().numpy(), found.probabilities, rtol=1e-4, atol=1e-6
     )
+
+
+def test_bf16_answers_nearly_as_fp32_does(recipe: Recipe, drawn: LabelledFaces) -> None:
+    torch.manual_seed(2)
+    network = HTNet.from_config(recipe.config(num_classes=6)).eval()
+    exact = answer(network, drawn.faces)
+    short = answer(network, drawn.faces, precision="bf16")
+    np.testing.assert_allclose(short, exact, atol=0.02)
+    assert not np.array_equal(short, exact)  # it is really another arithmetic
+    np.testing.assert_array_equal(answer(network, drawn.faces), exact)  # and is left again
+    with pytest.raises(UserError, match='--precision is "fp16": choose one of fp32, bf16'):
+        answer(network, drawn.faces, precision="fp16")
