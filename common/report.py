@@ -60,6 +60,13 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share from 0 to 1: a whole number of percent on a ground that is the darker the larger."""
+
+    value: float
+
+
+@dataclass(frozen=True)
 class Links:
     """Links in one line, after words that say what they lead to."""
 
@@ -99,12 +106,25 @@ class Facts:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table as it is shown; `note` stands below it, smaller."""
+    """One cell of a table as it is shown.
+
+    Attributes
+    ----------
+    words, is_number
+        The text, and whether it keeps to one line as a number does.
+    note
+        Stands below it, smaller.
+    target
+        Where it leads to, if it is a link.
+    shade
+        How dark its ground is, 0 to 1.
+    """
 
     words: str
     is_number: bool
     note: str = ""
     target: str = ""
+    shade: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +209,7 @@ class Section:
         frame
             Its columns are the headings; the index is not shown. Floats get `digits` decimals,
             missing values a dash; a text with a line break shows what follows it as a note below;
-            a `Link` leads to its target.
+            a `Link` leads to its target, a `Share` is shaded.
         caption
             One sentence above the table.
         quiet
@@ -357,8 +377,10 @@ def _cell(value: object, *, digits: int) -> Cell:
     if isinstance(value, int | np.integer):
         return Cell(f"{value}", is_number=True)
     if isinstance(value, float | np.floating):
-        return Cell(f"{value:.{digits}f}", is_number=True)
+        return Cell(f"{value:.{digits}f}".replace("-", "−"), is_number=True)
     if isinstance(value, Link):
         return Cell(value.words, is_number=False, target=value.target)
+    if isinstance(value, Share):
+        return Cell(f"{100 * value.value:.0f}", is_number=True, shade=round(value.value, 3))
     words, _, note = str(value).partition("\n")
     return Cell(words, is_number=words[:1].isdigit() and bool(note), note=note)

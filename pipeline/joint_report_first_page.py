@@ -1,0 +1,211 @@
+"""The first page of the joint report: what was done, how well, and whether the network adds to it.
+
+It is meant to be read in a minute by someone who knows nothing of the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from classifiers.branch_comparison import BranchComparison
+from classifiers.evaluation import Evaluation
+from classifiers.graders import MAJORITY
+from classifiers.human_agreement import HUMAN_AGREEMENT
+from classifiers.patient_pages import face_thumbnail, read_small
+from common.bootstrap import Estimate
+from common.report import Fact, Picture, Report, Section, image_picture
+from pipeline.joint_report_figures import ways_figure
+from pipeline.joint_report_study import (
+    MEASUREMENTS,
+    NETWORK,
+    TOGETHER,
+    JointStudy,
+    title_of_way,
+)
+
+SHOWN_TASK = "full_smile"
+_PICTURE = 210  # px
+_KAPPA = "weighted_kappa"
+
+
+def add_first_page(report: Report, study: JointStudy, *, redact: bool) -> None:
+    """Add the pictures of what was done, the answer box, the figure, and the answer in words."""
+    section = report.section("In one minute", anchor="answer")
+    shown = _shown_photograph(study)
+    if shown is not None:
+        section.gallery(_what_was_done(study, shown[0], redact=redact))
+        section.text(_told(study, shown[1]))
+    evaluation = study.patients.evaluation
+    section.facts("How well does each way of grading agree with the reference?", _facts(study))
+    section.text(
+        "The large number is the weighted kappa of patients: 1 is perfect agreement with the "
+        "reference, 0 is what chance alone would give. Ranges are 95 % intervals."
+    )
+    section.figure(
+        ways_figure(evaluation),
+        alt="Scores of each way of grading with intervals, beside the commonest grade.",
+        caption="Each way of grading on the same patients; lines are 95 % intervals. Dashed: how "
+        "often clinicians agree exactly with each other.",
+    )
+    _does_it_add(section, study)
+
+
+def summary_of(study: JointStudy, *, simulated: bool) -> str:
+    """Say in one sentence what was done."""
+    photographs = len(study.manifest)
+    patients = study.manifest["patient_id"].nunique()
+    kind = "simulated patients" if simulated else "patients"
+    return (
+        f"{photographs} photographs of {patients} {kind} were graded from "
+        f"{study.grades[0]} to {study.grades[-1]} in three ways: from distances measured between "
+        "points on the face, by an image network, and by both together. Nobody was graded by a "
+        "model that had learned from their own photographs."
+    )
+
+
+def _shown_photograph(study: JointStudy) -> tuple[str, str] | None:
+    """Choose `image_id` and patient: smiling, with two sides that are plainly different."""
+    manifest = study.manifest
+    if "task" not in manifest.columns:
+        return None
+    smiling = manifest[manifest["task"] == SHOWN_TASK]
+    measured = study.material.points_of(smiling["image_id"])
+    best: tuple[float, str, str] | None = None
+    for image_id, patient in zip(smiling["image_id"], smiling["patient_id"], strict=True):
+        reference = study.answers[str(patient)].reference
+        if str(image_id) in measured and reference is not None:
+            fitness = (image_id in study.pictures) - abs(reference - 0.8 * len(study.grades))
+            if best is None or fitness > best[0]:
+                best = (fitness, str(image_id), str(patient))
+    return None if best is None else best[1:]
+
+
+def _what_was_done(study: JointStudy, image_id: str, *, redact: bool) -> list[Picture]:
+    """Show one photograph, its points, and the map of the network."""
+    points = study.material.points_of([image_id])[image_id]
+    path = study.material.paths.get(image_id)
+    photo = None if redact or path is None else read_small(path)
+    pictures = []
+    for overlay, words in (
+        (False, "One of the photographs"),
+        (True, "Measured: 68 points, patient's right orange, left blue"),
+    ):
+        if photo is None and not overlay:
+            continue
+        made = face_thumbnail(photo, points, size=_PICTURE, overlay=overlay)
+        if made is not None:
+            pictures.append(image_picture(made, alt=words, caption=words))
+    if image_id in study.pictures:
+        words = "Image network: bright is what moved its grade"
+        made_small = image_picture(study.pictures[image_id], alt=words, caption=words)
+        pictures.append(replace(made_small, width=_PICTURE))
+    return pictures
+
+
+def _told(study: JointStudy, patient: str) -> str:
+    """Say what each way answered to the patient who is shown."""
+    told = study.answers[patient]
+    said = ", ".join(
+        f"{title_of_way(name).lower()} {study.grades[found.answer - 1]}"
+        for name, found in told.ways.items()
+    )
+    reference = "unknown" if told.reference is None else study.grades[told.reference - 1]
+    return f"This patient's reference grade is {reference}. Answers: {said}."
+
+
+def _facts(study: JointStudy) -> list[Fact]:
+    evaluation = study.patients.evaluation
+    names = [*study.names, *([MAJORITY] if MAJORITY in evaluation.estimates else [])]
+    facts = [
+        Fact(
+            label=title_of_way(name),
+            value=_number(evaluation.estimates[name][_KAPPA].value),
+            notes=(
+                _limits(evaluation.estimates[name][_KAPPA]),
+                f"within one grade: {_share(evaluation.estimates[name]['within_one'])}",
+                f"exactly right: {_share(evaluation.estimates[name]['accuracy'])}",
+            ),
+            quiet=name == MAJORITY,
+        )
+        for name in names
+    ]
+    if study.target.name == "six_grades":
+        exact = next(found for found in HUMAN_AGREEMENT if found.score == "accuracy")
+        facts.append(
+            Fact(
+                label="Clinicians among themselves",
+                value=f"{100 * exact.value:.0f} %",
+                notes=("give exactly the same grade", "(in studies of other patients)"),
+                quiet=True,
+            )
+        )
+    return facts
+
+
+def _does_it_add(section: Section, study: JointStudy) -> None:
+    alone, network, together = (study.way(kind) for kind in (MEASUREMENTS, NETWORK, TOGETHER))
+    section.subheading("Does the network add anything?")
+    if alone is None or together is None:
+        section.text("Not asked here: the fused answer or the measurements are missing.")
+        return
+    evaluation = study.patients.evaluation
+    gain = paired_difference(study.patients, together, alone)
+    section.text(answer_in_words(gain))
+    if network is not None:
+        section.text(_about_network(evaluation, network, alone))
+
+
+def paired_difference(found: BranchComparison, first: str, second: str) -> Estimate:
+    """Return first minus second in weighted kappa, with its interval over patients."""
+    table = found.table
+    whole = table[(table["by"] == "all") & (table["score"] == _KAPPA)]
+    for one, other, sign in ((first, second, 1.0), (second, first, -1.0)):
+        row = whole[(whole["first"] == one) & (whole["second"] == other)]
+        if len(row):
+            value, low, high = sign * row[["difference", "low", "high"]].to_numpy(float)[0]
+            return Estimate(float(value), float(min(low, high)), float(max(low, high)))
+    raise KeyError((first, second))
+
+
+def answer_in_words(gain: Estimate) -> str:
+    """Say whether both together agree better with the reference than measurements alone."""
+    difference = (
+        f"both together minus measurements alone: {gain.value:+.2f} weighted kappa "
+        f"(95 % interval {gain.low:+.2f} to {gain.high:+.2f})".replace("-", "−")
+    )
+    if gain.low > 0:
+        return f"Yes, on these patients: {difference}."
+    if gain.high < 0:
+        return f"No, it does harm on these patients: {difference}."
+    return (
+        f"Not shown: {difference}. The interval holds 0, so that a gain cannot be told from "
+        "chance with so few patients."
+    )
+
+
+def _about_network(evaluation: Evaluation, network: str, alone: str) -> str:
+    found, other = (evaluation.estimates[name][_KAPPA] for name in (network, alone))
+    patients = evaluation.predictions["patient_id"].nunique()
+    if not found.low > 0:
+        return (
+            f"Alone, the network is not clearly better than chance: {patients} patients are few "
+            "faces to learn from."
+        )
+    if found.high < other.low:
+        return (
+            f"Alone, the network does clearly worse than the measurements: it learns from "
+            f"{patients} patients what the measurements are told beforehand."
+        )
+    return "Alone, the network does about as well as the measurements, or the patients are too few."
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _limits(found: Estimate) -> str:
+    return f"{_number(found.low)} to {_number(found.high)}"
+
+
+def _share(found: Estimate) -> str:
+    return f"{100 * found.value:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
