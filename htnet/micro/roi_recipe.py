@@ -134,6 +134,12 @@ class RoiRecipe:
         }
         return roi_config_from(settings, source=f"recipe {self.name}")
 
+    @property
+    def size(self) -> int:
+        """Side of a region's map in px."""
+        size: int = self.network.get("size", RoiConfig.size)
+        return size
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for checkpoints and run.json."""
         return {

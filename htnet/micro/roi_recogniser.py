@@ -89,7 +89,7 @@ class RoiRecogniser:
             When region windows are missing, there are too few subjects, or the folder holds
             answers of other settings or clips.
         """
-        data = roi_clips(self.windows, clips, size=self.recipe.network.get("size", 224))
+        data = roi_clips(self.windows, clips, size=self.recipe.size)
         with tempfile.TemporaryDirectory() as temporary:
             store = _FoldStore(Path(temporary))
             if self.folder is not None:
