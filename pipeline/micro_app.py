@@ -7,7 +7,11 @@ import sys
 from cyclopts import App
 
 SUB_COMMANDS = {
-    "loso": ("pipeline.micro_loso:micro_loso", "Every model, one subject left out at a time."),
+    "flow": ("pipeline.micro_flow:flow", "Optical flow of clips, from onset to apex."),
+    "spot": ("pipeline.micro_spot:spot", "Find the apex where none was annotated."),
+    "loso": ("pipeline.micro_loso:loso", "Every model, one subject left out at a time."),
+    "fit": ("pipeline.micro_fit:fit", "Train one model on all clips and keep it."),
+    "predict": ("pipeline.micro_predict:predict", "A new clip or a camera: found and named."),
 }
 
 app = App(

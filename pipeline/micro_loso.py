@@ -6,6 +6,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
@@ -54,11 +57,11 @@ class MicroLosoResult:
         return exit_code_for(ok=len(self.run.clips), failed=self.n_failed)
 
 
-def micro_loso(
+def loso(
     source: Path,
     *,
     out: Path,
-    models: tuple[str, ...] = DEFAULT,
+    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     classes: ClassSetName = "composite3",
     protocol: Protocol = "honest",
     recipe: str = "small",
@@ -84,8 +87,9 @@ def micro_loso(
         Folder for `report.html`, the tables `loso_results.csv`, `loso_subjects.csv` and
         `loso_summary.csv`, and `run.json`.
     models
-        `kernel-ridge`, `kernel-ridge-nested`, `svm`, `logistic`, `patch-ensemble`, `htnet`,
-        `roi-temporal`, `roi-graph`, `roi-hybrid`; the classical ones run in any case.
+        Any of `patch-ensemble`, `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `kernel-ridge`,
+        `kernel-ridge-nested`, `svm`, `logistic`; the last four run in any case. `patch-ensemble`
+        and `htnet` when not given.
     classes
         `composite3` (negative, positive, surprise), `casme2-4` (happiness, disgust, surprise,
         repression), `casme3-3`, `casme3-4` or `casme3-7`.
@@ -116,6 +120,7 @@ def micro_loso(
     """
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}: give 1 or more.")
+    models = models or DEFAULT
     began = time.monotonic()
     read = _read(source, out=out, classes=classes, models=models, jobs=jobs or default_jobs())
     for sentence in read.complaints:
@@ -163,10 +168,10 @@ def _read(
     """Read the clips; of a manifest the flow is computed first, in a folder of the output."""
     class_set = class_set_named(classes)
     if source.suffix == ".csv":
-        from pipeline.micro_flow import micro_flow
+        from pipeline.micro_flow import flow
 
         regions = any(name.startswith("roi-") for name in models)
-        micro_flow(source, out=out / FLOW_FOLDER, regions=regions, jobs=jobs)
+        flow(source, out=out / FLOW_FOLDER, regions=regions, jobs=jobs)
         source = out / FLOW_FOLDER
     return read_clips(source, class_set=class_set)
 

@@ -48,7 +48,9 @@ def correlations(maps: Maps) -> Kernel:
     return products
 
 
-def rbf(maps: Maps, other: Maps | None = None, *, width: float = 1.0) -> Kernel:
+def rbf(
+    maps: Maps, other: Maps | None = None, *, width: float = 1.0, unit: float | None = None
+) -> Kernel:
     """Return the Gaussian kernel exp(-width d²/2), d² in units of the mean square length of a map.
 
     For standardised maps this is exp(-width (1 - r)) with r the correlation of pixels: two maps
@@ -60,13 +62,15 @@ def rbf(maps: Maps, other: Maps | None = None, *, width: float = 1.0) -> Kernel:
         `(n, H, W, c)`; `other` None for the kernel of maps among themselves.
     width
         Above 0; the larger, the more local.
+    unit
+        Mean square length of a map, in place of that of `maps`.
     """
     a = maps.reshape(len(maps), -1)
     b = a if other is None else other.reshape(len(other), -1)
     lengths_a, lengths_b = np.sum(a**2, axis=1), np.sum(b**2, axis=1)
     squares = lengths_a[:, None] + lengths_b[None, :] - 2.0 * (a @ b.T)
-    unit = max(float(lengths_a.mean()), _TINY)
-    values: Kernel = np.exp(-width * np.maximum(squares, 0.0) / (2.0 * unit))
+    size = max(float(lengths_a.mean()) if unit is None else unit, _TINY)
+    values: Kernel = np.exp(-width * np.maximum(squares, 0.0) / (2.0 * size))
     return values
 
 
@@ -92,8 +96,12 @@ def patch_rbf(maps: Maps, flipped: Maps, *, patch: int, step: int, width: float 
     for top in range(0, height - patch + 1, step):
         for left in range(0, across - patch + 1, step):
             here = np.s_[:, top : top + patch, left : left + patch]
-            own = maps[here]
-            total += (rbf(own, width=width) + rbf(own, flipped[here], width=width)) / 2.0
+            own, turned = maps[here], flipped[here]
+            # A patch and its counterpart on the other side share one unit, so that they can change
+            # places.
+            unit = float(np.sum(own**2) + np.sum(turned**2)) / (2.0 * len(maps))
+            total += rbf(own, width=width, unit=unit) / 2.0
+            total += rbf(own, turned, width=width, unit=unit) / 2.0
             number += 1
     return total / number
 

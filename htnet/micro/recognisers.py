@@ -22,7 +22,7 @@ CLASSICAL = ("majority", "kernel-ridge", "kernel-ridge-nested", "svm", "logistic
 
 GUESSING = "guessing"
 NETWORKS = ("htnet", "roi-temporal", "roi-graph", "roi-hybrid")
-DEFAULT = (*CLASSICAL, "patch-ensemble", "htnet")
+DEFAULT = ("patch-ensemble", "htnet")
 
 
 @dataclass(frozen=True, kw_only=True)

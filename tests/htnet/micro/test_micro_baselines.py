@@ -1,0 +1,282 @@
+"""Classical models: closed form equals refitting, nothing held out is learned, known symmetries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.kernel_ridge import KernelRidge as SklearnRidge
+from sklearn.linear_model import LogisticRegression
+
+from htnet.micro.answers import Recogniser
+from htnet.micro.baselines import (
+    KernelRidge,
+    Logistic,
+    Majority,
+    SupportVectors,
+    coordinates,
+    folds_of,
+    held_out_logistic,
+    membership,
+)
+from htnet.micro.classes import class_set_named
+from htnet.micro.clips import FlowMaps
+from htnet.micro.closed_form import held_out_answers, inner_answers
+from htnet.micro.decisions import balanced, training_shares
+from htnet.micro.ensemble import PatchEnsemble
+from htnet.micro.flow_histograms import flow_histograms
+from htnet.micro.map_kernels import (
+    correlations,
+    levelled,
+    mirrored,
+    patch_rbf,
+    rbf,
+    smoothed,
+    standardised,
+    stretch_ratio,
+)
+from htnet.micro.nested import NestedKernelRidge, choose_inside
+from htnet.micro.scores import counts_by_subject, score
+from htnet.micro.sources import read_clips
+from tests.htnet.micro.drawn_maps import drawn_maps, stretched
+
+MODELS: list[Recogniser] = [
+    Majority(),
+    KernelRidge(),
+    NestedKernelRidge(widths=(1.0,), penalties=(0.1, 1.0)),
+    SupportVectors(),
+    Logistic(),
+    PatchEnsemble(),
+]
+NAMES = [model.name for model in MODELS]
+
+
+@pytest.fixture(scope="module")
+def clips() -> FlowMaps:
+    return drawn_maps(signal=1.5)
+
+
+def uneven(seed: int = 0) -> FlowMaps:
+    """Clips of subjects with one to nine clips, not in the subjects' order."""
+    drawn = drawn_maps(subjects=6, per_subject=9, seed=seed)
+    rng = np.random.default_rng(seed)
+    kept = rng.permutation(len(drawn))[:30]
+    return rows_of(drawn, kept)
+
+
+def rows_of(clips: FlowMaps, rows: NDArray[np.int64]) -> FlowMaps:
+    names = ("maps", "centres", "clip_id", "dataset", "subject", "label")
+    return replace(clips, **{name: getattr(clips, name)[rows] for name in names})
+
+
+def test_closed_form_equals_refitting_without_each_subject() -> None:
+    clips = uneven()
+    kernel = rbf(standardised(clips.maps)) + 1.0
+    targets = membership(clips)
+    found = held_out_answers(kernel, targets, fold=clips.fold, penalty=0.3)
+    for held_out, training in folds_of(clips):
+        model = SklearnRidge(alpha=0.3, kernel="precomputed")
+        model.fit(kernel[np.ix_(training, training)], targets[training])
+        again = model.predict(kernel[np.ix_(held_out, training)])
+        np.testing.assert_allclose(found[held_out], again, atol=1e-9)
+
+
+def test_inner_answers_equal_refitting_without_two_subjects() -> None:
+    clips = uneven(1)
+    kernel, targets, fold = rbf(standardised(clips.maps)), membership(clips), clips.fold
+    found = inner_answers(kernel, targets, fold=fold, penalty=1.0)
+    for s, t in ((0, 1), (4, 2), (5, 3)):
+        training = np.flatnonzero((fold != s) & (fold != t))
+        rows = np.flatnonzero(fold == t)
+        model = SklearnRidge(alpha=1.0, kernel="precomputed")
+        model.fit(kernel[np.ix_(training, training)], targets[training])
+        again = model.predict(kernel[np.ix_(rows, training)])
+        np.testing.assert_allclose(found[s, rows], again, atol=1e-9)
+    outer = held_out_answers(kernel, targets, fold=fold, penalty=1.0)
+    for s in range(len(clips.subjects)):
+        np.testing.assert_allclose(found[s, fold == s], outer[fold == s], atol=1e-9)
+
+
+def test_logistic_on_a_kernel_equals_that_on_the_features() -> None:
+    clips = uneven(2)
+    maps = standardised(clips.maps)
+    features = maps.reshape(len(maps), -1) / np.sqrt(maps[0].size)
+    found = held_out_logistic(correlations(maps), clips, cost=2.0)
+    held_out, training = next(folds_of(clips))
+    model = LogisticRegression(C=2.0, class_weight="balanced", max_iter=1000, tol=1e-8)
+    model.fit(features[training], clips.label[training])
+    np.testing.assert_allclose(found[held_out], model.predict_proba(features[held_out]), atol=2e-3)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_labels_and_maps_of_the_held_out_subject_change_nothing(
+    model: Recogniser, clips: FlowMaps
+) -> None:
+    """Swap the labels of a subject among themselves: its own answers must stay."""
+    own = clips.fold == 2
+    label = clips.label.copy()
+    label[own] = (label[own] + 1) % 3
+    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities
+    after = model.leave_one_subject_out(replace(clips, label=label), seeds=(0,))[0].probabilities
+    np.testing.assert_allclose(after[own], before[own], atol=1e-9)
+    if model.name != "majority":
+        assert np.abs(after[~own] - before[~own]).max() > 1e-6
+
+
+@pytest.mark.parametrize("model", MODELS[1:], ids=NAMES[1:])
+def test_they_find_what_is_there_and_nothing_where_nothing_is(
+    model: Recogniser, clips: FlowMaps
+) -> None:
+    assert uar_of(model, clips) > 0.85
+    noise = drawn_maps(subjects=20, signal=0.0, seed=5)
+    assert uar_of(model, noise) == pytest.approx(1 / 3, abs=0.15)
+
+
+def uar_of(model: Recogniser, clips: FlowMaps) -> float:
+    answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
+    assert answer.rule == "honest"
+    np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0)
+    return score(counts_by_subject(clips, answer.predicted)[None], resamples=10).uar.value
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_a_one_clip_subject_and_a_class_of_one_subject_are_answered(model: Recogniser) -> None:
+    drawn = drawn_maps(subjects=5, per_subject=4, labels=[0, 1])
+    label = drawn.label.copy()
+    label[drawn.fold == 1] = 0  # a subject of one class
+    label[drawn.fold == 4] = 2  # a class that only one subject shows
+    kept = np.flatnonzero((drawn.fold != 0) | (np.arange(len(drawn)) == 0))
+    clips = rows_of(replace(drawn, label=label), kept)
+    answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
+    np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0)
+    own = clips.fold == 4
+    assert not (answer.predicted[own] == 2).any()  # nobody else could teach it
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_the_order_of_clips_changes_no_answer(model: Recogniser) -> None:
+    clips = uneven(3)
+    order = np.random.default_rng(0).permutation(len(clips))
+    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities
+    after = model.leave_one_subject_out(rows_of(clips, order), seeds=(0,))[0].probabilities
+    np.testing.assert_allclose(after, before[order], atol=1e-3)
+
+
+def test_majority_is_the_most_frequent_class_of_the_others() -> None:
+    clips = drawn_maps(subjects=3, per_subject=4)
+    label = np.array([0, 0, 0, 0, 1, 1, 1, 2, 1, 1, 2, 2])
+    answer = Majority().leave_one_subject_out(replace(clips, label=label), seeds=(0,))[0]
+    # Without the first subject 1 leads; without the second 0; without the third 0.
+    assert answer.predicted.tolist() == [1] * 4 + [0] * 8
+
+
+def test_shares_are_those_of_the_training_clips() -> None:
+    shares = training_shares(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), k=3)
+    np.testing.assert_allclose(shares[0], [1 / 3, 1 / 3, 1 / 3])
+    np.testing.assert_allclose(shares[2], [2 / 4, 1 / 4, 1 / 4])  # 2 counts as one clip
+    even = balanced(shares, shares, strength=1.0)
+    np.testing.assert_allclose(even, 1 / 3)
+    np.testing.assert_allclose(balanced(shares, shares, strength=0.0), shares)
+
+
+def test_settings_are_chosen_without_the_held_out_subject() -> None:
+    """Of two candidates one is right about everyone but the held-out subject, one only about it."""
+    label, fold = np.array([0, 1, 0, 1, 0, 1]), np.repeat(np.arange(3), 2)
+    right, wrong = np.eye(2)[label], np.eye(2)[1 - label]
+    candidates = np.stack([np.stack([wrong] * 3), np.stack([right] * 3)])
+    for s in range(3):
+        candidates[:, s, fold == s] = candidates[::-1, s, fold == s]
+    choice = choose_inside(candidates, label=label, fold=fold)
+    assert choice.chosen.tolist() == [1, 1, 1]
+    assert (np.argmax(choice.probabilities, axis=1) != label).all()
+
+
+def test_equal_candidates_leave_the_first() -> None:
+    label, fold = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    candidates = np.stack([np.stack([np.eye(2)[label]] * 2)] * 2)
+    assert choose_inside(candidates, label=label, fold=fold).chosen.tolist() == [0, 0]
+
+
+def test_mirrored_maps_are_those_of_the_mirrored_face() -> None:
+    maps = standardised(drawn_maps(subjects=2).maps)
+    np.testing.assert_array_equal(mirrored(mirrored(maps)), maps)
+    motion = np.zeros((1, 4, 4, 3))
+    motion[0, 1, 0] = 1.0, 2.0, 3.0
+    assert mirrored(motion)[0, 1, 3].tolist() == [-1.0, 2.0, 3.0]
+
+
+def test_a_patch_kernel_takes_a_face_and_its_mirror_image_for_the_same() -> None:
+    maps = standardised(drawn_maps(subjects=2, signal=1.0).maps)
+    turned = maps.copy()
+    turned[0] = mirrored(maps)[0]
+    before = patch_rbf(maps, mirrored(maps), patch=14, step=7)
+    after = patch_rbf(turned, mirrored(turned), patch=14, step=7)
+    # Right and left patches change places, and the sum over them stays.
+    np.testing.assert_allclose(after[0, 1:], before[0, 1:], rtol=1e-9)
+    histograms = flow_histograms(maps[..., :2], cells=7)
+    flipped = flow_histograms(mirrored(maps)[..., :2], cells=7)
+    np.testing.assert_allclose(flipped.sum(axis=(1, 2, 3)), histograms.sum(axis=(1, 2, 3)))
+
+
+def test_a_kernel_of_correlated_maps_is_as_documented() -> None:
+    maps = standardised(drawn_maps(subjects=2).maps)
+    np.testing.assert_allclose(rbf(maps, width=0.7), np.exp(-0.7 * (1 - correlations(maps))))
+    rows = coordinates(correlations(maps))
+    np.testing.assert_allclose(rows @ rows.T, correlations(maps), atol=1e-7)
+
+
+def test_standardised_maps_do_not_know_how_they_were_stretched() -> None:
+    clips = drawn_maps(subjects=2)
+    rng = np.random.default_rng(0)
+    other = clips.maps * rng.uniform(1, 9, (len(clips), 1, 1, 3)) + rng.normal(
+        0, 5, (len(clips), 1, 1, 3)
+    )
+    np.testing.assert_allclose(
+        standardised(other.astype(np.float32)), standardised(clips.maps), atol=1e-3
+    )
+    constant = standardised(np.full((1, 4, 4, 3), 7.0, dtype=np.float32))
+    assert not constant.any()
+
+
+def test_the_ratio_of_v_to_u_is_recovered_from_the_strain() -> None:
+    smooth = smoothed(drawn_maps(subjects=3, signal=2.0).maps.astype(float), sigma=1.5)
+    u_y, u_x = np.gradient(smooth[..., 0], axis=(1, 2))
+    v_y, v_x = np.gradient(smooth[..., 1], axis=(1, 2))
+    smooth[..., 2] = np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)
+    np.testing.assert_allclose(stretch_ratio(smooth.astype(np.float32)), 1.0, rtol=0.06)
+    raised = stretched(smooth).astype(np.float32)
+    spans = np.ptp(smooth, axis=(1, 2))
+    np.testing.assert_allclose(
+        np.log(stretch_ratio(raised)), np.log(spans[:, 1] / spans[:, 0]), atol=0.2
+    )
+    level = levelled(raised)
+    np.testing.assert_allclose((level[..., :2] ** 2).mean(axis=(1, 2, 3)), 1.0)
+
+
+def test_histograms_tell_directions_and_forget_places_within_a_cell() -> None:
+    motion = np.zeros((1, 4, 4, 2))
+    motion[0, 0, 0] = 2.0, 0.0  # to the right
+    motion[0, 3, 3] = 0.0, 3.0  # down
+    found = flow_histograms(motion, cells=2, bins=4)
+    assert found[0, 0, 0].tolist() == pytest.approx([np.sqrt(2 / 4), 0, 0, 0])
+    assert found[0, 1, 1].tolist() == pytest.approx([0, np.sqrt(3 / 4), 0, 0])
+    moved = np.roll(motion, 1, axis=2)
+    np.testing.assert_allclose(flow_histograms(moved, cells=2, bins=4)[0, 0, 0], found[0, 0, 0])
+
+
+def test_published_maps_give_the_known_figures(shared: Path) -> None:
+    clips = read_clips(
+        shared / "data" / "megc2019_flow.npz", class_set=class_set_named("composite3")
+    ).maps
+    assert (len(clips), len(clips.subjects)) == (442, 68)
+    assert np.bincount(clips.label).tolist() == [250, 109, 83]
+    expected = {"kernel ridge": (0.730, 0.738), "kernel ridge nested": (0.748, 0.771)}
+    for model in (KernelRidge(), NestedKernelRidge()):
+        answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
+        found = score(counts_by_subject(clips, answer.predicted)[None], resamples=10)
+        uf1, uar = expected[model.name]
+        assert found.uf1.value == pytest.approx(uf1, abs=0.01)
+        assert found.uar.value == pytest.approx(uar, abs=0.01)

@@ -1,0 +1,162 @@
+"""micro loso, from the command line: files, messages, exit codes, refusals."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import run_pipeline
+from common.tables import read_table
+from htnet.micro import recognisers
+from htnet.micro.baselines import KernelRidge
+from htnet.micro.loso_tables import (
+    RESULTS_FILE,
+    SUBJECTS,
+    SUBJECTS_FILE,
+    SUMMARY,
+    SUMMARY_FILE,
+    results_schema,
+)
+from htnet.micro.recognisers import Options
+from pipeline.command_line import run
+from pipeline.micro_app import SUB_COMMANDS, app
+from pipeline.micro_loso import REPORT_FILE, loso
+from tests.htnet.micro.drawn_maps import CLASSES, drawn_maps, write_published
+from tests.htnet.micro.test_micro_sources import flow_folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of published maps of eight drawn subjects."""
+    return write_published(tmp_path_factory.mktemp("maps") / "drawn.npz", drawn_maps())
+
+
+def test_the_command_writes_report_tables_and_record(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(
+        run_pipeline.app,
+        ["micro", "loso", str(published), "--out", str(tmp_path), "--models", "patch-ensemble",
+         "kernel-ridge", "--protocol", "both", "--seeds", "2"],
+    )  # fmt: skip
+    said = capsys.readouterr().err
+    assert code == 0
+    results = read_table(tmp_path / RESULTS_FILE, schema=results_schema(CLASSES))
+    # Five classical models, patches, and guessing by both rules with two seeds.
+    assert len(results) == 48 * (5 + 1 + 2 * 2)
+    summary = read_table(tmp_path / SUMMARY_FILE, schema=SUMMARY)
+    assert list(summary["dataset"].unique()) == ["all", "set0", "set1"]
+    assert len(read_table(tmp_path / SUBJECTS_FILE, schema=SUBJECTS)) == 8 * (5 + 1 + 2)
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["counts"] == {"clips": 48, "subjects": 8, "without_flow": 0}
+    assert record["files"]["maps"]["name"] == "drawn.npz"
+    assert set(record["seconds"]) > {"kernel ridge", "patch ensemble", "all"}
+    assert "optimistic" in (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+    lines = said.splitlines()
+    assert lines[-2].endswith("guessing (best epoch on the held-out subject: optimistic)")
+    assert not any("optimistic" in line for line in lines[:-2])
+
+
+def test_honest_is_the_default_and_prints_nothing_else(published: Path, tmp_path: Path) -> None:
+    loso(published, out=tmp_path, models=("svm",))
+    summary = pd.read_csv(tmp_path / SUMMARY_FILE)
+    assert set(summary["rule"]) == {"honest"}
+    assert set(summary["optimistic"]) == {"no"}
+    assert "optimistic" not in (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+
+
+def test_the_same_command_writes_the_same_tables(published: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        loso(published, out=tmp_path / name, models=("svm",))
+    for name in (RESULTS_FILE, SUBJECTS_FILE, SUMMARY_FILE):
+        one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+        assert one == two
+
+
+def test_clips_without_flow_are_said_and_change_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emotions = ["happiness", "disgust", "surprise", "fear", "others"] * 4
+    folder = flow_folder(tmp_path / "flow", emotions, statuses=["ok"] * 19 + ["no_face"])
+    code = run(
+        run_pipeline.app,
+        ["micro", "loso", str(folder), "--out", str(tmp_path / "out"), "--models", "svm"],
+    )
+    said = capsys.readouterr().err
+    assert code == 3
+    assert "1 clips have no flow and were left out (1 no_face): see flow.csv." in said
+    assert "3 clips belong to none of negative, positive, surprise" in said
+    assert "1 no_face" in (tmp_path / "out" / REPORT_FILE).read_text(encoding="utf-8")
+
+
+def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was stopped goes on because every run is given the same folder."""
+    given: list[Options] = []
+
+    def record(options: Options) -> list[KernelRidge]:
+        given.append(options)
+        return [KernelRidge(name="htnet stand-in")]
+
+    monkeypatch.setitem(recognisers.REGISTRY, "htnet", record)
+    for _ in range(2):
+        result = loso(published, out=tmp_path, recipe="paper", inputs="both", device="cpu")
+    assert given[0] == given[1]
+    assert given[0].folder == tmp_path / "networks"
+    assert (given[0].recipe, given[0].inputs) == ("paper", ("whole", "mosaic"))
+    names = [model.model for model in result.run.models]
+    assert names[-1] == "ensemble"  # of the patches and the network
+    table = pd.read_csv(tmp_path / RESULTS_FILE)
+    chances = [f"p_{name}" for name in CLASSES]
+    parts = {name: table.loc[table["model"] == name, chances].to_numpy() for name in names}
+    np.testing.assert_allclose(
+        parts["ensemble"], (parts["patch ensemble"] + parts["htnet stand-in"]) / 2, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--models", "patch-ensembel"], 'Did you mean "patch-ensemble"?'),
+        (["--models", "svm", "--seeds", "0"], "--seeds is 0: give 1 or more."),
+        (["--models", "roi-graph"], "run micro flow with --regions"),
+        (["--models", "svm", "--classes", "casme3-7"], "leave --classes at composite3"),
+        (["--models", "svm", "--protocol", "best"], "protocol"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    words: str,
+) -> None:
+    code = run(run_pipeline.app, ["micro", "loso", str(published), "--out", str(tmp_path), *more])
+    assert code == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / REPORT_FILE).exists()
+
+
+def test_every_sub_command_of_micro_is_there() -> None:
+    assert {"flow", "spot", "loso", "fit", "predict"} == set(SUB_COMMANDS)
+    for name in SUB_COMMANDS:
+        assert app[name].assemble_argument_collection()
+
+
+def test_help_loads_no_model(root: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['run_pipeline.py', 'micro', '--help']; import run_pipeline; "
+        "from pipeline.micro_app import app; import sys; "
+        "print('torch' in sys.modules, 'sklearn' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
