@@ -40,7 +40,8 @@ class LosoAnswers:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """`(n,)` index of the most probable class; the first of equals."""
-        return np.argmax(self.probabilities, axis=1)
+        first: NDArray[np.int64] = np.argmax(self.probabilities, axis=1)
+        return first
 
 
 class Recogniser(Protocol):

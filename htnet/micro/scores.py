@@ -110,7 +110,8 @@ def subject_bootstrap_difference(
     weights = resampling_weights(counts.shape[1], resamples=resamples, seed=seed)
 
     def drawn(of: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack([uf1(resampled_counts(one, weights=weights)) for one in of]).mean(axis=0)
+        seeds = np.stack([uf1(resampled_counts(one, weights=weights)) for one in of])
+        return np.asarray(seeds.mean(axis=0), dtype=np.float64)
 
     def whole(of: NDArray[np.float64]) -> float:
         return float(uf1(of.sum(axis=1)).mean())
