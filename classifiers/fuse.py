@@ -19,7 +19,6 @@ from classifiers.embeddings import read_embeddings
 from classifiers.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
 from classifiers.fusion_report import fusion_report
 from classifiers.graders import GRADERS, GraderEntry
-from classifiers.inner_predictions import INNER_FILE
 from classifiers.late_fusion import FusionMethod
 from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.predictions import write_predictions
@@ -80,8 +79,9 @@ def fuse(
         Folder for the results; made if needed.
     inner
         `inner_predictions.csv` of each table in the same order, from `benchmark
-        --inner-predictions` and `htnet train --inner-folds`; those beside the tables when not
-        given. Weights, stacking and sets are learned from them.
+        --inner-predictions` and `htnet train --inner-folds`; when not given, the file of the same
+        name with `inner_` before it beside each table. Weights, stacking and sets are learned from
+        them.
     method
         Ways of fusing probabilities: `mean`, `product`, `weighted`, `stacking`; all that are
         possible when not given.
@@ -180,7 +180,7 @@ def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
                 "one for each, in the same order (--inner)."
             )
         return list(inner)
-    beside = [path.with_name(INNER_FILE) for path in tables]
+    beside = [path.with_name(f"inner_{path.name}") for path in tables]
     missing = [path for path in beside if not path.is_file()]
     if missing and len(missing) < len(beside):
         print(
