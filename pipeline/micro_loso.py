@@ -17,6 +17,7 @@ from common.tables import write_table
 from common.workers import default_jobs
 from htnet.micro.classes import ClassSetName, class_set_named
 from htnet.micro.ensemble import joined
+from htnet.micro.inputs import InputName
 from htnet.micro.loso import LosoRun, Protocol, run_loso, scored_run
 from htnet.micro.loso_report import loso_report
 from htnet.micro.loso_tables import (
@@ -34,12 +35,12 @@ from htnet.micro.map_store import FLOW_FILE, MAPS_FILE
 from htnet.micro.recognisers import (
     DEFAULT,
     GUESSING,
-    Inputs,
     Options,
     recognisers_named,
 )
 from htnet.micro.sources import ClipSource, read_clips
 
+_SEVERAL = Parameter(consume_multiple=True, negative="")
 FLOW_FOLDER, NETWORKS_FOLDER, REPORT_FILE = "flow", "networks", "report.html"
 
 
@@ -61,12 +62,14 @@ def loso(
     source: Path,
     *,
     out: Path,
-    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    models: Annotated[tuple[str, ...], _SEVERAL] = (),
     classes: ClassSetName = "composite3",
     protocol: Protocol = "honest",
     recipe: str = "small",
     roi_recipe: str = "roi-small",
-    inputs: Inputs = "whole",
+    inputs: Annotated[tuple[InputName, ...], _SEVERAL] = ("whole",),
+    change: Annotated[tuple[str, ...], _SEVERAL] = (),
+    roi_change: Annotated[tuple[str, ...], _SEVERAL] = (),
     seeds: int = 5,
     seed: int = 0,
     jobs: int | None = None,
@@ -102,8 +105,12 @@ def loso(
     roi_recipe
         Of the ROI models: `roi-small`, `roi`, or a YAML file.
     inputs
-        What HTNet sees: the `whole` map, the `mosaic` of five regions, or `both`, one after the
-        other.
+        What HTNet sees: the `whole` map, the `mosaic` of five regions, or `both` in one network.
+        Several give a network for each.
+    change
+        Settings of HTNet's recipe to replace, such as `training.epochs=40`.
+    roi_change
+        The same for the ROI models.
     seeds
         How many trainings of each network.
     seed
@@ -128,7 +135,9 @@ def loso(
     options = Options(
         recipe=recipe,
         roi_recipe=roi_recipe,
-        inputs=("whole", "mosaic") if inputs == "both" else (inputs,),
+        inputs=inputs,
+        changes=change,
+        roi_changes=roi_change,
         windows=None if read.folder is None else read.folder.regions,
         folder=out / NETWORKS_FOLDER,
         jobs=jobs or default_jobs(),
@@ -146,7 +155,8 @@ def loso(
         command="micro loso",
         settings={
             "models": models, "classes": classes, "protocol": protocol, "recipe": recipe,
-            "roi_recipe": roi_recipe, "inputs": inputs, "seeds": seeds, "device": device,
+            "roi_recipe": roi_recipe, "inputs": inputs, "change": change, "roi_change": roi_change,
+            "seeds": seeds, "device": device,
         },
         seed=seed,
         files=_files(source, out),

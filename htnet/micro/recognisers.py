@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from common.errors import UserError, did_you_mean
 from htnet.micro.answers import Recogniser
 from htnet.micro.baselines import KernelRidge, Logistic, Majority, SupportVectors
 from htnet.micro.ensemble import PatchEnsemble
 from htnet.micro.guessing import Guessing
+from htnet.micro.inputs import InputName
 from htnet.micro.nested import NestedKernelRidge
 from htnet.micro.region_windows import RegionWindows
 from htnet.micro.roi_configuration import RoiModel
 
-Inputs = Literal["whole", "mosaic", "both"]
 CLASSICAL = ("majority", "kernel-ridge", "kernel-ridge-nested", "svm", "logistic")
 """Run beside every network, asked for or not: they take seconds."""
 
@@ -36,7 +35,9 @@ class Options:
     roi_recipe
         Of the ROI models: `roi-small`, `roi`, or a YAML file.
     inputs
-        What HTNet sees: the whole map, the mosaic of five regions, or both in one network.
+        What HTNet sees, a network for each: the whole map, the mosaic of five regions, or both.
+    changes, roi_changes
+        Settings of the recipes to replace, each `section.key=value`.
     windows
         Region windows of the clips, for the ROI models.
     folder
@@ -49,7 +50,9 @@ class Options:
 
     recipe: str = "small"
     roi_recipe: str = "roi-small"
-    inputs: tuple[Inputs, ...] = ("whole",)
+    inputs: tuple[InputName, ...] = ("whole",)
+    changes: tuple[str, ...] = ()
+    roi_changes: tuple[str, ...] = ()
     windows: RegionWindows | None = None
     folder: Path | None = None
     jobs: int = 1
@@ -83,7 +86,11 @@ def _htnet(options: Options) -> list[Recogniser]:
 
     return [
         htnet_recogniser(
-            options.recipe, inputs=inputs, folder=options.folder, device=options.device
+            options.recipe,
+            inputs=inputs,
+            folder=options.folder,
+            device=options.device,
+            changes=options.changes,
         )
         for inputs in options.inputs
     ]
@@ -91,7 +98,7 @@ def _htnet(options: Options) -> list[Recogniser]:
 
 def _roi(model: RoiModel) -> Callable[[Options], list[Recogniser]]:
     def make(options: Options) -> list[Recogniser]:
-        from htnet.micro.roi_recipe import read_roi_recipe
+        from htnet.micro.roi_recipe import read_roi_recipe, with_roi_changes
         from htnet.micro.roi_recogniser import RoiRecogniser
 
         if options.windows is None:
@@ -103,7 +110,7 @@ def _roi(model: RoiModel) -> Callable[[Options], list[Recogniser]]:
             RoiRecogniser(
                 options.windows,
                 model,
-                read_roi_recipe(options.roi_recipe),
+                with_roi_changes(read_roi_recipe(options.roi_recipe), list(options.roi_changes)),
                 folder=options.folder,
                 jobs=options.jobs,
                 device=_device(options.device),

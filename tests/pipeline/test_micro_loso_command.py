@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import run_pipeline
 from common.tables import read_table
@@ -107,7 +109,7 @@ def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
 
     monkeypatch.setitem(recognisers.REGISTRY, "htnet", record)
     for _ in range(2):
-        result = loso(published, out=tmp_path, recipe="paper", inputs="both", device="cpu")
+        result = loso(published, out=tmp_path, recipe="paper", inputs=("whole", "mosaic"))
     assert given[0] == given[1]
     assert given[0].folder == tmp_path / "networks"
     assert (given[0].recipe, given[0].inputs) == ("paper", ("whole", "mosaic"))
@@ -119,6 +121,27 @@ def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
     np.testing.assert_allclose(
         parts["ensemble"], (parts["patch ensemble"] + parts["htnet stand-in"]) / 2, atol=1e-12
     )
+
+
+def test_a_finished_network_is_not_trained_again(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    change = ("training.epochs=2", "network.dim=24", "network.block_repeats=[1,1,1]")
+    again = partial(
+        loso, published, out=tmp_path, models=("htnet",), seeds=1, protocol="both", change=change,
+        device="cpu",
+    )  # fmt: skip
+    rules = [model.rule for model in again().run.models if model.model == "htnet-small whole"]
+    assert rules == ["honest", "published"]
+    before = (tmp_path / RESULTS_FILE).read_bytes()
+
+    def trained_twice(*_: object, **__: object) -> None:
+        raise AssertionError("a finished fold was trained again")
+
+    monkeypatch.setattr("htnet.micro.htnet_recogniser.train_stack", trained_twice)
+    again()
+    assert (tmp_path / RESULTS_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(

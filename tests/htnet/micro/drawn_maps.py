@@ -71,7 +71,8 @@ def drawn_maps(
 def stretched(maps: np.ndarray) -> np.ndarray:
     """Stretch each channel of each map to 0..255, as published maps are."""
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
-    return np.rint(255 * (maps - low) / (high - low)).astype(np.uint8)
+    levels: np.ndarray = np.rint(255 * (maps - low) / (high - low)).astype(np.uint8)
+    return levels
 
 
 def write_published(path: Path, clips: FlowMaps) -> Path:
