@@ -23,9 +23,10 @@ from torch import nn
 from htnet.micro.region_windows import TOGETHER
 from htnet.micro.roi_clips import RoiClips
 from htnet.micro.roi_configuration import ROI_MODELS, RoiModel
+from htnet.micro.roi_folds import Fold
 from htnet.micro.roi_models import RegionEncoder
 from htnet.micro.roi_recipe import RoiRecipe, read_roi_recipe, with_roi_changes
-from htnet.micro.roi_training import Fold, train_roi
+from htnet.micro.roi_training import train_roi
 
 LEARNED, ANSWERED = 54, 18
 WINDOWS = 4

@@ -15,10 +15,9 @@ from htnet.micro.classes import ClassSetName, class_set_named
 from htnet.micro.clip_grader import (
     FlowNeeds,
     KeptGrader,
-    KernelRidgeGrader,
-    RoiGrader,
     save_grader,
 )
+from htnet.micro.kept_models import KernelRidgeGrader, RoiGrader
 from htnet.micro.map_store import FLOW_FILE
 from htnet.micro.region_windows import RegionWindows
 from htnet.micro.roi_clips import roi_clips

@@ -86,6 +86,13 @@ class RoiNetwork(nn.Module):
         """Bring embeddings `(batch, windows, regions, c)` of a clip together."""
         raise NotImplementedError
 
+    def region_importance(self, maps: Tensor) -> dict[str, float]:
+        """Return the share of each region in the answers to some clips, by name; sums to 1.
+
+        Empty for a model that has none: the transformer's token is all regions in one.
+        """
+        return {}
+
     def embed(self, maps: Tensor) -> Tensor:
         """Return an embedding of each map, `(batch, windows, regions, c)`."""
         expected = self.config.window_shape
@@ -247,7 +254,7 @@ class RoiHybrid(RoiNetwork):
         return fused
 
     def region_importance(self, maps: Tensor | None = None) -> dict[str, float]:
-        """Return the learned weight of each region; sums to 1 and needs no maps."""
+        """Return the learned weight of each region; it is the same for all clips."""
         return _by_name(self.config, self.region_logits.softmax(dim=0))
 
 

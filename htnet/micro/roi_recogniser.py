@@ -1,13 +1,7 @@
-"""The ROI models as recognisers: every subject held out once, in parallel, resumable fold by fold.
-
-FOLDER/roi-hybrid-roi-small/
-    settings.json            recipe, model, and a digest of the clips
-    seed_0/fold_007.json     answers to the eighth subject's clips by both rules
-"""
+"""The ROI models as recognisers: every subject held out once, in parallel, resumable by folds."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +23,12 @@ from htnet.micro.clips import FlowMaps
 from htnet.micro.region_windows import RegionWindows
 from htnet.micro.roi_clips import RoiClips, roi_clips
 from htnet.micro.roi_configuration import RoiModel
+from htnet.micro.roi_fold_store import FoldStore, FoldTask
+from htnet.micro.roi_folds import make_fold
 from htnet.micro.roi_recipe import RoiRecipe
-from htnet.micro.roi_training import RoiTrained, make_fold, train_roi
+from htnet.micro.roi_training import RoiTrained, train_roi
 
 RULES: tuple[Rule, ...] = ("honest", "published")
-SETTINGS = "settings.json"
 _LONGEST_FOLD_S = 24 * 3600.0
 
 
@@ -91,11 +86,13 @@ class RoiRecogniser:
         """
         data = roi_clips(self.windows, clips, size=self.recipe.size)
         with tempfile.TemporaryDirectory() as temporary:
-            store = _FoldStore(Path(temporary))
+            store = FoldStore(Path(temporary))
             if self.folder is not None:
-                store = _FoldStore(self.folder / self.name.replace(" ", "-"))
+                store = FoldStore(self.folder / self.name.replace(" ", "-"))
             store.begin(self._settings(data))
-            tasks = [_Task(seed, number) for seed in seeds for number in range(len(clips.subjects))]
+            tasks = [
+                FoldTask(seed, number) for seed in seeds for number in range(len(clips.subjects))
+            ]
             waiting = [task for task in tasks if not store.path(task).exists()]
             with JobProgress(
                 self.name, total=len(tasks), done=len(tasks) - len(waiting)
@@ -103,6 +100,7 @@ class RoiRecogniser:
                 for task, answers in self._trained(data, waiting, folder=Path(temporary)):
                     write_json(store.path(task), answers)
                     progress.advance(ok=True)
+            store.write_importance(data, tasks)
             return [
                 LosoAnswers(self.name, seed, rule, store.pooled(data, seed=seed, rule=rule))
                 for seed in seeds
@@ -113,8 +111,8 @@ class RoiRecogniser:
         return {"model": self.model, **self.recipe.as_dict(), "clips": data.digest()}
 
     def _trained(
-        self, data: RoiClips, tasks: list[_Task], *, folder: Path
-    ) -> Iterator[tuple[_Task, dict[str, Any]]]:
+        self, data: RoiClips, tasks: list[FoldTask], *, folder: Path
+    ) -> Iterator[tuple[FoldTask, dict[str, Any]]]:
         """Train the folds and yield the answers as they come."""
         if self.jobs == 1 or len(tasks) < 2:
             with one_thread():
@@ -140,7 +138,7 @@ class RoiRecogniser:
                 raise UserError(f"{self.name}, subject {subject} held out: {outcome.error}.")
             yield task, outcome.value
 
-    def fold_answers(self, data: RoiClips, task: _Task) -> dict[str, Any]:
+    def fold_answers(self, data: RoiClips, task: FoldTask) -> dict[str, Any]:
         """Train one fold and return what is kept of it, as plain values."""
         seed = int(np.random.SeedSequence([task.seed, task.number]).generate_state(1)[0])
         fold = make_fold(
@@ -153,9 +151,13 @@ class RoiRecogniser:
             data, fold, model=self.model, recipe=self.recipe, seed=seed, device=self.device
         )
         epochs = chosen_epochs(trained, data.label[fold.held_out])
+        held_out = data.batch(fold.held_out, device=self.device)
+        with torch.inference_mode():
+            importance = trained.network.region_importance(held_out)
         return {
             "subject": _subject(data, task),
             "epochs": len(trained.losses),
+            "region_importance": importance,
             **{
                 rule: {"epoch": epoch, "probabilities": trained.answers[epoch - 1].tolist()}
                 for rule, epoch in epochs.items()
@@ -184,49 +186,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One training: a seed and the number of the subject that is held out."""
-
-    seed: int
-    number: int
-
-
-@dataclass(frozen=True)
-class _FoldStore:
-    """Answers of finished folds on disk."""
-
-    folder: Path
-
-    def path(self, task: _Task) -> Path:
-        return self.folder / f"seed_{task.seed}" / f"fold_{task.number:03d}.json"
-
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Keep the settings, or compare them with those that are there."""
-        path = self.folder / SETTINGS
-        plain = json.loads(json.dumps(settings))
-        if not path.exists():
-            write_json(path, plain)
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in plain.items():
-            if before.get(name) != value:
-                raise UserError(
-                    f"{self.folder} holds answers of other settings ({name}): choose another "
-                    "folder, or delete that one to begin anew."
-                )
-
-    def pooled(self, data: RoiClips, *, seed: int, rule: Rule) -> NDArray[np.float64]:
-        """Return the answers to all clips, `(n, k)`, each from its own fold."""
-        pooled = np.full((len(data), len(data.classes)), np.nan)
-        for number, subject in enumerate(dict.fromkeys(data.subject.tolist())):
-            path = self.path(_Task(seed, number))
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            pooled[data.subject == subject] = kept[rule]["probabilities"]
-        return pooled
-
-
-def _subject(data: RoiClips, task: _Task) -> str:
+def _subject(data: RoiClips, task: FoldTask) -> str:
     subjects: list[str] = list(dict.fromkeys(data.subject.tolist()))
     return subjects[task.number]
 
@@ -243,5 +203,5 @@ def _open(recogniser: RoiRecogniser, light: RoiClips, stored: Path) -> _State:
     return _State(recogniser, replace(light, values=np.load(stored, mmap_mode="r")))
 
 
-def _work(state: _State, task: _Task) -> dict[str, Any]:
+def _work(state: _State, task: FoldTask) -> dict[str, Any]:
     return state.recogniser.fold_answers(state.data, task)

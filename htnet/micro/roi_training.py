@@ -20,28 +20,10 @@ from torch import Tensor, nn
 from common.errors import UserError
 from htnet.micro.roi_clips import RoiClips, mirrored
 from htnet.micro.roi_configuration import RoiModel
+from htnet.micro.roi_folds import Fold, check_fold
 from htnet.micro.roi_losses import class_weights, focal_loss
 from htnet.micro.roi_models import RoiNetwork, build_roi
 from htnet.micro.roi_recipe import RoiAugmentation, RoiRecipe, RoiTraining
-
-_DRAWS = 50  # of validation subjects, to find some without whom every class is still learned
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Row numbers of one training.
-
-    Attributes
-    ----------
-    train, validation
-        Clips that are learned from, and clips that choose the epoch.
-    held_out
-        Clips that are only answered. No subject is in two of the three.
-    """
-
-    train: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    held_out: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -64,45 +46,6 @@ class RoiTrained:
     best_epoch: int
     losses: tuple[float, ...]
     answers: NDArray[np.float64]
-
-
-def make_fold(clips: RoiClips, *, held_out: str | None, validation_folds: int, seed: int) -> Fold:
-    """Hold a subject out and deal some of the others as validation subjects.
-
-    Parameters
-    ----------
-    clips
-        All clips.
-    held_out
-        Subject that is only answered; None holds nobody out, for a model that is kept.
-    validation_folds
-        One part in so many of the other subjects validates.
-    seed
-        Of the dealing. Draws that would leave a class without training clips are put back.
-
-    Raises
-    ------
-    UserError
-        When fewer than two subjects are left to learn from and to validate.
-    """
-    test = clips.subject == held_out
-    others = list(dict.fromkeys(clips.subject[~test].tolist()))
-    if len(others) < 2:
-        raise UserError(
-            "There are too few subjects to train on some, choose the epoch on others and test on "
-            "one more: give clips of three or more."
-        )
-    count = max(1, round(len(others) / validation_folds))
-    rng = np.random.default_rng(seed)
-    best, most = test, -1
-    for _ in range(_DRAWS):
-        drawn = np.isin(clips.subject, rng.permutation(others)[:count])
-        learned = len(np.unique(clips.label[~test & ~drawn]))
-        if learned > most:
-            best, most = drawn, learned
-        if most == len(np.unique(clips.label[~test])):
-            break
-    return Fold(*(np.flatnonzero(part) for part in (~test & ~best, best, test)))
 
 
 def train_roi(
@@ -134,9 +77,9 @@ def train_roi(
     Raises
     ------
     UserError
-        When a subject is in two parts of the fold, or sizes do not fit.
+        When a subject is in two parts of the fold, sizes do not fit, or the training diverges.
     """
-    _check(clips, fold)
+    check_fold(clips, fold)
     settings = recipe.training
     config = recipe.config(
         model=model,
@@ -159,6 +102,11 @@ def train_roi(
         for epoch in range(settings.epochs):
             learner.epoch(epoch, fold.train)
             losses.append(learner.validation_loss(fold.validation))
+            if not math.isfinite(losses[-1]):
+                raise UserError(
+                    f"The training of the {model} model has diverged in epoch {epoch + 1}: give a "
+                    f"training.learning_rate below {settings.learning_rate:g}, and check the flow."
+                )
             answers.append(answer_roi(network, clips, fold.held_out, settings, device=device))
             if epoch == 0 or losses[-1] < losses[best]:
                 kept, best = copy.deepcopy(network.state_dict()), epoch
@@ -296,18 +244,3 @@ def _precision(settings: RoiTraining, device: str) -> torch.autocast:
 def _batches(rows: NDArray[np.intp], settings: RoiTraining) -> Iterator[NDArray[np.intp]]:
     for at in range(0, len(rows), settings.batch_size):
         yield rows[at : at + settings.batch_size]
-
-
-def _check(clips: RoiClips, fold: Fold) -> None:
-    parts = {"learned from": fold.train, "validated": fold.validation, "held out": fold.held_out}
-    seen: dict[str, str] = {}
-    for part, rows in parts.items():
-        for subject in dict.fromkeys(clips.subject[rows].tolist()):
-            if subject in seen:
-                raise UserError(
-                    f'The subject "{subject}" is both {seen[subject]} and {part}: whole subjects '
-                    "must be kept apart."
-                )
-            seen[subject] = part
-    if not len(fold.train) or not len(fold.validation):
-        raise UserError("There are no training or no validation clips: give more subjects.")

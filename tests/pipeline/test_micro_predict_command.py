@@ -25,12 +25,11 @@ from htnet.micro.clip_grader import (
     WEIGHTS,
     FlowNeeds,
     KeptGrader,
-    KernelRidgeGrader,
-    RoiGrader,
     load_grader,
     save_grader,
 )
 from htnet.micro.clips import FlowMaps
+from htnet.micro.kept_models import KernelRidgeGrader, RoiGrader
 from htnet.micro.map_store import FLOW, FLOW_FILE, RegionStore, write_maps
 from htnet.micro.region_windows import TOGETHER
 from htnet.micro.roi_configuration import RoiConfig

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.errors import UserError
@@ -52,6 +53,9 @@ def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
     assert folds[0].stat().st_mtime_ns == untouched
     kept = json.loads(folds[2].read_text(encoding="utf-8"))
     assert kept["subject"] == "drawn/s2"
+    shares = pd.read_csv(tmp_path / "roi-small-hybrid" / "region_importance.csv")
+    assert shares["subject"].tolist() == [f"drawn/s{number}" for number in range(4)]
+    np.testing.assert_allclose(shares[["eyes", "eyebrows", "mouth"]].sum(axis=1), 1)
 
 
 def test_answers_of_other_settings_or_clips_are_refused(tmp_path: Path) -> None:

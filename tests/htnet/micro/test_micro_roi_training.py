@@ -14,6 +14,7 @@ from htnet.losses import grade_loss, steps_of
 from htnet.micro.region_windows import APART, TOGETHER
 from htnet.micro.roi_clips import RoiClips, mirrored, roi_clips, shrunk
 from htnet.micro.roi_configuration import ROI_MODELS
+from htnet.micro.roi_folds import Fold, make_fold
 from htnet.micro.roi_losses import class_weights, focal_loss
 from htnet.micro.roi_models import RoiHybrid
 from htnet.micro.roi_recipe import (
@@ -22,7 +23,7 @@ from htnet.micro.roi_recipe import (
     roi_recipe_from,
     with_roi_changes,
 )
-from htnet.micro.roi_training import Fold, RoiTrained, answer_roi, make_fold, train_roi, varied
+from htnet.micro.roi_training import RoiTrained, answer_roi, train_roi, varied
 from tests.htnet.micro.drawn_regions import SIZE, drawn_regions, tiny_recipe
 
 # --- loss --------------------------------------------------------------------------------------
@@ -282,6 +283,15 @@ def test_patience_ends_a_training() -> None:
     trained = train_roi(data, fold, model="graph", recipe=recipe, seed=0)
     assert len(trained.losses) == min(30, trained.best_epoch + 2)
     assert trained.answers.shape == (len(trained.losses), 4, 2)
+
+
+def test_a_training_that_diverges_says_so() -> None:
+    data = four_subjects()
+    fold = make_fold(data, held_out="drawn/s0", validation_folds=3, seed=0)
+    values = data.values.copy()
+    values[fold.train[0]] = np.inf
+    with pytest.raises(UserError, match="diverged in epoch 1"):
+        train_roi(replace(data, values=values), fold, model="graph", recipe=tiny_recipe(), seed=0)
 
 
 def test_flow_of_fractions_is_brought_to_one() -> None:
