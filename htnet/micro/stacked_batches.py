@@ -104,7 +104,7 @@ class StackBatches:
                 counts = np.bincount(labels[member.train], minlength=classes)
                 self.class_weight[at] = len(member.train) / (classes * np.maximum(counts, 1))
         self.label_array = labels
-        longest = max(len(member.answered) for member in members)
+        longest = max(1, *(len(member.answered) for member in members))
         self.answered = torch.tensor(
             np.stack([np.resize(member.answered, longest) for member in members]),
             device=table.device,

@@ -157,7 +157,7 @@ def test_what_the_stack_does_not_compute_is_refused_by_name() -> None:
     check_stackable(PUBLISHED_28)
     with pytest.raises(UserError, match=r"2 x 2 tokens a block.*give patch_size 14"):
         check_stackable(config(image_size=56))
-    with pytest.raises(UserError, match="network.use_roi_module is True"):
+    with pytest.raises(UserError, match=r"network\.use_roi_module is True"):
         check_stackable(config(use_roi_module=True))
     with pytest.raises(UserError, match='pooling "mean"'):
         check_stackable(config(pooling="mirror"))
