@@ -1,4 +1,4 @@
-"""The report of the demo: what was drawn, measured and graded, in the order of the story."""
+"""The report of the demo: the joint report, and behind it what was drawn, measured and graded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from classifiers.benchmark import BenchmarkResult
 from classifiers.graders import GRADERS, MAJORITY
 from common.photos import read_photo
-from common.report import Picture, Report, Section, image_picture
+from common.report import Link, Picture, Report, Section, image_picture
 from common.tables import GRADES, read_manifest
 from datasets.contact_sheet import contact_sheet
 from datasets.truth import read_truth
@@ -21,66 +21,47 @@ from features.registry import FEATURES
 from landmarks.photo_task import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
+from pipeline.demo import BENCHMARK, COMPARED, FUSED, GRADER, PATIENT_BENCHMARK
+from pipeline.demo_stages import GradedByMeasurements
 from pipeline.extract import ExtractResult
+from pipeline.joint_report import Ingredients, build_joint_report
 
 ROMAN = dict(zip(GRADES, ("I", "II", "III", "IV", "V", "VI"), strict=True))
 SHOWN_TASK = "full_smile"
+_BESIDE = (
+    ("graders on patients", f"{PATIENT_BENCHMARK}/report.html"),
+    ("graders on photographs", f"{BENCHMARK}/report.html"),
+    ("measurements and network compared", f"{COMPARED}/report.html"),
+    ("ways of fusing", f"{FUSED}/report.html"),
+)
 _OVERLAY_WIDTH, _SHEET_WIDTH = 300, 1100
 _LEFT_COLOUR, _GREY = "#0072B2", "#999999"
 
 
 def demo_report(
     out: Path,
+    given: Ingredients,
     *,
     portrait: ExtractResult,
     measured: ExtractResult,
-    graded: BenchmarkResult,
-    by_photograph: BenchmarkResult,
-    seconds: float,
+    graded: GradedByMeasurements,
+    seed: int,
 ) -> Report:
-    """Build the demo's report from what its stages returned and wrote into `out`."""
-    manifest = read_manifest(out / "manifest.csv")
-    counts = measured.extraction.counts
-    n_patients = manifest["patient_id"].nunique()
-    report = Report(
-        title="Facial palsy from photographs: the demo",
-        summary=(
-            f"{len(manifest)} photographs of {n_patients} simulated patients were drawn, measured "
-            f"and graded in {seconds:.0f} s; a face was found in {counts['ok']} of them. "
-            f"{_scores_in_words(graded)}"
-        ),
-    )
-    report.warn(
-        "The patients are simulated: drawn by this project. What is shown here says that the "
-        "tools work, and nothing about real patients."
-    )
-    _cohort_section(report, manifest)
-    _points_section(report, manifest, portrait=portrait, measured=measured)
-    _features_section(report, manifest, measured=measured)
-    _grades_section(report, graded, by_photograph=by_photograph)
-    _next_section(report)
-    return report
+    """Build the joint report, with the stages that led to it folded in before the patients."""
 
+    def stages(report: Report) -> None:
+        manifest = read_manifest(given.manifest)
+        _cohort_section(report, manifest)
+        _points_section(report, manifest, portrait=portrait, measured=measured)
+        _features_section(report, manifest, measured=measured)
+        _graders_section(report, graded)
+        _next_section(report, out)
 
-def _scores_in_words(graded: BenchmarkResult) -> str:
-    """Name the worst and the best grader: the best alone would be a choice made on the test."""
-    patients = graded.evaluations[-1]
-    score = patients.headline
-    found = sorted(
-        (by_score[score.name].value, GRADERS[model].title)
-        for model, by_score in patients.estimates.items()
-        if model in GRADERS and not GRADERS[model].baseline and model != MAJORITY
-    )
-    (low, worst), (high, best) = found[0], found[-1]
-    return (
-        f"Grading patients that they had never seen, {len(found)} graders agreed with the true "
-        f"grade with a {score.title.lower()} of {low:.2f} ({worst}) to {high:.2f} ({best}); "
-        f"always answering the commonest grade reaches {patients.baseline(score):.2f}."
-    )
+    return build_joint_report(given, seed=seed, before_patients=stages)
 
 
 def _cohort_section(report: Report, manifest: pd.DataFrame) -> None:
-    section = report.section("The simulated patients")
+    section = report.section("The simulated patients", folded=True)
     section.text(
         "One patient for each House-Brackmann grade, I (healthy) to VI (no movement), at rest and "
         "in seven movements. The side named is the patient's own: the patient's right is on your "
@@ -106,7 +87,7 @@ def _cohort_section(report: Report, manifest: pd.DataFrame) -> None:
 def _points_section(
     report: Report, manifest: pd.DataFrame, *, portrait: ExtractResult, measured: ExtractResult
 ) -> None:
-    section = report.section("From photograph to 68 points")
+    section = report.section("From photograph to 68 points", folded=True)
     section.text(
         "dlib finds the face and places 68 points; orange is the patient's right, blue the left. "
         "First a real portrait (NASA, public domain), then one simulated patient of each grade "
@@ -164,7 +145,7 @@ def _landmark_errors(manifest: pd.DataFrame, measured: ExtractResult) -> pd.Data
 
 
 def _features_section(report: Report, manifest: pd.DataFrame, *, measured: ExtractResult) -> None:
-    section = report.section("From points to numbers")
+    section = report.section("From points to numbers", folded=True)
     section.text(
         "34 distances and 29 asymmetry features are computed from the points of every photograph "
         "(measurements/dists.csv and features.csv). Here are the four features whose mean over a "
@@ -200,26 +181,43 @@ def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -
     return figure
 
 
-def _grades_section(
-    report: Report, graded: BenchmarkResult, *, by_photograph: BenchmarkResult
-) -> None:
-    section = report.section("From numbers to grades")
+def _scores_in_words(graded: BenchmarkResult) -> str:
+    """Name the worst and the best grader: the best alone would be a choice made on the test."""
+    patients = graded.evaluations[-1]
+    score = patients.headline
+    found = sorted(
+        (by_score[score.name].value, GRADERS[model].title)
+        for model, by_score in patients.estimates.items()
+        if model in GRADERS and not GRADERS[model].baseline and model != MAJORITY
+    )
+    (low, worst), (high, best) = found[0], found[-1]
+    return (
+        f"Grading patients that they had never seen, {len(found)} graders agreed with the true "
+        f"grade with a {score.title.lower()} of {low:.2f} ({worst}) to {high:.2f} ({best}); "
+        f"always answering the commonest grade reaches {patients.baseline(score):.2f}."
+    )
+
+
+def _graders_section(report: Report, graded: GradedByMeasurements) -> None:
+    section = report.section("From numbers to grades: every grader", folded=True)
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
-        "something only as far as it beats them."
+        f"something only as far as it beats them. {_scores_in_words(graded.patients)} One of them, "
+        f"{GRADERS[GRADER].title.lower()}, stands for the measurements in this report; it was "
+        "named before any score was seen."
     )
     _scores(
         section,
-        graded,
+        graded.patients,
         caption="Each patient graded from all movements together, with every choice made inside "
-        "the training patients. The whole report is in benchmark_patients/report.html.",
+        "the training patients.",
     )
     _scores(
         section,
-        by_photograph,
+        graded.photographs,
         caption="For comparison: each photograph graded alone and the answers averaged per "
-        "patient, as earlier studies did. The whole report is in benchmark/report.html.",
+        "patient, as earlier studies did.",
     )
 
 
@@ -235,12 +233,16 @@ def _scores(section: Section, graded: BenchmarkResult, *, caption: str) -> None:
     )
 
 
-def _next_section(report: Report) -> None:
-    section = report.section("Your own photographs")
+def _next_section(report: Report, out: Path) -> None:
+    section = report.section("Look further, and your own photographs")
+    section.links(
+        [Link(words, target) for words, target in _BESIDE if (out / target).is_file()],
+        before="More reports lie beside this one:",
+    )
     section.text(
-        "Put them into a folder, and patient, task, side and grade into a table beside them; "
-        "then: python run_pipeline.py prepare folder PHOTOS --table grades.xlsx --out "
-        "manifest.csv; python run_pipeline.py extract manifest.csv --out measured --overlays; "
-        "python run_pipeline.py benchmark measured/features.csv --out benchmark. Nothing leaves "
-        "your computer."
+        "Your own photographs: put them into a folder, and patient, task, side and grade into a "
+        "table beside them; then: python run_pipeline.py prepare folder PHOTOS --table "
+        "grades.xlsx --out manifest.csv; python run_pipeline.py extract manifest.csv --out "
+        "measured --overlays; python run_pipeline.py benchmark measured/features.csv --out "
+        "benchmark. Nothing leaves your computer."
     )

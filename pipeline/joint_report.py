@@ -6,7 +6,7 @@ Comes from the prediction tables of both branches and of `fuse`, and from what l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,8 +79,13 @@ class Ingredients:
     shared_only: bool = False
 
 
-def joint_report(
-    given: Ingredients, *, target: TargetName = "six_grades", redact: bool = False, seed: int = 0
+def build_joint_report(
+    given: Ingredients,
+    *,
+    target: TargetName = "six_grades",
+    redact: bool = False,
+    seed: int = 0,
+    before_patients: Callable[[Report], None] | None = None,
 ) -> Report:
     """Build the report.
 
@@ -94,6 +99,8 @@ def joint_report(
         Leave out photographs and names: draw the points in their place, and number the patients.
     seed
         Of the bootstrap and the permutation tests.
+    before_patients
+        Adds sections of its own before the patients, one by one.
 
     Raises
     ------
@@ -119,6 +126,8 @@ def joint_report(
     add_groups(report, study)
     add_probabilities(report, study)
     add_method(report, study, settings=_settings(given, study))
+    if before_patients is not None:
+        before_patients(report)
     add_overview(report, study, redact=redact)
     add_pages(report, study, redact=redact)
     return report

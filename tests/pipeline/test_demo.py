@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-import base64
+import functools
 import json
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
+import datasets.simulated.cohort
+import pipeline.demo_network
+import pipeline.extract
 from common.errors import UserError
-from pipeline.demo import demo
+from pipeline.demo import FOLDS, GRADER, STAGES, demo
+from tests.browser import WIDTHS, open_page, static_problems
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SMALL_NETWORK = (
+    "network.image_size=28", "network.patch_size=7", "network.dim=12", "network.heads=2",
+    "network.num_hierarchies=2", "network.block_repeats=[1, 1]",
+)  # fmt: skip
+REPORTS = ("", "comparison", "fusion", "benchmark", "benchmark_patients")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with small photographs, one prediction of the points each, and a tiny network."""
     out = tmp_path_factory.mktemp("demo")
-    result = demo(out=out, patients=12, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        small = functools.partial(datasets.simulated.cohort.simulate, width=240, height=320)
+        patch.setattr("datasets.simulated.cohort.simulate", small)
+        quick = functools.partial(pipeline.extract.extract, tta=0)
+        patch.setattr("pipeline.extract.extract", quick)
+        patch.setattr(pipeline.demo_network, "CHANGES", SMALL_NETWORK)
+        result = demo(out=out, seed=3, epochs=1, graders=("logistic",))
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out
@@ -26,41 +46,65 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_leaves_its_tables(finished: Path) -> None:
     manifest = pd.read_csv(finished / "manifest.csv")
     features = pd.read_csv(finished / "measurements" / "features.csv")
-    predictions = pd.read_csv(finished / "benchmark" / "predictions.csv")
-    assert len(manifest) == 12 * 8
+    assert len(manifest) == 24 * 8
     assert list(features["image_id"]) == list(manifest["image_id"])
     assert (features["status"] == "ok").mean() >= 0.97
-    assert set(predictions["image_id"]) == set(features.loc[features["status"] == "ok", "image_id"])
     assert sorted(manifest["hb_grade"].unique()) == [1, 2, 3, 4, 5, 6]
+    geometry = pd.read_csv(finished / "geometry" / "predictions.csv")
+    fused = pd.read_csv(finished / "fusion" / "predictions.csv")
+    network = pd.read_csv(finished / "network_scores" / "patient_predictions.csv")
+    patients = set(manifest["patient_id"])
+    for table in (geometry[geometry["model"] == GRADER], fused, network):
+        assert set(table["patient_id"]) == patients
+    assert "fused_stacking" in set(fused["model"])  # learned from inner predictions of both
+    assert (finished / "comparison" / "comparison.csv").is_file()
 
 
-def test_no_patient_is_learned_from_and_tested(finished: Path) -> None:
+def test_both_branches_are_tested_on_the_same_folds_of_whole_patients(finished: Path) -> None:
     folds = pd.read_csv(finished / "benchmark" / "folds.csv")
+    assert folds["fold"].nunique() == FOLDS
     assert (folds.groupby(["repeat", "patient_id"])["fold"].nunique() == 1).all()
+    for other in ("benchmark_patients", "geometry", "networks"):
+        pd.testing.assert_frame_equal(pd.read_csv(finished / other / "folds.csv"), folds)
 
 
-def test_the_report_is_one_offline_file_with_its_warning(finished: Path) -> None:
+def test_the_report_is_one_file_with_its_warning_and_every_stage(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert "simulated" in page
-    assert "does not diagnose" in page
+    for said in ("24 simulated patients", "does not diagnose", "Does the network add anything?",
+                 "From photograph to 68 points", "From points to numbers", "every grader",
+                 "Your own photographs", 'href="comparison/report.html"'):  # fmt: skip
+        assert said in page, said
+    assert page.count('id="patient-') == 24
     assert "<script" not in page
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sources
-    assert all(source.startswith(("data:image/", "#")) for source in sources)
-    pictures = [source for source in sources if source.startswith("data:")]
-    assert len(pictures) >= 1 + 1 + 6 + 1  # sheet, portrait, six grades, features
-    for picture in pictures:
-        assert len(base64.b64decode(picture.split(",")[1])) > 1000
+
+
+@pytest.mark.parametrize("folder", REPORTS)
+def test_reports_ask_for_nothing_as_far_as_their_text_tells(finished: Path, folder: str) -> None:
+    assert static_problems(finished / folder / "report.html") == []
+
+
+@pytest.mark.parametrize("folder", REPORTS)
+def test_reports_are_whole_and_readable(finished: Path, folder: str, browser: Browser) -> None:
+    problems = [
+        problem
+        for width in WIDTHS
+        for problem in open_page(browser, finished / folder / "report.html", width=width).problems()
+    ]
+    assert not problems, "\n".join(problems)
 
 
 def test_the_record_names_what_went_in(finished: Path) -> None:
     record = json.loads((finished / "measurements" / "run.json").read_text(encoding="utf-8"))
-    assert record["counts"]["ok"] >= 93
+    assert record["counts"]["ok"] >= 186
     assert len(record["files"]["predictor"]["sha256"]) == 64
     assert str(finished) not in json.dumps(record)
 
 
+def test_the_shares_of_the_stages_make_a_whole() -> None:
+    assert sum(share for _, share in STAGES) == pytest.approx(1.0)
+
+
 def test_too_few_patients_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--patients is 5: give 12 or more"):
+    with pytest.raises(UserError, match=r"--patients is 5: give 24 or more"):
         demo(out=tmp_path / "x", patients=5)
     assert not (tmp_path / "x").exists()

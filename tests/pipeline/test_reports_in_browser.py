@@ -6,18 +6,16 @@ Where no browser is installed the pages are read as text, which sees less.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from common.report import Report
+from common.report import Link, Report
 from tests.browser import (
     SMALLEST_TEXT,
     WIDTHS,
-    find_browser,
-    headless,
     open_page,
     static_problems,
 )
@@ -74,17 +72,6 @@ def _profile(folder: Path) -> None:
     table.to_csv(folder / "lent.csv", index=False)
     worst = table.loc[table["hb_grade"] == 6, "patient_id"].iloc[0]
     profile(folder / "lent.csv", patient=worst, out=folder / "profile")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless browser, or a skipped test that says why."""
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium or Chrome is installed; the pages were read as text instead")
-    with headless(executable) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -164,7 +151,7 @@ def test_plain_links_and_a_large_page(page_with, monkeypatch) -> None:
 
 def test_folded_parts_open_when_a_link_leads_to_them(tmp_path: Path, browser: Browser) -> None:
     report = Report(title="Folded", summary="One part is closed.")
-    report.section("Open").links([report_link()])
+    report.section("Open").links([Link("Go there", "#closed")])
     report.section("Closed", folded=True, anchor="closed").text("Inside.")
     report.write(tmp_path / "report.html")
     page = browser.new_page()
@@ -177,9 +164,3 @@ def test_folded_parts_open_when_a_link_leads_to_them(tmp_path: Path, browser: Br
         assert float(size.removesuffix("px")) >= SMALLEST_TEXT
     finally:
         page.close()
-
-
-def report_link():
-    from common.report import Link
-
-    return Link("Go there", "#closed")

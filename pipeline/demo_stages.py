@@ -1,0 +1,122 @@
+"""The stages of the demo that grade: by measurements, by the network, and by both together.
+
+Each leaves a folder that its command would leave, so that every part can be looked at alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifiers.benchmark import BenchmarkResult, benchmark
+from classifiers.graders import GRADERS
+from pipeline import demo_network
+from pipeline.demo import (
+    BENCHMARK,
+    COMPARED,
+    FOLDS,
+    FUSED,
+    GEOMETRY,
+    GRADER,
+    INNER_FOLDS,
+    MANIFEST,
+    MEASURED,
+    NETWORK_SCORES,
+    NETWORKS,
+    PATIENT_BENCHMARK,
+)
+from pipeline.demo_network import NetworkTask, train_folds
+from pipeline.htnet import EvaluateResult
+from pipeline.htnet_tables import INNER_PATIENT_PREDICTIONS, MODEL, PATIENT_PREDICTIONS
+from pipeline.joint_report import Ingredients
+
+
+@dataclass(frozen=True)
+class GradedByMeasurements:
+    """Patients by every grader, photographs by every grader, and the one grader for the fusion."""
+
+    patients: BenchmarkResult
+    photographs: BenchmarkResult
+    chosen: BenchmarkResult
+
+    @property
+    def all(self) -> tuple[BenchmarkResult, ...]:
+        """The three results."""
+        return self.patients, self.photographs, self.chosen
+
+
+def grade_by_measurements(
+    features: Path, *, out: Path, graders: tuple[str, ...], seed: int, jobs: int
+) -> GradedByMeasurements:
+    """Compare graders on patients and on photographs; answer inside training patients as well."""
+    named = graders or tuple(GRADERS)
+    manifest = out / MANIFEST
+    by_photograph = benchmark(
+        features, manifest=manifest, out=out / BENCHMARK, graders=named, n_folds=FOLDS, seed=seed,
+        jobs=jobs,
+    )  # fmt: skip
+    folds = out / BENCHMARK / "folds.csv"
+    by_patient = benchmark(
+        features, manifest=manifest, out=out / PATIENT_BENCHMARK, level="patient", graders=named,
+        fold_table=folds, seed=seed, jobs=jobs,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):  # the scores of this grader were just told
+        chosen = benchmark(
+            features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(GRADER,),
+            fold_table=folds, inner_predictions=INNER_FOLDS, seed=seed, jobs=jobs,
+        )  # fmt: skip
+    return GradedByMeasurements(by_patient, by_photograph, chosen)
+
+
+def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> EvaluateResult:
+    """Train a small HTNet on the same folds, and answer the patients that each fold holds out."""
+    from pipeline.htnet import evaluate
+
+    task = NetworkTask(
+        manifest=out / MANIFEST,
+        landmarks=out / MEASURED / "landmarks.csv",
+        fold_table=out / BENCHMARK / "folds.csv",
+        out=out / NETWORKS,
+        seed=seed,
+        changes=(*demo_network.CHANGES, f"training.epochs={epochs}", f"training.patience={epochs}"),
+        inner_folds=INNER_FOLDS,
+    )
+    train_folds(task, jobs=jobs)
+    return evaluate(
+        task.out, task.manifest, landmarks=task.landmarks, out=out / NETWORK_SCORES, seed=seed
+    )
+
+
+def join(out: Path, *, seed: int) -> Ingredients:
+    """Compare and fuse both; return where everything lies that the joint report is made from."""
+    from classifiers.compare import compare
+    from classifiers.fuse import fuse
+
+    given = Ingredients(
+        tables=(
+            out / GEOMETRY / "predictions.csv",
+            out / NETWORK_SCORES / PATIENT_PREDICTIONS,
+        ),
+        fused=out / FUSED / "predictions.csv",
+        features=out / MEASURED / "features.csv",
+        manifest=out / MANIFEST,
+        networks=out / NETWORKS,
+        models=(GRADER, MODEL),
+    )
+    compare(
+        *given.tables, out=out / COMPARED, manifest=given.manifest, models=given.models, seed=seed
+    )
+    fuse(
+        *given.tables,
+        out=out / FUSED,
+        inner=(
+            out / GEOMETRY / "inner_predictions.csv",
+            out / NETWORKS / INNER_PATIENT_PREDICTIONS,
+        ),
+        manifest=given.manifest,
+        models=given.models,
+        seed=seed,
+    )
+    return given
