@@ -85,5 +85,5 @@ def test_both_holds_the_mosaic_and_then_the_whole_map() -> None:
 def test_maps_of_another_size_are_refused() -> None:
     clips = drawn_maps(subjects=3)
     small = replace(clips, maps=clips.maps[:, :14, :14])
-    with pytest.raises(UserError, match="14 x 14 px, but the recipe's network.image_size is 28"):
+    with pytest.raises(UserError, match=r"14 x 14 px, but the recipe's network\.image_size is 28"):
         network_inputs(small, name="whole", image_size=28)

@@ -249,9 +249,7 @@ def test_recipes_that_cannot_be_are_refused_in_a_sentence(
     content: dict[str, object], sentence: str
 ) -> None:
     network = {"image_size": 28, "patch_size": 7, "dim": 6, "heads": 2, "block_repeats": [1, 1, 1]}
-    whole = (
-        content if sentence.startswith("no section network") else {"network": network, **content}
-    )
+    given = {} if sentence == "no section network" else {"network": network}
     with pytest.raises(UserError, match=sentence):
         micro_recipe_from({**given, **content}, source="test")
 
