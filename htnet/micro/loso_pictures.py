@@ -104,12 +104,16 @@ def subjects_figure(run: LosoRun, model: ModelAnswers) -> Figure:
         name: [s for s in range(len(clips.subjects)) if clips.dataset[fold == s][0] == name]
         for name in datasets
     }
-    most = max(len(subjects) for subjects in members.values())
+    sizes = [len(members[name]) for name in datasets]
     longest = int(np.bincount(fold).max())
     letters = _letters(clips.classes)
-    width = len(datasets) * (0.9 + 0.2 * longest)
-    figure = Figure(figsize=(max(width, 4.5), 1.0 + 0.2 * most), layout="constrained")
-    panels = figure.subplots(1, len(datasets), squeeze=False)[0]
+    figure = Figure(
+        figsize=(max(1.0 + 0.2 * longest, 5.0), 0.9 + 0.3 * len(sizes) + 0.2 * sum(sizes)),
+        layout="constrained",
+    )
+    panels = figure.subplots(len(datasets), 1, squeeze=False, gridspec_kw={"height_ratios": sizes})[
+        :, 0
+    ]
     for axes, name in zip(panels, datasets, strict=True):
         for row, s in enumerate(members[name]):
             own = np.flatnonzero(fold == s)
@@ -121,11 +125,11 @@ def subjects_figure(run: LosoRun, model: ModelAnswers) -> Figure:
                     fontsize=6.5, color="white" if right[clip] else _INK,
                 )  # fmt: skip
         axes.set_xlim(-0.3, longest + 0.3)
-        axes.set_ylim(most - 0.4, -0.6)
+        axes.set_ylim(len(members[name]) - 0.4, -0.6)
         names = [clips.subjects[s].rpartition("/")[2] for s in members[name]]
         axes.set_yticks(range(len(names)), names)
         axes.set_xticks([])
-        axes.set_title(name or "clips", fontsize=9)
+        axes.set_title(name or "clips", fontsize=9, loc="left")
         axes.tick_params(length=0, labelsize=7)
         for spine in axes.spines.values():
             spine.set_visible(False)

@@ -24,9 +24,7 @@ TITLES: dict[Rule, str] = {
 _QUIET = (BASELINE, Guessing().name)
 
 
-def loso_report(
-    run: LosoRun, *, source: str, complaints: Sequence[str] = (), simulated: bool = False
-) -> Report:
+def loso_report(run: LosoRun, *, source: str, complaints: Sequence[str] = ()) -> Report:
     """Return the report of a run.
 
     Parameters
@@ -37,14 +35,12 @@ def loso_report(
         What the clips came from, a name without folder.
     complaints
         Sentences about clips that were left out.
-    simulated
-        Whether the clips are simulated, which is then said first.
     """
     best = run.best_honest()
     floor = _floor(run)
     report = Report(title="Micro-expressions, one subject left out at a time", summary="")
     report.summary = (
-        f"{'Simulated clips. ' if simulated else ''}On {len(run.clips)} clips of "
+        f"On {len(run.clips)} clips of "
         f"{len(run.clips.subjects)} subjects the best honest model, {best.answers.model}, reaches "
         f"UF1 {_words(best.scores.uf1)} and UAR {_words(best.scores.uar)}; to answer always the "
         f"most frequent class gives UF1 {floor:.3f}."
