@@ -13,6 +13,7 @@ from common.provenance import write_run_json
 from common.workers import default_jobs
 from htnet.micro.clip_flow import FlowSettings
 from htnet.micro.clip_frames import FACE_SIZE
+from htnet.micro.flow import FlowEstimator
 from htnet.micro.flow_folder import FlowRun, make_flow_folder
 from htnet.micro.region_windows import APART, REGION_SIZE, TOGETHER
 from landmarks.predictor import find_predictor
@@ -90,6 +91,7 @@ def flow(
         raise UserError(
             f"--region-size is {region_size}: give {_LEAST_REGION} to {_LARGEST_REGION} px."
         )
+    FlowEstimator(method)  # an unknown method is refused before workers start
     rows = read_clip_manifest(manifest)
     model = find_predictor(predictor)
     names = TOGETHER if sides == "together" else APART

@@ -59,7 +59,7 @@ def keep(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def load_kept(path: Path) -> dict[str, NDArray[Any]] | None:
     """Return the arrays, or None when they are not there or the file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

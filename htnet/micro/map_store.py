@@ -107,7 +107,10 @@ def read_flow_folder(path: Path) -> FlowFolder:
     table = read_table(path / FLOW_FILE, schema=FLOW)
     ok = table[table["status"] == "ok"].reset_index(drop=True)
     try:
-        with np.load(path / MAPS_FILE, allow_pickle=False) as stored:
+        with (
+            (path / MAPS_FILE).open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
             maps, centres = stored["maps"], stored["centres"]
             clip_id, scaling = stored["clip_id"], str(stored["scaling"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +32,9 @@ def curves_figure(title: str, clips: Sequence[tuple[pd.Series, Spot]]) -> Figure
     for axis, (row, spot) in zip(axes.flat, clips, strict=False):
         axis.plot(spot.numbers, 100 * spot.motion, "o", color="#999999", markersize=3)
         axis.plot(spot.numbers, 100 * spot.smooth, color="black", linewidth=1.4)
-        axis.axvline(spot.apex, color=FOUND, linewidth=2)
         if not pd.isna(row["annotated_apex"]):
-            axis.axvline(int(row["annotated_apex"]), color=ANNOTATED, linewidth=2, linestyle=":")
+            axis.axvline(int(row["annotated_apex"]), color=ANNOTATED, linewidth=7, alpha=0.45)
+        axis.axvline(spot.apex, color=FOUND, linewidth=2)
         axis.set_ylim(0, 110 * top if top > 0 else 1)
         axis.set_title(_name_of(row), fontsize=9)
         axis.tick_params(labelsize=8)
@@ -41,22 +42,22 @@ def curves_figure(title: str, clips: Sequence[tuple[pd.Series, Spot]]) -> Figure
     for axis in list(axes.flat)[len(clips) :]:
         axis.set_axis_off()
     figure.suptitle(title, fontsize=11)
-    figure.supxlabel("frame", fontsize=9)
-    figure.supylabel("motion since the onset, % of the face size", fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("frame", fontsize=9)
+    figure.supylabel("motion since the first frame, % of face size", fontsize=9)
     shown = axes.flat[0]
-    lines = {
+    lines: dict[str, dict[str, Any]] = {
         "apex found": {"color": FOUND},
-        "apex annotated": {"color": ANNOTATED, "linestyle": ":"},
+        "apex annotated": {"color": ANNOTATED, "linewidth": 7, "alpha": 0.45},
         "motion, smoothed": {"color": "black"},
     }
-    handles = [shown.plot([], [], label=name, **_style(style))[0] for name, style in lines.items()]
+    handles = [
+        shown.plot([], [], label=name, **{"linewidth": 2.0, **style})[0]
+        for name, style in lines.items()
+    ]
     handles.append(shown.plot([], [], "o", color="#999999", markersize=3, label="motion")[0])
-    figure.legend(handles=handles, loc="upper right", fontsize=8, ncols=4, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=4, frameon=False)
     return figure
-
-
-def _style(style: Mapping[str, str]) -> dict[str, object]:
-    return {"linewidth": 2, **style}
 
 
 def _name_of(row: pd.Series) -> str:
@@ -65,4 +66,6 @@ def _name_of(row: pd.Series) -> str:
     if pd.isna(off):
         return f"{name}: apex {row['apex']}"
     frames = int(np.abs(off))
+    if frames == 0:
+        return f"{name}: as annotated"
     return f"{name}: {frames} frame{'s'[: frames != 1]} off"
