@@ -34,7 +34,7 @@ def agreement_figure(evaluation: Evaluation, *, models: list[str]) -> Figure:
         axes.hlines(at, [f.low for f in found], [f.high for f in found], color=OKABE_ITO[0])
         axes.plot([f.value for f in found], at, "o", color=OKABE_ITO[0], markersize=5)
         axes.axvline(human.value, color=OKABE_ITO[1], linestyle="--")
-        axes.set_title(f"{human.what} (dashed: clinicians)", fontsize=9)
+        axes.set_title(f"{human.what}\n(dashed: clinicians)", fontsize=9)
         axes.set_yticks(at, [title_of(model) for model in models])
         axes.set_xlim(0, 1)
         calm(axes)

@@ -180,8 +180,8 @@ def _arc(
 def _table(values: dict[str, list[float]], *, unit: Unit, from_corners: bool) -> NDArray[np.uint8]:
     """Draw the numbers: one row per measure, both sides and right minus left."""
     table = np.zeros(((len(MEASURES) + 2) * _ROW + 20, _WIDTH, 3), dtype=np.uint8)
-    frame = "eye corners (an iris is missing)" if from_corners else "irises"
-    head = ("", f"{unit}; frame from the {frame}", "patient's right", "patient's left", "R - L")
+    axes = "eye corners" if from_corners else "irises"
+    head = ("", f"{unit}; axes: {axes}", "patient's right", "patient's left", "R - L")
     colours = (MIDLINE_RGB, MIDLINE_RGB, RIGHT_RGB, LEFT_RGB, MIDLINE_RGB)
     rows: list[tuple[str, ...]] = [head]
     for letter, entry in zip(_letters(), MEASURES, strict=True):
