@@ -1,0 +1,416 @@
+"""What every column of every table that comes out means, in one place, for pages and README.
+
+The columns themselves are read from the schemas; here are only the words. A column without words,
+and words without a column, are errors: `TABLES` is checked by the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pandera.pandas as pa
+
+from classifiers.explore import MAPS, OUTLIERS, SEPARABILITY
+from classifiers.folds import FOLDS
+from classifiers.predictions import predictions_schema
+from classifiers.profile import PROFILE
+from classifiers.tasks import target_named
+from common.tables import MANIFEST
+from datasets.dataset import PROBLEMS
+from features.measure_table import MEASURES_SCHEMA, columns_of
+from features.measures import MEASURES
+from features.registry import DISTANCES
+from features.registry import FEATURES as FEATURE_ENTRIES
+from features.tables import DISTS, FEATURES
+from htnet.micro.loso_tables import SUBJECTS, SUMMARY, results_schema
+from htnet.micro.map_store import FLOW
+from landmarks.iris_table import IRISES
+from landmarks.tables import LANDMARKS, SPREADS
+
+JOINED = ("patient_id", "task", "side", "hb_grade", "dataset")
+"""Columns of the manifest that stand behind the measurements when a manifest was given."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its file, what makes it, what a row is, its schema, and words for its columns.
+
+    Attributes
+    ----------
+    words
+        Column to meaning. A key may be a pattern such as `x_0 … x_67`, which stands for all
+        columns with a number (or another part) there.
+    shown_in_readme
+        Whether the README shows the table column by column, or only the reference page.
+    """
+
+    file: str
+    made_by: str
+    row: str
+    schema: pa.DataFrameSchema
+    words: Mapping[str, str] = field(repr=False)
+    shown_in_readme: bool = False
+
+
+_SHARED = {
+    "image_id": "the photograph's path below its folder, with `/`; the key of every table",
+    "patient_id": "the patient, as the dataset or your table names them",
+    "task": "the movement: `rest`, `brow_raise`, `full_smile`, … or the dataset's own word",
+    "side": "the weak side, the patient's own: `left`, `right`, `none`, `both`, `unknown`",
+    "hb_grade": "House-Brackmann grade, 1 (normal) to 6 (no movement); empty when not known",
+    "dataset": "which reader made the row",
+    "status": "`ok`, `no_face`, `several_faces`, `unreadable` or `failed`; only `ok` has values",
+    "reason": "in one sentence, why there are no values; empty when `ok`",
+}
+_FIRST = {name: _SHARED[name] for name in ("image_id", "status")}
+_BEHIND = {name: _SHARED[name] for name in JOINED}
+_FOLD = {
+    "repeat": "which dealing of the patients, from 1",
+    "fold": "the fold in which the patient is tested, from 1",
+}
+
+
+def _measure_words() -> dict[str, str]:
+    words = {}
+    for entry in MEASURES:
+        right, left, *others = columns_of(entry)
+        meaning = f"{entry.meaning[0].lower()}{entry.meaning[1:]}"
+        words[right] = f"on the patient's right: {meaning}"
+        words[left] = "the same on the patient's left"
+        for name in others:
+            words[name] = _difference_words(name)
+    return words
+
+
+def _difference_words(name: str) -> str:
+    what = "right minus left" if "right_minus_left" in name else "weak side minus healthy side"
+    if not name.endswith("_percent"):
+        return what
+    of = "the mean of both" if "right_minus_left" in name else "the healthy side"
+    return f"the same in % of {of}"
+
+
+_MANIFEST = Table(
+    "manifest.csv",
+    "prepare",
+    "photograph or clip",
+    MANIFEST,
+    {
+        "image_id": _SHARED["image_id"],
+        "path": "where the file lies, from the manifest's own folder",
+        **_BEHIND,
+    },
+    shown_in_readme=True,
+)
+_LANDMARKS = Table(
+    "landmarks.csv",
+    "extract",
+    "photograph, always",
+    LANDMARKS,
+    {
+        **_FIRST,
+        "reason": _SHARED["reason"],
+        "n_faces": "faces seen; empty when it did not come to looking",
+        "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
+        "detector_score": "its score; comparable within one detector only",
+        "box_left … box_bottom": "the face box, px",
+        "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
+        "spread_px": "mean spread of the points over altered copies, px; repeatability, not error",
+        "mm_per_px": "scale, when one was asked for and found",
+        "x_0 … x_67": "x of each point, px from the left edge",
+        "y_0 … y_67": "y of each point, px downwards from the upper edge",
+    },
+    shown_in_readme=True,
+)
+_SPREADS = Table(
+    "spreads.csv",
+    "extract (with copies)",
+    "photograph",
+    SPREADS,
+    {
+        **_FIRST,
+        "copies": "altered copies that were made",
+        "copies_failed": "copies in which no face was found",
+        "spread_x_0 … spread_x_67": "spread of each point in x over the copies, px",
+        "spread_y_0 … spread_y_67": "and in y",
+    },
+)
+_IRISES = Table(
+    "irises.csv",
+    "extract --scale iris",
+    "photograph",
+    IRISES,
+    {
+        "image_id": _SHARED["image_id"],
+        **{
+            f"{side}_{name}": words
+            for side in ("right", "left")
+            for name, words in (
+                ("status", f"`ok`, or what hindered: the patient's {side} eye"),
+                ("reason", "why there is no iris; empty when `ok`"),
+                ("x", "centre of the iris, px"),
+                ("y", "centre of the iris, px"),
+                ("radius", "radius of the iris, px"),
+                ("strength", "how clearly its rim stands out"),
+            )
+        },
+    },
+)
+_DISTS = Table(
+    "dists.csv",
+    "extract, features",
+    "photograph",
+    DISTS,
+    {**_FIRST, **{entry.name: entry.meaning for entry in DISTANCES}, **_BEHIND},
+    shown_in_readme=True,
+)
+_FEATURES = Table(
+    "features.csv",
+    "extract, features",
+    "photograph",
+    FEATURES,
+    {**_FIRST, **{entry.name: entry.meaning for entry in FEATURE_ENTRIES}, **_BEHIND},
+    shown_in_readme=True,
+)
+_MEASURES = Table(
+    "measures.csv",
+    "extract, features",
+    "photograph",
+    MEASURES_SCHEMA,
+    {
+        **_FIRST,
+        "unit": "of lengths: `px`, `mm` or `box diagonal`; angles are in degrees",
+        "frame": "where the axes come from: `irises`, or `eye_corners` where no iris was found",
+        "healthy_side": "the other side than the manifest's weak one; empty when not known",
+        "no_scale": "why lengths are missing although a scale was asked for",
+        **_measure_words(),
+        **_BEHIND,
+    },
+)
+_FOLDS = Table(
+    "folds.csv",
+    "benchmark, htnet train",
+    "photograph",
+    FOLDS,
+    {name: {**_SHARED, **_FOLD}[name] for name in ("image_id", "patient_id", "repeat", "fold")},
+    shown_in_readme=True,
+)
+_PREDICTIONS = Table(
+    "predictions.csv",
+    "benchmark, htnet evaluate, fuse",
+    "photograph or patient, and grader",
+    predictions_schema(target_named("six_grades")),
+    {
+        "image_id": f"{_SHARED['image_id']}; not in tables of patients",
+        "patient_id": _SHARED["patient_id"],
+        "hb_grade": "the reference grade",
+        "predicted": "the answer: the median of the probabilities",
+        "p_1 … p_6": "probability of each grade",
+        **_FOLD,
+        "model": "the grader",
+        "branch": "`geometric`, `deep` or `fused`",
+        "set_low": "lowest grade of the calibrated set, where one was made",
+        "set_high": "highest grade of that set",
+    },
+    shown_in_readme=True,
+)
+_PROBLEMS = Table(
+    "manifest_problems.csv",
+    "prepare --check",
+    "problem",
+    PROBLEMS,
+    {
+        "severity": "`error`: something was lost; `warning`: look at it; `note`: how it was handled",
+        "kind": "a short stable name to sort by",
+        "file": "file or folder, from the dataset's folder",
+        "rows": "rows of that file as a spreadsheet shows them",
+        "patient_id": "the patient concerned, where it is one",
+        "what": "what is wrong",
+        "advice": "what to do",
+    },
+)
+_SEPARABILITY = Table(
+    "separability.csv",
+    "explore",
+    "feature",
+    SEPARABILITY,
+    {
+        "feature": "`f0` to `f28`",
+        "region": "part of the face",
+        "rank_correlation": "Spearman's, of the patients' means with the grade",
+        "rank_correlation_low … rank_correlation_high": "its 95 % interval over patients",
+        "superiority": "chance that a patient with palsy has a larger value than a healthy person",
+        "superiority_low … superiority_high": "its 95 % interval",
+    },
+)
+_OUTLIERS = Table(
+    "outliers.csv",
+    "explore",
+    "value that stands out",
+    OUTLIERS,
+    {
+        "image_id": _SHARED["image_id"],
+        "patient_id": _SHARED["patient_id"],
+        "feature": "`f0` to `f28`",
+        "value": "the value",
+        "usual": "median of the same movement",
+        "deviations": "how far away, in robust standard deviations",
+    },
+)
+_MAPS = Table(
+    "maps.csv",
+    "explore",
+    "patient",
+    MAPS,
+    {
+        "patient_id": _SHARED["patient_id"],
+        "pc_1 … pc_2": "place on the map of principal components",
+        "tsne_1 … tsne_2": "place on the t-SNE map; only neighbours mean something",
+    },
+)
+_PROFILE = Table(
+    "profile.csv",
+    "profile",
+    "photograph and feature",
+    PROFILE,
+    {
+        "image_id": _SHARED["image_id"],
+        "task": _SHARED["task"],
+        "feature": "`f0` to `f28`",
+        "region": "part of the face",
+        "value": "the patient's value",
+        "healthy_5 … healthy_95": "5th, 50th and 95th percentile of the healthy people",
+        "percentile": "share of healthy people with a smaller value, %",
+        "n_healthy": "how many healthy people were compared with",
+    },
+)
+_FLOW = Table(
+    "flow.csv",
+    "micro flow",
+    "clip, always",
+    FLOW,
+    {
+        "image_id": "the clip's folder below the dataset's",
+        "patient_id": "the subject",
+        "dataset": "which dataset of a composite",
+        "emotion": "the dataset's own label",
+        "emotion3": "negative, positive or surprise; empty where it has no place there",
+        "status": "`ok`, or what hindered",
+        "reason": "why there is no flow; empty when `ok`",
+        "onset": "first frame of the movement",
+        "apex": "strongest frame",
+        "offset": "last frame",
+        "apex_source": "`annotated` or `spotted`",
+        "face_px": "side of the face square, px of the frames",
+        "head_px": "motion of the head that was taken out, px",
+        "peak_px": "largest motion that was left, px",
+        "peak_fraction": "the same as a share of the face's side",
+    },
+)
+_SUBJECTS = Table(
+    "loso_subjects.csv",
+    "micro loso",
+    "subject and model",
+    SUBJECTS,
+    {
+        "subject": "the subject left out",
+        "dataset": "which dataset of a composite",
+        "n_clips": "the subject's clips",
+        "n_classes": "how many emotions are among them",
+        "model": "the model",
+        "rule": "`honest` or `published`: how the epoch was chosen",
+        "optimistic": "`yes` where the tested subject had a say",
+        "right": "clips answered rightly, mean over seeds",
+        "accuracy": "the same as a share",
+    },
+)
+_RESULTS = Table(
+    "loso_results.csv",
+    "micro loso",
+    "clip, model and seed",
+    results_schema(("negative", "positive", "surprise")),
+    {
+        "image_id": "the clip",
+        "dataset": "which dataset of a composite",
+        "subject": "the subject left out",
+        "model": "the model",
+        "rule": "`honest` or `published`",
+        "optimistic": "`yes` where the tested subject had a say",
+        "seed": "seed of the training",
+        "emotion": "the reference",
+        "predicted": "the answer",
+        "p_negative … p_surprise": "probability of each class",
+    },
+)
+_SUMMARY = Table(
+    "loso_summary.csv",
+    "micro loso",
+    "model, rule and dataset",
+    SUMMARY,
+    {
+        "model": "the model",
+        "rule": "`honest` or `published`",
+        "optimistic": "`yes` where the tested subjects had a say",
+        "dataset": "`all`, or one of several",
+        "n_clips": "clips",
+        "n_subjects": "subjects",
+        "n_seeds": "trainings of the model",
+        "uf1": "F1 averaged over the classes, mean over seeds",
+        "uf1_low … uf1_high": "its 95 % interval over resampled subjects",
+        "uf1_sd": "standard deviation over seeds",
+        "uar": "recall averaged over the classes, mean over seeds",
+        "uar_low … uar_high": "its 95 % interval",
+        "uar_sd": "standard deviation over seeds",
+        "baseline_uf1": "what always answering the commonest class reaches",
+        "baseline_uar": "the same for the recall",
+    },
+)
+
+TABLES = (
+    _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
+    _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _SUMMARY,
+)  # fmt: skip
+
+
+def described(table: Table) -> Iterator[tuple[str, str]]:
+    """Return (columns, meaning) in the order of the file; the columns of a range are one row.
+
+    Raises
+    ------
+    KeyError
+        When a column has no words, or words name a column that the table does not have.
+    """
+    columns = list(table.schema.columns)
+    ranges = {name: name.split(" … ") for name in table.words if " … " in name}
+    inside = {
+        column: name
+        for name, (first, last) in ranges.items()
+        for column in _between(columns, first, last)
+    }
+    rows = dict.fromkeys(inside.get(column, column) for column in columns)
+    unknown = set(table.words) - set(rows)
+    if unknown:
+        raise KeyError(f"{table.file} has no column {', '.join(sorted(unknown))}")
+    return ((name, table.words[name]) for name in rows)
+
+
+def _between(columns: list[str], first: str, last: str) -> Iterable[str]:
+    """Columns of the same kind from the first to the last: `x_0` to `x_67` without any `y_`."""
+    kind = re.sub(r"\d+$", "", first)
+    numbered = kind != first
+    span = columns[columns.index(first) : columns.index(last) + 1]
+    return [one for one in span if not numbered or re.fullmatch(rf"{re.escape(kind)}\d+", one)]
+
+
+def types_of(table: Table) -> dict[str, str]:
+    """Return what each column holds: text, number, whole number; and whether it may be empty."""
+    return {
+        str(name): _KINDS.get(str(column.dtype).lower(), "text")
+        + (", may be empty" if column.nullable else "")
+        for name, column in table.schema.columns.items()
+    }
+
+
+_KINDS = {"float64": "number", "int64": "whole number"}

@@ -1,0 +1,214 @@
+"""The parts of pages and README that are made from the code: commands, tables, definitions, ...
+
+Each is a function without arguments that returns Markdown; `docs.build` puts it between the markers
+that bear its name.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.tables import STATUSES
+from datasets.registry import DATASETS
+from docs.columns import TABLES, Table, described, types_of
+from features.definitions import DEFINITIONS, definition_named
+from features.geometry import measure
+from features.measure_table import measures_page
+from features.reference_page import difference_table, distance_table, feature_table
+from features.registry import FEATURE_NAMES
+from features.schematic_face import WIDTH, schematic_face
+from landmarks.points import REGIONS, mirror_points
+from landmarks.predictor import PREDICTORS
+from pipeline import htnet_app, micro_app
+from run_pipeline import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("common", "landmarks", "features", "datasets", "classifiers", "htnet", "pipeline")
+GROUPS = {"htnet": htnet_app.SUB_COMMANDS, "micro": micro_app.SUB_COMMANDS}
+_NOTHING = 1e-9
+
+
+def commands() -> str:
+    """Return every command, those of groups under their group."""
+    return markdown(("command", "does"), _command_rows())
+
+
+def _command_rows() -> Iterator[tuple[str, str]]:
+    for name, (_, line) in COMMANDS.items():
+        if name not in GROUPS:
+            yield f"`{name}`", line
+        for sub, (_, sub_line) in GROUPS.get(name, {}).items():
+            yield f"`{name} {sub}`", sub_line
+
+
+def short_tables() -> str:
+    """Return the tables of the README, column by column."""
+    return _tables((one for one in TABLES if one.shown_in_readme), heading="###")
+
+
+def all_tables() -> str:
+    """Return every table, column by column."""
+    return _tables(TABLES, heading="##")
+
+
+def _tables(tables: Iterable[Table], *, heading: str) -> str:
+    return "\n".join(
+        f"{heading} `{table.file}`\n\n"
+        f"One row per {table.row}; made by `{table.made_by}`.\n\n" + _columns(table)
+        for table in tables
+    )
+
+
+def _columns(table: Table) -> str:
+    kinds = types_of(table)
+    return markdown(
+        ("column", "holds", "meaning"),
+        (
+            (
+                " … ".join(f"`{part}`" for part in name.split(" … ")),
+                kinds[name.split(" … ")[0]],
+                words,
+            )
+            for name, words in described(table)
+        ),
+    )
+
+
+def datasets() -> str:
+    """Return every dataset that is read: what must lie there, how it is had, what to cite."""
+    return markdown(
+        ("`prepare …`", "dataset", "what must lie in the folder", "how to get it", "cite"),
+        (
+            (f"`{one.name}`", one.title, one.needs, one.obtain, one.cite or "–")
+            for one in DATASETS.values()
+        ),
+    )
+
+
+def models() -> str:
+    """Return the landmark models with their terms."""
+    return markdown(
+        ("`--predictor`", "what", "terms"),
+        (
+            *((f"`{one.name}`", one.purpose, one.licence) for one in PREDICTORS.values()),
+            ("a path", "any 68-point dlib model, such as one of `train-landmarks`", "yours"),
+        ),
+    )
+
+
+def definitions() -> str:
+    """Return the three definitions with their purpose and source."""
+    known = map(definition_named, DEFINITIONS)
+    return markdown(
+        ("definition", "for", "source"),
+        ((f"`{one.name}`", one.purpose, one.source) for one in known),
+    )
+
+
+def invariances() -> str:
+    """Return which features each definition leaves as they are, measured on an uneven drawn face.
+
+    The changes are those that a photograph suffers without the face having changed.
+    """
+    face = _uneven_face()
+    turn = np.radians(10)
+    turned = face @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    changes = {
+        "moved by 50 px": face + 50,
+        "twice as large": 2 * face,
+        "turned by 10°": turned,
+        "mirrored": mirror_points(face, width=WIDTH),
+    }
+    rows = []
+    for what, changed in changes.items():
+        cells = []
+        for name in DEFINITIONS:
+            before, after = measure(np.stack([face, changed]), definition=name).features.to_numpy()
+            moved = np.abs(after - before) > _NOTHING * np.maximum(1, np.abs(before))
+            cells.append(_named(np.array(FEATURE_NAMES)[moved]))
+        rows.append((what, *cells))
+    return markdown(("the same face,", *(f"`{name}`" for name in DEFINITIONS)), rows)
+
+
+def _uneven_face() -> NDArray[np.float64]:
+    """Drawn face with every point moved a little, by the same amounts always."""
+    moved: NDArray[np.float64] = schematic_face() + np.random.default_rng(0).normal(0, 3, (68, 2))
+    return moved
+
+
+def _named(names: Iterable[object]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"changes {listed}" if listed else "nothing changes"
+
+
+def points() -> str:
+    """Return the parts of the face with the numbers of their points."""
+    return markdown(
+        ("part", "points of 68"),
+        (
+            (name.replace("_", " "), f"{numbers.start} to {numbers.stop - 1}")
+            for name, numbers in REGIONS.items()
+        ),
+    )
+
+
+def statuses() -> str:
+    """Return what each status of a photograph means."""
+    words = {
+        "ok": "it was measured",
+        "no_face": "no face was found, in the photograph or in any of its copies",
+        "several_faces": "several faces were found and `--faces error` was asked for",
+        "unreadable": "the file is missing, broken, or of a kind that is not read",
+        "failed": "work on it was given up; the reason says why",
+    }
+    return markdown(("status", "means"), ((f"`{name}`", words[name]) for name in STATUSES))
+
+
+def packages() -> str:
+    """Return every module of every package with the first sentence that it says of itself."""
+    parts = []
+    for package in PACKAGES:
+        parts.append(f"### `{package}/`\n\n{_about(ROOT / package / '__init__.py')}\n")
+        rows = (
+            (f"`{path.relative_to(ROOT / package).with_suffix('').as_posix()}`", _about(path))
+            for path in sorted((ROOT / package).rglob("*.py"))
+            if path.name != "__init__.py"
+        )
+        parts.append(markdown(("module", "holds"), rows))
+    return "\n".join(parts)
+
+
+def _about(path: Path) -> str:
+    """First paragraph of a module's docstring on one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split()).replace("|", r"\|")
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "short tables": short_tables,
+    "all tables": all_tables,
+    "datasets": datasets,
+    "models": models,
+    "definitions": definitions,
+    "invariances": invariances,
+    "distances": distance_table,
+    "features": feature_table,
+    "differences": difference_table,
+    "measures": measures_page,
+    "points": points,
+    "statuses": statuses,
+    "packages": packages,
+}
+"""What stands between `<!-- made by docs.build: NAME -->` and `<!-- end of NAME -->`."""

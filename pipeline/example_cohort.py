@@ -1,0 +1,121 @@
+"""The simulated patients and clips that the notebooks work on: drawn once, then only read.
+
+They are kept in `notebooks/output`, which git ignores, or in the folder that the environment
+variable `PALSY_NOTEBOOK_OUTPUT` names. Delete that folder to have them made anew.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.tables import MANIFEST, write_table
+from datasets.dataset import relative_to_folder
+from datasets.meei import read_meei
+from datasets.simulated.cohort import simulate
+from features.tables import RUN_FILE
+from pipeline.extract import extract
+
+OUTPUT_VARIABLE = "PALSY_NOTEBOOK_OUTPUT"
+PATIENTS, SUBJECTS = 24, 3
+WIDTH, HEIGHT = 300, 400  # px, half of the demo's: quick to draw, and enough for the 68 points
+CLIP_WIDTH, CLIP_HEIGHT = 200, 240
+_OUTPUT = Path(__file__).resolve().parent.parent / "notebooks" / "output"
+
+
+@dataclass(frozen=True)
+class ExampleCohort:
+    """Where the simulated patients and their tables lie, all below `folder`."""
+
+    folder: Path
+
+    @property
+    def photographs(self) -> Path:
+        """Folder of the photographs, in the layout of the MEEI standard set."""
+        return self.folder / "photographs"
+
+    @property
+    def manifest(self) -> Path:
+        """One row per photograph: patient, movement, weak side, grade."""
+        return self.folder / "manifest.csv"
+
+    @property
+    def landmarks(self) -> Path:
+        """The 68 points of each photograph."""
+        return self.folder / "measured" / "landmarks.csv"
+
+    @property
+    def dists(self) -> Path:
+        """The 34 distances, with the manifest's columns behind them."""
+        return self.folder / "measured" / "dists.csv"
+
+    @property
+    def features(self) -> Path:
+        """The 29 features, with the manifest's columns behind them."""
+        return self.folder / "measured" / "features.csv"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything has been made."""
+        return (self.folder / "measured" / RUN_FILE).is_file()
+
+
+def output_folder(name: str) -> Path:
+    """Return the folder into which one notebook writes, made if needed."""
+    folder = Path(os.environ.get(OUTPUT_VARIABLE) or _OUTPUT) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def example_cohort(*, patients: int = PATIENTS, seed: int = 0) -> ExampleCohort:
+    """Draw and measure the simulated patients, unless that has been done.
+
+    Twenty-four patients, four of each House-Brackmann grade, at rest and in seven movements. They
+    are nobody's photographs: results on them are results on simulated faces.
+
+    Parameters
+    ----------
+    patients
+        How many; another number makes another cohort beside the first.
+    seed
+        Another seed gives other patients.
+
+    Returns
+    -------
+    ExampleCohort
+        Where everything lies.
+    """
+    cohort = ExampleCohort(output_folder(f"cohort_{patients}_patients_seed_{seed}"))
+    if not cohort.is_complete:
+        simulate(cohort.photographs, patients=patients, seed=seed, width=WIDTH, height=HEIGHT)
+        manifest = relative_to_folder(read_meei(cohort.photographs).manifest, cohort.folder)
+        write_table(manifest, cohort.manifest, schema=MANIFEST)
+        extract(cohort.manifest, out=cohort.features.parent, jobs=1)
+    return cohort
+
+
+def example_clips(*, subjects: int = SUBJECTS, seed: int = 0) -> Path:
+    """Draw the simulated micro-expression clips, unless that has been done.
+
+    Six clips of each subject, each a folder of sixteen frames, in the layout of CASME II.
+
+    Parameters
+    ----------
+    subjects
+        How many people; another number makes other clips beside the first.
+    seed
+        Another seed gives other people.
+
+    Returns
+    -------
+    Path
+        The folder that `prepare casme2` reads.
+    """
+    folder = output_folder(f"clips_{subjects}_subjects_seed_{seed}")
+    if not (folder / "true_landmarks.csv").is_file():  # the last file that is written
+        simulate(
+            folder, patients=subjects, seed=seed, layout="casme", width=CLIP_WIDTH,
+            height=CLIP_HEIGHT,
+        )  # fmt: skip
+    return folder
