@@ -13,6 +13,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,8 @@ class ClipReader:
             "predictor": predictor.sha256,
             "opencv": cv2.__version__,
         }
+        if settings.method == "tvl1":
+            self._depends_on["scikit-image"] = version("scikit-image")
 
     def read(self, task: ClipTask) -> ClipMaps:
         """Return the maps of a clip, or its status and reason."""

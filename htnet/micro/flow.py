@@ -5,7 +5,7 @@ the second. u is motion to the right of the picture, v motion down.
 
 Three methods: DIS (Kroeger et al. 2016, ECCV, doi 10.1007/978-3-319-46493-0_29), TV-L1 (Zach et al.
 2007, DAGM, doi 10.1007/978-3-540-74936-3_22) and Farneback (2003, SCIA,
-doi 10.1007/3-540-45103-X_50). `python benchmarks/flow.py` prints their errors against known motion
+doi 10.1007/3-540-45103-X_50). `python -m benchmarks.flow` prints their errors against known motion
 and their times.
 """
 
@@ -21,7 +21,7 @@ from common.errors import UserError, did_you_mean
 
 FlowMethod = Literal["dis", "tvl1", "farneback"]
 
-_DIS_ITERATIONS = 10  # of the variational refinement: half a preset's more, for sub-pixel motion
+_DIS_ITERATIONS = 10  # of the variational refinement: twice the preset's, for sub-pixel motion
 
 
 class FlowEstimator:

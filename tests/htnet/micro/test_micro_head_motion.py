@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -126,6 +127,17 @@ def test_right_and_left_regions_are_the_subjects_own_and_swap_in_the_mirror() ->
         left, top, right, bottom = swapped[other]
         flipped = [FACE_SIZE - 1 - right, top, FACE_SIZE - 1 - left, bottom]
         assert boxes[one] == pytest.approx(flipped)
+
+
+def test_flow_is_computed_on_a_face_of_170_px_or_more(
+    face: NDArray[np.uint8], points: NDArray[np.float64]
+) -> None:
+    for share in (1.0, 0.5):
+        small = cv2.resize(face, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        there = (points + 0.5) * share - 0.5
+        frames = align_frames({1: small}, there)
+        assert np.hypot(*(frames.points[16] - frames.points[0])) >= 170
+        assert frames.face_px == pytest.approx(share * 203.7, abs=1)  # told in px of the frames
 
 
 def test_both_eyes_lie_in_the_one_box_of_the_eyes() -> None:
