@@ -34,6 +34,9 @@ from pipeline.htnet import set_threads
 from pipeline.micro_new_clip import NewClip, find_clip, record_clip
 
 PREDICTION, FLOW_PICTURE, MOTION_PICTURE = "prediction.csv", "flow.png", "motion.png"
+LEAST_MOTION = 0.002
+"""Of the face size. Less is the noise of the flow: the clip shows no expression."""
+
 _INK, _GREY = "#333333", "#999999"
 _MARKS = {"onset": ("#009E73", ":"), "apex": ("#D55E00", "-"), "offset": ("#0072B2", "--")}
 
@@ -85,9 +88,13 @@ def predict(
         Number of a camera to record from in place of a source; 0 is the first.
     seconds
         How long the camera records.
-    onset, apex, offset
-        Frame numbers, where they are known; what is not given is found. Frames of a video and of a
-        camera count from 1.
+    onset
+        Number of the first frame of the expression, where it is known; else it is found. Frames of
+        a video and of a camera count from 1.
+    apex
+        Number of the frame where the expression is strongest; found when not given.
+    offset
+        Number of the frame where the expression has gone; found when not given.
     predictor
         Landmark model, as for `extract`.
     threads
@@ -235,16 +242,21 @@ def _answer(kept: KeptGrader, maps: ClipMaps, name: str) -> tuple[pd.DataFrame, 
     facts = maps.facts
     answer = np.full(len(kept.classes), np.nan)
     importance: dict[str, float] = {}
-    predicted = None
+    predicted, reason = None, facts.reason or None
     read = maps.regions if kept.needs.regions else maps.small
     if facts.status == "ok" and read is not None:
         answer = kept.grader.answers(read[None])[0]
         importance = kept.grader.importance(read[None])
+        if facts.peak_fraction < LEAST_MOTION:
+            reason = (
+                f"The face hardly moves (at most {100 * facts.peak_fraction:.2f} % of its size): "
+                "the answer may stand for nothing."
+            )
         predicted = kept.classes[int(np.argmax(answer))]
     row = {
         "clip": name,
         "status": facts.status,
-        "reason": facts.reason or None,
+        "reason": reason,
         "onset": facts.onset,
         "apex": facts.apex,
         "offset": facts.offset,
@@ -285,6 +297,8 @@ def _tell(table: pd.DataFrame, kept: KeptGrader, importance: dict[str, float]) -
     parts = [f"{name} {row[f'p_{name}']:.2f}" for name in kept.classes]
     print(f"{row['clip']}: onset {row['onset']}, apex {row['apex']}, offset {row['offset']}")
     print(f"{row['predicted']} ({', '.join(parts)})")
+    if pd.notna(row["reason"]):
+        print(f"Note: {row['reason']}", file=sys.stderr)
     if importance:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in importance.items())
         print(f"Share of the regions in the answer: {shares}")

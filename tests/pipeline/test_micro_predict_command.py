@@ -133,6 +133,7 @@ def test_a_clip_is_found_in_time_answered_and_drawn(
     assert abs(row["apex"] - APEX) <= 1
     assert FIRST <= row["onset"] < row["apex"] < row["offset"] <= LAST
     assert row["predicted"] == "brows up"
+    assert pd.isna(row["reason"])
     assert row["p_brows up"] + row["p_brows down"] == pytest.approx(1)
     written = read_table(tmp_path / "prediction.csv", schema=prediction_schema(CLASSES))
     assert written["p_brows up"].iloc[0] == row["p_brows up"]
@@ -227,6 +228,24 @@ def test_a_clip_without_a_face_gets_its_reason_and_no_class(ridge: Path, tmp_pat
     assert row["reason"]
     assert row[["predicted", "onset", "p_brows up"]].isna().all()
     assert not (tmp_path / "flow.png").exists()
+
+
+def test_a_face_that_does_not_move_is_told(
+    portrait: NDArray[np.uint8],
+    ridge: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "still"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        noisy = np.clip(portrait + rng.normal(0, 1.5, portrait.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(noisy, cv2.COLOR_RGB2BGR))
+    row = predict(folder, model=ridge, out=tmp_path).prediction.iloc[0]
+    assert row["peak_fraction"] < 0.002
+    assert "hardly moves" in row["reason"]
+    assert "hardly moves" in capsys.readouterr().err
 
 
 def test_frames_that_are_given_must_be_there_and_in_order(
