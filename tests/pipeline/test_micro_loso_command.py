@@ -97,6 +97,25 @@ def test_clips_without_flow_are_said_and_change_the_exit_code(
     assert "1 no_face" in (tmp_path / "out" / REPORT_FILE).read_text(encoding="utf-8")
 
 
+def test_the_flow_of_a_manifest_is_computed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def flow(manifest: Path, *, out: Path, regions: bool, jobs: int) -> None:
+        asked.append({"manifest": manifest, "regions": regions, "jobs": jobs})
+        flow_folder(out, ["happiness", "disgust", "surprise", "fear"] * 3)
+
+    monkeypatch.setattr("pipeline.micro_flow.flow", flow)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("image_id\n", encoding="utf-8")
+    result = loso(manifest, out=tmp_path / "out", models=("svm",), jobs=1)
+    assert asked == [{"manifest": manifest, "regions": False, "jobs": 1}]
+    assert len(result.run.clips) == 12
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert set(record["files"]) == {"manifest", "maps"}
+
+
 def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
