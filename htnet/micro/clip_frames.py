@@ -7,7 +7,8 @@ which also order them: 9 comes before 10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from common.errors import PhotoError
 from common.photos import read_photo
-from htnet.alignment import align_face, alignment_map
+from htnet.alignment import AlignedFace, align_face, alignment_map
 from htnet.micro.flow import FlowEstimator
 from htnet.micro.head_motion import HeadMotion, fit_head_motion, skin_to_fit
 from landmarks.finder import LandmarkFinder
@@ -96,26 +97,7 @@ def align_frames(
     ClipError
         When the frames are not all of one size.
     """
-    numbers = tuple(sorted(frames))
-    shape = frames[numbers[0]].shape
-    faces = []
-    for number in numbers:
-        if frames[number].shape != shape:
-            raise ClipError(
-                "failed",
-                f"Frame {number} has another size than the onset frame {numbers[0]}: export all "
-                "frames of the clip in one size.",
-            )
-        faces.append(align_face(frames[number], points, size=FACE_SIZE))
-    grey = [cv2.cvtColor(face.pixels, cv2.COLOR_RGB2GRAY) for face in faces]
-    linear = alignment_map(points, size=FACE_SIZE)
-    return FaceFrames(
-        numbers=numbers,
-        grey=np.stack(grey).astype(np.uint8),
-        onset_rgb=faces[0].pixels,
-        points=faces[0].points,
-        face_px=float(FACE_SIZE / np.hypot(linear[0, 0], linear[1, 0])),
-    )
+    return _align(((number, frames[number]) for number in sorted(frames)), points)
 
 
 def read_face_frames(
@@ -137,17 +119,14 @@ def read_face_frames(
     ClipError
         When a frame cannot be read, or the onset frame shows no face.
     """
-    frames = {}
-    for number in sorted(numbers):
-        try:
-            frames[number] = read_photo(paths[number]).pixels
-        except PhotoError as error:
-            raise ClipError("unreadable", str(error)) from error
-    onset = min(frames)
-    found = finder.find(frames[onset])
+    first, *later = sorted(numbers)
+    onset = _read(paths[first])
+    found = finder.find(onset)
     if found.status != "ok":
-        raise ClipError(found.status, f"In the onset frame {paths[onset].name}: {found.reason}")
-    return align_frames(frames, found.points)
+        raise ClipError(found.status, f"In the onset frame {paths[first].name}: {found.reason}")
+    # One frame at a time is in memory: a clip can have hundreds.
+    rest = ((number, _read(paths[number])) for number in later)
+    return _align(itertools.chain([(first, onset)], rest), found.points)
 
 
 class MotionReader:
@@ -181,6 +160,44 @@ class MotionReader:
             flow = self._estimator.flow(before, _moved_back(after, head))
             return FaceMotion(flow - fit_head_motion(flow, self._skin).field(FACE_SIZE), head)
         return FaceMotion(flow - head.field(FACE_SIZE), head)
+
+
+def _align(
+    frames: Iterable[tuple[int, NDArray[np.uint8]]], points: NDArray[np.float64]
+) -> FaceFrames:
+    numbers: list[int] = []
+    grey: list[NDArray[np.uint8]] = []
+    first: AlignedFace | None = None
+    shape: tuple[int, ...] = ()
+    for number, rgb in frames:
+        face = align_face(rgb, points, size=FACE_SIZE)
+        if first is None:
+            first, shape = face, rgb.shape
+        elif rgb.shape != shape:
+            raise ClipError(
+                "failed",
+                f"Frame {number} has another size than the onset frame {numbers[0]}: export all "
+                "frames of the clip in one size.",
+            )
+        numbers.append(number)
+        grey.append(np.asarray(cv2.cvtColor(face.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    if first is None:
+        raise ClipError("missing_frames", "The clip has no frames.")
+    linear = alignment_map(points, size=FACE_SIZE)
+    return FaceFrames(
+        numbers=tuple(numbers),
+        grey=np.stack(grey),
+        onset_rgb=first.pixels,
+        points=first.points,
+        face_px=float(FACE_SIZE / np.hypot(linear[0, 0], linear[1, 0])),
+    )
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        return read_photo(path).pixels
+    except PhotoError as error:
+        raise ClipError("unreadable", str(error)) from error
 
 
 def _moved_back(grey: NDArray[np.uint8], head: HeadMotion) -> NDArray[np.uint8]:
