@@ -19,8 +19,8 @@ from classifiers.branch_alignment import InnerAnswers
 from classifiers.branch_comparison import json_rows
 from classifiers.branches import SharedAnswers, majority_answers
 from classifiers.calibration import GradeSets, learn_sets
-from classifiers.comparison import holm
 from classifiers.evaluation import Evaluation, evaluate
+from classifiers.fusion_differences import beside_the_better
 from classifiers.late_fusion import (
     LEARNED,
     METHODS,
@@ -29,9 +29,7 @@ from classifiers.late_fusion import (
     even_fusion,
     learn_fusion,
 )
-from classifiers.paired_scores import difference, exchange_patients, paired_scores
 from classifiers.predictions import in_order, prediction_rows
-from common.bootstrap import resampling_weights
 from common.errors import UserError
 
 WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
@@ -43,10 +41,6 @@ says how much surer (above 1) or less sure (below 1) the fused answer is made.
 """
 
 
-DIFFERENCE_COLUMNS = (
-    "level", "model", "score", "better_branch", "fused_value", "branch_value", "difference",
-    "low", "high", "p_permutation", "p_permutation_holm",
-)  # fmt: skip
 BRANCH = "fused"
 
 
@@ -196,7 +190,7 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
             unit=shared.unit,
             seed=seed,
         ),
-        differences=_beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
+        differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
         chosen=next((name for name in ("fused_stacking", "fused_mean") if name in names), names[0]),
     )
 
@@ -269,39 +263,3 @@ def _weight_rows(
             "strength": learned.strength,
         }
     )[list(WEIGHT_COLUMNS)]
-
-
-def _beside_the_better(
-    everything: SharedAnswers, *, branches: Sequence[str], fused: Sequence[str], seed: int
-) -> pd.DataFrame:
-    """Return the differences of every fused model to the branch that is better by each score."""
-    n = len(np.unique(everything.patients))
-    weights = resampling_weights(n, seed=seed)
-    exchanges = exchange_patients(n, seed=seed)
-    rows = []
-    for score in paired_scores(everything.target).values():
-        sums = {name: score.by_patient(everything, name) for name in everything.names}
-        values = {name: float(score.of(sums[name].sum(axis=0))) for name in branches}
-        sign = 1 if score.higher_is_better else -1
-        better = max(branches, key=lambda name: (sign * values[name], -branches.index(name)))
-        for model in fused:
-            made = difference(
-                score, sums[model], sums[better], weights=weights, exchanges=exchanges
-            )
-            rows.append(
-                {
-                    "level": everything.unit,
-                    "model": model,
-                    "score": score.name,
-                    "better_branch": better,
-                    "fused_value": made.first,
-                    "branch_value": made.second,
-                    "difference": made.estimate.value,
-                    "low": made.estimate.low,
-                    "high": made.estimate.high,
-                    "p_permutation": made.p_permutation,
-                }
-            )
-    table = pd.DataFrame(rows)
-    table["p_permutation_holm"] = holm(table["p_permutation"].to_numpy(dtype=np.float64))
-    return table[list(DIFFERENCE_COLUMNS)]

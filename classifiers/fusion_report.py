@@ -178,8 +178,8 @@ def _method(report: Report, level: Fusion) -> None:
     models = [str(name) for name in level.predictions["model"].unique()]
     section.table(
         pd.DataFrame({"Fused": [title(m) for m in models], "": [ABOUT[m][1] for m in models]}),
-        caption=f"“{title(level.chosen)}” stands for the fusion in summaries; it was named before any "
-        "score was seen.",
+        caption=f"“{title(level.chosen)}” stands for the fusion in summaries; it was named "
+        "before any score was seen.",
     )
     section.text(
         "Everything that is learned is learned in each fold from its training patients, from "
