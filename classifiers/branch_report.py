@@ -72,7 +72,8 @@ def p_words(p: float) -> str:
 
 def signed(row: dict[Any, Any]) -> str:
     """Return a difference with its sign, and its interval on a second line."""
-    return f"{row['difference']:+.2f}\n{row['low']:+.2f} to {row['high']:+.2f}"
+    value, low, high = (round(row[name], 2) + 0.0 for name in ("difference", "low", "high"))
+    return f"{value:+.2f}\n{low:+.2f} to {high:+.2f}"
 
 
 def _summary(level: BranchComparison) -> str:

@@ -56,7 +56,10 @@ def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> pd.DataFrame:
             # Counted through all outer folds, so that each has a seed of its own.
             inner.append(Split(part.repeat, len(inner) + 1, part.train[train], part.train[test]))
             origin.append((part.fold, number))
-    answers = cross_validate(replace(plan, parts=inner, inner={}), jobs=jobs).predictions
+    inside = cross_validate(
+        replace(plan, parts=inner, inner={}), jobs=jobs, title="inner predictions"
+    )
+    answers = inside.predictions
     place = answers["fold"].to_numpy() - 1
     folds = np.array(origin, dtype=np.int64)
     return answers.assign(outer_fold=folds[place, 0], fold=folds[place, 1])

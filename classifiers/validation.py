@@ -99,7 +99,7 @@ class Validation:
     choices: pd.DataFrame
 
 
-def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
+def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Validation:
     """Run every grader on every fold.
 
     Parameters
@@ -108,6 +108,8 @@ def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
         Samples, folds and graders.
     jobs
         Worker processes, each with one thread; the answers do not depend on it.
+    title
+        What the progress line calls it.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def cross_validate(plan: Plan, *, jobs: int = 1) -> Validation:
     seconds: defaultdict[str, float] = defaultdict(float)
     notes: Counter[tuple[str, str]] = Counter()
     chosen: Counter[tuple[str, str]] = Counter()
-    with JobProgress("benchmark", total=len(fits)) as progress:
+    with JobProgress(title, total=len(fits)) as progress:
         for index, answers, error in _run(plan, fits, jobs=jobs):
             grader, at = fits[index]
             progress.advance(ok=answers is not None)
