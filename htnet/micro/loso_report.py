@@ -21,6 +21,19 @@ TITLES: dict[Rule, str] = {
     "honest": "Nothing chosen on the held-out subject",
     "published": "Best epoch on the held-out subject (optimistic)",
 }
+WHAT_IT_IS = {
+    "majority": "always the most frequent class of the training subjects",
+    "guessing": "random answers, drawn by the classes' shares among the training subjects",
+    "kernel ridge": "ridge regression on how alike whole maps are, settings fixed",
+    "kernel ridge nested": "the same, its settings chosen on inner subjects in each fold",
+    "svm": "support-vector machines on the same likeness, balanced classes",
+    "logistic": "logistic regression on the pixels of the maps, balanced classes",
+    "patch ensemble": "ridge and logistic regression on likeness patch by patch, their mean",
+    "htnet": "hierarchical transformer on flow maps, with its recipe and what it sees",
+    "roi": "network on flow inside regions over four windows of time",
+    "ensemble": "mean of the patch ensemble and of the networks, fixed weights",
+}
+"""What a model is, by the beginning of its name."""
 _QUIET = (BASELINE, Guessing().name)
 
 
@@ -72,9 +85,10 @@ def loso_report(run: LosoRun, *, source: str, complaints: Sequence[str] = ()) ->
 def _models(report: Report, run: LosoRun, floor: float) -> None:
     section = report.section("Models")
     section.text(
-        "UF1 is the mean over classes of F1, UAR the mean over classes of the share found; both "
-        "count every class alike, however rare. All clips are pooled before scoring. Intervals "
-        "are 95 % over resampled subjects: another group of as many people would give a score "
+        "UF1 is the mean over classes of F1 (the harmonic mean of the share of a class that was "
+        "found and the share of such answers that was right), UAR the mean over classes of the "
+        "share found; both count every class alike, however rare. All clips are pooled before "
+        "scoring. Intervals are 95 % over resampled subjects: another group of as many people would give a score "
         "within them, most of the time. These clips tell two models apart only where the interval "
         f"of their difference, here to {REFERENCE}, leaves out 0."
     )
@@ -124,7 +138,7 @@ def _difference(run: LosoRun, one: ScoredModel, reference: ScoredModel) -> str:
     estimate = subject_bootstrap_difference(
         _counts(run, one.answers), _counts(run, reference.answers)
     )
-    return f"{estimate.value:+.3f}\n{estimate.low:+.3f} to {estimate.high:+.3f}"
+    return f"{estimate.value:+.3f}\n{estimate.low:+.3f} to {estimate.high:+.3f}".replace("-", "−")
 
 
 def _counts(run: LosoRun, model: ModelAnswers) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -157,9 +171,9 @@ def _rules(report: Report, run: LosoRun) -> None:
     one_class = _one_class_subjects(run)
     section.text(
         "Earlier code trains one network per held-out subject, answers that subject after every "
-        "epoch, and keeps the epoch with the best score. A subject has "
-        f"{np.median(sizes):.0f} clips in the middle of the range (from {sizes.min()} to "
-        f"{sizes.max()}), and {one_class} of {len(sizes)} have clips of one class only, so that "
+        "epoch, and keeps the epoch with the best score. Subjects have few clips (half of them "
+        f"have {np.median(sizes):.0f} or fewer), and {one_class} of {len(sizes)} have clips of one "
+        "class only, so that "
         "among many epochs there is nearly always one that happens to answer them better than the "
         "network can. The choice is made once per subject, with the answers at hand, and what "
         "chance gives is added up over all subjects. No new person comes with answers: the figure "
