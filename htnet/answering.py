@@ -31,10 +31,13 @@ class Answers:
         `(n, k)` of the classes, rows sum to 1.
     embeddings
         `(n, d)` float32: what the network read from the image for the grade, before its head.
+    sides
+        `(n, 3)` probabilities in the order of `SIDE_CLASSES`; None without a side head.
     """
 
     probabilities: NDArray[np.float64]
     embeddings: NDArray[np.float32]
+    sides: NDArray[np.float64] | None = None
 
 
 def answer(
@@ -69,7 +72,7 @@ def answer_with_embeddings(
     """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
-    chances, read = [], []
+    chances, read, sides = [], [], []
     with torch.inference_mode(), arithmetic(precision, device=device):
         for some in where.split(BATCH):
             pixels, features = faces.at(some)
@@ -78,9 +81,13 @@ def answer_with_embeddings(
             )
             chances.append(probabilities(found.logits.float(), head=network.config.head).cpu())
             read.append(found.embedding.float().cpu())
+            if found.side_logits is not None:
+                sides.append(found.side_logits.double().softmax(dim=1).cpu())
     raw: NDArray[np.float64] = torch.cat(chances).double().numpy()
     return Answers(
-        probabilities=raw / raw.sum(axis=1, keepdims=True), embeddings=torch.cat(read).numpy()
+        probabilities=raw / raw.sum(axis=1, keepdims=True),
+        embeddings=torch.cat(read).numpy(),
+        sides=torch.cat(sides).numpy() if sides else None,
     )
 
 

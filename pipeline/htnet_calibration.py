@@ -8,8 +8,10 @@ as they are: measured on validation patients, no temperature made them better.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from classifiers.calibration import LEAST_CHANCE, learn_temperature, tempered
 from classifiers.predictions import to_patients
 from classifiers.tasks import Target
+from common.errors import UserError
+from common.files import write_json
 from htnet.answering import Precision, answer
 from htnet.region_fusion import GradingNetwork
 from pipeline.htnet_cohort import ImageCohort
@@ -25,6 +29,7 @@ from pipeline.htnet_folds import FoldPart
 from pipeline.htnet_tables import fold_rows
 
 FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
+CALIBRATION = "calibration.json"  # beside the weights
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,29 @@ class PatientTemperature:
         Means of photographs are raised to 1 / value; below 1 makes them surer, 1 leaves them.
     patients
         Of how many validation patients it was learned.
+    photographs
+        How many photographs each of them had (median); the mean of fewer is less flat, so it
+        must not be made as sure.
     """
 
     value: float
     patients: int
+    photographs: int
+
+    def write(self, folder: Path) -> None:
+        """Keep it beside the weights."""
+        write_json(folder / CALIBRATION, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> PatientTemperature:
+        """Read what `write` kept; weights without it leave means as they are."""
+        path = folder / CALIBRATION
+        if not path.exists():
+            return cls(1.0, 0, 0)
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged: train again, or delete it.") from error
 
 
 @dataclass(frozen=True)
@@ -92,10 +116,12 @@ def answered_fold(
 def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTemperature:
     """Learn the temperature from prediction rows of the validation patients' photographs."""
     patients = to_patients(rows, target=target)
-    if len(patients) < FEWEST_PATIENTS:
-        return PatientTemperature(1.0, len(patients))
-    chances = patients[list(target.probability_columns)].to_numpy()
-    return PatientTemperature(learn_temperature(chances, target.numbers(patients)), len(patients))
+    value = 1.0
+    if len(patients) >= FEWEST_PATIENTS:
+        chances = patients[list(target.probability_columns)].to_numpy()
+        value = learn_temperature(chances, target.numbers(patients))
+    each = int(rows.groupby("patient_id").size().median())
+    return PatientTemperature(value, patients=len(patients), photographs=each)
 
 
 def patient_rows(

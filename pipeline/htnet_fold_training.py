@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.tasks import Target
-from htnet.answering import answer_with_embeddings
+from htnet.answering import Answers, answer_with_embeddings
 from htnet.recipe import Recipe
 from htnet.training import Trained, train_network
-from pipeline.htnet_calibration import answered_fold
+from pipeline.htnet_calibration import PatientTemperature, answered_fold, patient_temperature
 from pipeline.htnet_cohort import ImageCohort
 from pipeline.htnet_folds import FoldPart, inner_parts
 from pipeline.htnet_tables import (
@@ -21,6 +21,7 @@ from pipeline.htnet_tables import (
     INNER_PATIENT_PREDICTIONS,
     INNER_PREDICTIONS,
     FoldAnswers,
+    fold_rows,
     write_embeddings,
     write_inner,
 )
@@ -57,7 +58,9 @@ class FoldTrainer:
         for part in parts:
             network = self._fit(part, part.folder(self.out), name=part.name).network
             faces = self.cohort.data.faces
-            answered.append(FoldAnswers(part, answer_with_embeddings(network, faces)))
+            answers = answer_with_embeddings(network, faces)
+            answered.append(FoldAnswers(part, answers))
+            self._temperature(part, answers).write(part.folder(self.out))
             for inner in self._inner_parts(part, n_folds=inner_folds):
                 name = f"{part.name}, inner {inner.fold}"
                 network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
@@ -74,6 +77,15 @@ class FoldTrainer:
                 pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS,
                 target=self.target, unit="patient",
             )  # fmt: skip
+
+    def _temperature(self, part: FoldPart, answers: Answers) -> PatientTemperature:
+        """Learn from the validation patients how sure answers to whole patients may be."""
+        rows = part.validation
+        chances = answers.probabilities[rows]
+        return patient_temperature(
+            fold_rows(self.cohort, part, chances, target=self.target, rows=rows),
+            target=self.target,
+        )
 
     def _inner_parts(self, part: FoldPart, *, n_folds: int) -> list[FoldPart]:
         deal = self.recipe.training.validation_folds

@@ -9,54 +9,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
-from classifiers.tasks import Target
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
 from common.provenance import write_run_json
-from common.tables import STATUSES, choice, number, text, write_table
-from htnet.answering import Precision, answer, read_trained
-from htnet.configuration import SIDE_CLASSES
+from common.tables import write_table
+from htnet.answering import Precision, answer_with_embeddings, read_trained
 from htnet.faces import read_faces, refused
 from htnet.training import WEIGHTS
 from landmarks.extraction import extract_landmarks
 from landmarks.predictor import find_predictor
 from pipeline.extract import find_source
 from pipeline.htnet import set_threads, target_of
+from pipeline.htnet_calibration import PatientTemperature
 from pipeline.htnet_cohort import read_measured, with_measured
 from pipeline.htnet_folds import trained_files
+from pipeline.htnet_new_patients import (
+    grades_schema,
+    in_words,
+    patient_grades,
+    patients_of,
+    patients_schema,
+    photograph_grades,
+)
 
 
 @dataclass(frozen=True)
 class PredictResult:
-    """Answers, one row per photograph, with a status and a reason where there is none."""
+    """Answers by photograph, with a status and a reason where there is none, and by patient."""
 
     grades: pd.DataFrame
+    patients: pd.DataFrame
 
     @property
     def exit_code(self) -> int:
         """0 all were graded, 3 some were not, 4 none was."""
         ok = int((self.grades["status"] == "ok").sum())
         return exit_code_for(ok=ok, failed=len(self.grades) - ok)
-
-
-def grades_schema(target: Target) -> pa.DataFrameSchema:
-    """Return the schema of `grades.csv`: an answer and probabilities, or a status and a reason."""
-    return pa.DataFrameSchema(
-        {
-            "image_id": text(unique=True),
-            "status": choice(STATUSES),
-            "reason": text(nullable=True),
-            "predicted": text(nullable=True),
-            **{name: number() for name in target.probability_columns},
-            **{f"p_{side}": number() for side in SIDE_CLASSES},
-        },
-        name="grades",
-    )
 
 
 def predict(
@@ -74,8 +65,10 @@ def predict(
     """Grade photographs that the network has not seen.
 
     Every photograph gets one row in `grades.csv`; one without a face gets its status and reason
-    and no grade. With several weights, the mean of their probabilities is the answer. Research use
-    only: this is no diagnosis.
+    and no grade. A single photograph says little: `patients.csv` has one answer from all
+    photographs of a patient (as a manifest names them, else each folder is a patient). With
+    several weights, the mean of their probabilities is the answer. Research use only: this is no
+    diagnosis.
 
     Parameters
     ----------
@@ -84,7 +77,7 @@ def predict(
     weights
         `weights.safetensors`, or a folder of `htnet train`; may be given repeatedly.
     out
-        Folder for `grades.csv`, `landmarks.csv` and `run.json`.
+        Folder for `grades.csv`, `patients.csv`, `landmarks.csv` and `run.json`.
     camera
         Number of a camera whose frame is graded in place of a source; 0 is the first.
     features
@@ -120,16 +113,14 @@ def predict(
             source = camera_frame(camera, Path(temporary))
         if source is None:
             raise UserError("Give a photograph, a folder, a manifest, or --camera 0.")
-        photos = find_source(source).photos
+        found = find_source(source)
         table = extract_landmarks(
-            photos, out=out, predictor=find_predictor(predictor), jobs=jobs
+            found.photos, out=out, predictor=find_predictor(predictor), jobs=jobs
         ).table
-        paths = dict(photos)
         usable = table[table["status"] == "ok"].reset_index(drop=True)
-        grades = table[["image_id", "status", "reason"]].copy()
-        columns = [*target.probability_columns, *(f"p_{side}" for side in SIDE_CLASSES)]
-        grades = grades.assign(predicted=None, **dict.fromkeys(columns, np.nan))
+        answers = []
         if len(usable):
+            paths = dict(found.photos)
             faces = read_faces(
                 usable,
                 [paths[image_id] for image_id in usable["image_id"]],
@@ -137,14 +128,20 @@ def predict(
                 kind=network.config.input,
             )
             faces = with_measured(faces, measured)
-            answers = np.mean(
-                [answer(one, faces, precision=precision) for one, _ in networks], axis=0
-            )
-            ok = (table["status"] == "ok").to_numpy()
-            grades.loc[ok, list(target.probability_columns)] = answers
-            names = [str(name) for name in target.named(target.answers(answers))]
-            grades.loc[ok, "predicted"] = pd.Series(names, index=grades.index[ok], dtype=object)
+            answers = [
+                answer_with_embeddings(one, faces, precision=precision) for one, _ in networks
+            ]
+        grades = photograph_grades(
+            table, answers, patients=patients_of(source, found), target=target
+        )
+    patients = patient_grades(
+        grades,
+        answers,
+        temperatures=[PatientTemperature.read(file.parent) for file in files],
+        target=target,
+    )
     write_table(grades, out / "grades.csv", schema=grades_schema(target))
+    write_table(patients, out / "patients.csv", schema=patients_schema(target))
     write_run_json(
         out / "run.json",
         command="htnet predict",
@@ -155,9 +152,11 @@ def predict(
     )
     for sentence in refused(table):
         print(sentence, file=sys.stderr)
-    for row in grades[grades["status"] == "ok"].itertuples():
-        print(f"{row.image_id}: {row.predicted}")
-    return PredictResult(grades)
+    for _, row in grades[grades["status"] == "ok"].iterrows():
+        print(in_words(row["image_id"], row))
+    for _, row in patients[patients["photographs"] > 1].iterrows():
+        print(in_words(f"patient {row['patient_id']}, {row['photographs']} photographs", row))
+    return PredictResult(grades, patients)
 
 
 def camera_frame(number: int, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import types
 from pathlib import Path
 
 import cv2
@@ -25,16 +26,27 @@ from classifiers.tasks import target_named
 from common.errors import UserError
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
-from htnet.answering import answer_with_embeddings
+from htnet.answering import Answers, answer_with_embeddings
 from htnet.training import WEIGHTS
 from htnet.weights import load_weights
 from landmarks.points import POINT_COLUMNS
 from pipeline.command_line import build_app, run
 from pipeline.htnet import evaluate, train
-from pipeline.htnet_calibration import log_loss, patient_rows, patient_temperature
+from pipeline.htnet_calibration import (
+    PatientTemperature,
+    log_loss,
+    patient_rows,
+    patient_temperature,
+)
 from pipeline.htnet_cohort import read_image_cohort
 from pipeline.htnet_explain import explain
 from pipeline.htnet_folds import trained_files
+from pipeline.htnet_new_patients import (
+    grades_schema,
+    patient_grades,
+    patients_schema,
+    photograph_grades,
+)
 from pipeline.htnet_predict import camera_frame, predict
 from tests.htnet.drawn_faces import RECIPE, drawn_face
 
@@ -211,7 +223,7 @@ def test_a_network_that_knows_nothing_is_not_made_surer() -> None:
 def test_too_few_patients_leave_the_mean_as_it_is() -> None:
     rows = photographs_of(np.eye(6)[:2], np.array([1, 2]))
     temperature = patient_temperature(rows, target=GRADE_TARGET)
-    assert (temperature.value, temperature.patients) == (1.0, 2)
+    assert (temperature.value, temperature.patients, temperature.photographs) == (1.0, 2, 4)
     pd.testing.assert_frame_equal(
         patient_rows(rows, temperature=temperature, target=GRADE_TARGET),
         to_patients(rows, target=GRADE_TARGET),
@@ -323,6 +335,144 @@ def test_explain_writes_pictures_and_places(study: Path, folds: Path, tmp_path: 
             folds / "repeat_1" / "fold_1" / WEIGHTS, study / "manifest.csv",
             landmarks=study / "landmarks.csv", out=tmp_path, image=("P5_9.png",),
         )  # fmt: skip
+
+
+NEW = ("P3_0.png", "P3_1.png", "P4_0.png", "P1_0.png")
+
+
+@pytest.fixture
+def found_faces(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks without a detector: those drawn for each photograph; P1_0 has no face."""
+    known = pd.read_csv(study / "landmarks.csv").set_index("image_id").assign(reason="")
+
+    def extract(photos: tuple[tuple[str, Path], ...], **_: object) -> object:
+        table = known.loc[[Path(image_id).name for image_id, _ in photos]].reset_index(drop=True)
+        names = pd.Series([image_id for image_id, _ in photos], name="image_id")
+        table = pd.concat([names, table], axis=1)
+        lost = table["image_id"].str.endswith("P1_0.png")
+        table.loc[lost, ["status", "reason"]] = "no_face", "no face was found"
+        return types.SimpleNamespace(table=table)
+
+    monkeypatch.setattr("pipeline.htnet_predict.extract_landmarks", extract)
+    monkeypatch.setattr("pipeline.htnet_predict.find_predictor", lambda name: name)
+
+
+@pytest.mark.usefixtures("found_faces")
+def test_predict_grades_photographs_and_patients_of_a_folder(
+    study: Path, folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    new = tmp_path / "new"
+    for name in NEW:
+        folder = new / name.partition("_")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(study / name, folder)
+    result = predict(new, weights=(folds,), out=tmp_path / "answers", threads=1)
+    assert result.exit_code == 3
+    grades = read_table(tmp_path / "answers" / "grades.csv", schema=grades_schema(GRADE_TARGET))
+    assert grades["image_id"].tolist() == [
+        "P1/P1_0.png", "P3/P3_0.png", "P3/P3_1.png", "P4/P4_0.png",
+    ]  # fmt: skip
+    lost = grades.iloc[0]
+    assert (lost["status"], lost["reason"]) == ("no_face", "no face was found")
+    assert grades.iloc[0][["predicted", "p_1", "weak_side", "p_left"]].isna().all()
+    chances = grades[list(GRADE_TARGET.probability_columns)].iloc[1:]
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    np.testing.assert_allclose(grades[["p_right", "p_left", "p_none"]].iloc[1:].sum(axis=1), 1)
+    assert set(grades["weak_side"].iloc[1:]) <= {"right", "left", "none"}
+    patients = read_table(
+        tmp_path / "answers" / "patients.csv", schema=patients_schema(GRADE_TARGET)
+    )
+    assert patients["patient_id"].tolist() == ["P3", "P4"]
+    assert patients["photographs"].tolist() == [2, 1]
+    out = capsys.readouterr().out
+    assert "patient P3, 2 photographs: " in out
+    assert "weak side" in out
+
+
+@pytest.mark.usefixtures("found_faces")
+def test_predict_takes_patients_from_a_manifest(study: Path, folds: Path, tmp_path: Path) -> None:
+    manifest = pd.DataFrame(
+        {"image_id": NEW[:3], "path": [str(study / name) for name in NEW[:3]],
+         "patient_id": ["one", "two", "one"]}
+    )  # fmt: skip
+    manifest.to_csv(tmp_path / "new.csv", index=False)
+    weights = (folds / "repeat_1" / "fold_1" / WEIGHTS,)
+    result = predict(tmp_path / "new.csv", weights=weights, out=tmp_path / "answers", threads=1)
+    assert result.exit_code == 0
+    assert dict(result.patients[["patient_id", "photographs"]].to_numpy()) == {"one": 2, "two": 1}
+
+
+def answers_of(chances: list[list[float]]) -> Answers:
+    values = np.array(chances)
+    return Answers(values, np.zeros((len(values), 1), np.float32))
+
+
+def test_new_patients_are_calibrated_when_they_have_as_many_photographs_as_the_known() -> None:
+    table = pd.DataFrame({"image_id": list("abc"), "status": "ok", "reason": ""})
+    target = target_named("healthy_palsy")
+    answers = [answers_of([[0.4, 0.6], [0.4, 0.6], [0.4, 0.6]])]
+    patients = {"a": "P", "b": "P", "c": "Q"}
+    grades = photograph_grades(table, answers, patients=patients, target=target)
+    assert grades["weak_side"].isna().all()  # the network has no side head
+    found = patient_grades(
+        grades, answers, target=target,
+        temperatures=[PatientTemperature(0.5, patients=9, photographs=2)],
+    ).set_index("patient_id")  # fmt: skip
+    assert found["calibrated"].to_dict() == {"P": True, "Q": False}
+    assert found["p_palsy"]["P"] == pytest.approx(0.36 / (0.36 + 0.16))  # squared, brought to 1
+    assert found["p_palsy"]["Q"] == pytest.approx(0.6)  # one photograph: the plain mean
+
+
+def test_temperatures_are_kept_beside_the_weights(folds: Path, tmp_path: Path) -> None:
+    kept = PatientTemperature.read(folds / "repeat_1" / "fold_1")
+    assert kept.photographs == 2
+    assert PatientTemperature.read(tmp_path) == PatientTemperature(1.0, 0, 0)
+    (tmp_path / "calibration.json").write_text("{}")
+    with pytest.raises(UserError, match=r"calibration\.json is damaged"):
+        PatientTemperature.read(tmp_path)
+
+
+class FakeCamera:
+    """A camera that shows one picture, BGR as OpenCV gives it."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self.picture, self.released = picture, False
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        return True, self.picture
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_frame_is_graded_and_not_kept(
+    study: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = cv2.imread(str(study / "P5_0.png"))
+    camera = FakeCamera(picture)
+    monkeypatch.setattr("pipeline.htnet_predict.cv2.VideoCapture", lambda number: camera)
+    frame = camera_frame(0, tmp_path)
+    np.testing.assert_array_equal(cv2.imread(str(frame)), picture)
+    assert camera.released
+    points = pd.read_csv(study / "landmarks.csv").set_index("image_id").loc[["P5_0.png"]]
+    seen: list[Path] = []
+
+    def extract(photos: tuple[tuple[str, Path], ...], **_: object) -> object:
+        seen.extend(path for _, path in photos)
+        table = points.reset_index(drop=True).assign(reason="")
+        names = pd.Series([image_id for image_id, _ in photos], name="image_id")
+        return types.SimpleNamespace(table=pd.concat([names, table], axis=1))
+
+    monkeypatch.setattr("pipeline.htnet_predict.extract_landmarks", extract)
+    monkeypatch.setattr("pipeline.htnet_predict.find_predictor", lambda name: name)
+    result = predict(weights=(folds,), out=tmp_path / "answers", camera=0, threads=1)
+    assert result.grades["image_id"].tolist() == ["camera.png"]
+    assert result.grades["status"].tolist() == ["ok"]
+    assert len(seen) == 1
+    assert not seen[0].exists()  # the face of whoever sat before the camera is not left behind
 
 
 def test_no_camera_is_one_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Grades of new photographs and of new patients, from the answers of one or several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from classifiers.calibration import tempered
+from classifiers.tasks import Target
+from common.files import natural_key
+from common.tables import STATUSES, choice, number, text
+from htnet.answering import Answers
+from htnet.configuration import SIDE_CLASSES
+from pipeline.extract import Source
+from pipeline.grade import patient_of
+from pipeline.htnet_calibration import PatientTemperature
+
+SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
+
+
+def grades_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `grades.csv`: an answer and probabilities, or a status and a reason.
+
+    `weak_side` is the patient's side that is taken for weak, or none; empty without a side head.
+    """
+    return pa.DataFrameSchema(
+        {
+            "image_id": text(unique=True),
+            "patient_id": text(),
+            "status": choice(STATUSES),
+            "reason": text(nullable=True),
+            **_answer_columns(target),
+        },
+        name="grades",
+    )
+
+
+def patients_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `patients.csv`: an answer from all photographs of a patient.
+
+    `photographs` is how many were graded; `calibrated` whether they were as many as those of the
+    patients from whom the network learned how sure its answers to whole patients may be. With
+    fewer the answer is the plain mean, which is too unsure.
+    """
+    return pa.DataFrameSchema(
+        {
+            "patient_id": text(unique=True),
+            "photographs": pa.Column("int64"),
+            "calibrated": pa.Column(bool),
+            **_answer_columns(target),
+        },
+        name="graded patients",
+    )
+
+
+def patients_of(source: Path, found: Source) -> Mapping[str, str]:
+    """Return the patient of each photograph: as the manifest says, else the folder it lies in."""
+    if found.manifest is not None:
+        return dict(zip(found.manifest["image_id"], found.manifest["patient_id"], strict=True))
+    return {image_id: patient_of(image_id, photos=source) for image_id, _ in found.photos}
+
+
+def photograph_grades(
+    table: pd.DataFrame,
+    answers: Sequence[Answers],
+    *,
+    patients: Mapping[str, str],
+    target: Target,
+) -> pd.DataFrame:
+    """Return a row for each photograph of a landmark table, with the mean of the networks' answers.
+
+    Parameters
+    ----------
+    table
+        Of landmarks; the rows of status `ok` are those that were answered, in this order.
+    """
+    grades = table[["image_id", "status", "reason"]].copy()
+    grades.insert(1, "patient_id", [patients[image_id] for image_id in grades["image_id"]])
+    ok = (table["status"] == "ok").to_numpy()
+    empty = _answered(np.empty((0, len(target.classes))), np.empty((0, 3)), target=target)
+    filled = empty.reindex(range(len(grades)))
+    if answers:
+        chances = np.mean([one.probabilities for one in answers], axis=0)
+        found = _answered(chances, _mean_sides(answers), target=target)
+        filled = found.set_index(np.flatnonzero(ok)).reindex(range(len(grades)))
+    filled.index = grades.index
+    return pd.concat([grades, filled], axis=1)
+
+
+def patient_grades(
+    grades: pd.DataFrame,
+    answers: Sequence[Answers],
+    *,
+    temperatures: Sequence[PatientTemperature],
+    target: Target,
+) -> pd.DataFrame:
+    """Return a row for each patient of whom a photograph was graded, in natural order.
+
+    Each network's mean over the photographs is made as sure as suits its validation patients, if
+    there are as many photographs as those had; then the networks' means are averaged.
+    """
+    names = grades.loc[grades["status"] == "ok", "patient_id"].to_numpy()
+    needed = max((one.photographs for one in temperatures), default=0)
+    known = any(one.value != 1.0 for one in temperatures)
+    rows, chances, sides = [], [], []
+    for name in sorted(set(names), key=natural_key):
+        its = np.flatnonzero(names == name)
+        calibrated = known and len(its) >= needed
+        means = [one.probabilities[its].mean(axis=0, keepdims=True) for one in answers]
+        if calibrated:
+            means = [
+                tempered(mean, temperature=temperature.value)
+                for mean, temperature in zip(means, temperatures, strict=True)
+            ]
+        chances.append(np.mean(means, axis=0)[0])
+        sides.append(_mean_sides(answers)[its].mean(axis=0))
+        rows.append({"patient_id": name, "photographs": len(its), "calibrated": calibrated})
+    found = _answered(
+        np.array(chances).reshape(-1, len(target.classes)),
+        np.array(sides).reshape(-1, len(SIDE_CLASSES)),
+        target=target,
+    )
+    about = pd.DataFrame(rows, columns=["patient_id", "photographs", "calibrated"])
+    return pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
+
+
+def in_words(name: str, row: pd.Series) -> str:
+    """Say in words what was answered."""
+    answer, side = row["predicted"], row["weak_side"]
+    words = f"{name}: {answer} (probability {row['p_' + answer]:.2f})"
+    if pd.notna(side):
+        words += f", weak side {side} ({row['p_' + side]:.2f})"
+    return words
+
+
+def _answer_columns(target: Target) -> dict[str, pa.Column]:
+    return {
+        "predicted": text(nullable=True),
+        **{name: number() for name in target.probability_columns},
+        "weak_side": text(nullable=True),
+        **{name: number() for name in SIDE_COLUMNS},
+    }
+
+
+def _answered(
+    chances: NDArray[np.float64], sides: NDArray[np.float64], *, target: Target
+) -> pd.DataFrame:
+    """Return answers, probabilities and sides `(n, 3)` as columns; NaN sides are not answered."""
+    table = pd.DataFrame(chances, columns=list(target.probability_columns))
+    named = [str(name) for name in target.named(target.answers(chances))]
+    table.insert(0, "predicted", pd.Series(named, dtype=object))
+    known: NDArray[np.bool_] = np.isfinite(sides).all(axis=1)
+    weak = [
+        SIDE_CLASSES[side.argmax()] if is_known else None
+        for side, is_known in zip(sides, known, strict=True)
+    ]
+    table["weak_side"] = pd.Series(weak, dtype=object)
+    table[list(SIDE_COLUMNS)] = sides
+    return table
+
+
+def _mean_sides(answers: Sequence[Answers]) -> NDArray[np.float64]:
+    """Return the mean side probabilities `(n, 3)` of the networks that answer it; else NaN."""
+    told = [one.sides for one in answers if one.sides is not None]
+    if not told:
+        return np.full((len(answers[0].probabilities), len(SIDE_CLASSES)), np.nan)
+    mean: NDArray[np.float64] = np.mean(told, axis=0)
+    return mean
