@@ -88,9 +88,9 @@ def _models(report: Report, run: LosoRun, floor: float) -> None:
         "UF1 is the mean over classes of F1 (the harmonic mean of the share of a class that was "
         "found and the share of such answers that was right), UAR the mean over classes of the "
         "share found; both count every class alike, however rare. All clips are pooled before "
-        "scoring. Intervals are 95 % over resampled subjects: another group of as many people would give a score "
-        "within them, most of the time. These clips tell two models apart only where the interval "
-        f"of their difference, here to {REFERENCE}, leaves out 0."
+        "scoring. Intervals are 95 % over resampled subjects: another group of as many people "
+        "would give a score within them, most of the time. These clips tell two models apart "
+        f"only where the interval of their difference, here to {REFERENCE}, leaves out 0."
     )
     for rule, title in TITLES.items():
         rows = [one for one in run.on() if one.answers.rule == rule]
