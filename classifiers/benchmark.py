@@ -24,7 +24,12 @@ from classifiers.folds import (
     write_folds,
 )
 from classifiers.graders import GRADERS, choose_graders
-from classifiers.inner_predictions import INNER_FILE, answer_inside, write_inner_predictions
+from classifiers.inner_predictions import (
+    INNER_FILE,
+    answer_inside,
+    refuse_too_few,
+    write_inner_predictions,
+)
 from classifiers.patient_pages import add_benchmark_pages
 from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import confusion_figure
@@ -144,6 +149,7 @@ def benchmark(
         When tables do not fit together, or nothing can be graded.
     """
     started = time.perf_counter()
+    refuse_too_few(inner_predictions)
     question = target_named(target)
     chosen = choose_graders(graders)
     cohort = read_cohort(features, target=question, manifest=manifest)
@@ -172,6 +178,13 @@ def benchmark(
         unit=level, search=search,
     )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
+    problems += validation.problems
+    failed = validation.failed
+    if inner_predictions is not None:
+        inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
+        write_inner_predictions(inside.predictions, out / INNER_FILE, target=question, unit=level)
+        problems += inside.problems
+        failed += inside.failed
     evaluations = (
         [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
         if level == "patient"
@@ -191,7 +204,7 @@ def benchmark(
     report = benchmark_report(
         cohort,
         evaluations,
-        problems=[*problems, *validation.problems],
+        problems=problems,
         settings=settings,
         choices=validation.choices,
     )
@@ -200,9 +213,6 @@ def benchmark(
     )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
-    if inner_predictions is not None:
-        inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
-        write_inner_predictions(inside, out / INNER_FILE, target=question, unit=level)
     write_json(out / "metrics.json", _metrics(question, evaluations))
     _write_confusions(evaluations, out)
     report.write(out / "report.html")
@@ -218,8 +228,8 @@ def benchmark(
         evaluations=evaluations,
         predictions=validation.predictions,
         folds=table,
-        problems=[*problems, *validation.problems],
-        exit_code=3 if validation.failed else 0,
+        problems=problems,
+        exit_code=3 if failed else 0,
     )
 
 

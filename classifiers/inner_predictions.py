@@ -16,14 +16,14 @@ import pandas as pd
 from classifiers.folds import Split, inner_splits
 from classifiers.predictions import Unit, inner_predictions_schema
 from classifiers.tasks import Target
-from classifiers.validation import Plan, cross_validate, seed_of
+from classifiers.validation import Plan, Validation, cross_validate, seed_of
 from common.errors import UserError
 from common.tables import write_table
 
 INNER_FILE = "inner_predictions.csv"
 
 
-def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> pd.DataFrame:
+def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> Validation:
     """Let every grader answer the training rows of every outer fold, unseen.
 
     Parameters
@@ -37,11 +37,10 @@ def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        By `inner_predictions_schema`.
+    Validation
+        Its predictions by `inner_predictions_schema`.
     """
-    if n_folds < 2:
-        raise UserError(f"--inner-predictions is {n_folds}: give 2 folds or more.")
+    refuse_too_few(n_folds)
     inner: list[Split] = []
     origin: list[tuple[int, int]] = []  # outer fold and inner number of each
     for part in plan.parts:
@@ -62,7 +61,18 @@ def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> pd.DataFrame:
     answers = inside.predictions
     place = answers["fold"].to_numpy() - 1
     folds = np.array(origin, dtype=np.int64)
-    return answers.assign(outer_fold=folds[place, 0], fold=folds[place, 1])
+    table = answers.assign(outer_fold=folds[place, 0], fold=folds[place, 1])
+    return replace(
+        inside,
+        predictions=table,
+        problems=[f"Inner predictions: {sentence}" for sentence in inside.problems],
+    )
+
+
+def refuse_too_few(n_folds: int | None) -> None:
+    """Refuse fewer than two inner folds, before the long work; None asks for none."""
+    if n_folds is not None and n_folds < 2:
+        raise UserError(f"--inner-predictions is {n_folds}: give 2 folds or more.")
 
 
 def write_inner_predictions(
