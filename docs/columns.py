@@ -222,7 +222,7 @@ _PROBLEMS = Table(
     "problem",
     PROBLEMS,
     {
-        "severity": "`error`: something was lost; `warning`: look at it; `note`: how it was handled",
+        "severity": "`error`: something was lost; `warning`: look at it; `note`: how it was read",
         "kind": "a short stable name to sort by",
         "file": "file or folder, from the dataset's folder",
         "rows": "rows of that file as a spreadsheet shows them",

@@ -1,51 +1,103 @@
-"""The reference pages and the README follow the code."""
+"""The reference pages follow the code: schemas, registry, docstrings, commands."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from docs.build import FEATURES_PAGE
-from features.reference_page import reference_page
-from pipeline.command_line import build_app
+from common.errors import UserError
+from docs.build import FOLDER, README, filled, pages
+from docs.columns import TABLES, described, types_of
+from docs.figures import FEATURE_FIGURES, FIGURES
+from docs.sections import SECTIONS, all_tables, commands, invariances, packages
+from features.registry import FEATURES
+from pipeline import htnet_app, micro_app
 from run_pipeline import COMMANDS
 
-_COMMAND = re.compile(r"python run_pipeline\.py (\w[\w-]*)(.*?)(?=[`;\n]|$)")
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_a_page_is_what_the_build_makes(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m docs.build"
 
 
-def test_feature_page_is_what_the_registry_makes() -> None:
-    assert FEATURES_PAGE.read_text(encoding="utf-8") == reference_page(), "run python -m docs.build"
+def test_every_made_part_stands_on_some_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in pages())
+    for name in SECTIONS:
+        assert f"<!-- made by docs.build: {name} -->" in text, name
 
 
-def test_links_in_the_readme_lead_somewhere(root: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", (root / "README.md").read_text(encoding="utf-8"))
-    local = [link for link in links if "://" not in link]
-    assert local
-    assert [link for link in local if not (root / link).exists()] == []
+def test_what_stands_between_the_markers_is_made_anew_and_the_rest_is_kept() -> None:
+    page = "# By hand\n<!-- made by docs.build: points -->\nold\n<!-- end of points -->\nkept\n"
+    made = filled(page)
+    assert "old" not in made
+    assert "| jaw | 0 to 16 |" in made
+    assert made.startswith("# By hand\n") and made.endswith("kept\n")
+    assert filled(made) == made
 
 
-def test_commands_in_the_readme_exist_with_their_options(root: Path) -> None:
-    app = build_app(COMMANDS, name="run_pipeline.py", summary="")
-    used = _COMMAND.findall((root / "README.md").read_text(encoding="utf-8"))
-    used = [(command, rest) for command, rest in used if command != "COMMAND"]
-    assert len(used) > 4
-    for command, rest in used:
-        assert command in COMMANDS, command
-        page = app[command]
-        words = rest.split()
-        if command == "htnet" and words:  # a group of commands
-            page = page[words[0]]
-        names = {
-            name.split("=")[0]
-            for argument in page.assemble_argument_collection()
-            for name in argument.names
-        }
-        for option in re.findall(r"(?<!\S)(--[a-z][\w-]*)", rest):
-            assert option in {*names, "--help", "--config"}, f"{command} has no {option}"
+def test_an_unknown_part_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r'"point".*Did you mean "points"'):
+        filled("<!-- made by docs.build: point -->\n<!-- end of point -->")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench"])
-def test_make_targets_of_the_readme_exist(root: Path, target: str) -> None:
-    assert f"\n{target}:" in (root / "Makefile").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_there_and_shown(name: str) -> None:
+    assert (FOLDER / name).stat().st_size > 5_000
+    assert any(f"{name})" in page.read_text(encoding="utf-8") for page in pages())
+
+
+def test_the_figures_show_every_feature_once() -> None:
+    shown = [region for regions in FEATURE_FIGURES.values() for region in regions]
+    assert len(shown) == len(set(shown))
+    assert set(shown) == {entry.region for entry in FEATURES}
+
+
+def test_every_command_is_in_the_table() -> None:
+    table = commands()
+    names = set(COMMANDS) - {"htnet", "micro"}
+    names |= {f"htnet {name}" for name in htnet_app.SUB_COMMANDS}
+    names |= {f"micro {name}" for name in micro_app.SUB_COMMANDS}
+    assert {line.split("`")[1] for line in table.splitlines()[2:]} == names
+    assert table in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.file)
+def test_every_column_of_every_table_has_words(table) -> None:
+    rows = dict(described(table))
+    assert set(types_of(table)) == set(table.schema.columns)
+    for columns, words in rows.items():
+        assert words and words == words.strip(), columns
+        assert all(part in table.schema.columns for part in columns.split(" … ")), columns
+
+
+def test_a_column_without_words_and_words_without_a_column_are_seen() -> None:
+    folds = next(table for table in TABLES if table.file == "folds.csv")
+    short = {name: words for name, words in folds.words.items() if name != "fold"}
+    with pytest.raises(KeyError, match="fold"):
+        list(described(replace(folds, words=short)))
+    with pytest.raises(KeyError, match="no column shoe"):
+        described(replace(folds, words={**folds.words, "shoe": "size"}))
+
+
+def test_a_range_stands_for_its_own_columns_only() -> None:
+    landmarks = next(table for table in TABLES if table.file == "landmarks.csv")
+    names = [name for name, _ in described(landmarks)]
+    assert names[-2:] == ["x_0 … x_67", "y_0 … y_67"]
+    assert "`x_0` … `x_67` | number" in all_tables()
+
+
+def test_the_standard_definition_changes_with_nothing() -> None:
+    cells = [line.split(" | ")[1] for line in invariances().splitlines()[2:]]
+    assert cells == ["nothing changes"] * 4
+    assert "changes `f3`" in invariances()  # the older ones do, so the test could fail
+
+
+def test_every_module_is_in_the_plan_of_the_house(root: Path) -> None:
+    plan = packages()
+    for module in ("landmarks/finder.py", "htnet/micro/clips.py", "classifiers/folds.py"):
+        name = str(Path(*Path(module).parts[1:]).with_suffix(""))
+        assert f"| `{name}` | " in plan
+    assert "|  |" not in plan  # no module without a sentence
