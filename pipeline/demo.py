@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.exit_codes import SOME_FAILED
 
 COHORT, MANIFEST, MEASURED, PORTRAIT = "cohort", "manifest.csv", "measurements", "portrait"
-BENCHMARK, PATIENT_BENCHMARK = "benchmark", "benchmark_patients"
-GEOMETRY, NETWORKS, NETWORK_SCORES = "geometry", "networks", "network_scores"
+BENCHMARK, GEOMETRY = "benchmark", "geometry"
+NETWORKS, NETWORK_SCORES = "networks", "network_scores"
 COMPARED, FUSED, REPORT = "comparison", "fusion", "report.html"
 
 FEWEST_PATIENTS = 24  # every grade in every inner training part
@@ -138,6 +138,8 @@ def demo(
     )
     if open_report:
         webbrowser.open(report.resolve().as_uri())
-    codes = [portrait.exit_code, measured.exit_code, network.exit_code]
-    codes += [stage.exit_code for stage in graded.all]
+    codes = (
+        portrait.exit_code, measured.exit_code, graded.everyone.exit_code,
+        graded.chosen.exit_code, network.exit_code,
+    )  # fmt: skip
     return DemoResult(report=report, exit_code=SOME_FAILED if any(codes) else 0)

@@ -21,7 +21,7 @@ from features.registry import FEATURES
 from landmarks.photo_task import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo import BENCHMARK, COMPARED, FUSED, GRADER, PATIENT_BENCHMARK
+from pipeline.demo import BENCHMARK, COMPARED, FUSED, GRADER
 from pipeline.demo_stages import GradedByMeasurements
 from pipeline.extract import ExtractResult
 from pipeline.joint_report import Ingredients, build_joint_report
@@ -29,8 +29,7 @@ from pipeline.joint_report import Ingredients, build_joint_report
 ROMAN = dict(zip(GRADES, ("I", "II", "III", "IV", "V", "VI"), strict=True))
 SHOWN_TASK = "full_smile"
 _BESIDE = (
-    ("graders on patients", f"{PATIENT_BENCHMARK}/report.html"),
-    ("graders on photographs", f"{BENCHMARK}/report.html"),
+    ("every grader", f"{BENCHMARK}/report.html"),
     ("measurements and network compared", f"{COMPARED}/report.html"),
     ("ways of fusing", f"{FUSED}/report.html"),
 )
@@ -203,21 +202,15 @@ def _graders_section(report: Report, graded: GradedByMeasurements) -> None:
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
-        f"something only as far as it beats them. {_scores_in_words(graded.patients)} One of them, "
+        f"something only as far as it beats them. {_scores_in_words(graded.everyone)} One of them, "
         f"{GRADERS[GRADER].title.lower()}, stands for the measurements in this report; it was "
         "named before any score was seen."
     )
     _scores(
         section,
-        graded.patients,
+        graded.everyone,
         caption="Each patient graded from all movements together, with every choice made inside "
         "the training patients.",
-    )
-    _scores(
-        section,
-        graded.photographs,
-        caption="For comparison: each photograph graded alone and the answers averaged per "
-        "patient, as earlier studies did.",
     )
 
 

@@ -25,7 +25,6 @@ from pipeline.demo import (
     MEASURED,
     NETWORK_SCORES,
     NETWORKS,
-    PATIENT_BENCHMARK,
 )
 from pipeline.demo_network import NetworkTask, train_folds
 from pipeline.htnet import EvaluateResult
@@ -35,39 +34,29 @@ from pipeline.joint_report import Ingredients
 
 @dataclass(frozen=True)
 class GradedByMeasurements:
-    """Patients by every grader, photographs by every grader, and the one grader for the fusion."""
+    """Every grader, and the one that stands for the measurements with its inner answers."""
 
-    patients: BenchmarkResult
-    photographs: BenchmarkResult
+    everyone: BenchmarkResult
     chosen: BenchmarkResult
-
-    @property
-    def all(self) -> tuple[BenchmarkResult, ...]:
-        """The three results."""
-        return self.patients, self.photographs, self.chosen
 
 
 def grade_by_measurements(
     features: Path, *, out: Path, graders: tuple[str, ...], seed: int, jobs: int
 ) -> GradedByMeasurements:
-    """Compare graders on patients and on photographs; answer inside training patients as well."""
+    """Compare graders on patients; let one answer inside the training patients as well."""
     named = graders or tuple(GRADERS)
     manifest = out / MANIFEST
-    by_photograph = benchmark(
-        features, manifest=manifest, out=out / BENCHMARK, graders=named, n_folds=FOLDS, seed=seed,
-        jobs=jobs,
+    everyone = benchmark(
+        features, manifest=manifest, out=out / BENCHMARK, level="patient", graders=named,
+        n_folds=FOLDS, seed=seed, jobs=jobs,
     )  # fmt: skip
     folds = out / BENCHMARK / "folds.csv"
-    by_patient = benchmark(
-        features, manifest=manifest, out=out / PATIENT_BENCHMARK, level="patient", graders=named,
-        fold_table=folds, seed=seed, jobs=jobs,
-    )  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):  # the scores of this grader were just told
         chosen = benchmark(
             features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(GRADER,),
             fold_table=folds, inner_predictions=INNER_FOLDS, seed=seed, jobs=jobs,
         )  # fmt: skip
-    return GradedByMeasurements(by_patient, by_photograph, chosen)
+    return GradedByMeasurements(everyone, chosen)
 
 
 def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> EvaluateResult:

@@ -24,7 +24,7 @@ SMALL_NETWORK = (
     "network.image_size=28", "network.patch_size=7", "network.dim=12", "network.heads=2",
     "network.num_hierarchies=2", "network.block_repeats=[1, 1]",
 )  # fmt: skip
-REPORTS = ("", "comparison", "fusion", "benchmark", "benchmark_patients")
+REPORTS = ("", "comparison", "fusion", "benchmark")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = functools.partial(pipeline.extract.extract, tta=0)
         patch.setattr("pipeline.extract.extract", quick)
         patch.setattr(pipeline.demo_network, "CHANGES", SMALL_NETWORK)
-        result = demo(out=out, seed=3, epochs=1, graders=("logistic",))
+        result = demo(out=out, seed=3, epochs=1, graders=("logistic",), jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out
@@ -64,7 +64,7 @@ def test_both_branches_are_tested_on_the_same_folds_of_whole_patients(finished: 
     folds = pd.read_csv(finished / "benchmark" / "folds.csv")
     assert folds["fold"].nunique() == FOLDS
     assert (folds.groupby(["repeat", "patient_id"])["fold"].nunique() == 1).all()
-    for other in ("benchmark_patients", "geometry", "networks"):
+    for other in ("geometry", "networks"):
         pd.testing.assert_frame_equal(pd.read_csv(finished / other / "folds.csv"), folds)
 
 

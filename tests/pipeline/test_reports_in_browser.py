@@ -1,4 +1,4 @@
-"""Every kind of report, opened as its reader would: whole, readable, and asking for nothing.
+"""Every kind of report but the demo's, opened as its reader would: whole, readable, asking nothing.
 
 Where no browser is installed the pages are read as text, which sees less.
 """
@@ -23,13 +23,12 @@ from tests.browser import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-KINDS = ("benchmark", "fit", "grade", "explore", "profile", "evaluate-landmarks")
+KINDS = ("fit", "grade", "explore", "profile", "evaluate-landmarks")
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One small report of each kind, from twelve simulated patients of whom one has no face."""
-    from classifiers.benchmark import benchmark
     from classifiers.explore import explore
     from classifiers.fit import fit
     from datasets.prepare import prepare
@@ -43,10 +42,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     simulate(folder / "photos", patients=12, seed=5, width=300, height=400)
     prepare("meei", folder / "photos", out=manifest)
     extract(manifest, out=folder / "measured", tta=0, jobs=1)
-    benchmark(
-        features, manifest=manifest, out=folder / "benchmark", level="patient", n_folds=2,
-        graders=("logistic", "svm"), jobs=1,
-    )  # fmt: skip
     fit(features, manifest=manifest, out=folder / "fit", grader="logistic", n_folds=2, jobs=1)
     explore(features, out=folder / "explore")
     newcomers = folder / "newcomers"
