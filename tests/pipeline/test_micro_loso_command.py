@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,12 @@ from htnet.micro.recognisers import Options
 from pipeline.command_line import run
 from pipeline.micro_app import SUB_COMMANDS, app
 from pipeline.micro_loso import REPORT_FILE, loso
+from tests.browser import WIDTHS, open_page, static_problems
 from tests.htnet.micro.drawn_maps import CLASSES, drawn_maps, write_published
 from tests.htnet.micro.test_micro_sources import flow_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,25 @@ def test_the_command_writes_report_tables_and_record(
     lines = said.splitlines()
     assert lines[-2].endswith("guessing (best epoch on the held-out subject: optimistic)")
     assert not any("optimistic" in line for line in lines[:-2])
+
+
+@pytest.fixture(scope="module")
+def page(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of both rules."""
+    out = tmp_path_factory.mktemp("report")
+    loso(published, out=out, models=("svm",), protocol="both", seeds=2)
+    return out / REPORT_FILE
+
+
+def test_the_report_is_whole(page: Path) -> None:
+    assert static_problems(page) == []
+
+
+def test_the_report_is_whole_and_readable_in_a_browser(page: Path, browser: Browser) -> None:
+    problems = [
+        problem for width in WIDTHS for problem in open_page(browser, page, width=width).problems()
+    ]
+    assert not problems, "\n".join(problems)
 
 
 def test_honest_is_the_default_and_prints_nothing_else(published: Path, tmp_path: Path) -> None:
