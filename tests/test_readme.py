@@ -29,7 +29,7 @@ _FILE = re.compile(
 BROUGHT = {
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
-    "355.jpg", "photo_2", "photo_10",
+    "355.jpg", "megc2019_flow.npz", "photo_2", "photo_10",
 }  # fmt: skip
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
@@ -199,3 +199,14 @@ def test_notebooks_name_each_other_and_commands_rightly(app: App, notebook: Path
         tokens = shlex.split(_PIPELINE.split(line, maxsplit=1)[1])
         function, _, left = app.parse_args(tokens, exit_on_error=False, print_error=False)
         assert callable(function) and left == {}, line
+
+
+def test_the_citation_file_says_what_the_readme_says(root: Path) -> None:
+    import yaml
+
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "title", "authors", "version", "message", "license"} <= set(citation)
+    for reference in citation["references"]:
+        assert {"type", "title", "authors", "year"} <= set(reference)
+        first = reference["authors"][0]["family-names"]
+        assert first in README.read_text(encoding="utf-8"), first
