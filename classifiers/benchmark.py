@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from classifiers.benchmark_report import benchmark_report, counted
+from classifiers.benchmark_report import benchmark_report
 from classifiers.cohort import Cohort, read_cohort
-from classifiers.evaluation import Evaluation, both_levels, evaluate, title_of, two_lines
+from classifiers.evaluation import Evaluation, both_levels, evaluate, title_of
 from classifiers.folds import (
     FoldMethod,
     fold_problems,
@@ -35,6 +33,7 @@ from classifiers.patients import LANDMARKS_FILE, patient_samples
 from classifiers.plots import confusion_figure
 from classifiers.predictions import KEY, Unit, write_predictions
 from classifiers.scaling import ScalerName
+from classifiers.score_console import print_scores
 from classifiers.tasks import Target, TargetName, target_named
 from classifiers.validation import Plan, Validation, cross_validate
 from common.errors import UserError
@@ -43,8 +42,6 @@ from common.provenance import write_run_json
 from common.report import figure_png
 from common.workers import default_jobs
 from features.tables import definition_of
-
-LOG_WIDTH = 112  # columns of the table when standard output is a file
 
 
 @dataclass(frozen=True)
@@ -221,7 +218,7 @@ def benchmark(
         files={"features": features, "manifest": manifest, "fold_table": fold_table},
     )  # fmt: skip
     for evaluation in evaluations:
-        _print_scores(evaluation)
+        print_scores(evaluation)
     for sentence in report.warnings:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
     return BenchmarkResult(
@@ -284,24 +281,3 @@ def _write_run(
         },
         seconds={**validation.seconds, "total": time.perf_counter() - started},
     )
-
-
-def _print_scores(evaluation: Evaluation) -> None:
-    """Print the table so that it reads on a terminal and in a log file."""
-    table = Table(
-        title=(
-            f"{evaluation.target.title}, per {evaluation.unit} ({counted(evaluation)}), "
-            "with 95 % intervals"
-        ),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("Grader")
-    for score in evaluation.scores:
-        table.add_column(score.title)
-    for model, found in evaluation.estimates.items():
-        table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
-    console.print(table)
