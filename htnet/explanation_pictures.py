@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +17,38 @@ from htnet.explanation import Explanation
 ROI_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")  # Okabe and Ito
 
 
-def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ...]) -> Figure:
+@dataclass(frozen=True)
+class Scale:
+    """The value that is drawn brightest, the same in all pictures that are to be compared.
+
+    Drawn each on its own scale, the map of a healthy face would look as alarming as that of a
+    complete palsy.
+    """
+
+    asymmetry: float
+    gradients: float
+
+
+def shared_scale(explanations: Sequence[Explanation]) -> Scale:
+    """Return the scale on which the brightest of several faces just stays within the colours."""
+
+    def brightest(maps: list[NDArray[np.float64]]) -> float:
+        return max((float(np.quantile(one, 0.995)) for one in maps), default=1.0) or 1.0
+
+    return Scale(
+        asymmetry=brightest([e.asymmetry for e in explanations if e.asymmetry is not None]),
+        gradients=brightest([e.gradients for e in explanations]),
+    )
+
+
+def explanation_figure(
+    found: Explanation,
+    *,
+    title: str,
+    classes: tuple[str, ...],
+    answer: int | None = None,
+    scale: Scale | None = None,
+) -> Figure:
     """Draw the face and every map that the network makes.
 
     Parameters
@@ -25,32 +59,41 @@ def explanation_figure(found: Explanation, *, title: str, classes: tuple[str, ..
         What the photograph is, with its reference grade.
     classes
         Names of class 1..k.
+    answer
+        Class number that the network answers; the most probable when not given.
+    scale
+        Of the colours; this face's own when not given.
     """
+    scale = scale or shared_scale([found])
     panels: list[tuple[str, NDArray[np.float64] | None]] = [("aligned face", None)]
     if found.asymmetry is not None:
-        panels.append(("where the sides differ\n(asymmetry map)", found.asymmetry))
-    panels.append(("what moved the grade\n(integrated gradients)", found.gradients))
+        asymmetry = found.asymmetry / scale.asymmetry
+        panels.append(("where the sides differ\n(asymmetry map)", asymmetry))
+    gradients = found.gradients / scale.gradients
+    panels.append(("what moved the grade\n(integrated gradients)", gradients))
     if found.side is not None:
-        weak = found.on_weak_side(found.gradients)
+        weak = found.on_weak_side(gradients)
         panels.append(("the same, on the side\nthat it takes for weak", weak))
-    panels.append(("where it looked\n(attention roll-out)", found.rollout))
+    # Shares of one whole: only where they are larger than elsewhere in the same face counts.
+    panels.append(("where it looked\n(attention roll-out)", _from_least(found.rollout)))
     columns = len(panels) + (found.roi is not None)
-    figure = Figure(figsize=(2.15 * columns, 3.5), layout="constrained")
+    figure = Figure(figsize=(2.15 * columns, 3.2), layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, columns)))
     for ax, (name, heat) in zip(axes, panels, strict=False):
         _face(ax, found.pixels, name)
         if heat is not None:
-            ax.imshow(_normal(heat), cmap=mpl.colormaps["magma"], alpha=0.62, vmin=0, vmax=1)
+            ax.imshow(heat, cmap=mpl.colormaps["magma"], alpha=0.62, vmin=0, vmax=1)
     if found.roi is not None:
         _regions(axes[-1], found)
         figure.legend(loc="outside lower right", ncols=5, fontsize=7, frameon=False)
-    figure.suptitle(f"{title}\n{_answer(found, classes)}", fontsize=9, x=0.01, ha="left")
+    words = _answer(found, classes, answer)
+    figure.suptitle(f"{title}\n{words}", fontsize=9, x=0.01, ha="left")
     return figure
 
 
-def _answer(found: Explanation, classes: tuple[str, ...]) -> str:
-    best = int(found.probabilities.argmax())
-    words = f"most probable: {classes[best]} ({found.probabilities[best]:.0%})"
+def _answer(found: Explanation, classes: tuple[str, ...], answer: int | None) -> str:
+    told = int(found.probabilities.argmax()) if answer is None else answer - 1
+    words = f"answer: {classes[told]} (probability {found.probabilities[told]:.0%})"
     if found.side is not None:
         side = int(found.side.argmax())
         words += f"; weak side: {SIDE_CLASSES[side]} ({found.side[side]:.0%})"
@@ -77,7 +120,7 @@ def _regions(ax: Axes, found: Explanation) -> None:
         ax.plot([], [], color=colour, label=name.replace("_", " "))
 
 
-def _normal(heat: NDArray[np.float64]) -> NDArray[np.float64]:
+def _from_least(heat: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(heat.min()), float(np.quantile(heat, 0.995))
     scaled: NDArray[np.float64] = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
     return scaled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
 from common.provenance import write_run_json
 from common.report import figure_png
+from common.tables import read_table
 from htnet.answering import read_trained
 from htnet.asymmetry_report import AsymmetryReport, asymmetry_report
 from htnet.explanation import Explanation, explain_faces, region_places, share_inside
-from htnet.explanation_pictures import explanation_figure
+from htnet.explanation_pictures import explanation_figure, shared_scale
 from htnet.faces import Faces
+from htnet.training import PATIENTS, SEEN_PATIENTS
 from pipeline.htnet import set_threads, target_of
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 
@@ -50,14 +53,15 @@ def explain(
     Writes one picture per photograph (asymmetry map, the same on the weak side, integrated
     gradients, attention roll-out, ROI maps), `places.csv` with the share of each map on the weak
     side's regions, and, for networks with micro-attention, `asymmetry.csv`, `asymmetry.json` and
-    `asymmetry.png` over the whole manifest. Research use only.
+    `asymmetry.png` over all patients of the manifest (two grades or more). Research use only.
 
     Parameters
     ----------
     weights
         `weights.safetensors` from `htnet train`.
     manifest
-        `manifest.csv`; give patients that the network did not learn from.
+        `manifest.csv`. Patients whom the network learned from, by the `patients.csv` beside its
+        weights, are left out unless named by `image`.
     landmarks
         `landmarks.csv` of the same photographs.
     out
@@ -84,16 +88,21 @@ def explain(
     cohort = read_image_cohort(
         manifest, landmarks, target=target, config=network.config, features=features
     )
-    rows = _chosen(cohort, image, task=task)
+    unseen = _unseen(cohort, weights)
+    rows = _chosen(cohort, image, task=task, among=unseen)
     faces = subset(cohort.data.faces, rows)
     explanations = explain_faces(network, faces)
+    scale = shared_scale(explanations)
     places = []
     for at, (row, found) in enumerate(zip(rows, explanations, strict=True)):
         about = cohort.rows.iloc[row]
         title = f"{about['image_id']}, reference {roman(target)[cohort.data.labels[row] - 1]}"
         if "side" in about:
             title += f", palsy: {about['side']}"
-        figure = explanation_figure(found, title=title, classes=roman(target))
+        answer = int(target.answers(found.probabilities[None])[0])
+        figure = explanation_figure(
+            found, title=title, classes=roman(target), answer=answer, scale=scale
+        )
         name = str(about["image_id"]).rsplit(".", 1)[0].replace("/", "_")
         with atomic_write(out / f"{name}.png") as temporary:
             temporary.write_bytes(figure_png(figure))
@@ -105,13 +114,16 @@ def explain(
     with atomic_write(out / "places.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     report = None
-    if network.config.use_micro_attention and "hb_grade" in cohort.rows:
-        report = asymmetry_report(network, cohort.data.faces, cohort.rows)
+    grades = cohort.rows["hb_grade"].iloc[unseen] if "hb_grade" in cohort.rows else pd.Series()
+    if network.config.use_micro_attention and grades.nunique() > 1:
+        report = asymmetry_report(
+            network, subset(cohort.data.faces, unseen), cohort.rows.iloc[unseen]
+        )
         _write_report(report, out)
     write_run_json(
         out / "run.json",
         command="htnet explain",
-        settings={"task": task, "images": len(rows)},
+        settings={"task": task, "images": len(rows), "photographs": len(unseen)},
         files={"weights": weights, "manifest": manifest, "landmarks": landmarks},
         counts={"explained": len(rows), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
@@ -160,7 +172,29 @@ def subset(faces: Faces, rows: list[int]) -> Faces:
     )
 
 
-def _chosen(cohort: ImageCohort, image: tuple[str, ...], *, task: str) -> list[int]:
+def _unseen(cohort: ImageCohort, weights: Path) -> list[int]:
+    """Row numbers of the patients whom the network did not learn from; of all if that is nobody."""
+    everyone = list(range(len(cohort.rows)))
+    if not (weights.parent / PATIENTS).exists():
+        return everyone
+    seen = read_table(weights.parent / PATIENTS, schema=SEEN_PATIENTS)["patient_id"]
+    unseen = np.flatnonzero(~np.isin(cohort.data.patients, seen.to_numpy(dtype=np.str_)))
+    if not len(unseen):
+        print(
+            "Warning: the network learned from all these patients, so its maps look better than "
+            "on new ones: give the weights of a fold, or other patients.",
+            file=sys.stderr,
+        )
+        return everyone
+    if len(unseen) < len(everyone):
+        count = len(np.unique(cohort.data.patients[unseen]))
+        print(f"{count} patients whom the network did not learn from are looked at.")
+    return [int(row) for row in unseen]
+
+
+def _chosen(
+    cohort: ImageCohort, image: tuple[str, ...], *, task: str, among: list[int]
+) -> list[int]:
     """Row numbers of the named photographs, or of one patient of each class doing the task."""
     known = list(cohort.rows["image_id"])
     if image:
@@ -171,7 +205,7 @@ def _chosen(cohort: ImageCohort, image: tuple[str, ...], *, task: str) -> list[i
                 )
         return [known.index(name) for name in image]
     tasks = cohort.rows["task"] if "task" in cohort.rows else pd.Series(task, cohort.rows.index)
-    doing = np.flatnonzero((tasks == task).to_numpy())
+    doing = np.intersect1d(np.flatnonzero((tasks == task).to_numpy()), among)
     if not len(doing):
         raise UserError(
             f'No photograph shows the task "{task}": give another --task or name --image.'

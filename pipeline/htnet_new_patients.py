@@ -154,7 +154,7 @@ def _answered(
     table = pd.DataFrame(chances, columns=list(target.probability_columns))
     named = [str(name) for name in target.named(target.answers(chances))]
     table.insert(0, "predicted", pd.Series(named, dtype=object))
-    known: NDArray[np.bool_] = np.isfinite(sides).all(axis=1)
+    known = np.isfinite(sides.sum(axis=1))
     weak = [
         SIDE_CLASSES[side.argmax()] if is_known else None
         for side, is_known in zip(sides, known, strict=True)

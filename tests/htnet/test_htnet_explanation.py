@@ -16,7 +16,7 @@ from htnet.explanation import (
     region_places,
     share_inside,
 )
-from htnet.explanation_pictures import explanation_figure
+from htnet.explanation_pictures import explanation_figure, shared_scale
 from htnet.labelled_faces import LabelledFaces
 from htnet.network import HTNet
 from htnet.recipe import Recipe
@@ -69,6 +69,21 @@ def test_maps_and_pictures_of_drawn_faces(network: HTNet, drawn: LabelledFaces) 
     titles = [ax.get_title() for ax in figure.axes]
     assert len(titles) == 6
     assert "regions found (ROI)" in titles
+
+
+def test_pictures_of_one_run_have_one_scale(network: HTNet, drawn: LabelledFaces) -> None:
+    """A face with little asymmetry must not look as bright as the one with the most."""
+    found = explain_faces(network, drawn.faces)
+    scale = shared_scale(found)
+    highest = []
+    for one in found:
+        figure = explanation_figure(one, title="", classes=tuple("123456"), answer=2, scale=scale)
+        panel = next(ax for ax in figure.axes if "integrated" in ax.get_title())
+        highest.append(float(np.quantile(np.asarray(panel.images[1].get_array()), 0.995)))
+        assert "answer: 2" in figure.get_suptitle()
+    assert max(highest) == pytest.approx(1)
+    order = np.argsort([np.quantile(one.gradients, 0.995) for one in found])
+    assert np.array_equal(np.argsort(highest), order)
 
 
 def test_places_are_on_the_patients_sides(drawn: LabelledFaces) -> None:

@@ -322,19 +322,32 @@ def test_a_patient_learned_from_is_not_tested(study: Path, folds: Path, tmp_path
 
 
 def test_explain_writes_pictures_and_places(study: Path, folds: Path, tmp_path: Path) -> None:
+    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
+    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
     result = explain(
-        folds / "repeat_1" / "fold_1" / WEIGHTS, study / "manifest.csv",
-        landmarks=study / "landmarks.csv", out=tmp_path, image=("P5_0.png",), threads=1,
-    )  # fmt: skip
-    assert (tmp_path / "P5_0.png").stat().st_size > 10_000
+        weights, study / "manifest.csv", out=tmp_path / "a", image=("P5_0.png",), **tables
+    )
+    assert (tmp_path / "a" / "P5_0.png").stat().st_size > 10_000
     assert result.places["side"].tolist() == ["right"]
-    assert result.report is not None
-    assert (tmp_path / "asymmetry.csv").exists()
+    assert result.report is None  # one patient was not learned from: no grades to compare
     with pytest.raises(UserError, match=r'no usable photograph "P5_9.png"\. Did you mean'):
-        explain(
-            folds / "repeat_1" / "fold_1" / WEIGHTS, study / "manifest.csv",
-            landmarks=study / "landmarks.csv", out=tmp_path, image=("P5_9.png",),
-        )  # fmt: skip
+        explain(weights, study / "manifest.csv", out=tmp_path / "a", image=("P5_9.png",), **tables)
+
+
+def test_explain_shows_patients_whom_the_network_did_not_learn_from(
+    study: Path, folds: Path, tmp_path: Path
+) -> None:
+    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
+    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
+    result = explain(weights, study / "manifest.csv", out=tmp_path / "a", **tables)
+    table = pd.read_csv(folds / "folds.csv")
+    (tested,) = set(table["patient_id"][table["fold"] == 1])
+    assert {name.partition("_")[0] for name in result.places["image_id"]} == {tested}
+    shutil.copy(weights, tmp_path)  # of weights alone nobody knows whom they learned from
+    result = explain(tmp_path / WEIGHTS, study / "manifest.csv", out=tmp_path / "b", **tables)
+    assert len(result.places) == 6  # a patient of each grade
+    assert result.report is not None
+    assert (tmp_path / "b" / "asymmetry.csv").exists()
 
 
 NEW = ("P3_0.png", "P3_1.png", "P4_0.png", "P1_0.png")
