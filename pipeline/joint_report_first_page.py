@@ -20,6 +20,7 @@ from pipeline.joint_report_study import (
     NETWORK,
     TOGETHER,
     JointStudy,
+    signed,
     title_of_way,
 )
 
@@ -170,13 +171,15 @@ def paired_difference(found: BranchComparison, first: str, second: str) -> Estim
 def answer_in_words(gain: Estimate) -> str:
     """Say whether both together agree better with the reference than measurements alone."""
     difference = (
-        f"both together minus measurements alone: {gain.value:+.2f} weighted kappa "
-        f"(95 % interval {gain.low:+.2f} to {gain.high:+.2f})".replace("-", "−")
+        f"both together minus measurements alone: {signed(gain.value)} weighted kappa "
+        f"(95 % interval {signed(gain.low)} to {signed(gain.high)})"
     )
     if gain.low > 0:
         return f"Yes, on these patients: {difference}."
     if gain.high < 0:
         return f"No, it does harm on these patients: {difference}."
+    if gain.low == gain.high == 0:
+        return f"No: fused, the grades agree with the reference just as before ({difference})."
     return (
         f"Not shown: {difference}. The interval holds 0, so that a gain cannot be told from "
         "chance with so few patients."

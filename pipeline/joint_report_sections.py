@@ -24,6 +24,7 @@ from pipeline.joint_report_study import (
     TOGETHER,
     JointStudy,
     in_words,
+    signed,
     title_of_way,
 )
 
@@ -66,8 +67,8 @@ def add_comparison(report: Report, study: JointStudy) -> None:
                     "Same grade": two_lines(found.exact),
                     "Within one grade": two_lines(found.within_one),
                     "Bias, grades": two_lines(found.bias),
-                    "95 % of differences": f"{found.low_limit.value:+.2f} to "
-                    f"{found.high_limit.value:+.2f}".replace("-", "−"),
+                    "95 % of differences": f"{signed(found.low_limit.value)} to "
+                    f"{signed(found.high_limit.value)}",
                 }
                 for found in study.patients.agreements
             ]
@@ -311,7 +312,7 @@ def _differences(found: BranchComparison) -> pd.DataFrame:
 
 def _signed(row: Mapping[Hashable, object] | pd.Series) -> str:
     value, low, high = (float(str(row[name])) for name in ("difference", "low", "high"))
-    return f"{value:+.2f}\n{low:+.2f} to {high:+.2f}".replace("-", "−")
+    return f"{signed(value)}\n{signed(low)} to {signed(high)}"
 
 
 def _p(value: object) -> str | None:

@@ -182,3 +182,9 @@ def in_words(span: tuple[int, int], grades: Sequence[str]) -> str:
     """Return a set of adjacent classes as `III` or `III–V`."""
     low, high = (grades[number - 1] for number in span)
     return low if low == high else f"{low}–{high}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, `+0.05`, `−0.05` or `0.00`."""
+    words = f"{value:+.2f}"
+    return "0.00" if float(words) == 0 else words.replace("-", "−")

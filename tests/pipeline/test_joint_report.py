@@ -243,7 +243,7 @@ def test_the_page_is_whole_and_readable_in_a_browser(page: Path, browser: Browse
         (Estimate(-0.05, -0.09, -0.01), "No"),
         (Estimate(0.05, -0.01, 0.09), "Not shown"),
         (Estimate(-0.05, -0.09, 0.01), "Not shown"),
-        (Estimate(0.0, 0.0, 0.0), "Not shown"),
+        (Estimate(0.0, 0.0, 0.0), "No: "),
     ],
 )
 def test_the_answer_follows_the_interval(gain: Estimate, begins: str) -> None:
