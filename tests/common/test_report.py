@@ -14,7 +14,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from common.errors import UserError
-from common.report import RESEARCH_USE, Report, figure_picture, image_picture
+from common.report import (
+    RESEARCH_USE,
+    Fact,
+    Link,
+    Picture,
+    Report,
+    Share,
+    figure_picture,
+    image_picture,
+)
 
 
 class Balance(HTMLParser):
@@ -130,3 +139,62 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch):
     with pytest.raises(RuntimeError):
         report.write(path)
     assert path.read_text() == "old"
+
+
+def test_an_answer_box_shows_each_number_with_what_must_be_known_beside_it():
+    report = Report(title="Box", summary="Two ways.")
+    report.section("Answer").facts(
+        "How well?",
+        [Fact("SVM & co", "0.61", ("0.52 to 0.69",)), Fact("guess", "0.00", quiet=True)],
+    )
+    page = report.html()
+    box = page[page.index('<div class="answer">') :]
+    for words in ("How well?", "SVM &amp; co", ">0.61<", ">0.52 to 0.69<"):
+        assert words in box, words
+    assert box.count('class="fact quiet"') == 1
+
+
+def test_links_lead_to_sections_and_to_files_beside_the_report():
+    report = Report(title="Links", summary="Two.")
+    section = report.section("From")
+    section.links([Link("there", "#there"), Link("else", "other/report.html")], before="Go:")
+    section.table(pd.DataFrame({"Who": [Link("Ann", "#there")]}))
+    report.section("To", anchor="there").subheading("A part")
+    page = report.html()
+    assert page.count('<a href="#there">') == 2
+    assert '<a href="other/report.html">else</a>' in page
+    assert 'id="there"' in page
+    assert "<h3>A part</h3>" in page
+
+
+def test_shares_are_percent_on_a_ground_as_dark_as_they_are_large():
+    report = Report(title="Shares", summary="Three.")
+    report.section("Table").table(pd.DataFrame({"p": [Share(0.0), Share(0.25), Share(1.0)]}))
+    cells = re.findall(r'<td class="number"([^>]*)>(\d+)</td>', report.html())
+    assert [words for _, words in cells] == ["0", "25", "100"]
+    grounds = [float(m[1]) if (m := re.search(r"114, 178, ([.\d]+)", s)) else 0.0 for s, _ in cells]
+    assert grounds == sorted(grounds)
+    assert grounds[0] == 0.0
+    assert grounds[2] == pytest.approx(4 * grounds[1])
+
+
+def test_folded_sections_stay_out_of_the_contents():
+    report = Report(title="Folded", summary="Many.")
+    for number in range(3):
+        report.section(f"Open {number}")
+    report.section("Behind", folded=True).text("Hidden at first.")
+    page = report.html()
+    contents = page[page.index("<nav") : page.index("</nav>")]
+    assert "Open 2" in contents
+    assert "Behind" not in contents
+    assert re.search(r"<details>\s*<summary><h2>Behind</h2></summary>", page)
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+
+
+def test_a_wide_picture_keeps_most_of_its_width_and_a_narrow_one_gives_way():
+    wide, narrow = (Picture("data:,", "", "", width) for width in (1000, 360))
+    assert wide.least_width == 750
+    assert narrow.least_width == 0
+    assert Picture("data:,", "", "", 400).least_width == 360  # what every window has
