@@ -1,8 +1,8 @@
 """Optical flow: error against known motion and time for each method, and what removes the head.
 
 `python -m benchmarks.flow` moves textures by known amounts, with camera noise, and prints for each
-method the error of the flow and of its strain, and the processor time for one pair of faces; the plain call
-of the library on the same pictures is timed beside it, interleaved in the same run.
+method the error of the flow and of its strain, and the processor time for one pair of faces, with
+the library's plain call on the same pictures beside it, interleaved in the same run.
 `--clips MANIFEST` adds the ways to take the motion of the head out, on simulated clips whose brows
 keep still in a smile (emotion happiness) and whose mouth keeps still in surprise.
 """
