@@ -34,7 +34,7 @@ from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
 from htnet.recipe import Recipe, Training
 from htnet.region_fusion import GradingNetwork, build_network
-from htnet.weights import Loaded, load_pretrained, save_weights
+from htnet.weights import Loaded, load_pretrained, load_weights, save_weights
 
 WEIGHTS, SETTINGS, LAST = "weights.safetensors", "settings.json", "last.ckpt"
 TAKEN_OVER = "pretrained.json"
@@ -88,7 +88,8 @@ def train_network(
     recipe
         Settings of network, augmentation and training.
     out
-        Folder for weights, checkpoints and logs. A training found there goes on.
+        Folder for weights, checkpoints and logs. A training found there goes on; of one that has
+        ended the weights are read, and its checkpoints may be deleted.
     seed
         Of weights, order and augmentation.
     pretrained
@@ -109,8 +110,10 @@ def train_network(
     config = recipe.config(num_classes=len(data.classes))
     _check(data, train=train, validation=validation)
     _check_features(data, config)
-    _check_device(recipe.training)
+    check_device(recipe.training)
     _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
+    if (out / WEIGHTS).exists():
+        return _finished(out)
     _keep_patients(out, data, train=train, validation=validation)
     L.seed_everything(seed, verbose=False)
     network = build_network(config)
@@ -145,22 +148,31 @@ def train_network(
         if name.startswith("network.")
     }
     network.load_state_dict(state)
-    save_weights(
-        network,
-        out / WEIGHTS,
-        notes={
-            **(notes or {}),
-            "classes": list(data.classes),
-            "recipe": recipe.name,
-            "epoch": kept["epoch"] + 1,
-        },
-    )
+    if stop_after is None:  # weights mean that the training is finished
+        save_weights(
+            network,
+            out / WEIGHTS,
+            notes={
+                **(notes or {}),
+                "classes": list(data.classes),
+                "recipe": recipe.name,
+                "epoch": kept["epoch"] + 1,
+                "scores": grader.scores,
+            },
+        )
     return Trained(
         network.eval(),
         best_epoch=kept["epoch"] + 1,
         scores=tuple(grader.scores),
         pretrained=loaded,
     )
+
+
+def _finished(out: Path) -> Trained:
+    """Read a training that has ended: begun again it would learn on past its early stop."""
+    network, notes = load_weights(out / WEIGHTS)
+    scores = tuple(notes.get("scores", ()))
+    return Trained(network, best_epoch=int(notes["epoch"]), scores=scores)
 
 
 class _Rows(Dataset[int]):
@@ -272,7 +284,8 @@ def _check_features(data: LabelledFaces, config: HTNetConfig) -> None:
         )
 
 
-def _check_device(settings: Training) -> None:
+def check_device(settings: Training) -> None:
+    """Refuse a training that asks for a GPU where there is none, or for more than there are."""
     if settings.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError(
             "The recipe asks for a GPU (training.accelerator: gpu), but there is none here: use "

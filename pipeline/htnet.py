@@ -25,7 +25,7 @@ from features.registry import FEATURE_NAMES
 from features.tables import definition_of
 from htnet.answering import Precision, read_trained
 from htnet.recipe import Recipe, read_recipe, with_changes
-from htnet.training import WEIGHTS
+from htnet.training import WEIGHTS, check_device
 from pipeline.htnet_calibration import answered_fold, calibration_record
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_fold_training import FoldTrainer
@@ -136,6 +136,7 @@ def train(
     question = target_named(target)
     settings = with_changes(read_recipe(recipe), list(change))
     settings = reading_features(settings) if features else settings
+    check_device(settings.training)  # before minutes are spent on reading faces
     cohort = read_image_cohort(
         manifest,
         landmarks,

@@ -19,7 +19,7 @@ from htnet.labelled_faces import LabelledFaces
 from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
 from htnet.network import HTNet
 from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
-from htnet.training import WEIGHTS, train_network
+from htnet.training import WEIGHTS, Trained, train_network
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each
@@ -124,7 +124,7 @@ def test_one_seed_one_result_killed_or_not(
     run("same")
     run("other", seed=2)
     run("killed", stop_after=1)
-    assert weights_of(tmp_path / "killed") is not None
+    assert not (tmp_path / "killed" / WEIGHTS).exists()
     run("killed")  # goes on
     last = [
         torch.load(tmp_path / name / "last.ckpt", weights_only=False)["state_dict"]
@@ -151,6 +151,26 @@ def test_the_kept_epoch_is_the_best_of_the_validation_patients(
     steps = steps_of(torch.from_numpy(drawn.labels[VALIDATION]), num_classes=6)
     names = np.unique(drawn.patients[VALIDATION], return_inverse=True)[1]
     assert patient_score(answers, steps, names) == pytest.approx(min(trained.scores), abs=1e-5)
+
+
+def test_a_training_that_stopped_early_does_not_go_on(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    hasty = with_changes(
+        recipe, ["training.epochs=30", "training.patience=2", "training.learning_rate=0.05"]
+    )
+
+    def run() -> Trained:
+        return train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=hasty, out=tmp_path)
+
+    first = run()
+    assert len(first.scores) < 30
+    before = weights_of(tmp_path)
+    (tmp_path / "best.ckpt").unlink()  # no longer needed
+    (tmp_path / "last.ckpt").unlink()
+    again = run()
+    assert (again.best_epoch, again.scores) == (first.best_epoch, first.scores)
+    assert weights_of(tmp_path) == before
 
 
 def test_weights_are_read_with_their_classes(
