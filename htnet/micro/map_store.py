@@ -11,6 +11,7 @@ run.json      settings, versions, counts, timings
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -184,9 +185,16 @@ class RegionStore:
             self._values = np.lib.format.open_memmap(
                 self._all, mode="w+", dtype=np.float16, shape=self._shape
             )
+            # A mapped file gets its space when it is written to, and a full disk would then end
+            # the process without a word.
+            if hasattr(os, "posix_fallocate"):
+                with self._all.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, self._all.stat().st_size)
         except OSError as error:
+            self.discard()
             raise UserError(
-                f"Cannot write {self._all} ({error.strerror or error}): free some space."
+                f"Cannot write the regions to {folder} ({error.strerror or error}): free some "
+                "space, or choose another folder with --out."
             ) from error
 
     def put(self, row: int, values: NDArray[np.float16]) -> None:

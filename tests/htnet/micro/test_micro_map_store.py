@@ -128,3 +128,15 @@ def test_maps_of_other_clips_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b" / MAPS_FILE).replace(tmp_path / "a" / MAPS_FILE)
     with pytest.raises(UserError, match="does not hold the clips"):
         read_flow_folder(tmp_path / "a")
+
+
+def test_a_disk_without_space_for_the_regions_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match=r"regions to .* \(No space left on device\): free some"):
+        RegionStore(tmp_path, n_clips=2, regions=TOGETHER, size=8, scaling="physical")
+    assert not list(tmp_path.iterdir())
