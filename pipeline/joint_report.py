@@ -25,12 +25,11 @@ from common.errors import UserError
 from common.report import Report
 from common.tables import read_manifest
 from features.measure_table import MEASURES_FILE, read_measures
+from pipeline.joint_report_comparison import add_comparison, add_groups
 from pipeline.joint_report_first_page import add_first_page, summary_of
 from pipeline.joint_report_pages import add_pages, map_images
 from pipeline.joint_report_sections import (
-    add_comparison,
     add_disagreements,
-    add_groups,
     add_method,
     add_overview,
     add_probabilities,

@@ -71,7 +71,7 @@ def anchor_of(study: JointStudy, patient: str) -> str:
 def patient_strip(study: JointStudy, patient: str, *, redact: bool) -> list[Picture]:
     """Return a few thumbnails of a patient: photographs with points, and one map."""
     pictures = patient_pictures(study.material, patient, redact=redact, tasks=_STRIP_TASKS)
-    return pictures + _maps(study, patient)[:1]
+    return pictures + (_maps(study, patient, tasks=MAP_TASKS[:1]) or _maps(study, patient)[:1])
 
 
 def _heading(study: JointStudy, patient: str, *, redact: bool) -> str:
@@ -172,8 +172,10 @@ def _grades_table(study: JointStudy, patient: str) -> pd.DataFrame:
     return table if any(found.span for found in told.ways.values()) else table.drop(columns="Set")
 
 
-def _maps(study: JointStudy, patient: str) -> list[Picture]:
+def _maps(study: JointStudy, patient: str, *, tasks: Sequence[str] | None = None) -> list[Picture]:
     own = study.manifest[study.manifest["patient_id"].astype(str) == patient]
+    if tasks is not None:
+        own = own[own["task"].isin(tasks)] if "task" in own.columns else own.iloc[:0]
     pictures = []
     for row in own.to_dict("records"):
         found = study.pictures.get(str(row["image_id"]))
