@@ -131,16 +131,18 @@ class HTNetConfig:
                 raise UserError(f"{name} is {getattr(self, name)}: give 1 or more.")
         if self.num_classes < 2:
             raise UserError(f"num_classes is {self.num_classes}: give 2 or more.")
+        cell = self.patch_size * self.blocks  # px of the smallest square that can be cut
+        fitting = max(1, round(self.image_size / cell)) * cell
         if self.image_size % self.patch_size:
             raise UserError(
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: "
-                f"give for instance image_size {self.grid * self.patch_size}."
+                f"give for instance image_size {fitting}."
             )
         if self.grid % self.blocks or self.grid < self.blocks:
             raise UserError(
                 f"image_size {self.image_size} with patch_size {self.patch_size} gives {self.grid} "
                 f"patches a side, which num_hierarchies {self.num_hierarchies} cannot cut into "
-                f"{self.blocks} equal blocks."
+                f"{self.blocks} equal blocks: give for instance image_size {fitting}."
             )
         if self.dim < self.heads:
             raise UserError(f"dim {self.dim} is less than heads {self.heads}: give more channels.")

@@ -212,7 +212,7 @@ def check_sections(content: Mapping[str, Any], *, source: str, derived: tuple[st
 def with_changes(recipe: Recipe, changes: list[str]) -> Recipe:
     """Return the recipe with settings replaced, each given as `section.key=value` (YAML value)."""
     content = changed_sections(recipe.as_dict(), changes)
-    return recipe_from(content, source="--set", name=recipe.name)
+    return recipe_from(content, source="--change", name=recipe.name)
 
 
 def changed_sections(content: dict[str, Any], changes: list[str]) -> dict[str, Any]:

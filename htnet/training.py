@@ -316,11 +316,21 @@ def _keep_settings(
         for name, value in plain.items():
             if before.get(name) != value:
                 raise UserError(
-                    f"{out} holds a training with other settings ({name}): choose another --out, "
+                    f"{out} holds a training with other settings ("
+                    f"{_first_difference(name, before.get(name), value)}): choose another --out, "
                     "or delete that folder to begin anew."
                 )
     else:
         write_json(path, settings)
+
+
+def _first_difference(name: str, before: Any, now: Any) -> str:
+    """Name the first setting that differs, with both its values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*now, *(key for key in before if key not in now)]
+        key = next(key for key in keys if before.get(key) != now.get(key))
+        return _first_difference(f"{name}.{key}", before.get(key), now.get(key))
+    return f"{name}: {before} there, {now} now"
 
 
 def _keep_patients(

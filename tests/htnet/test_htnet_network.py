@@ -155,7 +155,8 @@ def test_mirror_pooling_gives_every_symmetric_face_one_answer() -> None:
     ("changed", "words"),
     [
         ({"image_size": 30}, "image_size 30 is not a multiple of patch_size 4"),
-        ({"image_size": 40}, "num_hierarchies 3 cannot cut into 4 equal blocks"),
+        ({"image_size": 40}, "into 4 equal blocks: give for instance image_size 32."),
+        ({"image_size": 53}, "give for instance image_size 48."),
         ({"block_repeats": (1, 1)}, "block_repeats"),
         ({"heads": 13}, "dim 12 is less than heads 13"),
         ({"dropout": 1.0}, "dropout is 1.0"),

@@ -260,7 +260,7 @@ def test_another_training_in_the_folder_is_refused(
 ) -> None:
     short = with_changes(recipe, ["training.epochs=1"])
     train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=short, out=tmp_path)
-    with pytest.raises(UserError, match=r"holds a training with other settings \(training\)"):
+    with pytest.raises(UserError, match=r"other settings \(training.epochs: 1 there, 3 now\)"):
         train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path)
 
 
