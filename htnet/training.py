@@ -7,10 +7,7 @@ that was killed and resumed ends with the same weights as one that was not.
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,8 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from common.errors import UserError
 from common.files import natural_key, write_json
@@ -34,6 +29,7 @@ from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
 from htnet.recipe import Recipe, Training
 from htnet.region_fusion import GradingNetwork, build_network
+from htnet.training_loop import Rows, SeededOrder, make_trainer, quiet
 from htnet.weights import Loaded, load_pretrained, load_weights, save_weights
 
 WEIGHTS, SETTINGS, LAST = "weights.safetensors", "settings.json", "last.ckpt"
@@ -124,18 +120,18 @@ def train_network(
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
     grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
-    trainer, best = _trainer(recipe.training, out, stop_after=stop_after)
+    trainer, best = make_trainer(recipe.training, out, stop_after=stop_after)
     resumed = out / LAST
-    with _quiet():
+    with quiet():
         trainer.fit(
             grader,
             DataLoader(
-                _Rows(train),
+                Rows(train),
                 batch_size=recipe.training.batch_size,
-                sampler=_SeededOrder(len(train), seed=seed),
+                sampler=SeededOrder(len(train), seed=seed),
                 drop_last=len(train) >= recipe.training.batch_size,
             ),
-            DataLoader(_Rows(validation), batch_size=BATCH),
+            DataLoader(Rows(validation), batch_size=BATCH),
             ckpt_path=str(resumed) if resumed.exists() else None,
             weights_only=False if resumed.exists() else None,
         )
@@ -173,85 +169,6 @@ def _finished(out: Path) -> Trained:
     network, notes = load_weights(out / WEIGHTS)
     scores = tuple(notes.get("scores", ()))
     return Trained(network, best_epoch=int(notes["epoch"]), scores=scores)
-
-
-class _Rows(Dataset[int]):
-    def __init__(self, rows: NDArray[np.intp]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, at: int) -> int:
-        return int(self.rows[at])
-
-
-class _SeededOrder(Sampler[int]):
-    """A new order each epoch, drawn from the seed and the epoch's number alone."""
-
-    def __init__(self, count: int, *, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning says which epoch begins."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        return iter(rng.permutation(self.count).tolist())
-
-
-def _trainer(
-    settings: Training, out: Path, *, stop_after: int | None
-) -> tuple[L.Trainer, ModelCheckpoint]:
-    best = ModelCheckpoint(
-        dirpath=out,
-        filename="best",
-        monitor="validation_score",
-        mode="min",
-        save_top_k=1,
-        save_last=True,
-        save_on_train_epoch_end=True,  # whole epochs, or a resumed training would differ
-        enable_version_counter=False,
-    )
-    stop = EarlyStopping("validation_score", mode="min", patience=settings.patience)
-    callbacks: list[L.Callback] = [best, stop]
-    if stop_after is not None:
-        callbacks.append(_StopAfter(stop_after))
-    with _quiet():
-        trainer = L.Trainer(
-            max_epochs=settings.epochs,
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            precision=settings.precision,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip,
-            callbacks=callbacks,
-            logger=[
-                CSVLogger(out, name="", version="logs"),
-                TensorBoardLogger(out, name="", version="logs"),
-            ],
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    return trainer, best
-
-
-class _StopAfter(L.Callback):
-    """End a training after some epochs, with its checkpoint in place."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Stop once enough epochs are done."""
-        if trainer.current_epoch + 1 >= self.epochs:
-            trainer.should_stop = True
 
 
 def _check(data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[np.intp]) -> None:
@@ -344,15 +261,3 @@ def _keep_patients(
         for patient in sorted(set(data.patients[where]), key=natural_key)
     ]
     write_table(pd.DataFrame(rows), out / PATIENTS, schema=SEEN_PATIENTS)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice about workers and logs off the screen; errors still come."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        yield
