@@ -197,10 +197,16 @@ class HTNetRecogniser:
         return LosoAnswers(self.name, seed, "honest" if rule == "honest" else "published", values)
 
     def _key(self, clips: FlowMaps, device: torch.device) -> str:
-        """Return what stands for clips, recipe, method and arithmetic."""
+        """Return what stands for clips, recipe, method and arithmetic.
+
+        How an epoch is chosen afterwards does not count: the trainings are the same.
+        """
+        recipe = self.recipe.as_dict()
+        for after in ("stop", "average"):
+            del recipe["training"][after]
         about = {
             "method": METHOD,
-            "recipe": self.recipe.as_dict(),
+            "recipe": recipe,
             "precision": self.recipe.training.products(device.type),
             "device": device.type,
             "scaling": clips.scaling,

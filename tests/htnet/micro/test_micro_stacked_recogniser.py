@@ -254,11 +254,20 @@ def test_recipes_that_cannot_be_are_refused_in_a_sentence(
         micro_recipe_from({**given, **content}, source="test")
 
 
-def test_every_recipe_key_is_in_the_key_of_kept_answers(tmp_path: Path) -> None:
+def test_other_settings_have_another_folder_but_choices_afterwards_share_it(
+    tmp_path: Path,
+) -> None:
     clips = drawn_maps(subjects=3)
-    for number, change in enumerate(["training.label_smoothing=0.1", "augmentation.mirror=true"]):
+    folders = []
+    for change in (
+        "training.average=1",
+        "training.average=2",
+        "training.label_smoothing=0.1",
+        "augmentation.mirror=true",
+    ):
         recogniser(change, folder=tmp_path).leave_one_subject_out(clips, seeds=(0,))
-        assert len(list(tmp_path.glob("*/*"))) == number + 1
+        folders.append(len(list(tmp_path.glob("*/*"))))
+    assert folders == [1, 1, 2, 3]
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
