@@ -130,14 +130,19 @@ class PlainSteps:
 
 
 def in_turns(runs: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, list[float]]:
-    """Time each in turns, so that a busy machine slows all alike; the first round warms up."""
+    """Time each in turns, so that a busy machine slows all alike; the first round warms up.
+
+    Of one thread the processor time counts, which others on the machine hardly change; of several
+    the wall time, since threads that wait for each other use processor time too.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(repeats + 1):
         for name, run in runs.items():
-            began = time.perf_counter()
+            began = clock()
             run()
             if round_:
-                times[name].append(time.perf_counter() - began)
+                times[name].append(clock() - began)
     return times
 
 
@@ -196,9 +201,10 @@ def main() -> None:
     recipe = with_micro_changes(read_micro_recipe(options.recipe), options.change)
     recipe = replace(recipe, training=replace(recipe.training, input="whole"))
     clips = composite_like()
+    kind = "processor" if options.threads == 1 else "wall"
     print(
         f"torch {torch.__version__}, {platform.machine()}, {options.threads} thread(s), recipe "
-        f"{recipe.name}, groups of {recipe.training.group}, wall time, best of {options.repeats} "
+        f"{recipe.name}, groups of {recipe.training.group}, {kind} time, best of {options.repeats} "
         f"rounds; load {os.getloadavg()[0]:.1f}; GPU: not measured"
     )
     for line in measure(clips, recipe, repeats=options.repeats):
