@@ -29,14 +29,15 @@ _FILE = re.compile(
 BROUGHT = {
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
-    "355.jpg", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",
+    "355.jpg", "network.safetensors", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",
 }  # fmt: skip
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
     "motion.png", "flow.png", "fold_007.json", "weights.safetensors",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
-    "clips.csv", "new.csv", "inner_predictions.csv", "embeddings.npz", "grader.json",
+    "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
+    "patient_predictions.csv", "pretrained.json", "embeddings.npz", "grader.json",
     *(table.file for table in TABLES),
 }  # fmt: skip
 EARLIER = {  # scripts and files of others that the README tells apart from this project's
