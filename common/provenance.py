@@ -12,7 +12,7 @@ from common.files import sha256_of, write_json
 
 PACKAGES = (
     "dlib", "opencv-python-headless", "pillow", "numpy", "scipy", "pandas", "scikit-learn",
-    "xgboost", "torch", "matplotlib",
+    "xgboost", "torch", "scikit-image", "matplotlib",
 )  # fmt: skip
 _ALSO_KNOWN_AS = {"dlib": "dlib-bin"}  # conda-forge's name, and that of the wheel
 
