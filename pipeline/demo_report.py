@@ -21,7 +21,7 @@ from features.registry import FEATURES
 from landmarks.photo_task import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo import BENCHMARK, COMPARED, FUSED, GRADER
+from pipeline.demo import BENCHMARK, COMPARED, FUSED
 from pipeline.demo_stages import GradedByMeasurements
 from pipeline.extract import ExtractResult
 from pipeline.joint_report import Ingredients, build_joint_report
@@ -53,7 +53,7 @@ def demo_report(
         _cohort_section(report, manifest)
         _points_section(report, manifest, portrait=portrait, measured=measured)
         _features_section(report, manifest, measured=measured)
-        _graders_section(report, graded)
+        _graders_section(report, graded, chosen=given.models[0])
         _next_section(report, out)
 
     return build_joint_report(given, seed=seed, before_patients=stages)
@@ -197,14 +197,14 @@ def _scores_in_words(graded: BenchmarkResult) -> str:
     )
 
 
-def _graders_section(report: Report, graded: GradedByMeasurements) -> None:
+def _graders_section(report: Report, graded: GradedByMeasurements, *, chosen: str) -> None:
     section = report.section("From numbers to grades: every grader", folded=True)
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
         f"something only as far as it beats them. {_scores_in_words(graded.everyone)} One of them, "
-        f"{GRADERS[GRADER].title.lower()}, stands for the measurements in this report; it was "
-        "named before any score was seen."
+        f"{GRADERS[chosen].title}, stands for the measurements in this report; it was named before "
+        "any score was seen."
     )
     _scores(
         section,

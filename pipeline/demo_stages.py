@@ -19,7 +19,6 @@ from pipeline.demo import (
     FOLDS,
     FUSED,
     GEOMETRY,
-    GRADER,
     INNER_FOLDS,
     MANIFEST,
     MEASURED,
@@ -41,7 +40,7 @@ class GradedByMeasurements:
 
 
 def grade_by_measurements(
-    features: Path, *, out: Path, graders: tuple[str, ...], seed: int, jobs: int
+    features: Path, *, out: Path, graders: tuple[str, ...], grader: str, seed: int, jobs: int
 ) -> GradedByMeasurements:
     """Compare graders on patients; let one answer inside the training patients as well."""
     named = graders or tuple(GRADERS)
@@ -53,7 +52,7 @@ def grade_by_measurements(
     folds = out / BENCHMARK / "folds.csv"
     with contextlib.redirect_stdout(io.StringIO()):  # the scores of this grader were just told
         chosen = benchmark(
-            features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(GRADER,),
+            features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(grader,),
             fold_table=folds, inner_predictions=INNER_FOLDS, seed=seed, jobs=jobs,
         )  # fmt: skip
     return GradedByMeasurements(everyone, chosen)
@@ -78,7 +77,7 @@ def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> Evaluat
     )
 
 
-def join(out: Path, *, seed: int) -> Ingredients:
+def join(out: Path, *, grader: str, seed: int) -> Ingredients:
     """Compare and fuse both; return where everything lies that the joint report is made from."""
     from classifiers.compare import compare
     from classifiers.fuse import fuse
@@ -92,7 +91,7 @@ def join(out: Path, *, seed: int) -> Ingredients:
         features=out / MEASURED / "features.csv",
         manifest=out / MANIFEST,
         networks=out / NETWORKS,
-        models=(GRADER, MODEL),
+        models=(grader, MODEL),
     )
     compare(
         *given.tables, out=out / COMPARED, manifest=given.manifest, models=given.models, seed=seed

@@ -14,7 +14,7 @@ import datasets.simulated.cohort
 import pipeline.demo_network
 import pipeline.extract
 from common.errors import UserError
-from pipeline.demo import FOLDS, GRADER, STAGES, demo
+from pipeline.demo import FOLDS, STAGES, demo
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = functools.partial(pipeline.extract.extract, tta=0)
         patch.setattr("pipeline.extract.extract", quick)
         patch.setattr(pipeline.demo_network, "CHANGES", SMALL_NETWORK)
-        result = demo(out=out, seed=3, epochs=1, graders=("logistic",), jobs=1)
+        result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out
@@ -54,7 +54,7 @@ def test_every_stage_leaves_its_tables(finished: Path) -> None:
     fused = pd.read_csv(finished / "fusion" / "predictions.csv")
     network = pd.read_csv(finished / "network_scores" / "patient_predictions.csv")
     patients = set(manifest["patient_id"])
-    for table in (geometry[geometry["model"] == GRADER], fused, network):
+    for table in (geometry[geometry["model"] == "logistic"], fused, network):
         assert set(table["patient_id"]) == patients
     assert "fused_stacking" in set(fused["model"])  # learned from inner predictions of both
     assert (finished / "comparison" / "comparison.csv").is_file()
