@@ -10,6 +10,10 @@ SUB_COMMANDS = {
     "flow": ("pipeline.micro_flow:flow", "Optical flow of clips, from onset to apex."),
     "spot": ("pipeline.micro_spot:spot", "Find the apex where none was annotated."),
     "loso": ("pipeline.micro_loso:loso", "Every model, one subject left out at a time."),
+    "weights": (
+        "pipeline.micro_weights:weights",
+        "Train HTNet on everybody's flow: weights for `htnet train --pretrained`.",
+    ),
     "fit": ("pipeline.micro_fit:fit", "Train one model on all clips and keep it."),
     "predict": ("pipeline.micro_predict:predict", "A new clip or a camera: found and named."),
 }
