@@ -48,11 +48,6 @@ COMMANDS = {
         "Branches on the same folds: scores side by side, agreement, who was right.",
     ),
     "fuse": ("classifiers.fuse:fuse", "One grade of several branches, weights learned honestly."),
-    "compare": (
-        "classifiers.compare:compare",
-        "Branches on the same folds: scores side by side, agreement, who was right.",
-    ),
-    "fuse": ("classifiers.fuse:fuse", "One grade of several branches, weights learned honestly."),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 
