@@ -211,7 +211,7 @@ def test_mistakes_end_in_one_sentence(
 
 
 def test_every_sub_command_of_micro_is_there() -> None:
-    assert {"flow", "spot", "loso", "fit", "predict"} == set(SUB_COMMANDS)
+    assert {"flow", "spot", "loso", "fit", "predict"} <= set(SUB_COMMANDS)
     for name in SUB_COMMANDS:
         assert app[name].assemble_argument_collection()
 
