@@ -22,13 +22,13 @@ GRADER = "svm"
 """The grader that stands for the measurements: the one that `fit` keeps when none is named."""
 
 STAGES = (
-    ("drawing the patients", 0.12),
+    ("drawing the patients", 0.07),
     ("reading them as a dataset", 0.01),
-    ("measuring every photograph", 0.1),
-    ("grading by measurements", 0.25),
-    ("grading by the image network", 0.36),
-    ("comparing and fusing both", 0.06),
-    ("writing the report", 0.1),
+    ("measuring every photograph", 0.04),
+    ("grading by measurements", 0.27),
+    ("grading by the image network", 0.55),
+    ("comparing and fusing both", 0.02),
+    ("writing the report", 0.04),
 )
 """What is done, and the share of the whole time that each takes."""
 
@@ -54,7 +54,7 @@ class _Clock:
 
     def next(self) -> None:
         done = sum(share for _, share in STAGES[: self.at])
-        left = f", about {self.seconds * (1 - done) / done:.0f} s left" if done > 0.1 else ""
+        left = f", about {self.seconds * (1 - done) / done:.0f} s left" if done > 0.05 else ""
         self.at += 1
         what = STAGES[self.at - 1][0]
         print(f"\n[{self.at}/{len(STAGES)}] {what}{left}", file=sys.stderr, flush=True)
