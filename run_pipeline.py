@@ -48,6 +48,10 @@ COMMANDS = {
         "Branches on the same folds: scores side by side, agreement, who was right.",
     ),
     "fuse": ("classifiers.fuse:fuse", "One grade of several branches, weights learned honestly."),
+    "joint-report": (
+        "pipeline.joint_report_command:joint_report",
+        "Measurements, network and both together: a first page for anyone, a page per patient.",
+    ),
     "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
 }
 

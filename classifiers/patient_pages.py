@@ -217,7 +217,7 @@ def patient_pictures(
         words = f"photograph {number}" if pd.isna(task) else str(task).replace("_", " ")
         caption = words if status == "ok" else f"{words}: {status.replace('_', ' ')}"
         path = None if redact else material.paths.get(image_id)
-        photo = None if path is None else _photo(path)
+        photo = None if path is None else read_small(path)
         if path is not None and photo is None:
             caption += ", the photograph cannot be read any more"
         made = face_thumbnail(photo, points.get(image_id))
@@ -226,7 +226,7 @@ def patient_pictures(
     return pictures
 
 
-def _photo(path: Path) -> Photo | None:
+def read_small(path: Path) -> Photo | None:
     """Read a photograph small; None when it cannot be read."""
     try:
         return read_photo(path, min_side=2 * THUMBNAIL)
