@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from htnet.micro.answers import LosoAnswers
 from htnet.micro.clips import FlowMaps
@@ -150,7 +151,8 @@ def held_out_logistic(kernel: Values, clips: FlowMaps, *, cost: float) -> Values
             values[held_out, present[0]] = 1.0
             continue
         model = LogisticRegression(C=cost, class_weight="balanced", max_iter=1000)
-        model.fit(features[training], clips.label[training])
+        with threadpool_limits(limits=1):  # many small products: threads would wait for each other
+            model.fit(features[training], clips.label[training])
         values[np.ix_(held_out, present)] = model.predict_proba(features[held_out])
     return values
 
