@@ -37,21 +37,35 @@ def photos(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Pa
 Start = Callable[..., subprocess.Popen]
 
 
+@contextlib.contextmanager
+def hearing_ctrl_c() -> Iterator[None]:
+    """Let processes started inside hear Ctrl-C, also when the tests run in the background.
+
+    A shell gives what it starts in the background an ignored SIGINT, and that is inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def start(root: Path, photos: Path) -> Iterator[Start]:
     started: list[subprocess.Popen] = []
 
     def extract(out: Path, *, jobs: int = 1, **settings: object) -> subprocess.Popen:
         command = [sys.executable, "run_pipeline.py", "extract", str(photos), "--out", str(out)]
-        process = subprocess.Popen(
-            [*command, "--tta", str(COPIES), "--jobs", str(jobs)],
-            cwd=root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            **settings,
-        )
+        with hearing_ctrl_c():
+            process = subprocess.Popen(
+                [*command, "--tta", str(COPIES), "--jobs", str(jobs)],
+                cwd=root,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                **settings,
+            )
         started.append(process)
         return process
 
