@@ -19,6 +19,7 @@ from classifiers.score_plots import (
 )
 from common.class_scores import recalls
 from common.report import Report, figure_picture
+from common.tables import ROMAN
 
 
 def learners(evaluation: Evaluation) -> list[str]:
@@ -246,5 +247,4 @@ def _by_grade(report: Report, evaluation: Evaluation) -> None:
 
 
 def _roman_of(name: object) -> str:
-    numerals = ("I", "II", "III", "IV", "V", "VI")
-    return numerals[int(name) - 1] if isinstance(name, int) else str(name)
+    return ROMAN[int(name) - 1] if isinstance(name, int) else str(name)

@@ -11,6 +11,7 @@ from classifiers.branches import SharedAnswers
 from classifiers.paired_scores import pairs_of_answers
 from classifiers.plots import confusion_figure, roman
 from classifiers.score_plots import OKABE_ITO, SOFT, calm
+from common.tables import ROMAN
 
 MARKERS = "osD^vP"
 
@@ -91,6 +92,6 @@ def group_words(by: object, group: object, patients: object) -> str:
     """Return how a table calls a group, `grade IV (10 patients)` for instance."""
     words = str(group).replace("_", " ")
     if by == "grade":
-        words = ("I", "II", "III", "IV", "V", "VI")[int(words) - 1]
+        words = ROMAN[int(words) - 1]
     named = "everybody" if by == "all" else f"{by} {words}"
     return f"{named} ({patients} patients)"

@@ -11,12 +11,9 @@ from common.bootstrap import (
     exact_limits,
     interval,
     resampled_counts,
-    resampling_weights,
     wilson_limits,
 )
 from common.class_scores import Counts
-
-__all__ = ["Estimate", "estimate", "interval", "resampling_weights"]
 
 
 def estimate(score: Score, counts: Counts, *, weights: NDArray[np.float64]) -> Estimate:

@@ -16,7 +16,6 @@ from classifiers.cohort import Samples
 from classifiers.severity import REST, block_columns
 from common.errors import UserError
 from features.mirror_difference import N_PARTS, mirror_parts
-from features.registry import FEATURE_NAMES
 from landmarks.tables import points_of, read_landmarks
 
 LANDMARKS_FILE = "landmarks.csv"
@@ -97,11 +96,6 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
         grades=np.asarray(table["hb_grade"], dtype=np.int64),
         sides=np.asarray(side, dtype=np.float64),
     )
-
-
-def feature_names() -> list[str]:
-    """Return the summary columns of a patient row."""
-    return [f"{how}.{name}" for how in ("mean", "worst") for name in FEATURE_NAMES]
 
 
 def _parts_of(rows: pd.DataFrame, *, landmarks: Path) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from classifiers.tasks import Target
+from common.tables import ROMAN
 
 
 def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) -> Figure:
@@ -46,7 +47,7 @@ def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) 
 
 def roman(target: Target) -> tuple[str, ...]:
     """Return class names as a clinician writes them: House-Brackmann grades in Roman numerals."""
-    return ("I", "II", "III", "IV", "V", "VI") if target.name == "six_grades" else target.classes
+    return ROMAN if target.name == "six_grades" else target.classes
 
 
 def _count(value: float) -> str:

@@ -115,9 +115,9 @@ def _legend(axes: Axes) -> None:
         axes.legend(fontsize=7, frameon=False)
 
 
-def calm(axes: Axes) -> None:
+def calm(axes: Axes, *, labelsize: float = 8) -> None:
     """Take away what a reader need not see: upper and right edge, ticks; and draw a faint grid."""
-    axes.tick_params(labelsize=8, length=0)
+    axes.tick_params(labelsize=labelsize, length=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#dfe4e9")
     axes.grid(color="#eef1f4", linewidth=0.8)

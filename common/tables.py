@@ -18,6 +18,7 @@ from common.files import atomic_write, natural_key
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
 SIDES = ("left", "right", "none", "both", "unknown")
 GRADES = (1, 2, 3, 4, 5, 6)
+ROMAN = ("I", "II", "III", "IV", "V", "VI")  # the same, as a clinician writes them
 _TEXT = {"is_text": True}  # read as str, so that patient 007 stays 007
 
 

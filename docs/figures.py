@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.photos import read_photo
 from common.report import figure_png
+from common.tables import ROMAN
 from datasets.contact_sheet import contact_sheet
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import render_photo
@@ -21,7 +22,6 @@ from features.registry import DISTANCES, FEATURES
 from landmarks.finder import LandmarkFinder
 from landmarks.overlay import draw_overlay
 from landmarks.predictor import find_predictor
-from pipeline.demo_report import ROMAN
 from pipeline.doctor import astronaut_portrait
 
 Pixels = NDArray[np.uint8]
@@ -63,7 +63,7 @@ def palsy_on_a_portrait() -> bytes:
             for task in _IMPOSED_TASKS
         ]
         rows.append([picture[_PORTRAIT_FACE] for picture in warped])
-        labels.append("grade I" if grade == 1 else f"{ROMAN[grade]} {side}")
+        labels.append("grade I" if grade == 1 else f"{ROMAN[grade - 1]} {side}")
     return _jpeg(
         contact_sheet(rows, row_labels=labels, column_labels=_IMPOSED_TASKS, photo_width=180)
     )

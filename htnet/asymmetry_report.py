@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import kruskal, spearmanr
 
 from common.errors import UserError
+from common.tables import GRADES, ROMAN
 from htnet.configuration import ROI_REGIONS
 from htnet.explanation import asymmetry_maps, region_places
 from htnet.faces import Faces, to_input
@@ -68,7 +69,7 @@ class AsymmetryReport:
             self.by_grade["hb_grade"], self.by_grade["mean"], yerr=error, fmt="D", color=_ORANGE,
             capsize=4, label="mean, 95 % interval",
         )  # fmt: skip
-        axes.set_xticks(range(1, 7), ["I", "II", "III", "IV", "V", "VI"])
+        axes.set_xticks(GRADES, ROMAN)
         axes.set_xlabel("House-Brackmann grade")
         axes.set_ylabel("asymmetry of the face, 0 to 1")
         axes.legend(frameon=False, fontsize=8)

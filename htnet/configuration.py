@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from common.errors import UserError, did_you_mean
+
+_T = TypeVar("_T")
 
 ROI_REGIONS = ("forehead", "right_eye", "left_eye", "nose", "mouth")
 """Names of the five maps of the facial ROI module, in order; sides are the patient's."""
@@ -221,13 +223,22 @@ def config_from(settings: Mapping[str, Any], *, source: str) -> HTNetConfig:
     UserError
         When a setting is unknown or missing; `source` names the file in the sentence.
     """
-    known = {field.name: field for field in dataclasses.fields(HTNetConfig)}
+    return settings_of(HTNetConfig, settings, source=source, what="the network")
+
+
+def settings_of(kind: type[_T], settings: Mapping[str, Any], *, source: str, what: str) -> _T:
+    """Make a dataclass of loose settings; `source` and `what` name file and owner in sentences.
+
+    Raises
+    ------
+    UserError
+        When a setting is unknown or missing.
+    """
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in settings:
         if name not in known:
-            raise UserError(
-                f'{source}: the network has no setting "{name}".{did_you_mean(name, known)}'
-            )
+            raise UserError(f'{source}: {what} has no setting "{name}".{did_you_mean(name, known)}')
     for name, field in known.items():
         if field.default is dataclasses.MISSING and name not in settings:
-            raise UserError(f'{source}: the network\'s setting "{name}" is missing.')
-    return HTNetConfig(**settings)
+            raise UserError(f'{source}: {what}\'s setting "{name}" is missing.')
+    return kind(**settings)

@@ -10,7 +10,7 @@ The parts: `levels` (with `block_attention` and `mirror_attention`), `facial_reg
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -205,11 +205,6 @@ def at_image_size(maps: Tensor, image_size: int) -> Tensor:
 def count_parameters(network: nn.Module) -> int:
     """Number of learned values."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def without_modules(config: HTNetConfig) -> HTNetConfig:
-    """Return the configuration of the plain network of the same size."""
-    return replace(config, use_micro_attention=False, use_roi_module=False)
 
 
 def _roi_module(config: HTNetConfig) -> nn.Module | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landmarks.evaluation import Evaluated, cumulative_share, normalisers, part_errors
 from landmarks.overlay import OUTLINES
-from landmarks.points import LEFT_EYE_OUTER, REGIONS, RIGHT_EYE_OUTER
+from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 BLUE, VERMILION, GREY, ORANGE = "#0072B2", "#D55E00", "#999999", "#E69F00"
 _COLOURS = (BLUE, VERMILION, "#009E73", ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
@@ -106,14 +106,6 @@ def tilt_figure(by_angle: Mapping[str, pd.DataFrame]) -> Figure:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False, fontsize=8)
     return figure
-
-
-def region_table(values: pd.DataFrame) -> pd.DataFrame:
-    """Put a reader's names on rows whose `part` is a region."""
-    return values.assign(part=[region_title(part) for part in values["part"]])
-
-
-REGION_ORDER = tuple(REGIONS)
 
 
 def _mean_face(true: NDArray[np.float64]) -> NDArray[np.float64]:

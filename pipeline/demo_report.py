@@ -14,7 +14,7 @@ from classifiers.benchmark import BenchmarkResult
 from classifiers.graders import GRADERS, MAJORITY
 from common.photos import read_photo
 from common.report import Link, Picture, Report, Section, image_picture
-from common.tables import GRADES, read_manifest
+from common.tables import GRADES, ROMAN, read_manifest
 from datasets.contact_sheet import contact_sheet
 from datasets.truth import read_truth
 from features.registry import FEATURES
@@ -26,7 +26,6 @@ from pipeline.demo_stages import GradedByMeasurements
 from pipeline.extract import ExtractResult
 from pipeline.joint_report import Ingredients, build_joint_report
 
-ROMAN = dict(zip(GRADES, ("I", "II", "III", "IV", "V", "VI"), strict=True))
 SHOWN_TASK = "full_smile"
 _BESIDE = (
     ("every grader", f"{BENCHMARK}/report.html"),
@@ -74,7 +73,7 @@ def _cohort_section(report: Report, manifest: pd.DataFrame) -> None:
         by_task = patient.set_index("task")["path"]
         rows.append([read_photo(Path(by_task[task])).pixels for task in tasks])
         side = patient["side"].iloc[0]
-        labels.append(f"{ROMAN[grade]} {'' if side == 'none' else side}".strip())
+        labels.append(f"{ROMAN[grade - 1]} {'' if side == 'none' else side}".strip())
     sheet = contact_sheet(rows, row_labels=labels, column_labels=tasks)
     section.image(
         sheet,
@@ -97,7 +96,7 @@ def _points_section(
         chosen = manifest[(manifest["hb_grade"] == grade) & (manifest["task"] == SHOWN_TASK)]
         row = chosen.iloc[0]
         weak = "" if row["side"] == "none" else f", weak on the {row['side']}"
-        pictures.append(_overlay(measured, row["image_id"], f"grade {ROMAN[grade]}{weak}"))
+        pictures.append(_overlay(measured, row["image_id"], f"grade {ROMAN[grade - 1]}{weak}"))
     section.gallery([picture for picture in pictures if picture is not None])
     errors = _landmark_errors(manifest, measured)
     section.table(
@@ -134,7 +133,7 @@ def _landmark_errors(manifest: pd.DataFrame, measured: ExtractResult) -> pd.Data
         of_grade = error[grades == grade]
         rows.append(
             {
-                "Grade": ROMAN[grade],
+                "Grade": ROMAN[grade - 1],
                 "Photographs": len(of_grade),
                 "Face found": int(np.isfinite(of_grade).sum()),
                 "Error, %": float(np.nanmean(of_grade)) if np.isfinite(of_grade).any() else None,
@@ -172,7 +171,7 @@ def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -
         axis.plot(grades + shift, means[name], "o", color=_LEFT_COLOUR, alpha=0.7, markersize=5)
         medians = means[name].groupby(grades).median()
         axis.plot(medians.index, medians, "-", color=_GREY, zorder=0)
-        axis.set_xticks(list(GRADES), list(ROMAN.values()))
+        axis.set_xticks(list(GRADES), list(ROMAN))
         axis.set_title(textwrap.fill(f"{name}: {meanings[name]}", 30), fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_xlabel("House-Brackmann grade")

@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import write_run_json
 from common.tables import read_manifest, sort_by_image_id, write_table
-from common.workers import default_jobs
+from common.workers import jobs_asked
 from datasets.truth import read_truth
 from landmarks.evaluation import (
     ERRORS,
@@ -151,8 +151,7 @@ def evaluate_landmarks(
         Photographs worked on at the same time; as many as there are processors when not given.
     """
     began = time.monotonic()
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    jobs = jobs_asked(jobs)
     if predictions is not None and (grid or mirror or tilt):
         raise UserError(
             "--predictions takes points as they are, so --grid, --mirror and --tilt, which "
@@ -203,7 +202,7 @@ def evaluate_landmarks(
             "grid": grid,
             "mirror": mirror,
             "tilt": tilt,
-            "jobs": jobs or default_jobs(),
+            "jobs": jobs,
         },
         seed=seed,
         files=files,

@@ -15,7 +15,7 @@ from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import write_run_json
 from common.tables import read_manifest
-from common.workers import default_jobs
+from common.workers import jobs_asked
 from features.command import FeatureTables, write_feature_tables
 from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, extract_landmarks
@@ -113,8 +113,7 @@ def extract(
     jobs
         Photographs worked on at the same time; as many as there are processors when not given.
     """
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    jobs = jobs_asked(jobs)
     method = make_method(
         tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
     )
@@ -157,7 +156,7 @@ def extract(
             "scale": scale,
             "mm_per_px": mm_per_px,
             "overlays": overlays,
-            "jobs": jobs or default_jobs(),
+            "jobs": jobs,
         },
         seed=seed if tta else None,
         files=files,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.evaluation import Evaluation
-from classifiers.intervals import interval, resampling_weights
 from classifiers.tasks import Target
+from common.bootstrap import interval, resampling_weights
 
 
 def metrics(evaluations: Sequence[Evaluation], target: Target) -> Mapping[str, object]:

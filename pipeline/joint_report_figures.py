@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classifiers.branches import SharedAnswers
 from classifiers.evaluation import Evaluation
 from classifiers.graders import MAJORITY
 from classifiers.human_agreement import HUMAN_AGREEMENT
+from classifiers.score_plots import calm
+from common.tables import ROMAN
 from pipeline.joint_report_study import colour_of, marker_of, title_of_way
 
 _SHOWN = {
@@ -46,7 +47,7 @@ def ways_figure(evaluation: Evaluation) -> Figure:
         axes.set_ylim(-0.6, len(models) - 0.4)
         axes.set_title(title, fontsize=10, pad=14 if score in humans else 6)
         axes.set_yticks(at, [title_of_way(model) for model in models], fontsize=10)
-        _calm(axes)
+        calm(axes, labelsize=9)
     return figure
 
 
@@ -76,17 +77,9 @@ def against_each_other(shared: SharedAnswers, first: str, second: str) -> Figure
     axes.legend(
         title="reference", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9
     )
-    _calm(axes)
+    calm(axes, labelsize=9)
     return figure
 
 
 def _roman(k: int) -> list[str]:
-    return ["I", "II", "III", "IV", "V", "VI"] if k == 6 else [str(n) for n in range(1, k + 1)]
-
-
-def _calm(axes: Axes) -> None:
-    axes.tick_params(labelsize=9, length=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#dfe4e9")
-    axes.grid(color="#eef1f4", linewidth=0.8)
-    axes.set_axisbelow(True)
+    return list(ROMAN) if k == len(ROMAN) else [str(n) for n in range(1, k + 1)]

@@ -105,13 +105,10 @@ def _what_was_done(study: JointStudy, image_id: str, *, redact: bool) -> list[Pi
 
 def _told(study: JointStudy, patient: str) -> str:
     """Say what each way answered to the patient who is shown."""
-    told = study.answers[patient]
-    said = ", ".join(
-        f"{title_of_way(name).lower()} {study.grades[found.answer - 1]}"
-        for name, found in told.ways.items()
+    return (
+        f"This patient's reference grade is {study.reference_of(patient)}. "
+        f"Answers: {study.said_of(patient)}."
     )
-    reference = "unknown" if told.reference is None else study.grades[told.reference - 1]
-    return f"This patient's reference grade is {reference}. Answers: {said}."
 
 
 def _facts(study: JointStudy) -> list[Fact]:

@@ -222,10 +222,5 @@ def _about_sets(study: JointStudy) -> str:
 
 
 def _told(study: JointStudy, patient: str, *, redact: bool) -> str:
-    told = study.answers[patient]
-    said = ", ".join(
-        f"{title_of_way(name).lower()} {study.grades[found.answer - 1]}"
-        for name, found in told.ways.items()
-    )
-    reference = "unknown" if told.reference is None else study.grades[told.reference - 1]
-    return f"{name_of(study, patient, redact=redact)}: reference {reference}; {said}."
+    name = name_of(study, patient, redact=redact)
+    return f"{name}: reference {study.reference_of(patient)}; {study.said_of(patient)}."

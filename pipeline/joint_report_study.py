@@ -133,6 +133,18 @@ class JointStudy:
             for name in names
         }
 
+    def reference_of(self, patient: str) -> str:
+        """Return a patient's reference grade as a clinician writes it, or `unknown`."""
+        number = self.answers[patient].reference
+        return "unknown" if number is None else self.grades[number - 1]
+
+    def said_of(self, patient: str) -> str:
+        """Return what each way answered to a patient, in one line."""
+        return ", ".join(
+            f"{title_of_way(name).lower()} {self.grades[found.answer - 1]}"
+            for name, found in self.answers[patient].ways.items()
+        )
+
     def way(self, kind: str) -> str | None:
         """Return the name of the first way of a kind, such as `NETWORK`."""
         return next((name for name in self.names if name.startswith(kind)), None)

@@ -10,7 +10,7 @@ from typing import Literal
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import write_run_json
-from common.workers import default_jobs
+from common.workers import jobs_asked
 from htnet.micro.clip_flow import FlowSettings
 from htnet.micro.clip_frames import FACE_SIZE
 from htnet.micro.flow import FlowEstimator
@@ -85,8 +85,7 @@ def flow(
     jobs
         Clips worked on at the same time; as many as there are processors when not given.
     """
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    jobs = jobs_asked(jobs)
     if not _LEAST_REGION <= region_size <= _LARGEST_REGION:
         raise UserError(
             f"--region-size is {region_size}: give {_LEAST_REGION} to {_LARGEST_REGION} px."
@@ -109,7 +108,7 @@ def flow(
         out=out,
         settings=settings,
         predictor=model,
-        jobs=jobs or default_jobs(),
+        jobs=jobs,
     )
     write_run_json(
         out / RUN_FILE,
@@ -124,7 +123,7 @@ def flow(
             "spot": spot,
             "pictures": pictures,
             "predictor": predictor,
-            "jobs": jobs or default_jobs(),
+            "jobs": jobs,
         },
         files={"manifest": manifest, "predictor": model.path},
         counts=run.counts,

@@ -29,7 +29,7 @@ from htnet.micro.flow_maps import Scaling
 from htnet.micro.map_store import STATUSES
 from htnet.micro.spotting import Spot, spot_expression
 from landmarks.finder import LandmarkFinder
-from landmarks.predictor import PredictorFile, find_predictor
+from landmarks.predictor import find_predictor
 from pipeline.htnet import set_threads
 from pipeline.micro_new_clip import NewClip, find_clip, record_clip
 
@@ -121,8 +121,9 @@ def predict(
         else:
             raise UserError("Give a clip's folder, a video, or --camera 0.")
         marks = Marks(onset, apex, offset)
+        finder = LandmarkFinder(landmark_model)  # once for both: it reads 100 MB
         try:
-            marks, spot = find_marks(clip, marks, landmark_model)
+            marks, spot = find_marks(clip, marks, finder)
         except ClipError as error:
             maps = ClipMaps(ClipFacts(status=error.status, reason=error.reason))
         else:
@@ -130,7 +131,8 @@ def predict(
             task = ClipTask(
                 clip.name, clip.frames, marks.onset, marks.apex, marks.offset, out / FLOW_PICTURE
             )
-            maps = ClipReader(landmark_model, _settings(kept.needs), folder).read(task)
+            reader = ClipReader(landmark_model, _settings(kept.needs), folder, finder=finder)
+            maps = reader.read(task)
     table, importance = _answer(kept, maps, clip.name)
     write_table(table, out / PREDICTION, schema=prediction_schema(kept.classes))
     write_run_json(
@@ -162,7 +164,7 @@ class Marks:
     offset: int | None
 
 
-def find_marks(clip: NewClip, given: Marks, predictor: PredictorFile) -> tuple[Marks, Spot]:
+def find_marks(clip: NewClip, given: Marks, finder: LandmarkFinder) -> tuple[Marks, Spot]:
     """Find what is not given of onset, apex and offset.
 
     Returns
@@ -188,7 +190,7 @@ def find_marks(clip: NewClip, given: Marks, predictor: PredictorFile) -> tuple[M
     first = given.onset if given.onset is not None else min(clip.frames)
     last = given.offset if given.offset is not None else max(clip.frames)
     wanted = [frame for frame in sorted(clip.frames) if first <= frame <= last]
-    frames = read_face_frames(LandmarkFinder(predictor), clip.frames, numbers=wanted)
+    frames = read_face_frames(finder, clip.frames, numbers=wanted)
     dis = FlowEstimator("dis")
     spot = spot_expression(MotionReader(dis, dis, frames))
     found = Marks(

@@ -13,14 +13,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
 from common.progress import JobProgress
 from common.provenance import write_run_json
 from common.report import figure_png
 from common.tables import write_table
-from common.workers import default_jobs, supervised_map
+from common.workers import jobs_asked, supervised_map
 from htnet.micro.clip_cache import CACHE_FOLDER, remove_others
 from htnet.micro.clip_spot import ClipSpot, clip_spotter, spot_clip
 from htnet.micro.clip_task import ClipTask
@@ -91,15 +90,14 @@ def spot(
     jobs
         Clips worked on at the same time; as many as there are processors when not given.
     """
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give 1 or more.")
+    jobs = jobs_asked(jobs)
     began = time.monotonic()
     rows = read_clip_manifest(manifest)
     tasks = clip_tasks(rows)
     model = find_predictor(predictor)
     (out / RUN_FILE).unlink(missing_ok=True)
     start = clip_spotter(model, within, out / CACHE_FOLDER)
-    found = _spot_all(tasks, start=start, jobs=jobs or default_jobs())
+    found = _spot_all(tasks, start=start, jobs=jobs)
     spots = spots_table(rows, tasks, found)
     write_table(spots, out / SPOTS_FILE, schema=SPOTS)
     write_table(_curves(spots, found), out / CURVES_FILE, schema=CURVES)
@@ -124,7 +122,7 @@ def spot(
             "within": within,
             "pictures": pictures,
             "predictor": predictor,
-            "jobs": jobs or default_jobs(),
+            "jobs": jobs,
         },
         seed=seed,
         files={"manifest": manifest, "predictor": model.path},

@@ -144,11 +144,20 @@ class ClipReader:
         What is made of every clip.
     cache
         Folder of the kept flow fields.
+    finder
+        The same landmark model, where it is loaded already; loaded here when None.
     """
 
-    def __init__(self, predictor: PredictorFile, settings: FlowSettings, cache: Path) -> None:
+    def __init__(
+        self,
+        predictor: PredictorFile,
+        settings: FlowSettings,
+        cache: Path,
+        *,
+        finder: LandmarkFinder | None = None,
+    ) -> None:
         cv2.setNumThreads(1)
-        self._finder = LandmarkFinder(predictor)
+        self._finder = finder or LandmarkFinder(predictor)
         self._settings, self._cache = settings, cache
         self._estimator = FlowEstimator(settings.method)
         self._tracker = FlowEstimator("dis")

@@ -18,7 +18,6 @@ from htnet.micro.flow import optical_strain
 from htnet.micro.head_motion import face_outline
 
 Scaling = Literal["physical", "published"]
-SCALINGS = ("physical", "published")
 MAP_SIZE = 28
 
 _STRAIN_SMOOTHING = 3.0  # px of the face square

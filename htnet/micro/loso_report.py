@@ -21,19 +21,6 @@ TITLES: dict[Rule, str] = {
     "honest": "Nothing chosen on the held-out subject",
     "published": "Best epoch on the held-out subject (optimistic)",
 }
-WHAT_IT_IS = {
-    "majority": "always the most frequent class of the training subjects",
-    "guessing": "random answers, drawn by the classes' shares among the training subjects",
-    "kernel ridge": "ridge regression on how alike whole maps are, settings fixed",
-    "kernel ridge nested": "the same, its settings chosen on inner subjects in each fold",
-    "svm": "support-vector machines on the same likeness, balanced classes",
-    "logistic": "logistic regression on the pixels of the maps, balanced classes",
-    "patch ensemble": "ridge and logistic regression on likeness patch by patch, their mean",
-    "htnet": "hierarchical transformer on flow maps, with its recipe and what it sees",
-    "roi": "network on flow inside regions over four windows of time",
-    "ensemble": "mean of the patch ensemble and of the networks, fixed weights",
-}
-"""What a model is, by the beginning of its name."""
 _QUIET = (BASELINE, Guessing().name)
 
 

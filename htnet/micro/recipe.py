@@ -5,7 +5,6 @@ The shipped recipes are `small` and `paper`; a file of your own has the same sec
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from common.errors import UserError, did_you_mean
 from htnet.configuration import HTNetConfig, config_from
 from htnet.micro.inputs import INPUTS, InputName
 from htnet.micro.stacked_network import check_stackable
-from htnet.recipe import changed_sections, check_sections, read_sections, section_from
+from htnet.recipe import as_sections, changed_sections, check_sections, own_sections, read_sections
 
 FOLDER = Path(__file__).with_name("recipes")
 _DERIVED = ("num_classes", "head", "input")  # follow from the clips and from training.input
@@ -164,11 +163,7 @@ class MicroRecipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for run.json and the key of a work folder."""
-        return {
-            "network": dict(self.network),
-            "augmentation": dataclasses.asdict(self.augmentation),
-            "training": dataclasses.asdict(self.training),
-        }
+        return as_sections(self)
 
 
 def read_micro_recipe(name: str | Path) -> MicroRecipe:
@@ -186,19 +181,8 @@ def read_micro_recipe(name: str | Path) -> MicroRecipe:
 def micro_recipe_from(content: Mapping[str, Any], *, source: str, name: str = "own") -> MicroRecipe:
     """Make a recipe of nested settings; an unknown section or key is refused."""
     check_sections(content, source=source, derived=_DERIVED)
-    recipe = MicroRecipe(
-        network=dict(content["network"]),
-        augmentation=section_from(
-            MicroAugmentation,
-            content.get("augmentation", {}),
-            section="augmentation",
-            source=source,
-        ),
-        training=section_from(
-            MicroTraining, content.get("training", {}), section="training", source=source
-        ),
-        name=name,
-    )
+    sections = own_sections(content, MicroAugmentation, MicroTraining, source=source)
+    recipe = MicroRecipe(**sections, name=name)
     recipe.config(num_classes=3)  # refuses unknown keys and impossible sizes
     return recipe
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from common.errors import UserError, did_you_mean
+from htnet.configuration import settings_of
 from htnet.micro.clips import CHANNELS
 
 RoiModel = Literal["temporal", "graph", "hybrid"]
@@ -113,13 +113,4 @@ def roi_config_from(settings: Mapping[str, Any], *, source: str) -> RoiConfig:
     UserError
         When a setting is unknown or missing; `source` names the file in the sentence.
     """
-    known = {field.name: field for field in dataclasses.fields(RoiConfig)}
-    for name in settings:
-        if name not in known:
-            raise UserError(
-                f'{source}: the ROI model has no setting "{name}".{did_you_mean(name, known)}'
-            )
-    for name, field in known.items():
-        if field.default is dataclasses.MISSING and name not in settings:
-            raise UserError(f'{source}: the ROI model\'s setting "{name}" is missing.')
-    return RoiConfig(**settings)
+    return settings_of(RoiConfig, settings, source=source, what="the ROI model")

@@ -5,7 +5,6 @@ The shipped recipes are `roi` (as published, 224 px) and `roi-small` (56 px, for
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from common.errors import UserError
 from htnet.micro.roi_configuration import RoiConfig, RoiModel, roi_config_from
-from htnet.recipe import changed_sections, check_sections, read_sections, section_from
+from htnet.recipe import as_sections, changed_sections, check_sections, own_sections, read_sections
 
 FOLDER = Path(__file__).with_name("recipes")
 DEFAULT = "roi-small"
@@ -142,11 +141,7 @@ class RoiRecipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for checkpoints and run.json."""
-        return {
-            "network": dict(self.network),
-            "augmentation": dataclasses.asdict(self.augmentation),
-            "training": dataclasses.asdict(self.training),
-        }
+        return as_sections(self)
 
 
 def read_roi_recipe(name: str | Path = DEFAULT) -> RoiRecipe:
@@ -164,16 +159,8 @@ def read_roi_recipe(name: str | Path = DEFAULT) -> RoiRecipe:
 def roi_recipe_from(content: Mapping[str, Any], *, source: str, name: str = "own") -> RoiRecipe:
     """Make a recipe of nested settings; an unknown section or key is refused."""
     check_sections(content, source=source, derived=_DERIVED)
-    recipe = RoiRecipe(
-        network=dict(content["network"]),
-        augmentation=section_from(
-            RoiAugmentation, content.get("augmentation", {}), section="augmentation", source=source
-        ),
-        training=section_from(
-            RoiTraining, content.get("training", {}), section="training", source=source
-        ),
-        name=name,
-    )
+    sections = own_sections(content, RoiAugmentation, RoiTraining, source=source)
+    recipe = RoiRecipe(**sections, name=name)
     recipe.config(model="hybrid", num_classes=3, regions=("mouth",), windows=4)  # refuses bad keys
     return recipe
 
