@@ -90,8 +90,6 @@ def main() -> None:
                     done, rows=part.test, answers=answers["test"], chosen_by=part.validation,
                     validation=answers["validation"], seconds=seconds, cpu=cpu,
                 )  # fmt: skip
-                for file in ("best.ckpt", "last.ckpt"):
-                    (out / file).unlink(missing_ok=True)
                 print(f"{name} seed {seed} fold {part.fold}: {seconds:.0f} s", flush=True)
     write_table(options.out, cohort=cohort, folds=folds, seeds=options.seeds)
 

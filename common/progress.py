@@ -24,15 +24,23 @@ class JobProgress:
         How many items there are.
     done
         How many of them were done in an earlier run; they do not count towards the rate.
+    note
+        Stands in place of the counts of ok and failed, and may be changed on the way: "loss 1.2".
     stream
         Where to write; standard error when None. A terminal gets one live line, anything else a
         plain line at the start, every `LOG_EVERY_S` seconds, and at the end.
     """
 
     def __init__(
-        self, title: str, *, total: int, done: int = 0, stream: TextIO | None = None
+        self,
+        title: str,
+        *,
+        total: int,
+        done: int = 0,
+        note: str | None = None,
+        stream: TextIO | None = None,
     ) -> None:
-        self.title, self.total = title, total
+        self.title, self.total, self.note = title, total, note
         self.ok, self.failed, self.earlier = done, 0, done
         self._stream = stream or sys.stderr
         self._started = self._logged = time.monotonic()
@@ -80,10 +88,9 @@ class JobProgress:
         if finished >= self.total:
             left = f"took {_duration(elapsed)}"
         share = 100 * finished // self.total if self.total else 100
-        return (
-            f"{self.title}: {finished}/{self.total} ({share} %), {self.ok} ok, "
-            f"{self.failed} failed, {rate:.1f}/s, {left}"
-        )
+        note = f"{self.ok} ok, {self.failed} failed" if self.note is None else self.note
+        told = (f"{self.title}: {finished}/{self.total} ({share} %)", note, f"{rate:.1f}/s", left)
+        return ", ".join(part for part in told if part)
 
     def _write(self) -> None:
         self._logged = time.monotonic()

@@ -13,7 +13,6 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.errors import UserError
 from htnet.augmentation import augment
 from htnet.labelled_faces import FaceTensors, LabelledFaces
 from htnet.losses import grade_loss, point_loss, probabilities, region_loss, side_loss
@@ -55,11 +54,6 @@ class PalsyGrader(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the scores so far."""
-        if "scores" not in checkpoint:
-            raise UserError(
-                "The training found there was begun by an earlier version and cannot go on: "
-                "delete its folder, or choose another --out."
-            )
         self.scores = list(checkpoint["scores"])
 
     def training_step(self, rows: Tensor, index: int) -> Tensor:

@@ -51,6 +51,9 @@ class Training:
         The training patients are dealt into this many parts; one of them chooses the epoch.
     patience
         Stop after this many epochs without a better score of the validation patients.
+    save_every
+        Keep the state from which a stopped training goes on after every so many epochs; more
+        spares time where a network is large.
     precision
         Of the arithmetic: `32-true`, `16-mixed` or `bf16-mixed`.
     accelerator, devices
@@ -75,6 +78,7 @@ class Training:
     clip: float = 1.0
     validation_folds: int = 5
     patience: int = 20
+    save_every: int = 1
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = 1
@@ -87,7 +91,7 @@ class Training:
                 f'training.loss is "{self.loss}": choose one of {", ".join(HEAD_OF)}.'
                 + did_you_mean(str(self.loss), HEAD_OF)
             )
-        for name in ("epochs", "batch_size", "accumulate", "patience", "devices"):
+        for name in ("epochs", "batch_size", "accumulate", "patience", "save_every", "devices"):
             if getattr(self, name) < 1:
                 raise UserError(f"training.{name} is {getattr(self, name)}: give 1 or more.")
         if self.validation_folds < 2:

@@ -29,10 +29,18 @@ from htnet.grader import PalsyGrader
 from htnet.labelled_faces import LabelledFaces
 from htnet.recipe import Recipe, Training
 from htnet.region_fusion import GradingNetwork, build_network
-from htnet.training_loop import Rows, SeededOrder, make_trainer, quiet
+from htnet.training_loop import (
+    BEST,
+    LAST,
+    Rows,
+    SeededOrder,
+    found_checkpoint,
+    make_trainer,
+    quiet,
+)
 from htnet.weights import Loaded, load_pretrained, load_weights, save_weights
 
-WEIGHTS, SETTINGS, LAST = "weights.safetensors", "settings.json", "last.ckpt"
+WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 TAKEN_OVER = "pretrained.json"
 PATIENTS = "patients.csv"
 SEEN_PATIENTS = pa.DataFrameSchema(
@@ -71,7 +79,7 @@ def train_network(
     seed: int = 0,
     pretrained: Path | None = None,
     notes: Mapping[str, object] | None = None,
-    stop_after: int | None = None,
+    title: str | None = None,
 ) -> Trained:
     """Train on some rows; keep the epoch that answers the validation patients best.
 
@@ -85,7 +93,7 @@ def train_network(
         Settings of network, augmentation and training.
     out
         Folder for weights, checkpoints and logs. A training found there goes on; of one that has
-        ended the weights are read, and its checkpoints may be deleted.
+        ended the weights are read, and its checkpoints are gone.
     seed
         Of weights, order and augmentation.
     pretrained
@@ -93,8 +101,8 @@ def train_network(
         in `pretrained.json`.
     notes
         Whatever else should be kept with the weights.
-    stop_after
-        Stop after this many epochs, as if killed; for tests.
+    title
+        What the lines of progress call it; None shows no progress.
 
     Raises
     ------
@@ -120,8 +128,7 @@ def train_network(
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
     grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
-    trainer, best = make_trainer(recipe.training, out, stop_after=stop_after)
-    resumed = out / LAST
+    trainer = make_trainer(recipe.training, out, title=title)
     with quiet():
         trainer.fit(
             grader,
@@ -132,36 +139,28 @@ def train_network(
                 drop_last=len(train) >= recipe.training.batch_size,
             ),
             DataLoader(Rows(validation), batch_size=BATCH),
-            ckpt_path=str(resumed) if resumed.exists() else None,
-            weights_only=False if resumed.exists() else None,
+            ckpt_path=found_checkpoint(out),
+            weights_only=True,
         )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
-    state = {
-        name.removeprefix("network."): value
-        for name, value in kept["state_dict"].items()
-        if name.startswith("network.")
-    }
-    network.load_state_dict(state)
-    if stop_after is None:  # weights mean that the training is finished
-        save_weights(
-            network,
-            out / WEIGHTS,
-            notes={
-                **(notes or {}),
-                "classes": list(data.classes),
-                "recipe": recipe.name,
-                "epoch": kept["epoch"] + 1,
-                "scores": grader.scores,
-            },
-        )
-    return Trained(
-        network.eval(),
-        best_epoch=kept["epoch"] + 1,
-        scores=tuple(grader.scores),
-        pretrained=loaded,
+    best, _ = load_weights(out / BEST)
+    epoch = int(np.argmin(grader.scores)) + 1
+    save_weights(  # weights mean that the training is finished
+        best,
+        out / WEIGHTS,
+        notes={
+            **(notes or {}),
+            "classes": list(data.classes),
+            "recipe": recipe.name,
+            "epoch": epoch,
+            "scores": grader.scores,
+        },
     )
+    if trainer.world_size == 1:  # else another process may still have to read them
+        (out / BEST).unlink()
+        (out / LAST).unlink(missing_ok=True)
+    return Trained(best, best_epoch=epoch, scores=tuple(grader.scores), pretrained=loaded)
 
 
 def _finished(out: Path) -> Trained:
@@ -219,8 +218,10 @@ def _keep_settings(
     out: Path, data: LabelledFaces, recipe: Recipe, *, seed: int, pretrained: Path | None
 ) -> None:
     """Write the settings beside the checkpoints, or compare them with those that are there."""
+    sections = recipe.as_dict()
+    del sections["training"]["save_every"]  # changes nothing that is learned
     settings: Mapping[str, Any] = {
-        **recipe.as_dict(),
+        **sections,
         "classes": list(data.classes),
         "seed": seed,
         "pretrained": pretrained.name if pretrained else None,

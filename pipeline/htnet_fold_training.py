@@ -106,6 +106,7 @@ class FoldTrainer:
             seed=self.seed,
             pretrained=self.pretrained,
             notes=self.notes,
+            title=f"{name}, epochs",
         )
         if trained.pretrained and self.pretrained and not self.seconds:  # the same in every fold
             print("\n".join(trained.pretrained.sentences(self.pretrained)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from htnet.answering import answer, read_trained
 from htnet.augmentation import Augmentation
 from htnet.configuration import HTNetConfig
 from htnet.faces import to_input
-from htnet.grader import parameter_groups, patient_score
+from htnet.grader import PalsyGrader, parameter_groups, patient_score
 from htnet.labelled_faces import LabelledFaces
 from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
 from htnet.network import HTNet
 from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
 from htnet.training import WEIGHTS, Trained, train_network
+from htnet.training_loop import LAST
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each
@@ -109,35 +111,110 @@ def weights_of(folder: Path) -> bytes:
     return (folder / WEIGHTS).read_bytes()
 
 
-def test_one_seed_one_result_killed_or_not(
-    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
-) -> None:
-    recipe = with_changes(recipe, ["network.dropout=0.1", "network.head_dropout=0.1"])
+class Killed(BaseException):
+    """As abrupt as a kill: nothing of ours or of Lightning's catches it."""
 
-    def run(name: str, *, seed: int = 1, stop_after: int | None = None) -> None:
-        train_network(
-            drawn, train=TRAIN, validation=VALIDATION, recipe=recipe, out=tmp_path / name,
-            seed=seed, stop_after=stop_after,
+
+@pytest.fixture
+def epochs_begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note the epochs that trainings begin; `append(-epoch)` kills the next that comes to it."""
+    begun: list[int] = []
+    step = PalsyGrader.training_step
+
+    def noted(self: PalsyGrader, rows: torch.Tensor, index: int) -> torch.Tensor:
+        if -self.current_epoch in begun and self.current_epoch:
+            begun.remove(-self.current_epoch)
+            raise Killed
+        begun.append(self.current_epoch)
+        return step(self, rows, index)
+
+    monkeypatch.setattr(PalsyGrader, "training_step", noted)
+    return begun
+
+
+def test_one_seed_one_result_killed_or_not(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe, epochs_begun: list[int]
+) -> None:
+    """A training that is killed loses no whole epoch, also where an earlier one was the best."""
+    recipe = with_changes(
+        recipe,
+        ["network.dropout=0.1", "network.head_dropout=0.1", "training.epochs=6",
+         "training.patience=3", "training.learning_rate=0.3"],
+    )  # fmt: skip
+
+    def run(name: str, *changes: str, seed: int = 2) -> Trained:
+        epochs_begun[:] = [epoch for epoch in epochs_begun if epoch < 0]
+        return train_network(
+            drawn, train=TRAIN, validation=VALIDATION, recipe=with_changes(recipe, list(changes)),
+            out=tmp_path / name, seed=seed,
         )  # fmt: skip
 
-    run("one")
-    run("same")
-    run("other", seed=2)
-    run("killed", stop_after=1)
-    assert not (tmp_path / "killed" / WEIGHTS).exists()
-    run("killed")  # goes on
-    last = [
-        torch.load(tmp_path / name / "last.ckpt", weights_only=False)["state_dict"]
-        for name in ("one", "same", "killed", "other")
-    ]
-    for name, value in last[0].items():
-        assert torch.equal(value, last[1][name]), name
-        assert torch.equal(value, last[2][name]), name
-    assert not torch.equal(last[0]["network.embed.weight"], last[3]["network.embed.weight"])
-    assert weights_of(tmp_path / "one") == weights_of(tmp_path / "same")
-    assert weights_of(tmp_path / "one") == weights_of(tmp_path / "killed")
+    unbroken = run("one")
+    assert unbroken.best_epoch < len(unbroken.scores) - 1
+    killed_in = unbroken.best_epoch + 1  # counted from 0: after one more than the best
+    for name, every in (("killed", 1), ("rarely", 3)):
+        epochs_begun.append(-killed_in)
+        with pytest.raises(Killed):
+            run(name, f"training.save_every={every}")
+        state = torch.load(tmp_path / name / LAST, weights_only=True)
+        assert state["epoch"] + 1 == killed_in // every * every
+        assert not (tmp_path / name / WEIGHTS).exists()
+    run("killed")
+    assert epochs_begun == list(range(killed_in, len(unbroken.scores)))
+    assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "one")
+    assert not list((tmp_path / "killed").glob("*.ckpt"))
+    run("other", "training.epochs=1", seed=1)
+    assert weights_of(tmp_path / "one") != weights_of(tmp_path / "other")
     assert (tmp_path / "one" / "logs" / "metrics.csv").exists()
     assert list((tmp_path / "one" / "logs").glob("events.out.tfevents.*"))
+
+
+class Malicious:
+    """Unpickled, it makes a file: what a changed checkpoint could do."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.made,)
+
+
+def test_a_changed_checkpoint_runs_nothing(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe, epochs_begun: list[int]
+) -> None:
+    epochs_begun.append(-1)
+    settings = {"train": TRAIN, "validation": VALIDATION, "recipe": recipe, "out": tmp_path}
+    with pytest.raises(Killed):
+        train_network(drawn, **settings)
+    state = torch.load(tmp_path / LAST, weights_only=True)
+    torch.save({**state, "note": Malicious(tmp_path / "owned")}, tmp_path / LAST)
+    with pytest.raises(UserError, match=r"last\.ckpt is no checkpoint that can be trusted"):
+        train_network(drawn, **settings)
+    assert not (tmp_path / "owned").exists()
+    torch.save({key: value for key, value in state.items() if key != "scores"}, tmp_path / LAST)
+    with pytest.raises(UserError, match="begun by an earlier version"):
+        train_network(drawn, **settings)
+
+
+def test_progress_tells_epoch_loss_and_time(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe, capsys: pytest.CaptureFixture
+) -> None:
+    hasty = with_changes(recipe, ["training.epochs=2"])
+    trained = train_network(
+        drawn, train=TRAIN, validation=VALIDATION, recipe=hasty, out=tmp_path, title="fold 1"
+    )
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first == "fold 1: 0/2 (0 %), 0.0/s, starting"
+    assert re.fullmatch(r"fold 1: 2/2 \(100 %\), loss \d+\.\d+, .*/s, took \d+ s", last)
+    assert f"validation score {trained.scores[-1]:.3f}" in last
+
+
+def test_a_training_whose_loss_is_no_number_is_said(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    wild = with_changes(recipe, ["training.learning_rate=1e30"])
+    with pytest.raises(UserError, match=r"lost its way in epoch \d.*lower training.learning_rate"):
+        train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=wild, out=tmp_path)
 
 
 def test_the_kept_epoch_is_the_best_of_the_validation_patients(
@@ -166,8 +243,6 @@ def test_a_training_that_stopped_early_does_not_go_on(
     first = run()
     assert len(first.scores) < 30
     before = weights_of(tmp_path)
-    (tmp_path / "best.ckpt").unlink()  # no longer needed
-    (tmp_path / "last.ckpt").unlink()
     again = run()
     assert (again.best_epoch, again.scores) == (first.best_epoch, first.scores)
     assert weights_of(tmp_path) == before
