@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,24 @@ class Material:
         rows = self.dists[self.dists["patient_id"] == patient]
         return side_readings(rows, landmarks=self.landmarks, unit=self.unit)
 
-    def healthy_spread(self) -> dict[tuple[str, str], Spread]:
-        """Return how uneven the healthy patients (grade I) of these tables are."""
+    @cached_property
+    def healthy_readings(self) -> dict[str, list[Reading]]:
+        """Right and left of each healthy patient (grade I) of these tables."""
         if "hb_grade" not in self.dists.columns:
             return {}
         healthy = self.dists.loc[self.dists["hb_grade"] == 1, "patient_id"].dropna().unique()
-        return side_spread(item for name in healthy for item in self.readings(str(name)))
+        return {str(name): self.readings(str(name)) for name in healthy}
+
+    def healthy_spread(self, *, without: str | None = None) -> dict[tuple[str, str], Spread]:
+        """Return how uneven the healthy patients of these tables are.
+
+        Parameters
+        ----------
+        without
+            A patient who is to be held against the others, and is therefore not one of them.
+        """
+        people = self.healthy_readings.items()
+        return side_spread(readings for name, readings in people if name != without)
 
 
 @dataclass(frozen=True)
@@ -140,11 +153,11 @@ def add_patient_pages(
     Parameters
     ----------
     reference
-        How uneven healthy faces are; taken from the healthy patients of `material` when not given.
+        How uneven healthy faces are; when not given, as the healthy patients of `material` are
+        beside whoever is looked at.
     redact
         Draw the points in place of the photographs, and number the patients.
     """
-    spread = material.healthy_spread() if reference is None else reference
     section = report.section("Patients, one by one")
     section.text(
         "The photographs are reduced and cut to the face. The patient's right is drawn in orange "
@@ -160,6 +173,7 @@ def add_patient_pages(
         if patient in answers:
             name = f"Patient {number}" if redact else f"Patient {patient}"
             page = report.section(name, one_of_many=True)
+            spread = material.healthy_spread(without=patient) if reference is None else reference
             _fill(page, material, patient, answer=answers[patient], spread=spread, redact=redact)
 
 

@@ -1,34 +1,44 @@
-"""The command `profile`: one patient beside the healthy people of the same table, by percentile."""
+"""The command `profile`: one patient beside the healthy people of the same table.
+
+With `ENOUGH_HEALTHY` people there is a range of what is usual among them; with fewer there is
+none, and only the patient's place among them is told.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from classifiers.cohort import read_cohort
-from classifiers.side_readings import (
-    FEWEST_HEALTHY,
-    length_unit,
-    most_uneven,
-    side_readings,
-    side_spread,
-)
+from classifiers.patient_pages import Material, patient_pictures, read_material
+from classifiers.side_readings import FEWEST_HEALTHY, most_uneven, movement_table
 from classifiers.tasks import target_named
 from common.errors import UserError, did_you_mean
 from common.provenance import write_run_json
 from common.report import Report
-from common.tables import join_manifest, number, read_manifest, text, write_table
+from common.tables import number, text, write_table
+from common.words import counted, spoken
 from features.registry import FEATURES
-from features.tables import DISTS_FILE, definition_of, read_dists
-from landmarks.tables import read_landmarks
+from features.tables import definition_of
 
-ENOUGH_HEALTHY = 20  # below this a percentile moves in steps of 5 points and more
+ENOUGH_HEALTHY = 20
+"""Below this there is no range: the 5th percentile of n people is their (n + 1) / 20th smallest
+value, and no value of fewer than 19 is that small."""
+OUTSIDE_BY_CHANCE = 0.10
+"""Share of healthy people's values that lie outside the 5th and 95th percentile of others.
+
+Holds for every n with the estimator of `limits_of`, and only with it: the usual one (linear
+between the smallest and the largest value) leaves out 19 % with 20 people.
+"""
 HEALTHY_GRADE = 1
 NO_TASK = "photograph"  # movement of a table that does not name movements
 
@@ -39,7 +49,7 @@ PROFILE = pa.DataFrameSchema(
         "feature": text(),
         "region": text(),
         **{name: number() for name in ("value", "healthy_5", "healthy_50", "healthy_95",
-                                       "percentile")},
+                                       "healthy_sd", "percentile")},
         "n_healthy": pa.Column("int64"),
     },
     name="profile",
@@ -58,14 +68,17 @@ class Profile:
         By `PROFILE`: a row for each photograph and feature.
     healthy
         How many healthy patients the reference holds; never the patient's own photographs.
-    sentences
-        What differs most between the sides, in words; empty without distances and movements.
+    material
+        What is shown of the patient beside the numbers; None without distances.
+    redact
+        Whether the report leaves out photographs and the name.
     """
 
     patient: str
     table: pd.DataFrame
     healthy: int
-    sentences: list[str]
+    material: Material | None = None
+    redact: bool = False
 
 
 def profile(
@@ -74,8 +87,9 @@ def profile(
     patient: str,
     out: Path,
     manifest: Path | None = None,
+    redact: bool = False,
 ) -> Profile:
-    """Show where a patient lies among the healthy people of the same table, by percentile.
+    """Show where a patient lies among the healthy people of the same table.
 
     Writes `profile.csv`, `report.html` and `run.json` into `out`. The reference is everybody of
     grade I in the table but the patient; each of them counts once for each movement. Research use
@@ -84,13 +98,17 @@ def profile(
     Parameters
     ----------
     features
-        `features.csv` from `extract`; with `dists.csv` beside it the sides are told in words too.
+        `features.csv` from `extract`; with `dists.csv` and `landmarks.csv` beside it both sides
+        are compared too.
     patient
         Value of `patient_id`.
     out
         Folder for the results; made if needed.
     manifest
-        `manifest.csv` with `image_id`, `patient_id`, `hb_grade` and, best, `task`.
+        `manifest.csv` with `image_id`, `patient_id`, `hb_grade` and, best, `task`; the photographs
+        are shown when it is given.
+    redact
+        Draw the points in place of the photographs in the report, and leave out the name.
 
     Returns
     -------
@@ -118,15 +136,17 @@ def profile(
     healthy = sorted(set(rows.loc[rows["hb_grade"] == HEALTHY_GRADE, "patient_id"]) - {patient})
     if len(healthy) < FEWEST_HEALTHY:
         raise UserError(
-            f"{features} has {len(healthy)} healthy patients (hb_grade 1) beside {patient}: a "
-            f"reference range needs {FEWEST_HEALTHY} at least, and {ENOUGH_HEALTHY} to mean much."
+            f"{features} has {counted(len(healthy), 'healthy patient')} (hb_grade 1) beside "
+            f"{patient}: a comparison needs {FEWEST_HEALTHY} at least, and a range of what is "
+            f"usual {ENOUGH_HEALTHY}."
         )
     table = percentiles(rows, samples.features, patient=patient, healthy=healthy)
     found = Profile(
         patient=patient,
         table=table,
         healthy=len(healthy),
-        sentences=_in_words(features, manifest, patient=patient, healthy=healthy),
+        material=read_material(features, manifest=manifest),
+        redact=redact,
     )
     write_table(table, out / "profile.csv", schema=PROFILE)
     profile_report(found).write(out / "report.html")
@@ -134,12 +154,13 @@ def profile(
     write_run_json(
         out / "run.json",
         command="profile",
-        settings={"features": features.name, "patient": patient},
+        settings={"features": features.name, "patient": patient, "redact": redact},
         files=files,
         counts={"photographs": table["image_id"].nunique(), "healthy patients": len(healthy)},
         notes={"definition": definition_of(features)},
     )
-    print(f"{patient} beside {len(healthy)} healthy patients. Report in {out / 'report.html'}")
+    beside = counted(len(healthy), "healthy patient")
+    print(f"{patient} beside {beside}. Report in {out / 'report.html'}")
     return found
 
 
@@ -160,7 +181,8 @@ def percentiles(
     DataFrame
         By `PROFILE`. `percentile` is the share of healthy people with a smaller value, those with
         an equal one counted half, in percent; NaN where fewer than three healthy people have the
-        movement or the value is missing. Limits are the 5th, 50th and 95th percentile.
+        movement or the value is missing. `healthy_5` and `healthy_95` are NaN where fewer than
+        `ENOUGH_HEALTHY` have it.
     """
     found = []
     tasks, owners = rows["task"].to_numpy(), rows["patient_id"]
@@ -173,7 +195,7 @@ def percentiles(
             values = reference[entry.name].dropna().to_numpy(dtype=np.float64)
             value = columns[entry.name][at]
             enough = len(values) >= FEWEST_HEALTHY
-            limits = np.percentile(values, [5, 50, 95]) if enough else np.full(3, np.nan)
+            low, high = limits_of(values)
             below = np.mean(values < value) + np.mean(values == value) / 2 if enough else np.nan
             found.append(
                 {
@@ -182,9 +204,10 @@ def percentiles(
                     "feature": entry.name,
                     "region": entry.region,
                     "value": value,
-                    "healthy_5": limits[0],
-                    "healthy_50": limits[1],
-                    "healthy_95": limits[2],
+                    "healthy_5": low,
+                    "healthy_50": np.median(values) if enough else np.nan,
+                    "healthy_95": high,
+                    "healthy_sd": values.std(ddof=1) if enough else np.nan,
                     "percentile": np.nan if np.isnan(value) else 100.0 * below,
                     "n_healthy": len(values),
                 }
@@ -192,83 +215,165 @@ def percentiles(
     return pd.DataFrame(found)
 
 
+def limits_of(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 5th and the 95th percentile of healthy people; NaN where they are too few.
+
+    By the ranks (n + 1) / 20 and 19 (n + 1) / 20, as clinical reference intervals are made (Solberg
+    1987, J Clin Chem Clin Biochem 25:645): one more healthy person lies outside with probability
+    `OUTSIDE_BY_CHANCE`.
+    """
+    if len(values) < ENOUGH_HEALTHY:
+        return np.nan, np.nan
+    low, high = np.percentile(values, [5, 95], method="weibull")
+    return float(low), float(high)
+
+
 def profile_report(found: Profile) -> Report:
-    """Build the report of one patient."""
-    table = found.table
-    known = table.dropna(subset=["percentile"])
-    outside = known[(known["value"] > known["healthy_95"]) | (known["value"] < known["healthy_5"])]
-    report = Report(
-        title=f"Profile of {found.patient}",
-        summary=(
-            f"{table['image_id'].nunique()} photographs beside {found.healthy} healthy patients of "
-            f"the same table: {len(outside)} of {len(known)} values lie outside the middle 90 % of "
-            "healthy people; one in ten would by chance alone."
-        ),
-    )
+    """Build the report of one patient: photographs, both sides, place among the healthy."""
+    known = found.table.dropna(subset=["percentile"])
+    name = "a patient" if found.redact else found.patient
+    report = Report(title=f"Profile of {name}", summary=_summary(found, known))
     if found.healthy < ENOUGH_HEALTHY:
         report.warn(
-            f"The reference is only {found.healthy} healthy patients: a percentile can then be no "
-            f"finer than {100 / found.healthy:.0f} points, and the limits of the range are vague. "
-            f"{ENOUGH_HEALTHY} or more would be better."
+            f"There are only {counted(found.healthy, 'healthy patient')} to compare with: too few "
+            f"for a range of what is usual among healthy people, which needs {ENOUGH_HEALTHY}."
         )
-    if len(known) < len(table):
+    if len(known) < len(found.table):
         report.warn(
-            f"{len(table) - len(known)} values have no percentile: they are missing, or fewer than "
-            f"{FEWEST_HEALTHY} healthy patients have the movement."
+            f"{counted(len(found.table) - len(known), 'value')} of {len(found.table)} cannot be "
+            f"compared: missing, or fewer than {FEWEST_HEALTHY} healthy patients have the movement."
         )
-    if found.sentences:
-        section = report.section("Right and left")
-        section.text("Where the sides differ most, counted in the spread of healthy people:")
-        for sentence in found.sentences:
-            section.text(sentence)
-    section = report.section("Percentiles among healthy people")
+    if found.material is not None:
+        _add_sides(report, found, found.material)
+    _add_furthest(report, known)
+    section = report.section("All values")
     section.text(
         "Each number is the share of healthy people, in percent, with a smaller value in the same "
-        "movement. Nearly all features grow with asymmetry: 50 is usual, 100 is more uneven than "
-        "every healthy person of the reference."
+        "movement."
+        if found.healthy >= ENOUGH_HEALTHY
+        else f"Each number says how many of the {found.healthy} healthy patients have a smaller "
+        "value in the same movement (an equal one counts half)."
     )
     section.figure(
-        percentile_figure(known), alt="Percentiles by feature (rows) and movement (columns)."
+        place_figure(known, percent=found.healthy >= ENOUGH_HEALTHY),
+        alt="Place among healthy people by feature (rows) and movement (columns).",
     )
+    return report
+
+
+def _summary(found: Profile, known: pd.DataFrame) -> str:
+    """Say how many values stand out, and how many would in a healthy person by chance."""
+    photographs = counted(found.table["image_id"].nunique(), "photograph")
+    words = f"{photographs} beside {counted(found.healthy, 'healthy patient')} of the same table: "
+    ranged = known.dropna(subset=["healthy_5", "healthy_95"])
+    if len(ranged):
+        outside = (ranged["value"] > ranged["healthy_95"]) | (ranged["value"] < ranged["healthy_5"])
+        return words + (
+            f"{outside.sum()} of {len(ranged)} values lie outside the middle 90 % of healthy "
+            f"people. Of one more healthy person about {OUTSIDE_BY_CHANCE * len(ranged):.0f} "
+            f"({100 * OUTSIDE_BY_CHANCE:.0f} %) would, by chance alone."
+        )
+    # One more healthy person has the largest value of n + 1 with probability 1 / (n + 1).
+    chance = float((1.0 / (known["n_healthy"] + 1)).sum())
+    return words + (
+        f"{(known['percentile'] == 100).sum()} of {len(known)} values are larger than in every one "
+        f"of them. Of one more healthy person about {chance:.0f} would be, by chance alone."
+    )
+
+
+def _add_sides(report: Report, found: Profile, material: Material) -> None:
+    """Add the photographs, how far each side moved, and what is uneven beyond the healthy."""
+    section = report.section("The patient")
+    section.gallery(patient_pictures(material, found.patient, redact=found.redact))
+    readings = material.readings(found.patient)
+    table = movement_table(readings)
+    if len(table):
+        section.subheading("How far each side moves")
+        section.table(
+            table,
+            caption="In percent of the side that moves farther. Right and left are the patient's "
+            "own.",
+        )
+    else:
+        section.text(
+            "The sides are not compared: no movement is named, or there is no photograph at rest."
+        )
+    spread = material.healthy_spread(without=found.patient)
+    uneven = most_uneven(readings, reference=spread) if spread else []
+    if uneven:
+        section.subheading("What is uneven, and not in healthy people")
+    for item in uneven:
+        section.text(item.sentence())
+
+
+def _add_furthest(report: Report, known: pd.DataFrame) -> None:
     section = report.section("The furthest values")
+    section.text(
+        "The fifteen values farthest from the middle of healthy people in the same movement, in "
+        "standard deviations of theirs. Nearly all features grow with asymmetry."
+    )
     meaning = {entry.name: entry.meaning for entry in FEATURES}
-    spread = (known["healthy_95"] - known["healthy_5"]).where(lambda width: width > 0)
+    spread = known["healthy_sd"].where(known["healthy_sd"] > 0)
     away = ((known["value"] - known["healthy_50"]).abs() / spread).rename("away")
     furthest = known.assign(away=away).sort_values("away", ascending=False, kind="stable").head(15)
     section.table(
         pd.DataFrame(
             {
-                "Movement": [_words(task) for task in furthest["task"]],
-                "Feature": furthest["feature"],
+                "Movement": [spoken(task) for task in furthest["task"]],
                 "What it tells": [meaning[str(name)] for name in furthest["feature"]],
+                "Feature": furthest["feature"],
                 "Value": furthest["value"],
+                "Healthy, middle": furthest["healthy_50"],
                 "Healthy, 5 to 95 %": [
-                    f"{row.healthy_5:.2f} to {row.healthy_95:.2f}" for row in furthest.itertuples()
+                    None if np.isnan(low) else f"{low:.2f} to {high:.2f}"
+                    for low, high in zip(furthest["healthy_5"], furthest["healthy_95"], strict=True)
                 ],
-                "Percentile": [f"{value:.0f}" for value in furthest["percentile"]],
+                "Among the healthy": [_place(row) for row in furthest.to_dict("records")],
             }
-        )
+        ).dropna(axis="columns", how="all")
     )
-    return report
 
 
-def percentile_figure(known: pd.DataFrame) -> Figure:
-    """Draw percentiles as a table of shaded numbers, features by region and movements."""
+def _place(row: dict[Hashable, Any]) -> str:
+    """Return a value's place among healthy people: a percentile where they are enough."""
+    n, share = int(row["n_healthy"]), float(row["percentile"])
+    if share in (0.0, 100.0):
+        return f"{'above' if share else 'below'} all {n}"
+    if n >= ENOUGH_HEALTHY:
+        return f"percentile {share:.0f}"
+    return f"{share * n / 100:g} of {n} are smaller"
+
+
+def place_figure(known: pd.DataFrame, *, percent: bool) -> Figure:
+    """Draw places among the healthy as a table of shaded numbers, features and movements.
+
+    Parameters
+    ----------
+    known
+        Rows of `PROFILE` with a percentile.
+    percent
+        Write percentiles; else how many healthy people have a smaller value.
+    """
     names = [entry.name for entry in FEATURES]
     tasks = list(dict.fromkeys(known["task"]))
-    grid = known.pivot_table(index="feature", columns="task", values="percentile", aggfunc="mean")
-    values = grid.reindex(index=names, columns=tasks).to_numpy(dtype=np.float64)
+    told = known.assign(below=known["percentile"] * known["n_healthy"] / 100)
+    shades, numbers = (
+        told.pivot_table(index="feature", columns="task", values=column, aggfunc="mean")
+        .reindex(index=names, columns=tasks)
+        .to_numpy(dtype=np.float64)
+        for column in ("percentile", "percentile" if percent else "below")
+    )
     figure = Figure(figsize=(1.9 + 0.72 * len(tasks), 1.2 + 0.22 * len(names)),
                     layout="constrained")  # fmt: skip
     axes = figure.subplots()
-    axes.imshow(values, cmap=mpl.colormaps["Blues"], vmin=0, vmax=130, aspect="auto")
-    for row, column in np.argwhere(~np.isnan(values)):
-        value = values[row, column]
+    axes.imshow(shades, cmap=mpl.colormaps["Blues"], vmin=0, vmax=130, aspect="auto")
+    for row, column in np.argwhere(~np.isnan(shades)):
+        value = numbers[row, column]
         axes.text(
-            column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
-            color="white" if value > 85 else "#1d2733",
+            column, row, f"{value:.0f}" if percent else f"{value:.3g}", ha="center", va="center",
+            fontsize=7.5, color="white" if shades[row, column] > 85 else "#1d2733",
         )  # fmt: skip
-    axes.set_xticks(range(len(tasks)), [_words(task).replace(" ", "\n") for task in tasks])
+    axes.set_xticks(range(len(tasks)), [spoken(task).replace(" ", "\n") for task in tasks])
     axes.set_yticks(
         range(len(names)), [f"{entry.name}  {entry.region}" for entry in FEATURES], fontsize=7.5
     )
@@ -277,36 +382,3 @@ def percentile_figure(known: pd.DataFrame) -> Figure:
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure
-
-
-def _in_words(
-    features: Path, manifest: Path | None, *, patient: str, healthy: list[str]
-) -> list[str]:
-    """Say what differs between the sides, when distances lie beside the features."""
-    path = features.with_name(DISTS_FILE)
-    if not path.is_file():
-        return []
-    dists = read_dists(path)
-    if manifest is not None:
-        dists = join_manifest(dists[[c for c in dists if c not in ("patient_id", "task")]],
-                              read_manifest(manifest))  # fmt: skip
-    if not {"patient_id", "task"} <= set(dists.columns):
-        return []
-    points = features.with_name("landmarks.csv")
-    landmarks = read_landmarks(points) if points.is_file() else None
-    unit = length_unit(features.parent)
-    of = dists.groupby("patient_id")
-    reference = side_spread(
-        reading
-        for name in healthy
-        if name in of.groups
-        for reading in side_readings(of.get_group(name), landmarks=landmarks, unit=unit)
-    )
-    if patient not in of.groups:
-        return []
-    own = side_readings(of.get_group(patient), landmarks=landmarks, unit=unit)
-    return [item.sentence() for item in most_uneven(own, reference=reference)]
-
-
-def _words(task: object) -> str:
-    return str(task).replace("_", " ")

@@ -14,12 +14,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from common.words import spoken
 from features.registry import DISTANCES
 from features.tables import read_run_record
 from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 REST = "rest"
 USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
+LEAST_MOVEMENT = 0.01  # face widths, about 1.4 mm: less is no movement to compare sides by
 FEWEST_HEALTHY = 3  # for a standard deviation that means something
 _EYE_CORNERS = (36, 39, 42, 45)
 _MOUTH_CORNERS = (48, 54)  # the patient's right and left
@@ -42,6 +44,9 @@ class Sign:
         Whether the change from rest counts, or the distance itself.
     weak_has
         Whether the weak side has the larger or the smaller value.
+    moving
+        What a side does when it moves, `brow rises` for instance; None where the sign is no
+        movement of a side.
     """
 
     part: str
@@ -49,13 +54,21 @@ class Sign:
     does: tuple[str, str]
     change: bool
     weak_has: Literal["larger", "smaller"]
+    moving: str | None = None
 
 
-_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, weak_has="smaller")
-_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, weak_has="larger")
+_BROW = Sign(
+    part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, weak_has="smaller",
+    moving="brow rises",
+)  # fmt: skip
+_LIDS = Sign(
+    part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, weak_has="larger",
+    moving="eye closes",
+)  # fmt: skip
 _CORNER = Sign(
-    part="mouth corner", pair=None, does=("moves", "moves"), change=True, weak_has="smaller"
-)
+    part="mouth corner", pair=None, does=("moves", "moves"), change=True, weak_has="smaller",
+    moving="mouth corner moves",
+)  # fmt: skip
 _LIP = Sign(  # the lip is drawn towards the side that moves
     part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True,
     weak_has="larger",
@@ -99,6 +112,9 @@ class Reading:
         Lengths in `unit`; changes are taken at the size of the face at rest.
     right_share, left_share
         The same as a share of the face's width at rest.
+    right_moved, left_moved
+        How far the side moved from rest, in widths of the face at rest (an eye by how much of its
+        opening closed); NaN where the sign is no movement, or nothing is known of rest.
     """
 
     image_id: str
@@ -109,6 +125,18 @@ class Reading:
     right_share: float
     left_share: float
     unit: str = "px"
+    right_moved: float = np.nan
+    left_moved: float = np.nan
+
+    def of_better_side(self) -> tuple[float, float] | None:
+        """Return right and left as shares (0..1) of the side that moved farther.
+
+        None where the sign is no movement, or neither side moved by `LEAST_MOVEMENT`.
+        """
+        better = max(self.right_moved, self.left_moved)
+        if not better >= LEAST_MOVEMENT:
+            return None
+        return max(0.0, self.right_moved) / better, max(0.0, self.left_moved) / better
 
     @property
     def difference(self) -> float:
@@ -117,7 +145,7 @@ class Reading:
 
     def sentence(self) -> str:
         """Return it as a clinician would say it."""
-        movement = self.movement.replace("_", " ").capitalize()
+        movement = spoken(self.movement).capitalize()
         right, left = (self.sign.does[value < 0] for value in (self.right, self.left))
         again = "" if left == right else f"{left} "
         digits = 1 if self.unit in ("px", "mm") else 3
@@ -173,14 +201,51 @@ def side_readings(
             if sides is None or not all(np.isfinite(sides)):
                 continue
             width = float(rest["A"] if rest is not None else row["A"])
+            moved = _moved(sides, sign=sign, rest=rest)
             readings.append(
                 Reading(
                     image_id=str(row["image_id"]), movement=movement, sign=sign,
                     right=sides[0], left=sides[1],
                     right_share=sides[0] / width, left_share=sides[1] / width, unit=unit,
+                    right_moved=moved[0] / width, left_moved=moved[1] / width,
                 )
             )  # fmt: skip
     return readings
+
+
+def movement_table(readings: Iterable[Reading]) -> pd.DataFrame:
+    """Return how far each side moved, in percent of the side that moved farther, for a report.
+
+    One row for each movement and part that moves; empty when none can be compared with rest.
+    """
+    rows = []
+    for item in readings:
+        if item.sign.moving is None or not np.isfinite([item.right_moved, item.left_moved]).all():
+            continue
+        shares = item.of_better_side()
+        sides = ("hardly at all",) * 2 if shares is None else (f"{100 * s:.0f} %" for s in shares)
+        right, left = sides
+        rows.append(
+            {
+                "Movement": spoken(item.movement),
+                "What moves": item.sign.moving,
+                "Right": right,
+                "Left": left,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _moved(
+    sides: tuple[float, float], *, sign: Sign, rest: pd.Series | None
+) -> tuple[float, float]:
+    """Return how far each side moved from rest, in the unit of `sides`; NaN where not known."""
+    if sign.moving is None or rest is None:
+        return np.nan, np.nan
+    if sign.change or sign.pair is None:
+        return sides
+    right, left = (float(rest[name]) for name in sign.pair)
+    return right - sides[0], left - sides[1]
 
 
 def _sides(
@@ -292,14 +357,22 @@ def weaker_side(
     return "right" if sum(votes) > 0 else "left"
 
 
-def side_spread(readings: Iterable[Reading]) -> dict[tuple[str, str], Spread]:
-    """Return the spread of right minus left by movement and part, where three or more were read.
+def side_spread(people: Iterable[Iterable[Reading]]) -> dict[tuple[str, str], Spread]:
+    """Return the spread of right minus left by movement and part, where three people were read.
 
-    Made from the readings of healthy patients.
+    Parameters
+    ----------
+    people
+        Readings of each healthy person. Everybody counts once, by the mean of their own readings,
+        however many photographs there are of them.
     """
     found: dict[tuple[str, str], list[float]] = {}
-    for reading in readings:
-        found.setdefault((reading.movement, reading.sign.part), []).append(reading.difference)
+    for readings in people:
+        own: dict[tuple[str, str], list[float]] = {}
+        for reading in readings:
+            own.setdefault((reading.movement, reading.sign.part), []).append(reading.difference)
+        for key, values in own.items():
+            found.setdefault(key, []).append(float(np.mean(values)))
     return {
         key: Spread(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)))
         for key, values in found.items()

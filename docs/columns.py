@@ -281,7 +281,9 @@ _PROFILE = Table(
         "feature": "`f0` to `f28`",
         "region": "part of the face",
         "value": "the patient's value",
-        "healthy_5 … healthy_95": "5th, 50th and 95th percentile of the healthy people",
+        "healthy_5 … healthy_95": "5th, 50th and 95th percentile of the healthy people; "
+        "the outer two only where there are 20 or more",
+        "healthy_sd": "standard deviation of the healthy people",
         "percentile": "share of healthy people with a smaller value, %",
         "n_healthy": "how many healthy people were compared with",
     },

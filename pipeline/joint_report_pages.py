@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers.patient_pages import patient_pictures
-from classifiers.side_readings import Spread, most_uneven
+from classifiers.side_readings import most_uneven
 from common.report import Link, Picture, Report, Section, Share, image_picture
 from features.measures import MEASURES, Measure
 from pipeline.joint_report_study import (
@@ -41,7 +41,6 @@ _STRIP_TASKS = ("rest", "full_eye_closure", "full_smile")
 
 def add_pages(report: Report, study: JointStudy, *, redact: bool) -> None:
     """Add a folded page for each patient, in natural order."""
-    spread = study.material.healthy_spread()
     patients = list(study.answers)
     for at, patient in enumerate(patients):
         page = report.section(
@@ -55,7 +54,7 @@ def add_pages(report: Report, study: JointStudy, *, redact: bool) -> None:
             if 0 <= other < len(patients):
                 neighbours.append(Link(word, f"#{anchor_of(study, patients[other])}"))
         page.links(neighbours)
-        _fill(page, study, patient, spread=spread, redact=redact)
+        _fill(page, study, patient, redact=redact)
 
 
 def name_of(study: JointStudy, patient: str, *, redact: bool) -> str:
@@ -82,14 +81,7 @@ def _heading(study: JointStudy, patient: str, *, redact: bool) -> str:
     return f"{name_of(study, patient, redact=redact)}: reference {reference}, {together}"
 
 
-def _fill(
-    page: Section,
-    study: JointStudy,
-    patient: str,
-    *,
-    spread: dict[tuple[str, str], Spread],
-    redact: bool,
-) -> None:
+def _fill(page: Section, study: JointStudy, patient: str, *, redact: bool) -> None:
     for sentence in _what_is_missing(study, patient, redact=redact):
         page.text(sentence)
     page.table(
@@ -114,6 +106,7 @@ def _fill(
     else:
         page.text("No clinical measures: no movement of this patient was measured.")
     readings = study.material.readings(patient)
+    spread = study.material.healthy_spread(without=patient)
     for item in most_uneven(readings, reference=spread or None):
         page.text(item.sentence())
 

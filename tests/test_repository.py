@@ -162,7 +162,9 @@ def tracked(root: Path) -> list[Path]:
 
 # Written so that this file does not hold what it looks for.
 OF_ONE_MACHINE = re.compile(
-    r"(?<![\w./])/(?:work|home/\w|Users/\w|mnt/\w|root/\w|workspace|opt/\w)|[A-Z]:\\\\?Users"
+    r"(?<![\w./])/(?:work|home/\w|Users/\w|mnt/\w|root/\w|workspace|opt/\w|scratch/\w|data/\w"
+    r"|(?:private/)?(?:var/)?tmp/\w|(?:private/)?var/(?:folders|lib|log)/\w|dev/shm/\w)"
+    r"|[A-Z]:\\\\?(?:Users|Temp)|(?<![\w~])~/\w|%TEMP%|AppData"
 )
 REGISTRY = re.compile(r"https?://[^\s\"')]*(?:simple/?|artifactory|nexus|pypi|registry)\b", re.I)
 TEXT = {
@@ -187,7 +189,18 @@ def test_no_file_names_a_place_on_one_machine(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["cd /workspace/main", "'/home/ann/photos'", "--index-url https://pypi.example.org/simple"],
+    [
+        "cd /workspace/main",
+        "'/home/ann/photos'",
+        "--index-url https://pypi.example.org/simple",
+        "figures: see /tmp/readme_loso.md; correct",
+        "(/var/folders/zz/T/study)",
+        "/private/tmp/a",
+        "~/study/cli80.log",
+        "in `/dev/shm/maps`",
+        r"C:\Users\ann\AppData",
+        "/scratch/ann/x",
+    ],
 )
 def test_a_place_on_one_machine_would_be_seen(line: str) -> None:
     assert OF_ONE_MACHINE.search(line) or REGISTRY.search(line)

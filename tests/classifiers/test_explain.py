@@ -13,7 +13,16 @@ from classifiers.estimators import XGBoostGrader
 from classifiers.explain import region_effects, region_of, tree_values
 from classifiers.graders import GRADERS
 from classifiers.nested import NestedGrader, fit_nested
-from classifiers.side_readings import SIGNS, Spread, most_uneven, side_readings, side_spread
+from classifiers.patient_pages import read_material
+from classifiers.side_readings import (
+    SIGNS,
+    Reading,
+    Spread,
+    most_uneven,
+    movement_table,
+    side_readings,
+    side_spread,
+)
 from classifiers.tasks import target_named
 from features.geometry import measure
 from features.mirror_difference import N_PARTS, mirror_parts
@@ -21,7 +30,7 @@ from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS, mirror_points
 
-from .conftest import made_cohort
+from .conftest import made_cohort, write_faces
 
 RIGHT_CORNER, LEFT_CORNER = 48, 54
 
@@ -133,9 +142,42 @@ def test_the_most_uneven_are_counted_in_healthy_deviations():
 def test_a_spread_needs_three_healthy_people():
     dists, _ = tables({"full_eye_closure": schematic_face()})
     readings = side_readings(dists)
-    assert side_spread(readings * 2) == {}
-    assert side_spread(readings * 3) == {("full_eye_closure", "eye"): Spread(0.0, 0.0)}
+    assert side_spread([readings] * 2) == {}
+    assert side_spread([readings] * 3) == {("full_eye_closure", "eye"): Spread(0.0, 0.0)}
     assert Spread(0.0, 0.0).deviations(0.5) == -1.0
+
+
+def test_the_healthy_spread_counts_people_and_not_photographs():
+    dists, _ = tables({"full_eye_closure": schematic_face()})
+    (one,) = side_readings(dists)
+
+    def person(*differences: float) -> list[Reading]:
+        return [replace(one, right_share=d, left_share=0.0) for d in differences]
+
+    assert side_spread([person(0.1, 0.2, 0.3)]) == {}  # one person, however often photographed
+    (found,) = side_spread([person(0.1, 0.3), person(0.4), person(0.6)]).values()
+    assert found == Spread(pytest.approx(0.4), pytest.approx(0.2))
+
+
+def test_nobody_is_held_against_a_reference_that_contains_them(tmp_path):
+    material = read_material(write_faces(tmp_path, patients_per_grade=4))
+    healthy = list(material.healthy_readings)
+    key = ("full_eye_closure", "eye")
+    without = material.healthy_spread(without=healthy[0])
+    assert without == side_spread([material.readings(name) for name in healthy[1:]])
+    assert without[key] != material.healthy_spread()[key]
+    assert material.healthy_spread(without="patient01") == material.healthy_spread()
+
+
+def test_both_sides_are_told_as_shares_of_the_one_that_moves_farther():
+    dists, landmarks = tables(
+        {"rest": schematic_face(), "full_smile": smiling(right=4.0, left=10.0),
+         "full_eye_closure": schematic_face()}
+    )  # fmt: skip
+    table = movement_table(side_readings(dists, landmarks=landmarks)).set_index("What moves")
+    assert tuple(table.loc["mouth corner moves", ["Right", "Left"]]) == ("40 %", "100 %")
+    assert tuple(table.loc["eye closes", ["Right", "Left"]]) == ("hardly at all",) * 2
+    assert set(table.index) == {"mouth corner moves", "eye closes"}  # rest is no movement
 
 
 def test_a_column_is_known_by_the_measurement_in_its_name():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,12 +22,20 @@ from classifiers.explore import (
     separability,
     superiority,
 )
-from classifiers.profile import percentiles, profile
+from classifiers.profile import (
+    ENOUGH_HEALTHY,
+    OUTSIDE_BY_CHANCE,
+    Profile,
+    limits_of,
+    percentiles,
+    profile,
+    profile_report,
+)
 from classifiers.tasks import target_named
 from common.errors import UserError
 from features.registry import FEATURE_NAMES, FEATURES
 
-from .conftest import made_cohort
+from .conftest import made_cohort, write_faces
 
 
 @given(st.lists(st.integers(-50, 50), min_size=3, max_size=20), st.integers(1, 19))
@@ -161,6 +171,35 @@ def test_a_percentile_is_the_share_of_healthy_people_below():
     assert np.isnan(profiled([1.0, 2.0, np.nan], 1.5)["percentile"].iat[0])
 
 
+@pytest.mark.parametrize("n", [ENOUGH_HEALTHY, 25, 50])
+@pytest.mark.parametrize("draw", ["uniform", "normal"])
+def test_one_more_healthy_person_lies_outside_the_range_as_often_as_is_said(n, draw):
+    values = getattr(np.random.default_rng(0), draw)(size=(4000, n + 1))
+    limits = [limits_of(row[:n]) for row in values]
+    outside = [not low <= row[n] <= high for row, (low, high) in zip(values, limits, strict=True)]
+    assert np.mean(outside) == pytest.approx(OUTSIDE_BY_CHANCE, abs=0.02)
+
+
+def test_few_healthy_people_have_no_range_and_many_have_one():
+    few = profiled(list(range(ENOUGH_HEALTHY - 1)), 30.0)
+    many = profiled(list(range(ENOUGH_HEALTHY)), 30.0)
+    assert few[["healthy_5", "healthy_95"]].isna().all(axis=None)
+    assert many[["healthy_5", "healthy_95"]].notna().all(axis=None)
+    rows = len(few)
+    told = [
+        profile_report(Profile(patient="ill", table=table, healthy=n)).html()
+        for table, n in ((few, ENOUGH_HEALTHY - 1), (many, ENOUGH_HEALTHY))
+    ]
+    assert "%" not in told[0].partition('class="summary">')[2].partition("</p>")[0]
+    assert "5 to 95 %" not in told[0]
+    assert f"{rows} of {rows} values are larger than in every one of them" in told[0]
+    assert f"about {rows / ENOUGH_HEALTHY:.0f} would be, by chance alone" in told[0]
+    assert "above all 19" in told[0]
+    assert f"{rows} of {rows} values lie outside the middle 90 %" in told[1]
+    assert f"about {rows / 10:.0f} (10 %) would, by chance alone" in told[1]
+    assert "5 to 95 %" in told[1]
+
+
 def test_other_movements_are_no_reference():
     rows = pd.DataFrame(
         {
@@ -180,7 +219,7 @@ def test_a_healthy_patient_is_no_reference_for_himself(feature_table, tmp_path):
     assert profile(path, patient="p00", out=tmp_path / "out").healthy == 3
     assert profile(path, patient="p20", out=tmp_path / "out").healthy == 4
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "The reference is only 4 healthy patients" in page
+    assert "There are only 4 healthy patients to compare with" in page
     assert (tmp_path / "out" / "profile.csv").is_file()
 
 
@@ -190,3 +229,17 @@ def test_a_profile_without_reference_or_patient_is_refused_in_a_sentence(feature
         profile(path, patient="p09", out=tmp_path / "out")
     with pytest.raises(UserError, match=r'no patient "p0".*Did you mean'):
         profile(path, patient="p0", out=tmp_path / "out")
+
+
+def test_a_profile_shows_the_photographs_and_how_far_each_side_moves(tmp_path):
+    path = write_faces(tmp_path, patients_per_grade=4, noise_px=0.2)
+    profile(path, patient="patient05", out=tmp_path / "out", redact=True)  # VI, weak on the left
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "patient05" not in page
+    assert page.index("<img") < page.index("The furthest values</h2>")
+    sides = page[page.index("How far each side moves") :].split("</table>")[0]
+    told = [
+        (int(one), int(two)) for one, two in re.findall(r">(\d+) %</td>\s*<td[^>]*>(\d+) %<", sides)
+    ]
+    assert len(told) >= 2
+    assert all(right == 100 and left < 20 for right, left in told)

@@ -1,0 +1,23 @@
+"""Counts and names as a sentence says them: one home, so that no output says `1 photographs`."""
+
+from __future__ import annotations
+
+
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun in singular or plural, `1 photograph` or `3 photographs`.
+
+    Parameters
+    ----------
+    number
+        A whole number; one read from a table may be a float.
+    noun
+        In the singular, adjectives included.
+    plural
+        The noun with an s when not given.
+    """
+    return f"{number:.0f} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def spoken(name: object) -> str:
+    """Return a name of a table, such as a movement's or a status's, as words: `full smile`."""
+    return str(name).replace("_", " ")
