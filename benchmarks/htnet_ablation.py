@@ -58,7 +58,7 @@ def main() -> None:
     )
     table = options.out / "folds.csv"
     if not table.exists():
-        write_folds(make_folds(cohort.rows, seed=0), table)
+        write_folds(make_folds(cohort.labelled, seed=0), table)
     folds = read_folds(table)
     for seed in options.seeds:  # whole rounds, so that an early stop leaves a balanced table
         for part in fold_parts(folds, cohort, validation_folds=recipe.training.validation_folds,

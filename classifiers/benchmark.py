@@ -17,6 +17,7 @@ from classifiers.folds import (
     fold_problems,
     folds_of_patients,
     make_folds,
+    n_dropped,
     read_folds,
     splits,
     write_folds,
@@ -168,8 +169,8 @@ def benchmark(
                 "The features of one photograph do not tell left from right: ask for the affected "
                 "side with --level patient."
             )
-    parts = list(splits(own_folds, samples.rows[KEY[level]]))
-    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes)
+    parts = list(splits(own_folds, samples.rows[KEY[level]], patients=samples.patients))
+    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes, unit=level)
     plan = Plan(
         samples, parts, question.name, [entry.name for entry in chosen], scaler, seed,
         unit=level, search=search,
@@ -210,7 +211,7 @@ def benchmark(
     )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
-    write_json(out / "metrics.json", _metrics(question, evaluations))
+    write_json(out / "metrics.json", _metrics(question, evaluations, dropped=n_dropped(parts)))
     _write_confusions(evaluations, out)
     report.write(out / "report.html")
     _write_run(
@@ -237,11 +238,12 @@ def _described(folds: pd.DataFrame, *, method: str) -> str:
     return f"{method.replace('_', ' ')}, {n_folds} folds{times}"
 
 
-def _metrics(target: Target, evaluations: list[Evaluation]) -> dict[str, object]:
+def _metrics(target: Target, evaluations: list[Evaluation], *, dropped: int) -> dict[str, object]:
     return {
         "target": target.name,
         "classes": list(target.classes),
         "interval": "95 %, patients resampled 2000 times",
+        "missing_in_the_table_of_folds": dropped,
         **{f"per_{evaluation.unit}": evaluation.as_json() for evaluation in evaluations},
     }
 

@@ -134,7 +134,7 @@ def fit(
     samples = _rows_of(cohort, level=level, target=question, features=features)
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     own_folds = folds_of_patients(table) if level == "patient" else table
-    parts = list(splits(own_folds, samples.rows[KEY[level]]))
+    parts = list(splits(own_folds, samples.rows[KEY[level]], patients=samples.patients))
     plan = Plan(samples, parts, question.name, [grader], scaler, seed, unit=level, search=True)
     validation = cross_validate(plan, jobs=jobs or default_jobs())
     evaluations = (
@@ -158,7 +158,7 @@ def fit(
         "feature definition": definition_of(features) or "unknown",
         "seed": seed,
     }
-    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes)
+    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes, unit=level)
     report = benchmark_report(
         cohort,
         evaluations,

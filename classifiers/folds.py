@@ -8,7 +8,7 @@ folds drops what it cannot use.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -34,19 +34,25 @@ FOLDS = pa.DataFrameSchema(
 )
 """`folds.csv`: a row says that this photograph is tested in this fold of this repeat.
 
-Everything that is not tested in a fold is what the fold may learn from. Repeats and folds count
-from 1. With shuffled folds a photograph may be tested in several folds of a repeat, or in none.
+A fold may learn from everybody whom it does not test; photographs of a tested patient that are not
+in the table are neither learned from nor tested there. Repeats and folds count from 1. With
+shuffled folds a photograph may be tested in several folds of a repeat, or in none.
 """
 
 
 @dataclass(frozen=True)
 class Split:
-    """One fold of one repeat, as row numbers of the samples that were asked about."""
+    """One fold of one repeat, as row numbers of the samples that were asked about.
+
+    `dropped` are rows of tested patients that the table does not name: learning from them would
+    let the grader know the patient.
+    """
 
     repeat: int
     fold: int
     train: NDArray[np.intp]
     test: NDArray[np.intp]
+    dropped: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
 
 def make_folds(
@@ -163,33 +169,47 @@ def read_folds(path: Path) -> pd.DataFrame:
     return folds
 
 
-def splits(folds: pd.DataFrame, image_ids: pd.Series) -> Iterator[Split]:
-    """Yield every fold as row numbers of `image_ids`, leaving out photographs it does not know.
+def splits(
+    folds: pd.DataFrame, ids: pd.Series, *, patients: NDArray[np.str_] | pd.Series
+) -> Iterator[Split]:
+    """Yield every fold as row numbers of `ids`, leaving out photographs it does not know.
+
+    Nobody is learned from in a fold that tests them, whether or not the table names all their
+    photographs.
 
     Parameters
     ----------
     folds
         By the schema `FOLDS`.
-    image_ids
-        The photographs that are usable, in the order of the caller's rows.
+    ids
+        The photographs (or patients) that are usable, in the order of the caller's rows.
+    patients
+        `(n,)` patient of each of them.
 
     Raises
     ------
     UserError
         When not one of the photographs is in a fold, as with the folds of another cohort.
     """
-    ids = pd.Index(image_ids)
-    if not ids.isin(folds["image_id"]).any():
+    index, own = pd.Index(ids), np.asarray(patients, dtype=np.str_)
+    if not index.isin(folds["image_id"]).any():
         raise UserError(
-            f'None of the photographs ("{image_ids.iat[0]}", ...) is in the folds '
+            f'None of the photographs ("{ids.iat[0]}", ...) is in the folds '
             f'("{folds["image_id"].iat[0]}", ...): make the folds from the same manifest.'
         )
-    everyone = np.arange(len(ids))
+    everyone = np.arange(len(index))
     for key, rows in folds.groupby(["repeat", "fold"], sort=True):
         repeat, fold = (int(str(part)) for part in key)
-        positions = ids.get_indexer(pd.Index(rows["image_id"]))
+        positions = index.get_indexer(pd.Index(rows["image_id"]))
         test = np.sort(positions[positions >= 0])
-        yield Split(repeat, fold, np.setdiff1d(everyone, test), test)
+        tested = np.isin(own, np.union1d(own[test], rows["patient_id"].to_numpy(dtype=np.str_)))
+        dropped = np.setdiff1d(np.flatnonzero(tested), test)
+        yield Split(repeat, fold, everyone[~tested], test, dropped)
+
+
+def n_dropped(parts: list[Split]) -> int:
+    """Return how many rows some fold tests the patient of and does not name itself."""
+    return len(np.unique(np.concatenate([part.dropped for part in parts])))
 
 
 def inner_splits(
@@ -229,7 +249,11 @@ def folds_of_patients(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def fold_problems(
-    parts: list[Split], *, labels: NDArray[np.int64], class_names: tuple[str, ...]
+    parts: list[Split],
+    *,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    unit: str = "photograph",
 ) -> list[str]:
     """Say, one sentence each, which folds cannot show what a reader would expect of them.
 
@@ -241,12 +265,21 @@ def fold_problems(
         `(n,)` class numbers from 1 of the rows that the folds point to.
     class_names
         Name of class 1, class 2, and so on.
+    unit
+        What a row is: a `photograph` or a `patient`.
     """
     sentences = []
-    tested = np.unique(np.concatenate([part.test for part in parts]))
-    if len(tested) < len(labels):
+    dropped = n_dropped(parts)
+    if dropped:
         sentences.append(
-            f"{len(labels) - len(tested)} of {len(labels)} usable photographs are in no fold: "
+            f"{dropped} of {len(labels)} usable {unit}s are not in the table of folds though their "
+            "patients are: where these are tested, such a photograph is neither tested nor "
+            "learned from."
+        )
+    named = np.unique(np.concatenate([[*part.test, *part.dropped] for part in parts]))
+    if len(named) < len(labels):
+        sentences.append(
+            f"{len(labels) - len(named)} of {len(labels)} usable {unit}s are in no fold: "
             "they are learned from and never tested."
         )
     empty = [part for part in parts if not len(part.test)]
@@ -256,7 +289,7 @@ def fold_problems(
         )
     for number, name in enumerate(class_names, start=1):
         if not (labels == number).any():
-            sentences.append(f"No usable photograph is labelled {name}, so it is never learned.")
+            sentences.append(f"No usable {unit} is labelled {name}, so it is never learned.")
             continue
         without = [part for part in parts if not (labels[part.train] == number).any()]
         if without:

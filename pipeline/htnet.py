@@ -151,7 +151,7 @@ def train(
     if not everyone:
         write_folds(folds, out / "folds.csv")
         for sentence in fold_problems(
-            list(splits(folds, cohort.rows["image_id"])),
+            list(splits(folds, cohort.rows["image_id"], patients=cohort.data.patients)),
             labels=cohort.data.labels,
             class_names=question.classes,
         ):
@@ -316,7 +316,7 @@ def _own_folds(out: Path, cohort: ImageCohort, n_folds: int, *, seed: int) -> pd
     """Return the folds that an earlier run made here, or new ones."""
     if (out / "folds.csv").exists():
         return read_folds(out / "folds.csv")
-    return make_folds(cohort.rows, n_folds=n_folds, seed=seed)
+    return make_folds(cohort.labelled, n_folds=n_folds, seed=seed)
 
 
 def _parts(

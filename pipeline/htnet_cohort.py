@@ -36,11 +36,15 @@ class ImageCohort:
         Their faces and labels, in the same order.
     complaints
         What is left out, and why.
+    labelled
+        Manifest rows of every photograph with a label, usable or not: what folds are made over,
+        so that another branch that can use more of them still tests in the same folds.
     """
 
     rows: pd.DataFrame
     data: LabelledFaces
     complaints: tuple[str, ...]
+    labelled: pd.DataFrame
 
 
 def read_image_cohort(
@@ -69,6 +73,7 @@ def read_image_cohort(
     photographs = sort_by_image_id(read_manifest(manifest))
     points = read_landmarks(landmarks)
     labels = target.numbers(photographs)
+    labelled = photographs[labels != NO_LABEL].reset_index(drop=True)
     complaints = []
     for image_id in photographs["image_id"][~photographs["image_id"].isin(points["image_id"])]:
         complaints.append(f"{image_id} is left out: it is not in {landmarks.name}.")
@@ -106,7 +111,7 @@ def read_image_cohort(
         patients=photographs["patient_id"].to_numpy(dtype=np.str_),
         classes=target.classes,
     )
-    return ImageCohort(photographs, data, tuple(complaints))
+    return ImageCohort(photographs, data, tuple(complaints), labelled)
 
 
 def read_measured(features: Path | None, config: HTNetConfig) -> pd.DataFrame | None:

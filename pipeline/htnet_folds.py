@@ -55,7 +55,7 @@ def fold_parts(
     folds: pd.DataFrame, cohort: ImageCohort, *, validation_folds: int, seed: int
 ) -> Iterator[FoldPart]:
     """Yield every fold; validation patients are dealt from among the training patients."""
-    for split in splits(folds, cohort.rows["image_id"]):
+    for split in splits(folds, cohort.rows["image_id"], patients=cohort.data.patients):
         learn, choose = _dealt(
             cohort, split.train, n_folds=validation_folds, seed=seed, name=f"Fold {split.fold}"
         )[0]
@@ -67,7 +67,7 @@ def tested_parts(folds: pd.DataFrame, cohort: ImageCohort) -> list[FoldPart]:
     nobody = np.empty(0, dtype=np.intp)
     return [
         FoldPart(split.repeat, split.fold, split.train, nobody, split.test)
-        for split in splits(folds, cohort.rows["image_id"])
+        for split in splits(folds, cohort.rows["image_id"], patients=cohort.data.patients)
     ]
 
 

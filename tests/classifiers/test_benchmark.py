@@ -137,7 +137,7 @@ def test_other_questions(feature_table, tmp_path, target, classes):
     assert found.evaluations[0].estimates["svm"]["balanced_accuracy"].low > 1 / len(classes)
 
 
-def test_folds_made_before_are_used_as_they_are(feature_table, tmp_path):
+def test_folds_made_before_are_used_as_they_are(feature_table, tmp_path, capsys):
     cohort = made_cohort()
     table = feature_table(cohort)
     first = benchmark(table, out=tmp_path / "a", graders=("svm",), seed=1, jobs=1)
@@ -155,6 +155,15 @@ def test_folds_made_before_are_used_as_they_are(feature_table, tmp_path):
     write_folds(split, tmp_path / "split.csv")
     with pytest.raises(UserError, match="partly tested"):
         benchmark(table, out=tmp_path / "c", fold_table=tmp_path / "split.csv", jobs=1)
+
+    write_folds(first.folds.iloc[1:], tmp_path / "partial.csv")
+    partial = {"fold_table": tmp_path / "partial.csv", "graders": ("logistic",), "jobs": 1}
+    benchmark(table, out=tmp_path / "d", **partial)
+    metrics = json.loads((tmp_path / "d" / "metrics.json").read_text())
+    assert metrics["missing_in_the_table_of_folds"] == 1
+    sentence = "1 of 96 usable photographs are not in the table of folds"
+    assert sentence in (tmp_path / "d" / "report.html").read_text()
+    assert sentence in " ".join(capsys.readouterr().err.split())
 
 
 def test_one_grade_missing_from_training_is_a_warning_and_not_an_end(feature_table, tmp_path):

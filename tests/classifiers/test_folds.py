@@ -42,7 +42,7 @@ methods = st.sampled_from(["stratified", "shuffled", "leave_one_patient_out"])
 def test_no_patient_is_learned_from_and_tested_at_once(grades, method, n_folds, seed):
     table = photographs(grades)
     folds = make_folds(table, method=method, n_folds=n_folds, repeats=2, seed=seed)
-    for part in splits(folds, table["image_id"]):
+    for part in splits(folds, table["image_id"], patients=table["patient_id"]):
         learned = set(table["patient_id"].iloc[part.train])
         tested = set(table["patient_id"].iloc[part.test])
         assert not learned & tested
@@ -115,15 +115,17 @@ def test_a_table_that_parts_a_patient_is_refused(tmp_path: Path):
 def test_folds_of_another_cohort_are_refused():
     folds = make_folds(photographs([1, 2, 3, 4]), n_folds=2)
     with pytest.raises(UserError, match="None of the photographs"):
-        list(splits(folds, pd.Series(["stranger.jpg"])))
+        list(splits(folds, pd.Series(["stranger.jpg"]), patients=pd.Series(["p9"])))
 
 
 def test_unusable_photographs_are_left_out_of_a_fold_and_not_moved():
     table = photographs([1, 2, 3, 4, 5, 6])
     folds = make_folds(table, n_folds=3)
-    usable = table["image_id"][table["patient_id"] != "p0"].reset_index(drop=True)
-    whole = {part.fold: part for part in splits(folds, table["image_id"])}
-    for part in splits(folds, usable):
+    rest = table[table["patient_id"] != "p0"].reset_index(drop=True)
+    usable = rest["image_id"]
+    parts = splits(folds, table["image_id"], patients=table["patient_id"])
+    whole = {part.fold: part for part in parts}
+    for part in splits(folds, usable, patients=rest["patient_id"]):
         tested = set(usable.iloc[part.test])
         assert tested == set(table["image_id"].iloc[whole[part.fold].test]) & set(usable)
 
@@ -142,7 +144,8 @@ def test_folds_that_cannot_show_what_is_expected_are_named():
     folds = make_folds(table, n_folds=3)
     labels = table["hb_grade"].to_numpy(dtype=np.int64)
     names = ("1", "2", "3", "4", "5", "6")
-    said = fold_problems(list(splits(folds, table["image_id"])), labels=labels, class_names=names)
+    whole = list(splits(folds, table["image_id"], patients=table["patient_id"]))
+    said = fold_problems(whole, labels=labels, class_names=names)
     assert len([sentence for sentence in said if "labelled" in sentence]) == 3  # 3, 4 and 5
     lacking = [sentence for sentence in said if "without a single example of 6" in sentence]
     fold_of_6 = folds["fold"][folds["patient_id"] == "p5"].iat[0]
@@ -151,9 +154,8 @@ def test_folds_that_cannot_show_what_is_expected_are_named():
 
     keep = folds["fold"].to_numpy() != 2
     rest = table["image_id"].isin(folds["image_id"][keep]).to_numpy()
-    said = fold_problems(
-        list(splits(folds, table["image_id"][rest])), labels=labels[rest], class_names=("1", "2")
-    )
+    parts = list(splits(folds, table["image_id"][rest], patients=table["patient_id"][rest]))
+    said = fold_problems(parts, labels=labels[rest], class_names=("1", "2"))
     assert any("1.2 test nothing" in sentence for sentence in said)
 
 
@@ -161,11 +163,29 @@ def test_photographs_in_no_fold_are_counted():
     table = photographs([1, 1, 2, 2])
     folds = make_folds(table, n_folds=2)
     shortened = folds[folds["patient_id"] != "p0"]
-    parts = list(splits(shortened, table["image_id"]))
+    parts = list(splits(shortened, table["image_id"], patients=table["patient_id"]))
     assert all(set(range(3)) <= set(part.train) for part in parts)
     labels = table["hb_grade"].to_numpy(dtype=np.int64)
     said = fold_problems(parts, labels=labels, class_names=("1", "2"))
     assert said[0].startswith("3 of 12 usable photographs are in no fold")
+    said = fold_problems(parts, labels=labels, class_names=("1", "2", "3"), unit="patient")
+    assert said[0].startswith("3 of 12 usable patients are in no fold")
+    assert said[-1].startswith("No usable patient is labelled 3")
+
+
+def test_photographs_of_a_tested_patient_that_the_table_lacks_are_dropped_and_counted():
+    table = photographs([1, 1, 2, 2])
+    folds = make_folds(table, n_folds=2)
+    shortened = folds[folds["image_id"] != "p0/img0.jpg"]
+    parts = list(splits(shortened, table["image_id"], patients=table["patient_id"]))
+    tests_p0 = int(folds["fold"][folds["patient_id"] == "p0"].iat[0])
+    for part in parts:
+        assert part.dropped.tolist() == ([0] if part.fold == tests_p0 else [])
+        assert (0 in part.train) == (part.fold != tests_p0)
+    labels = table["hb_grade"].to_numpy(dtype=np.int64)
+    said = fold_problems(parts, labels=labels, class_names=("1", "2"))
+    assert len(said) == 1
+    assert said[0].startswith("1 of 12 usable photographs are not in the table of folds")
 
 
 @settings(deadline=None, max_examples=30)

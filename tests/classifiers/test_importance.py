@@ -23,7 +23,14 @@ def plan_of(*, region: str | None, patients_per_grade: int = 4) -> Plan:
     rows = cohort.rows.assign(task=["rest", "a", "b", "c"] * (len(grade) // 4))
     folds = make_folds(rows, n_folds=3)
     samples = Samples(rows, cohort.features, grade, rows["patient_id"].to_numpy(dtype=np.str_))
-    return Plan(samples, list(splits(folds, rows["image_id"])), "six_grades", [], "standard", 0)
+    return Plan(
+        samples,
+        list(splits(folds, rows["image_id"], patients=rows["patient_id"])),
+        "six_grades",
+        [],
+        "standard",
+        0,
+    )
 
 
 @pytest.mark.parametrize("region", ["eye", "nose"])

@@ -6,6 +6,8 @@ score clearly above chance on it is a leak.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from classifiers.benchmark import benchmark
 from classifiers.cohort import Samples
 from classifiers.evaluation import evaluate
 from classifiers.folds import (
+    Split,
     make_folds,
     photograph_level_folds_for_leak_demonstration,
     read_folds,
@@ -39,8 +42,12 @@ def samples_of(cohort: MadeCohort) -> Samples:
     )
 
 
+def parts_of(cohort: MadeCohort, folds: pd.DataFrame) -> Iterator[Split]:
+    return splits(folds, cohort.rows["image_id"], patients=cohort.rows["patient_id"])
+
+
 def plan_of(cohort: MadeCohort, folds: pd.DataFrame, *, graders: list[str]) -> Plan:
-    parts = list(splits(folds, cohort.rows["image_id"]))
+    parts = list(parts_of(cohort, folds))
     return Plan(samples_of(cohort), parts, "six_grades", graders, "standard", 0)
 
 
@@ -82,6 +89,17 @@ def test_patient_grouped_folds_show_chance(sound, grader):
     assert found["weighted_kappa"].value < 0.3
 
 
+def test_a_table_of_folds_that_names_some_photographs_of_a_patient_leaks_nothing(names_patients):
+    folds = make_folds(names_patients.rows)
+    partial = folds[~folds["image_id"].str.endswith("/5.jpg")]
+    plan = plan_of(names_patients, partial, graders=["random_forest"])
+    for part in plan.parts:
+        patients = plan.samples.patients
+        assert not set(patients[part.train]) & set(patients[part.test])
+    found = evaluate(cross_validate(plan).predictions, target=SIX).estimates["random_forest"]
+    assert found["accuracy"].value < 0.25  # 0.43 where the sixth photographs were learned from
+
+
 @pytest.mark.parametrize("folds", ["stratified", "shuffled", "leave_one_patient_out"])
 def test_the_benchmark_uses_the_patient_grouped_folds(
     names_patients, feature_table, tmp_path, folds
@@ -120,7 +138,7 @@ def test_what_is_tested_beside_a_photograph_does_not_change_its_answer():
     """Anything fitted outside the fold (a scaler above all) would carry one row to another."""
     cohort = made_cohort()
     folds = make_folds(cohort.rows)
-    parts = list(splits(folds, cohort.rows["image_id"]))
+    parts = list(parts_of(cohort, folds))
     row = int(parts[0].test[0])
     for grader in LEARNERS:
         before, after = (
@@ -133,7 +151,7 @@ def test_what_is_tested_beside_a_photograph_does_not_change_its_answer():
 def test_a_scaler_fitted_outside_the_fold_would_be_noticed():
     cohort = made_cohort()
     folds = make_folds(cohort.rows)
-    row = int(next(splits(folds, cohort.rows["image_id"])).test[0])
+    row = int(next(parts_of(cohort, folds)).test[0])
 
     def scaled_outside(made: MadeCohort) -> MadeCohort:
         scaled = RankScaler(output_distribution="normal").fit_transform(made.features)
@@ -151,7 +169,7 @@ def test_a_scaler_fitted_outside_the_fold_would_be_noticed():
 def test_grades_of_the_tested_patients_are_not_looked_at():
     cohort = made_cohort()
     folds = make_folds(cohort.rows)
-    test = next(splits(folds, cohort.rows["image_id"])).test
+    test = next(parts_of(cohort, folds)).test
     rows = cohort.rows.copy()
     rows.loc[test, "hb_grade"] = 7 - rows.loc[test, "hb_grade"]
     for grader in GRADERS:

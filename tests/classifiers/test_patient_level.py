@@ -40,7 +40,8 @@ def patients(faces) -> Samples:
 def plan_of(samples: Samples, *, graders=QUICK, n_folds: int = 4) -> Plan:
     rows = samples.rows.assign(image_id=samples.rows["patient_id"])
     folds = make_folds(rows, n_folds=n_folds)
-    parts = list(splits(folds_of_patients(folds), samples.rows["patient_id"]))
+    own = folds_of_patients(folds)
+    parts = list(splits(own, samples.rows["patient_id"], patients=samples.patients))
     return Plan(samples, parts, "six_grades", list(graders), "standard", 0, unit="patient")
 
 

@@ -260,6 +260,8 @@ def test_embeddings_are_of_every_photograph_by_each_folds_network(study: Path, f
         study / "manifest.csv", study / "landmarks.csv", target=target_named("six_grades"),
         config=load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)[0].config, quiet=True,
     )  # fmt: skip
+    # Folds are dealt over all photographs with a label, so that other branches test in the same.
+    assert set(cohort.labelled["image_id"]) - set(cohort.rows["image_id"]) == {"P0_1.png"}
     network, _ = load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)
     again = answer_with_embeddings(network, cohort.data.faces).embeddings
     np.testing.assert_array_equal(kept["embedding"][1], again)
