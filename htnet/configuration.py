@@ -45,7 +45,8 @@ class HTNetConfig:
     dropout
         Share of attention weights and of outputs dropped in training, 0 to below 1.
     use_micro_attention
-        Every second layer of a level is `DiagonalMicroAttention`.
+        Every second layer of a level is `DiagonalMicroAttention`, which compares each face with
+        its mirror image (unless `as_released`); the network then computes both.
     use_roi_module
         A facial ROI module follows the patch embedding.
     num_roi_regions
@@ -192,6 +193,12 @@ class HTNetConfig:
     def read_size(self) -> int:
         """Values that the heads read."""
         return self.dims[-1] * (1 if self.pooling == "mean" else self.tokens**2)
+
+    @property
+    def reads_mirror_image(self) -> bool:
+        """Whether the mirror image of each face goes through the network beside it."""
+        compared = self.use_micro_attention and self.compat == "corrected"
+        return compared or self.pooling == "mirror"
 
     @property
     def num_outputs(self) -> int:

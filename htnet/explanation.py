@@ -20,7 +20,7 @@ from htnet.configuration import ROI_REGIONS, SIDE_CLASSES
 from htnet.faces import Faces, to_input
 from htnet.levels import Layer, Level
 from htnet.losses import probabilities
-from htnet.mirror_attention import DiagonalMicroAttention
+from htnet.mirror_attention import DiagonalMicroAttention, MirrorComparison
 from htnet.network import HTNet, at_image_size
 from htnet.region_fusion import GradingNetwork
 
@@ -42,7 +42,8 @@ class Explanation:
     roi
         `(regions, s, s)` 0..1; None without the ROI module.
     asymmetry
-        `(s, s)` 0..1, symmetric: where the two sides differ; None without micro-attention.
+        `(s, s)`, symmetric: 0 where the two sides are alike, towards 1 where they differ; None
+        without micro-attention.
     rollout
         `(s, s)`, sums to 1: how much each place reached the heads through the attention.
     gradients
@@ -89,12 +90,18 @@ def explain_faces(network: GradingNetwork, faces: Faces) -> list[Explanation]:
 
 
 def asymmetry_maps(network: HTNet, image: Tensor, features: Tensor | None = None) -> Tensor | None:
-    """Return the mean of all asymmetry maps at image size, `(b, s, s)`; None where none is made."""
+    """Return the mean of all asymmetry maps at image size, `(b, s, s)`; None where none is made.
+
+    Each micro-attention has learned at which value its map rests where both sides are alike. Here
+    that is 0, and 1 stays 1, so that maps of several networks and of a symmetric face compare.
+    """
     found = network.details(image, features).asymmetry_maps
     if not found:
         return None
     size = network.config.image_size
-    return torch.stack([at_image_size(one[:, None], size)[:, 0] for one in found]).mean(dim=0)
+    rests = [m.lowest() for m in network.modules() if isinstance(m, MirrorComparison)]
+    maps = [(one - rest) / (1 - rest) for one, rest in zip(found, rests, strict=True)]
+    return torch.stack([at_image_size(one[:, None], size)[:, 0] for one in maps]).mean(dim=0)
 
 
 def attention_rollout(network: HTNet, image: Tensor, features: Tensor | None = None) -> Tensor:
@@ -102,7 +109,8 @@ def attention_rollout(network: HTNet, image: Tensor, features: Tensor | None = N
 
     At each layer half of what a token holds is its own and half comes through its attention
     weights, averaged over heads (Abnar and Zuidema 2020); an aggregated token passes equal parts
-    to the four that it was made of.
+    to the four that it was made of. Heads that read the mirror image as well (mirror pooling)
+    are followed through both, half each, and a place of the mirror image is its mirror place.
     """
     seen: dict[nn.Module, Tensor] = {}
     hooks = [
@@ -122,15 +130,19 @@ def attention_rollout(network: HTNet, image: Tensor, features: Tensor | None = N
         for hook in hooks:
             hook.remove()
     side = network.config.tokens
-    reach = torch.full((len(image), side, side), 1.0 / side**2)
+    both = network.config.pooling == "mirror"
+    reach = torch.full((len(image) * (2 if both else 1), side, side), 1.0 / side**2)
     for level in reversed([module for module in network.modules() if isinstance(module, Level)]):
         if level.aggregate is not None:
             reach = reach.repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
         for layer in reversed([module for module in level.modules() if isinstance(module, Layer)]):
             attention = layer.attention
             if isinstance(attention, BlockAttention | DiagonalMicroAttention):
-                back = attention.passed_back(reach, seen[attention][: len(image)])
+                back = attention.passed_back(reach, seen[attention][: len(reach)])
                 reach = (reach + back) / 2
+    if both:
+        face, mirrored = reach.chunk(2)
+        reach = (face + mirrored.flip(-1)) / 2
     patch = network.config.patch_size
     return reach.repeat_interleave(patch, 1).repeat_interleave(patch, 2) / patch**2
 

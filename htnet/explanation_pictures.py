@@ -19,14 +19,13 @@ ROI_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")  # Okabe a
 
 @dataclass(frozen=True)
 class Scale:
-    """The values drawn brightest and darkest, the same in all pictures that are to be compared.
+    """The values drawn brightest, the same in all pictures that are to be compared; 0 is dark.
 
     Drawn each on its own scale, the map of a healthy face would look as alarming as that of a
-    complete palsy. An asymmetry map rests above 0 where the sides are alike; that is drawn dark.
+    complete palsy.
     """
 
     asymmetry: float
-    rest: float
     gradients: float
 
 
@@ -36,10 +35,8 @@ def shared_scale(explanations: Sequence[Explanation]) -> Scale:
     def brightest(maps: list[NDArray[np.float64]]) -> float:
         return max((float(np.quantile(one, 0.995)) for one in maps), default=1.0) or 1.0
 
-    maps = [e.asymmetry for e in explanations if e.asymmetry is not None]
     return Scale(
-        asymmetry=brightest(maps),
-        rest=min((float(one.min()) for one in maps), default=0.0),
+        asymmetry=brightest([e.asymmetry for e in explanations if e.asymmetry is not None]),
         gradients=brightest([e.gradients for e in explanations]),
     )
 
@@ -70,8 +67,7 @@ def explanation_figure(
     scale = scale or shared_scale([found])
     panels: list[tuple[str, NDArray[np.float64] | None]] = [("aligned face", None)]
     if found.asymmetry is not None:
-        span = max(scale.asymmetry - scale.rest, 1e-12)
-        asymmetry = (found.asymmetry - scale.rest) / span
+        asymmetry = found.asymmetry / scale.asymmetry
         panels.append(("where the sides differ\n(asymmetry map)", asymmetry))
     gradients = found.gradients / scale.gradients
     panels.append(("what moved the grade\n(integrated gradients)", gradients))

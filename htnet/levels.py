@@ -109,5 +109,4 @@ def _attention(config: HTNetConfig, dim: int, heads: int, *, blocks: int, index:
         learn_asymmetry_weight=config.learn_asymmetry_weight,
         diagonal=config.diagonal,
         dropout=config.dropout,
-        twins=config.pooling == "mirror",
     )

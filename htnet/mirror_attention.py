@@ -1,7 +1,11 @@
 """Diagonal micro-attention: each place looks at its neighbours and at its mirror place.
 
-The feature map of the whole aligned face comes in, with the facial midline in the middle of its
-width; it goes out attended and weighted by how much each place differs from its mirror place.
+Feature maps of whole aligned faces come in, with the facial midline in the middle of their width,
+and those of their mirror images after them; they go out attended and weighted by how much each
+place differs from its mirror place.
+
+What lies at the mirror place is read from the mirror image. A flipped feature map would not do: a
+patch keeps its inside as it was, so that even a perfectly symmetric face would differ from it.
 """
 
 from __future__ import annotations
@@ -35,10 +39,6 @@ class DiagonalMicroAttention(nn.Module):
         its anti-diagonal, over the whole face.
     dropout
         Share of attention weights and outputs dropped in training.
-    twins
-        The batch holds faces, then their mirror images in the same order; each face is then
-        compared with its mirror image, whose patches are mirrored as well. Otherwise the map is
-        compared with itself flipped.
     """
 
     mask: Tensor
@@ -53,10 +53,8 @@ class DiagonalMicroAttention(nn.Module):
         learn_asymmetry_weight: bool = False,
         diagonal: Literal["neighbourhood", "cross"] = "neighbourhood",
         dropout: float = 0.0,
-        twins: bool = False,
     ) -> None:
         super().__init__()
-        self.twins = twins
         self.heads, self.dim_head = heads, dim // heads
         inner = self.heads * self.dim_head
         self.grid, self.diagonal, self.dropout = grid, diagonal, dropout
@@ -72,16 +70,16 @@ class DiagonalMicroAttention(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(b, h, w, dim)` to the same shape."""
+        """Map `(2 b, h, w, dim)`, faces and then their mirror images, to the same shape."""
         return self.with_map(x)[0]
 
     def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output `(b, h, w, dim)` and the asymmetry map `(b, h, w)`, 0 to 1."""
+        """Return the output `(2 b, h, w, dim)` and the asymmetry maps `(2 b, h, w)`, 0 to 1."""
         q, k, v = self.to_qkv(x).chunk(3, dim=-1)  # each (b, h, w, heads * d)
         attended = (
             self._near(q, k, v) if self.diagonal == "neighbourhood" else self._masked(q, k, v)
         )
-        asymmetry = self.asymmetry(x, x.roll(len(x) // 2, dims=0) if self.twins else x.flip(2))
+        asymmetry = self.asymmetry(x, x.roll(len(x) // 2, dims=0))
         weighted = attended * (1 + self.asymmetry_weight * asymmetry)[..., None]
         return self.to_out(weighted), asymmetry
 
@@ -145,7 +143,11 @@ class MirrorComparison(nn.Module):
         self.readout = nn.Parameter(torch.full((dim,), 4.0 / dim).expm1().log())
         self.rest = nn.Parameter(torch.tensor(-2.0))
 
-    def forward(self, x: Tensor, mirrored: Tensor | None = None) -> Tensor:
+    def lowest(self) -> Tensor:
+        """Value of the map where both sides are alike, above 0 and below 1."""
+        return torch.sigmoid(self.rest)
+
+    def forward(self, x: Tensor, mirrored: Tensor) -> Tensor:
         """Compare `(b, h, w, dim)` of a whole face with those of its mirror image.
 
         Parameters
@@ -153,16 +155,15 @@ class MirrorComparison(nn.Module):
         x
             Features of the face.
         mirrored
-            Features of the mirrored face; `x` flipped when not given.
+            Features of the mirrored face.
 
         Returns
         -------
         Tensor
             `(b, h, w)`, symmetric about the middle of the width.
         """
-        mirrored = x.flip(2) if mirrored is None else mirrored
         difference = (self.compare(x) - self.compare(mirrored)).abs()
-        # Flipped features differ alike at both places; those of a mirrored image almost.
+        # Both mirror places show the same two patches, but may differ by where levels were pooled.
         both = (difference + difference.flip(2)) / 2
         found: Tensor = torch.sigmoid(both @ F.softplus(self.readout) + self.rest)
         return found

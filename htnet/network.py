@@ -45,7 +45,8 @@ class HTNetDetails:
     roi_maps
         `(b, regions, grid, grid)` in 0..1; None without the ROI module.
     asymmetry_maps
-        `(b, h, w)` in 0..1 of each micro-attention, first level first.
+        `(b, h, w)` in 0..1 of each micro-attention, first level first; where both sides are
+        alike each lies at its own lowest value, `MirrorComparison.lowest`.
     """
 
     logits: Tensor
@@ -131,8 +132,8 @@ class HTNet(nn.Module):
 
     def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
         """Grade images and keep what the parts found on the way."""
-        twins = self.config.pooling == "mirror"
-        if twins:
+        count = len(image)
+        if self.config.reads_mirror_image:
             image = torch.cat([image, image.flip(-1)])
         x = self.embed(self._patches(image))  # (b, grid, grid, dim)
         if self.place is not None:
@@ -145,16 +146,15 @@ class HTNet(nn.Module):
         for level in self.levels:
             x, maps = level(x)
             found.asymmetry_maps += maps
-        self._answer(self.norm(x), found)
+        self._answer(self.norm(x if self.config.pooling == "mirror" else x[:count]), found)
         found.logits = with_features(found.logits, features, self.feature_reader)
-        if twins:  # what was found in the mirror images is not asked for
-            count = len(image) // 2
-            found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
-            found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
+        # What was found in the mirror images is not asked for.
+        found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
+        found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
         return found
 
     def _answer(self, x: Tensor, found: HTNetDetails) -> None:
-        """Let the heads read the last level's tokens `(b, n, n, c)`."""
+        """Let the heads read the last level's tokens `(b, n, n, c)`, `(2 b, ...)` with mirrors."""
         if self.config.pooling == "mirror":
             face, mirrored = x.flatten(1).chunk(2)
             signed = face - mirrored

@@ -42,6 +42,7 @@ _RENAMED = (
 )
 _KEY = "htnet"  # one key, since safetensors keeps several in no order
 _CONFIG_KEY = "config"  # of networks trained elsewhere, on micro-expressions for instance
+_FORMAT = 2  # since 2, micro-attention compares with the mirror image whatever the pooling
 _NAMED = 6  # tensors named in a sentence
 _PARTS = ("whole.", "mosaic.")  # of a network of regions: each begins with the weights of one face
 _HEADS = (
@@ -126,7 +127,11 @@ def save_weights(
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    about = {"config": dataclasses.asdict(network.config), "notes": dict(notes or {})}
+    about = {
+        "format": _FORMAT,
+        "config": dataclasses.asdict(network.config),
+        "notes": dict(notes or {}),
+    }
     metadata = {_KEY: json.dumps(about, sort_keys=True)}
     with atomic_write(path) as temporary:
         save_file(state, temporary, metadata=metadata)
@@ -138,7 +143,8 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
     Raises
     ------
     UserError
-        When the file is missing or is not one of ours.
+        When the file is missing, is not one of ours, or was trained by a version whose network
+        computed otherwise.
     """
     state, metadata = _read(path)
     if _KEY in metadata:
@@ -150,6 +156,11 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
             f"{path} holds weights without a configuration: give a file that htnet train wrote."
         )
     config = config_from(about["config"], source=str(path))
+    if about.get("format", 1) < 2 and config.pooling != "mirror" and config.reads_mirror_image:
+        raise UserError(
+            f"{path} was trained by version 0.1.0, whose micro-attention did not compare with the "
+            "mirror image: train it again, beginning with these weights (--pretrained)."
+        )
     network = build_network(config)
     try:
         network.load_state_dict(state)

@@ -10,6 +10,7 @@ import torch
 from common.errors import UserError
 from htnet.asymmetry_report import asymmetry_report
 from htnet.explanation import (
+    asymmetry_maps,
     attention_rollout,
     explain_faces,
     integrated_gradients,
@@ -19,7 +20,7 @@ from htnet.explanation import (
 from htnet.explanation_pictures import explanation_figure, shared_scale
 from htnet.labelled_faces import LabelledFaces
 from htnet.network import HTNet
-from htnet.recipe import Recipe
+from htnet.recipe import Recipe, read_recipe, shipped, with_changes
 from htnet.region_fusion import RegionHTNet
 
 
@@ -27,6 +28,45 @@ from htnet.region_fusion import RegionHTNet
 def network(recipe: Recipe) -> HTNet:
     torch.manual_seed(0)
     return HTNet.from_config(recipe.config(num_classes=6)).eval()
+
+
+@pytest.fixture(params=shipped())
+def recipe_network(request: pytest.FixtureRequest) -> HTNet:
+    """The network of a shipped recipe with micro-attention: smaller, random weights throughout."""
+    changes = [
+        "network.use_micro_attention=true", "network.dim=12", "network.block_repeats=[2, 2, 2]",
+        "network.image_size=56",
+    ]  # fmt: skip
+    config = with_changes(read_recipe(request.param), changes).config(num_classes=6)
+    torch.manual_seed(1)
+    network = HTNet.from_config(config).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+@torch.no_grad()
+def test_asymmetry_is_flat_on_a_symmetric_face_in_every_shipped_recipe(
+    recipe_network: HTNet,
+) -> None:
+    """0 where both sides are alike, whatever their texture, and mirrored with the face."""
+    face = torch.randn(2, 3, 56, 56)
+    symmetric = (face + face.flip(-1)) / 2
+    alike, apart = asymmetry_maps(recipe_network, symmetric), asymmetry_maps(recipe_network, face)
+    assert alike is not None
+    assert apart is not None
+    assert alike.abs().max() < 1e-3
+    assert apart.min() > 0.05
+    mirrored = asymmetry_maps(recipe_network, face.flip(-1))
+    torch.testing.assert_close(mirrored, apart.flip(-1), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_rollout_of_a_mirror_network_is_mirrored_with_the_face(network: HTNet) -> None:
+    face = torch.randn(2, 3, 28, 28)
+    found, mirrored = attention_rollout(network, face), attention_rollout(network, face.flip(-1))
+    torch.testing.assert_close(mirrored, found.flip(-1))
+    assert (found - found.flip(-1)).abs().max() > 0.01 * found.max()
 
 
 def test_rollout_keeps_its_sum_and_spreads_over_the_patches(network: HTNet) -> None:
@@ -48,10 +88,21 @@ def test_rollout_of_single_tokens_is_even() -> None:
     torch.testing.assert_close(found, torch.full((1, 28, 28), 1 / 28**2))
 
 
-def test_gradients_of_a_symmetric_face_are_nothing(network: HTNet) -> None:
+def test_gradients_lie_where_the_sides_differ(network: HTNet) -> None:
+    """Nowhere on a symmetric face; around a change, on its side and the other; mirrored with it."""
     face = torch.randn(1, 3, 28, 28)
-    assert integrated_gradients(network, face + face.flip(-1)).abs().max() < 1e-6
-    assert integrated_gradients(network, face).max() > 1e-4
+    published = HTNet(**{**vars(network.config), "pooling": "mean"}).eval()
+    for asked in (network, published):
+        symmetric = face + face.flip(-1)
+        assert integrated_gradients(asked, symmetric).abs().max() < 1e-6
+        changed = symmetric.clone()
+        changed[:, :, 10:12, 20:22] += 2  # mirrored: columns 6 and 7
+        heat = integrated_gradients(asked, changed)[0]
+        assert heat[11, 21] > 1e-4
+        heat[7:15, 17:25] = heat[7:15, 3:11] = 0  # half a patch around both
+        assert heat.abs().max() < 1e-6
+    found, mirrored = (integrated_gradients(network, x) for x in (changed, changed.flip(-1)))
+    torch.testing.assert_close(mirrored, found.flip(-1), atol=1e-5, rtol=1e-3)
 
 
 def test_maps_and_pictures_of_drawn_faces(network: HTNet, drawn: LabelledFaces) -> None:

@@ -126,6 +126,22 @@ def test_attention_is_alike_for_alike_order() -> None:
     torch.testing.assert_close(layer(x).flip(2), layer(x.flip(2)), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "places", "mirror"])
+def test_faces_of_a_batch_do_not_see_each_other(pooling: str) -> None:
+    """Mirror images go through the network with their faces; each face gets its own."""
+    network = HTNetEnhanced(**SMALL, pooling=pooling, side_head=True).eval()
+    images = torch.randn(3, 3, 32, 32)
+    together, alone = network.details(images), network.details(images[1:2])
+    for several, one in (
+        (together.logits, alone.logits),
+        (together.side_logits, alone.side_logits),
+        (together.roi_maps, alone.roi_maps),
+        *zip(together.asymmetry_maps, alone.asymmetry_maps, strict=True),
+    ):
+        assert len(several) == 3
+        torch.testing.assert_close(several[1:2], one, atol=1e-5, rtol=1e-4)
+
+
 def test_mirror_pooling_answers_a_mirrored_face_in_mirror_image() -> None:
     network = HTNetEnhanced(
         **{**SMALL, "pooling": "mirror", "side_head": True, "point_head": True,
@@ -191,6 +207,22 @@ def test_weights_keep_their_configuration(tmp_path: Path) -> None:
     assert torch.equal(network(image), again(image))
     assert again.config == network.config
     assert notes["classes"] == ["a", "b", "c"]
+
+
+def test_weights_of_the_first_version_are_refused_where_the_network_computes_otherwise(
+    tmp_path: Path,
+) -> None:
+    for pooling, refused in (("mean", True), ("mirror", False)):
+        network = HTNetEnhanced(**SMALL, pooling=pooling)
+        path = tmp_path / f"{pooling}.safetensors"
+        about = {"config": dataclasses.asdict(network.config), "notes": {}}
+        save_file(network.state_dict(), path, metadata={"htnet": json.dumps(about)})
+        load_pretrained(network, path)  # as a beginning they serve
+        if refused:
+            with pytest.raises(UserError, match=r"version 0\.1\.0, whose micro-attention"):
+                load_weights(path)
+        else:
+            load_weights(path)
 
 
 def test_pretrained_weights_fit_by_name_and_shape(tmp_path: Path) -> None:
