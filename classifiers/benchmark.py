@@ -39,7 +39,7 @@ from classifiers.tasks import Target, TargetName, target_named
 from classifiers.validation import Plan, Validation, cross_validate
 from common.errors import UserError
 from common.files import atomic_write, write_json
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import figure_png
 from common.workers import default_jobs
 from features.tables import definition_of
@@ -267,8 +267,8 @@ def _write_run(
     files: dict[str, Path | None],
 ) -> None:
     left_out = cohort.excluded()
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="benchmark",
         settings=settings,
         seed=int(str(settings["seed"])),

@@ -15,7 +15,7 @@ from classifiers.branches import Branch, read_branches
 from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError
 from common.files import atomic_write, natural_key, write_json
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import read_manifest
 
 
@@ -97,8 +97,8 @@ def compare(
     )
     report = comparison_report(levels, manifest=known, redact=redact)
     report.write(out / "report.html")
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="compare",
         settings={
             "target": target,

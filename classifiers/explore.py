@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from classifiers.cohort import Cohort, read_cohort
 from classifiers.tasks import TargetName, target_named
 from common.bootstrap import Estimate, interval
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import number, text, write_table
 from features.registry import FEATURES
 from features.tables import definition_of
@@ -163,8 +163,8 @@ def explore(
         write_table(_map_table(patients, found.maps), out / "maps.csv", schema=MAPS)
     explore_report(found, target=question).write(out / "report.html")
     files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="explore",
         settings={"target": target, "features": features.name},
         seed=seed,

@@ -40,11 +40,11 @@ from classifiers.tasks import Target, TargetName, target_named
 from classifiers.validation import SEARCHED_SCALERS, Plan, cross_validate
 from common.errors import UserError
 from common.files import sha256_of
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import Report
 from common.workers import default_jobs
 from features.registry import FEATURE_NAMES
-from features.tables import definition_of, read_run_record
+from features.tables import definition_of, landmark_run_of
 
 MODEL_FOLDER = "model"
 TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs
@@ -198,8 +198,8 @@ def fit(
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
     files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="fit",
         settings=settings,
         seed=seed,
@@ -259,7 +259,7 @@ def _data(
     """Return what the card says of the data, and the healthy reference that `grade` needs."""
     samples = cohort.usable
     left_out = cohort.excluded()
-    record = read_run_record(features.parent) or {}
+    record = landmark_run_of(features) or {}
     measured = record.get("settings")
     sides = _healthy_sides(features, manifest=manifest)
     return {

@@ -25,7 +25,7 @@ from classifiers.predictions import write_predictions
 from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError, did_you_mean
 from common.files import write_json
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import read_manifest
 
 DEEP, GEOMETRIC = "deep", "geometric"
@@ -145,8 +145,8 @@ def fuse(
     _write(found, out, target=question)
     report = fusion_report(found, learned=bool(inside))
     report.write(out / "report.html")
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="fuse",
         settings={
             "target": target,

@@ -23,7 +23,7 @@ from classifiers.patient_pages import Material, patient_pictures, read_material
 from classifiers.side_readings import FEWEST_HEALTHY, most_uneven, movement_table
 from classifiers.tasks import target_named
 from common.errors import UserError, did_you_mean
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import Report
 from common.tables import number, text, write_table
 from common.words import counted, spoken
@@ -151,8 +151,8 @@ def profile(
     write_table(table, out / "profile.csv", schema=PROFILE)
     profile_report(found).write(out / "report.html")
     files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="profile",
         settings={"features": features.name, "patient": patient, "redact": redact},
         files=files,

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from common.provenance import read_run_record
 from common.words import spoken
 from features.registry import DISTANCES
-from features.tables import read_run_record
 from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 REST = "rest"

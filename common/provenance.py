@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
 from common.files import sha256_of, write_json
 
+RUN_FILE = "run.json"
 PACKAGES = (
     "dlib", "opencv-python-headless", "pillow", "numpy", "scipy", "pandas", "scikit-learn",
     "xgboost", "torch", "scikit-image", "matplotlib",
@@ -32,8 +35,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def write_run_json(
-    path: Path,
+def write_run_record(
+    folder: Path,
     *,
     command: str,
     settings: Mapping[str, Any],
@@ -43,12 +46,12 @@ def write_run_json(
     seconds: Mapping[str, float] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the record of one run.
+    """Write the record of one run to `FOLDER/run.json`.
 
     Parameters
     ----------
-    path
-        Usually `OUT/run.json`.
+    folder
+        Where the run's tables are.
     command
         Name of the command, `extract` for instance.
     settings
@@ -63,7 +66,7 @@ def write_run_json(
         command wants remembered (units, device, definition).
     """
     write_json(
-        path,
+        folder / RUN_FILE,
         {
             "command": command,
             "settings": {name: _plain(value) for name, value in settings.items()},
@@ -79,6 +82,28 @@ def write_run_json(
             "notes": {name: _plain(value) for name, value in (notes or {}).items()},
         },
     )
+
+
+def read_run_record(folder: Path) -> dict[str, Any] | None:
+    """Return the content of a folder's `run.json`, or None when there is none.
+
+    Raises
+    ------
+    UserError
+        When it is damaged.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): run the command that made the table again."
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is no record of a run: run the command that made it again.")
+    return record
 
 
 def _plain(value: Any) -> Any:

@@ -14,12 +14,12 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table
 from features.definitions import STANDARD, DefinitionName
 from features.geometry import measure
 from features.measure_table import write_measure_table
-from features.tables import DISTS, DISTS_FILE, FEATURES, FEATURES_FILE, RUN_FILE, read_run_record
+from features.tables import DISTS, DISTS_FILE, FEATURES, FEATURES_FILE, landmark_run_of
 from landmarks.emotrics_folder import import_emotrics
 from landmarks.iris import Irises
 from landmarks.iris_table import IRISES_FILE, read_irises
@@ -123,7 +123,7 @@ def features(
     if table.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     grades = None if manifest is None else _manifest_of(table, manifest=manifest, source=landmarks)
-    landmark_run = _landmark_run(landmarks)  # before OUT, perhaps the same folder, is written
+    landmark_run = landmark_run_of(landmarks)  # before OUT, perhaps the same folder, is written
     if unit == "mm" and ("mm_per_px" not in table or table["mm_per_px"].isna().all()):
         raise UserError(
             f"{landmarks} has no mm_per_px for any photograph: fill that column, or run extract "
@@ -139,8 +139,8 @@ def features(
     )
     files = {"landmarks": landmarks} if landmarks.is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
-    write_run_json(
-        out / RUN_FILE,
+    write_run_record(
+        out,
         command="features",
         settings={"landmarks": landmarks.name, "definition": definition, "unit": unit},
         files=files,
@@ -261,16 +261,3 @@ def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.Dat
             "manifest that the landmarks were extracted from."
         )
     return grades
-
-
-def _landmark_run(landmarks: Path) -> dict[str, object] | None:
-    """Return the record of the run that made the landmark table, which names its model.
-
-    Kept inside our own record, because ours may take the other's place in the same folder.
-    """
-    record = read_run_record(landmarks.parent)
-    if record is None or record.get("command") != "features":
-        return record
-    notes = record.get("notes")
-    earlier = notes.get("landmark_run") if isinstance(notes, dict) else None
-    return earlier if isinstance(earlier, dict) else None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
-from common.errors import UserError
+from common.provenance import read_run_record
 from common.tables import STATUSES, choice, grade, number, read_table, text
 from features.definitions import DefinitionName, definition_named
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 
-DISTS_FILE, FEATURES_FILE, RUN_FILE = "dists.csv", "features.csv", "run.json"
+DISTS_FILE, FEATURES_FILE = "dists.csv", "features.csv"
 
 
 def _schema(name: str, columns: tuple[str, ...]) -> pa.DataFrameSchema:
@@ -76,17 +76,15 @@ def definition_of(table: Path) -> DefinitionName | None:
     return None if name is None else definition_named(str(name)).name
 
 
-def read_run_record(folder: Path) -> dict[str, object] | None:
-    """Return the content of a folder's `run.json`, or None when there is none."""
-    path = folder / RUN_FILE
-    if not path.is_file():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): run the command that made the table again."
-        ) from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path} is no record of a run: run the command that made it again.")
-    return record
+def landmark_run_of(table: Path) -> dict[str, Any] | None:
+    """Return the record of the run that found the points behind a table; it names the model.
+
+    A run of `features` keeps it inside its own record, `notes`, `landmark_run`: where both write
+    into one folder its record takes the other's place.
+    """
+    record = read_run_record(table.parent)
+    if record is None or record.get("command") != "features":
+        return record
+    notes = record.get("notes")
+    earlier = notes.get("landmark_run") if isinstance(notes, dict) else None
+    return earlier if isinstance(earlier, dict) else None

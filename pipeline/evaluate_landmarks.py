@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import jobs_asked
 from datasets.truth import read_truth
@@ -191,8 +191,8 @@ def evaluate_landmarks(
     )
     _write(evaluation, out=out)
     chosen = evaluation.chosen.photographs
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="evaluate-landmarks",
         settings={
             "source": source.name,

@@ -10,11 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.provenance import RUN_FILE
 from common.tables import MANIFEST, write_table
 from datasets.dataset import relative_to_folder
 from datasets.meei import read_meei
 from datasets.simulated.cohort import simulate
-from features.tables import RUN_FILE
 from pipeline.extract import extract
 
 OUTPUT_VARIABLE = "PALSY_NOTEBOOK_OUTPUT"

@@ -13,11 +13,10 @@ import pandas as pd
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
-from common.provenance import write_run_json
+from common.provenance import RUN_FILE, write_run_record
 from common.tables import read_manifest
 from common.workers import jobs_asked
 from features.command import FeatureTables, write_feature_tables
-from features.tables import RUN_FILE
 from landmarks.extraction import Extraction, extract_landmarks
 from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
@@ -144,8 +143,8 @@ def extract(
     files = {"predictor": model.path}
     if found.manifest is not None:
         files["manifest"] = source
-    write_run_json(
-        out / RUN_FILE,
+    write_run_record(
+        out,
         command="extract",
         settings={
             "source": source.name,

@@ -12,15 +12,14 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import read_run_record, write_run_record
 from common.tables import MANIFEST, read_manifest, write_table
 from datasets.movements import MOVEMENTS, movement_of_number
 from features.definitions import STANDARD, definition_named
-from features.tables import read_run_record
 from pipeline.extract import ExtractResult, extract, find_source
 
-MEASURED, ASSIGNED, GRADES, REPORT, RUN = (
-    "measurements", "patients.csv", "grades.csv", "report.html", "run.json",
+MEASURED, ASSIGNED, GRADES, REPORT = (
+    "measurements", "patients.csv", "grades.csv", "report.html",
 )  # fmt: skip
 _NUMBERED = re.compile(r"(?:^|\D)([1-8])$")
 
@@ -106,8 +105,8 @@ def grade(
     write_table(grades.table, out / GRADES, schema=grades_schema(grades.target))
     report = out / REPORT
     grade_report(grades, model=stored, found_by=found_by, redact=redact).write(report)
-    write_run_json(
-        out / RUN,
+    write_run_record(
+        out,
         command="grade",
         settings={
             "photos": photos.name, "model": model.name, "numbered": numbered, "redact": redact,

@@ -19,7 +19,7 @@ from classifiers.tasks import TARGETS, Target, TargetName, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import figure_png
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of
@@ -163,8 +163,8 @@ def train(
     trainer.train(parts, inner_folds=inner_folds)
     files = {"manifest": manifest, "landmarks": landmarks}
     more = {"pretrained": pretrained, "features": features, "folds": fold_table}
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="htnet train",
         settings={
             "recipe": settings.name,
@@ -274,8 +274,8 @@ def evaluate(
         )
         with atomic_write(out / f"confusion_per_{evaluation.unit}.png") as temporary:
             temporary.write_bytes(figure_png(figure))
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="htnet evaluate",
         settings={"trained": trained.name, "target": question.name, "precision": precision},
         seed=seed,

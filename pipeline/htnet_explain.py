@@ -13,7 +13,7 @@ import pandas as pd
 from classifiers.plots import roman
 from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import read_table
 from htnet.answering import read_trained
@@ -120,8 +120,8 @@ def explain(
             network, subset(cohort.data.faces, unseen), cohort.rows.iloc[unseen]
         )
         _write_report(report, out)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="htnet explain",
         settings={"task": task, "images": len(rows), "photographs": len(unseen)},
         files={"weights": weights, "manifest": manifest, "landmarks": landmarks},

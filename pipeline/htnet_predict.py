@@ -14,7 +14,7 @@ import pandas as pd
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import write_table
 from htnet.answering import Precision, answer_with_embeddings, read_trained
 from htnet.faces import read_faces, refused
@@ -142,8 +142,8 @@ def predict(
     )
     write_table(grades, out / "grades.csv", schema=grades_schema(target))
     write_table(patients, out / "patients.csv", schema=patients_schema(target))
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="htnet predict",
         settings={"source": source.name if camera is None else "camera", "predictor": predictor},
         files={f"weights_{number}": file for number, file in enumerate(files, start=1)},

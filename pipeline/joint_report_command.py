@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classifiers.tasks import TargetName
 from common.errors import UserError
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from pipeline.joint_report import Ingredients, build_joint_report
 
 
@@ -89,8 +89,8 @@ def joint_report(
     report = build_joint_report(given, target=target, redact=redact, seed=seed)
     path = out / "report.html"
     report.write(path)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="joint-report",
         settings={
             "target": target, "models": models, "fused_model": fused_model,

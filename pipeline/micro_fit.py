@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import RUN_FILE, read_run_record, write_run_record
 from htnet.micro.classes import ClassSetName, class_set_named
 from htnet.micro.clip_grader import (
     FlowNeeds,
@@ -118,8 +117,8 @@ def fit(
     }
     kept = KeptGrader(grader, clips.classes, needs, notes)
     save_grader(kept, out)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="micro fit",
         settings={
             "model": model,
@@ -147,12 +146,13 @@ def flow_method(flow: Path) -> str:
     UserError
         When its `run.json` is missing or does not say.
     """
-    path = flow / "run.json"
+    record = read_run_record(flow) or {}
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["method"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(record["settings"]["method"])
+    except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path} does not say by which method the flow was made: run micro flow again."
+            f"{flow / RUN_FILE} does not say by which method the flow was made: run micro flow "
+            "again."
         ) from error
 
 

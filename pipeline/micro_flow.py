@@ -9,7 +9,7 @@ from typing import Literal
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import RUN_FILE, write_run_record
 from common.workers import jobs_asked
 from htnet.micro.clip_flow import FlowSettings
 from htnet.micro.clip_frames import FACE_SIZE
@@ -19,7 +19,6 @@ from htnet.micro.region_windows import APART, REGION_SIZE, TOGETHER
 from landmarks.predictor import find_predictor
 from pipeline.clip_manifest import clip_tasks, read_clip_manifest
 
-RUN_FILE = "run.json"
 _LEAST_REGION, _LARGEST_REGION = 16, 512
 
 
@@ -110,8 +109,8 @@ def flow(
         predictor=model,
         jobs=jobs,
     )
-    write_run_json(
-        out / RUN_FILE,
+    write_run_record(
+        out,
         command="micro flow",
         settings={
             "manifest": manifest.name,

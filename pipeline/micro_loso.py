@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.tables import write_table
 from common.workers import default_jobs
 from htnet.micro.classes import ClassSetName, class_set_named
@@ -150,8 +150,8 @@ def loso(
     )
     run = scored_run(read.maps, [*answers, *joined(answers)], seconds=seconds, seed=seed)
     _write(run, read, source=source, out=out)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="micro loso",
         settings={
             "models": models, "classes": classes, "protocol": protocol, "recipe": recipe,

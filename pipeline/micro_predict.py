@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import choice, number, text, write_table
 from htnet.micro.clip_flow import ClipFacts, ClipMaps, ClipReader, FlowSettings
@@ -135,8 +135,8 @@ def predict(
             maps = reader.read(task)
     table, importance = _answer(kept, maps, clip.name)
     write_table(table, out / PREDICTION, schema=prediction_schema(kept.classes))
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="micro predict",
         settings={
             "source": clip.name,

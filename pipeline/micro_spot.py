@@ -16,7 +16,7 @@ import pandas as pd
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
 from common.progress import JobProgress
-from common.provenance import write_run_json
+from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table
 from common.workers import jobs_asked, supervised_map
@@ -38,7 +38,7 @@ from htnet.micro.spotting_scores import (
 from landmarks.predictor import find_predictor
 from pipeline.clip_manifest import PICTURE_FOLDER, clip_tasks, read_clip_manifest
 
-METRICS_FILE, RUN_FILE = "metrics.json", "run.json"
+METRICS_FILE = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def spot(
         _draw(out, spots, found)
     remove_others(out / CACHE_FOLDER, {one.cache_file for one in found})
     tally = Counter(spots["status"])
-    write_run_json(
-        out / RUN_FILE,
+    write_run_record(
+        out,
         command="micro spot",
         settings={
             "manifest": manifest.name,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from htnet.micro.classes import ClassSetName, class_set_named
 from htnet.micro.htnet_recogniser import htnet_recogniser
 from htnet.micro.inputs import InputName
@@ -79,8 +79,8 @@ def weights(
     clips = source.maps
     recogniser = htnet_recogniser(recipe, inputs=inputs, device=device, changes=change)
     kept = recogniser.keep_weights(clips, out, seed=seed)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="micro weights",
         settings={"classes": classes, **recogniser.recipe.as_dict()},
         seed=seed,

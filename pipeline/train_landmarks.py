@@ -12,7 +12,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.files import sha256_of, write_json
-from common.provenance import package_versions, write_run_json
+from common.provenance import package_versions, write_run_record
 from common.tables import read_manifest, write_table
 from common.workers import default_jobs
 from datasets.truth import read_truth
@@ -175,8 +175,8 @@ def train_landmarks(
         "licence": LICENCE_NOTE,
     }
     write_json(out / CARD_FILE, card)
-    write_run_json(
-        out / "run.json",
+    write_run_record(
+        out,
         command="train-landmarks",
         settings=settings,
         seed=seed,

@@ -12,7 +12,7 @@ import pytest
 
 import common.provenance as provenance
 from common.files import sha256_of
-from common.provenance import package_versions, write_run_json
+from common.provenance import package_versions, write_run_record
 
 
 def test_versions_are_those_that_run() -> None:
@@ -44,8 +44,8 @@ def test_a_record_holds_settings_files_and_counts_but_no_folder(tmp_path: Path) 
     secret = tmp_path / "Mrs Miller" / "manifest.csv"
     secret.parent.mkdir()
     secret.write_text("x")
-    write_run_json(
-        tmp_path / "run.json",
+    write_run_record(
+        tmp_path,
         command="extract",
         settings={"jobs": 2, "definition": None, "regions": ("eye", "mouth")},
         seed=7,

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.provenance import write_run_json
+from common.provenance import write_run_record
 from features.command import features, write_feature_tables
 from features.definitions import DEFINITIONS
 from features.geometry import measure
@@ -102,7 +102,7 @@ def test_the_record_of_the_landmark_run_is_kept_when_ours_takes_its_place(
     landmarks: Path,
 ) -> None:
     folder = landmarks.parent
-    write_run_json(folder / "run.json", command="extract", settings={"predictor": "ibug"})
+    write_run_record(folder, command="extract", settings={"predictor": "ibug"})
     for definition in ("huo2022", "standard"):
         features(landmarks, out=folder, definition=definition)
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -252,7 +252,7 @@ def test_a_table_without_a_run_record_has_no_known_definition(
 ) -> None:
     written = write_feature_tables(table, out=tmp_path)
     assert definition_of(written.features) is None
-    write_run_json(tmp_path / "run.json", command="extract", settings={})
+    write_run_record(tmp_path, command="extract", settings={})
     assert definition_of(written.features) is None
 
 
