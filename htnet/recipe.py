@@ -1,11 +1,13 @@
 """Recipes: everything that decides a training, in one YAML file and one set of dataclasses.
 
-The shipped recipes are `paper`, `small-cpu` and `gpu`; a file of your own has the same sections.
+The shipped recipes are `small-cpu`, `from-micro`, `paper` and `gpu`; a file of your own has the
+same sections.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +17,14 @@ import yaml
 
 from common.errors import UserError, did_you_mean
 from htnet.augmentation import Augmentation
-from htnet.configuration import HTNetConfig, config_from
+from htnet.configuration import ROI_REGIONS, HTNetConfig, config_from
 from htnet.losses import HEAD_OF, LossName
 
 FOLDER = Path(__file__).with_name("recipes")
 _T = TypeVar("_T")
 SECTIONS = ("network", "augmentation", "training")
 _DERIVED = ("num_classes", "head")  # follow from the target and the loss
+_EARLIER_NAMES = {"use_diagonal_attn": "use_micro_attention", "use_roi": "use_roi_module"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +124,18 @@ class Recipe:
             "num_classes": num_classes,
             "head": HEAD_OF[self.training.loss],
         }
-        return config_from(settings, source=f"recipe {self.name}")
+        config = config_from(settings, source=f"recipe {self.name}")
+        if (
+            config.use_roi_module
+            and self.training.region_weight
+            and config.num_roi_regions != len(ROI_REGIONS)
+        ):
+            raise UserError(
+                f"network.num_roi_regions is {config.num_roi_regions}, but its maps are taught "
+                f"the {len(ROI_REGIONS)} regions {', '.join(ROI_REGIONS)}: give "
+                f"{len(ROI_REGIONS)}, or training.region_weight 0 to leave the maps untaught."
+            )
+        return config
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for checkpoints and run.json."""
@@ -182,12 +196,30 @@ def own_sections(
 ) -> dict[str, Any]:
     """Return a recipe's three sections by name: loose settings of the network, two dataclasses."""
     return {
-        "network": dict(content["network"]),
+        "network": by_todays_names(content["network"], source=source),
         **{
             section: section_from(kind, content.get(section, {}), section=section, source=source)
             for section, kind in (("augmentation", augmentation), ("training", training))
         },
     }
+
+
+def by_todays_names(network: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Return settings of a network with the names that earlier scripts used replaced by ours.
+
+    Raises
+    ------
+    UserError
+        When a setting is given under both its names with different values.
+    """
+    named: dict[str, Any] = {}
+    for key, value in network.items():
+        ours = _EARLIER_NAMES.get(key, key)
+        if ours != key:
+            print(f"Note: {source}: {key} is called network.{ours} here.", file=sys.stderr)
+        if named.setdefault(ours, value) != value:
+            raise UserError(f"{source}: {ours} is given twice, as {named[ours]} and as {value}.")
+    return named
 
 
 def as_sections(recipe: Any) -> dict[str, Any]:
@@ -236,7 +268,10 @@ def changed_sections(content: dict[str, Any], changes: list[str]) -> dict[str, A
         section, dot, setting = key.partition(".")
         if not equals or not dot:
             raise UserError(f'"{change}" is no change: write for instance training.epochs=10.')
-        content.setdefault(section, {})[setting] = yaml.safe_load(value)
+        values = content.setdefault(section, {})
+        if section == "network" and setting in _EARLIER_NAMES:
+            values.pop(_EARLIER_NAMES[setting], None)
+        values[setting] = yaml.safe_load(value)
     return content
 
 

@@ -112,7 +112,7 @@ def train_network(
         settings.
     """
     config = recipe.config(num_classes=len(data.classes))
-    _check(data, train=train, validation=validation)
+    check_rows(data, train=train, validation=validation)
     _check_features(data, config)
     check_device(recipe.training)
     _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
@@ -170,7 +170,20 @@ def _finished(out: Path) -> Trained:
     return Trained(network, best_epoch=int(notes["epoch"]), scores=scores)
 
 
-def _check(data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[np.intp]) -> None:
+def check_rows(
+    data: LabelledFaces,
+    *,
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+    name: str = "This training",
+) -> None:
+    """Refuse rows that a network cannot learn from; `name` begins the sentence.
+
+    Raises
+    ------
+    UserError
+        When patients are in both parts, a part is empty, or a class has no training face.
+    """
     both = sorted(set(data.patients[train]) & set(data.patients[validation]))
     if both:
         raise UserError(
@@ -178,17 +191,22 @@ def _check(data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[
             "patients must be held out."
         )
     if not len(train) or not len(validation):
-        raise UserError("There are no training or no validation faces: use fewer folds.")
-    _check_classes(data, train=train)
+        raise UserError(f"{name} has no training or no validation faces: use fewer folds.")
+    check_classes(data, train=train, name=name)
 
 
-def _check_classes(data: LabelledFaces, *, train: NDArray[np.intp]) -> None:
-    for number, name in enumerate(data.classes, start=1):
-        if not (data.labels[train] == number).any():
-            raise UserError(
-                f'No training face is labelled "{name}": use fewer folds, more patients or '
-                "another --target."
-            )
+def check_classes(data: LabelledFaces, *, train: NDArray[np.intp], name: str) -> None:
+    """Refuse training rows in which a class is missing."""
+    missing = [
+        label
+        for number, label in enumerate(data.classes, start=1)
+        if not (data.labels[train] == number).any()
+    ]
+    if missing:
+        raise UserError(
+            f"{name} has no training face of class {', '.join(missing)}: give more patients of it "
+            "(four or more), another --target, or no --inner-folds if they were asked for."
+        )
 
 
 def _check_features(data: LabelledFaces, config: HTNetConfig) -> None:

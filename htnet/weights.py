@@ -209,7 +209,8 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     if not any(".layers." in name for name in taken):
         raise UserError(
             f"{path} does not fit this network: no layer has the same size, so its dim or heads "
-            "is another; choose the same settings or other weights."
+            "is another; choose the same settings (from-micro has those of micro weights) "
+            "or other weights."
         )
     network.load_state_dict({**ours, **taken})
     unused = tuple(name for name in theirs if name not in used and name not in left)

@@ -97,7 +97,7 @@ def train(
         Folder for `folds.csv`, one folder of weights and logs for each fold, and
         `embeddings.npz`: what each fold's network reads of every photograph.
     recipe
-        `small-cpu`, `paper`, `gpu`, or a YAML file with the same sections.
+        `small-cpu`, `from-micro`, `paper`, `gpu`, or a YAML file with the same sections.
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     target

@@ -12,7 +12,7 @@ import pandas as pd
 from classifiers.tasks import Target
 from htnet.answering import Answers, answer_with_embeddings
 from htnet.recipe import Recipe
-from htnet.training import Trained, train_network
+from htnet.training import Trained, check_rows, train_network
 from pipeline.htnet_calibration import PatientTemperature, answered_fold, patient_temperature
 from pipeline.htnet_cohort import ImageCohort
 from pipeline.htnet_folds import FoldPart, inner_parts
@@ -54,16 +54,17 @@ class FoldTrainer:
 
     def train(self, parts: Sequence[FoldPart], *, inner_folds: int) -> None:
         """Train every fold; write `embeddings.npz`, and inner predictions if asked for."""
+        planned = self._planned(parts, inner_folds=inner_folds)
         answered, photographs, patients = [], [], []
-        for part in parts:
+        for part, inside in planned:
             network = self._fit(part, part.folder(self.out), name=part.name).network
             faces = self.cohort.data.faces
             answers = answer_with_embeddings(network, faces)
             answered.append(FoldAnswers(part, answers))
             self._temperature(part, answers).write(part.folder(self.out))
-            for inner in self._inner_parts(part, n_folds=inner_folds):
-                name = f"{part.name}, inner {inner.fold}"
-                network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
+            for inner in inside:
+                folder, name = part.inner_folder(self.out, inner), _inner_name(part, inner)
+                network = self._fit(inner, folder, name=name).network
                 found = answered_fold(network, self.cohort, inner, target=self.target)
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
@@ -87,13 +88,23 @@ class FoldTrainer:
             target=self.target,
         )
 
-    def _inner_parts(self, part: FoldPart, *, n_folds: int) -> list[FoldPart]:
+    def _planned(
+        self, parts: Sequence[FoldPart], *, inner_folds: int
+    ) -> list[tuple[FoldPart, list[FoldPart]]]:
+        """Deal all inner folds, and refuse what cannot be trained before hours were spent."""
         deal = self.recipe.training.validation_folds
-        if not n_folds:
-            return []
-        return inner_parts(
-            part, self.cohort, n_folds=n_folds, validation_folds=deal, seed=self.seed
-        )
+        planned = []
+        for part in parts:
+            inside: list[FoldPart] = []
+            if inner_folds:
+                inside = inner_parts(
+                    part, self.cohort, n_folds=inner_folds, validation_folds=deal, seed=self.seed
+                )
+            named = {part.name: part} | {_inner_name(part, inner): inner for inner in inside}
+            for name, one in named.items():
+                check_rows(self.cohort.data, train=one.train, validation=one.validation, name=name)
+            planned.append((part, inside))
+        return planned
 
     def _fit(self, part: FoldPart, folder: Path, *, name: str) -> Trained:
         started = time.monotonic()
@@ -118,3 +129,7 @@ class FoldTrainer:
             flush=True,
         )
         return trained
+
+
+def _inner_name(part: FoldPart, inner: FoldPart) -> str:
+    return f"{part.name}, inner fold {inner.fold}"

@@ -18,10 +18,12 @@ from htnet.faces import to_input
 from htnet.grader import PalsyGrader, parameter_groups, patient_score
 from htnet.labelled_faces import LabelledFaces
 from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
+from htnet.micro.recipe import read_micro_recipe
 from htnet.network import HTNet
 from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
 from htnet.training import WEIGHTS, Trained, train_network
 from htnet.training_loop import LAST
+from htnet.weights import load_pretrained, save_weights
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each
@@ -314,7 +316,7 @@ def test_a_patient_on_both_sides_is_refused(
 
 
 def test_an_empty_class_is_refused(tmp_path: Path, drawn: LabelledFaces, recipe: Recipe) -> None:
-    with pytest.raises(UserError, match='No training face is labelled "6"'):
+    with pytest.raises(UserError, match="has no training face of class 6: give more"):
         train_network(
             drawn, train=np.arange(10), validation=VALIDATION, recipe=recipe, out=tmp_path
         )
@@ -342,7 +344,7 @@ def test_another_training_in_the_folder_is_refused(
 # --- recipes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["gpu", "paper", "small-cpu"])
+@pytest.mark.parametrize("name", ["from-micro", "gpu", "paper", "small-cpu"])
 def test_shipped_recipes_make_networks(name: str) -> None:
     assert name in shipped()
     recipe = read_recipe(name)
@@ -402,6 +404,50 @@ def test_unknown_and_impossible_recipe_keys(content: dict[str, object], words: s
     with pytest.raises(UserError) as told:
         recipe_from(content, source="mine.yaml")
     assert words in str(told.value)
+
+
+def test_the_shipped_pair_takes_every_layer_from_micro_expressions(tmp_path: Path) -> None:
+    """`micro weights --recipe small`, then `htnet train --recipe from-micro --pretrained`."""
+    micro = HTNet.from_config(read_micro_recipe("small").config(num_classes=3))
+    save_weights(micro, tmp_path / "micro.safetensors")
+    network = HTNet.from_config(read_recipe("from-micro").config(num_classes=6))
+    loaded = load_pretrained(network, tmp_path / "micro.safetensors")
+    trunk = [
+        name
+        for name in network.state_dict()
+        if name.startswith(("embed.", "norm.")) or ".layers." in name or ".aggregate." in name
+    ]
+    assert len(trunk) > 80
+    assert list(loaded.taken) == trunk
+    assert set(loaded.unused) == set()
+    theirs = micro.state_dict()
+    assert all(torch.equal(network.state_dict()[name], theirs[name]) for name in trunk)
+
+
+def test_the_flags_of_earlier_scripts_are_understood(capsys: pytest.CaptureFixture) -> None:
+    plain = read_recipe("small-cpu")
+    changed = with_changes(plain, ["network.use_diagonal_attn=true", "network.use_roi=true"])
+    assert changed.config(num_classes=6).use_micro_attention
+    assert changed.config(num_classes=6).use_roi_module
+    assert "use_roi is called network.use_roi_module here" in capsys.readouterr().err
+    network = {**RECIPE["network"], "use_roi": False}
+    with pytest.raises(UserError, match="use_roi_module is given twice, as True and as False"):
+        recipe_from({**RECIPE, "network": network}, source="mine.yaml")
+
+
+def test_another_number_of_regions_is_taught_nothing_or_refused(
+    tmp_path: Path, drawn: LabelledFaces, recipe: Recipe
+) -> None:
+    seven = ["network.num_roi_regions=7", "training.epochs=1"]
+    with pytest.raises(UserError, match=r"num_roi_regions is 7, .*region_weight 0 to leave"):
+        with_changes(recipe, seven)
+    untaught = with_changes(recipe, [*seven, "training.region_weight=0"])
+    trained = train_network(
+        drawn, train=TRAIN, validation=VALIDATION, recipe=untaught, out=tmp_path
+    )
+    maps = trained.network.details(to_input(drawn.faces.pixels[:1])).roi_maps
+    assert maps is not None
+    assert maps.shape[1] == 7
 
 
 def test_unknown_recipes_are_told_with_those_there_are() -> None:

@@ -27,7 +27,8 @@ from common.errors import UserError
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
 from htnet.answering import Answers, answer_with_embeddings
-from htnet.training import WEIGHTS
+from htnet.recipe import recipe_from, with_changes
+from htnet.training import WEIGHTS, check_classes, check_rows
 from htnet.weights import load_weights
 from landmarks.points import POINT_COLUMNS
 from pipeline.command_line import build_app, run
@@ -38,9 +39,10 @@ from pipeline.htnet_calibration import (
     patient_rows,
     patient_temperature,
 )
-from pipeline.htnet_cohort import read_image_cohort
+from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_explain import explain
-from pipeline.htnet_folds import trained_files
+from pipeline.htnet_fold_training import FoldTrainer
+from pipeline.htnet_folds import fold_parts, trained_files
 from pipeline.htnet_new_patients import (
     grades_schema,
     patient_grades,
@@ -48,7 +50,7 @@ from pipeline.htnet_new_patients import (
     photograph_grades,
 )
 from pipeline.htnet_predict import camera_frame, predict
-from tests.htnet.drawn_faces import RECIPE, drawn_face
+from tests.htnet.drawn_faces import RECIPE, cohort, drawn_face
 
 PATIENTS, PHOTOS = 12, 2
 
@@ -118,7 +120,7 @@ def monkeypatch_module() -> object:
     with pytest.MonkeyPatch.context() as patch:
         import htnet.training
 
-        patch.setattr(htnet.training, "_check_classes", lambda *_, **__: None)
+        patch.setattr(htnet.training, "check_classes", lambda *_, **__: None)
         yield patch
 
 
@@ -301,6 +303,27 @@ def test_a_network_that_reads_features_is_trained_evaluated_and_refuses_to_go_wi
 def test_inner_folds_need_two(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--inner-folds is 1: give 2 or more"):
         trained(study, tmp_path / "out", inner_folds=1)
+
+
+def test_inner_folds_that_lack_a_class_are_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outer folds have every grade to learn from; inner ones have not, and fail in seconds."""
+    monkeypatch.setattr("htnet.training.check_classes", check_classes)
+    data = cohort(patients=18, photos=1, size=28)
+    rows = pd.DataFrame(
+        {"image_id": data.faces.image_ids, "patient_id": data.patients, "hb_grade": data.labels}
+    )
+    faces = ImageCohort(rows, data, ())
+    recipe = with_changes(recipe_from(RECIPE, source="test"), ["training.epochs=1"])
+    folds = make_folds(rows, n_folds=3, seed=0)
+    parts = list(fold_parts(folds, faces, validation_folds=3, seed=0))
+    for part in parts:
+        check_rows(data, train=part.train, validation=part.validation)
+    trainer = FoldTrainer(faces, GRADE_TARGET, recipe, tmp_path, seed=0)
+    with pytest.raises(UserError, match=r"fold 1, inner fold \d has no training face of class \d"):
+        trainer.train(parts, inner_folds=2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_in_a_folder_are_those_of_everyone_or_of_the_folds(folds: Path) -> None:
