@@ -314,7 +314,7 @@ def test_inner_folds_that_lack_a_class_are_refused_before_anything_is_trained(
     rows = pd.DataFrame(
         {"image_id": data.faces.image_ids, "patient_id": data.patients, "hb_grade": data.labels}
     )
-    faces = ImageCohort(rows, data, ())
+    faces = ImageCohort(rows, data, (), labelled=rows)
     recipe = with_changes(recipe_from(RECIPE, source="test"), ["training.epochs=1"])
     folds = make_folds(rows, n_folds=3, seed=0)
     parts = list(fold_parts(folds, faces, validation_folds=3, seed=0))
