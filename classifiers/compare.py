@@ -74,7 +74,10 @@ def compare(
     """
     started = time.perf_counter()
     if len(tables) < 2:
-        raise UserError(f"{len(tables)} prediction table is given: give two or more to compare.")
+        raise UserError(
+            f"Prediction tables given: {len(tables)}; give two or more to compare, before the "
+            "options."
+        )
     question = target_named(target)
     branches = read_branches(tables, target=question, models=models)
     known = read_manifest(manifest) if manifest else None

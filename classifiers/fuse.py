@@ -115,7 +115,9 @@ def fuse(
     """
     started = time.perf_counter()
     if len(tables) < 2:
-        raise UserError(f"{len(tables)} prediction table is given: give two or more to fuse.")
+        raise UserError(
+            f"Prediction tables given: {len(tables)}; give two or more to fuse, before the options."
+        )
     question = target_named(target)
     branches = read_branches(tables, target=question, models=models)
     if manifest is not None:

@@ -3,6 +3,9 @@
 A command is a plain function with typed, keyword-only options and a numpydoc docstring; the
 command line, its help and its YAML keys are made from that one definition. Commands are mounted by
 import path, so that starting one does not load the others.
+
+An option that takes several values takes every word up to the next option, and may be given again:
+`--models a b` and `--models a --models b` are the same. So files without an option stand first.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 import yaml
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict as DictConfig
 
 from common.errors import UserError, did_you_mean
 from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
+
+LISTS = Parameter(consume_multiple=True, negative_iterable=())
+"""How every list on the command line is read; sub-commands take it from their parent."""
 
 
 @runtime_checkable
@@ -44,6 +50,7 @@ def build_app(
         help_format="markdown",
         version_flags=(),
         suppress_keyboard_interrupt=False,  # run() answers Ctrl-C, and says how to go on
+        default_parameter=LISTS,
     )
     app.meta.suppress_keyboard_interrupt = False
     for command, (target, line) in commands.items():
@@ -66,17 +73,45 @@ def build_app(
 
 def run(app: App, argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; a user's mistake gives one sentence."""
+    words = sys.argv[1:] if argv is None else argv
     try:
+        _refuse_unknown(words, app)
         result = app.meta(
-            argv, exit_on_error=False, print_error=False, result_action="return_value"
+            words, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _complain(str(error).strip(), code=WRONG_USAGE)
+        return _complain(_sentence(error), code=WRONG_USAGE)
     except UserError as error:
         return _complain(str(error), code=WRONG_USAGE)
     except KeyboardInterrupt:
         return _complain("Stopped; run the same command again to go on.", code=INTERRUPTED)
     return result.exit_code if isinstance(result, HasExitCode) else OK
+
+
+def _refuse_unknown(words: Sequence[str], app: App) -> None:
+    """Refuse an unknown command or sub-command, also where only its help is asked for."""
+    said = ""
+    for word in words[2:] if words[:1] == ["--config"] else words:
+        known = _commands_of(app)
+        if not known or word.startswith("-"):
+            return
+        if word not in known:
+            near = did_you_mean(word, known) or f" There are {', '.join(known)}."
+            raise UserError(f'There is no command "{said}{word}".{near}')
+        app, said = app[word], f"{said}{word} "
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Return what is wrong with the words; of a missing file also where it stands."""
+    if not isinstance(error, MissingArgumentError) or error.argument is None:
+        return str(error).strip()
+    field, command = error.argument.field_info, " ".join(error.command_chain or ())
+    if field.kind is field.KEYWORD_ONLY:
+        return f'"{command}" needs {error.argument.name} with a value.'
+    return (
+        f'"{command}" needs {field.name.upper()}: give it before the options, since an option that '
+        "takes several values takes every word up to the next option."
+    )
 
 
 def _complain(sentence: str, *, code: int) -> int:

@@ -79,8 +79,8 @@ def joint_report(
     started = time.perf_counter()
     if len(tables) != 2:
         raise UserError(
-            f"{len(tables)} prediction tables are given: give that of the measurements, then that "
-            "of the network."
+            f"Prediction tables given: {len(tables)}; give that of the measurements, then that of "
+            "the network, before the options."
         )
     given = Ingredients(
         tables=tuple(tables), fused=fused, features=features, manifest=manifest,

@@ -6,9 +6,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
@@ -40,7 +37,6 @@ from htnet.micro.recognisers import (
 )
 from htnet.micro.sources import ClipSource, read_clips
 
-_SEVERAL = Parameter(consume_multiple=True, negative="")
 FLOW_FOLDER, NETWORKS_FOLDER, REPORT_FILE = "flow", "networks", "report.html"
 
 
@@ -62,14 +58,14 @@ def loso(
     source: Path,
     *,
     out: Path,
-    models: Annotated[tuple[str, ...], _SEVERAL] = (),
+    models: tuple[str, ...] = (),
     classes: ClassSetName = "composite3",
     protocol: Protocol = "honest",
     recipe: str = "small",
     roi_recipe: str = "roi-small",
-    inputs: Annotated[tuple[InputName, ...], _SEVERAL] = ("whole",),
-    change: Annotated[tuple[str, ...], _SEVERAL] = (),
-    roi_change: Annotated[tuple[str, ...], _SEVERAL] = (),
+    inputs: tuple[InputName, ...] = ("whole",),
+    change: tuple[str, ...] = (),
+    roi_change: tuple[str, ...] = (),
     seeds: int = 5,
     seed: int = 0,
     jobs: int | None = None,

@@ -98,7 +98,7 @@ def test_a_command_line_is_understood(app: App, page: str, line: str) -> None:
         pytest.fail(f"{page}: {line}: {error}")
     assert callable(function)
     assert left == {}
-    # A second name after --models would be taken for a table.
+    # One model for each table, none of which was taken for a model.
     if words[0] in ("compare", "fuse", "joint-report"):
         assert len(bound.arguments["models"]) == len(bound.arguments["tables"]) >= 2, line
 

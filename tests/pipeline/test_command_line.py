@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
+from cyclopts import App
+from cyclopts.argument import Argument
 
 import run_pipeline
 from common.exit_codes import exit_code_for
@@ -83,6 +86,92 @@ def test_help_of_extract_comes_from_its_docstring(command: Command) -> None:
 
 def test_an_unknown_command_gets_a_suggestion(command: Command) -> None:
     assert 'Did you mean "extract"?' in sentence(command("extrct", "photos"))
+
+
+@pytest.mark.parametrize("words", ["extrct", "extrct --help", "--config s.yaml extrct --help"])
+def test_an_unknown_command_is_wrong_usage_also_when_its_help_is_asked_for(
+    command: Command, words: str
+) -> None:
+    assert 'There is no command "extrct". Did you mean "extract"?' in sentence(
+        command(*words.split())
+    )
+
+
+def test_an_unknown_sub_command_is_named_with_those_that_there_are(command: Command) -> None:
+    for words in (["micro", "xx", "--help"], ["micro", "xx"]):
+        line = sentence(command(*words))
+        assert 'no command "micro xx". There are flow, spot, loso' in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("benchmark --graders svm T.csv --out x", '"benchmark" needs FEATURES: give it before'),
+        ("compare --models a b A.csv B.csv --out x", "before the options"),
+        ("fuse --models a b A.csv B.csv --out x", "before the options"),
+        (
+            "joint-report --fused F.csv --features G.csv --manifest M.csv --models a A.csv --out x",
+            "before the options",
+        ),
+        ("extract photos", '"extract" needs --out'),
+    ],
+)
+def test_a_file_behind_a_list_is_told_where_it_belongs(
+    command: Command, words: str, said: str
+) -> None:
+    assert said in sentence(command(*words.split()))
+
+
+def leaves(app: App, said: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:
+    """Every command and sub-command that does something."""
+    names = [name for name in app if not name.startswith("-")]
+    if not names:
+        yield said, app
+    for name in names:
+        yield from leaves(app[name], (*said, name))
+
+
+def values_of(argument: Argument) -> list[str]:
+    """Two words that the option understands."""
+    words = [word for one in get_args(argument.hint) for word in get_args(one)]
+    words = words or list(map(str, get_args(argument.hint)))
+    chosen = [word for word in words if isinstance(word, str) and word.isidentifier()]
+    return chosen[:2] if len(chosen) > 1 else ["a", "b"]
+
+
+def test_every_list_takes_words_in_a_row_or_the_option_again() -> None:
+    app = build_app(run_pipeline.COMMANDS, name="run_pipeline.py", summary="")
+    lists = 0
+    for words, leaf in leaves(app):
+        arguments = list(leaf.assemble_argument_collection())
+        needed: list[str] = []
+        for argument in sorted(arguments, key=lambda one: one.field_info.is_keyword_only):
+            if argument.field_info.kind is argument.field_info.VAR_POSITIONAL:
+                needed += ["A.csv", "B.csv"]
+            elif argument.field_info.is_keyword_only:
+                if argument.required:
+                    needed += [argument.name, "1"]
+            elif get_origin(argument.hint) is Literal:
+                needed.append(get_args(argument.hint)[0])
+            else:
+                needed.append("T.csv")
+        for argument in arguments:
+            if not argument.field_info.is_keyword_only or get_origin(argument.hint) is not tuple:
+                continue
+            lists += 1
+            option, (first, second) = argument.name, values_of(argument)
+            without = [
+                word
+                for at, word in enumerate(needed)
+                if word != option and needed[at - 1 : at] != [option]
+            ]
+            found = [
+                app.parse_args([*words, *without, *said], exit_on_error=False, print_error=False)[1]
+                for said in ([option, first, second], [option, first, option, second])
+            ]
+            assert found[0].arguments == found[1].arguments, (words, option)
+            assert len(found[0].arguments[argument.field_info.name]) == 2, (words, option)
+    assert lists >= 15
 
 
 def test_an_unknown_option_gets_a_suggestion(command: Command, tmp_path: Path) -> None:
