@@ -128,11 +128,9 @@ def _about_scores(evaluations: list[Evaluation]) -> list[str]:
 
 def _scores_section(report: Report, evaluation: Evaluation, *, levels: int) -> None:
     section = report.section(f"Scores per {evaluation.unit}")
+    section.text(f"The answer is {evaluation.target.rule}.")
     if evaluation.unit == "patient" and levels > 1:
-        section.text(
-            "A patient's answer is the class with the highest probability, averaged over the "
-            "patient's photographs."
-        )
+        section.text("A patient's probabilities are the mean over the patient's photographs.")
     section.table(
         evaluation.table(),
         caption="Score, and below it the 95 % interval over resampled patients.",

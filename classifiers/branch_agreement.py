@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.branches import SharedAnswers
-from classifiers.intervals import estimate
+from classifiers.intervals import estimate, limits_of_agreement
 from classifiers.paired_scores import pairs_of_answers, summed
 from classifiers.scores import SCORES
 from common.bootstrap import Estimate, interval, resampling_weights
@@ -93,16 +93,10 @@ def bland_altman(
     ones = np.ones(len(differences))
     sums = summed(np.column_stack([differences, differences**2, ones]), patients)
 
-    def moments(total: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        n = total[..., 2]
-        bias = total[..., 0] / n
-        variance = np.maximum(total[..., 1] / n - bias**2, 0.0) * n / np.maximum(n - 1, 1)
-        return bias, np.sqrt(variance)
-
-    bias, spread = moments(sums.sum(axis=0))
-    drawn_bias, drawn_spread = moments(weights @ sums)
-    return (
-        interval(float(bias), drawn_bias),
-        interval(float(bias - 1.96 * spread), drawn_bias - 1.96 * drawn_spread),
-        interval(float(bias + 1.96 * spread), drawn_bias + 1.96 * drawn_spread),
+    bias, low, high = (
+        interval(float(seen), drawn)
+        for seen, drawn in zip(
+            limits_of_agreement(sums.sum(axis=0)), limits_of_agreement(weights @ sums), strict=True
+        )
     )
+    return bias, low, high

@@ -25,6 +25,7 @@ from classifiers.paired_scores import (
     difference,
     exchange_patients,
     paired_scores,
+    recall_scores,
 )
 from common.bootstrap import resampling_weights
 
@@ -42,6 +43,7 @@ COMPARISON_COLUMNS = (
 `level` is photograph or patient; `by` is `all`, `grade`, `movement` or `side`, `group` which one.
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
 on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
+The recall of each class (`recall_1`, ...) is told of all patients and not tested.
 """
 
 
@@ -203,14 +205,16 @@ def _differences(
     weights = resampling_weights(n, seed=seed)
     exchanges = exchange_patients(n, seed=seed) if everyone else None
     found = []
-    for score in paired_scores(shared.target).values():
+    told = recall_scores(shared.target) if everyone else []
+    for score in [*paired_scores(shared.target).values(), *told]:
         if score.name in left_out:
             continue
         sums: dict[str, Sums] = {name: score.by_patient(shared, name) for name in shared.names}
         for first, second in itertools.combinations(shared.names, 2):
             made = difference(
-                score, sums[first], sums[second], weights=weights, exchanges=exchanges
-            )
+                score, sums[first], sums[second], weights=weights,
+                exchanges=None if score in told else exchanges,
+            )  # fmt: skip
             tested = everyone and score.name == "accuracy"
             found.append(
                 {

@@ -55,12 +55,16 @@ def add_comparison_sections(
 
 def score_rows(evaluation: Evaluation, *, heading: str = "Branch") -> pd.DataFrame:
     """Return one row per model: scores of answers and the Brier score, intervals below."""
-    rows = []
-    for model, found in evaluation.estimates.items():
-        cells = {score.title: two_lines(found[score.name]) for score in evaluation.scores}
-        brier = two_lines(evaluation.probabilities[model]["brier"])
-        rows.append({heading: title_of(model), **cells, "Brier score": brier})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            {
+                heading: title_of(model),
+                **evaluation.cells(model),
+                "Brier score": two_lines(evaluation.probabilities[model]["brier"]),
+            }
+            for model in evaluation.estimates
+        ]
+    )
 
 
 def p_words(p: float) -> str:
@@ -103,7 +107,7 @@ def _scores(report: Report, level: BranchComparison) -> None:
         quiet=[is_baseline(model) for model in evaluation.estimates],
     )
     scores = paired_scores(shared.target)
-    rows = level.table[level.table["by"] == "all"]
+    rows = level.table[(level.table["by"] == "all") & level.table["score"].isin(scores)]
     section.table(
         pd.DataFrame(
             {

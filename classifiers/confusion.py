@@ -7,6 +7,7 @@ product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,42 @@ class Confusion:
         """`(k, k)` counts over all patients."""
         total: NDArray[np.float64] = self.counts.sum(axis=0)
         return total
+
+
+def recall_line(total: NDArray[np.float64], names: Sequence[str]) -> str:
+    """Return how many of each class were answered exactly: `I 0/10 · II 6/10`.
+
+    The one way in which recall stands beside a kappa, which can be high although a whole class is
+    never answered. Classes that do not occur are left out.
+
+    Parameters
+    ----------
+    total
+        `(k, k)` counts, truth in rows; means over repeats, so they need not be whole.
+    names
+        Of the classes, as a reader calls them.
+    """
+    right, of = np.diagonal(total), total.sum(axis=1)
+    return " · ".join(
+        f"{name} {shown_count(hits)}/{shown_count(n)}"
+        for name, hits, n in zip(names, right, of, strict=True)
+        if n > 0
+    )
+
+
+def recall_json(total: NDArray[np.float64], classes: Sequence[str]) -> dict[str, object]:
+    """Return the same for `metrics.json`: `right` and `of` of each class that occurs."""
+    right, of = np.diagonal(total), total.sum(axis=1)
+    return {
+        name: {"right": round(float(hits), 6), "of": round(float(n), 6)}
+        for name, hits, n in zip(classes, right, of, strict=True)
+        if n > 0
+    }
+
+
+def shown_count(value: float) -> str:
+    """Return a count that may be a mean over repeats: whole where it is, else one decimal."""
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
 
 
 def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:

@@ -8,14 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from classifiers.confusion import Confusion, confusion_of
+from classifiers.confusion import Confusion, confusion_of, recall_json, recall_line
 from classifiers.graders import GRADERS, MAJORITY
 from classifiers.intervals import estimate
+from classifiers.plots import roman
 from classifiers.predictions import Unit, to_patients
 from classifiers.probability_scores import chances_of, probability_scores
 from classifiers.scores import MORE_SCORES, Score, scores_for
 from classifiers.tasks import Target
 from common.bootstrap import Estimate, resampling_weights
+
+RECALL = "Exact in each class"
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Evaluation:
 
     @property
     def headline(self) -> Score:
-        """The score that a summary names."""
-        name = "weighted_kappa" if self.target.ordered else "balanced_accuracy"
+        """The score that a summary names: the error in grades, which everybody understands."""
+        name = "mae" if self.target.ordered else "balanced_accuracy"
         return next(score for score in self.scores if score.name == name)
 
     def baseline(self, score: Score) -> float | None:
@@ -64,13 +67,24 @@ class Evaluation:
         found = self.estimates.get(MAJORITY)
         return found[score.name].value if found else None
 
+    def recall_of(self, model: str) -> str:
+        """Return how many of each class one model answered exactly, in one line."""
+        return recall_line(self.confusions[model].total, roman(self.target))
+
+    def cells(self, model: str) -> dict[str, str]:
+        """Return a model's scores for a table, `0.31` with `0.28 to 0.33` on a second line.
+
+        Behind the scores stands the recall of each class.
+        """
+        found = self.estimates[model]
+        scores = {score.title: two_lines(found[score.name]) for score in self.scores}
+        return scores | {RECALL: self.recall_of(model)}
+
     def table(self) -> pd.DataFrame:
-        """Return one row per model for a report: `0.31` with `0.28 to 0.33` on a second line."""
-        rows = []
-        for model, found in self.estimates.items():
-            cells = {score.title: two_lines(found[score.name]) for score in self.scores}
-            rows.append({"Grader": title_of(model), **cells})
-        return pd.DataFrame(rows)
+        """Return one row per model for a report."""
+        return pd.DataFrame(
+            [{"Grader": title_of(model), **self.cells(model)} for model in self.estimates]
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json` for this level."""
@@ -86,6 +100,7 @@ class Evaluation:
                     for score in [*self.scores, *self.more_scores]
                 }
                 | {name: value.as_json() for name, value in self.probabilities[model].items()}
+                | {"recall": recall_json(self.confusions[model].total, self.target.classes)}
                 for model, found in self.estimates.items()
             },
         }

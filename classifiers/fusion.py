@@ -42,6 +42,7 @@ says how much surer (above 1) or less sure (below 1) the fused answer is made.
 
 
 BRANCH = "fused"
+_STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mean")
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ class Fusion:
         single branches, by this score), `fused_value`, `branch_value`, `difference` (fused minus
         the better branch), `low`, `high`, `p_permutation`, `p_permutation_holm`.
     chosen
-        The model whose answer stands for the fusion in reports and patient pages, named before any
-        score is seen: `fused_stacking` with inner predictions, else `fused_mean`.
+        The model whose answer stands for the fusion in reports and patient pages; see
+        `stands_for_fusion`.
     """
 
     shared: SharedAnswers
@@ -191,8 +192,17 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
             seed=seed,
         ),
         differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
-        chosen=next((name for name in ("fused_stacking", "fused_mean") if name in names), names[0]),
+        chosen=stands_for_fusion(names),
     )
+
+
+def stands_for_fusion(names: Sequence[str]) -> str:
+    """Return the fused model that stands for the fusion, in every report and on every page.
+
+    Stacking, else weighted, else mean, else the first: named before any score is seen, so that the
+    best of several is not picked afterwards.
+    """
+    return next((name for name in _STANDS_FOR_FUSION if name in names), names[0])
 
 
 def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, NDArray[np.intp], pd.DataFrame]]:

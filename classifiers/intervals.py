@@ -13,7 +13,29 @@ from common.bootstrap import (
     resampled_counts,
     wilson_limits,
 )
-from common.class_scores import Counts
+from common.class_scores import Counts, Values
+
+
+def limits_of_agreement(sums: NDArray[np.float64]) -> tuple[Values, Values, Values]:
+    """Return bias, lower and upper limit of agreement (Bland and Altman 1986).
+
+    Between the limits lie 95 % of differences, if they are normal: bias ± 1.96 standard deviations
+    with n − 1 below the root.
+
+    Parameters
+    ----------
+    sums
+        `(..., 3)`: sum of the differences, of their squares, and how many they are.
+
+    Returns
+    -------
+    Three arrays `(...)`.
+    """
+    n = sums[..., 2]
+    bias = sums[..., 0] / n
+    variance = np.maximum(sums[..., 1] / n - bias**2, 0.0) * n / np.maximum(n - 1, 1)
+    reach = 1.96 * np.sqrt(variance)
+    return bias, bias - reach, bias + reach
 
 
 def estimate(score: Score, counts: Counts, *, weights: NDArray[np.float64]) -> Estimate:

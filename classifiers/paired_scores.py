@@ -19,6 +19,7 @@ from classifiers.calibration import LEAST_CHANCE
 from classifiers.scores import Score, scores_for
 from classifiers.tasks import Target
 from common.bootstrap import Estimate, interval
+from common.class_scores import recalls
 
 PERMUTATIONS = 5000
 Sums = NDArray[np.float64]
@@ -108,6 +109,29 @@ def paired_scores(target: Target) -> dict[str, PairedScore]:
         ),
     ]
     return {score.name: score for score in [*of_answers, *of_chances]}
+
+
+def recall_scores(target: Target) -> list[PairedScore]:
+    """Return the recall of each class, `recall_1` for instance: told, and not tested."""
+    k = len(target.classes)
+
+    def recall_at(at: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        def of(total: NDArray[np.float64]) -> NDArray[np.float64]:
+            return recalls(total.reshape(*total.shape[:-1], k, k))[..., at]
+
+        return of
+
+    return [
+        PairedScore(
+            name=f"recall_{name}",
+            title=f"Recall of {name}",
+            meaning=f"share of exact answers where the reference is {name}",
+            higher_is_better=True,
+            sums=_counts,
+            of=recall_at(at),
+        )
+        for at, name in enumerate(target.classes)
+    ]
 
 
 def difference(

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from classifiers.confusion import shown_count
 from classifiers.tasks import Target
 from common.tables import ROMAN
 
@@ -30,7 +31,7 @@ def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) 
         for answer in range(k):
             if total[truth, answer] > 0:
                 axes.text(
-                    answer, truth, _count(total[truth, answer]), ha="center", va="center",
+                    answer, truth, shown_count(total[truth, answer]), ha="center", va="center",
                     fontsize=8, color="white" if share[truth, answer] > 0.55 else "#1d2733",
                 )  # fmt: skip
     names = roman(target)
@@ -48,7 +49,3 @@ def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) 
 def roman(target: Target) -> tuple[str, ...]:
     """Return class names as a clinician writes them: House-Brackmann grades in Roman numerals."""
     return ROMAN if target.name == "six_grades" else target.classes
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"

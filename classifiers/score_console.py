@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from classifiers.benchmark_report import counted
-from classifiers.evaluation import Evaluation, title_of, two_lines
+from classifiers.evaluation import RECALL, Evaluation, is_baseline, title_of, two_lines
 
 LOG_WIDTH = 112  # columns of the table when standard output is a file
 
@@ -27,7 +27,13 @@ def print_scores(evaluation: Evaluation) -> None:
         table.add_column(score.title)
     for model, found in evaluation.estimates.items():
         table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
+    lines = [
+        f"  {title_of(model)}: {evaluation.recall_of(model)}"
+        for model in evaluation.estimates
+        if not is_baseline(model)
+    ]
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
     console.print(table)
+    console.print(f"{RECALL}:", *lines, sep="\n", soft_wrap=True)

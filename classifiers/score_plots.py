@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from classifiers.human_agreement import HUMAN_AGREEMENT
+from classifiers.intervals import limits_of_agreement
 from classifiers.probability_scores import Reliability
 
 if TYPE_CHECKING:
@@ -47,24 +48,26 @@ def bland_altman_figure(total: NDArray[np.float64], *, title: str) -> Figure:
     Parameters
     ----------
     total
-        `(6, 6)` counts, reference in rows; a dot's area is the number of answers there.
+        `(k, k)` counts, reference in rows; a dot's area is the number of answers there.
     """
-    figure = Figure(figsize=(3.1, 2.7), layout="constrained")
+    figure = Figure(figsize=(3.1, 3.1), layout="constrained")
     axes = figure.subplots()
     truth, answer = np.nonzero(total)
     count = total[truth, answer]
     difference = answer - truth
-    mean = float(np.average(difference, weights=count))
-    spread = float(np.sqrt(np.average((difference - mean) ** 2, weights=count)))
+    sums = np.array([count @ difference, count @ difference**2, count.sum()])
+    bias, low, high = map(float, limits_of_agreement(sums))
     axes.scatter((truth + answer) / 2 + 1, difference, s=12 * count, color=OKABE_ITO[0], alpha=0.6)
-    axes.axhline(mean, color=OKABE_ITO[1])
-    for limit in (mean - 1.96 * spread, mean + 1.96 * spread):
+    axes.axhline(bias, color=OKABE_ITO[1])
+    for limit in (low, high):
         axes.axhline(limit, color=OKABE_ITO[1], linestyle="--")
-    axes.set_title(f"{title}: bias {mean:+.2f}, limits ±{1.96 * spread:.2f}", fontsize=9)
+    axes.set_title(f"{title}: bias {bias:+.2f},\nlimits {low:+.2f} to {high:+.2f}", fontsize=9)
     axes.set_xlabel("mean of answer and reference")
     axes.set_ylabel("answer − reference")
-    axes.set_xlim(0.7, 6.3)
-    axes.set_ylim(-3.4, 3.4)
+    k = len(total)  # the farthest mistake is k - 1 classes wide, and must not be cut off
+    axes.set_xlim(0.7, k + 0.3)
+    axes.set_ylim(-k + 0.5, k - 0.5)
+    axes.set_yticks(range(1 - k, k))
     calm(axes)
     return figure
 

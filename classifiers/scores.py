@@ -125,6 +125,14 @@ SCORES: dict[str, Score] = {
     score.name: score
     for score in (
         Score(
+            name="mae",
+            title="Error in grades",
+            of=mean_absolute_error,
+            meaning="mean distance between answer and truth, in grades (smaller is better)",
+            higher_is_better=False,
+            ordered_only=True,
+        ),
+        Score(
             name="accuracy",
             title="Accuracy",
             of=accuracy,
@@ -148,14 +156,6 @@ SCORES: dict[str, Score] = {
             title="Weighted kappa",
             of=weighted_kappa,
             meaning="agreement beyond chance, far misses weighing quadratically more",
-        ),
-        Score(
-            name="mae",
-            title="Error in grades",
-            of=mean_absolute_error,
-            meaning="mean distance between answer and truth, in grades (smaller is better)",
-            higher_is_better=False,
-            ordered_only=True,
         ),
         Score(
             name="within_one",

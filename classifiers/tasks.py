@@ -63,11 +63,20 @@ class Target:
         numbers = photographs[self.column].map(dict(self.number_of))
         return np.asarray(numbers.fillna(NO_LABEL), dtype=np.int64)
 
+    @property
+    def rule(self) -> str:
+        """How `answers` decides, in words for a report."""
+        if self.ordered:
+            return (
+                "going up from the lowest class, the first at which half of the probability is "
+                "reached (the median, whose expected distance from the truth is smallest)"
+            )
+        return "the class with the highest probability"
+
     def answers(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the class number that stands for each row of `(n, k)` probabilities.
 
-        For ordered classes the median (the first class at which half the probability is reached),
-        which has the smallest expected distance from the truth; else the most probable class.
+        `rule` says how in words.
         """
         if not self.ordered:
             likeliest: NDArray[np.int64] = probabilities.argmax(axis=1) + 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.evaluation import Evaluation
+from classifiers.evaluation import RECALL, Evaluation
 from classifiers.tasks import Target
 from common.bootstrap import interval, resampling_weights
 
@@ -64,4 +64,5 @@ def tell(evaluations: Sequence[Evaluation], complaints: Sequence[str]) -> None:
     for one in evaluations:
         for model, scores in one.estimates.items():
             parts = [f"{score.title.lower()} {scores[score.name]}" for score in one.scores]
+            parts.append(f"{RECALL.lower()} {one.recall_of(model)}")
             print(f"per {one.unit}, {model}: {'; '.join(parts)}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from classifiers.branch_alignment import shared_levels
 from classifiers.branch_comparison import compare_branches
 from classifiers.branches import Branch, read_branches
-from classifiers.fusion import WEIGHT_COLUMNS
+from classifiers.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.patient_pages import Material, read_material
 from classifiers.predictions import read_either_unit
 from classifiers.tasks import Target, TargetName, target_named
@@ -36,11 +36,6 @@ from pipeline.joint_report_sections import (
 )
 from pipeline.joint_report_study import TOGETHER, JointStudy
 
-STANDS_FOR_FUSION = ("fused_stacking", "fused_weighted", "fused_mean")
-"""Which fused model is reported when several are in the table: the first of these that is there.
-
-Named before any score is seen, so that the best of several is not picked afterwards.
-"""
 _TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
 
 
@@ -63,7 +58,7 @@ class Ingredients:
     models
         Model of each of the tables, where one holds several.
     fused_model
-        Model of `fused`; see `STANDS_FOR_FUSION` when not given.
+        Model of `fused`; see `stands_for_fusion` when not given.
     shared_only
         Compare only patients whom all tables hold; the others keep their page.
     """
@@ -173,9 +168,7 @@ def _fused_branch(given: Ingredients, *, target: Target) -> Branch:
     """Return the one fused model that stands for the fusion."""
     table, _ = read_either_unit(given.fused, target=target)
     models = list(dict.fromkeys(table["model"].astype(str)))
-    chosen = given.fused_model or next(
-        (name for name in STANDS_FOR_FUSION if name in models), models[0]
-    )
+    chosen = given.fused_model or stands_for_fusion(models)
     branch = read_branches([given.fused], target=target, models=[chosen])[0]
     return replace(branch, name=TOGETHER)
 

@@ -47,6 +47,10 @@ def test_every_file_is_written_and_fits_together(feature_table, tmp_path, capsys
     assert (photographs["n"], photographs["n_patients"]) == (120, 30)
     assert metrics["per_patient"]["n"] == 30
     for scores in photographs["models"].values():
+        recall = scores.pop("recall")
+        assert sum(one["right"] for one in recall.values()) / 120 == pytest.approx(
+            scores["accuracy"]["value"], abs=1e-6
+        )
         for score in scores.values():
             if score["value"] is not None and score != scores["calibration_error"]:
                 assert score["low"] <= score["value"] <= score["high"]
@@ -125,7 +129,11 @@ def test_the_manifest_brings_grades_and_wins_over_joined_ones(feature_table, tmp
 
 @pytest.mark.parametrize(
     ("target", "classes"),
-    [("healthy_palsy", ["healthy", "palsy"]), ("three_classes", ["healthy", "slight", "strong"])],
+    [
+        ("six_grades", ["1", "2", "3", "4", "5", "6"]),
+        ("healthy_palsy", ["healthy", "palsy"]),
+        ("three_classes", ["healthy", "slight", "strong"]),
+    ],
 )
 def test_other_questions(feature_table, tmp_path, target, classes):
     found = benchmark(
@@ -133,7 +141,11 @@ def test_other_questions(feature_table, tmp_path, target, classes):
     )
     read = read_predictions(tmp_path / "predictions.csv", target=target)
     assert [name for name in read.columns if name.startswith("p_")] == [f"p_{c}" for c in classes]
-    assert set(read["predicted"]) <= set(classes)
+    assert set(read["predicted"].astype(str)) <= set(classes)
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for evaluation in found.evaluations:  # photographs and patients are decided alike
+        assert report.count(f"The answer is {evaluation.target.rule}.") == 2
+        assert evaluation.recall_of("svm") in report
     assert found.evaluations[0].estimates["svm"]["balanced_accuracy"].low > 1 / len(classes)
 
 

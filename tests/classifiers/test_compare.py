@@ -21,6 +21,7 @@ from classifiers.branches import SharedAnswers, read_branches
 from classifiers.compare import compare
 from classifiers.disagreements import DISAGREEMENT_COLUMNS
 from classifiers.paired_scores import difference, exchange_patients, paired_scores, permutation_p
+from classifiers.score_plots import bland_altman_figure
 from common.bootstrap import resampling_weights
 from common.errors import UserError
 from tests.classifiers.branch_tables import (
@@ -193,13 +194,36 @@ def test_bland_altman_by_hand():
     )
 
 
+def test_the_plot_shows_the_worst_mistake_within_the_same_limits():
+    answered = np.array([1, 2, 3, 4, 5, 6, 1, 6])
+    truth = np.array([1, 2, 3, 4, 5, 6, 6, 1])  # a VI answered I, and a I answered VI
+    counts = np.zeros((6, 6))
+    np.add.at(counts, (truth - 1, answered - 1), 1)
+    axes = bland_altman_figure(counts, title="").axes[0]
+    low, high = axes.get_ylim()
+    assert low < -5 and high > 5
+    assert axes.get_xlim()[0] < 1 and axes.get_xlim()[1] > 6
+    shown = [line.get_ydata()[0] for line in axes.lines]
+    names = np.array([f"p{at}" for at in range(8)])
+    told = bland_altman((answered - truth).astype(float), names, weights=resampling_weights(8))
+    assert shown == pytest.approx([one.value for one in told])
+    three = bland_altman_figure(np.eye(3), title="").axes[0]
+    assert three.get_ylim()[1] < 3.0
+
+
 def test_three_branches_give_three_pairs_adjusted_together():
     found = compare_branches(answers(0.5, 1.0, 2.0))
     everyone = found.table[found.table["by"] == "all"]
-    assert len(everyone) == 3 * len(SCORES)
+    assert len(everyone) == 3 * (len(SCORES) + len(SIX.classes))
+    recalls = everyone[everyone["score"].str.startswith("recall_")]
+    by_grade = found.table[(found.table["by"] == "grade") & (found.table["score"] == "accuracy")]
+    assert sorted(recalls["first_value"]) == pytest.approx(sorted(by_grade["first_value"]))
+    assert recalls["p_permutation"].isna().all()  # told, and not tested
     assert len(found.agreements) == 3
     smallest = everyone["p_permutation"].min()
-    assert everyone["p_permutation_holm"].min() == pytest.approx(smallest * len(everyone))
+    assert everyone["p_permutation_holm"].min() == pytest.approx(
+        smallest * (len(everyone) - len(recalls))
+    )
     assert everyone["p_mcnemar_holm"].notna().sum() == 3
 
 

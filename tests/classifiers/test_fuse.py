@@ -12,7 +12,7 @@ import pytest
 from classifiers.branch_alignment import shared_inner, shared_levels
 from classifiers.branches import read_branches
 from classifiers.fuse import fuse
-from classifiers.fusion import WEIGHT_COLUMNS, fuse_late
+from classifiers.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
 from classifiers.inner_predictions import write_inner_predictions
 from classifiers.late_fusion import METHODS
 from classifiers.predictions import predictions_schema, read_predictions, to_patients
@@ -163,6 +163,8 @@ def test_without_inner_predictions_only_what_needs_no_weights(tmp_path: Path):
     assert "set_low" not in table
     assert result.levels[1].chosen == "fused_mean"
     assert "Without inner predictions" in (tmp_path / "out" / "report.html").read_text()
+    assert stands_for_fusion(["fused_product", "fused_mean", "fused_weighted"]) == "fused_weighted"
+    assert stands_for_fusion(["fused_product", "fused_early_summary"]) == "fused_product"
     for method in ("weighted", "stacking"):
         with pytest.raises(UserError, match=f'"{method}" learns weights.*--inner-predictions'):
             fuse(*tables, out=tmp_path / "refused", method=(method,))

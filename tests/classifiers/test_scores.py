@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
-from classifiers.confusion import confusion_of
+from classifiers.confusion import confusion_of, recall_json, recall_line
+from classifiers.evaluation import RECALL, evaluate
 from classifiers.intervals import estimate
 from classifiers.scores import MORE_SCORES, SCORES, scores_for
 from classifiers.tasks import TARGETS
@@ -150,6 +153,39 @@ def test_interval_covers_the_truth_as_often_as_it_says():
         found = estimate(SCORES["accuracy"], counts, weights=weights)
         hits += found.low <= 2 / 3 <= found.high
     assert 0.91 <= hits / 200 <= 0.98
+
+
+def test_an_answer_is_given_as_the_report_says():
+    chances = np.array([[0.3, 0.05, 0.05, 0.2, 0.2, 0.2]])
+    six = TARGETS["six_grades"]
+    assert "first at which half of the probability is reached" in six.rule
+    first = next(at for at, sum_ in enumerate(np.cumsum(chances), start=1) if sum_ >= 0.5)
+    assert six.answers(chances).tolist() == [first] == [4]
+    unordered = replace(six, ordered=False)
+    assert unordered.rule == "the class with the highest probability"
+    assert unordered.answers(chances).tolist() == [chances.argmax() + 1] == [1]
+
+
+def test_recall_stands_beside_a_kappa_that_hides_it():
+    """Nobody of grade I is answered I, and the kappa is 0.8 all the same."""
+    rows = [(1, 2, at) for at in range(3)] + [(g, g, 3 * g + at) for g in range(2, 7)
+                                              for at in range(3)]  # fmt: skip
+    table = table_of(rows).assign(model="svm", image_id=[f"{at}.jpg" for at in range(len(rows))])
+    chances = [f"p_{grade}" for grade in GRADES]
+    table[chances] = np.eye(6)[table["predicted"] - 1]
+    found = evaluate(table, target=TARGETS["six_grades"])
+    assert found.estimates["svm"]["weighted_kappa"].value > 0.8
+    assert found.recall_of("svm") == "I 0/3 · II 3/3 · III 3/3 · IV 3/3 · V 3/3 · VI 3/3"
+    assert found.table()[RECALL].tolist() == [found.recall_of("svm")]
+    assert found.as_json()["models"]["svm"]["recall"]["1"] == {"right": 0.0, "of": 3.0}
+
+
+def test_recall_of_repeats_and_absent_classes():
+    total = np.array([[1.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    assert recall_line(total, ("a", "b", "c")) == "a 1.5/2 · c 1/2"
+    assert recall_json(total, ("a", "b", "c")) == {
+        "a": {"right": 1.5, "of": 2.0}, "c": {"right": 1.0, "of": 2.0}
+    }  # fmt: skip
 
 
 def test_questions_without_order_have_no_distance_scores():
