@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -116,7 +116,19 @@ def read_trained(path: Path) -> tuple[GradingNetwork, tuple[str, ...]]:
     UserError
         When the file is no grader that was trained here.
     """
+    network, notes = read_with_notes(path)
+    return network, tuple(notes["classes"])
+
+
+def read_with_notes(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
+    """Read a trained network and what was kept with it: its `classes`, how points were found, …
+
+    Raises
+    ------
+    UserError
+        When the file is no grader that was trained here.
+    """
     network, notes = load_weights(path)
     if "classes" not in notes:
         raise UserError(f"{path} does not name its classes: give weights that htnet train wrote.")
-    return network, tuple(notes["classes"])
+    return network, notes

@@ -7,7 +7,7 @@ Comes from a landmark table and the photographs; goes to training and grading as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import PhotoError, UserError
-from common.photos import read_photo
+from common.photos import Photo, read_photo
 from common.progress import JobProgress
 from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
 from landmarks.points import mirror_points
@@ -51,6 +51,8 @@ class Faces:
     features
         `(n, f)` float measured features that a network reads beside the image, NaN where missing;
         None when it reads none.
+    sha256
+        Of each photograph's file; empty for faces that are not from files.
     """
 
     image_ids: tuple[str, ...]
@@ -58,6 +60,7 @@ class Faces:
     regions: Tensor
     points: NDArray[np.float64]
     features: Tensor | None = None
+    sha256: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -124,12 +127,16 @@ def read_faces(
         raise UserError(" ".join(complaints[:_NAMED]) + more)
     points = points_of(landmarks)
     faces: list[AlignedFace] = []
+    sha256: list[str] = []
     with _progress(len(paths), quiet=quiet) as progress:
         for path, where, image_id in zip(paths, points, landmarks["image_id"], strict=True):
-            faces.append(_read(path, where, size=size, image_id=str(image_id)))
+            photo = _read(path, image_id=str(image_id))
+            sha256.append(photo.sha256)
+            faces.append(align_face(photo.pixels, photo.from_original(where), size=size))
             if progress:
                 progress.advance(ok=True)
-    return faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
+    found = faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
+    return replace(found, sha256=tuple(sha256))
 
 
 def faces_of(
@@ -173,12 +180,11 @@ def to_input(pixels: Tensor) -> Tensor:
     return (pixels.float() - _MEAN) / _SPREAD
 
 
-def _read(path: Path, points: NDArray[np.float64], *, size: int, image_id: str) -> AlignedFace:
+def _read(path: Path, *, image_id: str) -> Photo:
     try:
-        photo = read_photo(path)
+        return read_photo(path)
     except PhotoError as error:
         raise UserError(f"{image_id} cannot be used: {error}") from error
-    return align_face(photo.pixels, photo.from_original(points), size=size)
 
 
 class _NoProgress:

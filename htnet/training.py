@@ -47,6 +47,11 @@ SEEN_PATIENTS = pa.DataFrameSchema(
     {"patient_id": text(), "part": choice(("train", "validation"))}, name="patients"
 )
 """`patients.csv` of a training: whom it learned from, and who chose its epoch."""
+PHOTOGRAPHS = "photographs.csv"
+SEEN_PHOTOGRAPHS = pa.DataFrameSchema(
+    {"image_id": text(unique=True), "patient_id": text(), "sha256": text()}, name="photographs"
+)
+"""`photographs.csv` of a training: the files that it saw, whatever they are called elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -280,3 +285,13 @@ def _keep_patients(
         for patient in sorted(set(data.patients[where]), key=natural_key)
     ]
     write_table(pd.DataFrame(rows), out / PATIENTS, schema=SEEN_PATIENTS)
+    if data.faces.sha256:
+        seen = np.sort(np.concatenate([train, validation]))
+        photographs = pd.DataFrame(
+            {
+                "image_id": np.array(data.faces.image_ids)[seen],
+                "patient_id": data.patients[seen],
+                "sha256": np.array(data.faces.sha256)[seen],
+            }
+        )
+        write_table(photographs, out / PHOTOGRAPHS, schema=SEEN_PHOTOGRAPHS)

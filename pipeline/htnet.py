@@ -30,6 +30,7 @@ from pipeline.htnet_calibration import answered_fold, calibration_record
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_fold_training import FoldTrainer
 from pipeline.htnet_folds import FoldPart, everyone_part, fold_parts, trained_parts
+from pipeline.htnet_points import NOTE, PointsMethod
 from pipeline.htnet_scores import metrics, tell
 from pipeline.htnet_tables import MODEL, PATIENT_PREDICTIONS, PREDICTIONS, majority_rows, write_npz
 
@@ -156,7 +157,12 @@ def train(
             class_names=question.classes,
         ):
             print(f"Warning: {sentence}", file=sys.stderr)
-    notes = {"feature_definition": definition_of(features)} if features else {}
+    notes: dict[str, object] = {}
+    if features:
+        notes["feature_definition"] = definition_of(features)
+    points = PointsMethod.of_table(landmarks)
+    if points:
+        notes[NOTE] = points.as_note()
     trainer = FoldTrainer(
         cohort, question, settings, out, seed=seed, pretrained=pretrained, notes=notes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 from classifiers.calibration import tempered
 from classifiers.tasks import Target
 from common.files import natural_key
-from common.tables import STATUSES, choice, number, text
+from common.tables import STATUSES, choice, number, read_table, text
 from htnet.answering import Answers
 from htnet.configuration import SIDE_CLASSES
+from htnet.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
 from pipeline.extract import Source
 from pipeline.grade import patient_of
 from pipeline.htnet_calibration import PatientTemperature
 
+SEEN = "seen_in_training"
+SEEN_ANSWERS = ("no", "unknown", "patient", "photograph")  # the later the worse
+_NAMED = 5  # patients named in a sentence
 SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
 
 
@@ -27,6 +32,8 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: an answer and probabilities, or a status and a reason.
 
     `weak_side` is the patient's side that is taken for weak, or none; empty without a side head.
+    `seen_in_training` says what a network learned from: this very `photograph`, another one of a
+    `patient` of this name, `no` neither; `unknown` when its weights lie alone.
     """
     return pa.DataFrameSchema(
         {
@@ -34,6 +41,7 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             "patient_id": text(),
             "status": choice(STATUSES),
             "reason": text(nullable=True),
+            SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
         },
         name="grades",
@@ -45,13 +53,15 @@ def patients_schema(target: Target) -> pa.DataFrameSchema:
 
     `photographs` is how many were graded; `calibrated` whether they were as many as those of the
     patients from whom the network learned how sure its answers to whole patients may be. With
-    fewer the answer is the plain mean, which is too unsure.
+    fewer the answer is the plain mean, which is too unsure. `seen_in_training` is the worst of the
+    photographs.
     """
     return pa.DataFrameSchema(
         {
             "patient_id": text(unique=True),
             "photographs": pa.Column("int64"),
             "calibrated": pa.Column(bool),
+            SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
         },
         name="graded patients",
@@ -70,6 +80,7 @@ def photograph_grades(
     answers: Sequence[Answers],
     *,
     patients: Mapping[str, str],
+    seen: SeenInTraining,
     target: Target,
 ) -> pd.DataFrame:
     """Return a row for each photograph of a landmark table, with the mean of the networks' answers.
@@ -78,9 +89,14 @@ def photograph_grades(
     ----------
     table
         Of landmarks; the rows of status `ok` are those that were answered, in this order.
+    patients
+        Of each `image_id`.
+    seen
+        What the networks learned from.
     """
     grades = table[["image_id", "status", "reason"]].copy()
     grades.insert(1, "patient_id", [patients[image_id] for image_id in grades["image_id"]])
+    grades[SEEN] = seen.answers(grades)
     ok = (table["status"] == "ok").to_numpy()
     empty = _answered(np.empty((0, len(target.classes))), np.empty((0, 3)), target=target)
     filled = empty.reindex(range(len(grades)))
@@ -104,7 +120,8 @@ def patient_grades(
     Each network's mean over the photographs is made as sure as suits its validation patients, if
     there are as many photographs as those had; then the networks' means are averaged.
     """
-    names = grades.loc[grades["status"] == "ok", "patient_id"].to_numpy()
+    graded = grades[grades["status"] == "ok"]
+    names = graded["patient_id"].to_numpy()
     needed = max((one.photographs for one in temperatures), default=0)
     known = any(one.value != 1.0 for one in temperatures)
     rows, chances, sides = [], [], []
@@ -119,14 +136,92 @@ def patient_grades(
             ]
         chances.append(np.mean(means, axis=0)[0])
         sides.append(_mean_sides(answers)[its].mean(axis=0))
-        rows.append({"patient_id": name, "photographs": len(its), "calibrated": calibrated})
+        seen = max(graded[SEEN].iloc[its], key=SEEN_ANSWERS.index)
+        rows.append(
+            {"patient_id": name, "photographs": len(its), "calibrated": calibrated, SEEN: seen}
+        )
     found = _answered(
         np.array(chances).reshape(-1, len(target.classes)),
         np.array(sides).reshape(-1, len(SIDE_CLASSES)),
         target=target,
     )
-    about = pd.DataFrame(rows, columns=["patient_id", "photographs", "calibrated"])
+    about = pd.DataFrame(rows, columns=["patient_id", "photographs", "calibrated", SEEN])
     return pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
+
+
+@dataclass(frozen=True)
+class SeenInTraining:
+    """What networks learned from, as far as the tables beside their weights tell.
+
+    Attributes
+    ----------
+    patients
+        Names of all patients that any of them learned from; None when one has no such table.
+    sha256
+        Of the photographs that any of them learned from.
+    given
+        Checksums of the new photographs by `image_id`.
+    """
+
+    patients: frozenset[str] | None
+    sha256: frozenset[str] = frozenset()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, weights: Sequence[Path]) -> SeenInTraining:
+        """Read the tables beside weights."""
+        names: set[str] = set()
+        hashes: set[str] = set()
+        known = True
+        for folder in {file.parent for file in weights}:
+            if (folder / PATIENTS).exists():
+                names |= set(read_table(folder / PATIENTS, schema=SEEN_PATIENTS)["patient_id"])
+            else:
+                known = False
+            if (folder / PHOTOGRAPHS).exists():
+                photographs = read_table(folder / PHOTOGRAPHS, schema=SEEN_PHOTOGRAPHS)
+                hashes |= set(photographs["sha256"])
+        return cls(frozenset(names) if known else None, frozenset(hashes))
+
+    def answers(self, grades: pd.DataFrame) -> list[str]:
+        """Return one of `SEEN_ANSWERS` for each row of `image_id` and `patient_id`."""
+        found = []
+        for image_id, patient in zip(grades["image_id"], grades["patient_id"], strict=True):
+            if self.given.get(image_id) in self.sha256:
+                found.append("photograph")
+            elif self.patients is None:
+                found.append("unknown")
+            else:
+                found.append("patient" if str(patient) in self.patients else "no")
+        return found
+
+
+def warning_of_seen(patients: pd.DataFrame) -> str | None:
+    """Say that answers are about patients whom a network learned from; None when all are new."""
+    seen = patients.loc[patients[SEEN].isin(("patient", "photograph")), "patient_id"]
+    if len(seen):
+        more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
+        named = ", ".join(seen[:_NAMED]) + more
+        return (
+            f"Warning: the networks learned from {len(seen)} of these {len(patients)} patients "
+            f"({named}): their grades look better than those of new ones would (column {SEEN})."
+        )
+    if (patients[SEEN] == "unknown").any():
+        return (
+            "Warning: nobody can tell whether the networks learned from these patients, because "
+            f"the {PATIENTS} of their training does not lie beside the weights."
+        )
+    return None
+
+
+def summary(grades: pd.DataFrame, patients: pd.DataFrame, *, target: Target) -> str:
+    """Sum up the tables: how many were graded, and how many patients got each answer."""
+    if len(grades) == 1 and len(patients) == 1:
+        return in_words(str(grades["image_id"].iloc[0]), grades.iloc[0])
+    graded = int((grades["status"] == "ok").sum())
+    counts = patients["predicted"].value_counts()
+    each = ", ".join(f"{name}: {counts[name]}" for name in target.classes if name in counts)
+    return f"{graded} of {len(grades)} photographs graded, of {len(patients)} patients ({each})."
 
 
 def in_words(name: str, row: pd.Series) -> str:

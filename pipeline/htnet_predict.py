@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,24 +16,28 @@ from common.exit_codes import exit_code_for
 from common.files import atomic_write
 from common.provenance import write_run_record
 from common.tables import write_table
-from htnet.answering import Precision, answer_with_embeddings, read_trained
+from htnet.answering import Precision, answer_with_embeddings, read_with_notes
 from htnet.faces import read_faces, refused
 from htnet.training import WEIGHTS
 from landmarks.extraction import extract_landmarks
-from landmarks.predictor import find_predictor
 from pipeline.extract import find_source
 from pipeline.htnet import set_threads, target_of
 from pipeline.htnet_calibration import PatientTemperature
 from pipeline.htnet_cohort import read_measured, with_measured
 from pipeline.htnet_folds import trained_files
 from pipeline.htnet_new_patients import (
+    SeenInTraining,
     grades_schema,
-    in_words,
     patient_grades,
     patients_of,
     patients_schema,
     photograph_grades,
+    summary,
+    warning_of_seen,
 )
+from pipeline.htnet_points import points_like_training
+
+_NAMED = 5  # photographs that were left out and are named on the screen
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def predict(
     out: Path,
     camera: int | None = None,
     features: Path | None = None,
-    predictor: str = "ibug",
+    predictor: str | None = None,
+    tta: int | None = None,
     jobs: int | None = None,
     precision: Precision = "fp32",
     threads: int | None = None,
@@ -67,8 +72,9 @@ def predict(
     Every photograph gets one row in `grades.csv`; one without a face gets its status and reason
     and no grade. A single photograph says little: `patients.csv` has one answer from all
     photographs of a patient (as a manifest names them, else each folder is a patient). With
-    several weights, the mean of their probabilities is the answer. Research use only: this is no
-    diagnosis.
+    several weights, the mean of their probabilities is the answer. Points are found as they were
+    for the training, and patients from whom a network learned are named. Research use only: this
+    is no diagnosis.
 
     Parameters
     ----------
@@ -83,7 +89,9 @@ def predict(
     features
         `features.csv` of the same photographs, for networks that were trained with it.
     predictor
-        Landmark model, as for `extract`.
+        Landmark model, as for `extract`; that of the training when not given.
+    tta
+        Altered copies of each face, as for `extract`; as in the training when not given.
     jobs
         Photographs worked on at the same time.
     precision
@@ -100,14 +108,16 @@ def predict(
     set_threads(threads)
     began = time.monotonic()
     files = _weight_files(weights)
-    networks = [read_trained(file) for file in files]
-    network, classes = networks[0]
-    if any(other != classes for _, other in networks):
+    networks = [read_with_notes(file) for file in files]
+    network, notes = networks[0]
+    if any(other["classes"] != notes["classes"] for _, other in networks):
         raise UserError("The weights answer different questions: give those of one target.")
     if any(other.config.features != network.config.features for other, _ in networks):
         raise UserError("The weights read different features: give those of one training.")
-    target = target_of(classes)
+    target = target_of(tuple(notes["classes"]))
     measured = read_measured(features, network.config)
+    points = points_like_training([kept for _, kept in networks], predictor=predictor, tta=tta)
+    seen = SeenInTraining.by(files)
     with tempfile.TemporaryDirectory() as temporary:
         if camera is not None:
             source = camera_frame(camera, Path(temporary))
@@ -115,7 +125,11 @@ def predict(
             raise UserError("Give a photograph, a folder, a manifest, or --camera 0.")
         found = find_source(source)
         table = extract_landmarks(
-            found.photos, out=out, predictor=find_predictor(predictor), jobs=jobs
+            found.photos,
+            out=out,
+            predictor=points.predictor,
+            method=points.way.method(),
+            jobs=jobs,
         ).table
         usable = table[table["status"] == "ok"].reset_index(drop=True)
         answers = []
@@ -126,13 +140,15 @@ def predict(
                 [paths[image_id] for image_id in usable["image_id"]],
                 size=network.config.image_size,
                 kind=network.config.input,
+                quiet=False,
             )
+            seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
             faces = with_measured(faces, measured)
             answers = [
                 answer_with_embeddings(one, faces, precision=precision) for one, _ in networks
             ]
         grades = photograph_grades(
-            table, answers, patients=patients_of(source, found), target=target
+            table, answers, patients=patients_of(source, found), seen=seen, target=target
         )
     patients = patient_grades(
         grades,
@@ -145,17 +161,23 @@ def predict(
     write_run_record(
         out,
         command="htnet predict",
-        settings={"source": source.name if camera is None else "camera", "predictor": predictor},
+        settings={
+            "source": source.name if camera is None else "camera",
+            **points.way.as_note(),
+        },
         files={f"weights_{number}": file for number, file in enumerate(files, start=1)},
         counts={str(status): int(n) for status, n in grades["status"].value_counts().items()},
         seconds={"all": time.monotonic() - began},
     )
-    for sentence in refused(table):
+    left_out = refused(table)
+    for sentence in left_out[:_NAMED]:
         print(sentence, file=sys.stderr)
-    for _, row in grades[grades["status"] == "ok"].iterrows():
-        print(in_words(row["image_id"], row))
-    for _, row in patients[patients["photographs"] > 1].iterrows():
-        print(in_words(f"patient {row['patient_id']}, {row['photographs']} photographs", row))
+    if len(left_out) > _NAMED:
+        print(f"{len(left_out) - _NAMED} more are left out: see grades.csv.", file=sys.stderr)
+    for warning in (*points.sentences, warning_of_seen(patients)):
+        if warning:
+            print(warning, file=sys.stderr)
+    print(f"{summary(grades, patients, target=target)} Tables in {out}")
     return PredictResult(grades, patients)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import types
 from pathlib import Path
@@ -24,13 +25,23 @@ from classifiers.predictions import (
 )
 from classifiers.tasks import target_named
 from common.errors import UserError
+from common.files import sha256_of
+from common.provenance import write_run_record
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
 from htnet.answering import Answers, answer_with_embeddings
 from htnet.recipe import recipe_from, with_changes
-from htnet.training import WEIGHTS, check_classes, check_rows
-from htnet.weights import load_weights
+from htnet.training import (
+    PHOTOGRAPHS,
+    SEEN_PHOTOGRAPHS,
+    WEIGHTS,
+    check_classes,
+    check_rows,
+)
+from htnet.weights import load_weights, save_weights
+from landmarks.method import make_method
 from landmarks.points import POINT_COLUMNS
+from landmarks.predictor import PredictorFile
 from pipeline.command_line import build_app, run
 from pipeline.htnet import evaluate, train
 from pipeline.htnet_calibration import (
@@ -44,6 +55,8 @@ from pipeline.htnet_explain import explain
 from pipeline.htnet_fold_training import FoldTrainer
 from pipeline.htnet_folds import fold_parts, trained_files
 from pipeline.htnet_new_patients import (
+    SEEN,
+    SeenInTraining,
     grades_schema,
     patient_grades,
     patients_schema,
@@ -53,6 +66,8 @@ from pipeline.htnet_predict import camera_frame, predict
 from tests.htnet.drawn_faces import RECIPE, cohort, drawn_face
 
 PATIENTS, PHOTOS = 12, 2
+MODEL_FILE = Path(__file__)  # stands for a landmark model's file: only its checksum is read
+POINTS = {"predictor": "ibug", **make_method(tta=3).settings()}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +95,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     landmarks.insert(2, "reason", "")
     landmarks.loc[1, "status"], landmarks.loc[1, "reason"] = "no_face", "no face was found"
     landmarks.loc[1, list(POINT_COLUMNS)] = np.nan
+    write_run_record(folder, command="extract", settings=POINTS, files={"predictor": MODEL_FILE})
     manifest.to_csv(folder / "manifest.csv", index=False)
     landmarks.to_csv(folder / "landmarks.csv", index=False)
     recipe = {**RECIPE, "training": {**RECIPE["training"], "epochs": 1, "validation_folds": 2}}
@@ -379,11 +395,16 @@ NEW = ("P3_0.png", "P3_1.png", "P4_0.png", "P1_0.png")
 
 
 @pytest.fixture
-def found_faces(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Landmarks without a detector: those drawn for each photograph; P1_0 has no face."""
-    known = pd.read_csv(study / "landmarks.csv").set_index("image_id").assign(reason="")
+def found_faces(study: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Landmarks without a detector: those drawn for each photograph; P1_0 has no face.
 
-    def extract(photos: tuple[tuple[str, Path], ...], **_: object) -> object:
+    The list holds the options of each extraction.
+    """
+    known = pd.read_csv(study / "landmarks.csv").set_index("image_id").assign(reason="")
+    asked: list[dict[str, object]] = []
+
+    def extract(photos: tuple[tuple[str, Path], ...], **options: object) -> object:
+        asked.append(options)
         table = known.loc[[Path(image_id).name for image_id, _ in photos]].reset_index(drop=True)
         names = pd.Series([image_id for image_id, _ in photos], name="image_id")
         table = pd.concat([names, table], axis=1)
@@ -392,7 +413,12 @@ def found_faces(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return types.SimpleNamespace(table=table)
 
     monkeypatch.setattr("pipeline.htnet_predict.extract_landmarks", extract)
-    monkeypatch.setattr("pipeline.htnet_predict.find_predictor", lambda name: name)
+    monkeypatch.setattr("pipeline.htnet_points.find_predictor", no_predictor)
+    return asked
+
+
+def no_predictor(name: str) -> PredictorFile:
+    return PredictorFile(name, MODEL_FILE, sha256_of(MODEL_FILE) if name == "ibug" else "other")
 
 
 @pytest.mark.usefixtures("found_faces")
@@ -422,9 +448,10 @@ def test_predict_grades_photographs_and_patients_of_a_folder(
     )
     assert patients["patient_id"].tolist() == ["P3", "P4"]
     assert patients["photographs"].tolist() == [2, 1]
-    out = capsys.readouterr().out
-    assert "patient P3, 2 photographs: " in out
-    assert "weak side" in out
+    said = capsys.readouterr()
+    assert re.search(r"3 of 4 photographs graded, of 2 patients \([1-6]: \d", said.out)
+    assert "P3_0.png" not in said.out  # a line for each photograph is a table, and there is one
+    assert "Points as in training: 3 altered copies of each face, levelled, model ibug" in said.err
 
 
 @pytest.mark.usefixtures("found_faces")
@@ -438,6 +465,64 @@ def test_predict_takes_patients_from_a_manifest(study: Path, folds: Path, tmp_pa
     result = predict(tmp_path / "new.csv", weights=weights, out=tmp_path / "answers", threads=1)
     assert result.exit_code == 0
     assert dict(result.patients[["patient_id", "photographs"]].to_numpy()) == {"one": 2, "two": 1}
+    # Other names, but the very photographs of the training.
+    learned = set(read_table(weights[0].parent / PHOTOGRAPHS, schema=SEEN_PHOTOGRAPHS)["image_id"])
+    assert result.grades[SEEN].tolist() == [
+        "photograph" if name in learned else "no" for name in NEW[:3]
+    ]  # fmt: skip
+
+
+def test_points_are_found_as_for_the_training(
+    study: Path, folds: Path, tmp_path: Path, found_faces: list[dict[str, object]],
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
+    options = {"out": tmp_path / "answers", "threads": 1}
+    predict(study / "P3_0.png", weights=(weights,), **options)
+    assert found_faces[-1]["method"] == make_method(tta=3)
+    predict(study / "P3_0.png", weights=(weights,), tta=0, **options)
+    assert found_faces[-1]["method"] == make_method(tta=0)
+    assert "trained on other points (3 altered copies" in capsys.readouterr().err
+    predict(study / "P3_0.png", weights=(weights,), predictor="mee", **options)
+    assert found_faces[-1]["predictor"].name == "mee"
+    assert "trained on other points (3 altered copies" in capsys.readouterr().err
+    network, notes = load_weights(weights)
+    own = {**notes, "points": {**notes["points"], "sha256": "of another file"}}
+    save_weights(network, tmp_path / WEIGHTS, notes=own)
+    with pytest.raises(UserError, match='model "ibug" here is another file than the one'):
+        predict(study / "P3_0.png", weights=(tmp_path / WEIGHTS,), **options)
+    with pytest.raises(UserError, match="points that were found in different ways"):
+        predict(study / "P3_0.png", weights=(weights, tmp_path / WEIGHTS), **options)
+    save_weights(network, tmp_path / WEIGHTS, notes={"classes": notes["classes"]})
+    predict(study / "P3_0.png", weights=(tmp_path / WEIGHTS,), **options)
+    assert found_faces[-1]["method"] == make_method(tta=10)  # as extract does by default
+    assert "do not say how the points of their training were found" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("found_faces")
+def test_patients_whom_the_networks_learned_from_are_named(
+    study: Path, folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """In a manifest by name, though the photograph is a new one; of weights alone nobody knows."""
+    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
+    table = pd.read_csv(folds / "folds.csv")
+    (tested,) = set(table["patient_id"][table["fold"] == 1])
+    picture = cv2.imread(str(study / "P3_0.png"))
+    cv2.imwrite(str(tmp_path / "P3_0.png"), 255 - picture)
+    manifest = pd.DataFrame(
+        {"image_id": ["P3_0.png", "P3_1.png"], "path": ["P3_0.png", str(study / "P3_1.png")],
+         "patient_id": ["P9", tested]}
+    )  # fmt: skip
+    assert tested not in ("P3", "P9")
+    manifest.to_csv(tmp_path / "new.csv", index=False)
+    options = {"out": tmp_path / "answers", "threads": 1}
+    result = predict(tmp_path / "new.csv", weights=(weights,), **options)
+    assert result.grades[SEEN].tolist() == ["patient", "photograph"]
+    assert f"learned from 2 of these 2 patients ({tested}, P9)" in capsys.readouterr().err
+    shutil.copy(weights, tmp_path)
+    result = predict(tmp_path / "new.csv", weights=(tmp_path / WEIGHTS,), **options)
+    assert result.patients[SEEN].tolist() == ["unknown", "unknown"]
+    assert "nobody can tell whether the networks learned" in capsys.readouterr().err
 
 
 def answers_of(chances: list[list[float]]) -> Answers:
@@ -450,7 +535,8 @@ def test_new_patients_are_calibrated_when_they_have_as_many_photographs_as_the_k
     target = target_named("healthy_palsy")
     answers = [answers_of([[0.4, 0.6], [0.4, 0.6], [0.4, 0.6]])]
     patients = {"a": "P", "b": "P", "c": "Q"}
-    grades = photograph_grades(table, answers, patients=patients, target=target)
+    nobody = SeenInTraining(frozenset())
+    grades = photograph_grades(table, answers, patients=patients, seen=nobody, target=target)
     assert grades["weak_side"].isna().all()  # the network has no side head
     found = patient_grades(
         grades, answers, target=target,
@@ -505,7 +591,7 @@ def test_a_camera_frame_is_graded_and_not_kept(
         return types.SimpleNamespace(table=pd.concat([names, table], axis=1))
 
     monkeypatch.setattr("pipeline.htnet_predict.extract_landmarks", extract)
-    monkeypatch.setattr("pipeline.htnet_predict.find_predictor", lambda name: name)
+    monkeypatch.setattr("pipeline.htnet_points.find_predictor", no_predictor)
     result = predict(weights=(folds,), out=tmp_path / "answers", camera=0, threads=1)
     assert result.grades["image_id"].tolist() == ["camera.png"]
     assert result.grades["status"].tolist() == ["ok"]
