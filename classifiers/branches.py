@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from classifiers.baseline import commonest_class
 from classifiers.graders import GRADERS, MAJORITY
 from classifiers.predictions import Unit, read_either_unit
 from classifiers.tasks import Target
@@ -147,19 +148,20 @@ def read_branches(
 
 
 def majority_answers(shared: SharedAnswers) -> pd.DataFrame:
-    """Return rows of the dumb baseline: always the commonest class of the fold's training rows.
+    """Return rows of the dumb baseline: always the commonest class of the fold's training patients.
 
-    The training rows of a fold are the rows of its repeat that it does not test.
+    These are the patients of its repeat whom the fold does not test. With shuffled folds a tested
+    patient stands in other folds too, and has no say all the same.
     """
     k = len(shared.target.classes)
     chances = np.zeros((len(shared.rows), k))
     truth, repeat = shared.truth, shared.rows["repeat"].to_numpy()
     fold = shared.rows["fold"].to_numpy()
+    patients = shared.rows["patient_id"].to_numpy(dtype=np.str_)
     for number, part in sorted(set(zip(repeat.tolist(), fold.tolist(), strict=True))):
         tested = (repeat == number) & (fold == part)
-        learned = truth[(repeat == number) & (fold != part)]
-        commonest = np.bincount(learned - 1, minlength=k).argmax() if len(learned) else 0
-        chances[tested, commonest] = 1.0
+        learned = (repeat == number) & ~np.isin(patients, patients[tested])
+        chances[tested, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
     answers = shared.target.named(shared.target.answers(chances))
     table = shared.rows.assign(
         predicted=pd.Series(answers, index=shared.rows.index), model=MAJORITY

@@ -26,7 +26,12 @@ from classifiers.folds import (
     write_folds,
 )
 from classifiers.graders import MAJORITY, choose_graders
-from classifiers.importance import region_importance
+from classifiers.importance import (
+    EXCHANGES,
+    RegionImportance,
+    columns_of_regions,
+    region_importance,
+)
 from classifiers.model_card import LICENCE, LIMITS, ModelCard, library_versions
 from classifiers.model_store import save_model
 from classifiers.nested import fit_nested
@@ -135,8 +140,13 @@ def fit(
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     own_folds = folds_of_patients(table) if level == "patient" else table
     parts = list(splits(own_folds, samples.rows[KEY[level]], patients=samples.patients))
-    plan = Plan(samples, parts, question.name, [grader], scaler, seed, unit=level, search=True)
+    plan = Plan(
+        samples, parts, question.name, [grader], scaler, seed,
+        unit=level, search=True, exchanges=EXCHANGES,
+    )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
+    if not validation.exchanged[grader]:
+        raise UserError(f"{entry.title} could not be fitted in any fold: {validation.problems[0]}")
     evaluations = (
         [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
         if level == "patient"
@@ -190,7 +200,14 @@ def fit(
     )
     model = out / MODEL_FOLDER
     save_model(model, grader=fitted, card=card)
-    _add_importance(report, plan, grader=grader, seed=seed)
+    importance = region_importance(
+        validation.exchanged[grader],
+        columns=columns_of_regions(samples.features),
+        target=question,
+        unit=level,
+        seed=seed,
+    )
+    _add_importance(report, importance)
     add_benchmark_pages(
         report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
     )
@@ -334,8 +351,7 @@ def _scores(evaluation: Evaluation, *, grader: str) -> dict[str, dict[str, float
     }
 
 
-def _add_importance(report: Report, plan: Plan, *, grader: str, seed: int) -> None:
-    found = region_importance(plan, grader=grader, seed=seed)
+def _add_importance(report: Report, found: RegionImportance) -> None:
     section = report.section("Which parts of the face the answers rest on")
     section.text(
         "Each part of the tested patients' faces was exchanged for that of another tested patient, "

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from classifiers.baseline import CommonestClass
 from classifiers.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.ordinal import FrankHall, OrdinalLogistic
 from classifiers.scaling import ScalerName, prepared
@@ -117,8 +118,8 @@ GRADERS: dict[str, GraderEntry] = {
         GraderEntry(
             name=MAJORITY,
             title="Always the commonest",
-            about="Baseline: always answers the class that was commonest in training.",
-            build=lambda seed: DummyClassifier(strategy="most_frequent"),
+            about="Baseline: always answers the class with the most patients in training.",
+            build=lambda seed: CommonestClass(),
             baseline=True,
         ),
         GraderEntry(

@@ -1,30 +1,29 @@
 """Which parts of the face the answers rest on: permutation importance, on held-out patients.
 
-In every fold the grader learns on the training patients; then a part of the face of each tested
-patient is exchanged for that of another tested patient, movement by movement, and the fall of the
-score is what the part was worth. Nothing is chosen from it.
+In every fold of a validation (`classifiers.validation`, with `Plan.exchanges`) the grader that
+learned on the training patients answers the tested ones once more for each part of the face, with
+that part exchanged for another tested patient's, movement by movement. The fall of the score is
+what the part was worth. Nothing is chosen from it.
 
 Source: Breiman 2001, doi 10.1023/A:1010933404324, with patients exchanged in place of rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from classifiers.cohort import Samples
 from classifiers.confusion import confusion_of
 from classifiers.explain import region_of
-from classifiers.graders import GRADERS
-from classifiers.nested import fit_nested
-from classifiers.predictions import prediction_rows, to_patients
+from classifiers.predictions import Unit, prediction_rows, to_patients
 from classifiers.scores import SCORES, Score
-from classifiers.tasks import Target, target_named
-from classifiers.validation import SEARCHED_SCALERS, Plan, seed_of
+from classifiers.tasks import Target
 from common.bootstrap import Estimate, interval, resampling_weights
-from common.progress import JobProgress
 from features.registry import REGIONS, Region
 
 EXCHANGES = 5  # how often each fold's patients are exchanged
@@ -67,76 +66,125 @@ class RegionImportance:
         )
 
 
-def region_importance(
-    plan: Plan, *, grader: str, exchanges: int = EXCHANGES, seed: int = 0
-) -> RegionImportance:
-    """Fit `grader` once in every fold of `plan` and exchange each region of the tested patients.
+@dataclass(frozen=True)
+class ExchangedFold:
+    """What one fitted grader answered in its fold, as measured and with parts exchanged.
+
+    Attributes
+    ----------
+    rows
+        The `n` tested photographs or patients.
+    repeat, fold
+        Where they were tested.
+    whole
+        `(n, k)` probabilities with every part as measured.
+    exchanged
+        By region, `(n, k)` for every exchange.
+    """
+
+    rows: pd.DataFrame
+    repeat: int
+    fold: int
+    whole: NDArray[np.float64]
+    exchanged: dict[Region, list[NDArray[np.float64]]]
+
+
+def exchanged_answers(
+    answer: Callable[[Samples], NDArray[np.float64]],
+    tested: Samples,
+    *,
+    exchanges: int = EXCHANGES,
+    seed: Sequence[int],
+) -> dict[Region, list[NDArray[np.float64]]]:
+    """Let a fitted grader answer the tested rows with each region exchanged.
 
     Parameters
     ----------
-    plan
-        Samples and folds; its other graders are not looked at.
-    grader
-        Name in the registry.
+    answer
+        From rows to `(n, k)` probabilities; learned without the tested patients.
     exchanges
-        Permutations in each fold.
+        How often the patients are exchanged; in each exchange all regions come from the same donor.
     seed
-        Of the permutations and of the bootstrap.
+        Of the exchanges, together with their number.
     """
-    target = target_named(plan.target)
-    regions = {str(name): region_of(str(name)) for name in plan.samples.features.columns}
-    present: list[Region] = [region for region in REGIONS if region in set(regions.values())]
-    answers: dict[str, list[pd.DataFrame]] = {name: [] for name in ("whole", *present)}
-    usable = [at for at, part in enumerate(plan.parts) if len(part.test) and len(part.train)]
-    with JobProgress("importance", total=len(usable)) as progress:
-        for at in usable:
-            made = _fold(plan, at, grader=grader, regions=regions, exchanges=exchanges, seed=seed)
-            for name, tables in made.items():
-                answers[name] += tables
-            progress.advance(ok=True)
-    score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
-    counts = {
-        name: confusion_of(_per_patient(plan, pd.concat(tables), target=target), target=target)
-        for name, tables in answers.items()
+    names = columns_of_regions(tested.features)
+    measured = tested.features.to_numpy(dtype=np.float64)
+    found: dict[Region, list[NDArray[np.float64]]] = {region: [] for region in names}
+    for exchange in range(exchanges):
+        donors = exchanged_rows(tested.rows, rng=np.random.default_rng([*seed, exchange]))
+        for region, columns in names.items():
+            own = ~tested.features.columns.isin(columns)
+            altered = pd.DataFrame(
+                np.where(own, measured, measured[donors]),
+                index=tested.features.index,
+                columns=tested.features.columns,
+            )
+            found[region].append(answer(replace(tested, features=altered)))
+    return found
+
+
+def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
+    """Return the columns of each region that has any, in the order of the registry."""
+    regions = {str(name): region_of(str(name)) for name in features.columns}
+    return {
+        region: [name for name, of in regions.items() if of == region]
+        for region in REGIONS
+        if region in set(regions.values())
     }
-    whole = counts["whole"].counts
+
+
+def region_importance(
+    folds: Sequence[ExchangedFold],
+    *,
+    columns: dict[Region, list[str]],
+    target: Target,
+    unit: Unit,
+    seed: int = 0,
+) -> RegionImportance:
+    """Compare the score as measured with the score after each region was exchanged.
+
+    Parameters
+    ----------
+    folds
+        Answers of one grader in every fold.
+    columns
+        By region, from `columns_of_regions`.
+    target, unit
+        Of the answers.
+    seed
+        Of the bootstrap.
+    """
+    score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
+
+    def counted(tables: list[pd.DataFrame]) -> NDArray[np.float64]:
+        rows = pd.concat(tables)
+        rows = rows if unit == "patient" else to_patients(rows, target=target)
+        return confusion_of(rows, target=target).counts
+
+    def table(fold: ExchangedFold, chances: NDArray[np.float64], exchange: int) -> pd.DataFrame:
+        return prediction_rows(  # every exchange counts as a repeat
+            fold.rows, target=target, unit=unit, probabilities=chances,
+            repeat=fold.repeat * 1000 + exchange, fold=fold.fold, model="exchanged",
+        )  # fmt: skip
+
+    whole = counted([table(fold, fold.whole, 0) for fold in folds])
     weights = resampling_weights(len(whole), seed=seed)
+    falls = {}
+    for region in columns:
+        without = counted(
+            [
+                table(fold, chances, exchange)
+                for fold in folds
+                for exchange, chances in enumerate(fold.exchanged[region])
+            ]
+        )
+        falls[region] = _fall(score, whole, without, weights=weights)
     return RegionImportance(
         score=score,
         whole=float(score.of(whole.sum(axis=0))),
-        falls={
-            region: _fall(score, whole, counts[region].counts, weights=weights)
-            for region in present
-        },
-        columns={region: list(regions.values()).count(region) for region in present},
+        falls=falls,
+        columns={region: len(names) for region, names in columns.items()},
     )
-
-
-def _fold(
-    plan: Plan, at: int, *, grader: str, regions: dict[str, Region], exchanges: int, seed: int
-) -> dict[str, list[pd.DataFrame]]:
-    """Return the answers of one fold: as measured (`whole`), and with each region exchanged."""
-    part, target = plan.parts[at], target_named(plan.target)
-    fitted = fit_nested(
-        GRADERS[grader],
-        plan.samples.at(part.train),
-        target=target,
-        scalers=tuple(dict.fromkeys([plan.scaler, *SEARCHED_SCALERS])),
-        seed=seed_of(plan.seed, grader, part),
-    )
-    tested = plan.samples.at(part.test)
-    chances = fitted.probabilities(tested)
-    made = {"whole": [_answers(plan, tested.rows, chances, target=target, exchange=0, at=at)]}
-    for exchange in range(exchanges):
-        donors = exchanged_rows(tested.rows, rng=np.random.default_rng([seed, at, exchange]))
-        for region in dict.fromkeys(regions.values()):
-            names = [name for name, of in regions.items() if of == region]
-            altered = tested.features.copy()
-            altered[names] = tested.features[names].to_numpy()[donors]
-            chances = fitted.probabilities(replace(tested, features=altered))
-            table = _answers(plan, tested.rows, chances, target=target, exchange=exchange, at=at)
-            made.setdefault(region, []).append(table)
-    return made
 
 
 def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -157,27 +205,6 @@ def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> NDArray[n
         same = of_donor[tasks[of_donor] == tasks[at]]
         donors[at] = rng.choice(same if len(same) else of_donor)
     return donors
-
-
-def _answers(
-    plan: Plan,
-    rows: pd.DataFrame,
-    probabilities: NDArray[np.float64],
-    *,
-    target: Target,
-    exchange: int,
-    at: int,
-) -> pd.DataFrame:
-    """Prediction rows in which every exchange counts as a repeat."""
-    part = plan.parts[at]
-    return prediction_rows(
-        rows, target=target, unit=plan.unit, probabilities=probabilities,
-        repeat=part.repeat * 1000 + exchange, fold=part.fold, model="exchanged",
-    )  # fmt: skip
-
-
-def _per_patient(plan: Plan, predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
-    return predictions if plan.unit == "patient" else to_patients(predictions, target=target)
 
 
 def _fall(

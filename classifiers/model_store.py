@@ -45,6 +45,7 @@ TRUSTED: dict[str, frozenset[str]] = {
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "ObjectNode": frozenset(
         {
+            "classifiers.baseline.CommonestClass",
             "classifiers.calibration.GradeSets",
             "classifiers.columns.PatientColumns",
             "classifiers.columns.PhotographColumns",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from classifiers.cohort import Samples
 from classifiers.folds import Split
 from classifiers.graders import GRADERS, choose_graders, fit_grader
+from classifiers.importance import ExchangedFold, exchanged_answers
 from classifiers.nested import InnerFolds, fit_nested
 from classifiers.predictions import Unit, in_order, prediction_rows
 from classifiers.scaling import ScalerName
@@ -28,6 +29,7 @@ from classifiers.tasks import target_named
 from common.errors import UserError
 from common.progress import JobProgress
 from common.workers import supervised_map
+from features.registry import Region
 
 SEARCHED_SCALERS: tuple[ScalerName, ...] = ("standard", "power")
 LIMIT_S = 1800.0  # for one fold of one grader
@@ -39,7 +41,8 @@ class Plan:
 
     With `search`, options, scaler and columns are chosen and probabilities calibrated on inner
     folds (`classifiers.nested`); `scaler` is then the first of those to choose from. Patients are
-    always searched, because their columns are learned.
+    always searched, because their columns are learned. With `exchanges`, the graders named also
+    answer the tested rows that often with each part of the face exchanged (for importance).
     """
 
     samples: Samples
@@ -50,6 +53,7 @@ class Plan:
     seed: int
     unit: Unit = "photograph"
     search: bool = False
+    exchanges: int = 0
     inner: dict[int, InnerFolds] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -72,6 +76,7 @@ class FoldAnswers:
     notes: tuple[str, ...]
     sets: NDArray[np.int64] | None = None
     choice: str = ""
+    exchanged: dict[Region, list[NDArray[np.float64]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ class Validation:
         Number of fits that gave no answers.
     choices
         What was chosen on inner folds: `model`, `choice`, `folds` (how often).
+    exchanged
+        By grader, its answers with parts of the face exchanged, where the plan asked for them.
     """
 
     predictions: pd.DataFrame
@@ -97,6 +104,7 @@ class Validation:
     problems: list[str]
     failed: int
     choices: pd.DataFrame
+    exchanged: dict[str, list[ExchangedFold]]
 
 
 def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Validation:
@@ -127,6 +135,7 @@ def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Va
     seconds: defaultdict[str, float] = defaultdict(float)
     notes: Counter[tuple[str, str]] = Counter()
     chosen: Counter[tuple[str, str]] = Counter()
+    exchanged: dict[tuple[str, int], ExchangedFold] = {}
     with JobProgress(title, total=len(fits)) as progress:
         for index, answers, error in _run(plan, fits, jobs=jobs):
             grader, at = fits[index]
@@ -147,6 +156,14 @@ def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Va
                     sets=answers.sets,
                 )
             )
+            if answers.exchanged is not None:
+                exchanged[grader, at] = ExchangedFold(
+                    rows=plan.samples.rows.iloc[part.test],
+                    repeat=part.repeat,
+                    fold=part.fold,
+                    whole=answers.probabilities,
+                    exchanged=answers.exchanged,
+                )
             if answers.choice:
                 chosen[grader, answers.choice] += 1
             seconds[grader] += answers.seconds
@@ -165,6 +182,9 @@ def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Va
         problems=problems,
         failed=progress.failed,
         choices=_choices(chosen, models=models),
+        exchanged={
+            name: [exchanged[key] for key in sorted(exchanged) if key[0] == name] for name in models
+        },
     )
 
 
@@ -174,7 +194,7 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     part, samples = plan.parts[at], plan.samples
     started = time.perf_counter()
     seed = seed_of(plan.seed, grader, part)
-    target = target_named(plan.target)
+    target, tested = target_named(plan.target), samples.at(part.test)
     if plan.search or plan.unit == "patient":
         nested = fit_nested(
             GRADERS[grader],
@@ -184,7 +204,6 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
             seed=seed,
             inner=_inner_folds(plan, at),
         )
-        tested = samples.at(part.test)
         probabilities = nested.probabilities(tested)
         return FoldAnswers(
             probabilities,
@@ -192,6 +211,7 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
             nested.grader.notes,
             sets=nested.sets.of(probabilities) if nested.sets else None,
             choice="" if GRADERS[grader].baseline else str(nested.choice),
+            exchanged=_exchanged(plan, fit, nested.probabilities),
         )
     fitted = fit_grader(
         GRADERS[grader],
@@ -202,8 +222,24 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
         scaler=plan.scaler,
         seed=seed,
     )
-    probabilities = fitted.probabilities(samples.features.iloc[part.test])
-    return FoldAnswers(probabilities, time.perf_counter() - started, fitted.notes)
+    probabilities = fitted.probabilities(tested.features)
+    return FoldAnswers(
+        probabilities,
+        time.perf_counter() - started,
+        fitted.notes,
+        exchanged=_exchanged(plan, fit, lambda rows: fitted.probabilities(rows.features)),
+    )
+
+
+def _exchanged(
+    plan: Plan, fit: tuple[str, int], answer: Callable[[Samples], NDArray[np.float64]]
+) -> dict[Region, list[NDArray[np.float64]]] | None:
+    """Return the answers with parts exchanged; None where they are not asked for."""
+    grader, at = fit
+    if not plan.exchanges or grader not in plan.graders:
+        return None
+    tested = plan.samples.at(plan.parts[at].test)
+    return exchanged_answers(answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at))
 
 
 def _choices(chosen: Counter[tuple[str, str]], *, models: list[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from classifiers.baseline import commonest_class
 from classifiers.graders import MAJORITY
 from classifiers.predictions import Unit, in_order, inner_predictions_schema, prediction_rows
 from classifiers.tasks import Target
@@ -70,12 +71,12 @@ def fold_rows(
 def majority_rows(
     parts: Sequence[FoldPart], cohort: ImageCohort, *, target: Target
 ) -> pd.DataFrame:
-    """Return the answers of the dumb baseline: always the commonest training class."""
+    """Return the answers of the dumb baseline: the commonest class of the patients learned from."""
     tables = []
     for part in parts:
-        labels = cohort.data.labels[part.learned]
-        counts = np.bincount(labels - 1, minlength=len(target.classes))
-        answers = np.tile(np.eye(len(target.classes))[counts.argmax()], (len(part.test), 1))
+        data, learned = cohort.data, part.learned
+        commonest = commonest_class(data.labels[learned] - 1, data.patients[learned])
+        answers = np.tile(np.eye(len(target.classes))[commonest], (len(part.test), 1))
         tables.append(fold_rows(cohort, part, answers, target=target, model=MAJORITY))
     return pd.concat(tables, ignore_index=True)
 

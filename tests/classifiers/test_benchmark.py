@@ -68,6 +68,15 @@ def test_every_file_is_written_and_fits_together(feature_table, tmp_path, capsys
     assert f"{svm['value']:.2f}" in printed
 
 
+def test_in_a_balanced_cohort_the_baseline_is_right_once_in_six(feature_table, tmp_path):
+    """Held-out patients make their own class rarer; the rarest of all would always be wrong."""
+    found = benchmark(
+        feature_table(made_cohort(patients_per_grade=2)), out=tmp_path, graders=(), jobs=1
+    )
+    for evaluation in found.evaluations:
+        assert evaluation.estimates["majority"]["accuracy"].value == pytest.approx(1 / 6)
+
+
 def test_the_report_needs_nothing_from_outside_and_says_research_use_once(feature_table, tmp_path):
     benchmark(feature_table(made_cohort()), out=tmp_path, graders=("svm",), jobs=1)
     page = (tmp_path / "report.html").read_text()

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from classifiers.fit import MODEL_FOLDER, fit
 from classifiers.grade import grade_tables, model_folder
 from classifiers.grade_report import grade_report
 from classifiers.graders import GRADERS
-from classifiers.importance import region_importance
 from classifiers.model_store import load_model
 from common.errors import UserError
 from features.command import write_feature_tables
@@ -78,7 +76,7 @@ def without_search() -> Iterator[None]:
             patch.setitem(GRADERS, name, replace(entry, search={}))
         patch.setattr("classifiers.fit.SEARCHED_SCALERS", ())
         patch.setattr("classifiers.validation.SEARCHED_SCALERS", ())
-        patch.setattr("classifiers.fit.region_importance", partial(region_importance, exchanges=1))
+        patch.setattr("classifiers.fit.EXCHANGES", 1)
         yield
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from classifiers.cohort import Samples
 from classifiers.folds import make_folds, splits
-from classifiers.importance import exchanged_rows, region_importance
-from classifiers.validation import Plan
+from classifiers.importance import (
+    RegionImportance,
+    columns_of_regions,
+    exchanged_rows,
+    region_importance,
+)
+from classifiers.tasks import target_named
+from classifiers.validation import Plan, cross_validate
 from features.registry import FEATURES
 
 from .conftest import made_cohort
@@ -33,9 +41,20 @@ def plan_of(*, region: str | None, patients_per_grade: int = 4) -> Plan:
     )
 
 
+def importance_of(plan: Plan, *, grader: str, exchanges: int) -> RegionImportance:
+    found = cross_validate(replace(plan, graders=[grader], exchanges=exchanges))
+    return region_importance(
+        found.exchanged[grader],
+        columns=columns_of_regions(plan.samples.features),
+        target=target_named(plan.target),
+        unit=plan.unit,
+        seed=plan.seed,
+    )
+
+
 @pytest.mark.parametrize("region", ["eye", "nose"])
 def test_the_region_that_carries_the_grade_is_found(region):
-    found = region_importance(plan_of(region=region), grader="mlp", exchanges=2)
+    found = importance_of(plan_of(region=region), grader="mlp", exchanges=2)
     assert found.whole > 0.8
     assert found.falls[region].low > 0.5
     others = [fall for name, fall in found.falls.items() if name != region]
@@ -46,14 +65,14 @@ def test_the_region_that_carries_the_grade_is_found(region):
 
 def test_of_a_grader_that_knows_nothing_no_part_is_worth_anything():
     plan = plan_of(region=None, patients_per_grade=16)
-    found = region_importance(plan, grader="mlp", exchanges=3)
+    found = importance_of(plan, grader="mlp", exchanges=3)
     assert abs(found.whole) < 0.35  # chance, over 96 patients
     assert all(abs(fall.value) < 0.3 for fall in found.falls.values())
 
 
 def test_importance_is_the_same_for_the_same_seed():
     plan = plan_of(region="eye")
-    first, again = (region_importance(plan, grader="majority", exchanges=1) for _ in range(2))
+    first, again = (importance_of(plan, grader="majority", exchanges=1) for _ in range(2))
     assert first == again
     assert all(fall.value == 0.0 for fall in first.falls.values())
 
