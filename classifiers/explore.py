@@ -1,112 +1,26 @@
-"""The command `explore`: features by grade, maps of the patients, what separates, what stands out.
-
-Looks at a feature table before anything is graded. Patients, not photographs, are counted: a
-patient's value is the mean over the patient's photographs.
-"""
+"""The command `explore`: a feature table looked at before anything is graded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pandera.pandas as pa
-from numpy.typing import NDArray
-from scipy.stats import rankdata
-from threadpoolctl import threadpool_limits
-
-from classifiers.cohort import Cohort, read_cohort
+from classifiers.cohort import read_cohort
+from classifiers.exploration import (
+    MAPS,
+    OUTLIERS,
+    SEPARABILITY,
+    Exploration,
+    map_table,
+    maps,
+    outliers,
+    patients_of,
+    separability,
+)
+from classifiers.explore_report import explore_report
 from classifiers.tasks import TargetName, target_named
-from common.bootstrap import Estimate, interval
 from common.provenance import write_run_record
-from common.tables import number, text, write_table
-from features.registry import FEATURES
+from common.tables import write_table
 from features.tables import definition_of
-
-RESAMPLES = 1000
-FAR_OUT = 6.0  # robust standard deviations beyond which a value is listed
-_MAD_TO_SD = 1.4826  # of a normal distribution
-EXACT_UP_TO = 300  # patients
-FEWEST_FOR_MAP = 6  # patients, for a picture that shows more than where each dot fell
-
-SEPARABILITY = pa.DataFrameSchema(
-    {
-        "feature": text(unique=True),
-        "region": text(),
-        **{
-            f"{name}{limit}": number()
-            for name in ("rank_correlation", "superiority")
-            for limit in ("", "_low", "_high")
-        },
-    },
-    name="separability",
-)
-OUTLIERS = pa.DataFrameSchema(
-    {
-        "image_id": text(),
-        "patient_id": text(),
-        "feature": text(),
-        "value": number(),
-        "usual": number(),
-        "deviations": number(),
-    },
-    name="outliers",
-)
-MAPS = pa.DataFrameSchema(
-    {"patient_id": text(unique=True), **{name: number() for name in ("pc_1", "pc_2", "tsne_1",
-     "tsne_2")}},
-    name="maps",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Patients:
-    """One row per patient: the mean features, and the highest class number.
-
-    Attributes
-    ----------
-    values
-        `(n, k)` means over the patient's usable photographs; NaN where all are missing.
-    classes
-        `(n,)` class numbers from 1.
-    """
-
-    names: NDArray[np.str_]
-    values: pd.DataFrame
-    classes: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Patients on two planes.
-
-    Attributes
-    ----------
-    principal, neighbours
-        `(n, 2)` by principal components and by t-SNE; the latter NaN with too few patients.
-    explained
-        `(2,)` share of the variance that each principal component holds.
-    between
-        For each principal component the share of its variance that lies between classes (eta
-        squared), with interval.
-    """
-
-    principal: NDArray[np.float64]
-    neighbours: NDArray[np.float64]
-    explained: NDArray[np.float64]
-    between: list[Estimate]
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """What was found, as it is reported."""
-
-    cohort: Cohort
-    patients: Patients
-    separability: pd.DataFrame
-    outliers: pd.DataFrame
-    maps: Maps | None
 
 
 def explore(
@@ -145,8 +59,6 @@ def explore(
     UserError
         When tables do not fit together, or no photograph can be used.
     """
-    from classifiers.explore_report import explore_report
-
     question = target_named(target)
     cohort = read_cohort(features, target=question, manifest=manifest)
     patients = patients_of(cohort)
@@ -160,7 +72,7 @@ def explore(
     write_table(found.separability, out / "separability.csv", schema=SEPARABILITY)
     write_table(found.outliers, out / "outliers.csv", schema=OUTLIERS)
     if found.maps is not None:
-        write_table(_map_table(patients, found.maps), out / "maps.csv", schema=MAPS)
+        write_table(map_table(patients, found.maps), out / "maps.csv", schema=MAPS)
     explore_report(found, target=question).write(out / "report.html")
     files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
     write_run_record(
@@ -177,165 +89,3 @@ def explore(
         f"{len(found.outliers)} values stand out. Report in {out / 'report.html'}"
     )
     return found
-
-
-def patients_of(cohort: Cohort) -> Patients:
-    """Return the patients of the usable photographs, sorted by name."""
-    samples = cohort.usable
-    by = pd.Series(samples.patients)
-    values = samples.features.groupby(by.to_numpy()).mean()
-    highest = pd.Series(samples.labels).groupby(by).max()
-    names = values.index.to_numpy(dtype=np.str_)
-    classes = highest.loc[list(values.index)].to_numpy(dtype=np.int64)
-    return Patients(names=names, values=values.reset_index(drop=True), classes=classes)
-
-
-def separability(patients: Patients, *, seed: int = 0) -> pd.DataFrame:
-    """Say for each feature how far it goes along with the grade.
-
-    Returns
-    -------
-    DataFrame
-        By `SEPARABILITY`, the strongest first. `rank_correlation`: Spearman's with the class
-        number. `superiority`: the chance that a patient of a higher class than the first has a
-        larger value than one of the first class (healthy), 0.5 for no difference (McGraw and Wong
-        1992; the area under the ROC curve). Each with 95 % interval over resampled patients; NaN
-        where there is nothing to compare.
-    """
-    rows = []
-    for entry in FEATURES:
-        values = patients.values[entry.name].to_numpy(dtype=np.float64)
-        known = np.flatnonzero(~np.isnan(values))
-        values, classes = values[known], patients.classes[known]
-        drawn = np.random.default_rng(seed).integers(
-            max(1, len(known)), size=(RESAMPLES, len(known))
-        )
-        row: dict[str, object] = {"feature": entry.name, "region": entry.region}
-        for name, of in (("rank_correlation", rank_correlation), ("superiority", superiority)):
-            found = interval(float(of(values, classes)), of(values[drawn], classes[drawn]))
-            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    order = table["rank_correlation"].abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index(drop=True)
-
-
-def rank_correlation(
-    values: NDArray[np.float64], classes: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return Spearman's rank correlation over the last axis; NaN where either side is constant."""
-    ranks = [rankdata(side, axis=-1) for side in (values, classes)]
-    middle = (values.shape[-1] + 1) / 2  # the mean of any ranks
-    one, other = (side - middle for side in ranks)
-    size = np.sqrt((one**2).sum(axis=-1) * (other**2).sum(axis=-1))
-    return _quotient((one * other).sum(axis=-1), size)
-
-
-def superiority(values: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the chance that a value of a class above 1 exceeds one of class 1; ties count half.
-
-    Over the last axis; NaN where one of the two sides has nobody.
-    """
-    others = classes > 1
-    n_others = others.sum(axis=-1).astype(np.float64)
-    n_healthy = others.shape[-1] - n_others
-    ranks = np.where(others, rankdata(values, axis=-1), 0.0).sum(axis=-1)
-    return _quotient(ranks - n_others * (n_others + 1) / 2, n_others * n_healthy)
-
-
-def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.full(np.shape(below), np.nan)
-    return np.asarray(np.divide(above, below, out=out, where=np.asarray(below) > 0))
-
-
-def outliers(cohort: Cohort) -> pd.DataFrame:
-    """List values far from those of the same movement: wrong landmarks, or a remarkable face.
-
-    Returns
-    -------
-    DataFrame
-        By `OUTLIERS`, the furthest first: values more than `FAR_OUT` robust standard deviations
-        (1.4826 times the median absolute deviation) from the median of the movement.
-    """
-    samples = cohort.usable
-    tasks = samples.rows.get("task", pd.Series("", index=samples.rows.index)).fillna("").to_numpy()
-    tables = []
-    for task in dict.fromkeys(tasks):
-        values = samples.features[tasks == task]
-        usual = values.median()
-        spread = (values - usual).abs().median() * _MAD_TO_SD
-        away = (values - usual).abs() / spread.where(spread > 0)
-        far = away.stack()
-        far = far[far > FAR_OUT]
-        at, names = far.index.get_level_values(0), far.index.get_level_values(1)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "image_id": samples.rows["image_id"].loc[at].to_numpy(),
-                    "patient_id": samples.rows["patient_id"].loc[at].to_numpy(),
-                    "feature": names,
-                    "value": [values.at[row, name] for row, name in far.index],
-                    "usual": usual.loc[names].to_numpy(),
-                    "deviations": far.to_numpy(),
-                }
-            )
-        )
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=list(OUTLIERS.columns))
-    table = table.astype(dict.fromkeys(("image_id", "patient_id", "feature"), "str"))
-    return table.sort_values("deviations", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def maps(patients: Patients, *, seed: int = 0) -> Maps | None:
-    """Lay the patients out on two planes; None with fewer than `FEWEST_FOR_MAP` patients.
-
-    Features are standardised over patients; a missing mean takes the median, a constant feature
-    says nothing.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    if len(patients.names) < FEWEST_FOR_MAP:
-        return None
-    values = patients.values.fillna(patients.values.median()).fillna(0.0).to_numpy()
-    spread = values.std(axis=0)
-    scaled = (values - values.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
-    pca = PCA(n_components=2, svd_solver="full")
-    principal = pca.fit_transform(scaled)
-    # Exact up to a size at which it takes seconds; threads would only wait for each other.
-    method = "exact" if len(scaled) <= EXACT_UP_TO else "barnes_hut"
-    perplexity = min(30.0, (len(scaled) - 1) / 3)
-    with threadpool_limits(limits=1):
-        near = TSNE(
-            perplexity=perplexity, init="pca", random_state=seed, method=method
-        ).fit_transform(scaled)
-    drawn = np.random.default_rng(seed).integers(len(scaled), size=(RESAMPLES, len(scaled)))
-    between = [
-        interval(
-            between_classes(axis, patients.classes),
-            np.array([between_classes(axis[at], patients.classes[at]) for at in drawn]),
-        )
-        for axis in principal.T
-    ]
-    return Maps(principal, np.asarray(near, np.float64), pca.explained_variance_ratio_, between)
-
-
-def between_classes(values: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
-    """Return the share of the variance that lies between classes (eta squared), 0 to 1."""
-    total = float(((values - values.mean()) ** 2).sum())
-    if total <= 0:
-        return float("nan")
-    means = {number: values[classes == number].mean() for number in np.unique(classes)}
-    fitted = np.array([means[number] for number in classes])
-    return float(((fitted - values.mean()) ** 2).sum()) / total
-
-
-def _map_table(patients: Patients, found: Maps) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": patients.names,
-            "pc_1": found.principal[:, 0],
-            "pc_2": found.principal[:, 1],
-            "tsne_1": found.neighbours[:, 0],
-            "tsne_2": found.neighbours[:, 1],
-        }
-    )

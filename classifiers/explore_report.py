@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from classifiers.explore import FAR_OUT, FEWEST_FOR_MAP, Exploration, Patients
+from classifiers.exploration import FAR_OUT, FEWEST_FOR_MAP, Exploration, Patients
 from classifiers.plots import roman
 from classifiers.tasks import Target
 from common.report import Report, figure_picture

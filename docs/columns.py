@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pandera.pandas as pa
 
-from classifiers.explore import MAPS, OUTLIERS, SEPARABILITY
+from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
 from classifiers.folds import FOLDS
 from classifiers.predictions import predictions_schema
 from classifiers.profile import PROFILE

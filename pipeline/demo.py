@@ -10,14 +10,9 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.exit_codes import SOME_FAILED
-
-COHORT, MANIFEST, MEASURED, PORTRAIT = "cohort", "manifest.csv", "measurements", "portrait"
-BENCHMARK, GEOMETRY = "benchmark", "geometry"
-NETWORKS, NETWORK_SCORES = "networks", "network_scores"
-COMPARED, FUSED, REPORT = "comparison", "fusion", "report.html"
+from pipeline.demo_layout import COHORT, MANIFEST, MEASURED, PORTRAIT, REPORT
 
 FEWEST_PATIENTS = 24  # every grade in every inner training part
-FOLDS, INNER_FOLDS = 4, 3
 GRADER = "svm"
 """The grader that stands for the measurements: the one that `fit` keeps when none is named."""
 

@@ -15,6 +15,7 @@ from classifiers.folds import read_folds
 from common.errors import UserError
 from common.progress import JobProgress
 from common.workers import supervised_map
+from pipeline.demo_layout import INNER_FOLDS
 
 # Of the recipe small-cpu, for two dozen patients and a minute: fewer channels and layers, more
 # steps, and a lower rate of the heads, which would learn the few patients by heart.
@@ -26,7 +27,6 @@ CHANGES = (
     "training.learning_rate=0.002",
     "training.patience=50",
 )
-INNER_FOLDS = 3
 _LIMIT_S = 3600.0  # for one fold, on a slow machine
 
 

@@ -21,7 +21,7 @@ from features.registry import FEATURES
 from landmarks.photo_task import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo import BENCHMARK, COMPARED, FUSED
+from pipeline.demo_layout import BENCHMARK, COMPARED, FUSED
 from pipeline.demo_stages import GradedByMeasurements
 from pipeline.extract import ExtractResult
 from pipeline.joint_report import Ingredients, build_joint_report

@@ -13,7 +13,7 @@ from pathlib import Path
 from classifiers.benchmark import BenchmarkResult, benchmark
 from classifiers.graders import GRADERS
 from pipeline import demo_network
-from pipeline.demo import (
+from pipeline.demo_layout import (
     BENCHMARK,
     COMPARED,
     FOLDS,

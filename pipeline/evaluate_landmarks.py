@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.exit_codes import exit_code_for
 from common.provenance import write_run_record
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import jobs_asked
@@ -37,7 +36,7 @@ from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.settings_grid import GRID, PLAIN, compare_settings, grid_of
 from landmarks.tables import read_landmarks
 from landmarks.tilt_check import TILT, tilt_check
-from pipeline.landmark_report import landmark_report
+from pipeline.landmark_report import LandmarkEvaluation, landmark_report
 
 
 @dataclass(frozen=True)
@@ -57,43 +56,6 @@ class WithTruth:
             (str(image_id), Path(path))
             for image_id, path in zip(rows["image_id"], rows["path"], strict=True)
         )
-
-
-@dataclass(frozen=True)
-class LandmarkEvaluation:
-    """What `evaluate-landmarks` found, as it is reported.
-
-    Attributes
-    ----------
-    settings
-        The evaluated settings by name; the last is the one that was asked for.
-    scores, grid
-        `landmark_scores.csv` and `landmark_grid.csv`.
-    mirror
-        Of `landmarks.mirror_check`, empty when not asked for.
-    tilt
-        `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
-    problems
-        Sentences for the head of the report.
-    """
-
-    settings: Mapping[str, Evaluated]
-    scores: pd.DataFrame
-    grid: pd.DataFrame
-    mirror: pd.DataFrame = field(default_factory=pd.DataFrame)
-    tilt: pd.DataFrame = field(default_factory=pd.DataFrame)
-    problems: tuple[str, ...] = ()
-
-    @property
-    def chosen(self) -> Evaluated:
-        """The setting that was asked for."""
-        return list(self.settings.values())[-1]
-
-    @property
-    def exit_code(self) -> int:
-        """0 all photographs were compared, 3 some were not, 4 none was."""
-        ok = int((self.chosen.photographs["status"] == "ok").sum())
-        return exit_code_for(ok=ok, failed=len(self.chosen.photographs) - ok)
 
 
 def evaluate_landmarks(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from common.exit_codes import exit_code_for
 from common.report import Report, Section
 from landmarks.evaluation import MEASURES, SIDE_PARTS, Evaluated, asymmetry_kept, patient_intervals
 from landmarks.evaluation_plots import (
@@ -18,11 +20,45 @@ from landmarks.evaluation_plots import (
 )
 from landmarks.points import REGIONS
 
-if TYPE_CHECKING:
-    from pipeline.evaluate_landmarks import LandmarkEvaluation
-
 FEW_PATIENTS = 10
 _INTERVALS = "95 % intervals in brackets resample whole patients."
+
+
+@dataclass(frozen=True)
+class LandmarkEvaluation:
+    """What `evaluate-landmarks` found, as it is reported.
+
+    Attributes
+    ----------
+    settings
+        The evaluated settings by name; the last is the one that was asked for.
+    scores, grid
+        `landmark_scores.csv` and `landmark_grid.csv`.
+    mirror
+        Of `landmarks.mirror_check`, empty when not asked for.
+    tilt
+        `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
+    problems
+        Sentences for the head of the report.
+    """
+
+    settings: Mapping[str, Evaluated]
+    scores: pd.DataFrame
+    grid: pd.DataFrame
+    mirror: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tilt: pd.DataFrame = field(default_factory=pd.DataFrame)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> Evaluated:
+        """The setting that was asked for."""
+        return list(self.settings.values())[-1]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all photographs were compared, 3 some were not, 4 none was."""
+        ok = int((self.chosen.photographs["status"] == "ok").sum())
+        return exit_code_for(ok=ok, failed=len(self.chosen.photographs) - ok)
 
 
 def landmark_report(evaluation: LandmarkEvaluation) -> Report:

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers.cohort import read_cohort
-from classifiers.explore import (
+from classifiers.exploration import (
     FAR_OUT,
     between_classes,
-    explore,
     maps,
     outliers,
     patients_of,
@@ -22,6 +21,7 @@ from classifiers.explore import (
     separability,
     superiority,
 )
+from classifiers.explore import explore
 from classifiers.profile import (
     ENOUGH_HEALTHY,
     OUTSIDE_BY_CHANCE,

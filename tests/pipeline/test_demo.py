@@ -14,7 +14,8 @@ import datasets.simulated.cohort
 import pipeline.demo_network
 import pipeline.extract
 from common.errors import UserError
-from pipeline.demo import FOLDS, STAGES, demo
+from pipeline.demo import STAGES, demo
+from pipeline.demo_layout import FOLDS
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
