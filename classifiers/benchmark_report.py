@@ -11,6 +11,7 @@ from classifiers.benchmark_sections import (
     add_certainty,
     add_choices,
     add_comparison,
+    score_facts,
 )
 from classifiers.cohort import Cohort
 from classifiers.evaluation import Evaluation, is_baseline, title_of
@@ -52,6 +53,7 @@ def benchmark_report(
         report.warn(sentence)
     for sentence in problems:
         report.warn(sentence)
+    _first_section(report, evaluations[-1])
     for evaluation in reversed(evaluations):
         _scores_section(report, evaluation, levels=len(evaluations))
     _confusions_section(report, evaluations)
@@ -75,18 +77,43 @@ def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -
     for evaluation in reversed(evaluations):
         if graders:
             score = evaluation.headline
-            found = sorted((evaluation.estimates[name][score.name].value, name) for name in graders)
-            (low, worst), (high, best) = found[0], found[-1]
-            reach = (
-                f"{high:.2f} ({title_of(best)})"
-                if len(found) == 1
-                else f"{low:.2f} ({title_of(worst)}) to {high:.2f} ({title_of(best)})"
-            )
-            words += f" Per {evaluation.unit}, {score.title.lower()} {reach};"
             words += (
-                f" always answering the commonest class reaches {evaluation.baseline(score):.2f}."
+                f" Per {evaluation.unit}, {score.title.lower()} {from_best_to_worst(evaluation)};"
+                f" always answering the commonest class {evaluation.baseline(score):.2f}."
             )
     return words
+
+
+def from_best_to_worst(evaluation: Evaluation) -> str:
+    """Return the headline score of the best and the worst grader with their intervals, in words.
+
+    The best alone would be a choice made on the tested patients.
+    """
+    score = evaluation.headline
+    graders = [name for name in evaluation.estimates if not is_baseline(name)]
+    found = sorted(
+        (evaluation.estimates[name][score.name].value, name) for name in graders
+    )  # fmt: skip
+    ends = found if score.higher_is_better else found[::-1]
+    worst, best = (
+        f"{evaluation.estimates[name][score.name]} with {title_of(name)}"
+        for _, name in (ends[0], ends[-1])
+    )
+    return best if len(found) == 1 else f"{best} to {worst}"
+
+
+def _first_section(report: Report, evaluation: Evaluation) -> None:
+    """Add the answer box: how far from the reference, and how many of each class are exact."""
+    score = evaluation.headline
+    section = report.section("How far are the answers from the reference?")
+    section.facts(
+        f"{score.title}, per {evaluation.unit}",
+        score_facts(evaluation, models=list(evaluation.estimates)),
+    )
+    section.text(
+        f"The large number is the {score.meaning}. Below it are its 95 % interval over resampled "
+        "patients, and how many of each class were answered exactly."
+    )
 
 
 def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:

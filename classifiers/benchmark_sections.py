@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 
-from classifiers.calibration import COVERAGE, abstention_curve, expected_distance
+from classifiers.calibration import about_ranges, abstention_curve, expected_distance
 from classifiers.comparison import compare_models
 from classifiers.evaluation import Evaluation, is_baseline, title_of, two_lines
 from classifiers.human_agreement import HUMAN_AGREEMENT
-from classifiers.plots import roman
 from classifiers.probability_scores import chances_of, reliability
 from classifiers.score_plots import (
     abstention_figure,
@@ -17,8 +18,7 @@ from classifiers.score_plots import (
     bland_altman_figure,
     reliability_figure,
 )
-from common.class_scores import recalls
-from common.report import Report, figure_picture
+from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
 
 
@@ -27,19 +27,37 @@ def learners(evaluation: Evaluation) -> list[str]:
     return [model for model in evaluation.estimates if not is_baseline(model)]
 
 
+def score_facts(
+    evaluation: Evaluation, *, models: Sequence[str], title: Callable[[str], str] = title_of
+) -> list[Fact]:
+    """Return for the answer box how far each model is from the reference, with its recalls.
+
+    Parameters
+    ----------
+    models
+        In the order of the box; baselines are set back.
+    title
+        From a model's name to what the reader calls it.
+    """
+    facts = []
+    for model in models:
+        found = evaluation.estimates[model]
+        lead = found[evaluation.headline.name]
+        notes = [f"95 %: {lead.low:.2f} to {lead.high:.2f}"]
+        for name, words in (("within_one", "within one grade"), ("accuracy", "exactly right")):
+            if name in found and name != evaluation.headline.name:
+                notes.append(f"{words}: {100 * found[name].value:.0f} %")
+        if not is_baseline(model):
+            notes.append(evaluation.recall_of(model))
+        facts.append(
+            Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=is_baseline(model))
+        )
+    return facts
+
+
 def add_agreement(report: Report, evaluation: Evaluation) -> None:
-    """Add recalls, the second table of scores, Bland-Altman, and agreement among clinicians."""
+    """Add the second table of scores, Bland-Altman, and agreement among clinicians."""
     section = report.section("Agreement with the reference")
-    names = roman(evaluation.target)
-    rows = []
-    for model, confusion in evaluation.confusions.items():
-        found = recalls(confusion.total)
-        rows.append({"Grader": title_of(model), **dict(zip(names, found, strict=True))})
-    section.table(
-        pd.DataFrame(rows),
-        caption="Share of exact answers within each class of the reference.",
-        quiet=[is_baseline(model) for model in evaluation.confusions],
-    )
     section.table(
         pd.DataFrame(
             [
@@ -84,9 +102,23 @@ def add_agreement(report: Report, evaluation: Evaluation) -> None:
     )
 
 
-def add_certainty(report: Report, evaluation: Evaluation) -> None:
-    """Add scores of probabilities, reliability, conformal sets and abstention."""
-    section = report.section("What the probabilities are worth")
+def add_certainty(
+    report: Report,
+    evaluation: Evaluation,
+    *,
+    title: Callable[[str], str] = title_of,
+    folded: bool = False,
+) -> Section:
+    """Add scores of probabilities, reliability, conformal sets and abstention.
+
+    Parameters
+    ----------
+    title
+        From a model's name to what the reader calls it.
+    folded
+        Show the heading only, until the reader opens it.
+    """
+    section = report.section("Can the probabilities be believed?", folded=folded)
     section.text(
         "AUC: how well the probability separates the first class from all others (0.5 is chance). "
         "Brier score: squared distance of all probabilities from the truth (0 is perfect). "
@@ -97,7 +129,7 @@ def add_certainty(report: Report, evaluation: Evaluation) -> None:
         pd.DataFrame(
             [
                 {
-                    "Grader": title_of(model),
+                    "Answers of": title(model),
                     "AUC": two_lines(found["auc"]),
                     "Brier score": two_lines(found["brier"]),
                     "Calibration error": two_lines(found["calibration_error"]),
@@ -109,11 +141,7 @@ def add_certainty(report: Report, evaluation: Evaluation) -> None:
         quiet=[is_baseline(model) for model in evaluation.probabilities],
     )
     if "set_low" in evaluation.predictions:
-        section.text(
-            f"Sets are runs of adjacent classes that are meant to hold the reference in "
-            f"{COVERAGE:.0%} of patients; their width was learned on inner folds. Coverage is what "
-            "they reached here, width the mean number of classes in a set."
-        )
+        section.text(about_ranges())
     models = learners(evaluation)
     found = {
         model: reliability(chances_of(_rows(evaluation, model), target=evaluation.target))
@@ -125,17 +153,18 @@ def add_certainty(report: Report, evaluation: Evaluation) -> None:
     section.gallery(
         [
             figure_picture(
-                reliability_figure({title_of(model): bins for model, bins in found.items()}),
+                reliability_figure({title(model): bins for model, bins in found.items()}),
                 alt="Share of right answers against the probability of the answer.",
                 caption="Below the line: surer than right. Larger dots: more answers.",
             ),
             figure_picture(
-                abstention_figure({title_of(model): curve for model, curve in curves.items()}),
+                abstention_figure({title(model): curve for model, curve in curves.items()}),
                 alt="Mean error among the surest answers against the share answered.",
                 caption="Error if only the surest are answered and a person grades the rest.",
             ),
         ]
     )
+    return section
 
 
 def add_comparison(report: Report, evaluation: Evaluation) -> None:
@@ -224,12 +253,12 @@ def sets_of(evaluation: Evaluation, predictions: pd.DataFrame, model: str) -> di
         return {}
     rows = predictions[predictions["model"] == model].dropna(subset=["set_low"])
     if rows.empty:
-        return {"Sets: coverage": None, "Sets: width": None}
+        return {"Ranges hold it": None, "Classes in a range": None}
     truth = evaluation.target.numbers(rows)
     low, high = (rows[name].to_numpy(dtype=np.int64) for name in ("set_low", "set_high"))
     return {
-        "Sets: coverage": float(((low <= truth) & (truth <= high)).mean()),
-        "Sets: width": float((high - low + 1).mean()),
+        "Ranges hold it": f"{100 * float(((low <= truth) & (truth <= high)).mean()):.0f} %",
+        "Classes in a range": f"{float((high - low + 1).mean()):.1f}",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from classifiers.branch_plots import crossed_figure, difference_figure, group_wo
 from classifiers.branches import SharedAnswers
 from classifiers.disagreement_report import add_disagreements
 from classifiers.evaluation import Evaluation, is_baseline, title_of, two_lines
-from classifiers.paired_scores import paired_scores
+from classifiers.paired_scores import PairedScore, paired_scores
+from classifiers.tasks import Target
 from common.bootstrap import Estimate
 from common.report import Report, figure_picture
+from common.words import counted
 
 
 def comparison_report(
@@ -141,9 +144,13 @@ def _better(row: dict[Any, Any], *, higher: bool) -> str:
     return "–"
 
 
+def group_score(target: Target) -> PairedScore:
+    """Return the score that is told group by group: the error in grades where there are grades."""
+    return paired_scores(target)["mae" if target.ordered else "accuracy"]
+
+
 def _groups(report: Report, levels: list[BranchComparison]) -> None:
-    ordered = levels[-1].shared.target.ordered
-    score = paired_scores(levels[-1].shared.target)["mae" if ordered else "accuracy"]
+    score = group_score(levels[-1].shared.target)
     section = report.section("By grade, movement and side")
     section.text(
         f"{score.title} ({score.meaning}). Groups are small, many are looked at, and none is "
@@ -185,23 +192,7 @@ def _agreement(report: Report, levels: list[BranchComparison]) -> None:
         "the probabilities); 95 % of the differences lie between the limits (Bland and Altman "
         "1986)."
     )
-    section.table(
-        pd.DataFrame(
-            [
-                {
-                    "": f"{found.first} and {found.second}, per {level.shared.unit}",
-                    "Weighted kappa": two_lines(found.weighted_kappa),
-                    "Same answer": two_lines(found.exact),
-                    "Within one grade": two_lines(found.within_one),
-                    "Bias": two_lines(found.bias),
-                    "Lower limit": two_lines(found.low_limit),
-                    "Upper limit": two_lines(found.high_limit),
-                }
-                for level in levels
-                for found in level.agreements
-            ]
-        )
-    )
+    section.table(pd.concat([agreement_table(level) for level in levels], ignore_index=True))
     for level in levels:
         if not level.shared.target.ordered:
             continue
@@ -223,11 +214,39 @@ def _agreement(report: Report, levels: list[BranchComparison]) -> None:
             )
 
 
+def agreement_table(
+    level: BranchComparison, *, title: Callable[[str], str] = title_of
+) -> pd.DataFrame:
+    """Return how far each pair of branches agrees; bias and limits only where classes have order.
+
+    Parameters
+    ----------
+    title
+        From a branch's name to what the reader calls it.
+    """
+    rows = []
+    for found in level.agreements:
+        row = {
+            "Pair": f"{title(found.first)} and {title(found.second)}, per {level.shared.unit}",
+            "Weighted kappa": two_lines(found.weighted_kappa),
+            "Same answer": two_lines(found.exact),
+        }
+        if level.shared.target.ordered:
+            row |= {
+                "Within one grade": two_lines(found.within_one),
+                "Bias": two_lines(found.bias),
+                "Lower limit": two_lines(found.low_limit),
+                "Upper limit": two_lines(found.high_limit),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _counted(shared: SharedAnswers) -> str:
-    patients = len(set(shared.patients.tolist()))
+    patients = counted(len(set(shared.patients.tolist())), "patient")
     if shared.unit == "patient":
-        return f"{patients} patients, answered by models that never saw them"
-    return f"{len(shared.rows)} photographs of {patients} patients"
+        return f"{patients}, answered by models that never saw them"
+    return f"{counted(len(shared.rows), 'photograph')} of {patients}"
 
 
 def _method(report: Report, level: BranchComparison) -> None:

@@ -6,6 +6,7 @@ applied to the tested patients.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,26 @@ from scipy.optimize import minimize_scalar
 Chances = NDArray[np.float64]
 LEAST_CHANCE = 1e-4
 COVERAGE = 0.90  # stated coverage of the sets
+
+
+def range_title(coverage: float = COVERAGE) -> str:
+    """Return how reports head the conformal sets: `Likely range (90 %)`."""
+    return f"Likely range ({100 * coverage:.0f} %)"
+
+
+def range_in_words(low: int, high: int, names: Sequence[str]) -> str:
+    """Return a set of adjacent classes (numbers from 1) as `III` or `II to IV`."""
+    first, last = names[low - 1], names[high - 1]
+    return first if first == last else f"{first} to {last}"
+
+
+def about_ranges(coverage: float = COVERAGE) -> str:
+    """Say what a likely range promises."""
+    return (
+        "The likely range is a run of adjacent classes that is meant to hold the reference in "
+        f"{100 * coverage:.0f} % of patients like those the grader learned from. A wide range has "
+        "two causes: the photographs do not tell more, or few patients were learned from."
+    )
 
 
 def tempered(chances: Chances, *, temperature: float | NDArray[np.float64]) -> Chances:

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from classifiers.benchmark import BenchmarkResult
-from classifiers.graders import GRADERS, MAJORITY
+from classifiers.benchmark_report import from_best_to_worst
+from classifiers.evaluation import is_baseline
+from classifiers.graders import GRADERS
 from common.photos import read_photo
 from common.report import Link, Picture, Report, Section, image_picture
 from common.tables import GRADES, ROMAN, read_manifest
@@ -183,16 +185,10 @@ def _scores_in_words(graded: BenchmarkResult) -> str:
     """Name the worst and the best grader: the best alone would be a choice made on the test."""
     patients = graded.evaluations[-1]
     score = patients.headline
-    found = sorted(
-        (by_score[score.name].value, GRADERS[model].title)
-        for model, by_score in patients.estimates.items()
-        if model in GRADERS and not GRADERS[model].baseline and model != MAJORITY
-    )
-    (low, worst), (high, best) = found[0], found[-1]
     return (
-        f"Grading patients that they had never seen, {len(found)} graders agreed with the true "
-        f"grade with a {score.title.lower()} of {low:.2f} ({worst}) to {high:.2f} ({best}); "
-        f"always answering the commonest grade reaches {patients.baseline(score):.2f}."
+        f"Grading patients that they had never seen, the graders' {score.title.lower()} was "
+        f"{from_best_to_worst(patients)}; always answering the commonest grade has "
+        f"{patients.baseline(score):.2f}."
     )
 
 
@@ -218,10 +214,7 @@ def _scores(section: Section, graded: BenchmarkResult, *, caption: str) -> None:
     section.table(
         patients.table(),
         caption=f"{caption} Below each score is its 95 % interval over resampled patients.",
-        quiet=[
-            model == MAJORITY or (model in GRADERS and GRADERS[model].baseline)
-            for model in patients.estimates
-        ],
+        quiet=[is_baseline(model) for model in patients.estimates],
     )
 
 

@@ -6,6 +6,7 @@ Comes from the prediction tables of both branches and of `fuse`, and from what l
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError
 from common.report import Report
 from common.tables import read_manifest
+from common.words import counted
 from features.measure_table import MEASURES_FILE, read_measures
 from pipeline.joint_report_comparison import add_comparison, add_groups
 from pipeline.joint_report_first_page import add_first_page, summary_of
@@ -185,13 +187,19 @@ def _pictures(
     try:
         return (
             network_pictures(
-                given.networks, given.manifest, landmarks, image_ids=map_images(manifest),
-                redact=redact,
+                given.networks, given.manifest, landmarks, features=given.features,
+                image_ids=map_images(manifest), redact=redact,
             ),
             [],
         )  # fmt: skip
     except UserError as error:
-        return {}, [f"There are no maps of the network: {error}"]
+        if not redact:
+            return {}, [f"There are no maps of the network: {error}"]
+        print(f"There are no maps of the network: {error}", file=sys.stderr)
+        return {}, [
+            "There are no maps of the network; why is said where the report was made, since the "
+            "reason may name a patient."
+        ]
 
 
 def _weights(given: Ingredients, model: str, material: Material) -> pd.DataFrame | None:
@@ -215,8 +223,8 @@ def _absent(branches: Sequence[Branch], material: Material, *, target: Target) -
         missing = everybody - set(branch.rows["patient_id"].astype(str))
         if missing:
             sentences.append(
-                f"{len(missing)} of {len(everybody)} patients have no answer by the branch "
-                f"{branch.name}; the scores say nothing about them."
+                f"{len(missing)} of {counted(len(everybody), 'patient')} have no answer by the "
+                f"branch {branch.name}; the scores say nothing about them."
             )
     return sentences
 

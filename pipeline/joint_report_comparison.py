@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
 from classifiers.branch_comparison import BranchComparison
-from classifiers.evaluation import is_baseline, two_lines
+from classifiers.branch_report import agreement_table, group_score
+from classifiers.evaluation import is_baseline
 from classifiers.plots import confusion_figure
 from classifiers.scores import SCORES
 from common.report import Report, figure_picture
+from common.tables import ROMAN
+from common.words import spoken
 from pipeline.joint_report_study import JointStudy, signed, title_of_way
 
-_COMPARED = ("weighted_kappa", "mae", "within_one", "accuracy")
+_COMPARED = ("mae", "balanced_accuracy", "weighted_kappa", "within_one", "accuracy")
 _GROUPS = {"grade": "By grade of the reference", "movement": "By movement", "side": "By weak side"}
 _WHY_NOT = {
     "movement": "at least one way grades whole patients from all movements together.",
@@ -48,20 +51,7 @@ def add_comparison(report: Report, study: JointStudy) -> None:
     )
     section.subheading("Do the ways agree with each other?")
     section.table(
-        pd.DataFrame(
-            [
-                {
-                    "Ways": f"{title_of_way(found.first)} and {title_of_way(found.second).lower()}",
-                    "Weighted kappa": two_lines(found.weighted_kappa),
-                    "Same grade": two_lines(found.exact),
-                    "Within one grade": two_lines(found.within_one),
-                    "Bias, grades": two_lines(found.bias),
-                    "95 % of differences": f"{signed(found.low_limit.value)} to "
-                    f"{signed(found.high_limit.value)}",
-                }
-                for found in study.patients.agreements
-            ]
-        ),
+        agreement_table(study.patients, title=title_of_way),
         caption="Between the ways, whoever is right. Bias: mean of first minus second in expected "
         "grades, with the limits of agreement (Bland and Altman 1986).",
     )
@@ -82,14 +72,14 @@ def add_comparison(report: Report, study: JointStudy) -> None:
 def add_groups(report: Report, study: JointStudy) -> None:
     """Add the error by grade, movement and side."""
     section = report.section("By grade, movement and side", folded=True)
+    score = group_score(study.target)
     section.text(
-        "Mean distance from the reference in grades (smaller is better). Groups are small: the "
-        "intervals of the differences say how much can be read from them, and nothing was tested "
-        "group by group."
+        f"{score.title} ({score.meaning}). Groups are small: the intervals of the differences say "
+        "how much can be read from them, and nothing was tested group by group."
     )
     for by, title in _GROUPS.items():
         for found in reversed(study.comparisons):
-            table = _group_table(found, by, grades=study.grades)
+            table = _group_table(found, by, score=score.name)
             if len(table):
                 section.subheading(f"{title}, per {found.shared.unit}")
                 section.table(table)
@@ -121,9 +111,9 @@ def _differences(found: BranchComparison) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _group_table(found: BranchComparison, by: str, *, grades: Sequence[str]) -> pd.DataFrame:
-    """Return a row for each group: how many, the error of each way, the first difference."""
-    table = found.table[(found.table["by"] == by) & (found.table["score"] == "mae")]
+def _group_table(found: BranchComparison, by: str, *, score: str) -> pd.DataFrame:
+    """Return a row for each group: how many, the score of each way, the first difference."""
+    table = found.table[(found.table["by"] == by) & (found.table["score"] == score)]
     rows = []
     for group, own in table.groupby("group", sort=False):
         first = own.iloc[0]
@@ -132,12 +122,12 @@ def _group_table(found: BranchComparison, by: str, *, grades: Sequence[str]) -> 
             errors[str(row["first"])] = float(row["first_value"])
             errors[str(row["second"])] = float(row["second_value"])
         name = str(group)
-        if by == "grade" and name.isdigit() and int(name) <= len(grades):
-            name = grades[int(name) - 1]
+        if by == "grade" and name.isdigit():
+            name = ROMAN[int(name) - 1]
         pair = f"{title_of_way(str(first['first']))} − {title_of_way(str(first['second'])).lower()}"
         rows.append(
             {
-                by.capitalize(): name.replace("_", " "),
+                by.capitalize(): spoken(name),
                 "Patients": int(first["patients"]),
                 **{title_of_way(way): errors[way] for way in found.shared.names if way in errors},
                 pair: _signed(first),

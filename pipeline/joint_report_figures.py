@@ -10,15 +10,17 @@ from classifiers.branches import SharedAnswers
 from classifiers.evaluation import Evaluation
 from classifiers.graders import MAJORITY
 from classifiers.human_agreement import HUMAN_AGREEMENT
+from classifiers.plots import roman
 from classifiers.score_plots import calm
-from common.tables import ROMAN
 from pipeline.joint_report_study import colour_of, marker_of, title_of_way
 
 _SHOWN = {
+    "mae": "error in grades",
+    "balanced_accuracy": "balanced accuracy",
     "weighted_kappa": "agreement with the reference\n(weighted kappa)",
-    "within_one": "share within one grade",
     "accuracy": "share exactly right",
 }
+_BESIDE_THE_LEAD = ("weighted_kappa", "accuracy")
 _SOFT = "#5b6875"
 
 
@@ -27,10 +29,13 @@ def ways_figure(evaluation: Evaluation) -> Figure:
     models = [name for name in evaluation.estimates if name != MAJORITY]
     models += [MAJORITY] if MAJORITY in evaluation.estimates else []
     figure = Figure(figsize=(9.2, 0.95 + 0.33 * len(models)), layout="constrained")
-    panels = figure.subplots(1, len(_SHOWN), sharey=True)
+    lead = evaluation.headline.name
+    shown = {name: title for name, title in _SHOWN.items() if name in (lead, *_BESIDE_THE_LEAD)}
+    panels = figure.subplots(1, len(shown), sharey=True)
     at = np.arange(len(models))[::-1]
-    humans = {found.score: found.value for found in HUMAN_AGREEMENT}
-    for axes, (score, title) in zip(panels, _SHOWN.items(), strict=True):
+    of_grades = HUMAN_AGREEMENT if evaluation.target.name == "six_grades" else ()
+    humans = {found.score: found.value for found in of_grades}
+    for axes, (score, title) in zip(panels, shown.items(), strict=True):
         for place, model in zip(at, models, strict=True):
             found = evaluation.estimates[model][score]
             colour = colour_of(model)
@@ -43,7 +48,8 @@ def ways_figure(evaluation: Evaluation) -> Figure:
                 ha="center", va="bottom",
             )  # fmt: skip
         lowest = min(evaluation.estimates[model][score].low for model in models)
-        axes.set_xlim(min(0.0, lowest) - 0.03, 1.04)
+        highest = max(evaluation.estimates[model][score].high for model in models)
+        axes.set_xlim(min(0.0, lowest) - 0.03, max(1.0, highest) + 0.04)
         axes.set_ylim(-0.6, len(models) - 0.4)
         axes.set_title(title, fontsize=10, pad=14 if score in humans else 6)
         axes.set_yticks(at, [title_of_way(model) for model in models], fontsize=10)
@@ -58,7 +64,7 @@ def against_each_other(shared: SharedAnswers, first: str, second: str) -> Figure
     k = len(shared.target.classes)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.95, k))
     axes.plot([1, k], [1, k], color=_SOFT, linestyle=":", linewidth=1)
-    names = _roman(k)
+    names = roman(shared.target)
     for number in range(1, k + 1):
         of_class = shared.truth == number
         if of_class.any():
@@ -79,7 +85,3 @@ def against_each_other(shared: SharedAnswers, first: str, second: str) -> Figure
     )
     calm(axes, labelsize=9)
     return figure
-
-
-def _roman(k: int) -> list[str]:
-    return list(ROMAN) if k == len(ROMAN) else [str(n) for n in range(1, k + 1)]

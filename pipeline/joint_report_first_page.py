@@ -5,15 +5,18 @@ It is meant to be read in a minute by someone who knows nothing of the project.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from classifiers.benchmark_sections import score_facts
 from classifiers.branch_comparison import BranchComparison
-from classifiers.evaluation import Evaluation
+from classifiers.branch_report import p_words
 from classifiers.graders import MAJORITY
 from classifiers.human_agreement import HUMAN_AGREEMENT
 from classifiers.patient_pages import face_thumbnail, read_small
+from classifiers.scores import Score
 from common.bootstrap import Estimate
 from common.report import Fact, Picture, Report, Section, image_picture
+from common.words import counted
 from pipeline.joint_report_figures import ways_figure
 from pipeline.joint_report_study import (
     MEASUREMENTS,
@@ -26,7 +29,7 @@ from pipeline.joint_report_study import (
 
 SHOWN_TASK = "full_smile"
 _PICTURE = 210  # px
-_KAPPA = "weighted_kappa"
+SIGNIFICANT = 0.05
 
 
 def add_first_page(report: Report, study: JointStudy, *, redact: bool) -> None:
@@ -37,28 +40,35 @@ def add_first_page(report: Report, study: JointStudy, *, redact: bool) -> None:
         section.gallery(_what_was_done(study, shown[0], redact=redact))
         section.text(_told(study, shown[1]))
     evaluation = study.patients.evaluation
-    section.facts("How well does each way of grading agree with the reference?", _facts(study))
+    section.facts("How far is each way of grading from the reference?", _facts(study))
     section.text(
-        "The large number is the weighted kappa of patients: 1 is perfect agreement with the "
-        "reference, 0 is what chance alone would give. Ranges are 95 % intervals."
+        f"The large number is the {evaluation.headline.meaning}, per patient, with its 95 % "
+        "interval; the last line says how many patients of each class were graded exactly."
     )
     section.figure(
         ways_figure(evaluation),
         alt="Scores of each way of grading with intervals, beside the commonest grade.",
-        caption="Each way of grading on the same patients; lines are 95 % intervals. Dashed: how "
-        "often clinicians agree exactly with each other.",
+        caption="Each way of grading on the same patients; lines are 95 % intervals."
+        + (
+            " Dashed: how often clinicians agree exactly with each other."
+            if study.target.name == "six_grades"
+            else ""
+        ),
     )
     _does_it_add(section, study)
 
 
 def summary_of(study: JointStudy, *, simulated: bool) -> str:
     """Say in one sentence what was done."""
-    photographs = len(study.manifest)
-    patients = study.manifest["patient_id"].nunique()
-    kind = "simulated patients" if simulated else "patients"
+    photographs = counted(len(study.manifest), "photograph")
+    kind = "simulated patient" if simulated else "patient"
+    patients = counted(study.manifest["patient_id"].nunique(), kind)
+    ends = ("from {} to {}" if study.target.ordered else "as {} or {}").format(
+        study.grades[0], study.grades[-1]
+    )
     return (
-        f"{photographs} photographs of {patients} {kind} were graded from "
-        f"{study.grades[0]} to {study.grades[-1]} in three ways: from distances measured between "
+        f"{photographs} of {patients} were graded {ends} in three ways: from distances measured "
+        "between "
         "points on the face, by an image network, and by both together. Nobody was graded by a "
         "model that had learned from their own photographs."
     )
@@ -114,19 +124,7 @@ def _told(study: JointStudy, patient: str) -> str:
 def _facts(study: JointStudy) -> list[Fact]:
     evaluation = study.patients.evaluation
     names = [*study.names, *([MAJORITY] if MAJORITY in evaluation.estimates else [])]
-    facts = [
-        Fact(
-            label=title_of_way(name),
-            value=_number(evaluation.estimates[name][_KAPPA].value),
-            notes=(
-                _limits(evaluation.estimates[name][_KAPPA]),
-                f"within one grade: {_share(evaluation.estimates[name]['within_one'])}",
-                f"exactly right: {_share(evaluation.estimates[name]['accuracy'])}",
-            ),
-            quiet=name == MAJORITY,
-        )
-        for name in names
-    ]
+    facts = score_facts(evaluation, models=names, title=title_of_way)
     if study.target.name == "six_grades":
         exact = next(found for found in HUMAN_AGREEMENT if found.score == "accuracy")
         facts.append(
@@ -146,34 +144,58 @@ def _does_it_add(section: Section, study: JointStudy) -> None:
     if alone is None or together is None:
         section.text("Not asked here: the fused answer or the measurements are missing.")
         return
-    evaluation = study.patients.evaluation
-    gain = paired_difference(study.patients, together, alone)
-    section.text(answer_in_words(gain))
+    score = study.patients.evaluation.headline
+    gain = paired_difference(study.patients, together, alone, score=score.name)
+    section.text(answer_in_words(gain.estimate, score=score))
     if network is not None:
-        section.text(_about_network(evaluation, network, alone))
+        section.text(_about_network(study.patients, network, alone))
 
 
-def paired_difference(found: BranchComparison, first: str, second: str) -> Estimate:
-    """Return first minus second in weighted kappa, with its interval over patients."""
+@dataclass(frozen=True)
+class PairedDifference:
+    """First minus second on the same patients, and the p of the permutation test (Holm)."""
+
+    estimate: Estimate
+    p: float
+
+
+def paired_difference(
+    found: BranchComparison, first: str, second: str, *, score: str
+) -> PairedDifference:
+    """Return the difference of one score over all patients, whichever way round it is stored."""
     table = found.table
-    whole = table[(table["by"] == "all") & (table["score"] == _KAPPA)]
+    whole = table[(table["by"] == "all") & (table["score"] == score)]
     for one, other, sign in ((first, second, 1.0), (second, first, -1.0)):
         row = whole[(whole["first"] == one) & (whole["second"] == other)]
         if len(row):
             value, low, high = sign * row[["difference", "low", "high"]].to_numpy(float)[0]
-            return Estimate(float(value), float(min(low, high)), float(max(low, high)))
+            return PairedDifference(
+                Estimate(float(value), float(min(low, high)), float(max(low, high))),
+                p=float(row["p_permutation_holm"].iloc[0]),
+            )
     raise KeyError((first, second))
 
 
-def answer_in_words(gain: Estimate) -> str:
-    """Say whether both together agree better with the reference than measurements alone."""
+def answer_in_words(gain: Estimate, *, score: Score) -> str:
+    """Say whether both together are nearer to the reference than measurements alone.
+
+    Parameters
+    ----------
+    gain
+        Together minus alone.
+    score
+        Which score it is a difference of; errors are better the smaller they are.
+    """
     difference = (
-        f"both together minus measurements alone: {signed(gain.value)} weighted kappa "
+        f"both together minus measurements alone: {signed(gain.value)} in {score.title.lower()} "
         f"(95 % interval {signed(gain.low)} to {signed(gain.high)})"
     )
-    if gain.low > 0:
+    better, worse = gain.low > 0, gain.high < 0
+    if not score.higher_is_better:
+        better, worse = worse, better
+    if better:
         return f"Yes, on these patients: {difference}."
-    if gain.high < 0:
+    if worse:
         return f"No, it does harm on these patients: {difference}."
     if gain.low == gain.high == 0:
         return f"No: fused, the grades agree with the reference just as before ({difference})."
@@ -183,29 +205,31 @@ def answer_in_words(gain: Estimate) -> str:
     )
 
 
-def _about_network(evaluation: Evaluation, network: str, alone: str) -> str:
-    found, other = (evaluation.estimates[name][_KAPPA] for name in (network, alone))
-    patients = evaluation.predictions["patient_id"].nunique()
-    if not found.low > 0:
+def _about_network(found: BranchComparison, network: str, alone: str) -> str:
+    """Say how the network does alone: against chance, then by the paired test of the two."""
+    evaluation = found.evaluation
+    patients = counted(evaluation.predictions["patient_id"].nunique(), "patient")
+    if not evaluation.estimates[network]["weighted_kappa"].low > 0:
         return (
-            f"Alone, the network is not clearly better than chance: {patients} patients are few "
+            f"Alone, the network is not clearly better than chance: {patients} are few "
             "faces to learn from."
         )
-    if found.high < other.low:
+    score = evaluation.headline
+    return network_in_words(paired_difference(found, network, alone, score=score.name), score=score)
+
+
+def network_in_words(made: PairedDifference, *, score: Score) -> str:
+    """Say whether the network alone is better or worse than the measurements, as the test says."""
+    tested = (
+        f"{score.title.lower()} {signed(made.estimate.value)}, 95 % interval "
+        f"{signed(made.estimate.low)} to {signed(made.estimate.high)}, paired permutation test "
+        f"p {p_words(made.p)}"
+    )
+    if not made.p < SIGNIFICANT:
         return (
-            f"Alone, the network does clearly worse than the measurements: it learns from "
-            f"{patients} patients what the measurements are told beforehand."
+            "Alone, the network cannot be told from the measurements: they are alike, or the "
+            f"patients are too few ({tested})."
         )
-    return "Alone, the network does about as well as the measurements, or the patients are too few."
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _limits(found: Estimate) -> str:
-    return f"{_number(found.low)} to {_number(found.high)}"
-
-
-def _share(found: Estimate) -> str:
-    return f"{100 * found.value:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
+    better = (made.estimate.value > 0) == score.higher_is_better
+    told = "better" if better else "worse"
+    return f"Alone, the network does clearly {told} than the measurements ({tested})."

@@ -35,6 +35,7 @@ def network_pictures(
     manifest: Path,
     landmarks: Path,
     *,
+    features: Path | None = None,
     image_ids: Sequence[str],
     redact: bool = False,
 ) -> dict[str, NDArray[np.uint8]]:
@@ -48,6 +49,8 @@ def network_pictures(
         Folder of `htnet train`.
     manifest, landmarks
         Those that it was trained with.
+    features
+        `features.csv` of the same photographs, for networks that read measured features.
     image_ids
         Which photographs.
     redact
@@ -71,8 +74,9 @@ def network_pictures(
         raise UserError(f"{networks} holds no trained fold: run htnet train first.")
     network, classes = read_trained(weights[0])
     cohort = read_image_cohort(
-        manifest, landmarks, target=target_of(classes), config=network.config, quiet=True
-    )
+        manifest, landmarks, target=target_of(classes), config=network.config,
+        features=features, quiet=True,
+    )  # fmt: skip
     asked = set(image_ids)
     names = cohort.rows["image_id"].astype(str).to_numpy()
     pictures = {}

@@ -11,15 +11,16 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from classifiers.calibration import range_in_words, range_title
 from classifiers.patient_pages import patient_pictures
 from classifiers.side_readings import most_uneven
 from common.report import Link, Picture, Report, Section, Share, image_picture
+from common.words import spoken
 from features.measures import MEASURES, Measure
 from pipeline.joint_report_study import (
     NETWORK,
     TOGETHER,
     JointStudy,
-    in_words,
     title_of_way,
 )
 
@@ -117,7 +118,7 @@ def _what_is_missing(study: JointStudy, patient: str, *, redact: bool) -> list[s
     sentences = []
     if "task" in own.columns:
         usual = study.manifest["task"].dropna().unique()
-        absent = [_spoken(task) for task in usual if task not in set(own["task"])]
+        absent = [spoken(task) for task in usual if task not in set(own["task"])]
         if absent:
             sentences.append(f"Not photographed: {', '.join(absent)}.")
     dists = study.material.dists.set_index("image_id")
@@ -126,8 +127,8 @@ def _what_is_missing(study: JointStudy, patient: str, *, redact: bool) -> list[s
         status = str(dists["status"].get(image_id, "not in the measurements"))
         if status != "ok":
             task = row.get("task")
-            what = "A photograph" if pd.isna(task) else f"The photograph of {_spoken(task)}"
-            sentences.append(f"{what} could not be used ({_spoken(status)}).")
+            what = "A photograph" if pd.isna(task) else f"The photograph of {spoken(task)}"
+            sentences.append(f"{what} could not be used ({spoken(status)}).")
     for name in study.names:
         if name not in study.answers[patient].ways:
             sentences.append(
@@ -151,7 +152,9 @@ def _grades_table(study: JointStudy, patient: str) -> pd.DataFrame:
             {
                 "Way": title_of_way(name),
                 "Grade": study.grades[found.answer - 1],
-                "Set": None if found.span is None else in_words(found.span, study.grades),
+                range_title(): None
+                if found.span is None
+                else range_in_words(*found.span, study.grades),
                 **{
                     grade: Share(float(chance))
                     for grade, chance in zip(study.grades, found.chances, strict=True)
@@ -160,9 +163,10 @@ def _grades_table(study: JointStudy, patient: str) -> pd.DataFrame:
         )
     reference = None if told.reference is None else study.grades[told.reference - 1]
     marks = {grade: "●" if grade == reference else "" for grade in study.grades}
-    rows.append({"Way": "Reference", "Grade": reference, "Set": "", **marks})
+    rows.append({"Way": "Reference", "Grade": reference, range_title(): "", **marks})
     table = pd.DataFrame(rows)
-    return table if any(found.span for found in told.ways.values()) else table.drop(columns="Set")
+    ranged = any(found.span for found in told.ways.values())
+    return table if ranged else table.drop(columns=range_title())
 
 
 def _maps(study: JointStudy, patient: str, *, tasks: Sequence[str] | None = None) -> list[Picture]:
@@ -174,7 +178,7 @@ def _maps(study: JointStudy, patient: str, *, tasks: Sequence[str] | None = None
         found = study.pictures.get(str(row["image_id"]))
         if found is not None:
             task = row.get("task")
-            words = "map" if task is None or pd.isna(task) else _spoken(task)
+            words = "map" if task is None or pd.isna(task) else spoken(task)
             pictures.append(
                 image_picture(
                     found,
@@ -212,16 +216,12 @@ def _side_row(row: Mapping[Hashable, object], measure: Measure) -> dict[str, obj
         return None
     unit = str(row["unit"]) if measure.is_length else "°"
     return {
-        "Movement": _spoken(row["task"]),
+        "Movement": spoken(row["task"]),
         "Measure": f"{measure.title}, {unit}",
         "Right": right,
         "Left": left,
         "Difference": right - left,
     }
-
-
-def _spoken(word: object) -> str:
-    return str(word).replace("_", " ")
 
 
 def map_images(manifest: pd.DataFrame, tasks: Sequence[str] = MAP_TASKS) -> list[str]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from classifiers.benchmark_sections import abstention_of
-from classifiers.calibration import COVERAGE
-from classifiers.evaluation import is_baseline, two_lines
-from classifiers.probability_scores import chances_of, reliability
-from classifiers.score_plots import abstention_figure, reliability_figure
-from common.report import Link, Picture, Report, figure_picture
+from classifiers.benchmark_sections import add_certainty
+from classifiers.calibration import about_ranges, range_in_words, range_title
+from common.report import Link, Report
+from common.words import counted
 from pipeline.joint_report_figures import against_each_other
 from pipeline.joint_report_pages import anchor_of, name_of, patient_strip
 from pipeline.joint_report_study import (
@@ -17,7 +15,6 @@ from pipeline.joint_report_study import (
     NETWORK,
     TOGETHER,
     JointStudy,
-    in_words,
     title_of_way,
 )
 
@@ -45,7 +42,7 @@ def add_disagreements(report: Report, study: JointStudy, *, redact: bool) -> Non
     if len(whole):
         row = whole.iloc[0]
         section.text(
-            f"Exactly right: both in {row['both']:.0f} patients, only the measurements in "
+            f"Exactly right: both in {counted(row['both'], 'patient')}, only the measurements in "
             f"{row['only_first']:.0f}, only the network in {row['only_second']:.0f}, neither in "
             f"{row['neither']:.0f}."
         )
@@ -75,58 +72,9 @@ def add_disagreements(report: Report, study: JointStudy, *, redact: bool) -> Non
 
 
 def add_probabilities(report: Report, study: JointStudy) -> None:
-    """Add what the probabilities are worth: calibration, sets, and what abstaining would gain."""
-    section = report.section("Can the probabilities be believed?", folded=True)
-    evaluation = study.patients.evaluation
-    section.text(
-        "Brier score: squared distance of all probabilities from the truth (0 is perfect). "
-        "Calibration error: how far the probability of the answer is from the share of right "
-        "answers, on average. AUC: how well healthy are told from all others (0.5 is chance)."
-    )
-    section.table(
-        pd.DataFrame(
-            [
-                {
-                    "Way": title_of_way(model),
-                    "Brier score": two_lines(found["brier"]),
-                    "Calibration error": two_lines(found["calibration_error"]),
-                    "AUC": two_lines(found["auc"]),
-                }
-                for model, found in evaluation.probabilities.items()
-            ]
-        ),
-        quiet=[is_baseline(model) for model in evaluation.probabilities],
-    )
-    section.text(_about_sets(study))
-    models = [name for name in evaluation.estimates if not is_baseline(name)]
-    rows = {
-        model: evaluation.predictions[evaluation.predictions["model"] == model] for model in models
-    }
-    bins = {
-        title_of_way(model): reliability(chances_of(rows[model], target=study.target))
-        for model in models
-    }
-    curves = {
-        title_of_way(model): curve
-        for model in models
-        if (curve := abstention_of(evaluation, model)) is not None
-    }
-    pictures: list[Picture] = [
-        figure_picture(
-            reliability_figure(bins),
-            alt="Share of right answers against the probability of the answer.",
-            caption="Below the line: surer than right. Larger dots: more patients.",
-        )
-    ]
-    if curves:
-        pictures.append(
-            figure_picture(
-                abstention_figure(curves),
-                alt="Mean error among the surest answers against the share answered.",
-                caption="Error if only the surest are answered and a person grades the rest.",
-            )
-        )
-    section.gallery(pictures)
+    """Add what the probabilities are worth: calibration, ranges, and what abstaining would gain."""
+    section = add_certainty(report, study.patients.evaluation, title=title_of_way, folded=True)
+    section.text(_about_ranges(study))
 
 
 def add_method(report: Report, study: JointStudy, *, settings: pd.DataFrame) -> None:
@@ -175,10 +123,8 @@ def add_overview(report: Report, study: JointStudy, *, redact: bool) -> None:
     """Add one row for each patient, with links to their pages."""
     section = report.section("Patients, one by one", anchor="patients")
     section.text(
-        "Choose a patient for photographs, measures, maps and probabilities. The set is a run of "
-        "grades around the fused grade, among which the reference should lie in "
-        f"{100 * COVERAGE:.0f} % of patients; a wide set means that the photographs do not tell "
-        "more."
+        "Choose a patient for photographs, measures, maps and probabilities. "
+        f"{_about_ranges(study)}"
     )
     rows = []
     for patient, told in study.answers.items():
@@ -194,14 +140,17 @@ def add_overview(report: Report, study: JointStudy, *, redact: bool) -> None:
         fused = next(
             (told.ways[n] for n in study.names if n.startswith(TOGETHER) and n in told.ways), None
         )
-        row["Set"] = (
-            None if fused is None or fused.span is None else in_words(fused.span, study.grades)
+        row[range_title()] = (
+            None
+            if fused is None or fused.span is None
+            else range_in_words(*fused.span, study.grades)
         )
         rows.append(row)
     section.table(pd.DataFrame(rows).dropna(axis="columns", how="all"))
 
 
-def _about_sets(study: JointStudy) -> str:
+def _about_ranges(study: JointStudy) -> str:
+    """Say what the ranges of the fused grade promise, and what they kept here."""
     spans = [
         (told.reference, told.ways[name].span)
         for told in study.answers.values()
@@ -210,14 +159,12 @@ def _about_sets(study: JointStudy) -> str:
     ]
     made = [(reference, span) for reference, span in spans if span and reference is not None]
     if not made:
-        return "No sets of grades were made: they need answers inside the training patients."
+        return "No likely ranges were made: they need answers inside the training patients."
     held = sum(low <= reference <= high for reference, (low, high) in made)
     width = sum(high - low + 1 for _, (low, high) in made) / len(made)
     return (
-        f"The set of the fused grade is a run of adjacent grades that is meant to hold the "
-        f"reference in {100 * COVERAGE:.0f} % of patients. Here it held it in {held} of "
-        f"{len(made)} ({100 * held / len(made):.0f} %), with {width:.1f} grades in a set on "
-        "average."
+        f"{about_ranges()} Here that of the fused grade held it in {held} of "
+        f"{counted(len(made), 'patient')}, with {width:.1f} classes on average."
     )
 
 

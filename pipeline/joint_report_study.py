@@ -6,7 +6,7 @@ Comes from the prediction tables of the branches and of `fuse`; goes to the sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -188,12 +188,6 @@ def _span(rows: pd.DataFrame) -> tuple[int, int] | None:
     if "set_low" not in rows.columns or rows[["set_low", "set_high"]].isna().any(axis=None):
         return None
     return int(rows["set_low"].min()), int(rows["set_high"].max())
-
-
-def in_words(span: tuple[int, int], grades: Sequence[str]) -> str:
-    """Return a set of adjacent classes as `III` or `III–V`."""
-    low, high = (grades[number - 1] for number in span)
-    return low if low == high else f"{low}–{high}"
 
 
 def signed(value: float) -> str:

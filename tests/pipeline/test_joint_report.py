@@ -14,11 +14,14 @@ import pytest
 import torch
 import yaml
 
+from classifiers.compare import compare
 from classifiers.folds import make_folds, write_folds
 from classifiers.fuse import fuse
+from classifiers.fusion import stands_for_fusion
 from classifiers.patient_pages import THUMBNAIL
 from classifiers.predictions import write_predictions
-from classifiers.tasks import target_named
+from classifiers.scores import SCORES
+from classifiers.tasks import TARGETS, Target, target_named
 from common.bootstrap import Estimate
 from common.errors import UserError
 from features.command import write_feature_tables
@@ -26,7 +29,12 @@ from landmarks.points import POINT_COLUMNS
 from pipeline.htnet import train
 from pipeline.joint_report import Ingredients, build_joint_report, read_study
 from pipeline.joint_report_command import joint_report
-from pipeline.joint_report_first_page import answer_in_words, paired_difference
+from pipeline.joint_report_first_page import (
+    PairedDifference,
+    answer_in_words,
+    network_in_words,
+    paired_difference,
+)
 from pipeline.joint_report_maps import SIZE, network_pictures
 from pipeline.joint_report_pages import side_table
 from tests.browser import LARGEST_BYTES, WIDTHS, open_page, static_problems
@@ -43,6 +51,8 @@ NO_FACE, NOT_TAKEN = "Ann Other 3", "Ann Other 4"
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
     """Two dozen drawn patients, a good and a poor branch, both fused, and a tiny network.
+
+    The network reads measured features beside the face.
 
     One photograph has no face, and one patient was never asked to smile.
     """
@@ -85,6 +95,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
     train(
         folder / "manifest.csv", landmarks=folder / "landmarks.csv", out=folder / "networks",
         recipe=str(folder / "recipe.yaml"), fold_table=folder / "folds.csv", threads=1,
+        features=features,
     )  # fmt: skip
     return Ingredients(
         tables=tables,
@@ -95,21 +106,27 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
     )
 
 
-def write_answers(folder: Path, branch: str, *, sureness: float) -> None:
+def write_answers(
+    folder: Path, branch: str, *, sureness: float, target: Target = TARGET, out: Path | None = None
+) -> Path:
     """Answers per patient that lie about the truth, the nearer the surer."""
     folds = pd.read_csv(folder / "folds.csv")
     manifest = pd.read_csv(folder / "manifest.csv")
     rows = manifest.merge(folds[["image_id", "repeat", "fold"]], on="image_id")
     rows = rows.drop_duplicates("patient_id").reset_index(drop=True)
     rng = np.random.default_rng(len(branch))
-    about = rows["hb_grade"].to_numpy() + rng.normal(0, 0.6 / sureness, len(rows))
-    chances = np.exp(-sureness * np.abs(np.arange(1, 7) - about[:, None]))
+    rows = rows[target.numbers(rows) > 0].reset_index(drop=True)
+    about = target.numbers(rows) + rng.normal(0, 0.6 / sureness, len(rows))
+    k = len(target.classes)
+    chances = np.exp(-sureness * np.abs(np.arange(1, k + 1) - about[:, None]))
     chances /= chances.sum(axis=1, keepdims=True)
-    table = rows[["patient_id", "hb_grade", "repeat", "fold"]].assign(
-        predicted=TARGET.answers(chances), model=branch, branch=branch
+    table = rows[["patient_id", target.column, "repeat", "fold"]].assign(
+        predicted=target.named(target.answers(chances)), model=branch, branch=branch
     )
-    table[list(TARGET.probability_columns)] = chances
-    write_predictions(table, folder / f"{branch}.csv", target=TARGET, unit="patient")
+    table[list(target.probability_columns)] = chances
+    path = (out or folder) / f"{branch}.csv"
+    write_predictions(table, path, target=target, unit="patient")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +152,36 @@ def test_the_first_page_names_the_three_ways_the_baselines_and_the_gain(page: Pa
     assert first.count("<img") == 4  # photograph, points, map, and the figure
     for jargon in ("fold", "macro", "softmax", "logit", "embedding"):
         assert jargon not in re.sub(r"<[^>]*>", "", first.partition("<main>")[2]).lower(), jargon
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != "six_grades"])
+def test_every_target_has_a_report(name: str, given: Ingredients, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    tables = tuple(
+        write_answers(given.manifest.parent, branch, sureness=1.5, target=target, out=tmp_path)
+        for branch in ("geometric", "deep")
+    )
+    fuse(*tables, out=tmp_path / "fused", target=name, manifest=given.manifest)
+    compare(*tables, out=tmp_path / "compared", target=name, manifest=given.manifest)
+    other = replace(
+        given, tables=tables, fused=tmp_path / "fused" / "predictions.csv", networks=None
+    )
+    words = build_joint_report(other, target=name).html()
+    evaluation = read_study(other, target=target, redact=False, seed=0).patients.evaluation
+    assert evaluation.headline.meaning in words
+    assert evaluation.recall_of("fused") in words
+    assert "Clinicians among themselves" not in words  # whose grades are another question's
+    assert ("Within one grade" in words) == target.ordered
+
+
+def test_the_report_and_fuse_name_the_same_model(given: Ingredients, tmp_path: Path) -> None:
+    table = pd.read_csv(given.fused)
+    more = table[table["model"] == "fused_mean"].assign(model="fused_weighted")
+    pd.concat([table, more]).to_csv(tmp_path / "predictions.csv", index=False)
+    other = replace(given, fused=tmp_path / "predictions.csv", networks=None)
+    study = read_study(other, target=TARGET, redact=False, seed=0)
+    assert study.branches[-1].model == "fused_weighted"
+    assert stands_for_fusion(["fused_mean", "fused_product", "fused_weighted"]) == "fused_weighted"
 
 
 def test_real_patients_are_not_called_simulated(given: Ingredients, tmp_path: Path) -> None:
@@ -247,7 +294,20 @@ def test_the_page_is_whole_and_readable_in_a_browser(page: Path, browser: Browse
     ],
 )
 def test_the_answer_follows_the_interval(gain: Estimate, begins: str) -> None:
-    assert answer_in_words(gain).startswith(begins)
+    assert answer_in_words(gain, score=SCORES["accuracy"]).startswith(begins)
+    fewer_errors = Estimate(-gain.value, -gain.high, -gain.low)
+    assert answer_in_words(fewer_errors, score=SCORES["mae"]).startswith(begins)
+
+
+def test_the_networks_sentence_follows_the_paired_test() -> None:
+    """Intervals of the two scores may overlap where the same patients tell them apart."""
+    worse = PairedDifference(Estimate(0.3, 0.1, 0.5), p=0.01)
+    assert "clearly worse" in network_in_words(worse, score=SCORES["mae"])
+    assert "clearly better" in network_in_words(worse, score=SCORES["accuracy"])
+    unsure = PairedDifference(Estimate(0.3, 0.01, 0.5), p=0.06)
+    assert "cannot be told" in network_in_words(unsure, score=SCORES["mae"])
+    untested = PairedDifference(Estimate(0.3, 0.01, 0.5), p=float("nan"))
+    assert "cannot be told" in network_in_words(untested, score=SCORES["mae"])
 
 
 def test_the_gain_is_the_difference_of_the_scores_whichever_way_it_is_asked(
@@ -255,11 +315,13 @@ def test_the_gain_is_the_difference_of_the_scores_whichever_way_it_is_asked(
 ) -> None:
     study = read_study(replace(given, networks=None), target=TARGET, redact=False, seed=0)
     scores = study.patients.evaluation.estimates
-    gain = paired_difference(study.patients, "fused", "geometric")
-    back = paired_difference(study.patients, "geometric", "fused")
+    made = paired_difference(study.patients, "fused", "geometric", score="mae")
+    gain = made.estimate
+    back = paired_difference(study.patients, "geometric", "fused", score="mae").estimate
     assert gain.value == pytest.approx(
-        scores["fused"]["weighted_kappa"].value - scores["geometric"]["weighted_kappa"].value
+        scores["fused"]["mae"].value - scores["geometric"]["mae"].value
     )
+    assert 0 < made.p <= 1
     assert (gain.value, gain.low, gain.high) == pytest.approx((-back.value, -back.high, -back.low))
     assert gain.low <= gain.value <= gain.high
 
@@ -267,7 +329,9 @@ def test_the_gain_is_the_difference_of_the_scores_whichever_way_it_is_asked(
 def test_maps_are_of_the_photographs_asked_for(given: Ingredients) -> None:
     asked = ["Ann Other 1_full_smile.png", "Ann Other 8_rest.png", f"{NO_FACE}_rest.png"]
     landmarks = given.features.with_name("landmarks.csv")
-    found = network_pictures(given.networks, given.manifest, landmarks, image_ids=asked)
+    found = network_pictures(
+        given.networks, given.manifest, landmarks, features=given.features, image_ids=asked
+    )
     assert set(found) == set(asked[:2])
     for picture in found.values():
         assert picture.shape == (SIZE, SIZE, 3)
@@ -287,6 +351,9 @@ def test_a_network_that_learned_from_the_patient_is_not_asked(
     folds.to_csv(networks / "folds.csv", index=False)
     report = build_joint_report(replace(given, networks=networks))
     assert any("learned from patient" in sentence for sentence in report.warnings)
+    redacted = build_joint_report(replace(given, networks=networks), redact=True)
+    assert any("no maps of the network" in sentence for sentence in redacted.warnings)
+    assert "Ann Other" not in redacted.html()  # nor in the words of the error
 
 
 def test_sides_are_told_with_their_difference_and_unit() -> None:
