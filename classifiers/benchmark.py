@@ -30,7 +30,7 @@ from classifiers.inner_predictions import (
     write_inner_predictions,
 )
 from classifiers.patient_pages import add_benchmark_pages
-from classifiers.patients import LANDMARKS_FILE, patient_samples
+from classifiers.patients import patient_samples
 from classifiers.plots import confusion_figure
 from classifiers.predictions import KEY, Unit, write_predictions
 from classifiers.scaling import ScalerName
@@ -43,6 +43,7 @@ from common.provenance import write_run_record
 from common.report import figure_png
 from common.workers import default_jobs
 from features.tables import definition_of
+from landmarks.tables import LANDMARKS_FILE
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,7 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
     """
     table = read_features(features)
     if manifest is not None:
-        extra = read_manifest(manifest)
-        known = set(extra.columns) - {"image_id", "status", *FEATURE_NAMES}
-        table = join_manifest(table.drop(columns=[*known & set(table.columns)]), extra)
+        table = join_manifest(table, read_manifest(manifest), measured=FEATURE_NAMES)
     for column in ("patient_id", target.column):
         if column not in table.columns:
             raise UserError(

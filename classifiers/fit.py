@@ -36,7 +36,7 @@ from classifiers.model_card import LICENCE, LIMITS, ModelCard, library_versions
 from classifiers.model_store import save_model
 from classifiers.nested import fit_nested
 from classifiers.patient_pages import add_benchmark_pages, read_material
-from classifiers.patients import LANDMARKS_FILE, patient_samples
+from classifiers.patients import patient_samples
 from classifiers.plots import roman
 from classifiers.predictions import KEY, Unit, write_predictions
 from classifiers.scaling import ScalerName
@@ -50,6 +50,7 @@ from common.report import Report
 from common.workers import default_jobs
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of, landmark_run_of
+from landmarks.tables import LANDMARKS_FILE
 
 MODEL_FOLDER = "model"
 TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs

@@ -20,13 +20,14 @@ from classifiers.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods
 from classifiers.fusion_report import fusion_report
 from classifiers.graders import GRADERS, GraderEntry
 from classifiers.late_fusion import FusionMethod
-from classifiers.patients import LANDMARKS_FILE, patient_samples
+from classifiers.patients import patient_samples
 from classifiers.predictions import write_predictions
 from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError, did_you_mean
 from common.files import write_json
 from common.provenance import write_run_record
 from common.tables import read_manifest
+from landmarks.tables import LANDMARKS_FILE
 
 DEEP, GEOMETRIC = "deep", "geometric"
 PHOTOGRAPHS_FILE = "photograph_predictions.csv"

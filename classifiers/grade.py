@@ -20,7 +20,7 @@ from classifiers.cohort import Samples
 from classifiers.explain import region_effects, tree_values
 from classifiers.model_store import SUMS_FILE, StoredModel
 from classifiers.patient_pages import Answer, Material, read_material
-from classifiers.patients import LANDMARKS_FILE, patient_samples
+from classifiers.patients import patient_samples
 from classifiers.plots import roman
 from classifiers.side_readings import Reading, Spread, most_uneven, weaker_side
 from classifiers.tasks import Target, target_named
@@ -28,8 +28,9 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import natural_key
 from common.tables import choice, join_manifest, read_manifest, text
-from features.registry import DISTANCES, FEATURES
+from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.tables import definition_of, read_features
+from landmarks.tables import LANDMARKS_FILE
 
 STATUSES = ("ok", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
@@ -131,9 +132,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     card, target = model.card, target_named(model.card.target)
     table = read_features(features)
     if manifest is not None:
-        extra = read_manifest(manifest)
-        known = (set(extra.columns) - {"image_id", "status"}) & set(table.columns)
-        table = join_manifest(table.drop(columns=list(known)), extra)
+        table = join_manifest(table, read_manifest(manifest), measured=FEATURE_NAMES)
     card.refuse_other_features(
         definition=definition_of(features), columns=list(table.columns), source=features
     )

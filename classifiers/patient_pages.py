@@ -31,6 +31,7 @@ from common.files import natural_key
 from common.photos import Photo, read_photo
 from common.report import Picture, Report, Section, image_picture
 from common.tables import join_manifest, read_manifest
+from features.registry import DISTANCE_NAMES
 from features.tables import DISTS_FILE, read_dists
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of, read_landmarks
@@ -127,8 +128,7 @@ def read_material(features: Path, *, manifest: Path | None = None) -> Material |
     dists, paths = read_dists(path), {}
     if manifest is not None:
         table = read_manifest(manifest)
-        known = set(table.columns) - {"image_id", "status"}
-        dists = join_manifest(dists.drop(columns=[*known & set(dists.columns)]), table)
+        dists = join_manifest(dists, table, measured=DISTANCE_NAMES)
         paths = {
             str(name): Path(file)
             for name, file in zip(table["image_id"], table["path"], strict=True)

@@ -18,7 +18,6 @@ from common.errors import UserError
 from features.mirror_difference import N_PARTS, mirror_parts
 from landmarks.tables import points_of, read_landmarks
 
-LANDMARKS_FILE = "landmarks.csv"
 SIGN = {"left": 1.0, "right": -1.0}
 
 

@@ -7,6 +7,7 @@ the mechanics, and the manifest, which every package reads.
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,8 @@ SIDES = ("left", "right", "none", "both", "unknown")
 GRADES = (1, 2, 3, 4, 5, 6)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")  # the same, as a clinician writes them
 _TEXT = {"is_text": True}  # read as str, so that patient 007 stays 007
+OTHERS_AS_TEXT = {"others": "text"}
+"""Metadata of schemas of tables that carry columns of a manifest: what they do not know is text."""
 
 
 def text(*, unique: bool = False, nullable: bool = False, required: bool = True) -> pa.Column:
@@ -62,6 +65,7 @@ MANIFEST = pa.DataFrameSchema(
         "dataset": text(nullable=True, required=False),
     },
     name="manifest",
+    metadata=OTHERS_AS_TEXT,
 )
 """One row per photograph or clip. Columns beyond these are carried through untouched."""
 
@@ -85,8 +89,8 @@ def write_table(frame: pd.DataFrame, path: Path, *, schema: pa.DataFrameSchema) 
 def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a CSV table and check it; text columns stay text, floats are read exactly.
 
-    Columns that a manifest adds of its own are text: what a user wrote is carried through
-    untouched, be it 007 or 1.50.
+    Columns that a manifest adds of its own are text, there and in the tables it is joined to: what
+    a user wrote is carried through untouched, be it 007 or 1.50.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
 def _is_text(name: str, *, schema: pa.DataFrameSchema) -> bool:
     if name in schema.columns:
         return bool(schema.columns[name].metadata == _TEXT)
-    return schema is MANIFEST
+    return bool(schema.metadata == OTHERS_AS_TEXT)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -135,11 +139,18 @@ def read_manifest(path: Path) -> pd.DataFrame:
     return frame
 
 
-def join_manifest(frame: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return `frame` with the manifest's columns (without `path`) behind its own, by `image_id`."""
-    extra = [name for name in manifest.columns if name not in frame.columns and name != "path"]
-    return frame.merge(
-        manifest[["image_id", *extra]], on="image_id", how="left", validate="one_to_one"
+def join_manifest(
+    frame: pd.DataFrame, manifest: pd.DataFrame, *, measured: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return `frame` with the manifest's columns (without `path`) behind its own, by `image_id`.
+
+    They take the place of columns that were joined earlier. `image_id`, `status` and the columns
+    named as `measured` are the frame's own and stay.
+    """
+    own = {"image_id", "status", "path", *measured}
+    joined = [name for name in manifest.columns if name not in own]
+    return frame.drop(columns=joined, errors="ignore").merge(
+        manifest[["image_id", *joined]], on="image_id", how="left", validate="one_to_one"
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,17 +15,33 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.provenance import write_run_record
-from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table
+from common.files import sha256_of
+from common.provenance import read_run_record, write_run_record
+from common.tables import (
+    STATUSES,
+    join_manifest,
+    read_manifest,
+    read_table,
+    sort_by_image_id,
+    write_table,
+)
 from features.definitions import STANDARD, DefinitionName
 from features.geometry import measure
 from features.measure_table import write_measure_table
-from features.tables import DISTS, DISTS_FILE, FEATURES, FEATURES_FILE, landmark_run_of
+from features.registry import FEATURE_NAMES
+from features.tables import (
+    DISTS,
+    DISTS_FILE,
+    FEATURES,
+    FEATURES_FILE,
+    landmark_run_of,
+    read_features,
+)
 from landmarks.emotrics_folder import import_emotrics
 from landmarks.iris import Irises
-from landmarks.iris_table import IRISES_FILE, read_irises
+from landmarks.iris_table import IRISES, IRISES_FILE, iris_table, read_irises
 from landmarks.scale import Unit, length_factors, mm_per_px_of
-from landmarks.tables import points_of, read_landmarks
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE, failure_lines, points_of, with_slips_failed
 
 
 @dataclass(frozen=True)
@@ -90,9 +107,12 @@ def features(
 ) -> FeatureTables:
     """Compute dists.csv, features.csv and measures.csv from a landmark table.
 
-    For another definition, or after points were corrected by hand. Photographs whose status is
-    not ok keep it and have no values. Definition and unit are recorded in OUT/run.json. Irises are
-    taken from irises.csv beside the landmark table, or from the files of Emotrics.
+    For another definition, or after points were corrected by hand. OUT holds all that the next
+    commands take: the landmarks too, the irises (irises.csv beside the landmark table, or from the
+    files of Emotrics), and the patients, grades, movements and sides of the features.csv beside the
+    landmark table. Photographs whose status is not ok keep it and have no values; so does a
+    photograph whose points cannot be a face, after a slip of the hand for instance. Definition and
+    unit are recorded in OUT/run.json.
 
     Parameters
     ----------
@@ -100,13 +120,14 @@ def features(
         The landmark table, landmarks.csv of extract; or a landmark file of Emotrics (.txt), or a
         folder of them.
     out
-        Folder for the tables and run.json.
+        Folder for the tables and run.json; the folder of the landmark table may be taken.
     definition
         standard for new work; huo2022 or parra2021 to reproduce older results.
     unit
         Of lengths: px, mm (with the table's mm_per_px), or box (diagonals of the face box).
     manifest
-        Table of patients and grades whose columns are put behind the measurements.
+        Table of patients and grades whose columns are put behind the measurements; they take the
+        place of those that the features.csv beside the landmark table has.
 
     Returns
     -------
@@ -116,13 +137,16 @@ def features(
     Raises
     ------
     UserError
-        When a table is missing or damaged, has no rows, or the manifest is of other photographs.
+        When a table is missing or damaged, has no rows, or the manifest is of other photographs;
+        or when OUT holds the landmarks of something else.
     """
     began = time.monotonic()
-    table, irises = read_points(landmarks)
-    if table.empty:
+    given, irises = read_points(landmarks)
+    if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
-    grades = None if manifest is None else _manifest_of(table, manifest=manifest, source=landmarks)
+    table = with_slips_failed(given)
+    grades = _known_of(table, manifest=manifest, source=landmarks)
+    in_place = _is_in_place(landmarks, out=out)
     landmark_run = landmark_run_of(landmarks)  # before OUT, perhaps the same folder, is written
     if unit == "mm" and ("mm_per_px" not in table or table["mm_per_px"].isna().all()):
         raise UserError(
@@ -137,6 +161,10 @@ def features(
         unit="box diagonal" if unit == "box" else unit,
         irises=irises,
     )
+    slips = (given["status"] == "ok") & (table["status"] != "ok")
+    written = replace(written, newly_failed=(*given.loc[slips, "image_id"], *written.newly_failed))
+    if not in_place:
+        _write_points(table, irises, out=out)
     files = {"landmarks": landmarks} if landmarks.is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
     write_run_record(
@@ -152,8 +180,11 @@ def features(
             "without_scale": written.without_scale,
             "newly_failed": len(written.newly_failed),
             "landmark_run": landmark_run,
+            "landmarks_sha256": None if in_place else sha256_of(out / LANDMARKS_FILE),
         },
     )
+    for line in failure_lines(table):
+        print(line, file=sys.stderr)
     print(f"{written.sentence()} Tables in {out}")
     return written
 
@@ -210,7 +241,7 @@ def write_feature_tables(
     for name, path in paths.items():
         table = pd.concat([key, values[name]], axis="columns")
         if manifest is not None:
-            table = join_manifest(table, manifest)
+            table = join_manifest(table, manifest, measured=table.columns)
         write_table(table, path, schema=schemas[name])
 
     measures = write_measure_table(rows, out=out, unit=unit, irises=irises, manifest=manifest)
@@ -238,7 +269,8 @@ def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
 
     Returns
     -------
-    The landmark table, and irises by `image_id`, empty where none were looked for.
+    The landmark table as it is, slips included (see `landmarks.tables.with_slips_failed`), and
+    irises by `image_id`, empty where none were looked for.
     """
     if source.is_dir() or source.suffix.lower() == ".txt":
         table, irises = import_emotrics(source)
@@ -248,7 +280,53 @@ def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
         ]
         return table, irises
     beside = source.parent / IRISES_FILE
-    return read_landmarks(source), read_irises(beside) if beside.is_file() else {}
+    table = read_table(source, schema=LANDMARKS)
+    return table, read_irises(beside) if beside.is_file() else {}
+
+
+def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
+    """Return what is known of the photographs beside their points, by `image_id`; None if nothing.
+
+    It comes from the features that were measured before, and from the manifest, which wins.
+    """
+    known = table[["image_id"]]
+    earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
+    if earlier.is_file():
+        known = join_manifest(known, read_features(earlier).drop(columns=[*FEATURE_NAMES]))
+    if manifest is not None:
+        known = join_manifest(known, _manifest_of(table, manifest=manifest, source=source))
+    return known if len(known.columns) > 1 else None
+
+
+def _is_in_place(landmarks: Path, *, out: Path) -> bool:
+    """Say whether the points already are OUT/landmarks.csv, which then stays as it is.
+
+    Raises
+    ------
+    UserError
+        When OUT/landmarks.csv holds other points, or was changed since an earlier run wrote it.
+    """
+    target = out / LANDMARKS_FILE
+    if not target.is_file():
+        return False
+    if target.samefile(landmarks):
+        return True
+    notes = (read_run_record(out) or {}).get("notes") or {}
+    if notes.get("landmarks_sha256") != sha256_of(target):
+        raise UserError(
+            f"{target} holds points of its own, which those of {landmarks.name} would replace: "
+            "give another folder with --out."
+        )
+    return False
+
+
+def _write_points(table: pd.DataFrame, irises: Mapping[str, Irises], *, out: Path) -> None:
+    """Write OUT/landmarks.csv and, where there are any, OUT/irises.csv."""
+    if irises:
+        write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
+    else:
+        (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
+    write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
 
 
 def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.tables import (
+    OTHERS_AS_TEXT,
     STATUSES,
     choice,
     grade,
@@ -54,6 +55,9 @@ def columns_of(measure: Measure) -> tuple[str, ...]:
 
 MEASURE_COLUMNS: tuple[str, ...] = tuple(name for entry in MEASURES for name in columns_of(entry))
 
+MEASURED_COLUMNS = ("unit", "frame", "healthy_side", "no_scale", *MEASURE_COLUMNS)
+"""What a manifest joined behind never replaces."""
+
 MEASURES_SCHEMA = pa.DataFrameSchema(
     {
         "image_id": text(unique=True),
@@ -70,6 +74,7 @@ MEASURES_SCHEMA = pa.DataFrameSchema(
         "hb_grade": grade(required=False),
     },
     name="measures",
+    metadata=OTHERS_AS_TEXT,
 )
 """`measures.csv`: lengths in `unit`, angles in degrees, percentages of the side compared with.
 
@@ -139,7 +144,7 @@ def measure_table(
         scaled = (v if "percent" in name else v * factor for name, v in values.items())
         columns |= dict(zip(columns_of(entry), scaled, strict=True))
     table = pd.concat([head, pd.DataFrame(columns)], axis="columns")
-    return table if manifest is None else join_manifest(table, manifest)
+    return table if manifest is None else join_manifest(table, manifest, measured=table.columns)
 
 
 def write_measure_table(

@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.provenance import read_run_record
-from common.tables import STATUSES, choice, grade, number, read_table, text
+from common.tables import OTHERS_AS_TEXT, STATUSES, choice, grade, number, read_table, text
 from features.definitions import DefinitionName, definition_named
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 
@@ -30,6 +30,7 @@ def _schema(name: str, columns: tuple[str, ...]) -> pa.DataFrameSchema:
             "hb_grade": grade(required=False),
         },
         name=name,
+        metadata=OTHERS_AS_TEXT,
     )
 
 

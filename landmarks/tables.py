@@ -9,9 +9,11 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.tables import STATUSES, choice, number, read_table, text
+from common.tables import OTHERS_AS_TEXT, STATUSES, choice, number, read_table, text
+from landmarks.plausibility import implausible
 from landmarks.points import N_POINTS, POINT_COLUMNS
 
+LANDMARKS_FILE = "landmarks.csv"
 DETECTORS = ("hog_200", "hog_full", "cnn")
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
 QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
@@ -27,6 +29,7 @@ LANDMARKS = pa.DataFrameSchema(
         **{name: number() for name in POINT_COLUMNS},
     },
     name="landmarks",
+    metadata=OTHERS_AS_TEXT,
 )
 """`landmarks.csv`. px of the original photograph after EXIF rotation; points are NaN unless `ok`.
 
@@ -52,8 +55,47 @@ spread of each point over the others in x and y, px (median absolute deviation t
 
 
 def read_landmarks(path: Path) -> pd.DataFrame:
-    """Read a landmark table, for instance one corrected by hand in a spreadsheet."""
-    return read_table(path, schema=LANDMARKS)
+    """Read a landmark table, perhaps corrected by hand; slips are `with_slips_failed`."""
+    return with_slips_failed(read_table(path, schema=LANDMARKS))
+
+
+def with_slips_failed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with status `failed` and a reason where points of an `ok` row are no face.
+
+    A point may be missing, or lie where none can (see `landmarks.plausibility`). Such rows have no
+    points in what is returned; the batch goes on without them.
+    """
+    ok = (table["status"] == "ok").to_numpy(dtype=bool)
+    points = points_of(table)
+    reasons = np.full(len(table), "", dtype=object)
+    reasons[ok] = implausible(points[ok])
+    for row in np.flatnonzero(ok & ~np.isfinite(points).all(axis=(1, 2))).tolist():
+        column = POINT_COLUMNS[int(np.flatnonzero(~np.isfinite(points[row].ravel()))[0])]
+        reasons[row] = f"{column} is empty or no number: a face needs all 68 points."
+    bad = reasons != ""
+    if not bad.any():
+        return table
+    checked = table.copy()
+    if "reason" not in checked:
+        checked.insert(2, "reason", None)
+    checked.loc[bad, "status"] = "failed"
+    checked["reason"] = pd.Series(
+        np.where(bad, reasons, checked["reason"]), index=table.index, dtype="str"
+    )
+    checked.loc[bad, list(POINT_COLUMNS)] = np.nan
+    return checked
+
+
+def failure_lines(table: pd.DataFrame) -> list[str]:
+    """Return `status: image_id: reason` of each row that is not `ok`, for a terminal or a log."""
+    failed = table[table["status"] != "ok"]
+    reasons = failed["reason"] if "reason" in failed else pd.Series(None, index=failed.index)
+    return [
+        f"{status}: {image_id}" + ("" if pd.isna(reason) else f": {reason}")
+        for image_id, status, reason in zip(
+            failed["image_id"], failed["status"], reasons, strict=True
+        )
+    ]
 
 
 def points_of(table: pd.DataFrame) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from common.progress import JobProgress
 from features.command import read_points
 from features.measure_overlay import draw_measures, write_measure_overlay
 from landmarks.scale import Unit, length_factors
-from landmarks.tables import points_of
+from landmarks.tables import points_of, with_slips_failed
 from pipeline.extract import find_source
 
 PICTURES_FOLDER = "measure_pictures"
@@ -51,7 +51,8 @@ def draw_measures_on(
     only
         Draw only photographs whose image_id holds this text.
     """
-    table, irises = read_points(landmarks)
+    given, irises = read_points(landmarks)
+    table = with_slips_failed(given)
     table = table[table["status"] == "ok"].set_index("image_id", drop=False)
     unit: Unit = "mm" if "mm_per_px" in table and table["mm_per_px"].notna().any() else "px"
     factors = dict(zip(table["image_id"], length_factors(table, unit=unit), strict=True))

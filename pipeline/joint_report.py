@@ -24,9 +24,9 @@ from classifiers.predictions import read_either_unit
 from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError
 from common.report import Report
-from common.tables import read_manifest
+from common.tables import join_manifest, read_manifest
 from common.words import counted
-from features.measure_table import MEASURES_FILE, read_measures
+from features.measure_table import MEASURED_COLUMNS, MEASURES_FILE, read_measures
 from pipeline.joint_report_comparison import add_comparison, add_groups
 from pipeline.joint_report_first_page import add_first_page, summary_of
 from pipeline.joint_report_pages import add_pages, map_images
@@ -151,7 +151,11 @@ def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -
         comparisons=comparisons,
         weights=_weights(given, branches[-1].model, material),
         material=material,
-        measures=_with_manifest(read_measures(measures), manifest) if measures.is_file() else None,
+        measures=(
+            join_manifest(read_measures(measures), manifest, measured=MEASURED_COLUMNS)
+            if measures.is_file()
+            else None
+        ),
         manifest=manifest,
         pictures=pictures,
         problems=(*problems, *absent),
@@ -227,13 +231,6 @@ def _absent(branches: Sequence[Branch], material: Material, *, target: Target) -
                 f"branch {branch.name}; the scores say nothing about them."
             )
     return sentences
-
-
-def _with_manifest(measures: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Give the measures patient and task from the manifest, whatever they carry themselves."""
-    own = [name for name in ("patient_id", "task") if name in manifest.columns]
-    kept = measures.drop(columns=[name for name in own if name in measures.columns])
-    return kept.merge(manifest[["image_id", *own]], on="image_id", how="left")
 
 
 def _settings(given: Ingredients, study: JointStudy) -> pd.DataFrame:

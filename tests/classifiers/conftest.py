@@ -120,8 +120,9 @@ def _face_and_moves() -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64
     half |= {27 + i: (300, 270 + 25 * i) for i in range(4)} | {33: (300, 372)}
     half |= {31: (275, 365), 32: (288, 370), 36: (195, 275), 37: (210, 265), 38: (230, 265)}
     half |= {39: (248, 277), 40: (230, 283), 41: (210, 283), 48: (240, 430), 49: (262, 418)}
-    half |= {50: (285, 412), 51: (300, 415), 60: (250, 430), 61: (280, 425), 62: (300, 427)}
-    half |= {57: (300, 455), 58: (282, 452), 59: (260, 445), 66: (300, 435), 67: (280, 433)}
+    half |= {50: (278, 412), 51: (300, 415), 60: (250, 430), 61: (280, 425), 62: (300, 427)}
+    # The mouth is open, so that no movement brings the lower lip above the upper one.
+    half |= {57: (300, 500), 58: (282, 495), 59: (260, 470), 66: (300, 475), 67: (280, 473)}
     face = np.zeros((68, 2))
     for point, place in half.items():
         face[point] = place
@@ -131,7 +132,8 @@ def _face_and_moves() -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64
     for movement in MOVEMENTS[1:]:
         moves[movement] = _symmetric(rng.normal(size=(68, 2))) * 14.0
         moves[movement][:17] = 0.0
-        moves[movement][[36, 39, 42, 45, 27, 28, 29, 30, 33]] = 0.0
+        moves[movement][[36, 39, 42, 45, *range(27, 36)]] = 0.0
+        moves[movement][48:, 0] *= 0.5  # no lip crosses the midline
     return face, moves
 
 

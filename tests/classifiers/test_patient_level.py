@@ -11,14 +11,18 @@ import pytest
 from classifiers.benchmark import benchmark
 from classifiers.calibration import median_class
 from classifiers.cohort import Samples, read_cohort
+from classifiers.explore import explore
 from classifiers.folds import folds_of_patients, make_folds, splits
 from classifiers.graders import GRADERS, MAJORITY
 from classifiers.nested import InnerFolds, fit_nested, share_seen
+from classifiers.patient_pages import read_material
 from classifiers.patients import patient_samples
 from classifiers.predictions import read_predictions
+from classifiers.profile import profile
 from classifiers.tasks import TARGETS
 from classifiers.validation import Plan, cross_validate
 from common.errors import UserError
+from features.command import features
 
 from .conftest import MOVEMENTS, write_faces
 
@@ -235,6 +239,22 @@ def test_landmarks_that_are_missing_or_of_others_are_refused(tmp_path):
     landmarks.unlink()
     with pytest.raises(UserError, match=r"no landmarks\.csv"):
         benchmark(path, out=tmp_path / "out", level="patient", n_folds=2, jobs=1)
+
+
+def test_every_next_command_takes_a_folder_of_corrected_points(tmp_path):
+    """The loop of the README: correct landmarks.csv, measure again, go on from there."""
+    source = write_faces(tmp_path / "measured", patients_per_grade=3)
+    marks = pd.read_csv(source.with_name("landmarks.csv"))
+    marks.loc[0, "x_36"] = 99999  # a slip beside what was corrected
+    marks.to_csv(source.with_name("landmarks.csv"), index=False)
+    again = features(source.with_name("landmarks.csv"), out=tmp_path / "corrected").features
+    found = benchmark(
+        again, out=tmp_path / "b", level="patient", graders=(MAJORITY,), n_folds=2, jobs=1
+    )
+    assert set(found.predictions["patient_id"]) == set(marks["image_id"].str.split("/").str[0])
+    assert len(explore(again, out=tmp_path / "e").patients.names) == 18
+    assert profile(again, patient="patient05", out=tmp_path / "p").healthy == 3
+    assert len(read_material(again).readings("patient05"))
 
 
 def test_a_search_over_photographs_keeps_patients_together(faces, tmp_path):

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.provenance import write_run_record
+from common.tables import write_table
 from features.command import features, write_feature_tables
 from features.definitions import DEFINITIONS
 from features.geometry import measure
+from features.measure_table import read_measures
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from features.tables import definition_of, read_dists, read_features
+from landmarks.iris import Irises
+from landmarks.iris_table import IRISES, iris_table
 from landmarks.points import POINT_COLUMNS
+from landmarks.tables import read_landmarks
 
 IDS = ["p10/b.jpg", "p2/a.jpg", "p2/ä, b.jpg", "p1/c.jpg", "p1/d.jpg", "p3/e.jpg"]
 
@@ -142,6 +147,72 @@ def test_the_manifest_is_joined_behind(landmarks: Path, manifest: Path, tmp_path
         assert pd.isna(by_id.loc["p2/ä, b.jpg", "hb_grade"])
         assert pd.isna(by_id.loc["p3/e.jpg", "patient_id"])  # not in the manifest
     assert ",001,6,d\n" in result.features.read_text(encoding="utf-8")  # 6, not 6.0
+
+
+TABLES = ("landmarks.csv", "irises.csv", "dists.csv", "features.csv", "measures.csv")
+
+
+def test_a_corrected_folder_holds_all_that_the_source_folder_had(
+    landmarks: Path, manifest: Path, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    known = pd.read_csv(manifest, dtype=str).assign(side="left", ward="0042", frame="1.50")
+    known.to_csv(manifest, index=False)
+    first, folder = landmarks.parent, tmp_path / "corrected"
+    irises = {name: Irises() for name in table["image_id"]}
+    write_table(iris_table(irises), first / "irises.csv", schema=IRISES)
+    features(landmarks, out=first, manifest=manifest)
+    features(landmarks, out=folder)
+    for name in TABLES[1:]:
+        assert (folder / name).read_bytes() == (first / name).read_bytes(), name
+    assert ",0042,1.50\n" in (folder / "features.csv").read_text(encoding="utf-8")
+    # From the corrected folder on, once more; and a manifest wins over what was joined before.
+    known.assign(side="right").to_csv(manifest, index=False)
+    features(folder / "landmarks.csv", out=tmp_path / "again", manifest=manifest)
+    again = read_features(tmp_path / "again" / "features.csv")
+    assert list(again["ward"].dropna().unique()) == ["0042"]
+    assert list(again["side"].dropna().unique()) == ["right"]
+    again = read_measures(tmp_path / "again" / "measures.csv")
+    assert list(again["healthy_side"].dropna().unique()) == ["left"]
+
+
+def test_the_table_of_the_points_stays_as_it_is_when_its_folder_is_written_to(
+    landmarks: Path, tmp_path: Path
+) -> None:
+    content = landmarks.read_bytes()
+    features(landmarks, out=landmarks.parent)
+    features(landmarks, out=landmarks.parent)
+    assert landmarks.read_bytes() == content
+    other = landmarks.with_name("other.csv")
+    other.write_bytes(content)
+    with pytest.raises(UserError, match=r"holds points of its own, which those of other\.csv"):
+        features(other, out=landmarks.parent)
+    # What we wrote ourselves is written anew, unless somebody has corrected it since.
+    out = tmp_path / "out"
+    features(landmarks, out=out)
+    features(landmarks, out=out)
+    corrected = out / "landmarks.csv"
+    corrected.write_text(corrected.read_text(encoding="utf-8").replace(",ok,", ",failed,", 1))
+    with pytest.raises(UserError, match="holds points of its own"):
+        features(landmarks, out=out)
+
+
+def test_a_slip_of_the_hand_is_named_and_the_others_are_measured(
+    landmarks: Path, faces: NDArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt = pd.read_csv(landmarks)
+    spoilt.loc[0, "x_36"] = 99999
+    spoilt.to_csv(landmarks, index=False)
+    result = features(landmarks, out=tmp_path / "out")
+    assert result.exit_code == 3 and result.counts["ok"] == 3
+    assert result.newly_failed == ("p10/b.jpg", "p3/e.jpg")
+    told = capsys.readouterr().err
+    assert "failed: p10/b.jpg: Point 36 (right eye) lies 99" in told
+    written = read_landmarks(tmp_path / "out" / "landmarks.csv").set_index("image_id")
+    assert written.loc["p10/b.jpg", "status"] == "failed"
+    assert "check x_36, y_36" in written.loc["p10/b.jpg", "reason"]
+    values = read_features(tmp_path / "out" / "features.csv").set_index("image_id")
+    assert values.loc["p10/b.jpg", list(FEATURE_NAMES)].isna().all()
+    assert values.loc["p1/c.jpg", "f8"] == measure(faces[3:4]).features["f8"].iloc[0]
 
 
 def test_a_manifest_of_other_photographs_is_refused(

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.tables import write_table
+from common.tables import read_table, write_table
 from landmarks.emotrics import read_emotrics, write_emotrics
 from landmarks.emotrics_folder import export_emotrics, import_emotrics
 from landmarks.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
-from landmarks.tables import LANDMARKS, points_of, read_landmarks
+from landmarks.tables import LANDMARKS, points_of
 
 IRISES = Irises(right=Iris("ok", x=150, y=200, radius=12), left=Iris("ok", x=250, y=201, radius=13))
 BOX = (90.0, 100.0, 310.0, 320.0)
@@ -120,7 +120,9 @@ def test_folder_becomes_a_landmark_table_and_back(tmp_path):
     assert irises[ids[0]].left.radius == 13
     assert irises["c.png"].left.status == "unclear"
     write_table(found, tmp_path / "landmarks.csv", schema=LANDMARKS)
-    assert (points_of(read_landmarks(tmp_path / "landmarks.csv")) == points_of(found)).all()
+    assert (
+        points_of(read_table(tmp_path / "landmarks.csv", schema=LANDMARKS)) == points_of(found)
+    ).all()
 
 
 def test_one_file_is_enough_and_its_photograph_need_not_be_there(tmp_path):
