@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from classifiers.benchmark_report import benchmark_report
-from classifiers.cohort import Cohort, read_cohort
+from classifiers.cohort import Cohort, read_cohort, refuse_unanswerable
 from classifiers.evaluation import Evaluation, both_levels, evaluate, title_of
 from classifiers.folds import (
     FoldMethod,
@@ -114,7 +114,9 @@ def benchmark(
         Choose options, scaler and columns of each grader, and calibrate its probabilities, on
         inner folds of the training patients.
     graders
-        Which graders to compare; the majority baseline is always run.
+        Which graders to compare: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
+        `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`; the baseline
+        `majority` is always run.
     folds
         How patients are held out: `stratified` by grade, `shuffled` at random, or
         `leave_one_patient_out`.
@@ -145,13 +147,15 @@ def benchmark(
     Raises
     ------
     UserError
-        When tables do not fit together, or nothing can be graded.
+        When tables do not fit together, nothing can be graded, there is one class only, or a
+        patient has several grades.
     """
     started = time.perf_counter()
     refuse_too_few(inner_predictions)
     question = target_named(target)
     chosen = choose_graders(graders)
     cohort = read_cohort(features, target=question, manifest=manifest)
+    refuse_unanswerable(cohort, target=question, source=features)
     table = (
         read_folds(fold_table)
         if fold_table

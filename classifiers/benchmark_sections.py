@@ -141,7 +141,8 @@ def add_certainty(
         quiet=[is_baseline(model) for model in evaluation.probabilities],
     )
     if "set_low" in evaluation.predictions:
-        section.text(about_ranges())
+        learned = _fewest_learned(evaluation) if evaluation.unit == "patient" else None
+        section.text(about_ranges(learned=learned))
     models = learners(evaluation)
     found = {
         model: reliability(chances_of(_rows(evaluation, model), target=evaluation.target))
@@ -165,6 +166,13 @@ def add_certainty(
         ]
     )
     return section
+
+
+def _fewest_learned(evaluation: Evaluation) -> int:
+    """Return from how many patients the fold learned that tested the most."""
+    rows = evaluation.predictions
+    tested = rows.groupby(["repeat", "fold"])["patient_id"].nunique().max()
+    return int(rows["patient_id"].nunique() - tested)
 
 
 def add_comparison(report: Report, evaluation: Evaluation) -> None:

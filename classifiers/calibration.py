@@ -1,7 +1,7 @@
 """Probabilities that mean something: temperature, sets of adjacent grades, and when to abstain.
 
-All three are learned from answers to patients that the grader had not seen (inner folds), and
-applied to the tested patients.
+All three are learned from answers to training patients that a grader had not seen (inner folds),
+and applied to the tested patients, whom a grader refitted on all training patients answers.
 """
 
 from __future__ import annotations
@@ -29,13 +29,39 @@ def range_in_words(low: int, high: int, names: Sequence[str]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def about_ranges(coverage: float = COVERAGE) -> str:
-    """Say what a likely range promises."""
+def about_ranges(*, learned: int | None = None, coverage: float = COVERAGE) -> str:
+    """Say what a likely range promises, and why it is wide.
+
+    Parameters
+    ----------
+    learned
+        From how many patients the grader learned, where each patient got one answer.
+    """
     return (
         "The likely range is a run of adjacent classes that is meant to hold the reference in "
-        f"{100 * coverage:.0f} % of patients like those the grader learned from. A wide range has "
-        "two causes: the photographs do not tell more, or few patients were learned from."
+        f"{100 * coverage:.0f} % of patients like those the grader learned from. "
+        f"{_why_wide(learned, coverage=coverage)}"
     )
+
+
+def _why_wide(learned: int | None, *, coverage: float) -> str:
+    if learned is None:
+        return (
+            "A wide range has two causes: the photographs do not tell more, or few patients were "
+            "learned from."
+        )
+    fewest, steady = fewest_for_sets(coverage=coverage), fewest_for_sets(coverage=coverage, worst=1)
+    if learned < fewest:
+        return (
+            f"Here it holds all classes because a grader learned from {learned} patients: a range "
+            f"that leaves any out needs {fewest} or more."
+        )
+    if learned < steady:
+        return (
+            f"Here it is wide because a grader learned from {learned} patients only: with fewer "
+            f"than {steady}, the one who was answered worst decides the width for everybody."
+        )
+    return "A wide range means that the photographs do not tell more."
 
 
 def tempered(chances: Chances, *, temperature: float | NDArray[np.float64]) -> Chances:
@@ -114,14 +140,19 @@ def median_class(chances: Chances) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class GradeSets:
-    """Conformal sets of adjacent grades (split conformal, Vovk et al. 2005, on inner folds).
+    """Conformal sets of adjacent grades, cross-fitted (after split conformal, Vovk et al. 2005).
+
+    Split conformal promises its coverage for one grader and patients kept aside. Here the answers
+    come from the graders of the inner folds, the sets go to a grader refitted on all of these
+    patients, and where photographs are graded, photographs are counted, several of each patient.
+    The coverage is therefore an aim; reports state what it was on the tested patients.
 
     Attributes
     ----------
     limit
         A class belongs to the set when `mass_before` it is at most this.
     coverage
-        Stated share of patients whose true grade lies in their set.
+        The share of patients (of photographs, where these are graded) that is aimed at.
     """
 
     limit: float
@@ -139,15 +170,32 @@ class GradeSets:
 def learn_sets(
     chances: Chances, labels: NDArray[np.int64], *, coverage: float = COVERAGE
 ) -> GradeSets:
-    """Learn how wide sets must be, from answers to unseen patients.
+    """Learn how wide sets must be, from answers of inner folds, each to rows it had not seen.
 
-    With n unseen patients the limit is the `ceil((n + 1) * coverage)`-th smallest mass that had to
-    be passed to reach the truth. Too few patients for the coverage give sets of all grades.
+    With n rows the limit is the `ceil((n + 1) * coverage)`-th smallest mass that had to
+    be passed to reach the truth. Fewer rows than `fewest_for_sets` give sets of all grades.
     """
     needed = np.sort(mass_before(chances)[np.arange(len(labels)), labels - 1])
     rank = int(np.ceil((len(labels) + 1) * coverage))
     limit = 1.0 if rank > len(labels) else float(needed[rank - 1])
     return GradeSets(limit=limit, coverage=coverage)
+
+
+def fewest_for_sets(*, coverage: float = COVERAGE, worst: int = 0) -> int:
+    """Return the fewest calibration patients with which sets can be narrower than all grades.
+
+    Parameters
+    ----------
+    coverage
+        That is aimed at.
+    worst
+        How many of the worst answered patients may be disregarded; with 0 (9 patients at 90 %) the
+        single worst one decides the width of everybody's set, with 1 (19) no longer.
+    """
+    n = 1
+    while np.ceil((n + 1) * coverage - 1e-9) > n - worst:
+        n += 1
+    return n
 
 
 def abstention_curve(

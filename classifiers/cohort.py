@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.tasks import NO_LABEL, Target
+from classifiers.tasks import NO_LABEL, Target, refuse_two_grades
 from common.errors import UserError
 from common.tables import join_manifest, read_manifest, sort_by_image_id
 from features.registry import FEATURE_NAMES
@@ -137,6 +137,25 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
             f"{cohort.excluded()['reason'].iat[0]}."
         )
     return cohort
+
+
+def refuse_unanswerable(cohort: Cohort, *, target: Target, source: Path) -> None:
+    """Refuse a cohort that cannot be graded by patients: of one class, or with two grades for one.
+
+    Parameters
+    ----------
+    source
+        The feature table, for the sentence.
+    """
+    usable = cohort.usable
+    classes = sorted(set(usable.labels.tolist()))
+    if len(classes) == 1:
+        raise UserError(
+            f"All {len(usable.labels)} usable photographs of {source} are of one class, "
+            f"{target.classes[classes[0] - 1]} ({target.title}): there is nothing to tell apart; "
+            "add patients of another class or ask something else (--target)."
+        )
+    refuse_two_grades(usable.rows, column=target.column)
 
 
 def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> NDArray[np.str_]:

@@ -63,7 +63,7 @@ def compare_models(
                 "p_mcnemar": mcnemar_p(mostly_right(one.counts), mostly_right(two.counts)),
                 "p_folds": corrected_t_p(
                     fold_differences(predictions, first, second, target=target, score=score),
-                    n_train=_train_share(predictions),
+                    test_train_ratio=_test_train_ratio(predictions),
                 ),
             }
         )
@@ -93,14 +93,14 @@ def mcnemar_p(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -
     return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def corrected_t_p(differences: NDArray[np.float64], *, n_train: float) -> float:
+def corrected_t_p(differences: NDArray[np.float64], *, test_train_ratio: float) -> float:
     """Corrected resampled t-test on differences per fold (Nadeau and Bengio 2003).
 
     Parameters
     ----------
     differences
         One for each fold of each repeat.
-    n_train
+    test_train_ratio
         Ratio of tested to training patients, about 1/4 in five folds. Training sets overlap, so
         folds are not independent; the variance is enlarged by this ratio.
     """
@@ -110,7 +110,7 @@ def corrected_t_p(differences: NDArray[np.float64], *, n_train: float) -> float:
     variance = float(differences.var(ddof=1))
     if variance == 0.0:
         return 1.0 if differences.mean() == 0.0 else float("nan")
-    t = differences.mean() / np.sqrt((1.0 / n + n_train) * variance)
+    t = differences.mean() / np.sqrt((1.0 / n + test_train_ratio) * variance)
     return float(2.0 * stats.t.sf(abs(t), n - 1))
 
 
@@ -161,7 +161,7 @@ def mostly_right(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
     return right
 
 
-def _train_share(predictions: pd.DataFrame) -> float:
+def _test_train_ratio(predictions: pd.DataFrame) -> float:
     """Ratio of tested to training patients of a fold, on average."""
     patients = predictions["patient_id"].nunique()
     tested = float(predictions.groupby(["repeat", "fold"])["patient_id"].nunique().mean())

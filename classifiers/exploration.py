@@ -58,7 +58,7 @@ MAPS = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Patients:
-    """One row per patient: the mean features, and the highest class number.
+    """One row per patient: the mean features, and the class number.
 
     Attributes
     ----------
@@ -110,9 +110,9 @@ def patients_of(cohort: Cohort) -> Patients:
     samples = cohort.usable
     by = pd.Series(samples.patients)
     values = samples.features.groupby(by.to_numpy()).mean()
-    highest = pd.Series(samples.labels).groupby(by).max()
+    of_patient = pd.Series(samples.labels).groupby(by).first()
     names = values.index.to_numpy(dtype=np.str_)
-    classes = highest.loc[list(values.index)].to_numpy(dtype=np.int64)
+    classes = of_patient.loc[list(values.index)].to_numpy(dtype=np.int64)
     return Patients(names=names, values=values.reset_index(drop=True), classes=classes)
 
 

@@ -17,7 +17,7 @@ from classifiers.exploration import (
     separability,
 )
 from classifiers.explore_report import explore_report
-from classifiers.tasks import TargetName, target_named
+from classifiers.tasks import TargetName, refuse_two_grades, target_named
 from common.provenance import write_run_record
 from common.tables import write_table
 from features.tables import definition_of
@@ -61,6 +61,7 @@ def explore(
     """
     question = target_named(target)
     cohort = read_cohort(features, target=question, manifest=manifest)
+    refuse_two_grades(cohort.usable.rows, column=question.column)
     patients = patients_of(cohort)
     found = Exploration(
         cohort=cohort,

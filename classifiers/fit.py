@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers.benchmark_report import benchmark_report
-from classifiers.cohort import Cohort, Samples, read_cohort
+from classifiers.cohort import Cohort, Samples, read_cohort, refuse_unanswerable
 from classifiers.evaluation import Evaluation, both_levels, evaluate
 from classifiers.folds import (
     FoldMethod,
@@ -98,7 +98,8 @@ def fit(
     out
         Folder for the model and its report; made if needed.
     grader
-        Which grader to train.
+        Which grader to train: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
+        `ordinal_logistic` or `frank_hall`.
     manifest
         `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
     target
@@ -127,16 +128,13 @@ def fit(
     Raises
     ------
     UserError
-        When tables do not fit together, there is one class only, or OUT/model holds other files.
+        When tables do not fit together, there is one class only, a patient has several grades, or
+        OUT/model holds other files.
     """
     question = target_named(target)
     entry = next(one for one in choose_graders([grader]) if one.name == grader)
     cohort = read_cohort(features, target=question, manifest=manifest)
-    if len(set(cohort.usable.labels)) < 2:
-        raise UserError(
-            f"All usable photographs of {features} are of one class of {question.name}: there is "
-            "nothing to tell apart."
-        )
+    refuse_unanswerable(cohort, target=question, source=features)
     samples = _rows_of(cohort, level=level, target=question, features=features)
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     own_folds = folds_of_patients(table) if level == "patient" else table

@@ -69,7 +69,7 @@ def make_folds(
     ----------
     photographs
         One row per labelled photograph: `image_id`, `patient_id`, and `hb_grade`, which only
-        `stratified` looks at. A patient photographed at several grades counts with the highest.
+        `stratified` looks at. A patient photographed at several grades is dealt with the highest.
     method
         `stratified`: the patients of each grade are shuffled and dealt out in turn, so that folds
         differ by at most one patient of a grade, and by at most one patient in all. `shuffled`:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from classifiers.calibration import about_ranges
 from classifiers.grade import Grades
 from classifiers.graders import GRADERS
 from classifiers.model_store import StoredModel
+from classifiers.nested import LEAST_PATIENTS
 from classifiers.patient_pages import add_patient_pages
 from classifiers.plots import roman
 from common.report import RESEARCH_USE, Report
@@ -88,11 +90,10 @@ def _sets_in_words(table: pd.DataFrame, names: tuple[str, ...]) -> list[str | No
 def _about_sets(model: StoredModel) -> str:
     card = model.card
     if model.grader.sets is None or card.unit == "photograph" or card.coverage is None:
-        return "This grader makes no sets of classes for patients."
-    return (
-        f"The set is meant to hold the truth in {card.coverage:.0%} of patients like those it "
-        "learned from; a wide set means that the photographs do not tell more."
-    )
+        few = int(card.data["patients"]) < LEAST_PATIENTS
+        why = f": it learned from fewer than {LEAST_PATIENTS} patients" if few else ""
+        return f"This grader makes no sets of classes for patients{why}."
+    return about_ranges(learned=int(card.data["patients"]), coverage=card.coverage)
 
 
 def _about_side(model: StoredModel) -> str:

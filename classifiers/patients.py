@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from classifiers.cohort import Samples
 from classifiers.severity import REST, block_columns
+from classifiers.tasks import refuse_two_grades
 from common.errors import UserError
 from features.mirror_difference import N_PARTS, mirror_parts
 from landmarks.tables import points_of, read_landmarks
@@ -50,12 +51,7 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
             'Grading patients needs the movement of every photograph: fill the column "task" of '
             "the manifest, or grade photographs (--level photograph)."
         )
-    graded = rows.groupby("patient_id")["hb_grade"].nunique()
-    if (graded > 1).any():
-        raise UserError(
-            f'Patient "{graded.index[graded > 1][0]}" has photographs of different grades: give '
-            "each visit its own patient_id, or grade photographs (--level photograph)."
-        )
+    refuse_two_grades(rows)
     parts = _parts_of(rows, landmarks=landmarks)
     tasks = rows["task"].to_numpy(dtype=str)
     movements = sorted(set(tasks), key=lambda name: (name != REST, name))

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from classifiers.tasks import Target, target_named
+from classifiers.tasks import Target, refuse_two_grades, target_named
 from common.files import natural_key
 from common.tables import choice, grade, read_table, text, write_table
 
@@ -114,15 +114,21 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        One row per photograph. A patient photographed at two grades keeps two rows. Those of
-        `inner_predictions.csv` are summed up within each outer fold.
+        One row per photograph. Those of `inner_predictions.csv` are summed up within each outer
+        fold.
 
     Returns
     -------
     DataFrame
-        One row per patient, grade, repeat, fold and model; the answer is made of the mean
-        probabilities as for a photograph.
+        One row per patient, repeat, fold and model; the answer is made of the mean probabilities
+        as for a photograph.
+
+    Raises
+    ------
+    UserError
+        For a patient with photographs of different grades.
     """
+    refuse_two_grades(predictions, column=target.column)
     keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
     inner = "outer_fold" in predictions.columns
     keys += ["outer_fold"] if inner else []

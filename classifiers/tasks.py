@@ -138,6 +138,29 @@ TARGETS: dict[str, Target] = {
 }
 
 
+def refuse_two_grades(rows: pd.DataFrame, *, column: str = "hb_grade") -> None:
+    """Refuse a patient with photographs of several grades, where a patient gets one answer.
+
+    Visits under patient names of their own would be no way out: a grader that learned from one
+    visit would know the patient at the other.
+
+    Raises
+    ------
+    UserError
+        Naming the first such patient and their grades.
+    """
+    known = rows[[column, "patient_id"]].dropna().drop_duplicates()
+    several = known[known.duplicated("patient_id", keep=False)]
+    if len(several):
+        patient = several["patient_id"].iat[0]
+        found = sorted(str(value) for value in several[column][several["patient_id"] == patient])
+        raise UserError(
+            f'Patient "{patient}" has photographs of different grades ({column} '
+            f"{' and '.join(found)}), and every patient gets one answer: keep the photographs of "
+            "one visit."
+        )
+
+
 def target_named(name: str) -> Target:
     """Return a target; an unknown name is an error with a suggestion."""
     if name not in TARGETS:

@@ -15,7 +15,7 @@ from classifiers.evaluation import evaluate as scores_of
 from classifiers.folds import fold_problems, make_folds, read_folds, splits, write_folds
 from classifiers.plots import confusion_figure
 from classifiers.predictions import in_order, to_patients, write_predictions
-from classifiers.tasks import TARGETS, Target, TargetName, target_named
+from classifiers.tasks import TARGETS, Target, TargetName, refuse_two_grades, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
@@ -145,6 +145,7 @@ def train(
         config=settings.config(num_classes=len(question.classes)),
         features=features,
     )
+    refuse_two_grades(cohort.rows, column=question.column)
     folds = read_folds(fold_table) if fold_table else _own_folds(out, cohort, n_folds, seed=seed)
     parts = _parts(folds, cohort, settings, seed=seed, everyone=everyone, only_fold=only_fold)
     for sentence in cohort.complaints:

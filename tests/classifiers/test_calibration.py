@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from classifiers.calibration import (
     GradeSets,
+    about_ranges,
     abstention_curve,
     expected_distance,
+    fewest_for_sets,
     learn_sets,
     learn_temperature,
     mass_before,
@@ -102,3 +104,17 @@ def test_answering_only_the_surest_lowers_the_error_when_sureness_is_real():
     half = curve[np.searchsorted(curve[:, 0], 0.5), 1]
     assert half < 0.85 * errors.mean()
     assert (np.diff(curve[:, 0]) > 0).all()
+
+
+def test_sets_of_few_patients_are_wide_and_the_cause_is_named():
+    """One badly answered patient: below 9 sets hold everything, below 19 that one decides."""
+    fewest, steady = fewest_for_sets(), fewest_for_sets(worst=1)
+    assert (fewest, steady) == (9, 19)
+    for n in (fewest - 1, fewest, steady - 1, steady):
+        chances = np.tile([0.9, 0.1, 0.0], (n, 1))
+        labels = np.array([2] + [1] * (n - 1))
+        limit = learn_sets(chances, labels).limit
+        assert limit == (1.0 if n < fewest else 0.9 if n < steady else 0.0)
+    assert "holds all classes because a grader learned from 8 patients" in about_ranges(learned=8)
+    assert "wide because a grader learned from 12 patients only" in about_ranges(learned=12)
+    assert about_ranges(learned=19).endswith("means that the photographs do not tell more.")

@@ -55,11 +55,11 @@ def test_mcnemar_is_the_exact_sign_test_on_patients_who_differ():
 def test_corrected_t_test_by_hand():
     differences = np.array([0.1, 0.2, 0.0, 0.3, 0.15])
     t = differences.mean() / np.sqrt((1 / 5 + 0.25) * differences.var(ddof=1))
-    assert corrected_t_p(differences, n_train=0.25) == pytest.approx(2 * stats.t.sf(t, 4))
+    assert corrected_t_p(differences, test_train_ratio=0.25) == pytest.approx(2 * stats.t.sf(t, 4))
     plain = stats.ttest_1samp(differences, 0.0).pvalue
-    assert corrected_t_p(differences, n_train=0.25) > plain  # folds are not independent
-    assert corrected_t_p(differences, n_train=0.0) == pytest.approx(plain)
-    assert corrected_t_p(np.zeros(5), n_train=0.25) == 1.0
+    assert corrected_t_p(differences, test_train_ratio=0.25) > plain  # folds are not independent
+    assert corrected_t_p(differences, test_train_ratio=0.0) == pytest.approx(plain)
+    assert corrected_t_p(np.zeros(5), test_train_ratio=0.25) == 1.0
 
 
 def test_a_clear_difference_is_found_and_signed():

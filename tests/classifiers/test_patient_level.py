@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from classifiers.benchmark import benchmark
 from classifiers.calibration import median_class
 from classifiers.cohort import Samples, read_cohort
 from classifiers.explore import explore
+from classifiers.fit import fit
 from classifiers.folds import folds_of_patients, make_folds, splits
 from classifiers.graders import GRADERS, MAJORITY
 from classifiers.nested import InnerFolds, fit_nested, share_seen
@@ -24,7 +26,7 @@ from classifiers.validation import Plan, cross_validate
 from common.errors import UserError
 from features.command import features
 
-from .conftest import MOVEMENTS, write_faces
+from .conftest import MOVEMENTS, MadeCohort, made_cohort, write_faces
 
 SIX = TARGETS["six_grades"]
 QUICK = ("logistic", "ordinal_logistic")
@@ -218,15 +220,37 @@ def change_grade(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+TWO_GRADES = 'Patient "patient00" has photographs of different grades .hb_grade 1 and 5.'
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(change_task, 'column "task"'), (change_grade, "different grades")],
+    [(change_task, 'column "task"'), (change_grade, TWO_GRADES)],
 )
 def test_what_patients_lack_is_one_sentence(tmp_path, change, words):
     path = write_faces(tmp_path / "faces", patients_per_grade=2)
     change(pd.read_csv(path)).to_csv(path, index=False)
     with pytest.raises(UserError, match=words):
         benchmark(path, out=tmp_path / "out", level="patient", n_folds=2, jobs=1)
+
+
+@pytest.mark.parametrize("command", [explore, partial(benchmark, jobs=1), partial(fit, jobs=1)])
+def test_two_grades_of_one_patient_and_one_class_alone_are_refused(
+    feature_table, tmp_path, command
+):
+    """Every answer is one per patient; where nothing differs nothing can be told apart."""
+    cohort = made_cohort(patients_per_grade=1)
+    rows = cohort.rows.copy()
+    rows.loc[0, "hb_grade"] = 5
+    table = feature_table(MadeCohort(rows, cohort.features))
+    with pytest.raises(UserError, match='Patient "p00" has photographs of different grades'):
+        command(table, out=tmp_path / "out")
+    one_class = feature_table(MadeCohort(rows.assign(hb_grade=3), cohort.features))
+    if command is explore:
+        assert explore(one_class, out=tmp_path / "out").patients.classes.tolist() == [3] * 6
+    else:
+        with pytest.raises(UserError, match=r"All 24 usable photographs .* are of one class, 3"):
+            command(one_class, out=tmp_path / "out")
 
 
 def test_landmarks_that_are_missing_or_of_others_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 import run_pipeline
+from classifiers.graders import GRADERS
 from common.exit_codes import exit_code_for
 from pipeline.command_line import build_app, run
 from tests.common.photo_files import portrait_folder
@@ -61,6 +62,9 @@ def test_every_command_has_a_page_of_help(command: Command, name: str) -> None:
     assert (code, errors) == (0, "")
     assert f"run_pipeline.py {name}" in command.out
     assert "--config" in command.out
+    if name in ("benchmark", "fit"):
+        named = [one for one in GRADERS.values() if name == "benchmark" or not one.baseline]
+        assert [one.name for one in named if one.name not in command.out] == []
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"]])
