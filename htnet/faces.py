@@ -27,7 +27,7 @@ from landmarks.tables import points_of
 InputKind = Literal["face", "regions"]
 
 _NAMED = 5  # refused photographs named in a sentence
-_MEAN, _SPREAD = 127.5, 64.0  # of 8-bit values; fixed, so that a face's brightness stays its own
+MEAN, SPREAD = 127.5, 64.0  # of 8-bit values; fixed, so that a face's brightness stays its own
 _POINT_UNITS = 20.0  # so that learned distances are of the order of 1
 _MOSAIC = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (48,), (54,))
 _MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
@@ -177,7 +177,7 @@ def mosaic(face: AlignedFace) -> NDArray[np.uint8]:
 
 def to_input(pixels: Tensor) -> Tensor:
     """Turn uint8 pixels into the float values that networks see, about -2 to 2."""
-    return (pixels.float() - _MEAN) / _SPREAD
+    return (pixels.float() - MEAN) / SPREAD
 
 
 def _read(path: Path, *, image_id: str) -> Photo:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,6 +20,7 @@ from torch import Tensor
 from common.errors import UserError
 from common.files import atomic_write
 from htnet.configuration import HTNetConfig, config_from
+from htnet.faces import MEAN, SPREAD
 from htnet.network import HTNet
 from htnet.region_fusion import GradingNetwork, build_network
 
@@ -43,6 +46,12 @@ _RENAMED = (
 _KEY = "htnet"  # one key, since safetensors keeps several in no order
 _CONFIG_KEY = "config"  # of networks trained elsewhere, on micro-expressions for instance
 _FORMAT = 2  # since 2, micro-attention compares with the mirror image whatever the pooling
+_NUMBERS = [  # scores that checkpoints keep beside the weights; making a number runs nothing
+    np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")},
+]
 _NAMED = 6  # tensors named in a sentence
 _PARTS = ("whole.", "mosaic.")  # of a network of regions: each begins with the weights of one face
 _HEADS = (
@@ -120,6 +129,53 @@ def from_published(state: Mapping[str, Tensor], config: HTNetConfig) -> dict[str
     return renamed
 
 
+PIXELS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "unit": ((0.0,) * 3, (1.0,) * 3),
+    "signed": ((0.5,) * 3, (0.5,) * 3),
+    "bytes": ((0.0,) * 3, (1 / 255,) * 3),
+}
+"""What other code shows a network: red, green and blue from 0 to 1, less a mean, by a deviation."""
+
+
+def network_of_published(path: Path, config: HTNetConfig, *, pixels: str) -> HTNet:
+    """Build a network of weights alone (.pth), as the published code and its adaptations keep them.
+
+    Parameters
+    ----------
+    path
+        A state dictionary, or a checkpoint that holds one; tensors are read and nothing is run.
+    config
+        The sizes and parts that it was built with.
+    pixels
+        Which of `PIXELS` it was shown. The patch embedding, which is linear, takes up the
+        difference to our own scale, so that the network then works like any other here.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or names or sizes are others than the configuration's.
+    """
+    state, metadata = _read(path)
+    if {_KEY, _CONFIG_KEY} & set(metadata):
+        raise UserError(f"{path} has its configuration with it: it can be used as it is.")
+    if config.channels != len(PIXELS[pixels][0]):
+        raise UserError(f"{path}: network.channels is {config.channels}, but faces have 3.")
+    network = HTNet.from_config(config)
+    network.load_state_dict(from_published(state, config))
+    mean, deviation = (
+        # A patch is p x p places with the colour last, the order of the embedding's columns.
+        torch.tensor(values, dtype=torch.float64).repeat(config.patch_size**2)
+        for values in PIXELS[pixels]
+    )
+    weight = network.embed.weight.detach().double() / deviation
+    shown = MEAN / 255 - mean  # of a pixel that is 0 on our scale
+    with torch.no_grad():
+        network.embed.bias.add_((weight @ shown).float())
+        network.embed.weight.copy_(weight * (SPREAD / 255))
+    return network.eval()
+
+
 def save_weights(
     network: GradingNetwork, path: Path, *, notes: Mapping[str, object] | None = None
 ) -> None:
@@ -153,7 +209,9 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
         about = {"config": json.loads(metadata[_CONFIG_KEY]), "notes": {}}
     else:
         raise UserError(
-            f"{path} holds weights without a configuration: give a file that htnet train wrote."
+            f"{path} holds weights without a configuration: say its sizes, classes and scale of "
+            f"pixels by `htnet convert {path.name} --recipe FILE --target six_grades --pixels "
+            "imagenet --out DIR`, and give that DIR."
         )
     config = config_from(about["config"], source=str(path))
     if about.get("format", 1) < 2 and config.pooling != "mirror" and config.reads_mirror_image:
@@ -246,11 +304,24 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path} does not exist: give a weights file (.safetensors).")
     try:
         if path.suffix in (".pth", ".pt"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return dict(state.get("model_state_dict", state)), {}
+            return _state_dictionary(path), {}
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} holds more than weights, which could run code and is therefore not read: save "
+            "its state dictionary alone, torch.save(model.state_dict(), ...), where it was made."
+        ) from error
     except (SafetensorError, RuntimeError, OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read as weights: it is damaged or no such file."
         ) from error
+
+
+def _state_dictionary(path: Path) -> dict[str, Tensor]:
+    with torch.serialization.safe_globals(_NUMBERS):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("model_state_dict", "state_dict"):
+        state = state.get(key, state)
+    # A network on several GPUs is wrapped, which puts a word before each name.
+    return {name.removeprefix("module."): value for name, value in state.items()}

@@ -25,11 +25,18 @@ from features.registry import FEATURE_NAMES
 from features.tables import definition_of
 from htnet.answering import Precision, read_trained
 from htnet.recipe import Recipe, read_recipe, with_changes
-from htnet.training import WEIGHTS, check_device
-from pipeline.htnet_calibration import answered_fold, calibration_record
+from htnet.training import check_device
+from pipeline.htnet_calibration import PatientTemperature, answered_fold, calibration_record
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_fold_training import FoldTrainer
-from pipeline.htnet_folds import FoldPart, everyone_part, fold_parts, trained_parts
+from pipeline.htnet_folds import (
+    FOLDS_FILE,
+    FoldPart,
+    evaluated_parts,
+    everyone_part,
+    fold_parts,
+    trained_files,
+)
 from pipeline.htnet_points import NOTE, PointsMethod
 from pipeline.htnet_scores import metrics, tell
 from pipeline.htnet_tables import MODEL, PATIENT_PREDICTIONS, PREDICTIONS, majority_rows, write_npz
@@ -151,7 +158,7 @@ def train(
     for sentence in cohort.complaints:
         print(sentence, file=sys.stderr)
     if not everyone:
-        write_folds(folds, out / "folds.csv")
+        write_folds(folds, out / FOLDS_FILE)
         for sentence in fold_problems(
             list(splits(folds, cohort.rows["image_id"], patients=cohort.data.patients)),
             labels=cohort.data.labels,
@@ -209,9 +216,10 @@ def evaluate(
     Parameters
     ----------
     trained
-        Folder that `htnet train` wrote.
+        Folder that `htnet train` wrote; or one network, of `htnet train --everyone` or `htnet
+        convert`, which is tested on all patients from whom it did not learn.
     manifest
-        The manifest that it was trained with.
+        The manifest that it was trained with; for one network, another.
     landmarks
         `landmarks.csv` of the same photographs.
     out
@@ -233,31 +241,32 @@ def evaluate(
     """
     set_threads(threads)
     began = time.monotonic()
-    folds = read_folds(trained / "folds.csv")
-    weights = sorted(trained.glob(f"repeat_*/fold_*/{WEIGHTS}"))
+    weights = [trained] if trained.is_file() else trained_files(trained)
     if not weights:
-        raise UserError(f"{trained} holds no trained fold: run htnet train first.")
+        raise UserError(f"{trained} holds no trained network: run htnet train first.")
     network, classes = read_trained(weights[0])
     question = target_of(classes)
     cohort = read_image_cohort(
         manifest, landmarks, target=question, config=network.config, features=features
     )
     answered = {}
-    parts = trained_parts(trained, folds, cohort)
-    for part in parts:
-        network, _ = read_trained(part.folder(trained) / WEIGHTS)
+    parts = evaluated_parts(trained, cohort)
+    for file, part in parts.items():
+        network, _ = read_trained(file)
+        alone = None if len(part.learned) else PatientTemperature.read(file.parent)
         answered[part.name] = answered_fold(
-            network, cohort, part, target=question, precision=precision
+            network, cohort, part, target=question, precision=precision, temperature=alone
         )
     photographs = pd.concat([one.photographs for one in answered.values()])
     patients = pd.concat([one.patients for one in answered.values()])
     means = pd.concat([one.means for one in answered.values()]).assign(model=MEAN_MODEL)
-    baseline = majority_rows(parts, cohort, target=question)
     predictions = in_order(photographs, unit="photograph", models=[MODEL])
+    learned = [part for part in parts.values() if len(part.learned)]
+    baseline = [majority_rows(learned, cohort, target=question)] if learned else []
     evaluations = [
-        scores_of(pd.concat([predictions, baseline]), target=question, seed=seed),
+        scores_of(pd.concat([predictions, *baseline]), target=question, seed=seed),
         scores_of(
-            pd.concat([patients, means, to_patients(baseline, target=question)]),
+            pd.concat([patients, means, *(to_patients(one, target=question) for one in baseline)]),
             target=question,
             unit="patient",
             seed=seed,
@@ -286,7 +295,8 @@ def evaluate(
         command="htnet evaluate",
         settings={"trained": trained.name, "target": question.name, "precision": precision},
         seed=seed,
-        files={"manifest": manifest, "landmarks": landmarks, "folds": trained / "folds.csv"},
+        files={"manifest": manifest, "landmarks": landmarks}
+        | {f"weights_{number}": file for number, file in enumerate(parts, start=1)},
         counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
     )
@@ -321,8 +331,8 @@ def reading_features(recipe: Recipe) -> Recipe:
 
 def _own_folds(out: Path, cohort: ImageCohort, n_folds: int, *, seed: int) -> pd.DataFrame:
     """Return the folds that an earlier run made here, or new ones."""
-    if (out / "folds.csv").exists():
-        return read_folds(out / "folds.csv")
+    if (out / FOLDS_FILE).exists():
+        return read_folds(out / FOLDS_FILE)
     return make_folds(cohort.labelled, n_folds=n_folds, seed=seed)
 
 

@@ -11,6 +11,7 @@ SUB_COMMANDS = {
     "evaluate": ("pipeline.htnet:evaluate", "Answer and score the held-out patients."),
     "predict": ("pipeline.htnet_predict:predict", "Grade new photographs or a camera's frame."),
     "explain": ("pipeline.htnet_explain:explain", "Maps of what it looked at; asymmetry by grade."),
+    "convert": ("pipeline.htnet_convert:convert", "Make old weights (.pth) a network to use here."),
 }
 
 app = App(

@@ -96,13 +96,18 @@ def answered_fold(
     *,
     target: Target,
     precision: Precision = "fp32",
+    temperature: PatientTemperature | None = None,
 ) -> AnsweredFold:
-    """Ask a fold's network about its validation patients, then about those that it is tested on."""
+    """Ask a fold's network about its validation patients, then about those that it is tested on.
+
+    `temperature` is that of a network whose validation patients are not in the cohort.
+    """
     faces = cohort.data.faces
-    chosen = answer(network, faces, rows=part.validation, precision=precision)
-    temperature = patient_temperature(
-        fold_rows(cohort, part, chosen, target=target, rows=part.validation), target=target
-    )
+    if temperature is None:
+        chosen = answer(network, faces, rows=part.validation, precision=precision)
+        temperature = patient_temperature(
+            fold_rows(cohort, part, chosen, target=target, rows=part.validation), target=target
+        )
     answers = answer(network, faces, rows=part.test, precision=precision)
     photographs = fold_rows(cohort, part, answers, target=target)
     return AnsweredFold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.folds import inner_splits, splits
+from classifiers.folds import inner_splits, read_folds, splits
 from common.errors import UserError
 from common.tables import read_table
 from htnet.training import PATIENTS, SEEN_PATIENTS, WEIGHTS
 from pipeline.htnet_cohort import ImageCohort
 
+FOLDS_FILE = "folds.csv"
 EVERYONE = "everyone"  # folder of the network that learned from all patients
 NO_FOLD = 0  # number of its fold, since it tests nobody
 
@@ -114,6 +116,43 @@ def refuse_leak(folder: Path, cohort: ImageCohort, tested: NDArray[np.intp]) -> 
         )
 
 
+def evaluated_parts(trained: Path, cohort: ImageCohort) -> dict[Path, FoldPart]:
+    """Return each network's weights, with those that it tests and really learned from.
+
+    Parameters
+    ----------
+    trained
+        Folder of `htnet train` with its `folds.csv`; or one network, which tests every patient
+        from whom it did not learn.
+
+    Raises
+    ------
+    UserError
+        When no network is there, or one would be tested on a patient from whom it learned.
+    """
+    if (trained / FOLDS_FILE).exists():
+        parts = trained_parts(trained, read_folds(trained / FOLDS_FILE), cohort)
+        return {part.folder(trained) / WEIGHTS: part for part in parts}
+    files = [trained] if trained.is_file() else trained_files(trained)
+    if len(files) != 1:
+        raise UserError(f"{trained} holds no {FOLDS_FILE}: give the folder that htnet train wrote.")
+    part = _unseen_part(files[0], cohort)
+    tested, there = (len(set(cohort.data.patients[rows])) for rows in (part.test, slice(None)))
+    if (files[0].parent / PATIENTS).exists():
+        print(
+            f"One network is tested on {tested} of {there} patients, those from whom it did not "
+            "learn; there is no baseline, since its training patients are not here.",
+            file=sys.stderr,
+        )
+    else:
+        print(
+            f"Warning: nobody can tell whether this network learned from the {tested} patients "
+            "that it is tested on; if it did, its scores are too good. There is no baseline.",
+            file=sys.stderr,
+        )
+    return {files[0]: part}
+
+
 def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> list[FoldPart]:
     """Return the folds whose networks are there, with the patients that these really learned from.
 
@@ -138,6 +177,19 @@ def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> li
     if not found:
         raise UserError(f"{trained} holds no trained fold: run htnet train first.")
     return found
+
+
+def _unseen_part(weights: Path, cohort: ImageCohort) -> FoldPart:
+    """Return one fold that tests every patient from whom a single network did not learn."""
+    data, path = cohort.data, weights.parent / PATIENTS
+    seen = read_table(path, schema=SEEN_PATIENTS)["patient_id"] if path.exists() else ()
+    known = np.isin(data.patients, np.array(seen, dtype=np.str_))
+    if known.all():
+        raise UserError(
+            f"{weights} learned from all these patients: evaluate it on others, or train folds."
+        )
+    nobody = np.empty(0, dtype=np.intp)
+    return FoldPart(1, NO_FOLD, nobody, nobody, np.flatnonzero(~known))
 
 
 def trained_files(folder: Path) -> list[Path]:

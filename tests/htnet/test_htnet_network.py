@@ -29,8 +29,10 @@ def as_published(network: HTNet) -> dict[str, Tensor]:
     """Names and shapes of the published code for our weights: the converter's way back."""
     state = {}
     for name, value in network.state_dict().items():
-        parts = name.split(".")
-        if parts[0] == "embed":
+        parts = [part for part in name.split(".") if part != "module"]
+        if parts[0] == "roi_module":
+            new = name
+        elif parts[0] == "embed":
             new = f"to_patch_embedding.1.{parts[1]}"
         elif parts[0] == "norm":
             new = f"mlp_head.0.{parts[1][0].replace('w', 'g')}"

@@ -30,7 +30,8 @@ from common.provenance import write_run_record
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
 from htnet.answering import Answers, answer_with_embeddings
-from htnet.recipe import recipe_from, with_changes
+from htnet.network import HTNet
+from htnet.recipe import read_recipe, recipe_from, with_changes
 from htnet.training import (
     PHOTOGRAPHS,
     SEEN_PHOTOGRAPHS,
@@ -51,6 +52,7 @@ from pipeline.htnet_calibration import (
     patient_temperature,
 )
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
+from pipeline.htnet_convert import convert
 from pipeline.htnet_explain import explain
 from pipeline.htnet_fold_training import FoldTrainer
 from pipeline.htnet_folds import fold_parts, trained_files
@@ -64,6 +66,7 @@ from pipeline.htnet_new_patients import (
 )
 from pipeline.htnet_predict import camera_frame, predict
 from tests.htnet.drawn_faces import RECIPE, cohort, drawn_face
+from tests.htnet.test_htnet_network import as_published
 
 PATIENTS, PHOTOS = 12, 2
 MODEL_FILE = Path(__file__)  # stands for a landmark model's file: only its checksum is read
@@ -554,6 +557,78 @@ def test_temperatures_are_kept_beside_the_weights(folds: Path, tmp_path: Path) -
     (tmp_path / "calibration.json").write_text("{}")
     with pytest.raises(UserError, match=r"calibration\.json is damaged"):
         PatientTemperature.read(tmp_path)
+
+
+OLD_SIZES = {
+    "image_size": 28, "patch_size": 7, "dim": 12, "heads": 2, "num_hierarchies": 2,
+    "block_repeats": [2, 2], "use_diagonal_attn": True, "use_roi": True, "num_roi_regions": 7,
+    "compat": "as_released",
+}  # fmt: skip
+
+
+class Malicious:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.made,)
+
+
+@pytest.mark.usefixtures("found_faces")
+def test_old_weights_are_converted_evaluated_and_used(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A best_model.pth of earlier scripts, which showed ImageNet's scale of pixels."""
+    torch.manual_seed(0)
+    (tmp_path / "sizes.yaml").write_text(yaml.safe_dump({"network": OLD_SIZES}))
+    network = HTNet.from_config(read_recipe(tmp_path / "sizes.yaml").config(num_classes=6)).eval()
+    state = {f"module.{name}": value for name, value in as_published(network).items()}
+    kept = {"model_state_dict": state, "epoch": 7, "best_acc": np.float64(0.5)}
+    old = tmp_path / "best_model.pth"
+    torch.save(kept, old)
+    with pytest.raises(UserError, match=r"htnet convert best_model.pth --recipe FILE --target"):
+        predict(study / "P3_0.png", weights=(old,), out=tmp_path / "answers")
+    asked = {"recipe": str(tmp_path / "sizes.yaml"), "target": "six_grades", "pixels": "imagenet"}
+    convert(old, out=tmp_path / "old", **asked)
+
+    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
+    result = evaluate(tmp_path / "old", study / "manifest.csv", out=tmp_path / "scores", **tables)
+    assert "nobody can tell whether this network learned from" in capsys.readouterr().err
+    cohort = read_image_cohort(
+        study / "manifest.csv", study / "landmarks.csv", target=GRADE_TARGET,
+        config=network.config, quiet=True,
+    )  # fmt: skip
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    with torch.no_grad():
+        shown = network((cohort.data.faces.pixels / 255 - mean) / deviation).softmax(dim=1)
+    answers = result.predictions[list(GRADE_TARGET.probability_columns)].to_numpy()
+    np.testing.assert_allclose(answers, shown.numpy(), atol=1e-5)
+    metrics = json.loads((tmp_path / "scores" / "metrics.json").read_text())
+    assert set(metrics["per_photograph"]["models"]) == {"htnet"}  # nobody knows a baseline
+
+    used = predict(study / "P3_0.png", weights=(tmp_path / "old",), out=tmp_path / "a", threads=1)
+    assert used.grades["seen_in_training"].tolist() == ["unknown"]
+    row = cohort.rows["image_id"].tolist().index("P3_0.png")
+    found = used.grades[list(GRADE_TARGET.probability_columns)].to_numpy()[0]
+    np.testing.assert_allclose(found, answers[row], atol=1e-6)
+
+    torch.save({**kept, "note": Malicious(tmp_path / "owned")}, old)
+    with pytest.raises(UserError, match="holds more than weights, which could run code"):
+        convert(old, out=tmp_path / "again", **asked)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_one_network_is_evaluated_on_patients_from_whom_it_did_not_learn(
+    study: Path, folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
+    tables = {"landmarks": study / "landmarks.csv", "out": tmp_path, "threads": 1}
+    result = evaluate(weights, study / "manifest.csv", **tables)
+    table = pd.read_csv(folds / "folds.csv")
+    assert set(result.predictions["patient_id"]) == set(table["patient_id"][table["fold"] == 1])
+    assert "One network is tested on 1 of 12 patients" in capsys.readouterr().err
 
 
 class FakeCamera:
