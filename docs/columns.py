@@ -24,6 +24,7 @@ from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES
+from htnet.asymmetry_report import BY_GRADE
 from htnet.micro.loso_tables import SUBJECTS, SUMMARY, results_schema
 from htnet.micro.map_store import FLOW
 from landmarks.iris_table import IRISES
@@ -369,10 +370,26 @@ _SUMMARY = Table(
         "baseline_uar": "the same for the recall",
     },
 )
+_ASYMMETRY = Table(
+    "asymmetry_by_grade.csv",
+    "htnet explain",
+    "grade",
+    BY_GRADE,
+    {
+        "hb_grade": "House-Brackmann grade, 1 to 6",
+        "patients": "patients of that grade whom the network did not learn from",
+        "mean": "asymmetry, mean over patients: 0 where both sides are alike, at most 1",
+        "low … high": "95 % interval of the mean, patients resampled; empty with one patient",
+        "std": "standard deviation between patients (n - 1); empty with one patient",
+        "min": "the least asymmetric patient",
+        "max": "the most asymmetric patient",
+    },
+)
 
 TABLES = (
     _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
     _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _SUMMARY,
+    _ASYMMETRY,
 )  # fmt: skip
 
 

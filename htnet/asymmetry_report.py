@@ -6,17 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import kruskal, spearmanr
 
 from common.errors import UserError
-from common.tables import GRADES, ROMAN
+from common.tables import GRADES, ROMAN, grade, number
 from htnet.configuration import ROI_REGIONS
 from htnet.explanation import asymmetry_maps, region_places
 from htnet.faces import Faces, to_input
 from htnet.network import HTNet
 from htnet.region_fusion import GradingNetwork
+
+BY_GRADE = pa.DataFrameSchema(
+    {
+        "hb_grade": grade(),
+        "patients": pa.Column(int, pa.Check.ge(1)),
+        **{name: number() for name in ("mean", "low", "high", "std", "min", "max")},
+    },
+    name="asymmetry by grade",
+)
+"""`asymmetry_by_grade.csv`, one row per grade."""
 
 _BATCH = 32
 _RESAMPLES = 2000
@@ -30,10 +41,12 @@ class AsymmetryReport:
     Attributes
     ----------
     photographs
-        `image_id`, `patient_id`, `hb_grade`, `asymmetry` (mean over all regions, 0..1), and
-        `asymmetry_forehead`, ... for each region.
+        `image_id`, `patient_id`, `hb_grade`, `asymmetry` (mean over all regions: 0 both sides
+        alike, at most 1), and `asymmetry_forehead`, ... for each region.
     by_grade
-        Per grade: patients, mean over patients, and the 95 % bootstrap interval of the mean.
+        `BY_GRADE`. Per grade: patients, mean over patients, the 95 % bootstrap interval of the
+        mean, and standard deviation (n - 1), least and largest of the patients. Interval and
+        deviation are NaN where a grade has one patient.
     spearman, spearman_p
         Rank correlation of the patients' asymmetry with their grade.
     kruskal_p
@@ -71,7 +84,8 @@ class AsymmetryReport:
         )  # fmt: skip
         axes.set_xticks(GRADES, ROMAN)
         axes.set_xlabel("House-Brackmann grade")
-        axes.set_ylabel("asymmetry of the face, 0 to 1")
+        axes.set_ylabel("asymmetry of the face (0: sides alike)")
+        axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
         for name in ("top", "right"):
             axes.spines[name].set_visible(False)
@@ -149,12 +163,13 @@ def _measured(network: HTNet, faces: Faces) -> pd.DataFrame:
 def _by_grade(patients: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
-    for grade, one in patients.groupby("hb_grade"):
+    for hb_grade, one in patients.groupby("hb_grade"):
         values = one["asymmetry"].to_numpy()
         means = values[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
-        low, high = np.quantile(means, [0.025, 0.975])
+        low, high = np.quantile(means, [0.025, 0.975]) if len(values) > 1 else (np.nan, np.nan)
         rows.append(
-            {"hb_grade": int(str(grade)), "patients": len(values), "mean": values.mean(),
-             "low": low, "high": high}
+            {"hb_grade": int(str(hb_grade)), "patients": len(values), "mean": values.mean(),
+             "low": low, "high": high, "std": one["asymmetry"].std(), "min": values.min(),
+             "max": values.max()}
         )  # fmt: skip
     return pd.DataFrame(rows)

@@ -196,6 +196,16 @@ def share_inside(heat: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:
     return float(heat[inside].sum()) / total if total > 0 else float("nan")
 
 
+def region_names(count: int) -> tuple[str, ...]:
+    """Return names of the ROI module's maps: `ROI_REGIONS`, or `map_1`, ... of another number.
+
+    Maps of another number than five are never taught a region: each is what training made of it.
+    """
+    if count == len(ROI_REGIONS):
+        return ROI_REGIONS
+    return tuple(f"map_{at}" for at in range(1, count + 1))
+
+
 def region_places(regions: Tensor, *, size: int) -> dict[str, NDArray[np.bool_]]:
     """Return the pixels of each of `ROI_REGIONS` and of both halves of the face, `(s, s)` bool.
 

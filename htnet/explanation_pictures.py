@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from htnet.configuration import ROI_REGIONS, SIDE_CLASSES
-from htnet.explanation import Explanation
+from htnet.configuration import SIDE_CLASSES
+from htnet.explanation import Explanation, region_names
 
 ROI_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")  # Okabe and Ito
+_OPACITY = 0.62  # of a map over the face
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Scale:
 
     asymmetry: float
     gradients: float
+    roi: float
 
 
 def shared_scale(explanations: Sequence[Explanation]) -> Scale:
@@ -38,6 +41,7 @@ def shared_scale(explanations: Sequence[Explanation]) -> Scale:
     return Scale(
         asymmetry=brightest([e.asymmetry for e in explanations if e.asymmetry is not None]),
         gradients=brightest([e.gradients for e in explanations]),
+        roi=brightest([e.roi for e in explanations if e.roi is not None]),
     )
 
 
@@ -82,12 +86,58 @@ def explanation_figure(
     for ax, (name, heat) in zip(axes, panels, strict=False):
         _face(ax, found.pixels, name)
         if heat is not None:
-            ax.imshow(heat, cmap=mpl.colormaps["magma"], alpha=0.62, vmin=0, vmax=1)
+            ax.imshow(heat, cmap=mpl.colormaps["magma"], alpha=_OPACITY, vmin=0, vmax=1)
     if found.roi is not None:
         _regions(axes[-1], found)
         figure.legend(loc="outside lower right", ncols=5, fontsize=7, frameon=False)
     words = _answer(found, classes, answer)
     figure.suptitle(f"{title}\n{words}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def region_figure(
+    found: Explanation,
+    at: int,
+    *,
+    title: str,
+    inside: NDArray[np.bool_] | None,
+    scale: Scale,
+) -> Figure:
+    """Draw what one map of the ROI module looks at, beside where its region lies.
+
+    Parameters
+    ----------
+    found
+        Maps of one face, ROI maps among them.
+    at
+        Which ROI map.
+    title
+        What the photograph is.
+    inside
+        `(s, s)` where the region lies by the landmarks; None of a map that has no region.
+    scale
+        Of the colours, the same for all regions and photographs.
+    """
+    assert found.roi is not None
+    heat = found.roi[at]
+    name = region_names(len(found.roi))[at].replace("_", " ")
+    figure = Figure(figsize=(5.4, 3.0))
+    face = figure.add_axes((0.01, 0.02, 0.42, 0.756))  # squares
+    over = figure.add_axes((0.45, 0.02, 0.42, 0.756))
+    _face(face, found.pixels, "aligned face" if inside is None else f"{name}, by the landmarks")
+    _face(over, found.pixels, f"where the {name} map looks")
+    shown = over.imshow(heat, cmap=mpl.colormaps["magma"], alpha=_OPACITY, vmin=0, vmax=scale.roi)
+    bar = figure.colorbar(shown, cax=figure.add_axes((0.885, 0.06, 0.02, 0.676)))
+    bar.set_label("value of the map (0 to 1)", fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+    words = f"mean {heat.mean():.2f}"
+    if inside is not None and inside.any() and not inside.all():
+        for ax in (face, over):
+            ax.contour(inside, levels=[0.5], colors="white", linewidths=0.9, linestyles="--")
+        words = (
+            f"mean {heat[inside].mean():.2f} inside the region, {heat[~inside].mean():.2f} outside"
+        )
+    figure.suptitle(f"{title}\n{name}: {words}", fontsize=9, x=0.01, y=0.985, ha="left")
     return figure
 
 
@@ -114,7 +164,8 @@ def _regions(ax: Axes, found: Explanation) -> None:
     """Outline each ROI map at half of its own highest value."""
     _face(ax, found.pixels, "regions found (ROI)")
     assert found.roi is not None
-    for name, colour, one in zip(ROI_REGIONS, ROI_COLOURS, found.roi, strict=False):
+    names = region_names(len(found.roi))
+    for name, colour, one in zip(names, itertools.cycle(ROI_COLOURS), found.roi, strict=False):
         if float(one.max()) > 0.05:
             ax.contour(one, levels=[float(one.max()) / 2], colors=[colour], linewidths=1.2)
         ax.plot([], [], color=colour, label=name.replace("_", " "))

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.figure import Figure
 
 from classifiers.plots import roman
+from classifiers.tasks import Target
 from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
 from common.provenance import write_run_record
 from common.report import figure_png
-from common.tables import read_table
+from common.tables import read_table, write_table
 from htnet.answering import read_trained
-from htnet.asymmetry_report import AsymmetryReport, asymmetry_report
-from htnet.explanation import Explanation, explain_faces, region_places, share_inside
-from htnet.explanation_pictures import explanation_figure, shared_scale
+from htnet.asymmetry_report import BY_GRADE, AsymmetryReport, asymmetry_report
+from htnet.configuration import ROI_REGIONS
+from htnet.explanation import (
+    Explanation,
+    explain_faces,
+    region_names,
+    region_places,
+    share_inside,
+)
+from htnet.explanation_pictures import explanation_figure, region_figure, shared_scale
 from htnet.faces import Faces
+from htnet.losses import overlap
 from htnet.training import PATIENTS, SEEN_PATIENTS
 from pipeline.htnet import set_threads, target_of
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
@@ -50,10 +63,19 @@ def explain(
 ) -> ExplainResult:
     """Show what a network looked at, and how its asymmetry maps go with the grade.
 
-    Writes one picture per photograph (asymmetry map, the same on the weak side, integrated
-    gradients, attention roll-out, ROI maps), `places.csv` with the share of each map on the weak
-    side's regions, and, for networks with micro-attention, `asymmetry.csv`, `asymmetry.json` and
-    `asymmetry.png` over all patients of the manifest (two grades or more). Research use only.
+    Research use only. Into `--out` go:
+
+    - a picture for each photograph: where its sides differ (asymmetry map), what moved the grade
+      (integrated gradients; also weighted to the side taken for weak) and where the network looked
+      (attention roll-out); colours have one scale in all pictures of a run;
+    - `regions/`: for networks with the ROI module, a picture for each photograph and region of
+      what that region's map looks at, beside where the landmarks say that the region is;
+    - `places.csv`: for each photograph the share of each map within the face's regions and within
+      those of the palsy side, the share that an even map would have, and the overlap (Dice) of
+      each ROI map with its region;
+    - `asymmetry.csv`, `asymmetry_by_grade.csv`, `asymmetry.json` and `asymmetry.png`: for networks
+      with micro-attention, the asymmetry of each photograph, and mean with interval, standard
+      deviation, least and largest of the patients of each grade (two grades or more).
 
     Parameters
     ----------
@@ -61,20 +83,20 @@ def explain(
         `weights.safetensors` from `htnet train`.
     manifest
         `manifest.csv`. Patients whom the network learned from, by the `patients.csv` beside its
-        weights, are left out unless named by `image`.
+        weights, are left out unless their photograph is named by `--image`.
     landmarks
         `landmarks.csv` of the same photographs.
     out
         Folder for pictures and tables.
     image
-        `image_id` of a photograph to explain; may be given repeatedly. When none is given, the
-        first patient of each grade doing `task`.
+        `image_id` of a photograph to explain; may be given repeatedly. When none is given, one
+        photograph of each grade that shows `--task`.
     task
-        Movement shown when no image is named.
+        Movement that is shown when no image is named, as the manifest's column `task` calls it.
     features
         `features.csv` of the same photographs, for a network that was trained with it.
     threads
-        Processor threads.
+        Processor threads; as many as there are processors when not given.
 
     Raises
     ------
@@ -92,27 +114,20 @@ def explain(
     rows = _chosen(cohort, image, task=task, among=unseen)
     faces = subset(cohort.data.faces, rows)
     explanations = explain_faces(network, faces)
-    scale = shared_scale(explanations)
-    places = []
-    for at, (row, found) in enumerate(zip(rows, explanations, strict=True)):
-        about = cohort.rows.iloc[row]
-        title = f"{about['image_id']}, reference {roman(target)[cohort.data.labels[row] - 1]}"
-        if "side" in about:
-            title += f", palsy: {about['side']}"
-        answer = int(target.answers(found.probabilities[None])[0])
-        figure = explanation_figure(
-            found, title=title, classes=roman(target), answer=answer, scale=scale
-        )
-        name = str(about["image_id"]).rsplit(".", 1)[0].replace("/", "_")
-        with atomic_write(out / f"{name}.png") as temporary:
-            temporary.write_bytes(figure_png(figure))
-        places.append(
-            {"image_id": about["image_id"], "side": cohort.data.sides[row]}
-            | where_it_lies(found, faces, at, side=cohort.data.sides[row])
-        )
-    table = pd.DataFrame(places)
+    for at, figure in enumerate(_figures(explanations, cohort, rows, target=target)):
+        _write_figure(figure, out / f"{_stem(faces, at)}.png")
+    if network.config.use_roi_module:
+        _write_region_figures(explanations, faces, out / "regions")
+    places = pd.DataFrame(
+        {
+            "image_id": faces.image_ids[at],
+            "side": cohort.data.sides[row],
+            **where_it_lies(found, faces, at, side=cohort.data.sides[row]),
+        }
+        for at, (row, found) in enumerate(zip(rows, explanations, strict=True))
+    )
     with atomic_write(out / "places.csv") as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        places.to_csv(temporary, index=False, lineterminator="\n")
     report = None
     grades = cohort.rows["hb_grade"].iloc[unseen] if "hb_grade" in cohort.rows else pd.Series()
     if network.config.use_micro_attention and grades.nunique() > 1:
@@ -120,32 +135,33 @@ def explain(
             network, subset(cohort.data.faces, unseen), cohort.rows.iloc[unseen]
         )
         _write_report(report, out)
+    files = {"weights": weights, "manifest": manifest, "landmarks": landmarks}
     write_run_record(
         out,
         command="htnet explain",
         settings={"task": task, "images": len(rows), "photographs": len(unseen)},
-        files={"weights": weights, "manifest": manifest, "landmarks": landmarks},
+        files=files | ({"features": features} if features else {}),
         counts={"explained": len(rows), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
     )
-    print(table.to_string(index=False, float_format="{:.2f}".format))
+    print(f"{len(rows)} photographs are explained in {out}.")
     if report:
         print(report.sentence())
-    return ExplainResult(explanations, table, report)
+        print(report.by_grade.to_string(index=False, float_format="{:.3f}".format))
+    return ExplainResult(explanations, places, report)
 
 
-def where_it_lies(
-    found: Explanation, faces: Faces, at: int, *, side: str
-) -> dict[str, float | str]:
+def where_it_lies(found: Explanation, faces: Faces, at: int, *, side: str) -> dict[str, float]:
     """Measure where maps lie: shares of heat on the palsy side's regions, beside their area.
 
     `*_regions` is the share of a map within the face's regions, `*_weak_regions` that within the
     regions of the palsy side after weighting each half by the side head's probability;
-    `area_*` the share that an even map would have.
+    `area_*` the share that an even map would have; `overlap_*` the soft overlap (Dice, 0 to 1) of
+    each ROI map with its region.
     """
     places = region_places(faces.regions[at], size=faces.size)
     everywhere = np.any(list(places.values()), axis=0)
-    row: dict[str, float | str] = {"area_regions": float(everywhere.mean())}
+    row: dict[str, float] = {"area_regions": float(everywhere.mean())}
     weak = None
     if side in ("right", "left"):
         weak = np.any([one for key, one in places.items() if side in key], axis=0)
@@ -158,6 +174,10 @@ def where_it_lies(
         row[f"{name}_regions"] = share_inside(above, everywhere)
         if weak is not None:
             row[f"{name}_weak_regions"] = share_inside(found.on_weak_side(above), weak)
+    if found.roi is not None and len(found.roi) == len(ROI_REGIONS):
+        maps = torch.from_numpy(found.roi)[None]
+        dice = overlap(maps, faces.regions[at][None].to(maps) / 255)[0].tolist()
+        row |= {f"overlap_{name}": one for name, one in zip(ROI_REGIONS, dice, strict=True)}
     return row
 
 
@@ -215,17 +235,62 @@ def _chosen(
     return [int(doing[np.flatnonzero(labels == label)[0]]) for label in np.unique(labels)]
 
 
+def _figures(
+    explanations: list[Explanation], cohort: ImageCohort, rows: list[int], *, target: Target
+) -> Iterator[Figure]:
+    """Draw all maps of each photograph, on one scale."""
+    scale = shared_scale(explanations)
+    for row, found in zip(rows, explanations, strict=True):
+        about = cohort.rows.iloc[row]
+        title = f"{about['image_id']}, reference {roman(target)[cohort.data.labels[row] - 1]}"
+        if "side" in about:
+            title += f", palsy: {about['side']}"
+        answer = int(target.answers(found.probabilities[None])[0])
+        yield explanation_figure(
+            found, title=title, classes=roman(target), answer=answer, scale=scale
+        )
+
+
+def _write_region_figures(explanations: list[Explanation], faces: Faces, out: Path) -> None:
+    """Write a picture for each photograph and map of the ROI module, all on one scale."""
+    scale = shared_scale(explanations)
+    for at, found in enumerate(explanations):
+        assert found.roi is not None
+        places = region_places(faces.regions[at], size=faces.size)
+        for index, name in enumerate(region_names(len(found.roi))):
+            halves = [one for key, one in places.items() if key.startswith(name)]
+            figure = region_figure(
+                found,
+                index,
+                title=faces.image_ids[at],
+                inside=np.any(halves, axis=0) if halves else None,
+                scale=scale,
+            )
+            _write_figure(figure, out / f"{_stem(faces, at)}_{name}.png")
+
+
+def _stem(faces: Faces, at: int) -> str:
+    """Name of a photograph's pictures."""
+    return faces.image_ids[at].rsplit(".", 1)[0].replace("/", "_")
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(figure_png(figure))
+
+
 def _write_report(report: AsymmetryReport, out: Path) -> None:
     with atomic_write(out / "asymmetry.csv") as temporary:
         report.photographs.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(report.by_grade, out / "asymmetry_by_grade.csv", schema=BY_GRADE)
+    found = {
+        "spearman": report.spearman,
+        "spearman_p": report.spearman_p,
+        "kruskal_p": report.kruskal_p,
+    }
     write_json(
         out / "asymmetry.json",
-        {
-            "spearman": report.spearman,
-            "spearman_p": report.spearman_p,
-            "kruskal_p": report.kruskal_p,
-            "by_grade": report.by_grade.to_dict(orient="records"),
-        },
+        {name: None if np.isnan(value) else value for name, value in found.items()}
+        | {"by_grade": json.loads(report.by_grade.to_json(orient="records"))},
     )
-    with atomic_write(out / "asymmetry.png") as temporary:
-        temporary.write_bytes(figure_png(report.figure()))
+    _write_figure(report.figure(), out / "asymmetry.png")

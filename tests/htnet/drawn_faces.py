@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from htnet.alignment import AlignedFace
 from htnet.faces import faces_of
 from htnet.labelled_faces import LabelledFaces
-from landmarks.points import MIRROR_PARTNER
+from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 
 SIZE = 28
 
@@ -91,3 +95,27 @@ def cohort(patients: int = 12, photos: int = 2, size: int = SIZE) -> LabelledFac
         patients=np.array(names),
         classes=tuple("123456"),
     )
+
+
+def write_cohort(folder: Path, *, patients: int, photos: int, size: int = 80) -> None:
+    """Write photographs with `manifest.csv` and `landmarks.csv`; grades go round I to VI."""
+    rows, points = [], []
+    for patient in range(patients):
+        grade = patient % 6 + 1
+        side = "none" if grade == 1 else ("right", "left")[patient // 6]
+        for photo in range(photos):
+            pixels, where = drawn_face(grade, side=side, seed=10 * patient + photo, size=size)
+            name = f"P{patient}_{photo}.png"
+            cv2.imwrite(str(folder / name), pixels[..., ::-1])
+            rows.append(
+                {"image_id": name, "path": name, "patient_id": f"P{patient}", "side": side,
+                 "hb_grade": grade, "task": "full_smile"}
+            )  # fmt: skip
+            points.append(where.reshape(-1))
+    manifest = pd.DataFrame(rows)
+    landmarks = pd.DataFrame(points, columns=list(POINT_COLUMNS))
+    landmarks.insert(0, "image_id", manifest["image_id"])
+    landmarks.insert(1, "status", "ok")
+    landmarks.insert(2, "reason", "")
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    landmarks.to_csv(folder / "landmarks.csv", index=False)

@@ -164,6 +164,10 @@ def test_asymmetry_report_finds_the_order_of_drawn_faces(
     assert report.by_grade["hb_grade"].tolist() == [1, 2, 3, 4, 5, 6]
     assert (report.by_grade["low"] <= report.by_grade["mean"]).all()
     assert (report.by_grade["mean"] <= report.by_grade["high"]).all()
+    of_grade = report.photographs.groupby(["hb_grade", "patient_id"])["asymmetry"].mean()
+    for name in ("std", "min", "max"):  # over patients, not over their photographs
+        expected = getattr(of_grade.groupby("hb_grade"), name)()
+        np.testing.assert_allclose(report.by_grade[name], expected)
     assert "Spearman" in report.sentence()
     assert len(report.photographs) == len(drawn.faces)
     assert report.figure().axes

@@ -53,7 +53,6 @@ from pipeline.htnet_calibration import (
 )
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_convert import convert
-from pipeline.htnet_explain import explain
 from pipeline.htnet_fold_training import FoldTrainer
 from pipeline.htnet_folds import fold_parts, trained_files
 from pipeline.htnet_new_patients import (
@@ -65,7 +64,7 @@ from pipeline.htnet_new_patients import (
     photograph_grades,
 )
 from pipeline.htnet_predict import camera_frame, predict
-from tests.htnet.drawn_faces import RECIPE, cohort, drawn_face
+from tests.htnet.drawn_faces import RECIPE, cohort, write_cohort
 from tests.htnet.test_htnet_network import as_published
 
 PATIENTS, PHOTOS = 12, 2
@@ -78,28 +77,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, manifest, landmarks, recipe and trained folds of a drawn cohort."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("study")
-    rows, points = [], []
-    for patient in range(PATIENTS):
-        grade = patient % 6 + 1
-        side = "none" if grade == 1 else ("right", "left")[patient // 6]
-        for photo in range(PHOTOS):
-            pixels, where = drawn_face(grade, side=side, seed=10 * patient + photo, size=80)
-            name = f"P{patient}_{photo}.png"
-            cv2.imwrite(str(folder / name), pixels[..., ::-1])
-            rows.append(
-                {"image_id": name, "path": name, "patient_id": f"P{patient}", "side": side,
-                 "hb_grade": grade, "task": "full_smile"}
-            )  # fmt: skip
-            points.append(where.reshape(-1))
-    manifest = pd.DataFrame(rows)
-    landmarks = pd.DataFrame(points, columns=list(POINT_COLUMNS))
-    landmarks.insert(0, "image_id", manifest["image_id"])
-    landmarks.insert(1, "status", "ok")
-    landmarks.insert(2, "reason", "")
+    write_cohort(folder, patients=PATIENTS, photos=PHOTOS)
+    manifest = pd.read_csv(folder / "manifest.csv")
+    landmarks = pd.read_csv(folder / "landmarks.csv", keep_default_na=False)
     landmarks.loc[1, "status"], landmarks.loc[1, "reason"] = "no_face", "no face was found"
     landmarks.loc[1, list(POINT_COLUMNS)] = np.nan
     write_run_record(folder, command="extract", settings=POINTS, files={"predictor": MODEL_FILE})
-    manifest.to_csv(folder / "manifest.csv", index=False)
     landmarks.to_csv(folder / "landmarks.csv", index=False)
     recipe = {**RECIPE, "training": {**RECIPE["training"], "epochs": 1, "validation_folds": 2}}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -363,35 +346,6 @@ def test_a_patient_learned_from_is_not_tested(study: Path, folds: Path, tmp_path
             copied, study / "manifest.csv", landmarks=study / "landmarks.csv",
             out=tmp_path / "scores", threads=1,
         )  # fmt: skip
-
-
-def test_explain_writes_pictures_and_places(study: Path, folds: Path, tmp_path: Path) -> None:
-    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
-    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
-    result = explain(
-        weights, study / "manifest.csv", out=tmp_path / "a", image=("P5_0.png",), **tables
-    )
-    assert (tmp_path / "a" / "P5_0.png").stat().st_size > 10_000
-    assert result.places["side"].tolist() == ["right"]
-    assert result.report is None  # one patient was not learned from: no grades to compare
-    with pytest.raises(UserError, match=r'no usable photograph "P5_9.png"\. Did you mean'):
-        explain(weights, study / "manifest.csv", out=tmp_path / "a", image=("P5_9.png",), **tables)
-
-
-def test_explain_shows_patients_whom_the_network_did_not_learn_from(
-    study: Path, folds: Path, tmp_path: Path
-) -> None:
-    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
-    weights = folds / "repeat_1" / "fold_1" / WEIGHTS
-    result = explain(weights, study / "manifest.csv", out=tmp_path / "a", **tables)
-    table = pd.read_csv(folds / "folds.csv")
-    (tested,) = set(table["patient_id"][table["fold"] == 1])
-    assert {name.partition("_")[0] for name in result.places["image_id"]} == {tested}
-    shutil.copy(weights, tmp_path)  # of weights alone nobody knows whom they learned from
-    result = explain(tmp_path / WEIGHTS, study / "manifest.csv", out=tmp_path / "b", **tables)
-    assert len(result.places) == 6  # a patient of each grade
-    assert result.report is not None
-    assert (tmp_path / "b" / "asymmetry.csv").exists()
 
 
 NEW = ("P3_0.png", "P3_1.png", "P4_0.png", "P1_0.png")
