@@ -10,6 +10,7 @@ import torch
 from common.errors import UserError
 from htnet.asymmetry_report import asymmetry_report
 from htnet.explanation import (
+    Explanation,
     asymmetry_maps,
     attention_rollout,
     explain_faces,
@@ -18,16 +19,31 @@ from htnet.explanation import (
     share_inside,
 )
 from htnet.explanation_pictures import explanation_figure, shared_scale
+from htnet.faces import Faces
 from htnet.labelled_faces import LabelledFaces
 from htnet.network import HTNet
-from htnet.recipe import Recipe, read_recipe, shipped, with_changes
+from htnet.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
 from htnet.region_fusion import RegionHTNet
+from tests.htnet.drawn_faces import RECIPE
 
 
-@pytest.fixture
-def network(recipe: Recipe) -> HTNet:
+@pytest.fixture(scope="module")
+def network() -> HTNet:
     torch.manual_seed(0)
-    return HTNet.from_config(recipe.config(num_classes=6)).eval()
+    return HTNet.from_config(recipe_from(RECIPE, source="test").config(num_classes=6)).eval()
+
+
+@pytest.fixture(scope="module")
+def explained(network: HTNet, drawn: LabelledFaces) -> list[Explanation]:
+    """Of a healthy face, one of grade III and one of grade VI."""
+    faces, rows = drawn.faces, [0, 5, 23]
+    some = Faces(
+        tuple(faces.image_ids[row] for row in rows),
+        faces.pixels[rows],
+        faces.regions[rows],
+        faces.points[rows],
+    )
+    return explain_faces(network, some)
 
 
 @pytest.fixture(params=shipped())
@@ -105,8 +121,8 @@ def test_gradients_lie_where_the_sides_differ(network: HTNet) -> None:
     torch.testing.assert_close(mirrored, found.flip(-1), atol=1e-5, rtol=1e-3)
 
 
-def test_maps_and_pictures_of_drawn_faces(network: HTNet, drawn: LabelledFaces) -> None:
-    found = explain_faces(network, drawn.faces)[-1]
+def test_maps_and_pictures_of_drawn_faces(explained: list[Explanation]) -> None:
+    found = explained[-1]
     assert found.asymmetry is not None
     assert found.roi is not None
     assert found.side is not None
@@ -122,18 +138,17 @@ def test_maps_and_pictures_of_drawn_faces(network: HTNet, drawn: LabelledFaces) 
     assert "regions found (ROI)" in titles
 
 
-def test_pictures_of_one_run_have_one_scale(network: HTNet, drawn: LabelledFaces) -> None:
+def test_pictures_of_one_run_have_one_scale(explained: list[Explanation]) -> None:
     """A face with little asymmetry must not look as bright as the one with the most."""
-    found = explain_faces(network, drawn.faces)
-    scale = shared_scale(found)
+    scale = shared_scale(explained)
     highest = []
-    for one in found:
+    for one in explained:
         figure = explanation_figure(one, title="", classes=tuple("123456"), answer=2, scale=scale)
         panel = next(ax for ax in figure.axes if "integrated" in ax.get_title())
         highest.append(float(np.quantile(np.asarray(panel.images[1].get_array()), 0.995)))
         assert "answer: 2" in figure.get_suptitle()
     assert max(highest) == pytest.approx(1)
-    order = np.argsort([np.quantile(one.gradients, 0.995) for one in found])
+    order = np.argsort([np.quantile(one.gradients, 0.995) for one in explained])
     assert np.array_equal(np.argsort(highest), order)
 
 

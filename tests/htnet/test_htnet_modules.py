@@ -169,15 +169,15 @@ def test_region_maps_learn_their_regions() -> None:
     place = torch.linspace(-1, 1, 8)
     x = torch.randn(4, 8, 8, 8) * 0.1
     x[:, 0], x[:, 1], x[:, 2] = place[:, None], place, place[:, None] ** 2
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
     before = overlap(module(x).maps, regions).mean()
-    for _ in range(150):
+    for _ in range(60):
         optimizer.zero_grad()
         region_loss(module(x).maps, regions).backward()
         optimizer.step()
     after = overlap(module(x).maps, regions).mean()
     assert before < 0.45
-    assert after > 0.65
+    assert after > 0.85
 
 
 def released(shared: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
