@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 
 from classifiers.cohort import Samples
 from classifiers.explain import region_effects, tree_values
+from classifiers.missing_movements import (
+    LEAST_SIDE,
+    learned_movements,
+    missing_movements,
+    weak_side,
+    why_not_graded,
+)
 from classifiers.model_store import SUMS_FILE, StoredModel
 from classifiers.patient_pages import Answer, Material, read_material
 from classifiers.patients import patient_samples
 from classifiers.plots import roman
-from classifiers.side_readings import Reading, Spread, most_uneven, weaker_side
+from classifiers.side_readings import Reading, Spread, most_uneven
 from classifiers.tasks import Target, target_named
 from common.errors import UserError
 from common.exit_codes import exit_code_for
@@ -32,11 +39,11 @@ from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.tables import definition_of, read_features
 from landmarks.tables import LANDMARKS_FILE
 
-STATUSES = ("ok", "failed")
+STATUSES = ("ok", "abstained", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
 WORTH_SAYING = 0.15  # of a class: smaller effects of a region are not told
 _TYPES = {
-    **dict.fromkeys(("predicted", "reason", "why"), "str"),
+    **dict.fromkeys(("predicted", "reason", "missing", "why"), "str"),
     **dict.fromkeys(("set_low", "set_high"), "Int64"),
 }
 _MEANING = {entry.name: entry.meaning for entry in (*DISTANCES, *FEATURES)}
@@ -45,12 +52,14 @@ _MEANING = {entry.name: entry.meaning for entry in (*DISTANCES, *FEATURES)}
 def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
-    `predicted` is the grade or the name of the class, empty unless `ok`; `photographs` were given,
-    `used` of them could be measured. `set_low` and `set_high` bound the conformal set of adjacent
-    classes (class numbers), empty for a grader without sets of patients. `side` is the weak side:
-    as a grader of patients learned it, else the one that moves less in the measurements (`none`
-    when the answer is healthy, `unknown` when it cannot be told). `why` says in words what was
-    measured.
+    `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
+    movements that the grader needs (`classifiers.missing_movements`). `photographs` were given,
+    `used` of them could be measured; `missing` names the movements that the grader learned from and
+    that are not there. `set_low` and `set_high` bound the conformal set of adjacent classes (class
+    numbers), empty for a grader without sets of patients. `side` is the weak side as a grader of
+    patients learned it, with its probability `p_side`: `none` when the answer is healthy, `unknown`
+    when it is less probable than `LEAST_SIDE` or the grader knows no sides. `why` says in words
+    what was measured.
     """
     chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(
@@ -60,6 +69,7 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             "reason": text(nullable=True),
             "photographs": pa.Column("int64"),
             "used": pa.Column("int64"),
+            "missing": text(nullable=True),
             "predicted": text(nullable=True),
             **{
                 name: pa.Column(float, chance, coerce=True, nullable=True)
@@ -68,6 +78,7 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             "set_low": pa.Column("Int64", nullable=True, coerce=True),
             "set_high": pa.Column("Int64", nullable=True, coerce=True),
             "side": choice(SIDES_ANSWERED),
+            "p_side": pa.Column(float, chance, coerce=True, nullable=True),
             "why": text(nullable=True),
         },
         name="grades",
@@ -201,24 +212,32 @@ def _one_patient(
 ) -> tuple[dict[str, object], Answer]:
     """Return the patient's row of the table, and the same in words."""
     used = 0 if rows.rows.empty else int((photographs["status"] == "ok").sum())
+    missing = missing_movements(rows, model.card.inputs)
     row: dict[str, object] = {
         "patient_id": patient,
         "photographs": len(photographs),
         "used": used,
+        "missing": ", ".join(missing) or None,
+        "side": "unknown",
     }
     if rows.rows.empty:
         found = ", ".join(sorted(set(photographs["status"].astype(str)) - {"ok"})) or "no features"
         reason = f"none of {len(photographs)} photographs could be measured ({found})"
-        row |= {"status": "failed", "reason": reason, "side": "unknown"}
+        row |= {"status": "failed", "reason": reason}
+        return row, Answer(summary=(f"Not graded: {reason}.",))
+    uneven = [
+        item.sentence() for item in most_uneven(readings, reference=reference or None, count=3)
+    ]
+    reason = why_not_graded(missing, learned_movements(model.card.inputs))
+    if reason is not None:
+        row |= {"status": "abstained", "reason": reason, "why": " ".join(uneven)}
         return row, Answer(summary=(f"Not graded: {reason}.",))
     chances = model.grader.probabilities(rows).mean(axis=0)
     number = int(target.answers(chances[None])[0])
     name = roman(target)[number - 1]
-    uneven = [
-        item.sentence() for item in most_uneven(readings, reference=reference or None, count=3)
-    ]
     reasons = [*_part_sentences(model, rows), *_tree_sentences(model, rows, number, name)]
     low, high = _set(model, chances)
+    side, chance = _side(model, target, number, rows, chances)
     row |= {
         "status": "ok",
         "reason": None,
@@ -226,7 +245,8 @@ def _one_patient(
         **dict(zip(target.probability_columns, chances.tolist(), strict=True)),
         "set_low": low,
         "set_high": high,
-        "side": _side(model, target, number, rows, readings, reference, uneven=bool(uneven)),
+        "side": side,
+        "p_side": chance,
         "why": " ".join([*uneven, *reasons]),
     }
     return row, _answer(row, target, name=name, chances=chances, reasons=reasons)
@@ -249,21 +269,19 @@ def _side(
     target: Target,
     number: int,
     rows: Samples,
-    readings: list[Reading],
-    reference: Mapping[tuple[str, str], Spread],
-    *,
-    uneven: bool,
-) -> str:
-    """Return the weak side: of the grader's own learned sign, else of the measured movements."""
-    if target.column == "side":
-        return target.classes[number - 1]
-    if number == 1:
-        return "none"
+    chances: NDArray[np.float64],
+) -> tuple[str, float | None]:
+    """Return the weak side and its probability; `unknown` when it is not probable enough."""
     severity = getattr(model.grader.columns, "severity_", None)
-    if severity is not None:
-        signed = float(severity.transform(rows.features)["signed_severity"].iloc[0])
-        return "left" if signed > 0 else "right" if signed < 0 else "unknown"
-    return weaker_side(readings, reference=reference) if uneven else "unknown"
+    if target.column == "side":
+        side, chance = target.classes[number - 1], float(chances[number - 1])
+    elif number == 1:
+        return "none", None
+    elif not hasattr(severity, "error_"):
+        return "unknown", None
+    else:
+        side, chance = weak_side(severity, rows)
+    return (side, chance) if chance >= LEAST_SIDE else ("unknown", None)
 
 
 def _answer(
@@ -283,13 +301,17 @@ def _answer(
         + ("" if low == high else f" to {names[int(str(high)) - 1]}")
         + "."
     )
-    side = {"none": "", "unknown": " Which side is weaker cannot be told."}.get(
-        str(row["side"]), f" The patient's {row['side']} side is the weaker one."
-    )
+    side = "" if row["side"] == "none" else " Which side is weaker cannot be told."
+    if row["p_side"] is not None:
+        side = (
+            f" The patient's {row['side']} side is the weaker one "
+            f"(probability {row['p_side']:.2f})."
+        )
+    lacks = "" if row["missing"] is None else f" Missing: {row['missing']}."
     return Answer(
         summary=(
             f"Answer: {name}, from {row['used']} of {row['photographs']} photographs."
-            f"{within}{side}",
+            f"{lacks}{within}{side}",
         ),
         table=pd.DataFrame({"": ["Probability"], **{n: [c] for n, c in zip(names, chances,
                                                                           strict=True)}}),

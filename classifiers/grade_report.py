@@ -9,6 +9,7 @@ import pandas as pd
 from classifiers.calibration import about_ranges
 from classifiers.grade import Grades
 from classifiers.graders import GRADERS
+from classifiers.missing_movements import LEAST_SIDE
 from classifiers.model_store import StoredModel
 from classifiers.nested import LEAST_PATIENTS
 from classifiers.patient_pages import add_patient_pages
@@ -52,7 +53,10 @@ def grade_report(
                     for given, status in zip(table["predicted"], table["status"], strict=True)
                 ],
                 "Set": _sets_in_words(table, names),
-                "Weaker side": table["side"],
+                "Weaker side": [
+                    side if pd.isna(chance) else f"{side} ({chance:.2f})"
+                    for side, chance in zip(table["side"], table["p_side"], strict=True)
+                ],
                 "Photographs": [
                     f"{used} of {given}"
                     for used, given in zip(table["used"], table["photographs"], strict=True)
@@ -61,10 +65,11 @@ def grade_report(
                     name: table[column]
                     for name, column in zip(names, grades.target.probability_columns, strict=True)
                 },
+                "Missing movements": table["missing"],
                 "Not graded because": table["reason"],
             }
         ).dropna(axis="columns", how="all"),
-        caption="The answer, and the probability of each class.",
+        caption="The answer, and the probability of each class; with the weaker side, its own.",
     )
     section.text(f"{_about_sets(model)} {_about_side(model)}")
     if grades.material is not None:
@@ -98,12 +103,8 @@ def _about_sets(model: StoredModel) -> str:
 
 def _about_side(model: StoredModel) -> str:
     if hasattr(model.grader.columns, "severity_"):
-        return "The weaker side is part of what the grader learned."
-    return (
-        "The weaker side is the one that moves less in the measurements, in standard deviations of "
-        "the healthy people that the model knows; it is unknown when no difference between the "
-        "sides is larger than theirs."
-    )
+        return f"The weaker side is named when its probability is {LEAST_SIDE:.2f} or more."
+    return "This grader does not tell the weaker side: it learned from single photographs."
 
 
 def _about_model(report: Report, model: StoredModel) -> None:

@@ -92,6 +92,8 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
         `(movements,)`: mean share of each movement in the sum over movements; they add up to 1.
     ridge_
         The penalty that was kept.
+    error_
+        Root mean square error of the signed severity, each patient predicted by the others.
     """
 
     def __init__(self, *, ridges: tuple[float, ...] = RIDGES) -> None:
@@ -146,6 +148,7 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
             if (found == side).all():
                 break
             side = found
+        self.error_ = float(np.sqrt(np.square(unseen - side * target).mean())) + 1e-12
         self.weights_ = _ridge(flat, side * target, ridge=self.ridge_).reshape(parts.shape[1:])
         by_movement = np.abs((parts[:, 1:] * self.weights_[1:]).sum(axis=2).T @ side)
         self.shares_ = by_movement / max(float(by_movement.sum()), 1e-12)

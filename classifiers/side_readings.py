@@ -167,10 +167,6 @@ class Spread:
         """Return how many standard deviations away a difference lies; -1 when all are alike."""
         return abs(difference - self.mean) / self.sd if self.sd > 0 else -1.0
 
-    def standardised(self, difference: float) -> float:
-        """Return the difference in standard deviations, with its sign; 0 when all are alike."""
-        return (difference - self.mean) / self.sd if self.sd > 0 else 0.0
-
 
 def side_readings(
     dists: pd.DataFrame, *, landmarks: pd.DataFrame | None = None, unit: str = "px"
@@ -335,26 +331,6 @@ def most_uneven(
     least = 0.0 if reference is None else USUAL_DEVIATIONS
     uneven = [reading for reading in readings if strength(reading) >= least]
     return sorted(uneven, key=strength, reverse=True)[:count]
-
-
-def weaker_side(
-    readings: Iterable[Reading], *, reference: Mapping[tuple[str, str], Spread]
-) -> Literal["right", "left", "unknown"]:
-    """Return the side that moves less, from the readings of the movements (not of rest).
-
-    Differences between the sides are added up in standard deviations of healthy people, each with
-    the sign that speaks for a weak right side. Nothing is learned from patients with palsy.
-    `unknown` when no movement can be compared.
-    """
-    votes = [
-        reference[item.movement, item.sign.part].standardised(item.difference)
-        * (1.0 if item.sign.weak_has == "larger" else -1.0)
-        for item in readings
-        if item.movement != REST and (item.movement, item.sign.part) in reference
-    ]
-    if not votes or sum(votes) == 0.0:
-        return "unknown"
-    return "right" if sum(votes) > 0 else "left"
 
 
 def side_spread(people: Iterable[Iterable[Reading]]) -> dict[tuple[str, str], Spread]:

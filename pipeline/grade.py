@@ -21,6 +21,7 @@ from pipeline.extract import ExtractResult, extract, find_source
 MEASURED, ASSIGNED, GRADES, REPORT = (
     "measurements", "patients.csv", "grades.csv", "report.html",
 )  # fmt: skip
+PRINTED = 10  # patients named on the console
 _NUMBERED = re.compile(r"(?:^|\D)([1-8])$")
 
 
@@ -54,7 +55,9 @@ def grade(
 
     Writes `grades.csv` (grade, probabilities, weaker side, what was measured), `report.html`, the
     tables of `extract` under OUT/measurements, and `run.json`. Photographs are measured as those
-    that the model learned from. Research use only: no answer may decide about anybody's care.
+    that the model learned from. A patient without the photograph at rest, or without more than a
+    quarter of the movements that a grader of patients learned from, is not graded (`abstained`).
+    Research use only: no answer may decide about anybody's care.
 
     Parameters
     ----------
@@ -122,9 +125,23 @@ def grade(
     )  # fmt: skip
     for sentence in grades.warnings:
         print(f"Warning: {sentence}", file=sys.stderr)
+    for sentence in _not_graded(grades.table):
+        print(sentence)
     graded = int((grades.table["status"] == "ok").sum())
     print(f"{graded} of {len(grades.table)} patients graded. {found_by} Report in {report}")
     return GradeResult(table=grades.table, report=report, extraction=extraction)
+
+
+def _not_graded(table: pd.DataFrame) -> list[str]:
+    """Say who was not graded, and of whom movements are missing; the table has all of them."""
+    lines = []
+    for row in table[(table["status"] != "ok") | table["missing"].notna()].itertuples():
+        if row.status == "ok":
+            lines.append(f"{row.patient_id}: graded without {row.missing}.")
+        else:
+            lines.append(f"{row.patient_id}: not graded, {row.reason}.")
+    more = len(lines) - PRINTED
+    return lines[:PRINTED] + ([f"{more} more patients: see {GRADES}."] if more > 0 else [])
 
 
 def _patients(photos: Path, *, out: Path, numbered: bool) -> tuple[Path, str]:

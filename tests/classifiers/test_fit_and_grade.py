@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from classifiers.cohort import Samples
 from classifiers.fit import MODEL_FOLDER, fit
 from classifiers.grade import grade_tables, model_folder
 from classifiers.grade_report import grade_report
 from classifiers.graders import GRADERS
+from classifiers.missing_movements import weak_side, why_not_graded
 from classifiers.model_store import load_model
 from common.errors import UserError
+from datasets.movements import MOVEMENTS
 from features.command import write_feature_tables
 from features.schematic_face import schematic_face
 from landmarks.points import POINT_COLUMNS
@@ -118,10 +121,12 @@ def test_patients_are_graded_with_side_and_reasons(made, tmp_path):
         truth = np.array([at % 6 + 1 for at in range(24)])
         graded = table["predicted"].astype(int).to_numpy()
         assert np.abs(graded - truth).mean() < 1.0
-        severe = table[(truth >= 4) & (graded > 1)]
+        severe = table[(truth >= 5) & (graded > 1)]
+        assert severe["p_side"].between(0.9, 1).all()
         assert set(severe["side"]) == {weak}
         assert severe["why"].str.contains("Full smile: the right mouth corner moves").all()
         assert set(table.loc[graded == 1, "side"]) <= {"none"}
+        assert (table["p_side"].notna() == table["side"].isin(["left", "right"])).all()
 
 
 def test_grades_do_not_depend_on_the_truth_in_the_manifest(made, tmp_path):
@@ -171,7 +176,7 @@ def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
     features, manifest, result = made
     folder = Path(shutil.copytree(features.parent, tmp_path / "holes"))
     marks = pd.read_csv(folder / "landmarks.csv")
-    gone = marks["image_id"].str.startswith("p3/") | (marks["image_id"] == "p4/rest.jpg")
+    gone = marks["image_id"].str.startswith("p3/") | (marks["image_id"] == "p4/full_smile.jpg")
     marks.loc[gone, "status"] = "no_face"
     marks.loc[gone, list(POINT_COLUMNS)] = np.nan
     marks.to_csv(folder / "landmarks.csv", index=False)
@@ -182,23 +187,68 @@ def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
     assert table.loc["p3", "status"] == "failed"
     assert table.loc["p3", "reason"] == "none of 3 photographs could be measured (no_face)"
     assert table.loc["p3", list(grades.target.probability_columns)].isna().all()
-    assert (table.loc["p4", "used"], table.loc["p4", "photographs"]) == (2, 3)
+    assert table.loc["p4", ["used", "photographs", "missing"]].tolist() == [2, 3, "full_smile"]
+    assert table.loc["p4", "status"] == "abstained"
+    assert set(table.loc[table["status"] == "ok", "missing"].isna()) == {True}
     assert grades.exit_code == 3
     page = grade_report(grades, model=model, found_by="By manifest.", redact=True).html()
     assert "Not graded: none of 3 photographs" in page
     assert "Patient p3" not in page
 
 
-def test_a_photograph_alone_gets_a_grade(made, tmp_path):
+def test_a_photograph_alone_gets_no_grade_and_no_side(made, tmp_path):
     features, manifest, result = made
     table = pd.read_csv(features)
-    table[table["image_id"] == "p5/full_smile.jpg"].to_csv(tmp_path / "features.csv", index=False)
+    table[table["image_id"] == "p5/rest.jpg"].to_csv(tmp_path / "features.csv", index=False)
     shutil.copy(features.with_name("landmarks.csv"), tmp_path / "landmarks.csv")
-    grades = grade_tables(
-        load_model(result.model), features=tmp_path / "features.csv", manifest=manifest
-    )
-    assert list(grades.table["patient_id"]) == ["p5"]
-    assert grades.table["status"].item() == "ok"
+    model = load_model(result.model)
+    grades = grade_tables(model, features=tmp_path / "features.csv", manifest=manifest)
+    row = grades.table.iloc[0]
+    assert (row["patient_id"], row["status"], row["side"]) == ("p5", "abstained", "unknown")
+    assert row["missing"] == "brow_raise, full_smile"
+    assert "2 of the 3 movements that the grader learned from are missing" in row["reason"]
+    given = [*grades.target.probability_columns, "predicted", "set_low", "set_high", "p_side"]
+    assert row[given].isna().all()
+    assert grades.exit_code == 4
+    assert "brow_raise, full_smile" in grade_report(grades, model=model, found_by="").html()
+
+
+@pytest.mark.parametrize(
+    ("missing", "enough"),
+    [
+        ((), True),
+        (("full_smile", "lip_pucker"), True),
+        (("full_smile", "lip_pucker", "lower_teeth"), False),
+        (("rest",), False),
+    ],
+)
+def test_rest_and_three_quarters_of_the_movements_are_needed(missing, enough):
+    reason = why_not_graded(missing, MOVEMENTS)
+    assert (reason is None) == enough
+    if reason is not None:
+        assert "it needs at least 6 of them, rest among them" in reason
+
+
+def test_a_side_is_as_probable_as_its_severity_is_sure():
+    """The error of the signed severity decides: at one standard error, 84 %."""
+
+    class Severity:
+        error_ = 2.0
+
+        def transform(self, table):
+            return pd.DataFrame({"signed_severity": table["at"]})
+
+    for signed, side, chance in (
+        (2.0, "left", 0.841),
+        (-2.0, "right", 0.841),
+        (-6, "right", 0.999),
+    ):
+        patient = Samples(
+            rows=pd.DataFrame({"patient_id": ["p"]}), features=pd.DataFrame({"at": [signed]}),
+            labels=np.ones(1, dtype=np.int64), patients=np.array(["p"]),
+        )  # fmt: skip
+        found, probability = weak_side(Severity(), patient)
+        assert (found, round(probability, 3)) == (side, chance)
 
 
 @pytest.mark.parametrize("level", ["patient", "photograph"])

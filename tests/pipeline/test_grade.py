@@ -42,6 +42,8 @@ def newcomers(cohort: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "newcomers"
     for patient in ("Normal/Normal1", "Flaccid/CompleteFlaccid/CompleteFlaccid1"):
         shutil.copytree(cohort / "photos" / patient, folder / Path(patient).name)
+    (folder / "at_rest").mkdir()
+    shutil.copy(folder / "CompleteFlaccid1" / "CompleteFlaccid1_1.jpg", folder / "at_rest")
     (folder / "wall").mkdir()
     cv2.imwrite(str(folder / "wall" / "wall_1.jpg"), np.full((400, 300, 3), 120, dtype=np.uint8))
     return folder
@@ -50,7 +52,9 @@ def newcomers(cohort: Path, tmp_path: Path) -> Path:
 def test_each_folder_is_a_patient_and_failures_keep_their_row(cohort, newcomers, tmp_path, capsys):
     result = grade(newcomers, model=cohort / "fitted", out=tmp_path / "out", numbered=True, jobs=1)
     table = result.table.set_index("patient_id")
-    assert list(table.index) == ["CompleteFlaccid1", "Normal1", "wall"]
+    assert list(table.index) == ["at_rest", "CompleteFlaccid1", "Normal1", "wall"]
+    assert table.loc["at_rest", ["status", "side"]].tolist() == ["abstained", "unknown"]
+    assert table.loc["at_rest", "missing"].count(",") == 6
     assert result.exit_code == 3
     assert table.loc["wall", "status"] == "failed"
     assert "no_face" in table.loc["wall", "reason"]
@@ -58,9 +62,10 @@ def test_each_folder_is_a_patient_and_failures_keep_their_row(cohort, newcomers,
     assert "the right" in table.loc["CompleteFlaccid1", "why"]
     said = capsys.readouterr()
     assert "each folder was taken for one patient" in said.out
+    assert "at_rest: not graded, 7 of the 8 movements that the grader learned from" in said.out
     assert "simulated patients" in said.err
     written = pd.read_csv(tmp_path / "out" / "grades.csv")
-    assert len(written) == 3
+    assert len(written) == 4
     assigned = pd.read_csv(tmp_path / "out" / "patients.csv")
     assert set(assigned["task"]) >= {"rest", "full_smile"}
 
@@ -98,7 +103,7 @@ def test_a_redacted_report_of_grades_shows_no_photograph_and_no_name(cohort, new
         cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_COLOR)
         for content in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     ]
-    assert len(pictures) == 16
+    assert len(pictures) == 17
     photos = [read_photo(path).pixels for path in sorted(newcomers.rglob("*_[1-8].jpg"))]
     for picture in pictures:
         ground = np.abs(picture[..., ::-1].astype(int) - (38, 44, 52)).max(axis=2) < 30
