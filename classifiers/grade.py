@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -228,10 +229,10 @@ def _one_patient(
     uneven = [
         item.sentence() for item in most_uneven(readings, reference=reference or None, count=3)
     ]
-    reason = why_not_graded(missing, learned_movements(model.card.inputs))
-    if reason is not None:
-        row |= {"status": "abstained", "reason": reason, "why": " ".join(uneven)}
-        return row, Answer(summary=(f"Not graded: {reason}.",))
+    lacks = why_not_graded(missing, learned_movements(model.card.inputs))
+    if lacks is not None:
+        row |= {"status": "abstained", "reason": lacks, "why": " ".join(uneven)}
+        return row, Answer(summary=(f"Not graded: {lacks}.",))
     chances = model.grader.probabilities(rows).mean(axis=0)
     number = int(target.answers(chances[None])[0])
     name = roman(target)[number - 1]
@@ -272,7 +273,7 @@ def _side(
     chances: NDArray[np.float64],
 ) -> tuple[str, float | None]:
     """Return the weak side and its probability; `unknown` when it is not probable enough."""
-    severity = getattr(model.grader.columns, "severity_", None)
+    severity: Any = getattr(model.grader.columns, "severity_", None)
     if target.column == "side":
         side, chance = target.classes[number - 1], float(chances[number - 1])
     elif number == 1:

@@ -16,8 +16,8 @@ from typing import Any
 from common.errors import UserError
 from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
 from datasets.layout import below, folders_below, open_root, photos_below
-from datasets.spreadsheet import simplify
 from datasets.truth import read_point_list
+from datasets.vocabulary import simplify
 
 EMOTIONS = (
     "neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"

@@ -10,14 +10,23 @@ from typing import Any
 import pandas as pd
 
 from common.tables import MANIFEST
-from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    make_manifest,
+    note,
+    say_count,
+    say_list,
+    warning,
+)
 from datasets.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.layout import open_root, photos_below
 from datasets.patient_names import PatientPattern, suspicious_patients
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
-from datasets.values import grades_of, sides_of
+from datasets.values import grades_of, sides_of, tasks_of
 
-_IMAGE = Column("image_id", (*IMAGE.titles, "image file", "photo file", "path"))
+_IMAGE = Column("image_id", (*IMAGE.titles, "path"))
 _COLUMNS = (_IMAGE, PATIENT, TASK, SIDE, GRADE)
 
 
@@ -88,6 +97,17 @@ def _from_table(
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Join the table to the photographs, by photograph or else by patient."""
     table, problems = sheet.rows.copy(), list(sheet.problems)
+    unused = [name for name in sheet.unknown if name not in MANIFEST.columns]
+    if "image_id" not in table and (named := _file_column(table, unused, photos)):
+        table = table.rename(columns={named: "image_id"})
+        unused.remove(named)
+        what = f'the column "{named}" was taken for the photographs, since its cells name files'
+        problems.append(note("file_column", what, 'call it "image" to be sure', file=sheet.file))
+    if unused:
+        shown = say_list([f'"{name}"' for name in unused], at_most=12)
+        what = f"columns that nothing uses were carried into the manifest: {shown}"
+        advice = "the words that are understood stand in the README"
+        problems.append(note("unused_column", what, advice, file=sheet.file))
     for name in ("path", "dataset"):  # those of the manifest are made here
         if name in table:
             table = table.drop(columns=name)
@@ -95,6 +115,9 @@ def _from_table(
         table[GRADE.name], doubts = grades_of(
             table[GRADE.name], file=sheet.file, zero_based=zero_based_grades
         )
+        problems += doubts
+    if TASK.name in table:
+        table[TASK.name], doubts = tasks_of(table[TASK.name], file=sheet.file)
         problems += doubts
     if SIDE.name in table:
         table[SIDE.name], doubts = sides_of(table[SIDE.name], file=sheet.file)
@@ -106,6 +129,16 @@ def _from_table(
     columns = [name for name in MANIFEST.columns if name in frame]
     extra = [name for name in frame.columns if name not in MANIFEST.columns]
     return frame[[*columns, *extra]], [*problems, *doubts]
+
+
+def _file_column(table: pd.DataFrame, columns: list[str], photos: dict[str, Path]) -> str | None:
+    """Return the column of which most cells name a photograph of the folder, if there is one."""
+    find, shares = _Finder(photos), {}
+    for name in columns:
+        cells = table[name].dropna().astype(str)
+        shares[name] = sum(find(cell) is not None for cell in cells) / max(len(cells), 1)
+    best = max(columns, key=lambda name: shares[name], default=None)
+    return best if best is not None and shares[best] > 0.5 else None
 
 
 def _by_photograph(

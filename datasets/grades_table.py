@@ -12,17 +12,16 @@ from pathlib import Path
 import pandas as pd
 
 from common.errors import UserError, did_you_mean
+from datasets import vocabulary
 from datasets.dataset import Dataset, Problem, error, say_count, say_list, warning
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
 from datasets.values import grades_of, sides_of
 
-IMAGE = Column("image_id", ("image", "photo", "photograph", "file", "filename", "picture"))
-PATIENT = Column("patient_id", ("patient", "subject", "participant", "case", "person", "id"))
-TASK = Column("task", ("movement", "expression", "pose"))
-SIDE = Column("side", ("affected side", "palsy side", "side of palsy"))
-GRADE = Column(
-    "hb_grade", ("House-Brackmann", "House-Brackmann grade", "HB", "HB score", "grade", "hbgrade")
-)
+IMAGE = Column("image_id", vocabulary.IMAGE)
+PATIENT = Column("patient_id", vocabulary.PATIENT)
+TASK = Column("task", vocabulary.TASK)
+SIDE = Column("side", vocabulary.SIDE)
+GRADE = Column("hb_grade", vocabulary.GRADE)
 SCORES = (
     Column("eface", ("eFACE", "eFACE score", "eFACE total")),
     Column("sunnybrook", ("Sunnybrook", "Sunnybrook score", "SFGS", "SB", "composite score")),

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from datasets.dataset import Problem, error, warning
-from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet, simplify
+from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.values import parse_side
+from datasets.vocabulary import simplify
 
 GRADE_OF_SEVERITY = {
     "Normal": 1, "NearNormal": 2, "Mild": 3, "Moderate": 4, "Severe": 5, "Complete": 6

@@ -21,7 +21,7 @@ from datasets.layout import folders_below, open_root
 from datasets.micro_expression_clips import simple_name
 from datasets.samm import read_samm
 from datasets.smic import read_smic
-from datasets.spreadsheet import simplify
+from datasets.vocabulary import simplify
 
 N_CLIPS = {"casme2": 145, "samm": 133, "smic": 164}
 CLASSES = ("negative", "positive", "surprise")

@@ -16,8 +16,8 @@ from typing import Any
 from common.errors import UserError, did_you_mean
 from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
 from datasets.layout import below, folders_below, open_root, photos_below
-from datasets.spreadsheet import simplify
 from datasets.truth import POINT_COLUMNS, FrameTable, read_frame_table
+from datasets.vocabulary import simplify
 
 TASKS = (
     "BBP_NORMAL", "DDK_PA", "DDK_PATAKA", "NSM_BLOW", "NSM_KISS", "NSM_OPEN", "NSM_SPREAD",

@@ -32,6 +32,7 @@ from datasets.dataset import (
 from datasets.grades_table import apply_grades
 from datasets.registry import DatasetEntry, dataset_entry
 from datasets.split import split_by_patient
+from datasets.template import write_template
 from datasets.truth import TRUTH_TABLE
 
 DatasetName = Literal[
@@ -80,6 +81,7 @@ def prepare(
     check: bool = False,
     images: bool = True,
     table: Path | None = None,
+    template: Path | None = None,
     grades: Path | None = None,
     patient_pattern: str | None = None,
     zero_based_grades: bool = False,
@@ -111,6 +113,9 @@ def prepare(
         Spreadsheet (CSV or Excel) that comes with the photographs: of `folder`, image or patient,
         task, side and grade; of a micro-expression dataset, its coding sheet; of `megc2019`, the
         organisers' list.
+    template
+        With `folder`: write this .xlsx in place of a manifest, with a row for each photograph and
+        lists to choose from, to be filled in and given back as `--table`.
     grades
         Spreadsheet of your own House-Brackmann, eFACE or Sunnybrook grades by patient (or image,
         visit, emotion); they take the place of the dataset's.
@@ -126,6 +131,8 @@ def prepare(
         Of the split.
     """
     entry = dataset_entry(dataset)
+    if template is not None:
+        return _write_template(entry, root, template, patient_pattern=patient_pattern)
     given = {
         "table": table,
         "grades": grades,
@@ -161,6 +168,20 @@ def prepare(
     )
     _print(result, entry, console=_console())
     return result
+
+
+def _write_template(
+    entry: DatasetEntry, root: Path, template: Path, *, patient_pattern: str | None
+) -> PrepareResult:
+    if entry.name != "folder":
+        raise UserError(f"--template is for folder: {entry.name} has a layout of its own.")
+    found = entry.read(root, patient_pattern=patient_pattern)
+    write_template(found.manifest, template)
+    print(
+        f"{say_count(len(found.manifest), 'photograph')} listed in {template}: fill in task, side "
+        f"and grade, then give it back with --table {template}."
+    )
+    return PrepareResult(found.manifest, found.problems, None, None)
 
 
 def _options_of(entry: DatasetEntry, given: dict[str, Any], *, seed: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ what is not known is carried through under its own name.
 from __future__ import annotations
 
 import csv
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pandas as pd
 
 from common.errors import UserError, did_you_mean
 from datasets.dataset import Problem, say_list, warning
+from datasets.vocabulary import simplify
 
 SPREADSHEET_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 _HEADER_WITHIN = 40  # rows searched for the header; SAMM's is row 14
@@ -62,16 +62,14 @@ class Spreadsheet:
         their heading.
     problems
         Headings that look like a misspelt column.
+    unknown
+        Headings that no understood column has, as they are written.
     """
 
     file: str
     rows: pd.DataFrame
     problems: tuple[Problem, ...] = ()
-
-
-def simplify(title: str) -> str:
-    """Return a heading without case, spaces and punctuation, for comparing."""
-    return re.sub(r"[\W_]+", "", title.casefold()) or title.strip()
+    unknown: tuple[str, ...] = ()
 
 
 def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
@@ -98,7 +96,13 @@ def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
     frame = pd.DataFrame(padded, columns=best.names, index=index, dtype="object")
     frame = frame.loc[:, [name for name in best.names if name]]
     frame = frame.where(frame != "", None).dropna(how="all")
-    return Spreadsheet(path.name, frame, tuple(_misspelt(path.name, best, columns)))
+    known = {column.name for column in columns}
+    return Spreadsheet(
+        path.name,
+        frame,
+        problems=tuple(_misspelt(path.name, best, columns)),
+        unknown=tuple(name for name in frame.columns if name not in known),
+    )
 
 
 def find_spreadsheet(root: Path, *patterns: str) -> Path | None:

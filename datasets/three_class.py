@@ -15,8 +15,9 @@ from common.tables import GRADES
 from datasets.dataset import Dataset, Problem, error, note, say_count, say_list
 from datasets.folder import read_folder
 from datasets.grades_table import apply_grades
-from datasets.spreadsheet import Column, read_spreadsheet, simplify
+from datasets.spreadsheet import Column, read_spreadsheet
 from datasets.values import parse_grade
+from datasets.vocabulary import simplify
 
 CLASS_GRADES = {"Normal": (1, 1), "Mild": (2, 3), "Severe": (4, 6)}
 """Lowest and highest grade of each class, after the scale's own words: II and III are weakness

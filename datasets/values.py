@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from common.tables import GRADES
-from datasets.dataset import Problem, error, say_count
+from datasets.dataset import Problem, error, note, say_count, say_list
+from datasets.movements import MOVEMENTS
+from datasets.vocabulary import MOVEMENT_OF, SIDE_OF, simplify
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 _GRADE = re.compile(
@@ -16,12 +18,6 @@ _GRADE = re.compile(
     r"(?P<value>\d+(?:\.0+)?|[ivx]+)(?:\s*/\s*(?:6|vi))?",
     re.IGNORECASE,
 )
-_SIDES = {
-    "left": "left", "l": "left", "lt": "left", "right": "right", "r": "right", "rt": "right",
-    "none": "none", "no": "none", "normal": "none", "healthy": "none", "control": "none",
-    "both": "both", "bilateral": "both", "b": "both", "unknown": "unknown", "na": "unknown",
-    "": "unknown",
-}  # fmt: skip
 
 
 def parse_grade(cell: str, *, zero_based: bool = False) -> int | None:
@@ -49,7 +45,12 @@ def parse_grade(cell: str, *, zero_based: bool = False) -> int | None:
 
 def parse_side(cell: str) -> str | None:
     """Return the patient's `left`, `right`, `none`, `both` or `unknown`; None when unreadable."""
-    return _SIDES.get(re.sub(r"[^a-z]", "", cell.casefold()))
+    return SIDE_OF.get(simplify(cell)) if re.search(r"\w", cell) else "unknown"
+
+
+def parse_task(cell: str) -> str | None:
+    """Return the standard movement that a cell names in one of six languages, else None."""
+    return MOVEMENT_OF.get(simplify(cell))
 
 
 def parse_frame(cell: str) -> int | None:
@@ -95,6 +96,22 @@ def sides_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
         advice="write left, right, none, both or unknown, meaning the patient's side",
     )
     return values.fillna("unknown"), problems
+
+
+def tasks_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
+    """Return the movements of a column: standard names where understood, else as written."""
+    values, problems = _parsed(
+        cells,
+        lambda cell: parse_task(cell) or cell,
+        file=file, kind="", what="", advice="",
+    )  # fmt: skip
+    own = values[values.notna() & ~values.isin(MOVEMENTS)]
+    if len(own):
+        what = f"movements other than the standard ones stay: {say_list(list(own.unique()))}"
+        advice = f"where one of these is meant, write {', '.join(MOVEMENTS)}"
+        rows = tuple(int(row) for row in own.index)
+        problems.append(note("own_movement", what, advice, file=file, rows=rows))
+    return values, problems
 
 
 def _parsed(

@@ -18,8 +18,9 @@ from typing import Any
 from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
 from datasets.layout import open_root, photos_below, videos_below
 from datasets.patient_names import PatientPattern
-from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet, simplify
+from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.values import parse_frame
+from datasets.vocabulary import simplify
 
 INTENSITIES = (0.5, 1.0)
 

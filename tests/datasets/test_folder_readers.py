@@ -10,6 +10,7 @@ from datasets.ckplus import read_ckplus
 from datasets.fnp import read_fnp
 from datasets.folder import read_folder
 from datasets.patient_names import PatientPattern, side_in
+from datasets.prepare import prepare
 from datasets.three_class import read_three_class
 from datasets.truth import read_truth
 from datasets.youtube_palsy import read_yfp
@@ -174,6 +175,50 @@ def test_folder_without_table_takes_the_first_folder_as_patient(photos):
     assert set(dataset.manifest["side"]) == {"unknown"}
 
 
+def test_foreign_headers_and_a_file_column_known_by_its_cells(photos, write_sheet, problem_of):
+    table = write_sheet(
+        photos / "Liste.xlsx",
+        [
+            ("Ablage", "Patientin", "Bewegung", "Seite", "HB-Grad", "Alter", "Bemerkung"),
+            ("rest_007.jpg", "Müller", "Ruhe", "links", "IV", 61, None),
+            ("rest_008.jpg", "Weber", "Mund spitzen", "gesund", 1, 44, "Brille"),
+        ],
+    )
+    dataset = read_folder(photos, table=table)
+    rows = indexed(dataset).loc[["007/rest_007.jpg", "008/rest_008.jpg"]]
+    assert rows["patient_id"].tolist() == ["Müller", "Weber"]
+    assert rows["task"].tolist() == ["rest", "lip_pucker"]
+    assert rows["side"].tolist() == ["left", "none"] and rows["hb_grade"].tolist() == [4, 1]
+    assert '"Ablage" was taken for the photographs' in problem_of(dataset, "file_column").what
+    assert problem_of(dataset, "unused_column").what.endswith('"Alter", "Bemerkung"')
+
+
+def test_a_template_lists_the_photographs_and_reads_back_filled_in(photos, tmp_path, problem_of):
+    from openpyxl import load_workbook
+
+    written = tmp_path / "grades.xlsx"
+    prepare("folder", photos, template=written)
+    book = load_workbook(written)
+    sheet = book["photographs"]
+    found = {row[0].value: row for row in sheet.iter_rows(min_row=2)}
+    assert list(found) == list(indexed(read_folder(photos)).index)
+    assert found["007/rest_007.jpg"][1].value == "007"
+    rules = {str(rule.sqref)[0]: rule.formula1 for rule in sheet.data_validations.dataValidation}
+    assert rules["C"].startswith('"rest,brow_raise') and rules["E"] == '"1,2,3,4,5,6"'
+    assert rules["D"] == '"left,right,none,both,unknown"'
+    assert max(len(rule) for rule in rules.values()) <= 257  # Excel refuses longer lists
+    assert "patient" in [row[0].value for row in book["how to fill in"].rows]
+    for cell, value in zip(found["007/rest_007.jpg"][2:], ("rest", "left", 4), strict=True):
+        cell.value = value
+    book.save(written)
+    row = indexed(read_folder(photos, table=written)).loc["007/rest_007.jpg"]
+    assert row[["task", "side", "hb_grade"]].tolist() == ["rest", "left", 4]
+    with pytest.raises(UserError, match="may be filled in"):
+        prepare("folder", photos, template=written)
+    with pytest.raises(UserError, match="--template is for folder"):
+        prepare("fnp", photos, template=tmp_path / "other.xlsx")
+
+
 def test_folder_with_a_table_of_photographs_in_peoples_own_words(photos, write_sheet):
     table = write_sheet(
         photos / "grades.xlsx",
@@ -195,7 +240,10 @@ def test_folder_with_a_table_of_photographs_in_peoples_own_words(photos, write_s
     assert rows["hb_grade"].tolist() == [4, 4, 1]
     assert rows.loc["008/rest_008.jpg", "side"] == "none"
     assert rows.loc["007/rest_007.jpg", "Nerve"] == "VII"
-    assert [problem.kind for problem in dataset.problems] == ["unlisted_photograph"]
+    kinds = [problem.kind for problem in dataset.problems]
+    assert kinds == ["unused_column", "own_movement", "unlisted_photograph"]
+    assert '"Nerve"' in dataset.problems[0].what
+    assert dataset.problems[1].what.endswith(": smile") and dataset.problems[1].rows == (4,)
 
 
 def test_folder_table_defects_are_all_named_with_their_rows(

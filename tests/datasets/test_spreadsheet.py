@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet, simplify
-from datasets.values import parse_frame, parse_grade, parse_side
+from datasets.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
+from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
+from datasets.values import parse_frame, parse_grade, parse_side, parse_task
+from datasets.vocabulary import MOVEMENT_OF, MOVEMENT_WORDS, SIDES, simplify
 
 COLUMNS = (
     Column("patient_id", ("patient", "subject"), required=True),
@@ -111,6 +113,42 @@ def test_grades_counted_from_zero_are_one_higher():
     assert [parse_grade(roman) for roman in ("I", "ii", "III", "IV", "v", "HB VI")] == [
         1, 2, 3, 4, 5, 6
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cell", "side"),
+    [
+        ("links", "left"), ("re.", "right"), ("Gauche", "left"), ("droit", "right"),
+        ("les deux", "both"), ("izquierda", "left"), ("destra", "right"), ("esquerdo", "left"),
+        ("saudável", "none"), ("gesund", "none"), ("n/a", "unknown"), ("?", "unknown"),
+        ("d", None),
+    ],
+)  # fmt: skip
+def test_sides_in_six_languages(cell, side):
+    assert parse_side(cell) == side
+
+
+@pytest.mark.parametrize(
+    ("cell", "movement"),
+    [
+        ("In Ruhe", "rest"), ("Brow raise", "brow_raise"), ("Stirnrunzeln", "brow_raise"),
+        ("Augen fest schliessen", "full_eye_closure"), ("léger sourire", "gentle_smile"),
+        ("sonrisa amplia", "full_smile"), ("bacio", "lip_pucker"), ("full_smile", "full_smile"),
+        ("Lächeln", None), ("smile", None), ("eye closure", None),
+    ],
+)  # fmt: skip
+def test_movements_in_six_languages_and_none_that_could_be_two(cell, movement):
+    assert parse_task(cell) == movement
+
+
+def test_no_word_means_two_things():
+    headings = [column.headings() for column in (IMAGE, PATIENT, TASK, SIDE, GRADE)]
+    for at, own in enumerate(headings):
+        assert not set(own) & {word for other in headings[at + 1 :] for word in other}
+    meant = {(simplify(word), name) for name, said in MOVEMENT_WORDS.items() for word in said}
+    assert len(meant) == len({word for word, _ in meant}) == len(MOVEMENT_OF) - len(MOVEMENT_WORDS)
+    sides = [word for said in SIDES.values() for word in said.split()]
+    assert len(sides) == len(set(sides))
 
 
 def test_sides_and_frames():
