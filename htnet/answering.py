@@ -23,7 +23,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network said of n faces.
+    """What a network answers for n faces.
 
     Attributes
     ----------
@@ -72,21 +72,23 @@ def answer_with_embeddings(
     """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
-    chances, read, sides = [], [], []
+    class_probabilities, embeddings, sides = [], [], []
     with torch.inference_mode(), arithmetic(precision, device=device):
         for some in where.split(BATCH):
             pixels, features = faces.at(some)
             found = network.details(
                 to_input(pixels.to(device)), None if features is None else features.to(device)
             )
-            chances.append(probabilities(found.logits.float(), head=network.config.head).cpu())
-            read.append(found.embedding.float().cpu())
+            class_probabilities.append(
+                probabilities(found.logits.float(), head=network.config.head).cpu()
+            )
+            embeddings.append(found.embedding.float().cpu())
             if found.side_logits is not None:
                 sides.append(found.side_logits.double().softmax(dim=1).cpu())
-    raw: NDArray[np.float64] = torch.cat(chances).double().numpy()
+    raw: NDArray[np.float64] = torch.cat(class_probabilities).double().numpy()
     return Answers(
         probabilities=raw / raw.sum(axis=1, keepdims=True),
-        embeddings=torch.cat(read).numpy(),
+        embeddings=torch.cat(embeddings).numpy(),
         sides=torch.cat(sides).numpy() if sides else None,
     )
 

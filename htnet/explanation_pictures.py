@@ -142,8 +142,8 @@ def region_figure(
 
 
 def _answer(found: Explanation, classes: tuple[str, ...], answer: int | None) -> str:
-    told = int(found.probabilities.argmax()) if answer is None else answer - 1
-    words = f"answer: {classes[told]} (probability {found.probabilities[told]:.0%})"
+    predicted = int(found.probabilities.argmax()) if answer is None else answer - 1
+    words = f"answer: {classes[predicted]} (probability {found.probabilities[predicted]:.0%})"
     if found.side is not None:
         side = int(found.side.argmax())
         words += f"; weak side: {SIDE_CLASSES[side]} ({found.side[side]:.0%})"

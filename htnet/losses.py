@@ -34,8 +34,8 @@ def classes_of(worse_than: Tensor) -> Tensor:
 def probabilities(logits: Tensor, *, head: str) -> Tensor:
     """Return the class probabilities `(n, k)` that a head's logits stand for.
 
-    Of a CORN head, logit j is the chance of being above class j + 1 given that one is above class
-    j; of a CORAL head, the chance of being above class j + 1.
+    Of a CORN head, logit j is the probability of being above class j + 1 given that one is above
+    class j; of a CORAL head, the probability of being above class j + 1.
     """
     if head == "classes":
         return logits.softmax(dim=1)

@@ -83,13 +83,13 @@ class Loaded:
     def sentences(self, source: Path) -> list[str]:
         """Say how much was taken over, and for each reason what was not."""
         count = len(self.taken) + len(self.left)
-        said = [f"{source.name}: {len(self.taken)} of {count} tensors taken over."]
+        sentences = [f"{source.name}: {len(self.taken)} of {count} tensors taken over."]
         for reason in dict.fromkeys(self.left.values()):
             names = [name for name, why in self.left.items() if why == reason]
-            said.append(f"Not taken over, {reason}: {_listed(names)}.")
+            sentences.append(f"Not taken over, {reason}: {_listed(names)}.")
         if self.unused:
-            said.append(f"In the file, but not in this network: {_listed(self.unused)}.")
-        return said
+            sentences.append(f"In the file, but not in this network: {_listed(self.unused)}.")
+        return sentences
 
     def as_json(self) -> dict[str, object]:
         """Return the same as plain values, for a record."""

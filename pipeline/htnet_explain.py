@@ -110,8 +110,8 @@ def explain(
     cohort = read_image_cohort(
         manifest, landmarks, target=target, config=network.config, features=features
     )
-    unseen = _unseen(cohort, weights)
-    rows = _chosen(cohort, image, task=task, among=unseen)
+    held_out = _held_out(cohort, weights)
+    rows = _chosen(cohort, image, task=task, among=held_out)
     faces = subset(cohort.data.faces, rows)
     explanations = explain_faces(network, faces)
     for at, figure in enumerate(_figures(explanations, cohort, rows, target=target)):
@@ -129,17 +129,17 @@ def explain(
     with atomic_write(out / "places.csv") as temporary:
         places.to_csv(temporary, index=False, lineterminator="\n")
     report = None
-    grades = cohort.rows["hb_grade"].iloc[unseen] if "hb_grade" in cohort.rows else pd.Series()
+    grades = cohort.rows["hb_grade"].iloc[held_out] if "hb_grade" in cohort.rows else pd.Series()
     if network.config.use_micro_attention and grades.nunique() > 1:
         report = asymmetry_report(
-            network, subset(cohort.data.faces, unseen), cohort.rows.iloc[unseen]
+            network, subset(cohort.data.faces, held_out), cohort.rows.iloc[held_out]
         )
         _write_report(report, out)
     files = {"weights": weights, "manifest": manifest, "landmarks": landmarks}
     write_run_record(
         out,
         command="htnet explain",
-        settings={"task": task, "images": len(rows), "photographs": len(unseen)},
+        settings={"task": task, "images": len(rows), "photographs": len(held_out)},
         files=files | ({"features": features} if features else {}),
         counts={"explained": len(rows), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
@@ -192,24 +192,24 @@ def subset(faces: Faces, rows: list[int]) -> Faces:
     )
 
 
-def _unseen(cohort: ImageCohort, weights: Path) -> list[int]:
+def _held_out(cohort: ImageCohort, weights: Path) -> list[int]:
     """Row numbers of the patients whom the network did not learn from; of all if that is nobody."""
     everyone = list(range(len(cohort.rows)))
     if not (weights.parent / PATIENTS).exists():
         return everyone
     seen = read_table(weights.parent / PATIENTS, schema=SEEN_PATIENTS)["patient_id"]
-    unseen = np.flatnonzero(~np.isin(cohort.data.patients, seen.to_numpy(dtype=np.str_)))
-    if not len(unseen):
+    held_out = np.flatnonzero(~np.isin(cohort.data.patients, seen.to_numpy(dtype=np.str_)))
+    if not len(held_out):
         print(
             "Warning: the network learned from all these patients, so its maps look better than "
             "on new ones: give the weights of a fold, or other patients.",
             file=sys.stderr,
         )
         return everyone
-    if len(unseen) < len(everyone):
-        count = len(np.unique(cohort.data.patients[unseen]))
+    if len(held_out) < len(everyone):
+        count = len(np.unique(cohort.data.patients[held_out]))
         print(f"{count} patients whom the network did not learn from are looked at.")
-    return [int(row) for row in unseen]
+    return [int(row) for row in held_out]
 
 
 def _chosen(
