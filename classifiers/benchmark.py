@@ -11,18 +11,18 @@ from rich.console import Console
 
 from classifiers.benchmark_report import benchmark_report
 from classifiers.cohort import Cohort, read_cohort, refuse_unanswerable
+from classifiers.confusion import fold_confusions, fold_confusions_schema
 from classifiers.evaluation import Evaluation, both_levels, evaluate, title_of
+from classifiers.fold_notes import fold_problems, folds_in_words, n_dropped
 from classifiers.folds import (
     FoldMethod,
-    fold_problems,
     folds_of_patients,
     make_folds,
-    n_dropped,
     read_folds,
     splits,
     write_folds,
 )
-from classifiers.graders import GRADERS, choose_graders
+from classifiers.graders import USUAL, choose_graders
 from classifiers.inner_predictions import (
     INNER_FILE,
     answer_inside,
@@ -33,7 +33,7 @@ from classifiers.patient_pages import add_benchmark_pages
 from classifiers.patients import patient_samples
 from classifiers.plots import confusion_figure
 from classifiers.predictions import KEY, Unit, write_predictions
-from classifiers.scaling import ScalerName
+from classifiers.scaling import ScalerName, scaler_in_words
 from classifiers.score_console import print_scores
 from classifiers.tasks import Target, TargetName, target_named
 from classifiers.validation import Plan, Validation, cross_validate
@@ -41,6 +41,7 @@ from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.provenance import write_run_record
 from common.report import figure_png
+from common.tables import write_table
 from common.workers import default_jobs
 from features.tables import definition_of
 from landmarks.tables import LANDMARKS_FILE
@@ -79,11 +80,11 @@ def benchmark(
     target: TargetName = "six_grades",
     level: Unit = "photograph",
     search: bool = False,
-    graders: tuple[str, ...] = tuple(GRADERS),
+    graders: tuple[str, ...] = USUAL,
     folds: FoldMethod = "stratified",
     fold_table: Path | None = None,
     n_folds: int = 5,
-    repeats: int = 1,
+    repeats: int | None = None,
     scaler: ScalerName = "standard",
     inner_predictions: int | None = None,
     redact: bool = False,
@@ -92,8 +93,9 @@ def benchmark(
 ) -> BenchmarkResult:
     """Compare graders by cross-validation in which whole patients are held out.
 
-    Writes `folds.csv`, `predictions.csv`, `metrics.json`, confusion matrices as PNG,
-    `report.html` and `run.json` into `out`. Research use only.
+    Writes `folds.csv`, `predictions.csv`, `metrics.json`, confusion matrices as PNG and their
+    counts in every fold (`fold_confusions.csv`), `report.html` and `run.json` into `out`.
+    Research use only.
 
     Parameters
     ----------
@@ -115,20 +117,25 @@ def benchmark(
         inner folds of the training patients.
     graders
         Which graders to compare: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
-        `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`; the baseline
-        `majority` is always run.
+        `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`; `linear_svm` is
+        run only when named, the baseline `majority` always.
     folds
-        How patients are held out: `stratified` by grade, `shuffled` at random, or
-        `leave_one_patient_out`.
+        How patients are held out: `stratified` by grade, `shuffled` at random,
+        `leave_one_patient_out`, or `repeated_holdout`: ten times a fresh random quarter of the
+        patients is tested and the rest learned from (75/25), so that some patients are tested
+        several times and some never.
     fold_table
         A `folds.csv` made before, to test on the same folds; `folds`, `n_folds` and `repeats`
         then have no say.
     n_folds
-        Number of folds, 2 or more.
+        Number of folds, 2 or more; the quarter of `repeated_holdout` stays a quarter.
     repeats
-        How often the folds are dealt anew.
+        How often the folds are dealt anew: once, and ten times for `repeated_holdout`, when not
+        given.
     scaler
-        How features are scaled inside each fold: `standard`, `min_max`, `power` or `quantile`.
+        How features are scaled inside each fold: `standard`, `min_max`, `power` (Yeo-Johnson),
+        `box_cox` (for features that are positive in all training rows, else Yeo-Johnson) or
+        `quantile`.
     inner_predictions
         Also answer the training patients of each fold, unseen, on this many inner folds, and write
         `inner_predictions.csv`, from which `fuse` learns weights; takes as many times longer.
@@ -199,8 +206,8 @@ def benchmark(
         "level": level,
         "search": search or level == "patient",
         "graders": ", ".join(plan.graders),
-        "folds": _described(table, method="given table" if fold_table else folds),
-        "scaler": scaler,
+        "folds": folds_in_words(table, method="given table" if fold_table else folds),
+        "scaler": scaler_in_words(scaler),
         "feature definition": definition_of(features) or "unknown (no run.json beside the table)",
         "seed": seed,
     }
@@ -218,6 +225,12 @@ def benchmark(
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
     write_json(out / "metrics.json", _metrics(question, evaluations, dropped=n_dropped(parts)))
     _write_confusions(evaluations, out)
+    by_fold = [
+        fold_confusions(one.predictions, target=question, unit=one.unit) for one in evaluations
+    ]
+    write_table(
+        pd.concat(by_fold), out / "fold_confusions.csv", schema=fold_confusions_schema(question)
+    )
     report.write(out / "report.html")
     _write_run(
         out, cohort, validation, settings=settings, started=started,
@@ -234,13 +247,6 @@ def benchmark(
         problems=problems,
         exit_code=3 if failed else 0,
     )
-
-
-def _described(folds: pd.DataFrame, *, method: str) -> str:
-    """Return the folds in words, `stratified, 5 folds × 2 repeats` for instance."""
-    n_folds, repeats = folds["fold"].nunique(), folds["repeat"].nunique()
-    times = f" × {repeats} repeats" if repeats > 1 else ""
-    return f"{method.replace('_', ' ')}, {n_folds} folds{times}"
 
 
 def _metrics(target: Target, evaluations: list[Evaluation], *, dropped: int) -> dict[str, object]:

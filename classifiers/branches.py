@@ -150,8 +150,8 @@ def read_branches(
 def majority_answers(shared: SharedAnswers) -> pd.DataFrame:
     """Return rows of the dumb baseline: always the commonest class of the fold's training patients.
 
-    These are the patients of its repeat whom the fold does not test. With shuffled folds a tested
-    patient stands in other folds too, and has no say all the same.
+    These are the patients whom the fold does not test. With random draws a tested patient stands
+    in other folds too, and has no say all the same.
     """
     k = len(shared.target.classes)
     chances = np.zeros((len(shared.rows), k))
@@ -160,7 +160,7 @@ def majority_answers(shared: SharedAnswers) -> pd.DataFrame:
     patients = shared.rows["patient_id"].to_numpy(dtype=np.str_)
     for number, part in sorted(set(zip(repeat.tolist(), fold.tolist(), strict=True))):
         tested = (repeat == number) & (fold == part)
-        learned = (repeat == number) & ~np.isin(patients, patients[tested])
+        learned = ~np.isin(patients, patients[tested])
         chances[tested, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
     answers = shared.target.named(shared.target.answers(chances))
     table = shared.rows.assign(

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from classifiers.tasks import Target
+from common.tables import choice, text
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Confusion:
     ----------
     counts
         `(n_patients, k, k)`: for each patient how often class i (row) was answered with class j
-        (column). Repeats of the validation are averaged, so that a patient counts the number of
-        photographs (or 1) and not the number of repeats.
+        (column). The mean over all times that the patient was tested, so that everybody counts
+        the number of photographs (or 1), however often repeats or random draws tested them.
     patients
         `(n_patients,)` names, sorted.
     """
@@ -92,4 +94,49 @@ def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
     patients, at = np.unique(predictions["patient_id"].to_numpy(dtype=np.str_), return_inverse=True)
     counts = np.zeros((len(patients), k, k))
     np.add.at(counts, (at, truth, answer), 1.0)
-    return Confusion(counts=counts / predictions["repeat"].nunique(), patients=patients)
+    drawn = [name for name in ("repeat", "fold") if name in predictions.columns]
+    times = predictions[["patient_id", *drawn]].astype({"patient_id": str}).drop_duplicates()
+    tested = times.groupby("patient_id").size().loc[patients].to_numpy(dtype=np.float64)
+    return Confusion(counts=counts / tested[:, None, None], patients=patients)
+
+
+def fold_confusions_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `fold_confusions.csv`, the table of `fold_confusions`."""
+    count = pa.Column("int64", pa.Check.ge(0, error="be 0 or more"))
+    return pa.DataFrameSchema(
+        {
+            "unit": choice(("photograph", "patient")),
+            "model": text(),
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "reference": choice(target.classes),
+            **{f"answered_{name}": count for name in target.classes},
+        },
+        name="fold confusions",
+    )
+
+
+def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> pd.DataFrame:
+    """Return the counts of every model in every fold, as they are written for a spreadsheet.
+
+    Returns
+    -------
+    DataFrame
+        `unit` (photograph or patient), `model`, `repeat`, `fold`, `reference` (each class of the
+        target), and a column `answered_<class>` for each: how many were answered so.
+    """
+    names = target.named(np.arange(1, len(target.classes) + 1))
+    answers = {name: f"answered_{of}" for name, of in zip(names, target.classes, strict=True)}
+    where = ["model", "repeat", "fold"]
+    rows = predictions[where].assign(
+        reference=[target.classes[number - 1] for number in target.numbers(predictions)],
+        answer=predictions["predicted"].map(answers),
+    )
+    counts = rows.groupby([*where, "reference"])["answer"].value_counts().unstack()
+    every = rows[where].drop_duplicates().merge(
+        pd.DataFrame({"reference": list(target.classes)}), how="cross"
+    )  # fmt: skip
+    found = counts.reindex(index=pd.MultiIndex.from_frame(every), columns=list(answers.values()))
+    table = found.fillna(0).astype(np.int64).reset_index()
+    table.insert(0, "unit", unit)
+    return table

@@ -95,7 +95,7 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
 
 
 class CalibratedSVC(GradeClassifier):
-    """Support vector machine (RBF kernel) whose probabilities are learned on unseen patients.
+    """Support vector machine whose probabilities are learned on unseen patients.
 
     `SVC(probability=True)` is deprecated and splits a patient's photographs over its inner folds.
     Here the decision values are predicted on inner patient-grouped folds, and a multinomial
@@ -103,7 +103,7 @@ class CalibratedSVC(GradeClassifier):
 
     Parameters
     ----------
-    C, gamma
+    C, gamma, kernel
         As in `sklearn.svm.SVC`.
     n_folds
         Inner folds.
@@ -116,11 +116,13 @@ class CalibratedSVC(GradeClassifier):
         *,
         C: float = 1.0,
         gamma: float | str = "scale",
+        kernel: str = "rbf",
         n_folds: int = 5,
         random_state: int = 0,
     ) -> None:
         self.C = C
         self.gamma = gamma
+        self.kernel = kernel
         self.n_folds = n_folds
         self.random_state = random_state
 
@@ -145,7 +147,7 @@ class CalibratedSVC(GradeClassifier):
         return chances
 
     def _machine(self) -> SVC:
-        return SVC(C=self.C, gamma=self.gamma, class_weight="balanced")
+        return SVC(C=self.C, gamma=self.gamma, kernel=self.kernel, class_weight="balanced")
 
 
 class LogisticGrader(GradeClassifier):

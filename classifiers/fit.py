@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from classifiers.benchmark_report import benchmark_report
 from classifiers.cohort import Cohort, Samples, read_cohort, refuse_unanswerable
 from classifiers.evaluation import Evaluation, both_levels, evaluate
+from classifiers.fold_notes import fold_problems, folds_in_words
 from classifiers.folds import (
     FoldMethod,
-    fold_problems,
     folds_of_patients,
     make_folds,
     splits,
@@ -75,7 +74,7 @@ def fit(
     target: TargetName = "six_grades",
     folds: FoldMethod = "stratified",
     n_folds: int = 5,
-    repeats: int = 1,
+    repeats: int | None = None,
     level: Unit = "patient",
     scaler: ScalerName = "standard",
     data: str = "",
@@ -98,8 +97,8 @@ def fit(
     out
         Folder for the model and its report; made if needed.
     grader
-        Which grader to train: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
-        `ordinal_logistic` or `frank_hall`.
+        Which grader to train: `svm`, `linear_svm`, `xgboost`, `mlp`, `random_forest`,
+        `logistic`, `ordinal_logistic` or `frank_hall`.
     manifest
         `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
     target
@@ -110,7 +109,8 @@ def fit(
         What gets an answer: each `patient` from all movements together, which needs landmarks.csv
         beside the features and the column task; or each `photograph`, summed up to patients.
     scaler
-        The first of the scalers to choose from: `standard`, `min_max`, `power` or `quantile`.
+        The first of the scalers to choose from: `standard`, `min_max`, `power`, `box_cox` or
+        `quantile`, as in `benchmark`.
     data
         A sentence for the card on where the patients come from and under which terms.
     redact
@@ -162,7 +162,7 @@ def fit(
         "target": question.name,
         "level": level,
         "grader": grader,
-        "folds": _described(table, method=folds),
+        "folds": folds_in_words(table, method=folds),
         "chosen": str(fitted.choice),
         "feature definition": definition_of(features) or "unknown",
         "seed": seed,
@@ -254,13 +254,6 @@ def _validated(evaluations: list[Evaluation], *, grader: str, folds: str) -> dic
         "how": "Whole patients were held out; the kept grader learned from all of them.",
         "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
     }
-
-
-def _described(folds: pd.DataFrame, *, method: str) -> str:
-    times = folds["repeat"].nunique()
-    return f"{method.replace('_', ' ')}, {folds['fold'].nunique()} folds" + (
-        f" × {times} repeats" if times > 1 else ""
-    )
 
 
 def _data(

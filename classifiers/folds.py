@@ -21,7 +21,8 @@ from common.errors import UserError
 from common.files import natural_key
 from common.tables import read_table, text, write_table
 
-FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out"]
+FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out", "repeated_holdout"]
+HOLDOUTS, HELD_OUT = 10, 0.25  # draws of `repeated_holdout`, and the share of patients in each
 
 FOLDS = pa.DataFrameSchema(
     {
@@ -60,7 +61,7 @@ def make_folds(
     *,
     method: FoldMethod = "stratified",
     n_folds: int = 5,
-    repeats: int = 1,
+    repeats: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Deal whole patients into folds.
@@ -75,11 +76,13 @@ def make_folds(
         differ by at most one patient of a grade, and by at most one patient in all. `shuffled`:
         each fold is an independent random draw of one in `n_folds` patients, as in a repeated
         hold-out. `leave_one_patient_out`: every patient is a fold; `n_folds`, `repeats` and
-        `seed` have no say.
+        `seed` have no say. `repeated_holdout`: each repeat is one random draw of a quarter of the
+        patients, who are tested, all others learned from; `n_folds` has no say.
     n_folds
         Folds in each repeat, 2 or more.
     repeats
-        How often the dealing is done anew.
+        How often the dealing is done anew: once when not given, `HOLDOUTS` times for
+        `repeated_holdout`.
     seed
         The same seed and the same patients give the same folds, whatever the order of the rows.
 
@@ -94,6 +97,8 @@ def make_folds(
         When there are fewer patients than folds.
     """
     patients = _patients(photographs)
+    if repeats is None:
+        repeats = HOLDOUTS if method == "repeated_holdout" else 1
     if method == "leave_one_patient_out":
         n_folds, repeats = len(patients), 1
     if n_folds < 2 or repeats < 1:
@@ -101,7 +106,7 @@ def make_folds(
             f"{n_folds} folds and {repeats} repeats were asked for: give at least 2 folds "
             "and 1 repeat."
         )
-    if len(patients) < max(2, n_folds):
+    if len(patients) < (2 if method == "repeated_holdout" else max(2, n_folds)):
         raise UserError(
             f"There are {len(patients)} patients for {n_folds} folds: whole patients are held "
             "out, so give at most as many folds as patients (--n-folds)."
@@ -112,7 +117,9 @@ def make_folds(
         if method == "stratified":
             tested = _deal(patients, n_folds=n_folds, rng=rng)
         elif method == "shuffled":
-            tested = _draw(patients, n_folds=n_folds, rng=rng)
+            tested = _draw(patients, n_folds=n_folds, size=len(patients) / n_folds, rng=rng)
+        elif method == "repeated_holdout":
+            tested = _draw(patients, n_folds=1, size=HELD_OUT * len(patients), rng=rng)
         else:
             tested = pd.DataFrame({"patient_id": patients.index, "fold": np.arange(1, n_folds + 1)})
         rows = photographs[["image_id", "patient_id"]].merge(tested, on="patient_id")
@@ -207,11 +214,6 @@ def splits(
         yield Split(repeat, fold, everyone[~tested], test, dropped)
 
 
-def n_dropped(parts: list[Split]) -> int:
-    """Return how many rows some fold tests the patient of and does not name itself."""
-    return len(np.unique(np.concatenate([part.dropped for part in parts])))
-
-
 def inner_splits(
     labels: NDArray[np.int64], patients: NDArray[np.str_], *, n_folds: int = 5, seed: int = 0
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -248,64 +250,6 @@ def folds_of_patients(folds: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(image_id=rows["patient_id"]).reset_index(drop=True)
 
 
-def fold_problems(
-    parts: list[Split],
-    *,
-    labels: NDArray[np.int64],
-    class_names: tuple[str, ...],
-    unit: str = "photograph",
-) -> list[str]:
-    """Say, one sentence each, which folds cannot show what a reader would expect of them.
-
-    Parameters
-    ----------
-    parts
-        All the folds.
-    labels
-        `(n,)` class numbers from 1 of the rows that the folds point to.
-    class_names
-        Name of class 1, class 2, and so on.
-    unit
-        What a row is: a `photograph` or a `patient`.
-    """
-    sentences = []
-    dropped = n_dropped(parts)
-    if dropped:
-        sentences.append(
-            f"{dropped} of {len(labels)} usable {unit}s are not in the table of folds though their "
-            "patients are: where these are tested, such a photograph is neither tested nor "
-            "learned from."
-        )
-    named = np.unique(np.concatenate([[*part.test, *part.dropped] for part in parts]))
-    if len(named) < len(labels):
-        sentences.append(
-            f"{len(labels) - len(named)} of {len(labels)} usable {unit}s are in no fold: "
-            "they are learned from and never tested."
-        )
-    empty = [part for part in parts if not len(part.test)]
-    if empty:
-        sentences.append(
-            f"{_listed(empty)} test nothing, because none of their photographs is usable."
-        )
-    for number, name in enumerate(class_names, start=1):
-        if not (labels == number).any():
-            sentences.append(f"No usable {unit} is labelled {name}, so it is never learned.")
-            continue
-        without = [part for part in parts if not (labels[part.train] == number).any()]
-        if without:
-            sentences.append(
-                f"{_listed(without)} must learn without a single example of {name}, so "
-                "they can never answer it: use fewer folds or more patients."
-            )
-    return sentences
-
-
-def _listed(parts: list[Split]) -> str:
-    shown = ", ".join(f"{part.repeat}.{part.fold}" for part in parts[:5])
-    more = "" if len(parts) <= 5 else f" and {len(parts) - 5} more"
-    return f"Folds (repeat.fold) {shown}{more}"
-
-
 def _patients(photographs: pd.DataFrame) -> pd.Series:
     """Return the highest grade of each patient (0 without one), patients in natural order."""
     grades = photographs.get("hb_grade", pd.Series(pd.NA, index=photographs.index, dtype="Int64"))
@@ -323,14 +267,14 @@ def _deal(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.
     return pd.DataFrame({"patient_id": dealt, "fold": np.arange(len(dealt)) % n_folds + 1})
 
 
-def _draw(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.DataFrame:
+def _draw(
+    patients: pd.Series, *, n_folds: int, size: float, rng: np.random.Generator
+) -> pd.DataFrame:
     """Draw the tested patients of each fold afresh."""
-    size = max(1, round(len(patients) / n_folds))
-    draws = [
-        rng.choice(patients.index.to_numpy(), size=size, replace=False) for _ in range(n_folds)
-    ]
+    n = max(1, round(size))
+    draws = [rng.choice(patients.index.to_numpy(), size=n, replace=False) for _ in range(n_folds)]
     return pd.DataFrame(
-        {"patient_id": np.concatenate(draws), "fold": np.repeat(np.arange(1, n_folds + 1), size)}
+        {"patient_id": np.concatenate(draws), "fold": np.repeat(np.arange(1, n_folds + 1), n)}
     )
 
 

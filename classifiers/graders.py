@@ -23,7 +23,7 @@ from sklearn.utils.validation import has_fit_parameter
 from classifiers.baseline import CommonestClass
 from classifiers.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.ordinal import FrankHall, OrdinalLogistic
-from classifiers.scaling import ScalerName, prepared
+from classifiers.scaling import ScalerName, prepared, scaler_notes
 from common.errors import UserError, did_you_mean
 
 
@@ -45,6 +45,8 @@ class GraderEntry:
         Options and their values to choose from on inner folds, when a search is asked for.
     scale_matters
         Whether another scaler can change its answers; trees only see the order.
+    usual
+        Whether a benchmark runs it without being asked by name.
     """
 
     name: str
@@ -54,6 +56,7 @@ class GraderEntry:
     baseline: bool = False
     search: Mapping[str, Sequence[object]] = field(default_factory=dict)
     scale_matters: bool = True
+    usual: bool = True
 
 
 MAJORITY = "majority"
@@ -67,6 +70,14 @@ GRADERS: dict[str, GraderEntry] = {
             about="Support vector machine with a radial kernel, calibrated on inner patients.",
             build=lambda seed: CalibratedSVC(random_state=seed),
             search={"C": (1.0, 10.0)},
+        ),
+        GraderEntry(
+            name="linear_svm",
+            title="SVM (linear)",
+            about="Support vector machine without a kernel, calibrated on inner patients.",
+            build=lambda seed: CalibratedSVC(kernel="linear", random_state=seed),
+            search={"C": (0.01, 0.1, 1.0)},
+            usual=False,
         ),
         GraderEntry(
             name="xgboost",
@@ -131,6 +142,8 @@ GRADERS: dict[str, GraderEntry] = {
         ),
     )
 }  # fmt: skip
+
+USUAL = tuple(entry.name for entry in GRADERS.values() if entry.usual)
 
 
 @dataclass(frozen=True)
@@ -202,5 +215,6 @@ def fit_grader(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipeline.fit(features, labels, **extra)
-    notes = tuple(dict.fromkeys(str(item.message).splitlines()[0] for item in caught))
-    return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=notes)
+    notes = [str(item.message).splitlines()[0] for item in caught]
+    told = tuple(dict.fromkeys([*scaler_notes(pipeline), *notes]))
+    return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=told)

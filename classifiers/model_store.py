@@ -58,6 +58,7 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.nested.NestedGrader",
             "classifiers.ordinal.FrankHall",
             "classifiers.ordinal.OrdinalLogistic",
+            "classifiers.scaling.BoxCoxScaler",
             "classifiers.scaling.ConstantToZero",
             "classifiers.scaling.RankScaler",
             "classifiers.severity.SignedSeverity",

@@ -25,7 +25,7 @@ from classifiers.cohort import Samples
 from classifiers.columns import Columns, Sets, columns_for
 from classifiers.folds import inner_splits
 from classifiers.graders import FittedGrader, GraderEntry
-from classifiers.scaling import ScalerName, preparation
+from classifiers.scaling import ScalerName, preparation, scaler_notes
 from classifiers.tasks import Target
 
 INNER_FOLDS = 4
@@ -284,6 +284,7 @@ def _fit(
     scaled = Pipeline(steps).fit_transform(sets[candidate.columns])
     estimator, notes = _learned(entry, candidate, scaled, samples, seed=seed)
     pipeline = Pipeline([*steps, ("grader", estimator)])
+    notes = [*scaler_notes(pipeline), *notes]
     return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=tuple(notes))
 
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-ScalerName = Literal["standard", "min_max", "power", "quantile"]
+ScalerName = Literal["standard", "min_max", "power", "box_cox", "quantile"]
 
 
 class ConstantToZero(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -54,12 +54,70 @@ class RankScaler(QuantileTransformer):
         return self
 
 
+class BoxCoxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Box-Cox (1964) for the features that are positive in all training rows, else Yeo-Johnson.
+
+    Box-Cox is a power of a positive number and has no meaning for others. A tested value of a
+    Box-Cox feature that is not positive is taken as the smallest one of the training rows.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn which features are positive, and the powers of all."""
+        values = validate_data(self, X, dtype=np.float64)
+        self.positive_ = (values > 0).all(axis=0)
+        self.smallest_ = values.min(axis=0)
+        self.box_cox_ = PowerTransformer(method="box-cox")
+        self.yeo_johnson_ = PowerTransformer(method="yeo-johnson")
+        if self.positive_.any():
+            self.box_cox_.fit(values[:, self.positive_])
+        if not self.positive_.all():
+            self.yeo_johnson_.fit(values[:, ~self.positive_])
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Return the transformed features, each with mean 0 and spread 1 in training."""
+        check_is_fitted(self)
+        values = validate_data(self, X, dtype=np.float64, reset=False)
+        made: NDArray[np.float64] = np.empty_like(values)
+        positive = self.positive_
+        if positive.any():
+            own = values[:, positive]
+            own = np.where(own > 0, own, self.smallest_[positive])
+            made[:, positive] = self.box_cox_.transform(own)
+        if not positive.all():
+            made[:, ~positive] = self.yeo_johnson_.transform(values[:, ~positive])
+        return made
+
+
 SCALERS: dict[str, Callable[[], BaseEstimator]] = {
     "standard": lambda: StandardScaler(),
     "min_max": lambda: MinMaxScaler(clip=True),
     "power": lambda: PowerTransformer(method="yeo-johnson"),
+    "box_cox": lambda: BoxCoxScaler(),
     "quantile": lambda: RankScaler(n_quantiles=100, output_distribution="normal"),
 }
+
+
+SCALER_WORDS: dict[str, str] = {
+    "power": "power (Yeo-Johnson)",
+    "box_cox": "box_cox (Box-Cox where a feature is positive throughout, else Yeo-Johnson)",
+}
+
+
+def scaler_in_words(scaler: ScalerName) -> str:
+    """Return the name of a scaler with the transform behind it, for reports."""
+    return SCALER_WORDS.get(scaler, scaler)
+
+
+def scaler_notes(pipeline: Pipeline) -> tuple[str, ...]:
+    """Say how many features a fitted Box-Cox scaler had to leave to Yeo-Johnson."""
+    scale = pipeline.named_steps["scale"]
+    if not isinstance(scale, BoxCoxScaler) or scale.positive_.all():
+        return ()
+    return (
+        f"Box-Cox for {scale.positive_.sum()} of {len(scale.positive_)} features; Yeo-Johnson for "
+        "the others, which are not positive throughout",
+    )
 
 
 def preparation(scaler: ScalerName) -> list[tuple[str, BaseEstimator]]:

@@ -76,6 +76,14 @@ def mean_absolute_error(counts: Counts) -> Values:
     return ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
+def weighted_f1(counts: Counts) -> Values:
+    """F1 of each class, then the mean weighted by how often the class is the reference."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    of_class = counts.sum(axis=-1)
+    each = np.nan_to_num(ratio(2 * hits, of_class + counts.sum(axis=-2)))
+    return ratio((each * of_class).sum(axis=-1), of_class.sum(axis=-1))
+
+
 def within_one(counts: Counts) -> Values:
     """Share of answers that are exact or one class off, 0 to 1."""
     near = _distance(counts.shape[-1]) <= 1
@@ -185,6 +193,12 @@ MORE_SCORES: dict[str, Score] = {
             of=intraclass_correlation,
             meaning="intraclass correlation ICC(A,1) with the reference, absolute agreement",
             ordered_only=True,
+        ),
+        Score(
+            name="weighted_f1",
+            title="Weighted F1",
+            of=weighted_f1,
+            meaning="F1 of each class, then the mean weighted by the patients of the class",
         ),
         Score(
             name="plain_kappa",

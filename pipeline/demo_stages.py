@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.benchmark import BenchmarkResult, benchmark
-from classifiers.graders import GRADERS
+from classifiers.graders import USUAL
 from pipeline import demo_network
 from pipeline.demo_layout import (
     BENCHMARK,
@@ -43,7 +43,7 @@ def grade_by_measurements(
     features: Path, *, out: Path, graders: tuple[str, ...], grader: str, seed: int, jobs: int
 ) -> GradedByMeasurements:
     """Compare graders on patients; let one answer inside the training patients as well."""
-    named = graders or tuple(GRADERS)
+    named = graders or USUAL
     manifest = out / MANIFEST
     everyone = benchmark(
         features, manifest=manifest, out=out / BENCHMARK, level="patient", graders=named,

@@ -12,7 +12,8 @@ import pandas as pd
 
 from classifiers.evaluation import Evaluation
 from classifiers.evaluation import evaluate as scores_of
-from classifiers.folds import fold_problems, make_folds, read_folds, splits, write_folds
+from classifiers.fold_notes import fold_problems
+from classifiers.folds import make_folds, read_folds, splits, write_folds
 from classifiers.plots import confusion_figure
 from classifiers.predictions import in_order, to_patients, write_predictions
 from classifiers.tasks import TARGETS, Target, TargetName, refuse_two_grades, target_named

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from classifiers.benchmark import benchmark
+from classifiers.confusion import fold_confusions_schema
 from classifiers.folds import read_folds, write_folds
-from classifiers.graders import GRADERS
+from classifiers.graders import USUAL
 from classifiers.predictions import read_predictions
+from classifiers.tasks import target_named
 from common.errors import UserError
+from common.tables import read_table
 
 from .conftest import MadeCohort, made_cohort
 
@@ -28,12 +31,12 @@ def test_every_file_is_written_and_fits_together(feature_table, tmp_path, capsys
 
     predictions = read_predictions(out / "predictions.csv")
     folds = read_folds(out / "folds.csv")
-    assert set(predictions["model"]) == set(GRADERS)
+    assert set(predictions["model"]) == set(USUAL)
     assert list(predictions.columns) == [
         "image_id", "patient_id", "hb_grade", "predicted", "p_1", "p_2", "p_3", "p_4", "p_5",
         "p_6", "repeat", "fold", "model", "branch",
     ]  # fmt: skip
-    assert len(predictions) == len(GRADERS) * len(folds)
+    assert len(predictions) == len(USUAL) * len(folds)
     for _, rows in predictions.groupby("model"):
         tested = rows[["image_id", "patient_id", "repeat", "fold"]].reset_index(drop=True)
         pd.testing.assert_frame_equal(tested, folds, check_dtype=False)
@@ -58,6 +61,19 @@ def test_every_file_is_written_and_fits_together(feature_table, tmp_path, capsys
     svm = photographs["models"]["svm"]["accuracy"]
     right = predictions[predictions["model"] == "svm"].eval("hb_grade == predicted").mean()
     assert svm["value"] == pytest.approx(right, abs=1e-6)
+
+    by_fold = read_table(
+        out / "fold_confusions.csv", schema=fold_confusions_schema(target_named("six_grades"))
+    )
+    assert by_fold["fold"].nunique() * by_fold["repeat"].nunique() == 10
+    ours = by_fold.query("model == 'svm' and unit == 'photograph' and repeat == 2 and fold == 3")
+    rows = predictions.query("model == 'svm' and repeat == 2 and fold == 3")
+    asked, answered = rows["hb_grade"].astype(int), rows["predicted"].astype(int)
+    for grade in range(1, 7):
+        counts = ours[ours["reference"] == str(grade)].iloc[0]
+        for answer in range(1, 7):
+            seen = int(((asked == grade) & (answered == answer)).sum())
+            assert counts[f"answered_{answer}"] == seen
 
     run = json.loads((out / "run.json").read_text())
     assert run["command"] == "benchmark"

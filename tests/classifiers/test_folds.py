@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classifiers.fold_notes import fold_problems, folds_in_words
 from classifiers.folds import (
-    fold_problems,
     inner_splits,
     make_folds,
     photograph_level_folds_for_leak_demonstration,
@@ -34,7 +34,7 @@ def photographs(grades: list[int], *, each: int = 3) -> pd.DataFrame:
 
 
 cohorts = st.lists(st.integers(1, 6), min_size=6, max_size=40)
-methods = st.sampled_from(["stratified", "shuffled", "leave_one_patient_out"])
+methods = st.sampled_from(["stratified", "shuffled", "leave_one_patient_out", "repeated_holdout"])
 
 
 @settings(deadline=None, max_examples=40)
@@ -90,6 +90,23 @@ def test_shuffled_folds_are_independent_draws():
     folds = make_folds(table, method="shuffled", n_folds=5, seed=1)
     assert (folds.groupby("fold").size() == 4).all()
     assert folds["image_id"].duplicated().any()  # k-fold would test everyone exactly once
+
+
+def test_repeated_holdout_draws_a_quarter_ten_times():
+    table = photographs([3] * 20)
+    folds = make_folds(table, method="repeated_holdout", n_folds=2, seed=1)
+    draws = folds.groupby(["repeat", "fold"])["patient_id"].nunique()
+    assert draws.tolist() == [5] * 10
+    assert folds["repeat"].nunique() == 10
+    times = folds.groupby("patient_id")["repeat"].nunique()
+    assert times.max() > 2
+    parts = list(splits(folds, table["image_id"], patients=table["patient_id"]))
+    assert all(len(part.train) == 45 and len(part.test) == 15 for part in parts)
+    said = fold_problems(parts, labels=np.ones(60, dtype=np.int64), class_names=("1",))
+    assert any(f"tested {times.min()} to {times.max()} times" in sentence for sentence in said)
+    assert ("never tested" in said[0]) == (len(times) < 20)
+    assert "10 random draws of 25%" in folds_in_words(folds, method="repeated_holdout")
+    assert make_folds(table, method="repeated_holdout", repeats=3)["repeat"].max() == 3
 
 
 def test_the_demonstration_of_the_leak_does_part_patients():

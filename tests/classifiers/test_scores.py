@@ -54,6 +54,8 @@ def test_scores_equal_those_of_scikit_learn(rows):
         assert SCORES[name].of(total) == pytest.approx(reference(truth, answer)), name
     per_grade = [np.mean(answer[truth == grade] == grade) for grade in sorted(set(truth))]
     assert SCORES["balanced_accuracy"].of(total) == pytest.approx(np.mean(per_grade))
+    weighted = metrics.f1_score(truth, answer, average="weighted", zero_division=0)
+    assert MORE_SCORES["weighted_f1"].of(total) == pytest.approx(weighted)
     if len(set(truth) | set(answer)) > 1:
         reference = metrics.cohen_kappa_score(truth, answer, labels=GRADES, weights="quadratic")
         assert SCORES["weighted_kappa"].of(total) == pytest.approx(reference)
@@ -92,6 +94,19 @@ def test_repeats_are_averaged_so_that_a_patient_is_not_counted_twice():
     once = confusion_of(table_of(rows), target=TARGETS["six_grades"])
     both = pd.concat([table_of(rows, repeat=1), table_of(rows, repeat=2)])
     np.testing.assert_allclose(confusion_of(both, target=TARGETS["six_grades"]).counts, once.counts)
+
+
+def test_patients_whom_random_draws_test_more_often_count_once():
+    rows = pd.concat(
+        [
+            table_of([(1, 1, 0)] * 2, repeat=1).assign(fold=1),  # two photographs of a patient
+            table_of([(1, 1, 0), (1, 2, 0)], repeat=1).assign(fold=2),
+            table_of([(2, 2, 1)], repeat=1).assign(fold=2),
+        ]
+    )
+    counts = confusion_of(rows, target=TARGETS["six_grades"]).counts
+    assert counts.sum(axis=(1, 2)).tolist() == [2.0, 1.0]
+    assert counts[0, 0, :2].tolist() == [1.5, 0.5]
 
 
 def test_interval_is_that_of_the_plain_bootstrap_over_patients():
