@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 
 from htnet.alignment import alignment_map
-from htnet.micro.clip_frames import FACE_SIZE, FaceFrames, MotionReader, align_frames
-from htnet.micro.flow import FlowEstimator, FlowMethod, optical_strain
-from htnet.micro.head_motion import fit_head_motion, skin_to_fit
-from htnet.micro.known_motion import (
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod, optical_strain
+from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, align_frames
+from htnet.micro.clips.head_motion import fit_head_motion, skin_to_fit
+from htnet.micro.clips.regions import region_boxes
+from tests.htnet.micro.known_motion import (
     moved,
     photographed,
     shifted,
@@ -34,13 +35,12 @@ from htnet.micro.known_motion import (
     stretching_strain,
     texture,
 )
-from htnet.micro.region_windows import region_boxes
 
 SHIFTS = (0.5, 1.0, 2.0, 4.0)
 STRAINS = (1.0, 2.0)  # px at the largest
 SEEDS = (0, 1, 2)
 INSIDE = slice(16, -16)
-SMOOTHING = 3.0  # px, as in htnet.micro.flow_maps
+SMOOTHING = 3.0  # px, as in htnet.micro.clips.maps
 STABLE = (0, 1, 15, 16, 27, 28, 29, 30, 36, 39, 42, 45)  # jaw ends, nose, corners of the eyes
 
 

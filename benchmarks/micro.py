@@ -1,12 +1,12 @@
-"""Speed of HTNet leave-one-subject-out: all folds as one stack, beside its floor and a plain loop.
+"""HTNet leave-one-subject-out: speed of a training step, and what the number of heads changes.
 
-    python -m benchmarks.micro                      # some steps of each, in turns
-    python -m benchmarks.micro --whole              # and one whole run: every fold, every epoch
+    python -m benchmarks.micro                              # some steps of each way, in turns
+    python -m benchmarks.micro --heads 1 2 4 8 --maps FILE.npz   # answers by number of heads
 
-The floor is the time of the stack's own matrix products alone, forward and backward, with the very
-tensors of a step. The plain loop trains `htnet.network.HTNet` fold after fold as anyone would. Maps
-are random, in the number and shape of the MEGC 2019 composite (442 clips, 68 subjects): speed does
-not hang on what they show.
+Speed: the loop that trains fold after fold, beside four folds at once by `torch.func` (`vmap` over
+stacked weights of the readable network), both in float32 and in bf16. Maps are random, in the
+number and shape of the MEGC 2019 composite (442 clips, 68 subjects): speed does not hang on what
+they show. Heads: honest UF1 and UAR, every other setting that of the recipe.
 """
 
 from __future__ import annotations
@@ -16,27 +16,23 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.func import functional_call, stack_module_state, vmap
 
-from htnet.micro.clips import FlowMaps
-from htnet.micro.htnet_recogniser import HTNetRecogniser
-from htnet.micro.recipe import MicroRecipe, read_micro_recipe, with_micro_changes
-from htnet.micro.stacked_batches import Member, StackBatches
-from htnet.micro.stacked_clips import ClipTable
-from htnet.micro.stacked_folds import subject_members
-from htnet.micro.stacked_network import StackedHTNet
-from htnet.micro.stacked_training import PRECISIONS, stack_steps
-from htnet.micro.stacked_weights import StackedWeights
+from htnet.micro.classes import class_set_named
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.sources import read_clips
+from htnet.micro.loso.driver import run_loso, scored_run
+from htnet.micro.loso.networks import NetworkRecogniser
+from htnet.micro.models.htnet import FlowModel, flow_model
 from htnet.network import HTNet
 
-CLIPS, SUBJECTS, PLAIN_FOLDS = 442, 68, 2
-_PRODUCTS = ("bmm", "baddbmm")
+CLIPS, SUBJECTS, TOGETHER = 442, 68, 4
 
 
 def composite_like() -> FlowMaps:
@@ -48,9 +44,7 @@ def composite_like() -> FlowMaps:
     names = np.array([f"drawn/sub{number:02d}" for number in fold])
     return FlowMaps(
         maps=rng.normal(size=(CLIPS, 28, 28, 3)).astype(np.float32),
-        centres=np.tile(
-            np.array([[6, 8], [21, 8], [14, 14], [8, 21], [20, 21]], np.float32), (CLIPS, 1, 1)
-        ),
+        centres=np.full((CLIPS, 5, 2), 14, np.float32),
         clip_id=np.array([f"{name}/{number}" for number, name in enumerate(names)]),
         dataset=np.full(CLIPS, "drawn"),
         subject=names,
@@ -60,73 +54,34 @@ def composite_like() -> FlowMaps:
     )
 
 
-class Products(TorchDispatchMode):
-    """Note every matrix product of a step: what it is called with, so that it can be redone."""
+class Steps:
+    """Training steps of some networks: one after the other, or stacked and mapped over."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[Callable[[], object]] = []
-        self.flops = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function.overloadpacket.__name__ in _PRODUCTS:
-            self.calls.append(lambda: function(*args, **kwargs))
-            left, right = args[-2:]
-            self.flops += 2 * left.shape[0] * left.shape[1] * left.shape[2] * right.shape[2]
-        return function(*args, **kwargs)
-
-
-class StackedSteps:
-    """Training steps of one group of folds, one after the other."""
-
-    def __init__(self, clips: FlowMaps, recipe: MicroRecipe, members: list[Member]) -> None:
-        table = ClipTable(clips, recipe, device=torch.device("cpu"))
-        torch.manual_seed(0)
-        state = HTNet.from_config(table.config).state_dict()
-        products = PRECISIONS[recipe.training.precision]
-        self.weights = StackedWeights(table.config, [state] * len(members), products=products)
-        self.network = StackedHTNet(self.weights)
-        self.batches = StackBatches(table, members, recipe)
-        self.steps = stack_steps(subject_members(clips, seed=0), recipe.training)
-        self.optimizer = torch.optim.AdamW([self.weights.master], lr=1e-3, fused=True)
-        self.plan = self.batches.epoch(0, steps=self.steps)
-        with Products() as products_mode:
-            self.compute()
-        self.products = products_mode
-
-    def compute(self) -> None:
-        self.batches.loss(self.network, self.plan, 0).backward()
+    def __init__(self, clips: FlowMaps, model: FlowModel, *, bf16: bool, mapped: bool) -> None:
+        size = model.recipe.training.batch_size
+        self.images = torch.from_numpy(clips.maps).movedim(-1, 1)[:size].contiguous()
+        self.labels = torch.from_numpy(clips.label)[:size]
+        self.bf16, self.networks = bf16, [model.build(num_classes=3) for _ in range(TOGETHER)]
+        self.stacked, _ = stack_module_state(self.networks) if mapped else ({}, {})
+        groups = [self.stacked.values()] if mapped else [n.parameters() for n in self.networks]
+        self.optimizers = [torch.optim.AdamW(group, fused=True) for group in groups]
+        empty = HTNet.from_config(self.networks[0].config).to("meta")
+        self.all_at_once = vmap(lambda weights, x: functional_call(empty, weights, (x,)), (0, None))
 
     def step(self) -> None:
-        self.compute()
-        self.weights.collect()
-        self.optimizer.step()
-        self.weights.refresh()
+        if self.stacked:
+            self._update(self.optimizers[0], lambda: self.all_at_once(self.stacked, self.images))
+            return
+        for network, optimizer in zip(self.networks, self.optimizers, strict=True):
+            self._update(optimizer, lambda network=network: network(self.images)[None])
 
-    def floor(self) -> None:
-        with torch.no_grad():
-            for call in self.products.calls:
-                call()
-
-
-class PlainSteps:
-    """Training steps of a few folds, each network by itself."""
-
-    def __init__(self, clips: FlowMaps, recipe: MicroRecipe, members: list[Member]) -> None:
-        config = recipe.config(num_classes=3)
-        self.images = torch.from_numpy(clips.maps).movedim(-1, 1).contiguous()
-        self.labels = torch.from_numpy(clips.label)
-        self.rows = [torch.from_numpy(m.train[: recipe.training.batch_size]) for m in members]
-        self.networks = [HTNet.from_config(config) for _ in members]
-        self.optimizers = [torch.optim.AdamW(net.parameters()) for net in self.networks]
-
-    def step(self) -> None:
-        for network, optimizer, rows in zip(self.networks, self.optimizers, self.rows, strict=True):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(self.images[rows]), self.labels[rows])
-            loss.backward()
-            optimizer.step()
+    def _update(self, optimizer: torch.optim.Optimizer, answer: Callable[[], torch.Tensor]) -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            logits = answer()
+        losses = [nn.functional.cross_entropy(one.float(), self.labels) for one in logits]
+        torch.stack(losses).sum().backward()
+        optimizer.step()
 
 
 def in_turns(runs: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, list[float]]:
@@ -146,71 +101,54 @@ def in_turns(runs: dict[str, Callable[[], object]], *, repeats: int) -> dict[str
     return times
 
 
-def measure(clips: FlowMaps, recipe: MicroRecipe, *, repeats: int) -> Iterator[str]:
-    """Time a step of a group, its products, and plain steps; per fold, and for a whole run."""
-    group = recipe.training.group
-    members = subject_members(clips, seed=0)[:group]
-    plain = PlainSteps(clips, recipe, members[:PLAIN_FOLDS])
-    runs: dict[str, Callable[[], object]] = {"plain loop": plain.step}
-    folds = {"plain loop": PLAIN_FOLDS}
-    stacks = {}
-    for precision in ("float32", "bf16"):
-        changed = replace(recipe, training=replace(recipe.training, precision=precision))
-        stack = stacks[precision] = StackedSteps(clips, changed, members)
-        runs |= {f"stack {precision}": stack.step, f"floor {precision}": stack.floor}
-        folds |= {f"stack {precision}": group, f"floor {precision}": group}
-    times = in_turns(runs, repeats=repeats)
-    steps = stacks["float32"].steps * recipe.training.epochs * SUBJECTS
-    run = f"{SUBJECTS} folds x {recipe.training.epochs} epochs"
-    best = {name: min(found) / folds[name] for name, found in times.items()}
+def speed(model: FlowModel, *, repeats: int) -> None:
+    clips = composite_like()
+    steps = {
+        f"{way}, {'bf16' if bf16 else 'float32'}": Steps(clips, model, bf16=bf16, mapped=mapped)
+        for way, mapped in (("loop", False), ("vmap", True))
+        for bf16 in (False, True)
+    }
+    times = in_turns({name: one.step for name, one in steps.items()}, repeats=repeats)
     for name, found in times.items():
-        yield (
-            f"{name}: {1e3 * best[name]:.1f} ms a fold and step "
-            f"(median {1e3 * statistics.median(found) / folds[name]:.1f}); "
-            f"{best[name] * steps / 60:.1f} min for {run}"
-        )
-    for precision, stack in stacks.items():
-        mine, floor = best[f"stack {precision}"], best[f"floor {precision}"]
-        yield (
-            f"{precision}: stack / floor {mine / floor:.2f}, plain loop / stack "
-            f"{best['plain loop'] / mine:.2f}, products at "
-            f"{stack.products.flops / group / floor / 1e9:.0f} GFLOP/s"
-        )
+        best, middle = (1e3 * of(found) / TOGETHER for of in (min, statistics.median))
+        print(f"  {name}: {best:.1f} ms a fold and step (median {middle:.1f})", flush=True)
 
 
-def whole(clips: FlowMaps, recipe: MicroRecipe) -> str:
-    """Time one seed of every fold, with answers after each epoch, as `micro loso` runs it."""
-    began = time.perf_counter()
-    HTNetRecogniser(recipe, device="cpu").leave_one_subject_out(clips, seeds=(0,))
-    minutes = (time.perf_counter() - began) / 60
-    return (
-        f"whole run: {len(clips.subjects)} folds, {recipe.training.epochs} epochs, "
-        f"{recipe.training.products('cpu')}: {minutes:.1f} min"
-    )
+def heads(options: argparse.Namespace) -> None:
+    clips = read_clips(options.maps, class_set=class_set_named(options.classes)).maps
+    for number in options.heads:
+        changes = (*options.change, f"network.heads={number}")
+        one = NetworkRecogniser(flow_model(options.recipe, changes=changes), jobs=options.jobs)
+        models, seconds = run_loso(clips, [one], seeds=tuple(range(options.seeds)))
+        scores = scored_run(clips, models, seconds=seconds).on()[0].scores
+        print(
+            f"  {number} heads: UF1 {scores.uf1} ± {scores.spread_uf1:.3f} over seeds, "
+            f"UAR {scores.uar.value:.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--change", action="append", default=[])
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--heads", type=int, nargs="+", help="compare these numbers of heads")
+    parser.add_argument("--maps", type=Path, help="published maps or a folder of micro flow")
+    parser.add_argument("--classes", default="composite3")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = with_micro_changes(read_micro_recipe(options.recipe), options.change)
-    recipe = replace(recipe, training=replace(recipe.training, input="whole"))
-    clips = composite_like()
-    kind = "processor" if options.threads == 1 else "wall"
     print(
         f"torch {torch.__version__}, {platform.machine()}, {options.threads} thread(s), recipe "
-        f"{recipe.name}, groups of {recipe.training.group}, {kind} time, best of {options.repeats} "
-        f"rounds; load {os.getloadavg()[0]:.1f}; GPU: not measured"
+        f"{options.recipe} {' '.join(options.change)}; load {os.getloadavg()[0]:.1f}"
     )
-    for line in measure(clips, recipe, repeats=options.repeats):
-        print(f"  {line}", flush=True)
-    if options.whole:
-        print(f"  {whole(clips, recipe)}")
+    if options.heads:
+        heads(options)
+    else:
+        speed(flow_model(options.recipe, changes=tuple(options.change)), repeats=options.repeats)
 
 
 if __name__ == "__main__":

@@ -20,24 +20,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from htnet.micro.region_windows import TOGETHER
-from htnet.micro.roi_clips import RoiClips
-from htnet.micro.roi_configuration import ROI_MODELS, RoiModel
-from htnet.micro.roi_folds import Fold
-from htnet.micro.roi_models import RegionEncoder
-from htnet.micro.roi_recipe import RoiRecipe, read_roi_recipe, with_roi_changes
-from htnet.micro.roi_training import train_roi
+from htnet.micro.clips.regions import TOGETHER, RoiKind
+from htnet.micro.loso.folds import Fold
+from htnet.micro.models.inputs import NetworkClips
+from htnet.micro.models.recipes import ROI_KINDS, RoiRecipe, read_recipe
+from htnet.micro.models.roi import RegionEncoder
+from htnet.micro.models.roi_training import RoiModel
 
 LEARNED, ANSWERED = 54, 18
 WINDOWS = 4
 
 
-def drawn_clips(size: int) -> RoiClips:
+def drawn_clips(size: int) -> NetworkClips:
     """Noise in place of flow."""
     count = LEARNED + ANSWERED
     rng = np.random.default_rng(0)
     shape = (count, WINDOWS, len(TOGETHER), 3, size, size)
-    return RoiClips(
+    return NetworkClips(
         values=(0.01 * rng.standard_normal(shape, dtype=np.float32)).astype(np.float16),
         subject=np.array([f"s{number // 6}" for number in range(count)]),
         label=np.arange(count) % 4,
@@ -46,13 +45,13 @@ def drawn_clips(size: int) -> RoiClips:
     )
 
 
-def seconds_per_epoch(clips: RoiClips, recipe: RoiRecipe, model: RoiModel) -> float:
+def seconds_per_epoch(clips: NetworkClips, changes: list[str], model: RoiKind) -> float:
     """Time three epochs less one, so that building the network does not count."""
     fold = Fold(np.arange(LEARNED), np.arange(LEARNED, 66), np.arange(66, 72))
 
     def train(epochs: int) -> float:
-        short = with_roi_changes(recipe, [f"training.epochs={epochs}"])
-        return timed(lambda: train_roi(clips, fold, model=model, recipe=short, seed=0))
+        short = read_recipe(RoiRecipe, "roi-small", changes=[*changes, f"training.epochs={epochs}"])
+        return timed(lambda: RoiModel(model, short).train(clips, fold, seed=0))
 
     train(1)  # the first call of all is slower
     return (train(3) - train(1)) / 2
@@ -107,20 +106,18 @@ def main() -> None:
         clips = drawn_clips(size)
         for precision in ("32", "bf16"):
             for shared in (False, True):
-                recipe = with_roi_changes(
-                    read_roi_recipe("roi-small"),
-                    [
-                        f"network.size={size}",
-                        f"training.precision='{precision}'",
-                        f"network.shared_encoder={str(shared).lower()}",
-                    ],
-                )
+                changes = [
+                    f"network.size={size}",
+                    f"training.precision='{precision}'",
+                    f"network.shared_encoder={str(shared).lower()}",
+                ]
+                recipe = read_recipe(RoiRecipe, "roi-small", changes=changes)
                 least = statistics.median(floor(recipe, batches=2) for _ in range(asked.repeats))
                 times = {
                     model: statistics.median(
-                        seconds_per_epoch(clips, recipe, model) for _ in range(asked.repeats)
+                        seconds_per_epoch(clips, changes, model) for _ in range(asked.repeats)
                     )
-                    for model in ROI_MODELS
+                    for model in ROI_KINDS
                 }
                 shown = ", ".join(f"{model} {taken:.2f} s" for model, taken in times.items())
                 encoders = "one encoder" if shared else "an encoder per region"

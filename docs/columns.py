@@ -25,8 +25,8 @@ from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES
 from htnet.asymmetry_report import BY_GRADE
-from htnet.micro.loso_tables import SUBJECTS, SUMMARY, results_schema
-from htnet.micro.map_store import FLOW
+from htnet.micro.clips.store import FLOW
+from htnet.micro.loso.tables import SUBJECTS, SUMMARY, results_schema
 from landmarks.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
 

@@ -62,9 +62,7 @@ def grade_loss(logits: Tensor, worse_than: Tensor, *, loss: LossName, weights: T
     target = classes_of(worse_than)
     importance = target @ weights
     if loss in ("cross_entropy", "focal"):
-        logs = logits.log_softmax(dim=1)
-        focus = (1 - logs.exp()) ** _FOCUS if loss == "focal" else 1.0
-        each = -(target * focus * logs).sum(dim=1)
+        each = focal(logits, target, gamma=_FOCUS if loss == "focal" else 0.0)
     elif loss == "coral":
         each = F.binary_cross_entropy_with_logits(logits, worse_than, reduction="none").sum(dim=1)
     else:
@@ -72,6 +70,16 @@ def grade_loss(logits: Tensor, worse_than: Tensor, *, loss: LossName, weights: T
         # reached * BCE(sigmoid(z), worse / reached), without the quotient
         each = (reached * F.softplus(logits) - worse_than * logits).sum(dim=1)
     return (importance * each).mean()
+
+
+def focal(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
+    """Focal loss `(n,)` of logits `(n, k)` (Lin et al. 2017, equation 5, for several classes).
+
+    What is answered with probability p counts (1 - p)^gamma; 0 is cross-entropy. The target
+    `(n, k)` may be spread over the classes, so that wrong ones take part in the loss.
+    """
+    logs = logits.log_softmax(dim=1)
+    return -(target * (1 - logs.exp()) ** gamma * logs).sum(dim=1)
 
 
 def side_loss(logits: Tensor, side: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import pandas as pd
 from common.errors import UserError
 from common.tables import read_manifest, sort_by_image_id
 from datasets.micro_expression_clips import ANNOTATED, read_frames
-from htnet.micro.clip_task import ClipTask
-from htnet.micro.flow_folder import IDENTITY
+from htnet.micro.clips.folder import IDENTITY
+from htnet.micro.clips.task import ClipTask
 
 PICTURE_FOLDER = "pictures"
 MARKS = ("onset", "apex", "offset")

@@ -11,20 +11,17 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, read_run_record, write_run_record
 from htnet.micro.classes import ClassSetName, class_set_named
-from htnet.micro.clip_grader import (
-    FlowNeeds,
-    KeptGrader,
-    save_grader,
-)
-from htnet.micro.kept_models import KernelRidgeGrader, RoiGrader
-from htnet.micro.map_store import FLOW_FILE
-from htnet.micro.region_windows import RegionWindows
-from htnet.micro.roi_clips import roi_clips
-from htnet.micro.roi_recipe import read_roi_recipe, with_roi_changes
-from htnet.micro.sources import ClipSource, read_clips
+from htnet.micro.clips.regions import RegionWindows
+from htnet.micro.clips.sources import ClipSource, read_clips
+from htnet.micro.clips.store import FLOW_FILE
+from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
+from htnet.micro.models.htnet import flow_model
+from htnet.micro.models.kept import ClipGrader, FlowNeeds, KeptGrader, save_grader
+from htnet.micro.models.recipes import Recipe, RoiRecipe, read_recipe
+from htnet.micro.models.roi_training import RoiModel
 from pipeline.htnet import set_threads
 
-FitModel = Literal["kernel-ridge", "temporal", "graph", "hybrid"]
+FitModel = Literal["kernel-ridge", "htnet", "temporal", "graph", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def fit(
     out: Path,
     model: FitModel = "hybrid",
     classes: ClassSetName = "composite3",
-    recipe: str = "roi-small",
+    recipe: str | None = None,
     change: tuple[str, ...] = (),
     seed: int = 0,
     threads: int | None = None,
@@ -66,11 +63,13 @@ def fit(
         Folder for `grader.json`, `weights.safetensors` and `run.json`. Of a kernel ridge, the
         weights hold the flow maps of the training clips.
     model
-        `hybrid`, `temporal`, `graph` (ROI models), or `kernel-ridge` on the map of the whole face.
+        `hybrid`, `temporal`, `graph` (ROI models), or `htnet` and `kernel-ridge`, which read the
+        map of the whole face.
     classes
         Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
     recipe
-        `roi-small`, `roi`, or a YAML file with the same sections; kernel ridge needs none.
+        `roi-small` (the ROI models' own), `roi`, `small` (that of `htnet`), `paper`, or a YAML file
+        with the same sections; kernel ridge needs none.
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     seed
@@ -93,15 +92,20 @@ def fit(
         )
     method = flow_method(flow)
     clips = source.maps
-    settings = None
+    settings: Recipe | None = None
+    needs = FlowNeeds(method=method, scaling=clips.scaling)
+    grader: ClipGrader
     if model == "kernel-ridge":
-        grader: RoiGrader | KernelRidgeGrader = KernelRidgeGrader.fit(clips)
-        needs = FlowNeeds(method=method, scaling=clips.scaling)
+        grader = KernelRidgeGrader.fit(clips)
+    elif model == "htnet":
+        flow_network = flow_model(recipe or "small", changes=change)
+        settings = flow_network.recipe
+        grader = HTNetGrader.fit(clips, model=flow_network, seed=seed)
     else:
-        settings = with_roi_changes(read_roi_recipe(recipe), list(change))
+        settings = read_recipe(RoiRecipe, recipe or "roi-small", changes=change)
         windows = _windows(source, flow)
-        data = roi_clips(windows, clips, size=settings.size)
-        grader = RoiGrader.fit(data, model=model, recipe=settings, seed=seed)
+        network = RoiModel(model, settings, windows)
+        grader = RoiGrader.fit(network.clips(clips), model=network, seed=seed)
         needs = FlowNeeds(
             method=method,
             scaling=windows.scaling,

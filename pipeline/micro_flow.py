@@ -11,11 +11,11 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, write_run_record
 from common.workers import jobs_asked
-from htnet.micro.clip_flow import FlowSettings
-from htnet.micro.clip_frames import FACE_SIZE
-from htnet.micro.flow import FlowEstimator
-from htnet.micro.flow_folder import FlowRun, make_flow_folder
-from htnet.micro.region_windows import APART, REGION_SIZE, TOGETHER
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.folder import FlowRun, make_flow_folder
+from htnet.micro.clips.frames import FACE_SIZE
+from htnet.micro.clips.regions import APART, REGION_SIZE, TOGETHER
+from htnet.micro.clips.worker import FlowSettings
 from landmarks.predictor import find_predictor
 from pipeline.clip_manifest import clip_tasks, read_clip_manifest
 

@@ -13,11 +13,18 @@ from common.provenance import write_run_record
 from common.tables import write_table
 from common.workers import default_jobs
 from htnet.micro.classes import ClassSetName, class_set_named
-from htnet.micro.ensemble import joined
-from htnet.micro.inputs import InputName
-from htnet.micro.loso import LosoRun, Protocol, run_loso, scored_run
-from htnet.micro.loso_report import loso_report
-from htnet.micro.loso_tables import (
+from htnet.micro.clips.maps import InputName
+from htnet.micro.clips.sources import ClipSource, read_clips
+from htnet.micro.clips.store import FLOW_FILE, MAPS_FILE
+from htnet.micro.loso.driver import LosoRun, Protocol, run_loso, scored_run
+from htnet.micro.loso.registry import (
+    DEFAULT,
+    GUESSING,
+    Options,
+    recognisers_named,
+)
+from htnet.micro.loso.report import loso_report
+from htnet.micro.loso.tables import (
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
@@ -28,14 +35,6 @@ from htnet.micro.loso_tables import (
     subjects_table,
     summary_table,
 )
-from htnet.micro.map_store import FLOW_FILE, MAPS_FILE
-from htnet.micro.recognisers import (
-    DEFAULT,
-    GUESSING,
-    Options,
-    recognisers_named,
-)
-from htnet.micro.sources import ClipSource, read_clips
 
 FLOW_FOLDER, NETWORKS_FOLDER, REPORT_FILE = "flow", "networks", "report.html"
 
@@ -86,9 +85,10 @@ def loso(
         Folder for `report.html`, the tables `loso_results.csv`, `loso_subjects.csv` and
         `loso_summary.csv`, and `run.json`.
     models
-        Any of `patch-ensemble`, `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `kernel-ridge`,
-        `kernel-ridge-nested`, `svm`, `logistic`; the last four run in any case. `patch-ensemble`
-        and `htnet` when not given.
+        Any of `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `residual-flow` (a small residual
+        network on the whole map), `residual-apex` (the same on the picture of the apex alone),
+        `kernel-ridge`, `kernel-ridge-nested`, `svm`, `logistic`; the last four run in any case.
+        `htnet` when not given.
     classes
         `composite3` (negative, positive, surprise), `casme2-4` (happiness, disgust, surprise,
         repression), `casme3-3`, `casme3-4` or `casme3-7`.
@@ -101,8 +101,8 @@ def loso(
     roi_recipe
         Of the ROI models: `roi-small`, `roi`, or a YAML file.
     inputs
-        What HTNet sees: the `whole` map, the `mosaic` of five regions, or `both` in one network.
-        Several give a network for each.
+        What HTNet sees: the `whole` map, or the `mosaic` of eyes and mouth corners; both give a
+        network for each.
     change
         Settings of HTNet's recipe to replace, such as `training.epochs=40`.
     roi_change
@@ -112,7 +112,7 @@ def loso(
     seed
         The first of them; the others follow it.
     jobs
-        Worker processes for flow and ROI models; as many as there are processors when not given.
+        Worker processes for flow and networks; as many as there are processors when not given.
     device
         `auto`, `cpu` or `cuda`.
 
@@ -144,7 +144,7 @@ def loso(
     answers, seconds = run_loso(
         read.maps, recognisers, seeds=tuple(range(seed, seed + seeds)), protocol=protocol
     )
-    run = scored_run(read.maps, [*answers, *joined(answers)], seconds=seconds, seed=seed)
+    run = scored_run(read.maps, answers, seconds=seconds, seed=seed)
     _write(run, read, source=source, out=out)
     write_run_record(
         out,

@@ -20,14 +20,15 @@ from common.files import atomic_write
 from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import choice, number, text, write_table
-from htnet.micro.clip_flow import ClipFacts, ClipMaps, ClipReader, FlowSettings
-from htnet.micro.clip_frames import ClipError, MotionReader, read_face_frames
-from htnet.micro.clip_grader import CARD, WEIGHTS, FlowNeeds, KeptGrader, load_grader
-from htnet.micro.clip_task import ClipTask
-from htnet.micro.flow import FlowEstimator, FlowMethod
-from htnet.micro.flow_maps import Scaling
-from htnet.micro.map_store import STATUSES
-from htnet.micro.spotting import Spot, spot_expression
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod
+from htnet.micro.clips.frames import MotionReader, read_face_frames
+from htnet.micro.clips.maps import Scaling
+from htnet.micro.clips.regions import REGION_SIZE
+from htnet.micro.clips.spotting import Spot, spot_expression
+from htnet.micro.clips.store import STATUSES
+from htnet.micro.clips.task import ClipError, ClipTask
+from htnet.micro.clips.worker import ClipFacts, ClipMaps, ClipReader, FlowSettings
+from htnet.micro.models.kept import CARD, WEIGHTS, FlowNeeds, KeptGrader, load_grader
 from landmarks.finder import LandmarkFinder
 from landmarks.predictor import find_predictor
 from pipeline.htnet import set_threads
@@ -227,15 +228,11 @@ def prediction_schema(classes: tuple[str, ...]) -> pa.DataFrameSchema:
 
 
 def _settings(needs: FlowNeeds) -> FlowSettings:
-    if not needs.regions:
-        return FlowSettings(
-            method=cast(FlowMethod, needs.method), scaling=cast(Scaling, needs.scaling)
-        )
     return FlowSettings(
         method=cast(FlowMethod, needs.method),
         scaling=cast(Scaling, needs.scaling),
-        regions=needs.regions,
-        region_size=needs.region_size,
+        regions=needs.regions or None,
+        region_size=needs.region_size or REGION_SIZE,
     )
 
 
@@ -245,10 +242,9 @@ def _answer(kept: KeptGrader, maps: ClipMaps, name: str) -> tuple[pd.DataFrame, 
     answer = np.full(len(kept.classes), np.nan)
     importance: dict[str, float] = {}
     predicted, reason = None, facts.reason or None
-    read = maps.regions if kept.needs.regions else maps.small
-    if facts.status == "ok" and read is not None:
-        answer = kept.grader.answers(read[None])[0]
-        importance = kept.grader.importance(read[None])
+    if facts.status == "ok":
+        seen = kept.grader.seen(maps)
+        answer, importance = kept.grader.answers(seen)[0], kept.grader.importance(seen)
         if facts.peak_fraction < LEAST_MOTION:
             reason = (
                 f"The face hardly moves (at most {100 * facts.peak_fraction:.2f} % of its size): "

@@ -6,27 +6,21 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
-from common.progress import JobProgress
 from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table
-from common.workers import jobs_asked, supervised_map
-from htnet.micro.clip_cache import CACHE_FOLDER, remove_others
-from htnet.micro.clip_spot import ClipSpot, clip_spotter, spot_clip
-from htnet.micro.clip_task import ClipTask
-from htnet.micro.flow_folder import LIMIT_S
-from htnet.micro.map_store import STATUSES
-from htnet.micro.spotting_pictures import curves_figure
-from htnet.micro.spotting_scores import (
+from common.workers import jobs_asked
+from htnet.micro.clips.spotting_pictures import curves_figure
+from htnet.micro.clips.spotting_scores import (
     CURVES,
     CURVES_FILE,
     SPOTS,
@@ -35,6 +29,10 @@ from htnet.micro.spotting_scores import (
     errors_of,
     spotting_scores,
 )
+from htnet.micro.clips.store import STATUSES
+from htnet.micro.clips.task import ClipTask
+from htnet.micro.clips.worker import ClipReader, ClipSpot, FlowSettings, Within, do_clips
+from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import find_predictor
 from pipeline.clip_manifest import PICTURE_FOLDER, clip_tasks, read_clip_manifest
 
@@ -60,7 +58,7 @@ def spot(
     manifest: Path,
     *,
     out: Path,
-    within: Literal["expression", "clip"] = "expression",
+    within: Within = "expression",
     pictures: bool = True,
     predictor: str = "ibug",
     seed: int = 0,
@@ -96,8 +94,14 @@ def spot(
     tasks = clip_tasks(rows)
     model = find_predictor(predictor)
     (out / RUN_FILE).unlink(missing_ok=True)
-    start = clip_spotter(model, within, out / CACHE_FOLDER)
-    found = _spot_all(tasks, start=start, jobs=jobs)
+    found = do_clips(
+        "micro spot",
+        partial(_spot, within=within),
+        tasks,
+        start=partial(ClipReader, model, FlowSettings(), out / CACHE_FOLDER),
+        jobs=jobs,
+        lost=lambda reason: ClipSpot(status="failed", reason=reason),
+    )
     spots = spots_table(rows, tasks, found)
     write_table(spots, out / SPOTS_FILE, schema=SPOTS)
     write_table(_curves(spots, found), out / CURVES_FILE, schema=CURVES)
@@ -177,21 +181,9 @@ def mean_end_errors(spots: pd.DataFrame) -> dict[str, float]:
     return errors
 
 
-def _spot_all(tasks: Sequence[ClipTask], *, start: Any, jobs: int) -> list[ClipSpot]:
-    found: dict[int, ClipSpot] = {}
-    outcomes = supervised_map(spot_clip, tasks, jobs=jobs, start=start, limit_s=LIMIT_S)
-    with (
-        closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
-        JobProgress("micro spot", total=len(tasks)) as progress,
-    ):
-        for outcome in outcomes:
-            found[outcome.index] = outcome.value or ClipSpot(
-                status="failed",
-                reason=f"This clip could not be processed ({outcome.error}): run again, and leave "
-                "it out if it fails again.",
-            )
-            progress.advance(ok=found[outcome.index].status == "ok")
-    return [found[index] for index in range(len(tasks))]
+def _spot(reader: ClipReader, task: ClipTask, *, within: Within) -> ClipSpot:
+    """Do one clip in a worker process."""
+    return reader.spot(task, within=within)
 
 
 def _curves(spots: pd.DataFrame, found: Sequence[ClipSpot]) -> pd.DataFrame:

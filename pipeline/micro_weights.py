@@ -9,10 +9,11 @@ from pathlib import Path
 from common.exit_codes import exit_code_for
 from common.provenance import write_run_record
 from htnet.micro.classes import ClassSetName, class_set_named
-from htnet.micro.htnet_recogniser import htnet_recogniser
-from htnet.micro.inputs import InputName
-from htnet.micro.map_store import FLOW_FILE
-from htnet.micro.sources import read_clips
+from htnet.micro.clips.maps import InputName
+from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips.store import FLOW_FILE
+from htnet.micro.loso.networks import device_named
+from htnet.micro.models.htnet import flow_model, keep_weights
 from pipeline.htnet import set_threads
 
 
@@ -54,7 +55,7 @@ def weights(
     out
         Folder for `network.safetensors` and `run.json`.
     inputs
-        What the network sees: the `whole` map, the `mosaic` of eyes and mouth corners, or `both`.
+        What the network sees: the `whole` map, or the `mosaic` of eyes and mouth corners.
     classes
         Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
     recipe
@@ -77,12 +78,12 @@ def weights(
     began = time.monotonic()
     source = read_clips(flow, class_set=class_set_named(classes))
     clips = source.maps
-    recogniser = htnet_recogniser(recipe, inputs=inputs, device=device, changes=change)
-    kept = recogniser.keep_weights(clips, out, seed=seed)
+    model = flow_model(recipe, inputs=inputs, changes=change)
+    kept = keep_weights(model, clips, out, seed=seed, device=device_named(device))
     write_run_record(
         out,
         command="micro weights",
-        settings={"classes": classes, **recogniser.recipe.as_dict()},
+        settings={"classes": classes, **model.recipe.as_dict()},
         seed=seed,
         files={"clips": flow / FLOW_FILE if source.folder is not None else flow},
         counts={"clips": len(clips), "subjects": len(clips.subjects), "failed": source.n_failed},

@@ -15,9 +15,9 @@ from common.errors import UserError
 from common.photos import read_photo
 from common.tables import read_table
 from common.workers import Outcome
-from htnet.micro.map_store import FLOW, FLOW_FILE, MAPS_FILE, REGIONS_FILE, read_flow_folder
-from htnet.micro.region_windows import APART, TOGETHER
-from htnet.micro.spotting_scores import CURVES, CURVES_FILE, SPOTS, SPOTS_FILE
+from htnet.micro.clips.regions import APART, TOGETHER
+from htnet.micro.clips.spotting_scores import CURVES, CURVES_FILE, SPOTS, SPOTS_FILE
+from htnet.micro.clips.store import FLOW, FLOW_FILE, MAPS_FILE, REGIONS_FILE, read_flow_folder
 from landmarks.finder import LandmarkFinder
 from pipeline.clip_manifest import clip_tasks, picture_path, read_clip_manifest
 from pipeline.micro_flow import flow
@@ -65,10 +65,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch, finder: LandmarkFinder) -> None:
         state = start()
         yield from (Outcome(row, value=function(state, item)) for row, item in enumerate(items))
 
-    for module in ("htnet.micro.flow_folder", "pipeline.micro_spot"):
-        monkeypatch.setattr(f"{module}.supervised_map", plain_map)
-    for module in ("htnet.micro.clip_flow", "htnet.micro.clip_spot"):
-        monkeypatch.setattr(f"{module}.LandmarkFinder", lambda predictor: finder)
+    worker = "htnet.micro.clips.worker"
+    monkeypatch.setattr(f"{worker}.supervised_map", plain_map)
+    monkeypatch.setattr(f"{worker}.LandmarkFinder", lambda predictor: finder)
 
 
 def copy_of(clips: Path, to: Path, **changes: object) -> Path:
@@ -87,6 +86,7 @@ def test_every_clip_has_its_row_its_map_and_its_picture(done: Path) -> None:
     assert folder.maps.shape == (2, 28, 28, 3)
     assert folder.maps.dtype == np.float32
     assert np.isfinite(folder.maps).all()
+    assert folder.apex.shape == (2, 56, 56) and folder.apex.std(axis=(1, 2)).min() > 20
     assert folder.regions is not None
     assert folder.regions.values.shape == (2, 4, 3, 3, 32, 32)
     assert folder.regions.regions == TOGETHER

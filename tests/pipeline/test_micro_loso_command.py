@@ -9,16 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import run_pipeline
 from common.tables import read_table
-from htnet.micro import recognisers
-from htnet.micro.baselines import KernelRidge
-from htnet.micro.loso_tables import (
+from htnet.micro.loso import registry
+from htnet.micro.loso.registry import Options
+from htnet.micro.loso.tables import (
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
@@ -26,7 +25,7 @@ from htnet.micro.loso_tables import (
     SUMMARY_FILE,
     results_schema,
 )
-from htnet.micro.recognisers import Options
+from htnet.micro.models.baselines import KernelRidge
 from pipeline.command_line import run
 from pipeline.micro_app import SUB_COMMANDS, app
 from pipeline.micro_loso import REPORT_FILE, loso
@@ -49,21 +48,21 @@ def test_the_command_writes_report_tables_and_record(
 ) -> None:
     code = run(
         run_pipeline.app,
-        ["micro", "loso", str(published), "--out", str(tmp_path), "--models", "patch-ensemble",
+        ["micro", "loso", str(published), "--out", str(tmp_path), "--models",
          "kernel-ridge", "--protocol", "both", "--seeds", "2"],
     )  # fmt: skip
     said = capsys.readouterr().err
     assert code == 0
     results = read_table(tmp_path / RESULTS_FILE, schema=results_schema(CLASSES))
-    # Five classical models, patches, and guessing by both rules with two seeds.
-    assert len(results) == 48 * (5 + 1 + 2 * 2)
+    # Five classical models, and guessing by both rules with two seeds.
+    assert len(results) == 48 * (5 + 2 * 2)
     summary = read_table(tmp_path / SUMMARY_FILE, schema=SUMMARY)
     assert list(summary["dataset"].unique()) == ["all", "set0", "set1"]
-    assert len(read_table(tmp_path / SUBJECTS_FILE, schema=SUBJECTS)) == 8 * (5 + 1 + 2)
+    assert len(read_table(tmp_path / SUBJECTS_FILE, schema=SUBJECTS)) == 8 * (5 + 2)
     record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert record["counts"] == {"clips": 48, "subjects": 8, "without_flow": 0}
     assert record["files"]["maps"]["name"] == "drawn.npz"
-    assert set(record["seconds"]) > {"kernel ridge", "patch ensemble", "all"}
+    assert set(record["seconds"]) > {"kernel ridge", "svm", "all"}
     assert "optimistic" in (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
     lines = said.splitlines()
     assert lines[-2].endswith("guessing (best epoch on the held-out subject: optimistic)")
@@ -150,20 +149,13 @@ def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
         given.append(options)
         return [KernelRidge(name="htnet stand-in")]
 
-    monkeypatch.setitem(recognisers.REGISTRY, "htnet", record)
+    monkeypatch.setitem(registry.REGISTRY, "htnet", record)
     for _ in range(2):
         result = loso(published, out=tmp_path, recipe="paper", inputs=("whole", "mosaic"))
     assert given[0] == given[1]
     assert given[0].folder == tmp_path / "networks"
     assert (given[0].recipe, given[0].inputs) == ("paper", ("whole", "mosaic"))
-    names = [model.model for model in result.run.models]
-    assert names[-1] == "ensemble"  # of the patches and the network
-    table = pd.read_csv(tmp_path / RESULTS_FILE)
-    chances = [f"p_{name}" for name in CLASSES]
-    parts = {name: table.loc[table["model"] == name, chances].to_numpy() for name in names}
-    np.testing.assert_allclose(
-        parts["ensemble"], (parts["patch ensemble"] + parts["htnet stand-in"]) / 2, atol=1e-12
-    )
+    assert [model.model for model in result.run.models][-1] == "htnet stand-in"
 
 
 def test_a_finished_network_is_not_trained_again(
@@ -173,7 +165,7 @@ def test_a_finished_network_is_not_trained_again(
     change = ("training.epochs=2", "network.dim=24", "network.block_repeats=[1,1,1]")
     again = partial(
         loso, published, out=tmp_path, models=("htnet",), seeds=1, protocol="both", change=change,
-        device="cpu",
+        device="cpu", jobs=1,
     )  # fmt: skip
     rules = [model.rule for model in again().run.models if model.model == "htnet-small whole"]
     assert rules == ["honest", "published"]
@@ -182,7 +174,7 @@ def test_a_finished_network_is_not_trained_again(
     def trained_twice(*_: object, **__: object) -> None:
         raise AssertionError("a finished fold was trained again")
 
-    monkeypatch.setattr("htnet.micro.htnet_recogniser.train_stack", trained_twice)
+    monkeypatch.setattr("htnet.micro.models.htnet.FlowModel.train", trained_twice)
     again()
     assert (tmp_path / RESULTS_FILE).read_bytes() == before
 
@@ -190,7 +182,7 @@ def test_a_finished_network_is_not_trained_again(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--models", "patch-ensembel"], 'Did you mean "patch-ensemble"?'),
+        (["--models", "htnte"], 'Did you mean "htnet"?'),
         (["--models", "svm", "--seeds", "0"], "--seeds is 0: give 1 or more."),
         (["--models", "roi-graph"], "run micro flow with --regions"),
         (["--models", "svm", "--classes", "casme3-7"], "leave --classes at composite3"),

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import write_json
 from common.tables import read_table, write_table
-from htnet.micro import clip_flow
-from htnet.micro.baselines import KernelRidge
-from htnet.micro.clip_grader import (
+from htnet.micro.clips import worker
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.regions import TOGETHER
+from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
+from htnet.micro.models.baselines import KernelRidge
+from htnet.micro.models.graders import KernelRidgeGrader, RoiGrader
+from htnet.micro.models.kept import (
     CARD,
     WEIGHTS,
     FlowNeeds,
@@ -28,12 +32,8 @@ from htnet.micro.clip_grader import (
     load_grader,
     save_grader,
 )
-from htnet.micro.clips import FlowMaps
-from htnet.micro.kept_models import KernelRidgeGrader, RoiGrader
-from htnet.micro.map_store import FLOW, FLOW_FILE, RegionStore, write_maps
-from htnet.micro.region_windows import TOGETHER
-from htnet.micro.roi_configuration import RoiConfig
-from htnet.micro.roi_models import build_roi
+from htnet.micro.models.recipes import RoiConfig
+from htnet.micro.models.roi import build_roi
 from landmarks.finder import LandmarkFinder
 from pipeline import micro_new_clip, micro_predict
 from pipeline.micro_fit import fit
@@ -48,7 +48,7 @@ FIRST, APEX, LAST = 8, 13, 18  # frame numbers with one and two digits
 def one_thread_and_one_finder(finder: LandmarkFinder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The landmark model is loaded once for all tests, for it takes longer than a clip."""
     torch.set_num_threads(1)
-    for module in (micro_predict, clip_flow):
+    for module in (micro_predict, worker):
         monkeypatch.setattr(module, "LandmarkFinder", lambda _: finder)
 
 
@@ -316,7 +316,7 @@ def test_kernel_ridge_fits_its_training_clips_and_is_that_of_the_baseline() -> N
 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     one = kept_roi(tmp_path / "one")
-    other = kept_roi(tmp_path / "other", replace(SMALL, channels=(4, 4, 4, 16)))
+    other = kept_roi(tmp_path / "other", SMALL.model_copy(update={"channels": (4, 4, 4, 16)}))
     shutil.copy(other / WEIGHTS, one / WEIGHTS)
     with pytest.raises(UserError, match="another configuration"):
         load_grader(one)
@@ -359,7 +359,12 @@ def flow_folder(tmp_path: Path) -> Path:
     ).astype({"reason": object})
     write_table(rows, folder / FLOW_FILE, schema=FLOW)
     write_maps(
-        folder / "maps.npz", maps=maps.maps, centres=maps.centres, rows=rows, scaling="physical"
+        folder / "maps.npz",
+        maps=maps.maps,
+        centres=maps.centres,
+        rows=rows,
+        scaling="physical",
+        apex=np.zeros((6, 56, 56), np.uint8),
     )
     write_json(folder / "run.json", {"settings": {"method": "dis"}})
     return folder

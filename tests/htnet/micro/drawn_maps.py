@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from htnet.micro.clips import FlowMaps
+from htnet.micro.clips.maps import FlowMaps
 
 CLASSES = ("negative", "positive", "surprise")
 _PLACES = {  # row, column of the right-hand one of two parts, and which way they move: u, v

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.photos import read_photo
-from htnet.micro.known_motion import moved, photographed
+from tests.htnet.micro.known_motion import moved, photographed
 
 ONSET, APEX, OFFSET = 8, 11, 14
 AMOUNTS = (0.0, 0.8, 2.4, 3.2, 2.4, 0.8, 0.0)  # px, of frames 8 to 14

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from htnet.micro.clips import FlowMaps
-from htnet.micro.region_windows import TOGETHER, WINDOWS, RegionWindows
-from htnet.micro.roi_recipe import RoiRecipe, read_roi_recipe, with_roi_changes
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.regions import TOGETHER, WINDOWS, RegionWindows
+from htnet.micro.models.recipes import RoiRecipe, read_recipe
 
 SIZE = 16
 NAMES = ("still", "down", "up")
@@ -69,4 +69,4 @@ def drawn_regions(
 
 def tiny_recipe(*changes: str) -> RoiRecipe:
     """Return the shipped recipe, cut down to run within a second."""
-    return with_roi_changes(read_roi_recipe("roi-small"), [*TINY, *changes])
+    return read_recipe(RoiRecipe, "roi-small", changes=(*TINY, *changes))

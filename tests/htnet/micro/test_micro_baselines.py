@@ -12,37 +12,32 @@ from sklearn.kernel_ridge import KernelRidge as SklearnRidge
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from htnet.micro.answers import Recogniser
-from htnet.micro.baselines import (
+from htnet.micro.classes import class_set_named
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.sources import read_clips
+from htnet.micro.loso.folds import Recogniser, folds_of
+from htnet.micro.loso.scores import counts_by_subject, score
+from htnet.micro.models.baselines import (
     KernelRidge,
     Logistic,
     Majority,
+    NestedKernelRidge,
     SupportVectors,
+    choose_inside,
     coordinates,
-    folds_of,
     held_out_logistic,
     membership,
 )
-from htnet.micro.classes import class_set_named
-from htnet.micro.clips import FlowMaps
-from htnet.micro.closed_form import held_out_answers, inner_answers
-from htnet.micro.decisions import balanced, training_shares
-from htnet.micro.ensemble import PatchEnsemble
-from htnet.micro.flow_histograms import flow_histograms
-from htnet.micro.map_kernels import (
+from htnet.micro.models.kernels import (
+    balanced,
     correlations,
-    levelled,
-    mirrored,
-    patch_rbf,
+    held_out_answers,
+    inner_answers,
     rbf,
-    smoothed,
     standardised,
-    stretch_ratio,
+    training_shares,
 )
-from htnet.micro.nested import NestedKernelRidge, choose_inside
-from htnet.micro.scores import counts_by_subject, score
-from htnet.micro.sources import read_clips
-from tests.htnet.micro.drawn_maps import drawn_maps, stretched
+from tests.htnet.micro.drawn_maps import drawn_maps
 
 MODELS: list[Recogniser] = [
     Majority(),
@@ -50,7 +45,6 @@ MODELS: list[Recogniser] = [
     NestedKernelRidge(widths=(1.0,), penalties=(0.1, 1.0)),
     SupportVectors(),
     Logistic(),
-    PatchEnsemble(),
 ]
 NAMES = [model.name for model in MODELS]
 
@@ -201,27 +195,6 @@ def test_equal_candidates_leave_the_first() -> None:
     assert choose_inside(candidates, label=label, fold=fold).chosen.tolist() == [0, 0]
 
 
-def test_mirrored_maps_are_those_of_the_mirrored_face() -> None:
-    maps = standardised(drawn_maps(subjects=2).maps)
-    np.testing.assert_array_equal(mirrored(mirrored(maps)), maps)
-    motion = np.zeros((1, 4, 4, 3))
-    motion[0, 1, 0] = 1.0, 2.0, 3.0
-    assert mirrored(motion)[0, 1, 3].tolist() == [-1.0, 2.0, 3.0]
-
-
-def test_a_patch_kernel_takes_a_face_and_its_mirror_image_for_the_same() -> None:
-    maps = standardised(drawn_maps(subjects=2, signal=1.0).maps)
-    turned = maps.copy()
-    turned[0] = mirrored(maps)[0]
-    before = patch_rbf(maps, mirrored(maps), patch=14, step=7)
-    after = patch_rbf(turned, mirrored(turned), patch=14, step=7)
-    # Right and left patches change places, and the sum over them stays.
-    np.testing.assert_allclose(after[0, 1:], before[0, 1:], rtol=1e-9)
-    histograms = flow_histograms(maps[..., :2], cells=7)
-    flipped = flow_histograms(mirrored(maps)[..., :2], cells=7)
-    np.testing.assert_allclose(flipped.sum(axis=(1, 2, 3)), histograms.sum(axis=(1, 2, 3)))
-
-
 def test_a_kernel_of_correlated_maps_is_as_documented() -> None:
     maps = standardised(drawn_maps(subjects=2).maps)
     np.testing.assert_allclose(rbf(maps, width=0.7), np.exp(-0.7 * (1 - correlations(maps))))
@@ -240,32 +213,6 @@ def test_standardised_maps_do_not_know_how_they_were_stretched() -> None:
     )
     constant = standardised(np.full((1, 4, 4, 3), 7.0, dtype=np.float32))
     assert not constant.any()
-
-
-def test_the_ratio_of_v_to_u_is_recovered_from_the_strain() -> None:
-    smooth = smoothed(drawn_maps(subjects=3, signal=2.0).maps.astype(float), sigma=1.5)
-    u_y, u_x = np.gradient(smooth[..., 0], axis=(1, 2))
-    v_y, v_x = np.gradient(smooth[..., 1], axis=(1, 2))
-    smooth[..., 2] = np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)
-    np.testing.assert_allclose(stretch_ratio(smooth.astype(np.float32)), 1.0, rtol=0.06)
-    raised = stretched(smooth).astype(np.float32)
-    spans = np.ptp(smooth, axis=(1, 2))
-    np.testing.assert_allclose(
-        np.log(stretch_ratio(raised)), np.log(spans[:, 1] / spans[:, 0]), atol=0.2
-    )
-    level = levelled(raised)
-    np.testing.assert_allclose((level[..., :2] ** 2).mean(axis=(1, 2, 3)), 1.0)
-
-
-def test_histograms_tell_directions_and_forget_places_within_a_cell() -> None:
-    motion = np.zeros((1, 4, 4, 2))
-    motion[0, 0, 0] = 2.0, 0.0  # to the right
-    motion[0, 3, 3] = 0.0, 3.0  # down
-    found = flow_histograms(motion, cells=2, bins=4)
-    assert found[0, 0, 0].tolist() == pytest.approx([np.sqrt(2 / 4), 0, 0, 0])
-    assert found[0, 1, 1].tolist() == pytest.approx([0, np.sqrt(3 / 4), 0, 0])
-    moved = np.roll(motion, 1, axis=2)
-    np.testing.assert_allclose(flow_histograms(moved, cells=2, bins=4)[0, 0, 0], found[0, 0, 0])
 
 
 def test_published_maps_give_the_known_figures(shared: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from htnet.micro.clip_frames import ClipError
-from htnet.micro.clip_task import ClipTask, plan_clip, window_marks
+from htnet.micro.clips.frames import ClipError
+from htnet.micro.clips.task import ClipTask, plan_clip, window_marks
 
 
 def task(

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from htnet.micro.flow import FlowEstimator, FlowMethod, optical_strain
-from htnet.micro.flow_maps import face_map, scaled, small_map
-from htnet.micro.known_motion import (
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod, optical_strain
+from htnet.micro.clips.maps import face_map, scaled, small_map
+from tests.htnet.drawn_faces import face_points
+from tests.htnet.micro.known_motion import (
     moved,
     photographed,
     shifted,
@@ -18,7 +19,6 @@ from htnet.micro.known_motion import (
     stretching_strain,
     texture,
 )
-from tests.htnet.drawn_faces import face_points
 
 SIZE = 160
 INSIDE = slice(16, -16)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from common.photos import read_photo
-from htnet.micro.flow_maps import face_map
-from htnet.micro.flow_pictures import (
+from htnet.micro.clips.maps import face_map
+from htnet.micro.clips.pictures import (
     WHEEL,
     draw_arrows,
     flow_colours,

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from htnet.alignment import alignment_map
-from htnet.micro.clip_flow import peak_motion
-from htnet.micro.clip_frames import FACE_SIZE, ClipError, FaceFrames, MotionReader, align_frames
-from htnet.micro.flow import FlowEstimator
-from htnet.micro.flow_maps import face_map, map_centres, small_map
-from htnet.micro.head_motion import HeadMotion, fit_head_motion, skin_to_fit
-from htnet.micro.region_windows import APART, TOGETHER, cut_regions, region_boxes
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.frames import FACE_SIZE, ClipError, FaceFrames, MotionReader, align_frames
+from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
+from htnet.micro.clips.maps import face_map, map_centres, small_map
+from htnet.micro.clips.regions import APART, TOGETHER, cut_regions, region_boxes
+from htnet.micro.clips.worker import peak_motion
 from landmarks.finder import LandmarkFinder
 from landmarks.points import mirror_points
 from tests.htnet.drawn_faces import face_points

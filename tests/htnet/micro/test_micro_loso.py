@@ -10,13 +10,12 @@ import pytest
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from htnet.micro.answers import LosoAnswers
-from htnet.micro.baselines import KernelRidge, Majority, folds_of, honest
-from htnet.micro.clips import FlowMaps
-from htnet.micro.guessing import Guessing
-from htnet.micro.loso import LosoRun, run_loso, scored_run
-from htnet.micro.loso_report import loso_report
-from htnet.micro.loso_tables import (
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.loso.driver import LosoRun, run_loso, scored_run
+from htnet.micro.loso.folds import LosoAnswers
+from htnet.micro.loso.registry import CLASSICAL, Options, recognisers_named
+from htnet.micro.loso.report import loso_report
+from htnet.micro.loso.tables import (
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
@@ -27,7 +26,7 @@ from htnet.micro.loso_tables import (
     subjects_table,
     summary_table,
 )
-from htnet.micro.recognisers import CLASSICAL, Options, recognisers_named
+from htnet.micro.models.baselines import Guessing, KernelRidge, Majority, folds_of, honest
 from tests.htnet.micro.drawn_maps import drawn_maps
 
 
@@ -194,8 +193,9 @@ def test_the_report_marks_what_is_optimistic_and_names_only_honest_models_best(
 
 
 def test_classical_models_run_beside_whatever_is_asked_for() -> None:
-    names = [one.name for one in recognisers_named(("patch-ensemble",), options=Options())]
-    assert len(names) == len(CLASSICAL) + 1
+    asked = ("residual-apex", "htnet")
+    names = [one.name for one in recognisers_named(asked, options=Options())]
+    assert names[len(CLASSICAL) :] == ["residual apex", "htnet-small whole"]
     assert {"majority", "kernel ridge", "svm", "logistic"} <= set(names)
     with pytest.raises(UserError, match=r'no model "kernel-rigde".*"kernel-ridge"'):
         recognisers_named(("kernel-rigde",), options=Options())

@@ -11,9 +11,9 @@ import pytest
 
 from common.errors import UserError
 from common.tables import write_table
-from htnet.micro.clip_flow import ClipFacts
-from htnet.micro.flow_folder import flow_table
-from htnet.micro.map_store import (
+from htnet.micro.clips.folder import flow_table
+from htnet.micro.clips.regions import TOGETHER, WINDOWS
+from htnet.micro.clips.store import (
     FLOW,
     FLOW_FILE,
     MAPS_FILE,
@@ -23,7 +23,7 @@ from htnet.micro.map_store import (
     read_flow_folder,
     write_maps,
 )
-from htnet.micro.region_windows import TOGETHER, WINDOWS
+from htnet.micro.clips.worker import ClipFacts
 
 OK = ClipFacts(onset=3, apex=7, offset=11, apex_source="annotated", face_px=170.0, peak_px=1.5)
 BROKEN = ClipFacts(status="no_face", reason="No face.", onset=3)
@@ -56,7 +56,8 @@ def write_folder(folder: Path, facts: list[ClipFacts], *, regions: bool = True) 
     maps = np.zeros((len(ok), 28, 28, 3), np.float32) + np.array(ok).reshape(-1, 1, 1, 1)
     centres = np.zeros((len(ok), 5, 2), np.float32)
     path = folder / MAPS_FILE
-    write_maps(path, maps=maps, centres=centres, rows=table.iloc[ok], scaling="physical")
+    apex = np.zeros((len(ok), 56, 56), np.uint8) + np.array(ok, np.uint8).reshape(-1, 1, 1)
+    write_maps(path, maps=maps, centres=centres, apex=apex, rows=table.iloc[ok], scaling="physical")
     write_table(table, folder / FLOW_FILE, schema=FLOW)
 
 
@@ -70,6 +71,7 @@ def test_rows_maps_and_regions_belong_together(tmp_path: Path, facts: list[ClipF
     assert len(folder.table) == len(facts)
     assert folder.ok["image_id"].tolist() == [f"c{row}" for row in ok]
     assert [int(one[0, 0, 0]) for one in folder.maps] == ok
+    assert [int(one[0, 0]) for one in folder.apex] == ok
     assert folder.regions is not None
     assert folder.regions.values.shape == (len(ok), 4, 3, 3, 8, 8)
     assert folder.regions.values.dtype == np.float16

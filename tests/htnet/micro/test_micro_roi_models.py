@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor
 
 from common.errors import UserError
-from htnet.micro.region_windows import APART, TOGETHER
-from htnet.micro.roi_clips import mirrored
-from htnet.micro.roi_configuration import ROI_MODELS, RoiConfig, roi_config_from
-from htnet.micro.roi_models import RegionEncoder, RoiGraph, RoiHybrid, build_roi
+from common.settings import settings_from
+from htnet.micro.clips.regions import APART, TOGETHER
+from htnet.micro.models.inputs import mirrored
+from htnet.micro.models.recipes import ROI_KINDS, RoiConfig
+from htnet.micro.models.roi import RegionEncoder, RoiGraph, RoiHybrid, build_roi
 
 SMALL = RoiConfig(
     model="hybrid",
@@ -26,7 +25,9 @@ SMALL = RoiConfig(
 
 
 def small(**changes: object) -> RoiConfig:
-    return dataclasses.replace(SMALL, **changes)
+    return settings_from(
+        RoiConfig, {**SMALL.model_dump(), **changes}, source="test", section="network"
+    )
 
 
 def clip_maps(config: RoiConfig = SMALL, *, count: int = 2, seed: int = 0) -> Tensor:
@@ -34,7 +35,7 @@ def clip_maps(config: RoiConfig = SMALL, *, count: int = 2, seed: int = 0) -> Te
     return torch.randn(count, *config.window_shape, generator=generator)
 
 
-@pytest.mark.parametrize("model", ROI_MODELS)
+@pytest.mark.parametrize("model", ROI_KINDS)
 @pytest.mark.parametrize("regions", [TOGETHER, APART])
 @pytest.mark.parametrize("shared", [False, True])
 def test_every_model_answers_every_clip(model: str, regions: tuple[str, ...], shared: bool) -> None:
@@ -145,12 +146,12 @@ def test_hybrid_weights_are_what_importance_says() -> None:
 def test_mirroring_swaps_sides_and_turns_motion() -> None:
     config = small(regions=APART)
     maps = clip_maps(config)
-    mirror = mirrored(maps, APART)
+    mirror = mirrored(maps, regions=APART)
     right, left = APART.index("right_eye"), APART.index("left_eye")
     torch.testing.assert_close(mirror[:, :, right, 0], -maps[:, :, left, 0].flip(-1))
     torch.testing.assert_close(mirror[:, :, right, 1:], maps[:, :, left, 1:].flip(-1))
     torch.testing.assert_close(mirror[:, :, 4, 1], maps[:, :, 4, 1].flip(-1))
-    torch.testing.assert_close(mirrored(mirror, APART), maps)
+    torch.testing.assert_close(mirrored(mirror, regions=APART), maps)
 
 
 @pytest.mark.parametrize(
@@ -172,15 +173,15 @@ def test_impossible_sizes_are_refused_by_name(changes: dict[str, object], words:
 
 
 def test_unknown_setting_is_refused_with_a_suggestion() -> None:
-    settings = dataclasses.asdict(SMALL)
+    settings = SMALL.model_dump()
     with pytest.raises(UserError, match=r'"head".*Did you mean "heads"'):
-        roi_config_from({**settings, "head": 2}, source="some.yaml")
+        settings_from(RoiConfig, {**settings, "head": 2}, source="some.yaml", section="network")
     del settings["regions"]
-    with pytest.raises(UserError, match='"regions" is missing'):
-        roi_config_from(settings, source="some.yaml")
+    with pytest.raises(UserError, match='setting "regions" of network is missing'):
+        settings_from(RoiConfig, settings, source="some.yaml", section="network")
 
 
-@pytest.mark.parametrize("model", ROI_MODELS)
+@pytest.mark.parametrize("model", ROI_KINDS)
 def test_maps_of_another_size_are_refused(model: str) -> None:
     network = build_roi(small(model=model))
     with pytest.raises(UserError, match=r"\(2, 4, 3, 3, 20, 20\).*size 16"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,20 +11,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from common.errors import UserError
-from htnet.losses import grade_loss, steps_of
-from htnet.micro.region_windows import APART, TOGETHER
-from htnet.micro.roi_clips import RoiClips, mirrored, roi_clips, shrunk
-from htnet.micro.roi_configuration import ROI_MODELS
-from htnet.micro.roi_folds import Fold, make_fold
-from htnet.micro.roi_losses import class_weights, focal_loss
-from htnet.micro.roi_models import RoiHybrid
-from htnet.micro.roi_recipe import (
+from htnet.losses import focal, grade_loss, steps_of
+from htnet.micro.clips.regions import APART, TOGETHER
+from htnet.micro.loso.folds import Fold, check_fold, deal_folds, make_fold
+from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips, shrunk
+from htnet.micro.models.recipes import (
+    ROI_KINDS,
     RoiAugmentation,
-    read_roi_recipe,
-    roi_recipe_from,
-    with_roi_changes,
+    RoiRecipe,
+    read_recipe,
+    recipe_from,
 )
-from htnet.micro.roi_training import RoiTrained, answer_roi, train_roi, varied
+from htnet.micro.models.roi import RoiHybrid
+from htnet.micro.models.roi_training import RoiModel, varied
+from htnet.micro.models.training import Trained, class_weights
 from tests.htnet.micro.drawn_regions import SIZE, drawn_regions, tiny_recipe
 
 # --- loss --------------------------------------------------------------------------------------
@@ -33,18 +34,16 @@ LABELS = torch.tensor([0, 2, 1])
 WEIGHTS = torch.tensor([0.5, 1.0, 2.0])
 
 
-def test_without_focus_and_smoothing_it_is_cross_entropy() -> None:
-    ours = focal_loss(LOGITS, LABELS, weights=torch.ones(3), gamma=0, alpha=1, smoothing=0)
-    torch.testing.assert_close(ours, F.cross_entropy(LOGITS, LABELS))
-
-
-def test_without_focus_it_smooths_as_torch_does() -> None:
-    ours = focal_loss(LOGITS, LABELS, weights=torch.ones(3), gamma=0, alpha=1, smoothing=0.1)
-    torch.testing.assert_close(ours, F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1))
+def test_without_focus_it_is_cross_entropy_smoothed_as_torch_does() -> None:
+    for smoothing in (0.0, 0.1):
+        target = F.one_hot(LABELS, 3) * (1 - smoothing) + smoothing / 3
+        ours = focal(LOGITS, target, gamma=0).mean()
+        expected = F.cross_entropy(LOGITS, LABELS, label_smoothing=smoothing)
+        torch.testing.assert_close(ours, expected)
 
 
 def test_the_focal_loss_of_grades_is_the_same() -> None:
-    ours = focal_loss(LOGITS, LABELS, weights=WEIGHTS, gamma=2, alpha=1, smoothing=0)
+    ours = (WEIGHTS[LABELS] * focal(LOGITS, F.one_hot(LABELS, 3), gamma=2)).mean()
     steps = steps_of(LABELS + 1, num_classes=3)
     torch.testing.assert_close(ours, grade_loss(LOGITS, steps, loss="focal", weights=WEIGHTS))
 
@@ -52,8 +51,8 @@ def test_the_focal_loss_of_grades_is_the_same() -> None:
 def test_smoothing_keeps_a_sure_answer_from_being_the_best() -> None:
     def loss(scale: float, smoothing: float) -> float:
         sure = scale * F.one_hot(LABELS, 3).float()
-        plain = {"weights": torch.ones(3), "gamma": 2.0, "alpha": 0.25}
-        return float(focal_loss(sure, LABELS, smoothing=smoothing, **plain))
+        target = F.one_hot(LABELS, 3) * (1 - smoothing) + smoothing / 3
+        return float(focal(sure, target, gamma=2.0).mean())
 
     assert loss(20, 0.0) < loss(4, 0.0)
     assert loss(20, 0.1) > loss(4, 0.1)
@@ -70,7 +69,7 @@ def test_class_weights_give_classes_one_say_and_skip_absent_ones() -> None:
 
 
 def test_the_shipped_recipe_is_the_published_training() -> None:
-    recipe = read_roi_recipe("roi")
+    recipe = read_recipe(RoiRecipe, "roi")
     training = recipe.training
     assert (training.gamma, training.alpha, training.label_smoothing) == (2, 0.25, 0.1)
     assert (training.epochs, training.patience, training.batch_size) == (60, 20, 32)
@@ -81,8 +80,8 @@ def test_the_shipped_recipe_is_the_published_training() -> None:
 
 def test_recipes_survive_their_own_dictionary() -> None:
     for name in ("roi", "roi-small"):
-        recipe = read_roi_recipe(name)
-        assert roi_recipe_from(recipe.as_dict(), source="test", name=name) == recipe
+        recipe = read_recipe(RoiRecipe, name)
+        assert recipe_from(RoiRecipe, recipe.as_dict(), source="test", name=name) == recipe
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ def test_recipes_survive_their_own_dictionary() -> None:
         ("training.epoch=3", 'Did you mean "epochs"'),
         ("training.precision=16", "precision"),
         ("training.patience=0", "patience is 0"),
-        ("training.last_rate=1", "last_rate is 1"),
+        ("training.last_rate=1", "last_rate is 1.0: give 0 to the learning_rate"),
         ("training.label_smoothing=1.0", "label_smoothing"),
         ("augmentation.mirror=2.0", "mirror is 2"),
         ("network.siz=3", 'Did you mean "size"'),
@@ -101,7 +100,7 @@ def test_recipes_survive_their_own_dictionary() -> None:
 )
 def test_what_nothing_reads_is_refused(change: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        with_roi_changes(read_roi_recipe("roi"), [change])
+        read_recipe(RoiRecipe, "roi", changes=[change])
 
 
 # --- clips -------------------------------------------------------------------------------------
@@ -137,23 +136,28 @@ def test_augmentation_mirrors_some_clips_and_changes_their_strength() -> None:
     windows, _ = drawn_regions(regions=APART)
     maps = torch.from_numpy(windows.values)
     rng = np.random.default_rng(0)
-    half = varied(maps, RoiAugmentation(mirror=0.5), regions=APART, rng=rng)
-    mirror = mirrored(maps, APART)
+    clips = roi_clips(windows, drawn_regions()[1], size=SIZE)
+    half = varied(maps, RoiAugmentation(mirror=0.5), clips, rng=rng)
+    mirror = mirrored(maps, regions=APART)
     as_was = (half == maps).flatten(1).all(dim=1)
     turned = (half == mirror).flatten(1).all(dim=1)
     assert (as_was ^ turned).all()
     assert 0 < turned.sum() < len(maps)
-    factors = varied(maps, RoiAugmentation(magnitude=0.2), regions=APART, rng=rng) / maps
+    factors = varied(maps, RoiAugmentation(magnitude=0.2), clips, rng=rng) / maps
     each = factors.flatten(1).mean(dim=1)
     assert (factors - each[:, None, None, None, None, None]).abs().max() < 1e-4
     assert ((each > 0.8) & (each < 1.2)).all()
     assert each.std() > 0.05
 
 
+def split(clips: NetworkClips, **how: Any) -> Fold:
+    return make_fold(clips.subject, clips.label, **how)
+
+
 # --- training ----------------------------------------------------------------------------------
 
 
-def eight_clips() -> tuple[RoiClips, Fold]:
+def eight_clips() -> tuple[NetworkClips, Fold]:
     """Eight clips to learn by heart; the validation subject's are copies of them."""
     windows, maps = drawn_regions(subjects=2, clips=8)
     data = roi_clips(windows, maps, size=SIZE)
@@ -161,48 +165,48 @@ def eight_clips() -> tuple[RoiClips, Fold]:
     return replace(data, values=values), Fold(np.arange(8), np.arange(8, 16), np.arange(0))
 
 
-@pytest.mark.parametrize("model", ROI_MODELS)
+@pytest.mark.parametrize("model", ROI_KINDS)
 def test_eight_clips_are_learned_by_heart(model: str) -> None:
     data, fold = eight_clips()
     recipe = tiny_recipe("training.epochs=40", "training.learning_rate=0.01")
-    trained = train_roi(data, fold, model=model, recipe=recipe, seed=0)
-    answers = answer_roi(trained.network, data, fold.train, recipe.training)
-    assert answers.argmax(axis=1).tolist() == data.label[fold.train].tolist()
-    np.testing.assert_allclose(answers.sum(axis=1), 1)
-    assert trained.losses[trained.best_epoch - 1] == min(trained.losses)
+    trained = RoiModel(model, recipe).train(data, fold, seed=0)
+    with torch.inference_mode():
+        answers = trained.network(data.batch(fold.train)).argmax(dim=1)
+    assert answers.tolist() == data.label[fold.train].tolist()
+    assert trained.losses[trained.epoch] == min(trained.losses)
 
 
 def test_importance_finds_the_region_that_tells_the_classes_apart() -> None:
     windows, maps = drawn_regions(subjects=8, clips=6)
     data = roi_clips(windows, maps, size=SIZE)
-    fold = make_fold(data, held_out="drawn/s0", validation_folds=4, seed=0)
+    fold = split(data, held_out="drawn/s0", validation_folds=4, seed=0)
     found = []
     for rate in (1, 100):
         recipe = tiny_recipe(
             "training.epochs=15", "training.learning_rate=0.003", f"training.region_rate={rate}"
         )
-        network = train_roi(data, fold, model="hybrid", recipe=recipe, seed=0).network
+        network = RoiModel("hybrid", recipe).train(data, fold, seed=0).network
         assert isinstance(network, RoiHybrid)
         found.append(network.region_importance()["mouth"])
     assert found[0] == pytest.approx(1 / 3, abs=0.05)  # at the rate of all others it cannot move
     assert found[1] > 0.6
 
 
-def four_subjects() -> RoiClips:
+def four_subjects() -> NetworkClips:
     windows, maps = drawn_regions(subjects=4)
     return roi_clips(windows, maps, size=SIZE)
 
 
-def weights_of(trained: RoiTrained) -> dict[str, list[float]]:
+def weights_of(trained: Trained) -> dict[str, list[float]]:
     return {name: value.tolist() for name, value in trained.network.state_dict().items()}
 
 
 def test_same_seed_same_weights() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s0", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s0", validation_folds=3, seed=0)
     recipe = tiny_recipe("training.epochs=2", "network.dropout=0.3", "augmentation.mirror=0.5")
     once, again, other = (
-        train_roi(data, fold, model="hybrid", recipe=recipe, seed=seed) for seed in (3, 3, 4)
+        RoiModel("hybrid", recipe).train(data, fold, seed=seed) for seed in (3, 3, 4)
     )
     assert weights_of(once) == weights_of(again)
     assert weights_of(once) != weights_of(other)
@@ -210,37 +214,37 @@ def test_same_seed_same_weights() -> None:
 
 def test_training_leaves_the_callers_random_numbers_alone() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out=None, validation_folds=4, seed=0)
+    fold = split(data, held_out=None, validation_folds=4, seed=0)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    train_roi(data, fold, model="graph", recipe=tiny_recipe("training.epochs=1"), seed=0)
+    RoiModel("graph", tiny_recipe("training.epochs=1")).train(data, fold, seed=0)
     assert torch.rand(1) == expected
 
 
 def test_held_out_clips_have_no_say() -> None:
     """Neither their maps nor their classes change anything of the honest training."""
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s1", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s1", validation_folds=3, seed=0)
     recipe = tiny_recipe("training.epochs=3")
-    expected = train_roi(data, fold, model="hybrid", recipe=recipe, seed=0)
+    expected = RoiModel("hybrid", recipe).train(data, fold, seed=0)
     values, label = data.values.copy(), data.label.copy()
     values[fold.held_out] = np.nan
     label[fold.held_out] = 1 - label[fold.held_out]
     spoilt = replace(data, values=values, label=label)
-    trained = train_roi(spoilt, fold, model="hybrid", recipe=recipe, seed=0)
+    trained = RoiModel("hybrid", recipe).train(spoilt, fold, seed=0)
     assert weights_of(trained) == weights_of(expected)
     assert trained.losses == expected.losses
 
 
 def test_validation_clips_choose_the_epoch_and_teach_nothing() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s1", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s1", validation_folds=3, seed=0)
     recipe = tiny_recipe("training.epochs=1")  # one epoch, so there is nothing to choose
-    expected = train_roi(data, fold, model="hybrid", recipe=recipe, seed=0)
+    expected = RoiModel("hybrid", recipe).train(data, fold, seed=0)
     values = data.values.copy()
     values[fold.validation] *= -3
-    trained = train_roi(replace(data, values=values), fold, model="hybrid", recipe=recipe, seed=0)
+    trained = RoiModel("hybrid", recipe).train(replace(data, values=values), fold, seed=0)
     assert weights_of(trained) == weights_of(expected)
     assert trained.losses != expected.losses
 
@@ -249,7 +253,7 @@ def test_every_subject_is_in_one_part_of_a_fold() -> None:
     data = four_subjects()
     for subject in dict.fromkeys(data.subject.tolist()):
         for seed in range(5):
-            fold = make_fold(data, held_out=subject, validation_folds=3, seed=seed)
+            fold = split(data, held_out=subject, validation_folds=3, seed=seed)
             parts = [set(data.subject[rows].tolist()) for rows in vars(fold).values()]
             assert parts[2] == {subject}
             assert [len(part) for part in parts] == [2, 1, 1]
@@ -260,10 +264,10 @@ def test_a_subject_in_two_parts_is_refused() -> None:
     data = four_subjects()
     fold = Fold(np.arange(0, 8), np.arange(8, 13), np.arange(12, 16))
     with pytest.raises(UserError, match='"drawn/s3" is both validated and held out'):
-        train_roi(data, fold, model="graph", recipe=tiny_recipe(), seed=0)
+        check_fold(data.subject, fold)
     two = replace(data, subject=np.where(np.arange(16) < 8, "a", "b"))
     with pytest.raises(UserError, match="three or more"):
-        make_fold(two, held_out="a", validation_folds=5, seed=0)
+        split(two, held_out="a", validation_folds=5, seed=0)
 
 
 def test_the_only_subject_with_a_class_learns_and_does_not_validate() -> None:
@@ -272,31 +276,48 @@ def test_the_only_subject_with_a_class_learns_and_does_not_validate() -> None:
     label[4:8] = 1
     rare = replace(data, label=label)
     for seed in range(10):
-        fold = make_fold(rare, held_out="drawn/s0", validation_folds=3, seed=seed)
+        fold = split(rare, held_out="drawn/s0", validation_folds=3, seed=seed)
         assert set(fold.validation).isdisjoint(range(4, 8))
+
+
+def test_dealt_folds_validate_every_subject_once_and_learn_every_class() -> None:
+    """The networks of a kept model: drawn one by one, parts would overlap and leave people out."""
+    subject = np.repeat([f"s{number}" for number in range(11)], 3)
+    label = np.zeros(33, dtype=np.int64)
+    label[[0, 3]] = 1  # two subjects alone have the second class
+    for seed in range(5):
+        folds = deal_folds(subject, label, parts=5, seed=seed)
+        validated = np.concatenate([fold.validation for fold in folds])
+        assert sorted(validated.tolist()) == list(range(33))
+        for fold in folds:
+            check_fold(subject, fold)
+            assert set(label[fold.train]) == {0, 1}
+            assert len(fold.train) + len(fold.validation) == 33
+    with pytest.raises(UserError, match="of one subject"):
+        deal_folds(subject[:3], label[:3], parts=5, seed=0)
 
 
 def test_patience_ends_a_training() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s0", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s0", validation_folds=3, seed=0)
     recipe = tiny_recipe("training.epochs=30", "training.patience=2", "training.learning_rate=0.1")
-    trained = train_roi(data, fold, model="graph", recipe=recipe, seed=0)
-    assert len(trained.losses) == min(30, trained.best_epoch + 2)
+    trained = RoiModel("graph", recipe).train(data, fold, seed=0)
+    assert len(trained.losses) == min(30, trained.epoch + 3)
     assert trained.answers.shape == (len(trained.losses), 4, 2)
 
 
 def test_a_training_that_diverges_says_so() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s0", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s0", validation_folds=3, seed=0)
     values = data.values.copy()
     values[fold.train[0]] = np.inf
     with pytest.raises(UserError, match="diverged in epoch 1"):
-        train_roi(replace(data, values=values), fold, model="graph", recipe=tiny_recipe(), seed=0)
+        RoiModel("graph", tiny_recipe()).train(replace(data, values=values), fold, seed=0)
 
 
 def test_flow_of_fractions_is_brought_to_one() -> None:
     data = four_subjects()
-    fold = make_fold(data, held_out="drawn/s0", validation_folds=3, seed=0)
+    fold = split(data, held_out="drawn/s0", validation_folds=3, seed=0)
     unit = data.unit(fold.train).numpy()
     expected = np.sqrt(np.square(data.values[fold.train].astype(float)).mean((0, 1, 2, 4, 5)))
     np.testing.assert_allclose(unit, expected, rtol=1e-5)

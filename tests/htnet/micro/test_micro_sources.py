@@ -11,9 +11,9 @@ import pytest
 from common.errors import UserError
 from common.tables import write_table
 from htnet.micro.classes import class_set_named
-from htnet.micro.clips import CHANNELS
-from htnet.micro.map_store import FLOW, FLOW_FILE, MAPS_FILE, write_maps
-from htnet.micro.sources import read_clips
+from htnet.micro.clips.maps import CHANNELS
+from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips.store import FLOW, FLOW_FILE, MAPS_FILE, write_maps
 from tests.htnet.micro.drawn_maps import CENTRES, drawn_maps, stretched, write_published
 
 COMPOSITE = class_set_named("composite3")
@@ -78,7 +78,8 @@ def flow_folder(
     ok = table[table["status"] == "ok"].reset_index(drop=True)
     maps = np.random.default_rng(0).normal(size=(len(ok), 28, 28, 3)).astype(np.float32)
     centres = np.repeat(CENTRES[None], len(ok), axis=0)
-    write_maps(path / MAPS_FILE, maps=maps, centres=centres, rows=ok, scaling="physical")
+    apex = np.zeros((len(ok), 56, 56), dtype=np.uint8)
+    write_maps(path / MAPS_FILE, maps=maps, centres=centres, apex=apex, rows=ok, scaling="physical")
     return path
 
 

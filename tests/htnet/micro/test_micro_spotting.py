@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htnet.micro.clip_frames import ClipError, MotionReader, align_frames
-from htnet.micro.flow import FlowEstimator
-from htnet.micro.spotting import Spot, smoothed, spot_apex, spot_expression
-from htnet.micro.spotting_pictures import curves_figure
-from htnet.micro.spotting_scores import SPOTS, errors_of, spotting_scores
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.frames import ClipError, MotionReader, align_frames
+from htnet.micro.clips.spotting import Spot, smoothed, spot_apex, spot_expression
+from htnet.micro.clips.spotting_pictures import curves_figure
+from htnet.micro.clips.spotting_scores import SPOTS, errors_of, spotting_scores
 from landmarks.finder import LandmarkFinder
 from tests.htnet.micro.drawn_motion import ONSET, portrait_face, smiling
 

@@ -1,0 +1,212 @@
+"""The frames of a clip as aligned grey faces: one box, set on the onset frame, crops all of them.
+
+The 68 points are found on the onset frame alone; every other frame is cut by the same similarity,
+so that whatever moves between two crops has moved on the face. Frames are known by their numbers,
+which also order them: 9 comes before 10.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import PhotoError
+from common.photos import read_photo
+from htnet.alignment import AlignedFace, align_face, alignment_map
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
+from htnet.micro.clips.task import ClipError
+from landmarks.finder import LandmarkFinder
+
+FACE_SIZE = 224
+"""Side of the face square in px. A face is 190 to 210 px wide in it: flow needs 170 or more."""
+
+
+@dataclass(frozen=True)
+class FaceFrames:
+    """Aligned faces of one clip.
+
+    Attributes
+    ----------
+    numbers
+        Numbers of the frames, rising; the first is the onset.
+    grey
+        `(n, FACE_SIZE, FACE_SIZE)` uint8.
+    onset_rgb
+        `(FACE_SIZE, FACE_SIZE, 3)` uint8, the onset frame in colour, for pictures.
+    points
+        `(68, 2)` px of the face square, on the onset frame.
+    face_px
+        Side of the face square in px of the frames.
+    """
+
+    numbers: tuple[int, ...]
+    grey: NDArray[np.uint8]
+    onset_rgb: NDArray[np.uint8]
+    points: NDArray[np.float64]
+    face_px: float
+
+    def at(self, number: int) -> NDArray[np.uint8]:
+        """Return the face in the frame of this number."""
+        return np.asarray(self.grey[self.numbers.index(number)])
+
+
+@dataclass(frozen=True)
+class FaceMotion:
+    """How the face has moved from one frame to another, and the head, which is taken out of it.
+
+    Attributes
+    ----------
+    flow
+        `(FACE_SIZE, FACE_SIZE, 2)` float32, px of the face square.
+    head
+        What was removed.
+    """
+
+    flow: NDArray[np.float32]
+    head: HeadMotion
+
+
+def align_frames(
+    frames: Mapping[int, NDArray[np.uint8]], points: NDArray[np.float64]
+) -> FaceFrames:
+    """Cut the face out of every frame by the points of the first.
+
+    Parameters
+    ----------
+    frames
+        `(h, w, 3)` RGB uint8 by frame number; the lowest number is the onset.
+    points
+        `(68, 2)` px of the onset frame.
+
+    Raises
+    ------
+    ClipError
+        When the frames are not all of one size.
+    """
+    return _align(((number, frames[number]) for number in sorted(frames)), points)
+
+
+def read_face_frames(
+    finder: LandmarkFinder, paths: Mapping[int, Path], *, numbers: Sequence[int]
+) -> FaceFrames:
+    """Read frames from disk and align them by the face found in the first.
+
+    Parameters
+    ----------
+    finder
+        Finds the 68 points on the onset frame.
+    paths
+        Files by frame number.
+    numbers
+        Which of them are wanted; the lowest is the onset.
+
+    Raises
+    ------
+    ClipError
+        When a frame cannot be read, or the onset frame shows no face.
+    """
+    first, *later = sorted(numbers)
+    onset = _read(paths[first])
+    found = finder.find(onset)
+    if found.status != "ok":
+        raise ClipError(found.status, f"In the onset frame {paths[first].name}: {found.reason}")
+    # One frame at a time is in memory: a clip can have hundreds.
+    rest = ((number, _read(paths[number])) for number in later)
+    return _align(itertools.chain([(first, onset)], rest), found.points)
+
+
+class MotionReader:
+    """Reads motions of the face between frames of one clip, by one method.
+
+    The head's motion is always measured by DIS, which follows large motion. With another method
+    the second frame is first moved back by it, for Farneback loses what moves by several px.
+
+    Parameters
+    ----------
+    estimator
+        Computes the flow of the face.
+    tracker
+        Computes the flow that the head's motion is fitted to: DIS.
+    frames
+        The clip.
+    """
+
+    def __init__(
+        self, estimator: FlowEstimator, tracker: FlowEstimator, frames: FaceFrames
+    ) -> None:
+        self._estimator, self._tracker, self.frames = estimator, tracker, frames
+        self._skin = skin_to_fit(frames.points, size=FACE_SIZE)
+
+    def between(self, first: int, second: int) -> FaceMotion:
+        """Return the motion from one frame to the other, by their numbers."""
+        before, after = self.frames.at(first), self.frames.at(second)
+        flow = self._tracker.flow(before, after)
+        head = fit_head_motion(flow, self._skin)
+        if self._estimator.method != "dis":
+            flow = self._estimator.flow(before, _moved_back(after, head))
+            return FaceMotion(flow - fit_head_motion(flow, self._skin).field(FACE_SIZE), head)
+        return FaceMotion(flow - head.field(FACE_SIZE), head)
+
+
+def _align(
+    frames: Iterable[tuple[int, NDArray[np.uint8]]], points: NDArray[np.float64]
+) -> FaceFrames:
+    numbers: list[int] = []
+    grey: list[NDArray[np.uint8]] = []
+    first: AlignedFace | None = None
+    shape: tuple[int, ...] = ()
+    for number, rgb in frames:
+        face = align_face(rgb, points, size=FACE_SIZE)
+        if first is None:
+            first, shape = face, rgb.shape
+        elif rgb.shape != shape:
+            raise ClipError(
+                "failed",
+                f"Frame {number} has another size than the onset frame {numbers[0]}: export all "
+                "frames of the clip in one size.",
+            )
+        numbers.append(number)
+        grey.append(np.asarray(cv2.cvtColor(face.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    if first is None:
+        raise ClipError("missing_frames", "The clip has no frames.")
+    linear = alignment_map(points, size=FACE_SIZE)
+    return FaceFrames(
+        numbers=tuple(numbers),
+        grey=np.stack(grey),
+        onset_rgb=first.pixels,
+        points=first.points,
+        face_px=float(FACE_SIZE / np.hypot(linear[0, 0], linear[1, 0])),
+    )
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        return read_photo(path).pixels
+    except PhotoError as error:
+        raise ClipError("unreadable", str(error)) from error
+
+
+def _moved_back(grey: NDArray[np.uint8], head: HeadMotion) -> NDArray[np.uint8]:
+    """Return the picture as it were had the head not moved."""
+    forward = np.array(
+        [[1 + head.stretch, -head.turn, head.dx], [head.turn, 1 + head.stretch, head.dy]]
+    )
+    centre = (len(grey) - 1) / 2
+    forward[:, 2] += centre - forward[:, :2] @ [centre, centre]
+    return np.asarray(
+        cv2.warpAffine(
+            grey,
+            forward,
+            grey.shape[::-1],
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        dtype=np.uint8,
+    )

@@ -1,0 +1,280 @@
+"""The folder that `micro flow` writes, and its one reader.
+
+flow.csv      a row for each clip of the manifest, whatever became of it (schema `FLOW`)
+maps.npz      28-px maps of the clips that are `ok`, in the table's order, and the apex pictures
+regions.npy   with --regions: `(n, 4, R, 3, S, S)` float16, opened memory-mapped
+regions.json  names of its windows and regions, and its scaling
+pictures/     what the flow looks like
+run.json      settings, versions, counts, timings
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import atomic_write, write_json
+from common.tables import choice, number, read_table, text
+from htnet.micro.clips.regions import WINDOWS, RegionWindows
+
+FLOW_FILE, MAPS_FILE = "flow.csv", "maps.npz"
+REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"
+
+STATUSES = ("ok", "no_face", "several_faces", "unreadable", "missing_frames", "failed")
+
+
+def _frame_number() -> pa.Column:
+    return pa.Column("Int64", nullable=True, coerce=True)
+
+
+FLOW = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        "patient_id": text(),
+        "dataset": text(nullable=True),
+        "emotion": text(nullable=True),
+        "emotion3": text(nullable=True),
+        "status": choice(STATUSES),
+        "reason": text(nullable=True),
+        "onset": _frame_number(),
+        "apex": _frame_number(),
+        "offset": _frame_number(),
+        "apex_source": text(nullable=True),
+        "face_px": number(),
+        "head_px": number(),
+        "peak_px": number(),
+        "peak_fraction": number(),
+    },
+    name="flow",
+)
+"""`flow.csv`. `image_id` and `patient_id` are the manifest's, `dataset` is the part of a composite.
+
+`apex_source` is `annotated` or `spotted`. `face_px` is the side of the face square in px of the
+frames (2.5 eye distances, about the width of the face). `head_px` is the motion of the head from
+onset to apex at the nose, which was removed; `peak_px` the largest motion that was left (99th
+percentile over eyes, brows and mouth), both in px of the frames, and `peak_fraction` that motion
+divided by `face_px`. NaN unless `ok`.
+"""
+
+
+@dataclass(frozen=True)
+class FlowFolder:
+    """What `micro flow` has written.
+
+    Attributes
+    ----------
+    table
+        `flow.csv`, one row per clip of the manifest.
+    maps
+        `(n, 28, 28, 3)` float32 of the n clips that are `ok`, in the table's order.
+    centres
+        `(n, 5, 2)` float32, as in `htnet.micro.clips.maps`.
+    scaling
+        `physical` or `published`.
+    regions
+        The region windows of the same n clips; None when they were not asked for.
+    apex
+        `(n, 56, 56)` uint8 grey faces at the apex; None in folders of earlier versions.
+    """
+
+    table: pd.DataFrame
+    maps: NDArray[np.float32]
+    centres: NDArray[np.float32]
+    scaling: str
+    regions: RegionWindows | None
+    apex: NDArray[np.uint8] | None = None
+
+    @property
+    def ok(self) -> pd.DataFrame:
+        """The table's rows that have maps, numbered as they are."""
+        return self.table[self.table["status"] == "ok"].reset_index(drop=True)
+
+
+def read_flow_folder(path: Path) -> FlowFolder:
+    """Read the folder that `micro flow` has written.
+
+    Raises
+    ------
+    UserError
+        When a file is missing or damaged, or the maps are not those of the table.
+    """
+    table = read_table(path / FLOW_FILE, schema=FLOW)
+    ok = table[table["status"] == "ok"].reset_index(drop=True)
+    try:
+        with (
+            (path / MAPS_FILE).open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
+            maps, centres = stored["maps"], stored["centres"]
+            clip_id, scaling = stored["clip_id"], str(stored["scaling"])
+            apex = stored.get("apex")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path / MAPS_FILE, error) from error
+    if clip_id.tolist() != ok["image_id"].tolist() or len(maps) != len(ok):
+        raise UserError(
+            f"{path / MAPS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
+        )
+    return FlowFolder(table, maps, centres, scaling, _read_regions(path, ok), apex)
+
+
+def write_maps(
+    path: Path,
+    *,
+    maps: NDArray[np.float32],
+    centres: NDArray[np.float32],
+    apex: NDArray[np.uint8],
+    rows: pd.DataFrame,
+    scaling: str,
+) -> None:
+    """Write `maps.npz`: the maps with the names, subjects and emotions of their clips.
+
+    Parameters
+    ----------
+    path
+        The file.
+    maps, centres, apex
+        `(n, 28, 28, 3)`, `(n, 5, 2)` and `(n, 56, 56)`.
+    rows
+        The n rows of the flow table.
+    scaling
+        `physical` or `published`.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            maps=maps,
+            centres=centres,
+            apex=apex,
+            clip_id=text_array(rows["image_id"]),
+            dataset=text_array(rows["dataset"]),
+            subject=subjects_of(rows),
+            emotion=text_array(rows["emotion"]),
+            emotion3=text_array(rows["emotion3"]),
+            scaling=np.array(scaling),
+        )
+
+
+class RegionStore:
+    """Writes `regions.npy` clip by clip as clips finish, in any order; only one is held in memory.
+
+    Rows are kept in a file of all clips while it is not known which of them fail; `close` leaves
+    the rows that are asked for.
+
+    Parameters
+    ----------
+    folder
+        Where the file goes.
+    n_clips
+        Of the manifest.
+    regions, size, scaling
+        Names of the regions, side of a region map in px, and what its numbers are.
+    """
+
+    def __init__(
+        self, folder: Path, *, n_clips: int, regions: Sequence[str], size: int, scaling: str
+    ) -> None:
+        self._folder = folder
+        self._names = {"windows": WINDOWS, "regions": tuple(regions), "scaling": scaling}
+        self._shape = (n_clips, len(WINDOWS), len(regions), 3, size, size)
+        self._all = folder / ".writing-regions.npy"
+        try:
+            self._values = np.lib.format.open_memmap(
+                self._all, mode="w+", dtype=np.float16, shape=self._shape
+            )
+            # A mapped file gets its space when it is written to, and a full disk would then end
+            # the process without a word.
+            if hasattr(os, "posix_fallocate"):
+                with self._all.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, self._all.stat().st_size)
+        except OSError as error:
+            self.discard()
+            raise UserError(
+                f"Cannot write the regions to {folder} ({error.strerror or error}): free some "
+                "space, or choose another folder with --out."
+            ) from error
+
+    def put(self, row: int, values: NDArray[np.float16]) -> None:
+        """Store the windows of the clip in this row of the manifest."""
+        self._values[row] = values
+
+    def close(self, rows: Sequence[int], *, clip_id: Sequence[str]) -> None:
+        """Leave these rows, in this order, as `regions.npy`, with `regions.json` beside it."""
+        (self._folder / REGION_NAMES_FILE).unlink(missing_ok=True)
+        self._values.flush()
+        if list(rows) != list(range(self._shape[0])):
+            with atomic_write(self._folder / REGIONS_FILE) as temporary:
+                shape = (len(rows), *self._shape[1:])
+                if rows:
+                    kept = np.lib.format.open_memmap(
+                        temporary, mode="w+", dtype=np.float16, shape=shape
+                    )
+                    for place, row in enumerate(rows):
+                        kept[place] = self._values[row]
+                    kept.flush()
+                else:  # a file without content cannot be mapped
+                    with temporary.open("wb") as file:
+                        np.save(file, np.empty(shape, np.float16))
+            self.discard()
+        else:
+            self._all.replace(self._folder / REGIONS_FILE)
+        names = {**self._names, "clips": list(clip_id)}
+        write_json(self._folder / REGION_NAMES_FILE, names)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        self._all.unlink(missing_ok=True)
+
+
+def subjects_of(rows: pd.DataFrame) -> NDArray[np.str_]:
+    """Return names that tell people apart over all datasets: `casme2/sub01`."""
+    names = zip(rows["dataset"].fillna("").astype(str), rows["patient_id"], strict=True)
+    return np.array([f"{dataset}/{patient}" for dataset, patient in names], dtype=np.str_)
+
+
+def text_array(column: pd.Series) -> NDArray[np.str_]:
+    """Return a column as `(n,)` text, empty where it is missing."""
+    return np.array(column.fillna("").astype(str).tolist(), dtype=np.str_)
+
+
+def _read_regions(path: Path, ok: pd.DataFrame) -> RegionWindows | None:
+    if not (path / REGIONS_FILE).is_file():
+        return None
+    try:
+        names = json.loads((path / REGION_NAMES_FILE).read_text(encoding="utf-8"))
+        # numpy cannot map an array without rows.
+        values = np.load(path / REGIONS_FILE, mmap_mode="r" if len(ok) else None)
+        windows, regions = tuple(names["windows"]), tuple(names["regions"])
+        scaling, clips = str(names["scaling"]), names["clips"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise _damaged(path / REGIONS_FILE, error) from error
+    shape = (len(ok), len(windows), len(regions))
+    if values.shape[:3] != shape or clips != ok["image_id"].tolist():
+        raise UserError(
+            f"{path / REGIONS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
+        )
+    return RegionWindows(
+        values=values,
+        windows=windows,
+        regions=regions,
+        clip_id=text_array(ok["image_id"]),
+        dataset=text_array(ok["dataset"]),
+        subject=subjects_of(ok),
+        emotion=text_array(ok["emotion"]),
+        emotion3=text_array(ok["emotion3"]),
+        scaling=scaling,
+    )
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(f"{path} is missing or damaged ({reason}): run micro flow again.")

@@ -1,0 +1,376 @@
+"""One clip, from its frames to its maps or its apex: what a worker of `micro flow` and `spot` does.
+
+The expensive part, the flow fields, is kept in a file named after the content of the frames and the
+settings that it depends on, so that nothing is computed twice and a changed frame is noticed. What
+is cheap (shrinking, regions, scaling, pictures) is made anew each time. Only clips that worked are
+kept; the others are tried again. Workers import no pandas.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.files import sha256_of
+from common.progress import JobProgress
+from common.workers import supervised_map
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod
+from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, read_face_frames
+from htnet.micro.clips.maps import (
+    APEX_SIZE,
+    Scaling,
+    face_map,
+    map_centres,
+    scaled,
+    small_map,
+)
+from htnet.micro.clips.pictures import write_flow_picture
+from htnet.micro.clips.regions import REGION_SIZE, TOGETHER, cut_regions, region_boxes
+from htnet.micro.clips.spotting import Spot, spot_apex, spot_expression
+from htnet.micro.clips.task import ClipError, ClipPlan, ClipTask, plan_clip, window_marks
+from htnet.micro.finished import keep, key_of, load_kept
+from landmarks.finder import LandmarkFinder
+from landmarks.predictor import PredictorFile
+
+METHOD = 2  # raise when the same frames and settings give other fields or another curve
+ANNOTATED, SPOTTED = "annotated", "spotted"  # where an apex comes from
+Within = Literal["expression", "clip"]
+
+LIMIT_S = 600.0  # for one clip: TV-L1 on a long one takes minutes
+_PEAK_PERCENTILE = 99.0  # over the moving regions: a single pixel is noise
+Arrays = Mapping[str, NDArray[Any]]
+_Result = TypeVar("_Result", "ClipMaps", "ClipSpot")
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """What is made of every clip.
+
+    Attributes
+    ----------
+    method
+        Of the flow.
+    scaling
+        Of the maps.
+    regions
+        Names of the regions; None for no region windows.
+    region_size
+        Side of a region map in px.
+    """
+
+    method: FlowMethod = "dis"
+    scaling: Scaling = "physical"
+    regions: tuple[str, ...] | None = None
+    region_size: int = REGION_SIZE
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A clip's row of `flow.csv`; see `htnet.micro.clips.store`. NaN and None are missing."""
+
+    status: str = "ok"
+    reason: str = ""
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    apex_source: str | None = None
+    face_px: float = float("nan")
+    head_px: float = float("nan")
+    peak_px: float = float("nan")
+    peak_fraction: float = float("nan")
+
+
+@dataclass(frozen=True)
+class ClipMaps:
+    """A clip's results, ready to be stored; arrays are None unless ok.
+
+    Attributes
+    ----------
+    facts
+        Its row of the table.
+    small, centres
+        `(28, 28, 3)` and `(5, 2)`.
+    apex
+        `(56, 56)` uint8, the grey face at the apex.
+    regions
+        `(4, R, 3, S, S)` float16; None also when not asked for.
+    cache_file
+        Name of its file in the cache; empty unless ok.
+    from_cache
+        Whether the fields were there already.
+    """
+
+    facts: ClipFacts
+    small: NDArray[np.float32] | None = None
+    centres: NDArray[np.float32] | None = None
+    apex: NDArray[np.uint8] | None = None
+    regions: NDArray[np.float16] | None = None
+    cache_file: str = ""
+    from_cache: bool = False
+
+    @property
+    def status(self) -> str:
+        """Whether it worked, or why not."""
+        return self.facts.status
+
+
+@dataclass(frozen=True)
+class ClipSpot:
+    """What was found in one clip.
+
+    Attributes
+    ----------
+    status, reason
+        As in `htnet.micro.clips.store`.
+    spot
+        None unless ok.
+    cache_file
+        Name of its file in the cache; empty unless ok.
+    """
+
+    status: str = "ok"
+    reason: str = ""
+    spot: Spot | None = None
+    cache_file: str = ""
+
+
+class ClipReader:
+    """Turns clips into maps; make one per process, for it loads the landmark model.
+
+    Parameters
+    ----------
+    predictor
+        Landmark model, from `landmarks.predictor.find_predictor`.
+    settings
+        What is made of every clip.
+    cache
+        Folder of what is kept.
+    finder
+        The same landmark model, where it is loaded already; loaded here when None.
+    """
+
+    def __init__(
+        self,
+        predictor: PredictorFile,
+        settings: FlowSettings,
+        cache: Path,
+        *,
+        finder: LandmarkFinder | None = None,
+    ) -> None:
+        cv2.setNumThreads(1)
+        self._finder = finder or LandmarkFinder(predictor)
+        self._settings, self._cache = settings, cache
+        self._estimator = FlowEstimator(settings.method)
+        self._tracker = FlowEstimator("dis")
+        self._depends_on = {
+            "method_version": METHOD,
+            "face_size": FACE_SIZE,
+            "predictor": predictor.sha256,
+            "opencv": cv2.__version__,
+        }
+
+    def read(self, task: ClipTask) -> ClipMaps:
+        """Return the maps of a clip, or its status and reason."""
+        method, windows = self._settings.method, self._settings.regions is not None
+        about: dict[str, Any] = {"method": method, "windows": windows}
+        if method == "tvl1":
+            about["scikit-image"] = version("scikit-image")
+        try:
+            plan = plan_clip(task, windows=windows)
+            kept, name, there = self._kept(task, plan, about, self._fields)
+        except ClipError as error:
+            if task.picture is not None:
+                task.picture.unlink(missing_ok=True)  # of an earlier run with another outcome
+            marks = task.onset, task.apex, task.offset
+            return ClipMaps(ClipFacts(error.status, error.reason, *marks))
+        facts, points = ClipFacts(**json.loads(str(kept["facts"]))), kept["points"]
+        wholes = [face_map(flow, points) for flow in kept["flows"]]
+        if task.picture is not None:
+            write_flow_picture(
+                task.picture,
+                wholes[0],
+                kept["onset_rgb"],
+                face_px=facts.face_px,
+                title=f"{task.image_id}: frame {facts.onset} to {facts.apex}",
+            )
+        return ClipMaps(
+            facts=facts,
+            small=scaled(small_map(wholes[0]), scaling=self._settings.scaling, axes=(0, 1)),
+            centres=map_centres(points, size=FACE_SIZE),
+            apex=np.asarray(kept["apex_grey"], dtype=np.uint8),
+            regions=self._regions(np.stack(wholes[1:]), points) if len(wholes) > 1 else None,
+            cache_file=name,
+            from_cache=there,
+        )
+
+    def spot(self, task: ClipTask, *, within: Within) -> ClipSpot:
+        """Return the apex of a clip, or its status and reason.
+
+        `expression` looks from the annotated onset to the offset; `clip` looks at every frame, and
+        finds onset and offset too.
+        """
+        if within == "clip" and task.frames:
+            task = replace(task, onset=min(task.frames), offset=max(task.frames), problem="")
+        try:
+            plan = plan_clip(replace(task, apex=None), windows=False)
+            compute = functools.partial(self._curve, within=within)
+            kept, name, _ = self._kept(task, plan, {"within": within}, compute)
+        except ClipError as error:
+            return ClipSpot(status=error.status, reason=error.reason)
+        onset, apex, offset = (int(number) for number in kept["marks"])
+        numbers = tuple(int(number) for number in kept["numbers"])
+        spot = Spot(numbers, kept["motion"], kept["smooth"], onset, apex, offset)
+        return ClipSpot(reason=plan.remark, spot=spot, cache_file=name)
+
+    def _kept(
+        self,
+        task: ClipTask,
+        plan: ClipPlan,
+        about: Mapping[str, Any],
+        compute: Callable[[ClipPlan, FaceFrames], Arrays],
+    ) -> tuple[Arrays, str, bool]:
+        """Return what is kept of a clip, computed where it is not; its file; whether it was there.
+
+        The name follows from the content of the frames that are read, and all settings.
+        """
+        try:
+            contents = [(number, sha256_of(task.frames[number])) for number in plan.needed]
+        except OSError as error:
+            raise ClipError(
+                "unreadable",
+                f"A frame cannot be opened ({error.strerror or error}): check the clip's folder.",
+            ) from error
+        marks = (plan.onset, plan.apex, plan.offset)
+        frames = {"frames": contents, "marks": marks, "remark": plan.remark}
+        name = key_of({**self._depends_on, **about, **frames}) + ".npz"
+        kept = load_kept(self._cache / name)
+        if kept is not None:
+            return kept, name, True
+        found = compute(plan, read_face_frames(self._finder, task.frames, numbers=plan.needed))
+        keep(self._cache / name, found)
+        return found, name, False
+
+    def _fields(self, plan: ClipPlan, frames: FaceFrames) -> Arrays:
+        """Return onset to apex first, then the four windows, in px of the square, and facts."""
+        motions = MotionReader(self._estimator, self._tracker, frames)
+        apex, source = plan.apex, ANNOTATED
+        if apex is None:
+            # Spotting needs many flows and no fine ones: always DIS.
+            fast = MotionReader(self._tracker, self._tracker, frames)
+            apex, source = spot_apex(fast).apex, SPOTTED
+        whole = motions.between(plan.onset, apex)
+        flows = [whole.flow]
+        if self._settings.regions is not None:
+            marks = window_marks(frames.numbers, plan.onset, apex, plan.offset)
+            for first, second in itertools.pairwise(marks):
+                still = first == second
+                flow = np.zeros_like(whole.flow) if still else motions.between(first, second).flow
+                flows.append(flow)
+        peak = peak_motion(whole.flow, frames) / FACE_SIZE
+        centre = frames.points[27:31].mean(axis=0).round().astype(int)
+        head = whole.head.field(FACE_SIZE)[centre[1], centre[0]]
+        facts = ClipFacts(
+            reason=plan.remark,
+            onset=plan.onset,
+            apex=apex,
+            offset=plan.offset,
+            apex_source=source,
+            face_px=frames.face_px,
+            head_px=float(np.hypot(*head)) / FACE_SIZE * frames.face_px,
+            peak_px=peak * frames.face_px,
+            peak_fraction=peak,
+        )
+        small = (APEX_SIZE, APEX_SIZE)
+        picture = cv2.resize(frames.at(apex), small, interpolation=cv2.INTER_AREA)
+        return {
+            "facts": np.array(json.dumps(asdict(facts))),
+            "flows": np.stack(flows),
+            "points": frames.points,
+            "onset_rgb": frames.onset_rgb,
+            "apex_grey": np.asarray(picture),
+        }
+
+    def _curve(self, plan: ClipPlan, frames: FaceFrames, *, within: Within) -> Arrays:
+        motions = MotionReader(self._tracker, self._tracker, frames)
+        spot = spot_expression(motions) if within == "clip" else spot_apex(motions)
+        return {
+            "numbers": np.array(spot.numbers),
+            "marks": np.array([spot.onset, spot.apex, spot.offset]),
+            "motion": spot.motion,
+            "smooth": spot.smooth,
+        }
+
+    def _regions(
+        self, windows: NDArray[np.float32], points: NDArray[np.float64]
+    ) -> NDArray[np.float16]:
+        settings = self._settings
+        boxes = region_boxes(points, regions=settings.regions or (), size=FACE_SIZE)
+        cut = cut_regions(windows, boxes, size=settings.region_size)
+        return scaled(cut, scaling=settings.scaling, axes=(-2, -1)).astype(np.float16)
+
+
+def do_clips(
+    title: str,
+    do: Callable[[ClipReader, ClipTask], _Result],
+    tasks: Sequence[ClipTask],
+    *,
+    start: Callable[[], ClipReader],
+    jobs: int,
+    lost: Callable[[str], _Result],
+    done: Callable[[int, _Result], _Result] = lambda _, result: result,
+    limit_s: float = LIMIT_S,
+) -> list[_Result]:
+    """Do all clips in worker processes, and return the results in the order of the tasks.
+
+    Parameters
+    ----------
+    title
+        Of the progress.
+    do
+        Importable function of the worker's reader and a task.
+    tasks
+        The clips.
+    start
+        Makes the reader in a worker process.
+    jobs, limit_s
+        Worker processes, and the longest time for one clip in seconds.
+    lost
+        Makes the result of a clip whose worker died, of a reason.
+    done
+        Called with place and result as soon as a clip is done; returns what is remembered of it.
+    """
+    found: dict[int, _Result] = {}
+    outcomes = supervised_map(do, tasks, jobs=jobs, start=start, limit_s=limit_s)
+    with (
+        closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
+        JobProgress(title, total=len(tasks)) as progress,
+    ):
+        for outcome in outcomes:
+            result = outcome.value or lost(
+                f"This clip could not be processed ({outcome.error}): run again, and leave it out "
+                "if it fails again."
+            )
+            found[outcome.index] = done(outcome.index, result)
+            progress.advance(ok=result.status == "ok")
+    return [found[index] for index in range(len(tasks))]
+
+
+def peak_motion(flow: NDArray[np.float32], frames: FaceFrames) -> float:
+    """Return the largest motion in eyes, brows and mouth: 99th percentile, px of the square."""
+    length = np.hypot(flow[..., 0], flow[..., 1])
+    within = np.zeros(length.shape, dtype=bool)
+    boxes = region_boxes(frames.points, regions=TOGETHER, size=FACE_SIZE)
+    for left, top, right, bottom in np.clip(np.rint(boxes).astype(int), 0, FACE_SIZE - 1):
+        within[top : bottom + 1, left : right + 1] = True
+    return float(np.percentile(length[within], _PEAK_PERCENTILE))

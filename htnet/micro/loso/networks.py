@@ -1,0 +1,253 @@
+"""Networks leave-one-subject-out: every subject held out once, in parallel, resumable by folds.
+
+FOLDER/htnet-small-whole/<key>/seed_0/fold_007.npz
+    answers to the eighth subject's clips after every epoch; the key stands for clips, recipe and
+    method, so that other settings never meet
+FOLDER/roi-small-graph/<key>/region_importance.csv
+    share of each region in each fold (graph, hybrid)
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import torch
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.progress import JobProgress
+from common.tables import number, text, write_table
+from common.workers import supervised_map
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.finished import keep, key_of, load_kept
+from htnet.micro.loso.folds import LosoAnswers, published_epoch
+from htnet.micro.models.htnet import FlowModel
+from htnet.micro.models.inputs import NetworkClips
+from htnet.micro.models.roi import RoiNetwork
+from htnet.micro.models.roi_training import RoiModel
+from htnet.micro.models.training import each_epoch
+
+METHOD = 2  # raise it when the same recipe on the same clips gives other answers
+IMPORTANCE = "region_importance.csv"
+_LONGEST_FOLD_S = 24 * 3600.0
+
+Kept = dict[str, NDArray[Any]]  # answers (epochs, m, k), epoch, importance
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One training: a seed and the number of the subject that is held out."""
+
+    seed: int
+    number: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file that keeps its answers."""
+        return f"seed_{self.seed}/fold_{self.number:03d}.npz"
+
+
+@dataclass(frozen=True)
+class NetworkRecogniser:
+    """One network with its recipe, trained once for each held-out subject and seed.
+
+    Attributes
+    ----------
+    model
+        HTNet, the residual network, or a ROI model.
+    folder
+        Where the answers of finished folds are kept, so that a run that was stopped goes on; None
+        keeps nothing.
+    jobs
+        Folds trained at the same time, one processor thread each. The answers are the same for any
+        number.
+    device
+        `auto`, `cpu` or `cuda`.
+    """
+
+    model: FlowModel | RoiModel
+    folder: Path | None = None
+    jobs: int = 1
+    device: str = "auto"
+
+    @property
+    def name(self) -> str:
+        """Name as printed in tables."""
+        return self.model.name
+
+    def leave_one_subject_out(
+        self, clips: FlowMaps, *, seeds: tuple[int, ...]
+    ) -> list[LosoAnswers]:
+        """Hold each subject out once for each seed; both rules answer from the same trainings.
+
+        `honest` are the answers after the epoch that validation subjects chose, or the recipe's
+        last; the held-out subject chooses nothing. `published` are those after the epoch that has
+        most of the held-out subject's own clips right: optimistic.
+
+        Parameters
+        ----------
+        clips
+            Which clips take part.
+        seeds
+            Of weights, order, dropout, augmentation and the choice of validation subjects.
+
+        Raises
+        ------
+        UserError
+            When the clips do not suit the recipe, there are too few subjects, or a GPU was asked
+            for that is not there.
+        """
+        device = device_named(self.device)
+        data = self.model.clips(clips)
+        tasks = [FoldTask(seed, place) for seed in seeds for place in range(len(clips.subjects))]
+        with tempfile.TemporaryDirectory() as temporary:
+            store = self._store(data, device) or Path(temporary)
+            found = {task: load_kept(store / task.file) for task in tasks}
+            waiting = [task for task in tasks if found[task] is None]
+            for task, kept in self._trained(data, waiting, device, Path(temporary), len(tasks)):
+                keep(store / task.file, kept)
+                found[task] = kept
+            done = {task: kept for task, kept in found.items() if kept is not None}
+            _write_importance(store / IMPORTANCE, clips.subjects, done)
+        return [answers for seed in seeds for answers in self._answers(seed, clips, done)]
+
+    def _answers(self, seed: int, clips: FlowMaps, done: dict[FoldTask, Kept]) -> list[LosoAnswers]:
+        """Put the answers of one seed's folds together by both rules."""
+        fold = clips.fold
+        by_rule = {rule: np.full((len(clips), len(clips.classes)), np.nan) for rule in (0, 1)}
+        for place in range(len(clips.subjects)):
+            kept, own = done[FoldTask(seed, place)], fold == place
+            best = published_epoch(kept["answers"].argmax(axis=2), clips.label[own])
+            for rule, epoch in enumerate((int(kept["epoch"]), best)):
+                by_rule[rule][own] = kept["answers"][epoch]
+        return [
+            LosoAnswers(self.name, seed, "honest", by_rule[0]),
+            LosoAnswers(self.name, seed, "published", by_rule[1]),
+        ]
+
+    def _store(self, data: NetworkClips, device: str) -> Path | None:
+        if self.folder is None:
+            return None
+        about = {"method": METHOD, "device": device, "clips": data.digest(), **self.model.about()}
+        return self.folder / self.name.replace(" ", "-") / key_of(about)
+
+    def _trained(
+        self, data: NetworkClips, tasks: list[FoldTask], device: str, folder: Path, total: int
+    ) -> Iterator[tuple[FoldTask, Kept]]:
+        """Train the folds and yield what is kept of each as they come."""
+        if not tasks:
+            return
+        light = self.model
+        if isinstance(light, RoiModel):  # the windows stay here: data has what is needed
+            light = replace(light, windows=None)
+        earlier = total - len(tasks)
+        if self.jobs == 1 or len(tasks) == 1 or device != "cpu":
+            each = self.model.epochs  # a long training shows its epochs, a worker's its folds
+            title = f"{self.name}, epochs"
+            with (
+                one_thread(),
+                JobProgress(title, total=total * each, done=earlier * each) as progress,
+            ):
+                for task in tasks:
+                    with each_epoch(progress, at_most=each) as told:
+                        kept = _work((light, data, device), task, told=told)
+                    yield task, kept
+            return
+        stored = folder / "values.npy"  # shared by the workers instead of copied to each
+        np.save(stored, data.values)
+        start = partial(_open, light, replace(data, values=data.values[:0]), stored)
+        outcomes = supervised_map(
+            _work, tasks, jobs=self.jobs, start=start, limit_s=_LONGEST_FOLD_S
+        )
+        with JobProgress(f"{self.name}, folds", total=total, done=earlier) as progress:
+            for outcome in outcomes:
+                task = tasks[outcome.index]
+                if outcome.error is not None:
+                    raise UserError(f"{self.name}, subject {task.number + 1}: {outcome.error}.")
+                yield task, outcome.value
+                progress.advance(ok=True)
+
+
+def device_named(name: str) -> str:
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    UserError
+        When there is no such device.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f'The device is "{name}": choose auto, cpu or cuda.')
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UserError("A GPU was asked for, but there is none here: use --device cpu.")
+    return "cuda" if there and name != "cpu" else "cpu"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, as workers do: sums in another order give other last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_State = tuple[FlowModel | RoiModel, NetworkClips, str]
+
+
+def _open(model: FlowModel | RoiModel, light: NetworkClips, stored: Path) -> _State:
+    """Begin a worker: the clips' maps are mapped from disk, not copied."""
+    torch.set_num_threads(1)
+    return model, replace(light, values=np.load(stored, mmap_mode="r")), "cpu"
+
+
+def _work(state: _State, task: FoldTask, *, told: Callable[[], None] = lambda: None) -> Kept:
+    """Train one fold and return what is kept of it."""
+    model, data, device = state
+    subject = list(dict.fromkeys(data.subject.tolist()))[task.number]
+    seed = task.seed
+    if isinstance(model, RoiModel):
+        seed = int(np.random.SeedSequence([task.seed, task.number]).generate_state(1)[0])
+    fold = model.fold(data, subject, seed=seed)
+    trained = model.train(data, fold, seed=seed, number=task.number, device=device, told=told)
+    importance: dict[str, float] = {}
+    if isinstance(trained.network, RoiNetwork):
+        with torch.inference_mode():
+            importance = trained.network.region_importance(data.batch(fold.held_out, device=device))
+    return {
+        "answers": trained.answers,
+        "epoch": np.array(trained.epoch),
+        "importance": np.array(json.dumps(importance)),
+    }
+
+
+def _write_importance(path: Path, subjects: tuple[str, ...], done: dict[FoldTask, Kept]) -> None:
+    """Write the share of each region in each fold; nothing for a model that has none."""
+    rows = [
+        {
+            "seed": task.seed,
+            "subject": subjects[task.number],
+            **json.loads(str(kept["importance"])),
+        }
+        for task, kept in done.items()
+    ]
+    regions = list(rows[0])[2:]
+    if regions:
+        schema = pa.DataFrameSchema(
+            {"seed": pa.Column(int), "subject": text(), **{name: number() for name in regions}},
+            name="region importance",
+        )
+        write_table(pd.DataFrame(rows), path, schema=schema)

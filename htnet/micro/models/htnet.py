@@ -1,0 +1,360 @@
+"""HTNet on flow, and the small residual network beside it: how one of them is built and trained.
+
+The folds of a leave-one-subject-out run are trained one by one; everything random in a fold follows
+from the seed, the fold's number and the epoch, so that the order of the folds changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.loso.folds import Fold, check_fold
+from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
+from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
+from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine, dtype_of
+from htnet.network import HTNet
+from htnet.weights import save_weights
+
+WEIGHTS = "network.safetensors"
+Sees = Literal["flow", "apex"]
+
+
+class Standardised(nn.Module):
+    """A network behind the standardisation of its training clips.
+
+    Parameters
+    ----------
+    network
+        Reads `(n, 3, S, S)` of mean 0 and deviation 1 in each channel.
+    mean, deviation
+        `(3,)` of the training clips.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, S, S)` to logits `(n, k)`."""
+        shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
+        logits: Tensor = self.network(shown)
+        return logits
+
+
+class ResidualNetwork(nn.Module):
+    """A small residual network (He et al. 2016): what a plain network makes of the same maps."""
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        first, *_ = config.channels
+        self.stem = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        steps = [(first, first), *pairwise(config.channels)]
+        self.stages = nn.Sequential(*(ResidualBlock(before, after) for before, after in steps))
+        self.head = nn.Linear(config.channels[-1], config.num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, S, S)` to logits `(n, k)`."""
+        logits: Tensor = self.head(self.stages(self.stem(maps)).mean(dim=(2, 3)))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions added to their input, which is halved and widened to fit."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.past = nn.Conv2d(before, after, 1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(n, before, h, w)` to `(n, after, h / 2, w / 2)`."""
+        out: Tensor = torch.relu(self.convolutions(x) + self.past(x))
+        return out
+
+
+@dataclass(frozen=True)
+class FlowModel:
+    """HTNet or the residual network with a recipe, ready to be trained on any fold.
+
+    Attributes
+    ----------
+    recipe
+        Settings of network, augmentation and training; its kind says which network.
+    sees
+        `flow` from onset to apex, or the picture of the `apex` alone.
+    """
+
+    recipe: FlowRecipe
+    sees: Sees = "flow"
+
+    @property
+    def name(self) -> str:
+        """Name as printed in tables."""
+        if isinstance(self.recipe, ResidualRecipe):
+            return f"{self.recipe.name} {self.sees}"
+        return f"htnet-{self.recipe.name} {self.recipe.training.input}"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a training at most."""
+        return self.recipe.training.epochs
+
+    def about(self) -> dict[str, Any]:
+        """Return what the answers depend on beside the clips, as plain values."""
+        return {"sees": self.sees, **self.recipe.as_dict()}
+
+    def clips(self, maps: FlowMaps) -> NetworkClips:
+        """Return the clips as the network reads them."""
+        size = self.recipe.config(num_classes=2).image_size
+        if self.sees == "apex":
+            return apex_clips(maps, image_size=size)
+        return flow_clips(maps, name=self.recipe.training.input, image_size=size)
+
+    def fold(self, clips: NetworkClips, held_out: str | None, *, seed: int) -> Fold:
+        """Hold a subject out; None holds nobody out. There is nobody to validate."""
+        test = clips.subject == held_out
+        return Fold(np.flatnonzero(~test), np.arange(0), np.flatnonzero(test))
+
+    def train(
+        self,
+        clips: NetworkClips,
+        fold: Fold,
+        *,
+        seed: int,
+        number: int,
+        device: str = "cpu",
+        told: Callable[[], None] = lambda: None,
+    ) -> Trained:
+        """Train one fold.
+
+        Parameters
+        ----------
+        clips
+            From `clips`.
+        fold
+            Who learns and who is held out.
+        seed
+            Of weights, order, augmentation and dropout; all folds begin with the same weights.
+        number
+            Of the fold; it decides the order of the clips.
+        device, told
+            As in `Training`.
+
+        Raises
+        ------
+        UserError
+            When a subject is in two parts of the fold.
+        """
+        check_fold(clips.subject, fold, validated=False)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = self.build(num_classes=len(clips.classes))
+            settings = self.recipe.training
+            precision = settings.arithmetic(torch.device(device).type)
+            learner = _FlowTraining.of(
+                clips, network, fold, self.recipe, place=(seed, number), device=device,
+                precision=precision,
+            )  # fmt: skip
+            return learner.run(fold, told=told)
+
+    def build(self, *, num_classes: int) -> nn.Module:
+        """Build the network for a number of classes."""
+        config = self.recipe.config(num_classes=num_classes)
+        if isinstance(config, ResidualConfig):
+            return ResidualNetwork(config)
+        return HTNet.from_config(config)
+
+
+@dataclass(kw_only=True)
+class _FlowTraining(Training):
+    """Every clip once an epoch in steps of equal length, AdamW, cross-entropy."""
+
+    recipe: FlowRecipe
+    place: tuple[int, int]  # seed and number of the fold
+    steps: int
+    shown: Tensor  # (variants, n, 3, S, S), unmoved and unmirrored first
+    ways: int
+    weights: Tensor
+    rates: torch.optim.lr_scheduler.LRScheduler
+
+    @classmethod
+    def of(
+        cls,
+        clips: NetworkClips,
+        network: nn.Module,
+        fold: Fold,
+        recipe: FlowRecipe,
+        *,
+        place: tuple[int, int],
+        device: str,
+        precision: str,
+    ) -> _FlowTraining:
+        settings, dtype = recipe.training, dtype_of(precision)
+        maps = clips.batch(np.arange(len(clips))).to(dtype)
+        ways = [maps]
+        if recipe.augmentation.mirror:
+            ways.append(mirrored(maps, scaling=clips.scaling))
+        reach = range(-recipe.augmentation.shift, recipe.augmentation.shift + 1)
+        moves = sorted(((x, y) for x in reach for y in reach), key=lambda move: move != (0, 0))
+        deviation, mean = torch.std_mean(maps[fold.train].double(), dim=(0, 2, 3), correction=0)
+        network = Standardised(
+            network.to(dtype), mean.to(dtype), deviation.clamp_min(1e-12).to(dtype)
+        ).to(device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        steps = math.ceil(_most_learned(clips, fold) / settings.batch_size)
+        total = settings.epochs * steps
+        rising = round(settings.warmup * total)
+
+        def rate(step: int) -> float:
+            if step < rising:
+                return (step + 1) / rising
+            falls = settings.schedule == "cosine"
+            return cosine((step - rising) / max(1, total - rising)) if falls else 1.0
+
+        weights = torch.ones(len(clips.classes))
+        if settings.class_weights:
+            weights = class_weights(clips.label[fold.train], num_classes=len(clips.classes))
+        return cls(
+            clips=clips,
+            network=network,
+            optimizer=optimizer,
+            device=device,
+            epochs=settings.epochs,
+            clip=settings.clip,
+            precision=precision,
+            patience=None,
+            recipe=recipe,
+            place=place,
+            steps=steps,
+            shown=torch.stack([_moved(way, move) for move in moves for way in ways]).to(device),
+            ways=len(ways),
+            weights=weights.to(device, dtype),
+            rates=torch.optim.lr_scheduler.LambdaLR(optimizer, rate),
+        )
+
+    def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
+        batches, variants = epoch_order(
+            rows, place=self.place, epoch=epoch, steps=self.steps, variants=len(self.shown)
+        )
+        for some, variant in zip(batches, variants, strict=True):
+            yield self.shown[variant, some], some
+
+    def loss(self, logits: Tensor, rows: Rows) -> Tensor:
+        label = torch.from_numpy(self.clips.label[rows]).to(self.device)
+        smoothing = self.recipe.training.label_smoothing
+        each = nn.functional.cross_entropy(
+            logits, label, reduction="none", label_smoothing=smoothing
+        )
+        return (each * self.weights[label]).mean()
+
+    def logits(self, rows: Rows) -> Tensor:
+        self.network.eval()
+        with torch.inference_mode():
+            return torch.stack([self.forward(way[rows]) for way in self.shown[: self.ways]])
+
+    def after_step(self) -> None:
+        self.rates.step()
+
+
+def epoch_order(
+    rows: Rows, *, place: tuple[int, int], epoch: int, steps: int, variants: int
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Return one epoch of one fold: rows, and variants, of each step.
+
+    The numbers follow from seed and fold (`place`) and epoch alone.
+    """
+    rng = np.random.default_rng([*place, epoch])
+    order = rng.permutation(rows)
+    shown = rng.integers(variants, size=len(order))
+    return np.array_split(order, steps), np.array_split(shown, steps)
+
+
+def keep_weights(
+    model: FlowModel, clips: FlowMaps, out: Path, *, seed: int, **options: Any
+) -> Path:
+    """Train on all subjects and keep the last epoch's weights, for `htnet train --pretrained`.
+
+    Returns
+    -------
+    Path
+        `network.safetensors` in the folder `out`, with the configuration inside.
+    """
+    data = model.clips(clips)
+    fold = model.fold(data, None, seed=seed)
+    trained = model.train(data, fold, seed=seed, number=len(clips.subjects), **options)
+    assert isinstance(trained.network, Standardised)
+    network = trained.network.network
+    assert isinstance(network, HTNet)
+    notes = {
+        "classes": list(clips.classes),
+        "recipe": model.recipe.name,
+        "epoch": model.epochs,
+        "channels": "u, v, strain",
+    }
+    save_weights(network, out / WEIGHTS, notes=notes)
+    return out / WEIGHTS
+
+
+def flow_model(
+    recipe: str | Path, *, inputs: str | None = None, changes: tuple[str, ...] = ()
+) -> FlowModel:
+    """Return HTNet with a recipe by name or file.
+
+    Parameters
+    ----------
+    recipe
+        `small`, `paper`, or a YAML file.
+    inputs
+        `whole` or `mosaic`; the recipe's own when None.
+    changes
+        Settings to replace, each `section.key=value`.
+    """
+    more = () if inputs is None else (f"training.input={inputs}",)
+    return FlowModel(read_recipe(FlowRecipe, recipe, changes=(*changes, *more)))
+
+
+def residual_model(sees: Sees) -> FlowModel:
+    """Return the residual network on flow or on the apex picture."""
+    return FlowModel(read_recipe(ResidualRecipe, "residual"), sees)
+
+
+def _most_learned(clips: NetworkClips, fold: Fold) -> int:
+    """Return the clips of the largest training of a run: every fold takes as many steps."""
+    if not len(fold.held_out):
+        return len(fold.train)
+    _, counts = np.unique(clips.subject, return_counts=True)
+    return int(len(clips) - counts.min())
+
+
+def _moved(maps: Tensor, move: tuple[int, int]) -> Tensor:
+    """Move maps by whole pixels right and down, repeating the edge."""
+    size = maps.shape[-1]
+    x, y = ((torch.arange(size) - step).clamp(0, size - 1) for step in move)
+    return maps[..., y[:, None], x[None, :]]

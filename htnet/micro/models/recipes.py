@@ -1,0 +1,382 @@
+"""Recipes of the micro-expression networks: everything that decides a training, in one YAML file.
+
+Shipped are `small` and `paper` (HTNet on flow), `residual` (the small network beside it), and `roi`
+(as published, 224 px) and `roi-small` (56 px) for the ROI models; a file of your own has the same
+sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+
+import torch
+from pydantic import Field, model_validator
+
+from common.errors import UserError
+from common.settings import Settings, settings_from
+from htnet.configuration import HTNetConfig, config_from
+from htnet.micro.clips.maps import CHANNELS, InputName
+from htnet.micro.clips.regions import RoiKind
+from htnet.recipe import changed_sections, check_sections, read_sections
+
+R = TypeVar("R", bound="Recipe")
+FOLDER = Path(__file__).parent.parent / "recipes"
+
+ROI_KINDS: tuple[RoiKind, ...] = get_args(RoiKind)
+
+_NOT_FOR_FLOW = (
+    "use_micro_attention", "use_roi_module", "side_head", "point_head", "read_points",
+    "face_position", "dropout",
+)  # fmt: skip
+
+
+class FlowAugmentation(Settings):
+    """How training clips of HTNet are varied.
+
+    Attributes
+    ----------
+    mirror
+        Show each clip mirrored every other time (right and left exchanged, u turned round), and
+        answer by the mean over both ways.
+    shift
+        Move each training map by up to this many pixels each way, edges repeated.
+    """
+
+    mirror: bool = False
+    shift: int = Field(default=0, ge=0)
+
+
+class FlowTraining(Settings):
+    """How HTNet and the residual network are trained.
+
+    Attributes
+    ----------
+    input
+        `whole` map, or `mosaic` of eyes and mouth corners.
+    epochs, batch_size
+        Passes over the training clips, and the most clips of a step; the clips are dealt to the
+        steps of an epoch evenly.
+    learning_rate, weight_decay
+        Of AdamW.
+    schedule, warmup
+        `constant` or `cosine` (falling to nothing) after a rise over this share of the steps.
+    clip
+        Largest norm of the gradient; 0 leaves it as it is.
+    label_smoothing
+        Share of the target that is spread evenly over the classes.
+    class_weights
+        Weigh classes by the inverse of their frequency in the training clips.
+    precision
+        Of the arithmetic: `float32`, `bf16` (mixed), `float64`, or `auto`: bf16 where the
+        processor or GPU multiplies it in hardware, else float32.
+    """
+
+    input: InputName = "whole"
+    epochs: int = Field(default=80, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    clip: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: bool = False
+    precision: Literal["auto", "float32", "bf16", "float64"] = "auto"
+
+    def arithmetic(self, device: str) -> str:
+        """Return the precision on a device (`cpu` or `cuda`), never `auto`."""
+        if self.precision != "auto":
+            return self.precision
+        if device == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+
+
+class RoiAugmentation(Settings):
+    """How training clips of a ROI model are varied.
+
+    Attributes
+    ----------
+    mirror
+        Share of clips that are mirrored: maps flipped, u negated, right and left regions swapped.
+    magnitude
+        Flow is multiplied by a factor drawn evenly from 1 - magnitude to 1 + magnitude.
+    """
+
+    mirror: float = Field(default=0.0, ge=0, le=1)
+    magnitude: float = Field(default=0.0, ge=0, le=1)
+
+
+class RoiTraining(Settings):
+    """How a ROI model is trained.
+
+    Attributes
+    ----------
+    gamma, alpha, label_smoothing
+        Of the focal loss.
+    class_weights
+        Weigh classes by the inverse of their frequency among the training clips.
+    epochs, batch_size
+        Passes over the training clips, and clips of a step.
+    learning_rate, last_rate
+        Of Adam: from the first to the last epoch it falls as half a cosine.
+    region_rate
+        The region weights learn at this multiple of the rate.
+    clip
+        Largest norm of the gradient.
+    patience
+        Stop after this many epochs without a lower loss of the validation subjects.
+    validation_folds
+        The training subjects are dealt into this many parts; one of them chooses the epoch.
+    precision
+        Of the arithmetic: `32`, or `bf16` (mixed).
+    """
+
+    gamma: float = Field(default=2.0, ge=0)
+    alpha: float = Field(default=0.25, gt=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    class_weights: bool = True
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    last_rate: float = Field(default=1e-6, ge=0)
+    region_rate: float = Field(default=100.0, gt=0)
+    clip: float = Field(default=5.0, gt=0)
+    patience: int = Field(default=20, ge=1)
+    validation_folds: int = Field(default=5, ge=2)
+    precision: Literal["32", "bf16"] = "32"
+
+    @model_validator(mode="after")
+    def _rate_falls(self) -> Self:
+        if self.last_rate > self.learning_rate:
+            raise ValueError(
+                f"training.last_rate is {self.last_rate}: give 0 to the learning_rate "
+                f"{self.learning_rate}."
+            )
+        return self
+
+
+class ResidualConfig(Settings):
+    """Sizes of the small residual network.
+
+    Attributes
+    ----------
+    image_size
+        Side of the square input in px.
+    channels
+        Of its stages; each stage is two convolutions and halves the map.
+    num_classes
+        Number of classes.
+    """
+
+    image_size: int = Field(default=28, ge=8)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)
+    num_classes: int = Field(default=3, ge=2)
+
+
+class RoiConfig(Settings):
+    """Sizes of a ROI model.
+
+    Attributes
+    ----------
+    model
+        `temporal` (a transformer over the windows), `graph` (attention among the regions), or
+        `hybrid` (both, with learned region weights and a learned fusion).
+    num_classes
+        Number of classes k.
+    regions
+        Names of the regions, in the order of the input.
+    windows
+        Number of windows in time, onset first.
+    size
+        Side of a region's map in px.
+    channels
+        Of the encoder's strided convolutions; the last is the length of an embedding.
+    shared_encoder
+        One encoder for all regions, in place of one for each.
+    heads
+        Attention heads of both branches.
+    temporal_layers, graph_layers
+        Layers of the transformer over the windows, and of the attention among the regions.
+    feed_forward
+        Width of the transformer's feed-forward layers.
+    dropout
+        Share of attention weights and outputs dropped in training.
+    """
+
+    model: RoiKind
+    num_classes: int = Field(ge=2)
+    regions: tuple[str, ...] = Field(min_length=1)
+    windows: int = Field(default=4, ge=1)
+    size: int = 224
+    channels: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1)
+    shared_encoder: bool = False
+    heads: int = Field(default=8, ge=1)
+    temporal_layers: int = Field(default=2, ge=1)
+    graph_layers: int = Field(default=2, ge=1)
+    feed_forward: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(set(self.regions)) != len(self.regions):
+            raise ValueError(f"regions {list(self.regions)} must be different names.")
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {list(self.channels)} must be numbers of 1 or more.")
+        if self.size < 2 ** len(self.channels):
+            raise ValueError(
+                f"size {self.size} is too small for the {len(self.channels)} halvings of "
+                f"channels: give {2 ** len(self.channels)} or more."
+            )
+        if self.embedding % self.heads:
+            raise ValueError(
+                f"the last of channels {list(self.channels)} is no multiple of heads {self.heads}: "
+                f"give for instance heads {self.embedding}."
+            )
+        return self
+
+    @property
+    def embedding(self) -> int:
+        """Length of a region's embedding."""
+        return self.channels[-1]
+
+    @property
+    def token(self) -> int:
+        """Length of a window's token: the embeddings of its regions side by side."""
+        return self.embedding * len(self.regions)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Shape of one clip: windows, regions, channels, H, W."""
+        return (self.windows, len(self.regions), len(CHANNELS), self.size, self.size)
+
+
+class Recipe(Settings):
+    """A recipe: settings of the network (without what follows from the clips), and the training."""
+
+    network: dict[str, Any]
+    augmentation: Any
+    training: Any
+    name: str = "own"
+    derived: ClassVar[tuple[str, ...]] = ()  # settings of the network that follow from the clips
+    sections: ClassVar[dict[str, type[Settings]]] = {}
+
+    def check(self) -> None:
+        """Refuse unknown settings of the network and impossible sizes."""
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for run.json and to know a finished training."""
+        return self.model_dump(mode="json", exclude={"name"})
+
+
+class FlowRecipe(Recipe):
+    """A recipe of HTNet on flow maps."""
+
+    augmentation: FlowAugmentation = FlowAugmentation()
+    training: FlowTraining = FlowTraining()
+    derived: ClassVar[tuple[str, ...]] = ("num_classes", "head", "input")
+    sections: ClassVar[dict[str, type[Settings]]] = {
+        "augmentation": FlowAugmentation, "training": FlowTraining
+    }  # fmt: skip
+
+    def config(self, *, num_classes: int) -> HTNetConfig | ResidualConfig:
+        """Return the network's configuration for a number of classes."""
+        settings = {**self.network, "num_classes": num_classes}
+        config = config_from(settings, source=f"recipe {self.name}")
+        for name in _NOT_FOR_FLOW:
+            if getattr(config, name):
+                raise UserError(
+                    f"network.{name} is {getattr(config, name)}: micro-expression networks are "
+                    "trained without it; leave it out."
+                )
+        if config.pooling == "mirror":
+            raise UserError('network.pooling is "mirror": flow maps are read by "mean".')
+        return config
+
+    def check(self) -> None:
+        """Refuse unknown settings of the network and impossible sizes."""
+        self.config(num_classes=3)
+
+
+class ResidualRecipe(FlowRecipe):
+    """A recipe of the small residual network; the training is that of HTNet."""
+
+    def config(self, *, num_classes: int) -> ResidualConfig:
+        """Return the network's configuration for a number of classes."""
+        settings = {**self.network, "num_classes": num_classes}
+        return settings_from(
+            ResidualConfig, settings, source=f"recipe {self.name}", section="network"
+        )
+
+
+class RoiRecipe(Recipe):
+    """A recipe of the ROI models."""
+
+    augmentation: RoiAugmentation = RoiAugmentation()
+    training: RoiTraining = RoiTraining()
+    derived: ClassVar[tuple[str, ...]] = ("model", "num_classes", "regions", "windows")
+    sections: ClassVar[dict[str, type[Settings]]] = {
+        "augmentation": RoiAugmentation, "training": RoiTraining
+    }  # fmt: skip
+
+    def config(
+        self, *, model: RoiKind, num_classes: int, regions: tuple[str, ...], windows: int
+    ) -> RoiConfig:
+        """Return the network's configuration for the data at hand."""
+        data = {
+            "model": model, "num_classes": num_classes, "regions": regions, "windows": windows
+        }  # fmt: skip
+        return settings_from(
+            RoiConfig, {**self.network, **data}, source=f"recipe {self.name}", section="network"
+        )
+
+    @property
+    def size(self) -> int:
+        """Side of a region's map in px."""
+        size: int = self.network.get("size", RoiConfig.model_fields["size"].default)
+        return size
+
+    def check(self) -> None:
+        """Refuse unknown settings of the network and impossible sizes."""
+        self.config(model="hybrid", num_classes=3, regions=("mouth",), windows=4)
+
+
+def read_recipe(kind: type[R], name: str | Path, *, changes: Sequence[str] = ()) -> R:
+    """Read a shipped recipe by name, or a YAML file with the same sections.
+
+    Parameters
+    ----------
+    kind
+        `FlowRecipe`, `ResidualRecipe` or `RoiRecipe`.
+    name
+        Of the recipe, or its file.
+    changes
+        Settings to replace, each given as `section.key=value` (YAML value).
+
+    Raises
+    ------
+    UserError
+        When there is no such recipe, or it holds a section or setting that nothing reads.
+    """
+    path, content = read_sections(name, folder=FOLDER)
+    recipe = recipe_from(kind, content, source=path.name, name=path.stem)
+    if not changes:
+        return recipe
+    changed = changed_sections(recipe.as_dict(), list(changes))
+    return recipe_from(kind, changed, source="--change", name=path.stem)
+
+
+def recipe_from(kind: type[R], content: Mapping[str, Any], *, source: str, name: str = "own") -> R:
+    """Make a recipe of nested settings; an unknown section or setting is refused."""
+    check_sections(content, source=source, derived=kind.derived)
+    sections = {
+        section: settings_from(of, content.get(section, {}), source=source, section=section)
+        for section, of in kind.sections.items()
+    }
+    recipe = kind(network=dict(content["network"]), name=name, **sections)
+    recipe.check()
+    return recipe

@@ -1,0 +1,194 @@
+"""How a ROI model is trained on some subjects, its epoch chosen on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from htnet.losses import focal
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.regions import RegionWindows, RoiKind
+from htnet.micro.loso.folds import Fold, check_fold, make_fold
+from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips
+from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
+from htnet.micro.models.roi import build_roi
+from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine
+
+
+@dataclass(frozen=True)
+class RoiModel:
+    """A ROI model with a recipe, ready to be trained on any fold.
+
+    Attributes
+    ----------
+    kind
+        `temporal`, `graph` or `hybrid`.
+    recipe
+        Settings of network, augmentation and training.
+    windows
+        Region flow of the clips that will be asked for, and perhaps of others; None for a model
+        that gets its clips from elsewhere.
+    """
+
+    kind: RoiKind
+    recipe: RoiRecipe
+    windows: RegionWindows | None = None
+
+    @property
+    def name(self) -> str:
+        """Name as printed in tables."""
+        return f"{self.recipe.name} {self.kind}"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a training at most."""
+        return self.recipe.training.epochs
+
+    def about(self) -> dict[str, Any]:
+        """Return what the answers depend on beside the clips, as plain values."""
+        return {"model": self.kind, **self.recipe.as_dict()}
+
+    def clips(self, maps: FlowMaps) -> NetworkClips:
+        """Return the region windows of clips, at the recipe's size."""
+        assert self.windows is not None
+        return roi_clips(self.windows, maps, size=self.recipe.size)
+
+    def fold(self, clips: NetworkClips, held_out: str | None, *, seed: int) -> Fold:
+        """Hold a subject out, and draw those who choose the epoch."""
+        parts = self.recipe.training.validation_folds
+        return make_fold(
+            clips.subject, clips.label, held_out=held_out, validation_folds=parts, seed=seed
+        )
+
+    def train(
+        self,
+        clips: NetworkClips,
+        fold: Fold,
+        *,
+        seed: int,
+        number: int = 0,
+        device: str = "cpu",
+        told: Callable[[], None] = lambda: None,
+    ) -> Trained:
+        """Train until the validation subjects' loss has not fallen for `patience` epochs.
+
+        Parameters
+        ----------
+        clips
+            Region maps at the recipe's size.
+        fold
+            Who learns, who chooses, who is held out.
+        seed
+            Of weights, order, dropout and augmentation.
+        number
+            Of the fold, of which nothing follows here.
+        device, told
+            As in `Training`.
+
+        Raises
+        ------
+        UserError
+            When a subject is in two parts of the fold, sizes do not fit, or the training diverges.
+        """
+        check_fold(clips.subject, fold)
+        settings = self.recipe.training
+        config = self.recipe.config(
+            model=self.kind,
+            num_classes=len(clips.classes),
+            regions=clips.regions,
+            windows=clips.values.shape[1],
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = build_roi(config)
+            network.unit.copy_(clips.unit(fold.train))
+            network = network.to(device)
+            weights = torch.ones(len(clips.classes))
+            if settings.class_weights:
+                weights = class_weights(clips.label[fold.train], num_classes=len(clips.classes))
+            by_name = dict(network.named_parameters())
+            slow = [value for name, value in by_name.items() if name != "region_logits"]
+            groups: list[dict[str, Any]] = [{"params": slow, "lr": settings.learning_rate}]
+            if "region_logits" in by_name:
+                fast = settings.region_rate * settings.learning_rate
+                groups.append({"params": [by_name["region_logits"]], "lr": fast})
+            optimizer = torch.optim.Adam(groups)
+            last = settings.last_rate / settings.learning_rate
+            rates = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda epoch: cosine(epoch / max(1, settings.epochs - 1), last=last)
+            )
+            learner = _RoiTraining(
+                clips=clips,
+                network=network,
+                optimizer=optimizer,
+                device=device,
+                epochs=settings.epochs,
+                clip=settings.clip,
+                precision=settings.precision,
+                patience=settings.patience,
+                recipe=self.recipe,
+                weights=weights.to(device),
+                rng=np.random.default_rng(seed),
+                rates=rates,
+            )
+            return learner.run(fold, told=told)
+
+
+@dataclass(kw_only=True)
+class _RoiTraining(Training):
+    """Batches in random order, Adam, focal loss."""
+
+    recipe: RoiRecipe
+    weights: Tensor
+    rng: np.random.Generator
+    rates: torch.optim.lr_scheduler.LRScheduler
+
+    def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
+        for some in self._cut(self.rng.permutation(rows)):
+            maps = self.clips.batch(some, device=self.device)
+            yield varied(maps, self.recipe.augmentation, self.clips, rng=self.rng), some
+
+    def loss(self, logits: Tensor, rows: Rows) -> Tensor:
+        settings = self.recipe.training
+        label = torch.from_numpy(self.clips.label[rows]).to(self.device)
+        k = logits.shape[1]
+        smoothing = settings.label_smoothing
+        target = torch.nn.functional.one_hot(label, k) * (1 - smoothing) + smoothing / k
+        each = focal(logits, target, gamma=settings.gamma)
+        return settings.alpha * (self.weights[label] * each).mean()
+
+    def logits(self, rows: Rows) -> Tensor:
+        self.network.eval()
+        with torch.inference_mode():
+            parts = [
+                self.forward(self.clips.batch(some, device=self.device)) for some in self._cut(rows)
+            ]
+        return torch.cat(parts)[None]
+
+    def after_epoch(self) -> None:
+        self.rates.step()
+
+    def _cut(self, rows: Rows) -> Iterator[Rows]:
+        size = self.recipe.training.batch_size
+        for at in range(0, len(rows), size):
+            yield rows[at : at + size]
+
+
+def varied(
+    maps: Tensor, augmentation: RoiAugmentation, clips: NetworkClips, *, rng: np.random.Generator
+) -> Tensor:
+    """Return `(n, windows, regions, 3, H, W)` with some clips mirrored and magnitudes changed."""
+    if augmentation.mirror:
+        which = torch.from_numpy(rng.random(len(maps)) < augmentation.mirror).to(maps.device)
+        turned = mirrored(maps, regions=clips.regions, scaling=clips.scaling)
+        maps = torch.where(which[:, None, None, None, None, None], turned, maps)
+    if augmentation.magnitude:
+        reach = augmentation.magnitude
+        factor = torch.from_numpy(rng.uniform(1 - reach, 1 + reach, len(maps)).astype(np.float32))
+        maps = maps * factor.to(maps.device)[:, None, None, None, None, None]
+    return maps

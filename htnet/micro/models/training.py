@@ -1,0 +1,200 @@
+"""One training of one network on clips: the loop that HTNet, the residual network and ROI share.
+
+The held-out subject's clips are answered after every epoch, in evaluation mode, and have no say in
+anything: the published rule (best epoch on the held-out subject) can then be told from the honest
+one on the very same training.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor, nn
+
+from common.errors import UserError
+from common.progress import JobProgress
+from htnet.micro.loso.folds import Fold
+from htnet.micro.models.inputs import NetworkClips
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and how it went.
+
+    Attributes
+    ----------
+    network
+        With the weights of the honest epoch, in evaluation mode.
+    epoch
+        The honest one, counted from 0: the lowest validation loss, or the last.
+    answers
+        `(epochs, m, k)` class probabilities of the held-out clips after each epoch.
+    losses
+        Validation loss by epoch; empty without validation clips.
+    """
+
+    network: nn.Module
+    epoch: int
+    answers: NDArray[np.float64]
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Training:
+    """What the loop needs of a network; subclasses say what is shown, and what is lost.
+
+    Attributes
+    ----------
+    clips
+        All clips.
+    network, optimizer
+        What is trained.
+    device
+        `cpu` or `cuda`.
+    epochs
+        Passes over the training clips.
+    clip
+        Largest norm of the gradient; 0 leaves it as it is.
+    precision
+        `bf16` for mixed arithmetic.
+    patience
+        Epochs without a lower validation loss before the end; None never ends early.
+    """
+
+    clips: NetworkClips
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    device: str
+    epochs: int
+    clip: float
+    precision: str
+    patience: int | None
+
+    def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
+        """Yield the maps and rows of each step of an epoch."""
+        raise NotImplementedError
+
+    def loss(self, logits: Tensor, rows: Rows) -> Tensor:
+        """Return the loss of a batch."""
+        raise NotImplementedError
+
+    def logits(self, rows: Rows) -> Tensor:
+        """Answer rows in evaluation mode: `(ways, m, k)`, of which the mean probability counts."""
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Change the rate after a step."""
+
+    def after_epoch(self) -> None:
+        """Change the rate after an epoch."""
+
+    def run(self, fold: Fold, *, told: Callable[[], None] = lambda: None) -> Trained:
+        """Train, choose the epoch on the validation clips, and answer the held-out ones.
+
+        Parameters
+        ----------
+        fold
+            Who learns, who chooses, who is held out.
+        told
+            Called after every epoch; progress.
+
+        Raises
+        ------
+        UserError
+            When the training diverges.
+        """
+        losses: list[float] = []
+        answers = []
+        kept, best = self.network.state_dict(), 0
+        for epoch in range(self.epochs):
+            self._learn(epoch, fold.train)
+            answers.append(self.probabilities(fold.held_out))
+            told()
+            if not len(fold.validation):
+                best = epoch
+                continue
+            losses.append(float(self.loss(self.logits(fold.validation)[0], fold.validation)))
+            if not math.isfinite(losses[-1]):
+                raise UserError(
+                    f"The training has diverged in epoch {epoch + 1}: give a lower "
+                    "training.learning_rate, and check the flow."
+                )
+            if epoch == 0 or losses[-1] < losses[best]:
+                kept, best = copy.deepcopy(self.network.state_dict()), epoch
+            if self.patience is not None and epoch - best >= self.patience:
+                break
+        if losses:
+            self.network.load_state_dict(kept)
+        return Trained(self.network.eval(), best, np.stack(answers), tuple(losses))
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float64]:
+        """Return class probabilities `(m, k)` of some rows; rows sum to one."""
+        if not len(rows):
+            return np.empty((0, len(self.clips.classes)))
+        found = self.logits(rows).double().softmax(dim=-1).mean(dim=0)
+        return np.asarray(found.cpu().numpy())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return logits by the recipe's arithmetic, never narrower than float32."""
+        enabled = self.precision == "bf16"
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled):
+            logits: Tensor = self.network(maps)
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _learn(self, epoch: int, rows: Rows) -> None:
+        self.network.train()
+        for maps, some in self.batches(epoch, rows):
+            loss = self.loss(self.forward(maps), some)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.clip:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+            self.optimizer.step()
+            self.after_step()
+        self.after_epoch()
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Return the type in which weights are kept: float32, also under bf16, or float64."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def cosine(done: float, *, last: float = 0.0) -> float:
+    """Return half a cosine from 1, where nothing is done, to `last`, where all is."""
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def class_weights(labels: NDArray[np.int64], *, num_classes: int) -> Tensor:
+    """Return `(k,)` weights that give every class the same say; their mean over clips is 1.
+
+    A class without clips gets weight 1, which nothing uses.
+    """
+    present = np.unique(labels)
+    weights = np.ones(num_classes)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+@contextmanager
+def each_epoch(progress: JobProgress, *, at_most: int) -> Iterator[Callable[[], None]]:
+    """Give what a training calls after every epoch; those it does not need count at its end."""
+    told = 0
+
+    def advance() -> None:
+        nonlocal told
+        told += 1
+        progress.advance(ok=True)
+
+    yield advance
+    for _ in range(at_most - told):
+        progress.advance(ok=True)
