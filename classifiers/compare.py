@@ -14,9 +14,9 @@ from classifiers.branch_report import comparison_report
 from classifiers.branches import Branch, read_branches
 from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError
-from common.files import atomic_write, natural_key, write_json
+from common.files import natural_key, write_json
 from common.provenance import write_run_record
-from common.tables import read_manifest
+from common.tables import read_manifest, write_csv
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def compare(
         compare_branches(shared, manifest=known, seed=seed)
         for shared in shared_levels(branches, target=question, shared_only=shared_only)
     ]
-    write_rows(pd.concat([level.table for level in levels]), out / "comparison.csv")
-    write_rows(pd.concat([level.disagreements for level in levels]), out / "disagreements.csv")
+    write_csv(pd.concat([level.table for level in levels]), out / "comparison.csv")
+    write_csv(pd.concat([level.disagreements for level in levels]), out / "disagreements.csv")
     write_json(
         out / "metrics.json",
         {
@@ -148,9 +148,3 @@ def given_files(branches: list[Branch], *, manifest: Path | None) -> dict[str, P
     """Return what went in, by role, for `run.json`."""
     files = {f"predictions of {branch.name}": branch.source for branch in branches}
     return files | ({"manifest": manifest} if manifest else {})
-
-
-def write_rows(table: pd.DataFrame, path: Path) -> None:
-    """Write a table whose columns depend on the branches, whole or not at all."""
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")

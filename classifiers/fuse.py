@@ -13,7 +13,7 @@ import pandas as pd
 from classifiers.branch_alignment import InnerAnswers, shared_inner, shared_levels
 from classifiers.branches import Branch, SharedAnswers, read_branches
 from classifiers.cohort import Cohort, Samples, read_cohort
-from classifiers.compare import given_files, refuse_other_truth, write_rows
+from classifiers.compare import given_files, refuse_other_truth
 from classifiers.early_fusion import fuse_embedding, fuse_summary, model_of_patients
 from classifiers.embeddings import read_embeddings
 from classifiers.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
@@ -26,7 +26,7 @@ from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError, did_you_mean
 from common.files import write_json
 from common.provenance import write_run_record
-from common.tables import read_manifest
+from common.tables import read_manifest, write_csv
 from landmarks.tables import LANDMARKS_FILE
 
 DEEP, GEOMETRIC = "deep", "geometric"
@@ -278,7 +278,7 @@ def _write(levels: list[Fusion], out: Path, *, target: Target) -> None:
     for level in levels:
         name = "predictions.csv" if level.shared.unit == "patient" else PHOTOGRAPHS_FILE
         write_predictions(level.predictions, out / name, target=target, unit=level.shared.unit)
-    write_rows(pd.concat([level.weights for level in levels]), out / "weights.csv")
+    write_csv(pd.concat([level.weights for level in levels]), out / "weights.csv")
     write_json(
         out / "metrics.json",
         {

@@ -7,6 +7,7 @@ the mechanics, and the manifest, which every package reads.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -20,6 +21,8 @@ STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
 SIDES = ("left", "right", "none", "both", "unknown")
 GRADES = (1, 2, 3, 4, 5, 6)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")  # the same, as a clinician writes them
+_RUNS = re.compile(r"[\s']*[=+\-@]")  # with what earlier writing has put before it
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _TEXT = {"is_text": True}  # read as str, so that patient 007 stays 007
 OTHERS_AS_TEXT = {"others": "text"}
 """Metadata of schemas of tables that carry columns of a manifest: what they do not know is text."""
@@ -82,8 +85,21 @@ def write_table(frame: pd.DataFrame, path: Path, *, schema: pa.DataFrameSchema) 
     Floats are written in the shortest form that reads back to the same float64; missing is empty.
     """
     _check(frame, schema=schema, source=path)
+    write_csv(frame, path)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write any table as UTF-8 CSV, whole or not at all, so that a spreadsheet runs none of it.
+
+    A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula. Text that does,
+    header or cell, gets an apostrophe before it, which `read_table` takes off again; numbers stay.
+    """
+    safe = frame.rename(columns=_guarded)
+    for at, (_, column) in enumerate(frame.items()):
+        if not pd.api.types.is_numeric_dtype(column):
+            safe.isetitem(at, column.map(_guarded, na_action="ignore").array)
     with atomic_write(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        safe.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -104,7 +120,7 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
         )
     try:
         header = _header(path, schema=schema)
-        as_text = {name: str for name in header if _is_text(name, schema=schema)}
+        as_text = {name: str for name in header if _is_text(_bared(name), schema=schema)}
         frame = pd.read_csv(
             path,
             dtype=as_text,
@@ -122,7 +138,23 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
         raise UserError(
             f"{path} has more values in its rows than columns in its header: add names."
         )
+    frame = frame.rename(columns=_bared)
+    for name in as_text:
+        column = frame[_bared(name)]
+        if column.str.startswith("'").any():
+            frame[_bared(name)] = column.map(_bared, na_action="ignore")
     return _check(frame, schema=schema, source=path)
+
+
+def _guarded(cell: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run, or that begins like a guard."""
+    runs = isinstance(cell, str) and _RUNS.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if runs else cell
+
+
+def _bared(cell: str) -> str:
+    """Undo `_guarded`."""
+    return cell[1:] if cell.startswith("'") and _guarded(cell[1:]) == cell else cell
 
 
 def _is_text(name: str, *, schema: pa.DataFrameSchema) -> bool:

@@ -20,7 +20,7 @@ from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
 from common.provenance import write_run_record
 from common.report import figure_png
-from common.tables import read_table, write_table
+from common.tables import read_table, write_csv, write_table
 from htnet.answering import read_trained
 from htnet.asymmetry_report import BY_GRADE, AsymmetryReport, asymmetry_report
 from htnet.configuration import ROI_REGIONS
@@ -126,8 +126,7 @@ def explain(
         }
         for at, (row, found) in enumerate(zip(rows, explanations, strict=True))
     )
-    with atomic_write(out / "places.csv") as temporary:
-        places.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(places, out / "places.csv")
     report = None
     grades = cohort.rows["hb_grade"].iloc[held_out] if "hb_grade" in cohort.rows else pd.Series()
     if network.config.use_micro_attention and grades.nunique() > 1:
@@ -280,8 +279,7 @@ def _write_figure(figure: Figure, path: Path) -> None:
 
 
 def _write_report(report: AsymmetryReport, out: Path) -> None:
-    with atomic_write(out / "asymmetry.csv") as temporary:
-        report.photographs.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(report.photographs, out / "asymmetry.csv")
     write_table(report.by_grade, out / "asymmetry_by_grade.csv", schema=BY_GRADE)
     found = {
         "spearman": report.spearman,

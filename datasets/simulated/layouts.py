@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common.files import atomic_write
+from common.tables import write_csv
 from datasets.movements import MOVEMENTS
 from datasets.simulated.face import Patient
 from datasets.simulated.movement import Palsy, Side, Vigour
@@ -114,7 +115,7 @@ def write_meei_tables(folder: Path, shots: list[Shot], points: list[FloatArray])
     table.insert(0, "image", [shot.path for shot in shots])
     table.insert(1, "task", [shot.task for shot in shots])
     table.insert(2, "grade", [shot.patient.palsy.grade for shot in shots])
-    _write_csv(folder / "true_landmarks.csv", table)
+    write_csv(table, folder / "true_landmarks.csv")
 
 
 def plan_neuroface(cohort: list[Patient]) -> list[Shot]:
@@ -154,8 +155,8 @@ def write_neuroface_tables(folder: Path, shots: list[Shot], points: list[FloatAr
     boxes.insert(0, "frame", table["frame"])
     for group, video in dict.fromkeys((str(shot.facts[0]), str(shot.facts[1])) for shot in shots):
         rows = [shot.facts == (group, video) for shot in shots]
-        _write_csv(folder / group / "Landmarks_gt" / f"{video}.txt", table[rows])
-        _write_csv(folder / group / "Bbox_gt" / f"{video}.txt", boxes[rows])
+        write_csv(table[rows], folder / group / "Landmarks_gt" / f"{video}.txt")
+        write_csv(boxes[rows], folder / group / "Bbox_gt" / f"{video}.txt")
 
 
 def plan_casme(cohort: list[Patient]) -> list[Shot]:
@@ -196,7 +197,7 @@ def write_casme_tables(folder: Path, shots: list[Shot], points: list[FloatArray]
     _write_excel(folder / "CASME2-coding-20140508.xlsx", clips)
     table = _point_table(points)
     table.insert(0, "image", [shot.path for shot in shots])
-    _write_csv(folder / "true_landmarks.csv", table)
+    write_csv(table, folder / "true_landmarks.csv")
 
 
 def _meei_group(patient: Patient) -> tuple[str, str]:
@@ -222,11 +223,6 @@ def _with_disease(patient: Patient, group: str) -> Patient:
 
 def _point_table(points: list[FloatArray]) -> pd.DataFrame:
     return pd.DataFrame(np.reshape(points, (-1, 136)), columns=_POINT_COLUMNS).round(2)
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _write_excel(path: Path, table: pd.DataFrame) -> None:

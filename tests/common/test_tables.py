@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import math
 import tempfile
 from pathlib import Path
@@ -214,6 +215,60 @@ def test_a_wrong_table_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="different in every row"):
         write_table(frame, tmp_path / "t.csv", schema=NUMBERS)
     assert not list(tmp_path.iterdir())
+
+
+RUNS = [
+    "=1+1", '=cmd|" /c calc"!A1', "+49 123", "-text", "- ", "@SUM(A1)", " =1", "\t=1",
+    "'=1", "''-a",
+]  # fmt: skip
+HARMLESS = ["-3.2", "+1e-5", "007", "Müller, Jörg", "a=b", "'quoted'", "x\ny", "'-3.2"]
+
+
+@pytest.mark.parametrize("header", ["note", "=note"])
+def test_nothing_in_a_table_is_run_by_a_spreadsheet_and_all_reads_back(
+    tmp_path: Path, header: str
+) -> None:
+    cells = RUNS + HARMLESS
+    frame = pd.DataFrame(
+        {
+            "image_id": cells,
+            "path": cells,
+            "patient_id": [f"@{at}" for at in range(len(cells))],
+            "task": pd.array([*cells[:-1], None], dtype="str"),
+            header: cells,
+            "change": ["-3.2"] * len(cells),
+        }
+    )
+    write_table(frame, tmp_path / "m.csv", schema=MANIFEST)
+    with (tmp_path / "m.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.reader(file))
+    for cell in (cell for row in written for cell in row):
+        assert not cell.lstrip().startswith(("=", "+4", "-t", "- ", "@")), cell
+    assert [row[0] for row in written[-len(HARMLESS) :]] == [*HARMLESS[:-1], "''-3.2"]
+    read = read_table(tmp_path / "m.csv", schema=MANIFEST)
+    pd.testing.assert_frame_equal(read, frame.astype("str"), check_dtype=False)
+    write_table(read, tmp_path / "again.csv", schema=MANIFEST)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "m.csv").read_bytes()
+
+
+def test_numbers_are_written_as_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"image_id": ["=a", "b"], "value": [-3.2, 1e-300]})
+    write_table(frame, tmp_path / "t.csv", schema=NUMBERS)
+    text = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert text == "image_id,value\n'=a,-3.2\nb,1e-300\n"
+    pd.testing.assert_frame_equal(
+        read_table(tmp_path / "t.csv", schema=NUMBERS), frame, check_dtype=False
+    )
+
+
+def test_every_table_is_written_by_the_one_writer(root: Path) -> None:
+    others = [
+        path.relative_to(root)
+        for package in root.glob("[a-z]*/__init__.py")
+        for path in package.parent.rglob("*.py")
+        if ".to_csv(" in path.read_text(encoding="utf-8") and "tests" not in path.parts
+    ]
+    assert others == [Path("common/tables.py")]
 
 
 # --- manifests ---------------------------------------------------------------------------------
