@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from common.errors import UserError
+
+OutFile = Annotated[Path, "a file"]
+"""Type of an option `out` that names a file; one of type `Path` names a folder. See `claimed`."""
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -63,6 +68,101 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(out: Path, *, is_file: bool = False) -> Iterator[None]:
+    """Keep an output folder, or file, to this process while the block runs.
+
+    The claim is a lock of the operating system: it ends with the process, however that ends. Where
+    the file system knows no locks there is none. Folders made for it and left empty are removed.
+
+    Parameters
+    ----------
+    out
+        The folder, or file, that is written to; made if needed.
+    is_file
+        It is a file.
+
+    Raises
+    ------
+    UserError
+        When another process holds it, it is a file where a folder must be or the other way round,
+        or it cannot be written.
+    """
+    if out.exists() and out.is_dir() == is_file:
+        kinds = ("folder", "file") if is_file else ("file", "folder")
+        raise UserError(
+            f"{out} is a {kinds[0]} and must be a {kinds[1]}: give another name with --out."
+        )
+    folder, name = (out.parent, f".{out.name}.lock") if is_file else (out, ".lock")
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        lock = _locked(folder / name)
+    except BlockingIOError as error:
+        raise UserError(
+            f"Another run is writing to {out}: wait until it has ended, or give another name "
+            "with --out."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to {out} ({error.strerror or error}): choose another name with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        _unlock(lock, folder / name)
+        with suppress(OSError):
+            for path in new:  # innermost first; the first that is not empty ends it
+                path.rmdir()
+
+
+def _locked(path: Path) -> int:
+    """Open and lock a file; returns its descriptor. BlockingIOError when another process has it."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        except FileNotFoundError:  # whoever had it has ended, and removed it, in between
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _unlock(descriptor: int, path: Path) -> None:
+    """Remove and close the lock file; in this order, or it could be the next run's by then."""
+    try:
+        path.unlink()
+    except PermissionError:  # Windows removes no open file, but none that the next run has either
+        os.close(descriptor)
+        with suppress(OSError):
+            path.unlink()
+    except OSError:
+        os.close(descriptor)
+    else:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file or raise BlockingIOError; without locks in the file system do nothing."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # Of this process alone: not passed on to workers, which may outlive a kill.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise BlockingIOError(error.errno, error.strerror) from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import UserError
-from common.files import natural_key
+from common.files import OutFile, natural_key
 from common.tables import GRADES, MANIFEST, write_table
 from datasets.check import check_manifest
 from datasets.dataset import (
@@ -77,7 +77,7 @@ def prepare(
     dataset: DatasetName,
     root: Path,
     *,
-    out: Path = Path("manifest.csv"),
+    out: OutFile = Path("manifest.csv"),
     check: bool = False,
     images: bool = True,
     table: Path | None = None,

@@ -11,7 +11,9 @@ An option that takes several values takes every word up to the next option, and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -21,6 +23,7 @@ from cyclopts.config import Dict as DictConfig
 
 from common.errors import UserError, did_you_mean
 from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
+from common.files import OutFile, claimed
 
 LISTS = Parameter(consume_multiple=True, negative_iterable=())
 """How every list on the command line is read; sub-commands take it from their parent."""
@@ -66,9 +69,20 @@ def build_app(
     ) -> Any:
         if config is not None:
             app.config = (DictConfig(_read_config(config, app), source=str(config)),)
-        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        bound.apply_defaults()
+        with _output_claimed(command, bound.arguments.get("out")):
+            return command(*bound.args, **bound.kwargs)
 
     return app
+
+
+def _output_claimed(command: Callable[..., Any], out: object) -> AbstractContextManager[None]:
+    """Keep what a command writes to for this run: two at once would mix their tables."""
+    if not isinstance(out, Path):
+        return nullcontext()
+    hint = signature(command, eval_str=True).parameters["out"].annotation
+    return claimed(out, is_file=hint is OutFile)
 
 
 def run(app: App, argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError, did_you_mean
-from common.files import atomic_write, natural_key, sha256_of, write_json
+from common.files import atomic_write, claimed, natural_key, sha256_of, write_json
 
 
 def test_numbers_in_names_count_as_numbers() -> None:
@@ -107,3 +109,55 @@ def test_sha256_is_the_published_one(tmp_path: Path) -> None:
 def test_a_suggestion_is_made_only_when_something_is_near() -> None:
     assert did_you_mean("ibugg", ["mee", "ibug"]) == ' Did you mean "ibug"?'
     assert did_you_mean("qqq", ["mee", "ibug"]) == ""
+
+
+# --- one run for an output folder ----------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from common.files import claimed
+
+with claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_runs_into_one_folder_are_one_too_many_and_a_killed_one_is_none(
+    root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "deep" / "out"
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=r"Another run is writing to .*out: wait"), claimed(out):
+            pass
+        with claimed(tmp_path / "other"):
+            pass
+    finally:
+        first.kill()  # SIGKILL: nothing of the first run can clear up
+        first.communicate()
+    with claimed(out):
+        (out / "table.csv").touch()
+    assert [path.name for path in out.iterdir()] == ["table.csv"]
+
+
+def test_a_claim_leaves_no_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="wrong option"), claimed(tmp_path / "a" / "b"):
+        raise ValueError("wrong option")
+    with claimed(tmp_path / "a" / "m.csv", is_file=True):
+        assert [path.name for path in (tmp_path / "a").iterdir()] == [".m.csv.lock"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_where_a_folder_must_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file and must be a folder"):
+        claimed(tmp_path / "file").__enter__()
+    with pytest.raises(UserError, match="is a folder and must be a file"):
+        claimed(tmp_path, is_file=True).__enter__()
+    with pytest.raises(UserError, match=r"Cannot write to .*out"):
+        claimed(tmp_path / "file" / "out").__enter__()

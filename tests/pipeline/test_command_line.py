@@ -342,3 +342,39 @@ def test_a_bug_is_not_hidden(
     monkeypatch.setattr(pipeline.extract, "extract_landmarks", broken)
     with pytest.raises(ZeroDivisionError):
         command("extract", photos, "--out", tmp_path / "out")
+
+
+# --- where the results go ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["features", "landmarks.csv"],
+        ["benchmark", "features.csv"],
+        ["simulate"],
+        ["htnet", "explain", "model", "manifest.csv", "--landmarks", "landmarks.csv"],
+    ],
+)
+def test_an_output_that_is_a_file_is_refused_before_anything_is_done(
+    command: Command, tmp_path: Path, argv: list[str]
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    told = command(*argv, "--out", tmp_path / "notes.txt")
+    assert "notes.txt is a file and must be a folder" in sentence(told)
+
+
+def test_a_manifest_is_written_to_a_file(command: Command, tmp_path: Path) -> None:
+    told = command("prepare", "folder", tmp_path, "--out", tmp_path)
+    assert "is a folder and must be a file" in sentence(told)
+
+
+def test_a_second_run_into_one_folder_is_refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(_descriptor: int) -> None:  # as it is while another process holds the folder
+        raise BlockingIOError
+
+    monkeypatch.setattr("common.files._lock", held)
+    told = command("features", tmp_path / "landmarks.csv", "--out", tmp_path / "out")
+    assert "Another run is writing to" in sentence(told)
