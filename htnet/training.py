@@ -209,8 +209,9 @@ def check_classes(data: LabelledFaces, *, train: NDArray[np.intp], name: str) ->
     ]
     if missing:
         raise UserError(
-            f"{name} has no training face of class {', '.join(missing)}: give more patients of it "
-            "(four or more), another --target, or no --inner-folds if they were asked for."
+            f"{name} has no training face of class {', '.join(missing)}: give more patients of it, "
+            "more folds (--n-folds, --inner-folds), each of which then holds out fewer, or another "
+            "--target."
         )
 
 
