@@ -18,7 +18,8 @@ from htnet.faces import to_input
 from htnet.grader import PalsyGrader, parameter_groups, patient_score
 from htnet.labelled_faces import LabelledFaces
 from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
-from htnet.micro.recipe import read_micro_recipe
+from htnet.micro.models.recipes import FlowRecipe
+from htnet.micro.models.recipes import read_recipe as read_micro_recipe
 from htnet.network import HTNet
 from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
 from htnet.training import WEIGHTS, Trained, train_network
@@ -408,7 +409,9 @@ def test_unknown_and_impossible_recipe_keys(content: dict[str, object], words: s
 
 def test_the_shipped_pair_takes_every_layer_from_micro_expressions(tmp_path: Path) -> None:
     """`micro weights --recipe small`, then `htnet train --recipe from-micro --pretrained`."""
-    micro = HTNet.from_config(read_micro_recipe("small").config(num_classes=3))
+    config = read_micro_recipe(FlowRecipe, "small").config(num_classes=3)
+    assert isinstance(config, HTNetConfig)
+    micro = HTNet.from_config(config)
     save_weights(micro, tmp_path / "micro.safetensors")
     network = HTNet.from_config(read_recipe("from-micro").config(num_classes=6))
     loaded = load_pretrained(network, tmp_path / "micro.safetensors")
