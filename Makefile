@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(if $
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+READY_DEV := $(VENV)/ready-dev
+INSTALL = $(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
@@ -16,7 +18,7 @@ demo: $(READY)
 test: lint
 	$(RUN) -m pytest -n 2 --dist loadfile
 
-lint: $(READY)
+lint: $(READY_DEV)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -31,8 +33,12 @@ $(READY): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
 	  { echo "Python 3.11 or 3.12 is needed: install it, or name it with make PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check -q -r requirements.txt -c constraints.txt
+	$(INSTALL) -r requirements.txt
 	@touch $(READY)
+
+$(READY_DEV): $(READY) requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	@touch $(READY_DEV)
 
 clean:
 	rm -rf $(VENV) demo_output bench_output

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -93,7 +92,7 @@ def region_effects(
 
 @dataclass(frozen=True)
 class TreeValues:
-    """SHAP values of a grader made of trees.
+    """SHAP values of boosted trees, in log-odds.
 
     Attributes
     ----------
@@ -101,15 +100,12 @@ class TreeValues:
         `(n, k, c)`: for each row and column, what it adds towards each class that was learned.
     base
         `(n, c)`: what a class starts from; base plus the sum over columns is the grader's output.
-    scale
-        `probability`, or `log-odds` for boosted trees.
     columns, classes
         Names of the columns, and class numbers from 1.
     """
 
     values: NDArray[np.float64]
     base: NDArray[np.float64]
-    scale: Literal["probability", "log-odds"]
     columns: list[str]
     classes: NDArray[np.int64]
 
@@ -122,53 +118,24 @@ class TreeValues:
 
 
 def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
-    """Return SHAP values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9) by TreeSHAP.
+    """Return SHAP values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9) by XGBoost's own.
 
     Exact, over the training rows that the trees themselves remember. None for a grader that is not
-    made of trees, or that learned one class only. They add up to the answer before its temperature.
+    XGBoost, or that learned one class only. They add up to the answer before its temperature.
     """
-    from sklearn.ensemble import RandomForestClassifier
-
     pipeline = grader.grader.pipeline
-    features = grader.columns.make(samples)[grader.choice.columns]
     trees = getattr(pipeline[-1], "trees_", pipeline[-1])
-    prepared = pipeline[:-1].transform(features)
     classes = np.asarray(pipeline.classes_, dtype=np.int64)
-    columns = [str(name) for name in features.columns]
-    if len(classes) < 2:
+    if len(classes) < 2 or not hasattr(trees, "get_booster"):
         return None
-    if hasattr(trees, "get_booster"):
-        values, base = _boosted(trees, np.asarray(prepared, dtype=np.float64))
-        return TreeValues(values, base, "log-odds", columns, classes)
-    if isinstance(trees, RandomForestClassifier):
-        values, base = _forest(trees, np.asarray(prepared, dtype=np.float64))
-        return TreeValues(values, base, "probability", columns, classes)
-    return None
-
-
-def _boosted(
-    trees: object, prepared: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """XGBoost's own TreeSHAP; of two classes it knows only the log-odds of the second."""
     from xgboost import DMatrix
 
-    booster = trees.get_booster()  # type: ignore[attr-defined]
-    found = np.asarray(booster.predict(DMatrix(prepared), pred_contribs=True), dtype=np.float64)
-    if found.ndim == 2:
+    features = grader.columns.make(samples)[grader.choice.columns]
+    prepared = np.asarray(pipeline[:-1].transform(features), dtype=np.float64)
+    found = np.asarray(trees.get_booster().predict(DMatrix(prepared), pred_contribs=True))
+    if found.ndim == 2:  # of two classes it knows only the log-odds of the second
         found = np.stack([-found, found], axis=1)
-    return np.moveaxis(found[..., :-1], 1, 2), found[..., -1]
-
-
-def _forest(
-    trees: object, prepared: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    import warnings
-
-    with warnings.catch_warnings():  # shap's own colour maps use what matplotlib will drop
-        warnings.simplefilter("ignore")
-        import shap
-
-        explainer = shap.TreeExplainer(trees)
-        values = np.asarray(explainer.shap_values(prepared), dtype=np.float64)
-    base = np.tile(np.asarray(explainer.expected_value, dtype=np.float64), (len(prepared), 1))
-    return values, base
+    values = np.moveaxis(found.astype(np.float64), 1, 2)
+    return TreeValues(
+        values[:, :-1], values[:, -1], [str(name) for name in features.columns], classes
+    )

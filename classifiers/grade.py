@@ -347,7 +347,7 @@ def _tree_sentences(model: StoredModel, rows: Samples, number: int, name: str) -
     spoken = ", ".join(
         f"{column} ({_meaning(str(column))}) {value:+.2f}" for column, value in strongest.items()
     )
-    return [f"What spoke most for {name}, in {found.scale}: {spoken}."]
+    return [f"What spoke most for {name}, in log-odds: {spoken}."]
 
 
 def _meaning(column: str) -> str:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -52,31 +53,56 @@ def imports(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def requirements(root: Path) -> dict[str, str]:
-    """Package to version; a line that is no exact pin fails."""
-    pins = {}
-    for line in (root / "requirements.txt").read_text(encoding="utf-8").splitlines():
+@dataclass(frozen=True)
+class Pin:
+    """One line of a file of requirements: a package at one version, on some machines or on all."""
+
+    name: str
+    version: str
+    marker: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}=={self.version}{self.marker}"
+
+
+def requirements(root: Path, file: str = "requirements.txt") -> list[Pin]:
+    """What a file pins; a line that is no exact pin fails."""
+    pins = []
+    for line in (root / file).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            name, version = re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()
-            pins[name] = version
+            name, version, marker = re.fullmatch(
+                r"([\w.-]+)==([\w.]+)(; [^#]*?)?(?:  #.*)?", line
+            ).groups()
+            pins.append(Pin(name, version, marker or ""))
     return pins
 
 
 def test_pip_and_conda_users_get_the_same_packages(root: Path) -> None:
     environment = yaml.safe_load((root / "environment.yml").read_text(encoding="utf-8"))
     *plain, from_pip = environment["dependencies"]
-    pins = requirements(root)
+    (dlib,) = (pin for pin in requirements(root) if pin.name == "dlib-bin")
     # conda-forge builds dlib itself; its wheels on PyPI carry a build number behind the version.
-    dlib = pins.pop("dlib-bin").split(".post")[0]
-    assert plain == ["python=3.11", "pip", f"dlib={dlib}"]
-    assert from_pip == {"pip": [f"{name}=={version}" for name, version in pins.items()]}
+    version = dlib.version.split(".post")[0]
+    assert plain == ["python=3.11", "pip", f"dlib={version}"]
+    assert from_pip == {"pip": [str(pin) for pin in requirements(root) if pin != dlib]}
     assert environment["channels"] == ["conda-forge"]
+
+
+def test_a_clinic_installs_nothing_that_only_tests_need(root: Path) -> None:
+    clinic = {normal(pin.name) for pin in requirements(root)}
+    tests = {normal(pin.name) for pin in requirements(root, "requirements-dev.txt")}
+    assert {"pytest", "ruff", "playwright"} <= tests
+    assert not clinic & tests
 
 
 def test_what_is_installed_here_is_what_is_pinned(root: Path) -> None:
     from importlib.metadata import version
 
-    pins = requirements(root)
+    pins = {
+        pin.name: pin.version
+        for file in ("requirements.txt", "requirements-dev.txt")
+        for pin in requirements(root, file)
+    }
     constraints = (root / "constraints.txt").read_text(encoding="utf-8")
     assert not {name.lower() for name in pins} & {
         line.split("==")[0].lower() for line in constraints.splitlines()
@@ -87,7 +113,7 @@ def test_what_is_installed_here_is_what_is_pinned(root: Path) -> None:
 
 def test_every_import_is_listed_in_requirements(root: Path) -> None:
     distributions = packages_distributions()
-    listed = {normal(name) for name in requirements(root)}
+    listed = {normal(pin.name) for pin in requirements(root)}
     missing = []
     for _, path in sources(root):
         for line, name in imports(path):
