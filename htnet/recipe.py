@@ -139,7 +139,11 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for checkpoints and run.json."""
-        return as_sections(self)
+        return {
+            "network": dict(self.network),
+            "augmentation": dataclasses.asdict(self.augmentation),
+            "training": dataclasses.asdict(self.training),
+        }
 
 
 def shipped(folder: Path = FOLDER) -> list[str]:
@@ -185,23 +189,18 @@ def read_sections(name: str | Path, *, folder: Path) -> tuple[Path, dict[str, An
 def recipe_from(content: Mapping[str, Any], *, source: str, name: str = "own") -> Recipe:
     """Make a recipe of nested settings; an unknown section or key is refused."""
     check_sections(content, source=source, derived=_DERIVED)
-    sections = own_sections(content, Augmentation, Training, source=source)
-    recipe = Recipe(**sections, name=name)
+    recipe = Recipe(
+        network=by_todays_names(content["network"], source=source),
+        augmentation=section_from(
+            Augmentation, content.get("augmentation", {}), section="augmentation", source=source
+        ),
+        training=section_from(
+            Training, content.get("training", {}), section="training", source=source
+        ),
+        name=name,
+    )
     recipe.config(num_classes=6)  # refuses unknown keys and impossible sizes
     return recipe
-
-
-def own_sections(
-    content: Mapping[str, Any], augmentation: type, training: type, *, source: str
-) -> dict[str, Any]:
-    """Return a recipe's three sections by name: loose settings of the network, two dataclasses."""
-    return {
-        "network": by_todays_names(content["network"], source=source),
-        **{
-            section: section_from(kind, content.get(section, {}), section=section, source=source)
-            for section, kind in (("augmentation", augmentation), ("training", training))
-        },
-    }
 
 
 def by_todays_names(network: Mapping[str, Any], *, source: str) -> dict[str, Any]:
@@ -220,15 +219,6 @@ def by_todays_names(network: Mapping[str, Any], *, source: str) -> dict[str, Any
         if named.setdefault(ours, value) != value:
             raise UserError(f"{source}: {ours} is given twice, as {named[ours]} and as {value}.")
     return named
-
-
-def as_sections(recipe: Any) -> dict[str, Any]:
-    """Return a recipe as plain values, from which the same recipe can be made again."""
-    return {
-        "network": dict(recipe.network),
-        "augmentation": dataclasses.asdict(recipe.augmentation),
-        "training": dataclasses.asdict(recipe.training),
-    }
 
 
 def check_sections(content: Mapping[str, Any], *, source: str, derived: tuple[str, ...]) -> None:
