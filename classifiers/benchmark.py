@@ -104,7 +104,7 @@ def benchmark(
     out
         Folder for the results; made if needed.
     manifest
-        `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
+        `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         What is graded: `six_grades`, `healthy_palsy` (I or not), `three_classes` (I, II and III,
         IV to VI), or `affected_side` (patients with palsy only).
@@ -176,7 +176,7 @@ def benchmark(
         )
     else:
         samples, own_folds = cohort.usable, table
-        if not question.column == "hb_grade":
+        if question.column == "side":
             raise UserError(
                 "The features of one photograph do not tell left from right: ask for the affected "
                 "side with --level patient."
@@ -203,6 +203,7 @@ def benchmark(
 
     settings = {
         "target": question.name,
+        "truth": cohort.truth_source,
         "level": level,
         "search": search or level == "patient",
         "graders": ", ".join(plan.graders),

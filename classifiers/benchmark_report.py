@@ -18,6 +18,7 @@ from classifiers.evaluation import Evaluation, is_baseline, title_of
 from classifiers.graders import GRADERS
 from classifiers.plots import confusion_figure, roman
 from common.report import Report, figure_picture
+from common.tables import nameless_patients
 
 FEW_PATIENTS = 5
 
@@ -117,7 +118,7 @@ def _first_section(report: Report, evaluation: Evaluation) -> None:
 
 
 def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:
-    sentences = []
+    sentences = nameless_patients(cohort.photographs)
     left_out = cohort.excluded()
     if len(left_out):
         reasons = ", ".join(f"{row.photographs} × {row.reason}" for row in left_out.itertuples())

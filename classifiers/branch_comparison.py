@@ -29,7 +29,7 @@ from classifiers.paired_scores import (
 )
 from common.bootstrap import resampling_weights
 
-GROUPS = {"grade": "hb_grade", "movement": "task", "side": "side"}
+GROUPS = {"grade": "hb_grade", "class": "palsy_class", "movement": "task", "side": "side"}
 NOT_IN_GROUPS = ("macro_f1",)  # of a group that lacks grades it says little
 NOT_WHEN_ALIKE = ("macro_f1", "weighted_kappa")  # says nothing when all references are alike
 
@@ -40,7 +40,8 @@ COMPARISON_COLUMNS = (
 )  # fmt: skip
 """`comparison.csv`: a row for each pair of branches, score and group, on each level.
 
-`level` is photograph or patient; `by` is `all`, `grade`, `movement` or `side`, `group` which one.
+`level` is photograph or patient; `by` is `all`, `grade`, `class`, `movement` or `side`, `group`
+which one.
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
 on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
 The recall of each class (`recall_1`, ...) is told of all patients and not tested.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.tasks import NO_LABEL, Target, refuse_two_grades
+from classifiers.tasks import CLASS_COLUMN, NO_LABEL, Target, refuse_two_grades
 from common.errors import UserError
 from common.tables import join_manifest, read_manifest, sort_by_image_id
 from features.registry import FEATURE_NAMES
@@ -35,12 +35,15 @@ class Cohort:
         `(n,)` class numbers of the target from 1, `NO_LABEL` without one.
     reasons
         `(n,)` empty for a usable photograph, else why it is left out.
+    truth_source
+        Where the labels come from, in words: a column, or derived from the grade.
     """
 
     photographs: pd.DataFrame
     features: pd.DataFrame
     labels: NDArray[np.int64]
     reasons: NDArray[np.str_]
+    truth_source: str = ""
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -84,14 +87,15 @@ class Samples:
     patients
         `(n,)` patient of each row.
     grades, sides
-        Of patients only: House-Brackmann grade, and weak side (+1 left, -1 right, 0 not known).
+        Of patients only: House-Brackmann grade (the middle of the class where only that is known),
+        and weak side (+1 left, -1 right, 0 not known).
     """
 
     rows: pd.DataFrame
     features: pd.DataFrame
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
-    grades: NDArray[np.int64] | None = None
+    grades: NDArray[np.float64] | None = None
     sides: NDArray[np.float64] | None = None
 
     def at(self, rows: NDArray[np.intp]) -> Samples:
@@ -117,19 +121,22 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
     table = read_features(features)
     if manifest is not None:
         table = join_manifest(table, read_manifest(manifest), measured=FEATURE_NAMES)
-    for column in ("patient_id", target.column):
-        if column not in table.columns:
+    for columns in (("patient_id",), target.sources):
+        if not set(columns) & set(table.columns):
             raise UserError(
-                f'{features} has no column "{column}": give the manifest that names the patients '
-                "and grades (--manifest)."
+                f'{features} has no column "{columns[0]}": give the manifest that names the '
+                "patients and grades (--manifest)."
             )
     table = sort_by_image_id(table)
+    truth_source = target.truth_source(table)
+    table = target.with_truth(table)
     values = table[list(FEATURE_NAMES)].astype(np.float64).replace([np.inf, -np.inf], np.nan)
     cohort = Cohort(
         photographs=table.drop(columns=list(FEATURE_NAMES)),
         features=values,
         labels=target.numbers(table),
         reasons=_reasons(table, values, target=target),
+        truth_source=truth_source,
     )
     if not len(cohort.usable.rows):
         raise UserError(
@@ -162,9 +169,16 @@ def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> ND
     """First reason that applies to each row; empty for a usable one."""
     failed = table["status"] != "ok"
     status = "status " + table["status"].astype(str)
+    unlabelled = target.numbers(table) == NO_LABEL
+    hint = " (its palsy_class answers three_classes and healthy_palsy)"
+    only_class = (
+        unlabelled & table[CLASS_COLUMN].notna()
+        if target.column == "hb_grade" and CLASS_COLUMN in table
+        else np.zeros(len(table), dtype=bool)
+    )
+    missing = f"no usable {' or '.join(target.sources)}"
     return np.select(
-        [failed, table["patient_id"].isna(), target.numbers(table) == NO_LABEL,
-         values.isna().all(axis=1)],
-        [status, "no patient_id", f"no usable {target.column}", "all features are missing"],
+        [failed, table["patient_id"].isna(), only_class, unlabelled, values.isna().all(axis=1)],
+        [status, "no patient_id", missing + hint, missing, "all features are missing"],
         default="",
     ).astype(np.str_)  # fmt: skip

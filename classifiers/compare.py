@@ -119,8 +119,9 @@ def compare(
 
 def refuse_other_truth(branches: list[Branch], manifest: pd.DataFrame, *, target: Target) -> None:
     """Refuse a table whose truth is not the manifest's, photograph by photograph."""
-    if target.column not in manifest.columns:
+    if not set(target.sources) & set(manifest.columns):
         return
+    manifest = target.with_truth(manifest)
     known = manifest.drop_duplicates("image_id").set_index("image_id")[target.column].dropna()
     of_patient = {name: set(found) for name, found in manifest.groupby("patient_id")[target.column]}
     for branch in branches:

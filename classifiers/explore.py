@@ -43,7 +43,7 @@ def explore(
     out
         Folder for the results; made if needed.
     manifest
-        `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
+        `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         The classes that are compared.
     seed
@@ -79,7 +79,7 @@ def explore(
     write_run_record(
         out,
         command="explore",
-        settings={"target": target, "features": features.name},
+        settings={"target": target, "truth": cohort.truth_source, "features": features.name},
         seed=seed,
         files=files,
         counts={"photographs": len(cohort.usable.rows), "patients": len(patients.names)},

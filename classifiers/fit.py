@@ -46,6 +46,7 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import write_run_record
 from common.report import Report
+from common.tables import GRADES, severities
 from common.workers import default_jobs
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of, landmark_run_of
@@ -100,7 +101,7 @@ def fit(
         Which grader to train: `svm`, `linear_svm`, `xgboost`, `mlp`, `random_forest`,
         `logistic`, `ordinal_logistic` or `frank_hall`.
     manifest
-        `manifest.csv` with `image_id`, `patient_id` and `hb_grade`.
+        `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         What is graded: `six_grades`, `healthy_palsy`, `three_classes` or `affected_side`.
     folds, n_folds, repeats
@@ -160,6 +161,7 @@ def fit(
     )
     settings = {
         "target": question.name,
+        "truth": cohort.truth_source,
         "level": level,
         "grader": grader,
         "folds": folds_in_words(table, method=folds),
@@ -240,7 +242,7 @@ def _rows_of(cohort: Cohort, *, level: Unit, target: Target, features: Path) -> 
     """Return the rows that get an answer."""
     if level == "patient":
         return patient_samples(cohort.usable, landmarks=features.with_name(LANDMARKS_FILE))
-    if target.column != "hb_grade":
+    if target.column == "side":
         raise UserError(
             "The features of one photograph do not tell left from right: ask for the affected "
             "side with --level patient."
@@ -322,7 +324,7 @@ def _hashes(record: Mapping[str, object]) -> dict[str, str]:
 
 def _typical(samples: Samples) -> dict[str, float | None]:
     """Return medians of healthy patients, or of all when there are fewer than three healthy."""
-    healthy = (samples.rows["hb_grade"] == 1).to_numpy(dtype=bool)
+    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
     enough = len(set(samples.patients[healthy])) >= FEWEST_HEALTHY
     medians = samples.features[healthy if enough else np.ones(len(healthy), dtype=bool)].median()
     return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}

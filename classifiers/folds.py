@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import natural_key
-from common.tables import read_table, text, write_table
+from common.tables import read_table, severities, text, write_table
 
 FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out", "repeated_holdout"]
 HOLDOUTS, HELD_OUT = 10, 0.25  # draws of `repeated_holdout`, and the share of patients in each
@@ -69,8 +69,9 @@ def make_folds(
     Parameters
     ----------
     photographs
-        One row per labelled photograph: `image_id`, `patient_id`, and `hb_grade`, which only
-        `stratified` looks at. A patient photographed at several grades is dealt with the highest.
+        One row per labelled photograph: `image_id`, `patient_id`, and `hb_grade` or
+        `palsy_class`, which only `stratified` looks at. A patient photographed at several grades
+        is dealt with the highest.
     method
         `stratified`: the patients of each grade are shuffled and dealt out in turn, so that folds
         differ by at most one patient of a grade, and by at most one patient in all. `shuffled`:
@@ -251,9 +252,8 @@ def folds_of_patients(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _patients(photographs: pd.DataFrame) -> pd.Series:
-    """Return the highest grade of each patient (0 without one), patients in natural order."""
-    grades = photographs.get("hb_grade", pd.Series(pd.NA, index=photographs.index, dtype="Int64"))
-    highest = grades.fillna(0).astype("int64").groupby(photographs["patient_id"]).max()
+    """Return the strongest palsy of each patient (0 without one), patients in natural order."""
+    highest = severities(photographs).fillna(0.0).groupby(photographs["patient_id"]).max()
     return highest.loc[sorted(highest.index, key=natural_key)]
 
 

@@ -30,7 +30,7 @@ from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import Photo, read_photo
 from common.report import Picture, Report, Section, image_picture
-from common.tables import join_manifest, read_manifest
+from common.tables import GRADES, join_manifest, read_manifest, severities
 from features.registry import DISTANCE_NAMES
 from features.tables import DISTS_FILE, read_dists
 from landmarks.overlay import draw_overlay
@@ -84,10 +84,8 @@ class Material:
     @cached_property
     def healthy_readings(self) -> dict[str, list[Reading]]:
         """Right and left of each healthy patient (grade I) of these tables."""
-        if "hb_grade" not in self.dists.columns:
-            return {}
-        healthy = self.dists.loc[self.dists["hb_grade"] == 1, "patient_id"].dropna().unique()
-        return {str(name): self.readings(str(name)) for name in healthy}
+        healthy = self.dists.loc[severities(self.dists) == GRADES[0], "patient_id"].dropna()
+        return {str(name): self.readings(str(name)) for name in healthy.unique()}
 
     def healthy_spread(self, *, without: str | None = None) -> dict[tuple[str, str], Spread]:
         """Return how uneven the healthy patients of these tables are.

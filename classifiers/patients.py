@@ -16,6 +16,7 @@ from classifiers.cohort import Samples
 from classifiers.severity import REST, block_columns
 from classifiers.tasks import refuse_two_grades
 from common.errors import UserError
+from common.tables import severities
 from features.mirror_difference import N_PARTS, mirror_parts
 from landmarks.tables import points_of, read_landmarks
 
@@ -35,9 +36,10 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
     Returns
     -------
     Samples
-        Rows with `patient_id`, `hb_grade`, `side` (when known), `photographs` (how many) and
-        `movements` (how many different ones). Columns: the blocks of `classifiers.severity`,
-        then `mean.` and `worst.` (largest) of every feature over the photographs.
+        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known),
+        `photographs` (how many) and `movements` (how many different ones). Columns: the blocks of
+        `classifiers.severity`, then `mean.` and `worst.` (largest) of every feature over the
+        photographs.
 
     Raises
     ------
@@ -52,6 +54,13 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
             "the manifest, or grade photographs (--level photograph)."
         )
     refuse_two_grades(rows)
+    strength = severities(rows)
+    if strength.isna().any():
+        raise UserError(
+            f'Patient "{rows.loc[strength.isna(), "patient_id"].iloc[0]}" has no hb_grade and no '
+            "palsy_class, from which graders of patients learn how strong a palsy is: fill one of "
+            "them, or leave the patient out."
+        )
     parts = _parts_of(rows, landmarks=landmarks)
     tasks = rows["task"].to_numpy(dtype=str)
     movements = sorted(set(tasks), key=lambda name: (name != REST, name))
@@ -76,7 +85,9 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
     )
     table = rows.iloc[first].reset_index(drop=True)
     side = table["side"].map(SIGN).fillna(0.0) if "side" in table else pd.Series(0.0, table.index)
-    kept = [name for name in ("patient_id", "hb_grade", "side") if name in table.columns]
+    kept = [
+        name for name in ("patient_id", "hb_grade", "palsy_class", "side") if name in table.columns
+    ]
     counted = pd.DataFrame(
         {
             "photographs": np.bincount(at),
@@ -88,7 +99,7 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
         features=features,
         labels=photographs.labels[first],
         patients=patients,
-        grades=np.asarray(table["hb_grade"], dtype=np.int64),
+        grades=severities(table).to_numpy(),
         sides=np.asarray(side, dtype=np.float64),
     )
 

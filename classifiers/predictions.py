@@ -23,9 +23,10 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     """Return the schema of a prediction table.
 
     A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`. The
-    truth is the target's own manifest column (`hb_grade` for all but the affected side), the
-    answer is `predicted`; for six grades both are integers 1..6, for the other targets `predicted`
-    is the name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
+    truth is the target's own column: `hb_grade` for six grades, `side` for the affected side, else
+    `palsy_class` (healthy, slight, strong; from the manifest or from its grades). The answer is
+    `predicted`; for six grades both are integers 1..6, for the other targets `predicted` is the
+    name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
     grades. `repeat` and `fold` are those in which the row was tested. `set_low` and `set_high`,
     where a search was made, bound the conformal set of adjacent classes (class numbers).
     """
@@ -37,8 +38,8 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     )
     truth = (
         pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"), coerce=True)
-        if target.column == "hb_grade"
-        else text()
+        if grades
+        else choice(tuple(str(name) for name in target.number_of))
     )
     chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(

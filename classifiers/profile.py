@@ -25,7 +25,7 @@ from classifiers.tasks import target_named
 from common.errors import UserError, did_you_mean
 from common.provenance import write_run_record
 from common.report import Report
-from common.tables import number, text, write_table
+from common.tables import GRADES, number, severities, text, write_table
 from common.words import counted, spoken
 from features.registry import FEATURES
 from features.tables import definition_of
@@ -39,7 +39,6 @@ OUTSIDE_BY_CHANCE = 0.10
 Holds for every n with the estimator of `limits_of`, and only with it: the usual one (linear
 between the smallest and the largest value) leaves out 19 % with 20 people.
 """
-HEALTHY_GRADE = 1
 NO_TASK = "photograph"  # movement of a table that does not name movements
 
 PROFILE = pa.DataFrameSchema(
@@ -105,8 +104,8 @@ def profile(
     out
         Folder for the results; made if needed.
     manifest
-        `manifest.csv` with `image_id`, `patient_id`, `hb_grade` and, best, `task`; the photographs
-        are shown when it is given.
+        `manifest.csv` with `image_id`, `patient_id`, `hb_grade` or `palsy_class` and,
+        best, `task`; the photographs are shown when it is given.
     redact
         Draw the points in place of the photographs in the report, and leave out the name.
 
@@ -120,7 +119,7 @@ def profile(
     UserError
         When the patient is not in the table, or fewer than three healthy people are.
     """
-    cohort = read_cohort(features, target=target_named("six_grades"), manifest=manifest)
+    cohort = read_cohort(features, target=target_named("healthy_palsy"), manifest=manifest)
     samples = cohort.usable
     rows = samples.rows.assign(
         task=samples.rows["task"].fillna(NO_TASK) if "task" in samples.rows else NO_TASK
@@ -133,11 +132,11 @@ def profile(
         )
     if patient not in set(rows["patient_id"]):
         raise UserError(f'Patient "{patient}" of {features} has no usable photograph.')
-    healthy = sorted(set(rows.loc[rows["hb_grade"] == HEALTHY_GRADE, "patient_id"]) - {patient})
+    healthy = sorted(set(rows.loc[severities(rows) == GRADES[0], "patient_id"]) - {patient})
     if len(healthy) < FEWEST_HEALTHY:
         raise UserError(
-            f"{features} has {counted(len(healthy), 'healthy patient')} (hb_grade 1) beside "
-            f"{patient}: a comparison needs {FEWEST_HEALTHY} at least, and a range of what is "
+            f"{features} has {counted(len(healthy), 'healthy patient')} (hb_grade 1 or "
+            f"palsy_class healthy) beside {patient}: a comparison needs {FEWEST_HEALTHY} at least, and a range of what is "
             f"usual {ENOUGH_HEALTHY}."
         )
     table = percentiles(rows, samples.features, patient=patient, healthy=healthy)

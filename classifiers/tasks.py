@@ -15,9 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
+from common.tables import CLASS_OF_GRADE, PALSY_CLASSES
 
 TargetName = Literal["six_grades", "healthy_palsy", "three_classes", "affected_side"]
 NO_LABEL = 0  # class number of a row whose manifest does not answer the question
+CLASS_COLUMN = "palsy_class"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class Target:
     name, title
         Name on the command line, and words for a heading.
     column
-        Manifest column that holds the truth.
+        Column of manifests and predictions that holds the truth. `palsy_class` is filled from
+        `hb_grade` where the manifest gives the grade alone (`with_truth`).
     classes
         Names of class 1, class 2, ...; they name the probability columns `p_<class>`.
     number_of
@@ -53,14 +56,59 @@ class Target:
         """Columns of `predictions.csv` that hold the probabilities, in class order."""
         return tuple(f"p_{name}" for name in self.classes)
 
-    def numbers(self, photographs: pd.DataFrame) -> NDArray[np.int64]:
-        """Return the class number of each row, `NO_LABEL` where the column does not answer."""
-        if self.column not in photographs.columns:
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Manifest columns that can answer the question; one of them is needed."""
+        return (CLASS_COLUMN, "hb_grade") if self.column == CLASS_COLUMN else (self.column,)
+
+    def with_truth(self, photographs: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with the truth in `column`; a class that is not given is the grade's.
+
+        Raises
+        ------
+        UserError
+            When no column answers the question, or a row's class is not that of its grade.
+        """
+        if not set(self.sources) & set(photographs.columns):
+            needed = " or ".join(f'"{name}"' for name in self.sources)
             raise UserError(
-                f'The table has no column "{self.column}", which {self.title.lower()} needs: '
+                f"The table has no column {needed}, which {self.title.lower()} needs: "
                 "give a manifest that has it (--manifest)."
             )
-        numbers = photographs[self.column].map(dict(self.number_of))
+        if self.column != CLASS_COLUMN or "hb_grade" not in photographs.columns:
+            return photographs
+        of_grade = photographs["hb_grade"].map(CLASS_OF_GRADE).astype("str")
+        if CLASS_COLUMN not in photographs.columns:
+            return photographs.assign(**{CLASS_COLUMN: of_grade})
+        given = photographs[CLASS_COLUMN]
+        other = given.notna() & of_grade.notna() & (given != of_grade)
+        if other.any():
+            row = photographs[other].iloc[0]
+            name = row.get("image_id", row.get("patient_id"))
+            raise UserError(
+                f'"{name}" has palsy_class {row[CLASS_COLUMN]} and hb_grade {row["hb_grade"]}, '
+                f"which is {CLASS_OF_GRADE[row['hb_grade']]}"
+                f" ({int(other.sum())} such rows): correct one of the two."
+            )
+        return photographs.assign(**{CLASS_COLUMN: given.astype("str").fillna(of_grade)})
+
+    def truth_source(self, photographs: pd.DataFrame) -> str:
+        """Say in words where the truth of these rows comes from."""
+        if self.column != CLASS_COLUMN:
+            return f"column {self.column}"
+        nothing = pd.Series(index=photographs.index, dtype="object")
+        given = int(photographs.get(CLASS_COLUMN, nothing).notna().sum())
+        derived = int(self.with_truth(photographs)[CLASS_COLUMN].notna().sum()) - given
+        of_grade = "of hb_grade (I healthy, II and III slight, IV to VI strong)"
+        if not derived:
+            return f"column {CLASS_COLUMN}"
+        return (
+            of_grade if not given else f"column {CLASS_COLUMN} of {given}, {of_grade} of {derived}"
+        )
+
+    def numbers(self, photographs: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the class number of each row, `NO_LABEL` where the column does not answer."""
+        numbers = self.with_truth(photographs)[self.column].map(dict(self.number_of))
         return np.asarray(numbers.fillna(NO_LABEL), dtype=np.int64)
 
     @property
@@ -107,18 +155,18 @@ TARGETS: dict[str, Target] = {
         Target(
             name="healthy_palsy",
             title="Healthy (I) or palsy (II to VI)",
-            column="hb_grade",
+            column=CLASS_COLUMN,
             classes=("healthy", "palsy"),
-            number_of={1: 1, **dict.fromkeys(range(2, 7), 2)},
+            number_of={"healthy": 1, "slight": 2, "strong": 2},
             ordered=False,
             source="grade I is normal function in all areas (House and Brackmann 1985)",
         ),
         Target(
             name="three_classes",
             title="Healthy (I), slight (II and III) or strong (IV to VI) palsy",
-            column="hb_grade",
-            classes=("healthy", "slight", "strong"),
-            number_of={1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 3},
+            column=CLASS_COLUMN,
+            classes=PALSY_CLASSES,
+            number_of={name: number for number, name in enumerate(PALSY_CLASSES, start=1)},
             ordered=True,
             source=(
                 "the division is ours: up to grade III the eye still closes completely, from "

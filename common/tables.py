@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -21,6 +22,11 @@ STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
 SIDES = ("left", "right", "none", "both", "unknown")
 GRADES = (1, 2, 3, 4, 5, 6)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")  # the same, as a clinician writes them
+PALSY_CLASSES = ("healthy", "slight", "strong")
+CLASS_OF_GRADE = {1: "healthy", 2: "slight", 3: "slight", 4: "strong", 5: "strong", 6: "strong"}
+"""The class of each grade. The division is ours: up to grade III the eye still closes completely,
+from grade IV it does not (House and Brackmann 1985)."""
+_MIDDLE_GRADE = {"healthy": 1.0, "slight": 2.5, "strong": 5.0}  # of each class
 _RUNS = re.compile(r"[\s']*[=+\-@]")  # with what earlier writing has put before it
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _TEXT = {"is_text": True}  # read as str, so that patient 007 stays 007
@@ -33,10 +39,11 @@ def text(*, unique: bool = False, nullable: bool = False, required: bool = True)
     return pa.Column(str, unique=unique, nullable=nullable, required=required, metadata=_TEXT)
 
 
-def choice(values: tuple[str, ...], *, required: bool = True) -> pa.Column:
-    """Column that holds one of `values` in every row."""
-    one_of = pa.Check.isin(values, error=f"be one of {', '.join(values)}")
-    return pa.Column(str, one_of, required=required, metadata=_TEXT)
+def choice(values: tuple[str, ...], *, nullable: bool = False, required: bool = True) -> pa.Column:
+    """Column that holds one of `values` in every row, or in every row that is not empty."""
+    or_empty = ", or empty" if nullable else ""
+    one_of = pa.Check.isin(values, error=f"be one of {', '.join(values)}{or_empty}")
+    return pa.Column(str, one_of, nullable=nullable, required=required, metadata=_TEXT)
 
 
 def number(*, required: bool = True) -> pa.Column:
@@ -66,11 +73,58 @@ MANIFEST = pa.DataFrameSchema(
         "side": choice(SIDES, required=False),
         "hb_grade": grade(required=False),
         "dataset": text(nullable=True, required=False),
+        "palsy_class": choice(PALSY_CLASSES, nullable=True, required=False),
+        "patient_source": text(nullable=True, required=False),
     },
     name="manifest",
     metadata=OTHERS_AS_TEXT,
 )
-"""One row per photograph or clip. Columns beyond these are carried through untouched."""
+"""One row per photograph or clip. Columns beyond these are carried through untouched.
+
+`palsy_class` is for photographs that were sorted and not graded: healthy (I), slight (II and III)
+or strong (IV to VI). `patient_source` says where the patient comes from; `PHOTOGRAPH` there means
+that nobody was named, so that the photograph counts as a patient of its own.
+"""
+PHOTOGRAPH = "photograph"
+
+
+def joined_columns() -> dict[str, pa.Column]:
+    """Return the manifest's columns as other tables of photographs carry them behind their own."""
+    names = ("patient_id", "task", "side", "dataset", "patient_source")
+    return {
+        **{name: text(nullable=True, required=False) for name in names},
+        "hb_grade": grade(required=False),
+        "palsy_class": choice(PALSY_CLASSES, nullable=True, required=False),
+    }
+
+
+def nameless_patients(photographs: pd.DataFrame) -> list[str]:
+    """Say in a sentence that patients are not known, where `patient_source` says so; else nothing.
+
+    Every command that holds out patients shows it first.
+    """
+    if "patient_source" not in photographs:
+        return []
+    alone = int((photographs["patient_source"] == PHOTOGRAPH).sum())
+    if not alone:
+        return []
+    return [
+        f"{alone} of {len(photographs)} photographs name no patient and count as a patient each: "
+        "photographs of one person may be learned from and tested at once, so that whole patients "
+        "are not held out for certain and the scores may be too good."
+    ]
+
+
+def severities(rows: pd.DataFrame) -> pd.Series:
+    """Return how strong the palsy of each row is, 1 to 6, NaN where it is not known.
+
+    The grade, or the middle of the class (1, 2.5, 5) where only `palsy_class` is known: to deal
+    patients evenly, and to learn what goes along with the palsy. No answer is made of it.
+    """
+    nothing = pd.Series(np.nan, index=rows.index)
+    grades = rows.get("hb_grade", nothing).astype("Float64").to_numpy(np.float64, na_value=np.nan)
+    middle = rows.get("palsy_class", nothing).map(_MIDDLE_GRADE).astype(np.float64)
+    return pd.Series(grades, index=rows.index).fillna(middle)
 
 
 def sort_by_image_id(frame: pd.DataFrame) -> pd.DataFrame:

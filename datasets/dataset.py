@@ -11,10 +11,12 @@ from typing import Any, Literal
 import pandas as pd
 import pandera.pandas as pa
 
-from common.tables import MANIFEST, choice, sort_by_image_id, text, write_table
+from common.tables import choice, sort_by_image_id, text, write_table
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+ALWAYS = ("image_id", "path", "patient_id", "task", "side", "hb_grade", "dataset")
+"""Columns that every manifest of a reader has, known or not."""
 
 PROBLEMS = pa.DataFrameSchema(
     {
@@ -123,15 +125,15 @@ def make_manifest(
     """
     frame = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     frame["dataset"] = dataset
-    for name in MANIFEST.columns:
+    for name in ALWAYS:
         if name not in frame:
             frame[name] = "unknown" if name == "side" else None
     frame["side"] = frame["side"].fillna("unknown").astype(str)
     frame["hb_grade"] = frame["hb_grade"].astype("Int64")
     for name in ("image_id", "path", "patient_id", "task"):
         frame[name] = frame[name].astype("str")
-    extra = [name for name in frame.columns if name not in MANIFEST.columns]
-    return sort_by_image_id(frame[[*MANIFEST.columns, *extra]])
+    extra = [name for name in frame.columns if name not in ALWAYS]
+    return sort_by_image_id(frame[[*ALWAYS, *extra]])
 
 
 def relative_to_folder(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:

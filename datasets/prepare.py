@@ -265,7 +265,7 @@ def _summary(manifest: pd.DataFrame, *, what: str) -> list[str]:
     if 0 < len(unusual) <= _worth_naming(len(per_patient)):
         told = [f"{patient} {per_patient[patient]}" for patient in unusual]
         lines[0] += f"; not {usual}: {say_list(told, at_most=8)}"
-    for column in ("task", "side", "emotion3", "split", "grade_source"):
+    for column in ("task", "side", "palsy_class", "emotion3", "split", "grade_source"):
         if (
             column in manifest
             and (manifest[column].notna() & (manifest[column] != "unknown")).any()

@@ -7,6 +7,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.files import natural_key
+from common.tables import severities
 from datasets.dataset import Problem, say_list, warning
 
 PARTS = ("train", "val", "test")
@@ -25,7 +26,7 @@ def split_by_patient(
     Parameters
     ----------
     manifest
-        With `patient_id` and, where known, `hb_grade`.
+        With `patient_id` and, where known, `hb_grade` or `palsy_class`.
     shares
         Of train, validation and test; they sum to 1.
     seed
@@ -48,8 +49,8 @@ def split_by_patient(
     patients = sorted(manifest["patient_id"].unique(), key=natural_key)
     rng = np.random.default_rng(seed)
     shuffled = [patients[i] for i in rng.permutation(len(patients))]
-    grade = manifest.groupby("patient_id")["hb_grade"].max()
-    ordered = sorted(shuffled, key=lambda patient: _strength(grade[patient]))
+    strongest = severities(manifest).fillna(0.0).groupby(manifest["patient_id"]).max()
+    ordered = sorted(shuffled, key=lambda patient: float(strongest[patient]))
     part_of = dict(zip(ordered, _deal(len(ordered), shares), strict=True))
     divided = manifest.assign(split=manifest["patient_id"].map(part_of))
     return divided, _empty_cells(divided)
@@ -77,7 +78,3 @@ def _empty_cells(manifest: pd.DataFrame) -> list[Problem]:
             advice = "there are too few such patients for three parts; prefer cross-validation"
             problems.append(warning("grade_not_in_split", what, advice))
     return problems
-
-
-def _strength(grade: object) -> int:
-    return 0 if pd.isna(grade) else int(grade)  # type: ignore[call-overload]

@@ -1,20 +1,22 @@
 """Photographs sorted as Normal, Mild or Severe, with the House-Brackmann grades this may mean.
 
-The three words say less than a grade, and the manifest keeps that: `grade_low` and `grade_high`
-bound the grade, and `hb_grade` is filled only where both are the same.
+The three words say less than a grade, and the manifest keeps that: `palsy_class` is what graders
+learn (healthy, slight, strong), `grade_low` and `grade_high` bound the grade, and `hb_grade` is
+filled only where both are the same.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from common.errors import UserError
-from common.tables import GRADES
-from datasets.dataset import Dataset, Problem, error, note, say_count, say_list
+from common.tables import CLASS_OF_GRADE, GRADES, PHOTOGRAPH, nameless_patients
+from datasets.dataset import Dataset, Problem, error, note, say_count, say_list, warning
 from datasets.folder import read_folder
-from datasets.grades_table import apply_grades
+from datasets.grades_table import PATIENT, apply_grades
 from datasets.spreadsheet import Column, read_spreadsheet
 from datasets.values import parse_grade
 from datasets.vocabulary import simplify
@@ -24,6 +26,8 @@ CLASS_GRADES = {"Normal": (1, 1), "Mild": (2, 3), "Severe": (4, 6)}
 without disfigurement, IV to VI disfiguring weakness to none of movement (House and Brackmann 1985,
 doi 10.1177/019459988509300202). A table of `class`, `grade_low`, `grade_high` replaces it."""
 
+_ALONE = r"(?P<patient>.+)$"  # the whole path, until the patients are named
+_IN_NAME = re.compile(r"(?P<patient>.*\d.*?)[_\- ][^_\- ]*$")  # P012 of P012_smile.jpg
 _CLASS = Column("class", ("label", "category", "severity"), required=True)
 _LIMITS = (
     Column("grade_low", ("low", "from", "lowest grade"), required=True),
@@ -51,19 +55,21 @@ def read_three_class(
         Spreadsheet of `class`, `grade_low`, `grade_high` in place of `CLASS_GRADES`, or a table
         of true grades (`datasets.grades_table`).
     patient_pattern
-        Finds the patient in the path.
+        Finds the patient in the path. Without it and without a column patient, the folder below
+        that of the class is the patient (`Normal/P01/…`), or else the beginning of a file name with
+        a number (`P01_smile.jpg`); any other photograph counts as a patient of its own, and
+        `patient_source` says so.
 
     Raises
     ------
     UserError
         When the table has no column `class`.
     """
-    default = patient_pattern or r"(?P<patient>[^/]+?)(?:[_\- ][^/_\- ]*)?$"
-    dataset = read_folder(
-        root, table=table, patient_pattern=default if not table else patient_pattern
-    )
+    told = patient_pattern is not None or (table is not None and _names_patients(table))
+    dataset = read_folder(root, table=table, patient_pattern=patient_pattern if told else _ALONE)
     mapping = _read_mapping(grades)
-    manifest, problems = dataset.manifest, list(dataset.problems)
+    manifest = dataset.manifest
+    problems = [one for one in dataset.problems if told or one.kind != "doubtful_patients"]
     classes, doubts = _classes(manifest, list(mapping or CLASS_GRADES), table)
     limits = {
         name: mapping[name] if mapping else CLASS_GRADES[name] for name in set(classes.dropna())
@@ -76,15 +82,81 @@ def read_three_class(
         **{"class": classes, "grade_low": low, "grade_high": high},
         grade_source="one of three classes",
     )
+    problems += _set_palsy_classes(manifest)
     manifest = manifest[classes.notna()].reset_index(drop=True)
+    if not told:
+        manifest = _with_patients(manifest, list(mapping or CLASS_GRADES))
+    problems += _about_patients(manifest)
     said = ", ".join(
         f"{name} = {low}-{high}" for name, (low, high) in (mapping or CLASS_GRADES).items()
     )
     what = f"the classes were read as House-Brackmann grades {said}; hb_grade is empty where that "
-    advice = "use grade_low and grade_high, or give true grades with --grades"
+    advice = "grade with --target three_classes, or give true grades with --grades"
     problems += [*doubts, note("class_mapping", what + "leaves several", advice)]
     result = Dataset("three-class", dataset.root, manifest, tuple(problems))
     return result if grades is None or mapping else apply_grades(result, grades)
+
+
+def _names_patients(table: Path) -> bool:
+    """Return whether a table has a column of patients."""
+    return PATIENT.name in read_spreadsheet(table, columns=(PATIENT,)).rows
+
+
+def _set_palsy_classes(manifest: pd.DataFrame) -> list[Problem]:
+    """Fill `palsy_class` where all grades of a photograph's class are in one; name the others."""
+    low, high = (manifest[name].map(CLASS_OF_GRADE) for name in ("grade_low", "grade_high"))
+    one = (low == high).fillna(False).astype(bool)
+    manifest["palsy_class"] = low.where(one).astype("str")
+    several = sorted(set(manifest.loc[~one, "class"].dropna()))
+    if not several:
+        return []
+    what = f"{say_list(several)} spans several of healthy (I), slight (II, III), strong (IV to VI)"
+    advice = "its photographs have no palsy_class and take no part in --target three_classes"
+    return [warning("class_spans_several", what, advice)]
+
+
+def _with_patients(manifest: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Name the patients by the folder below their class, else by the beginning of the file name.
+
+    The class is nobody's name, and of what names nobody each photograph is a patient of its own.
+    """
+    names = {simplify(name) for name in classes}
+    found: list[tuple[str, str]] = []
+    for image_id in manifest["image_id"]:
+        parts = PurePosixPath(image_id).with_suffix("").parts
+        at = next((at for at, part in enumerate(parts[:-1]) if simplify(part) in names), -1)
+        below, named = parts[at + 1 : -1], _IN_NAME.match(parts[-1])
+        if below:
+            found.append((below[0], "folder"))
+        elif named:
+            found.append((named["patient"], "file name"))
+        else:
+            found.append(("/".join(parts), PHOTOGRAPH))
+    patients, sources = zip(*found, strict=True) if found else ((), ())
+    return manifest.assign(
+        patient_id=pd.Series(patients, manifest.index, dtype="str"),
+        patient_source=pd.Series(sources, manifest.index, dtype="str"),
+    )
+
+
+def _about_patients(manifest: pd.DataFrame) -> list[Problem]:
+    """Say when patients are not known, or one of them lies in several classes."""
+    problems = [
+        warning(
+            "no_patients",
+            sentence.rstrip("."),
+            "put each patient's photographs into a folder below the class, or tell with "
+            "--patient-pattern where the file name has the patient",
+        )
+        for sentence in nameless_patients(manifest)
+    ]
+    classes = manifest.groupby("patient_id")["class"].nunique()
+    several = [str(name) for name in classes.index[classes > 1]]
+    if several:
+        what = f"{say_list(several)} lies in several classes and was taken for the same person"
+        advice = "rename the folders if these are different people"
+        problems.append(warning("patient_in_several_classes", what, advice))
+    return problems
 
 
 def _classes(

@@ -18,8 +18,8 @@ from common.tables import (
     OTHERS_AS_TEXT,
     STATUSES,
     choice,
-    grade,
     join_manifest,
+    joined_columns,
     number,
     read_table,
     sort_by_image_id,
@@ -67,11 +67,7 @@ MEASURES_SCHEMA = pa.DataFrameSchema(
         "healthy_side": text(nullable=True),
         "no_scale": text(nullable=True),
         **{name: number() for name in MEASURE_COLUMNS},
-        **{
-            name: text(nullable=True, required=False)
-            for name in ("patient_id", "task", "side", "dataset")
-        },
-        "hb_grade": grade(required=False),
+        **joined_columns(),
     },
     name="measures",
     metadata=OTHERS_AS_TEXT,

@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.provenance import read_run_record
-from common.tables import OTHERS_AS_TEXT, STATUSES, choice, grade, number, read_table, text
+from common.tables import OTHERS_AS_TEXT, STATUSES, choice, joined_columns, number, read_table, text
 from features.definitions import DefinitionName, definition_named
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 
@@ -23,11 +23,7 @@ def _schema(name: str, columns: tuple[str, ...]) -> pa.DataFrameSchema:
             "image_id": text(unique=True),
             "status": choice(STATUSES),
             **{column: number() for column in columns},
-            **{
-                column: text(nullable=True, required=False)
-                for column in ("patient_id", "task", "side", "dataset")
-            },
-            "hb_grade": grade(required=False),
+            **joined_columns(),
         },
         name=name,
         metadata=OTHERS_AS_TEXT,

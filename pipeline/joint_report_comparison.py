@@ -18,7 +18,10 @@ from common.words import spoken
 from pipeline.joint_report_study import JointStudy, signed, title_of_way
 
 _COMPARED = ("mae", "balanced_accuracy", "weighted_kappa", "within_one", "accuracy")
-_GROUPS = {"grade": "By grade of the reference", "movement": "By movement", "side": "By weak side"}
+_GROUPS = {
+    "grade": "By grade of the reference", "class": "By class of the reference",
+    "movement": "By movement", "side": "By weak side",
+}  # fmt: skip
 _WHY_NOT = {
     "movement": "at least one way grades whole patients from all movements together.",
     "side": "the manifest does not name the weak side.",
