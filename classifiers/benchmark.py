@@ -234,7 +234,7 @@ def benchmark(
     )
     report.write(out / "report.html")
     _write_run(
-        out, cohort, validation, settings=settings, started=started,
+        out, cohort, validation, settings=settings, started=started, warnings=report.warnings,
         files={"features": features, "manifest": manifest, "fold_table": fold_table},
     )  # fmt: skip
     for evaluation in evaluations:
@@ -276,6 +276,7 @@ def _write_run(
     *,
     settings: dict[str, object],
     started: float,
+    warnings: list[str],
     files: dict[str, Path | None],
 ) -> None:
     left_out = cohort.excluded()
@@ -294,4 +295,5 @@ def _write_run(
             },
         },
         seconds={**validation.seconds, "total": time.perf_counter() - started},
+        notes={"warnings": warnings},
     )

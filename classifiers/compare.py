@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from classifiers.tasks import Target, TargetName, target_named
 from common.errors import UserError
 from common.files import natural_key, write_json
 from common.provenance import write_run_record
-from common.tables import read_manifest, write_csv
+from common.report import Report
+from common.tables import nameless_patients, read_manifest, write_csv
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def compare(
         },
     )
     report = comparison_report(levels, manifest=known, redact=redact)
+    warn_of_nameless(report, known)
     report.write(out / "report.html")
     write_run_record(
         out,
@@ -112,6 +115,7 @@ def compare(
         files=dict(given_files(branches, manifest=manifest)),
         counts={f"{level.shared.unit}s": len(level.shared.rows) for level in levels},
         seconds={"total": time.perf_counter() - started},
+        notes={"warnings": report.warnings},
     )
     print(report.summary)
     return CompareResult(levels)
@@ -143,6 +147,13 @@ def refuse_other_truth(branches: list[Branch], manifest: pd.DataFrame, *, target
                 f'{branch.unit}{"s"[: len(names) > 1]}, "{names[0]}" first: make the predictions '
                 "again with this manifest, or give the one that they were made with."
             )
+
+
+def warn_of_nameless(report: Report, manifest: pd.DataFrame | None) -> None:
+    """Say at the top of a report and on the console when the manifest names no patients."""
+    for sentence in [] if manifest is None else nameless_patients(manifest):
+        report.warn(sentence)
+        print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def given_files(branches: list[Branch], *, manifest: Path | None) -> dict[str, Path]:

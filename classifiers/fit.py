@@ -6,6 +6,7 @@ grader that is kept learned from everybody, so it was tested nowhere.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import write_run_record
 from common.report import Report
-from common.tables import GRADES, severities
+from common.tables import GRADES, nameless_patients, severities
 from common.workers import default_jobs
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of, landmark_run_of
@@ -227,7 +228,10 @@ def fit(
             "patients": len(set(samples.patients)),
         },
         seconds=validation.seconds,
+        notes={"warnings": report.warnings},
     )
+    for sentence in nameless_patients(cohort.photographs):
+        print(f"Warning: {sentence}", file=sys.stderr)
     headline = evaluations[-1].headline
     found = evaluations[-1].estimates[grader][headline.name]
     print(

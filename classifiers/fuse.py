@@ -13,7 +13,7 @@ import pandas as pd
 from classifiers.branch_alignment import InnerAnswers, shared_inner, shared_levels
 from classifiers.branches import Branch, SharedAnswers, read_branches
 from classifiers.cohort import Cohort, Samples, read_cohort
-from classifiers.compare import given_files, refuse_other_truth
+from classifiers.compare import given_files, refuse_other_truth, warn_of_nameless
 from classifiers.early_fusion import fuse_embedding, fuse_summary, model_of_patients
 from classifiers.embeddings import read_embeddings
 from classifiers.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
@@ -121,8 +121,9 @@ def fuse(
         )
     question = target_named(target)
     branches = read_branches(tables, target=question, models=models)
-    if manifest is not None:
-        refuse_other_truth(branches, read_manifest(manifest), target=question)
+    known = None if manifest is None else read_manifest(manifest)
+    if known is not None:
+        refuse_other_truth(branches, known, target=question)
     inner_paths = _inner_paths(tables, inner)
     inside = _read_inner(inner_paths, branches, target=question)
     methods_for(method, inner=bool(inside))  # refuse before the long work
@@ -147,6 +148,7 @@ def fuse(
     ]
     _write(found, out, target=question)
     report = fusion_report(found, learned=bool(inside))
+    warn_of_nameless(report, known)
     report.write(out / "report.html")
     write_run_record(
         out,
@@ -169,6 +171,7 @@ def fuse(
         },
         counts={f"{level.shared.unit}s": len(level.shared.rows) for level in found},
         seconds={"total": time.perf_counter() - started},
+        notes={"warnings": report.warnings},
     )
     print(report.summary)
     return FuseResult(found)

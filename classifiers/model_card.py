@@ -16,6 +16,7 @@ from typing import Any
 from common.errors import UserError
 from common.provenance import package_versions
 from common.report import RESEARCH_USE
+from features.tables import refuse_other_definition
 
 FORMAT_VERSION = 1
 _DECIDING = ("scikit-learn", "xgboost", "numpy", "skops")  # versions that can change an answer
@@ -130,12 +131,7 @@ class ModelCard:
         UserError
             When the definition is another one or a column is missing.
         """
-        if self.definition and definition and definition != self.definition:
-            raise UserError(
-                f"{source} was measured with the feature definition {definition} and the model "
-                f"learned from {self.definition}: measure again with --definition "
-                f"{self.definition}."
-            )
+        refuse_other_definition(source, found=definition, learned=self.definition)
         missing = [name for name in self.columns if name not in set(columns)]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -136,8 +136,8 @@ def profile(
     if len(healthy) < FEWEST_HEALTHY:
         raise UserError(
             f"{features} has {counted(len(healthy), 'healthy patient')} (hb_grade 1 or "
-            f"palsy_class healthy) beside {patient}: a comparison needs {FEWEST_HEALTHY} at least, and a range of what is "
-            f"usual {ENOUGH_HEALTHY}."
+            f"palsy_class healthy) beside {patient}: a comparison needs {FEWEST_HEALTHY} at "
+            f"least, and a range of what is usual {ENOUGH_HEALTHY}."
         )
     table = percentiles(rows, samples.features, patient=patient, healthy=healthy)
     found = Profile(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
+from common.errors import UserError
 from common.provenance import read_run_record
 from common.tables import OTHERS_AS_TEXT, STATUSES, choice, joined_columns, number, read_table, text
 from features.definitions import DefinitionName, definition_named
@@ -85,3 +86,19 @@ def landmark_run_of(table: Path) -> dict[str, Any] | None:
     notes = record.get("notes")
     earlier = notes.get("landmark_run") if isinstance(notes, dict) else None
     return earlier if isinstance(earlier, dict) else None
+
+
+def refuse_other_definition(table: Path, *, found: str | None, learned: str | None) -> None:
+    """Refuse a feature table of another definition than a model learned from.
+
+    Parameters
+    ----------
+    found, learned
+        Definition of the table, and of those that the model learned from; where one of them is
+        not recorded, nobody knows and nothing is refused.
+    """
+    if learned and found and found != learned:
+        raise UserError(
+            f"{table} was measured with the feature definition {found} and the model learned from "
+            f"{learned}: measure again with --definition {learned}."
+        )

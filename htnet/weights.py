@@ -298,6 +298,15 @@ def _rename(name: str, state: Mapping[str, Tensor]) -> str:
     return name
 
 
+def read_notes(path: Path) -> dict[str, Any]:
+    """Return the notes of a file that `save_weights` wrote, without reading the weights."""
+    if path.suffix in (".pth", ".pt"):
+        return {}
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+    return dict(about.get("notes", {}))
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read safetensors, or the state dictionary of an old .pth file (tensors only, no code)."""
     if not path.is_file():

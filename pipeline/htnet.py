@@ -22,6 +22,7 @@ from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
 from common.provenance import write_run_record
 from common.report import figure_png
+from common.tables import nameless_patients, read_manifest
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of
 from htnet.answering import Precision, read_trained
@@ -99,7 +100,8 @@ def train(
     Parameters
     ----------
     manifest
-        `manifest.csv` with `image_id`, `path`, `patient_id`, `hb_grade`, and `side` if known.
+        `manifest.csv` with `image_id`, `path`, `patient_id`, `hb_grade` or `palsy_class`, and
+        `side` if known.
     landmarks
         `landmarks.csv` of the same photographs, from `extract`.
     out
@@ -143,6 +145,7 @@ def train(
     if inner_folds == 1 or inner_folds < 0:
         raise UserError(f"--inner-folds is {inner_folds}: give 2 or more, or 0 for none.")
     question = target_named(target)
+    _refuse_side(question)
     settings = with_changes(read_recipe(recipe), list(change))
     settings = reading_features(settings) if features else settings
     check_device(settings.training)  # before minutes are spent on reading faces
@@ -158,6 +161,9 @@ def train(
     parts = _parts(folds, cohort, settings, seed=seed, everyone=everyone, only_fold=only_fold)
     for sentence in cohort.complaints:
         print(sentence, file=sys.stderr)
+    nameless = nameless_patients(cohort.rows)
+    for sentence in nameless:
+        print(f"Warning: {sentence}", file=sys.stderr)
     if not everyone:
         write_folds(folds, out / FOLDS_FILE)
         for sentence in fold_problems(
@@ -184,6 +190,7 @@ def train(
         settings={
             "recipe": settings.name,
             "target": target,
+            "truth": question.truth_source(read_manifest(manifest)),
             "inner_folds": inner_folds,
             **settings.as_dict(),
         },
@@ -191,7 +198,7 @@ def train(
         files=files | {role: file for role, file in more.items() if file},
         counts={"photographs": len(cohort.rows), "left_out": len(cohort.complaints)},
         seconds={**trainer.seconds, "all": time.monotonic() - began},
-        notes={"device": settings.training.accelerator, **notes},
+        notes={"device": settings.training.accelerator, "warnings": nameless, **notes},
     )
     return TrainResult(out, trained=len(parts), complaints=cohort.complaints)
 
@@ -248,8 +255,9 @@ def evaluate(
     network, classes = read_trained(weights[0])
     question = target_of(classes)
     cohort = read_image_cohort(
-        manifest, landmarks, target=question, config=network.config, features=features
-    )
+        manifest, landmarks, target=question, config=network.config, features=features,
+        weights=weights[0],
+    )  # fmt: skip
     answered = {}
     parts = evaluated_parts(trained, cohort)
     for file, part in parts.items():
@@ -300,9 +308,24 @@ def evaluate(
         | {f"weights_{number}": file for number, file in enumerate(parts, start=1)},
         counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
         seconds={"all": time.monotonic() - began},
+        notes={"warnings": nameless_patients(cohort.rows)},
     )
     tell(evaluations, cohort.complaints)
+    for sentence in nameless_patients(cohort.rows):
+        print(f"Warning: {sentence}", file=sys.stderr)
     return EvaluateResult(evaluations, predictions, cohort.complaints)
+
+
+def _refuse_side(target: Target) -> None:
+    """Refuse what a network cannot learn whose pooling and flips treat both halves alike."""
+    if target.column == "side":
+        raise UserError(
+            "HTNet cannot be trained to answer affected_side: its mirror pooling treats both "
+            "halves of the face alike and training flips the faces, so no side is left to learn. "
+            "Train it for six_grades or three_classes with the side head (network.side_head), "
+            "which answers the weak side beside the grade, or use benchmark --target "
+            "affected_side --level patient."
+        )
 
 
 def target_of(classes: tuple[str, ...]) -> Target:

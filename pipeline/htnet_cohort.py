@@ -17,10 +17,11 @@ from torch import Tensor
 from classifiers.tasks import NO_LABEL, Target
 from common.errors import UserError, did_you_mean
 from common.tables import read_manifest, sort_by_image_id
-from features.tables import read_features
+from features.tables import definition_of, read_features, refuse_other_definition
 from htnet.configuration import HTNetConfig
 from htnet.faces import Faces, read_faces, refused
 from htnet.labelled_faces import LabelledFaces
+from htnet.weights import read_notes
 from landmarks.tables import read_landmarks
 
 
@@ -54,6 +55,7 @@ def read_image_cohort(
     target: Target,
     config: HTNetConfig,
     features: Path | None = None,
+    weights: Path | None = None,
     quiet: bool = False,
 ) -> ImageCohort:
     """Read the faces that a network of `config` can learn from.
@@ -63,6 +65,8 @@ def read_image_cohort(
     features
         `features.csv`, for a network that reads measured features beside the image. A photograph
         that is not in it is left out; a value that is missing in it stays missing.
+    weights
+        Of the network, where it was trained before; see `read_measured`.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def read_image_cohort(
         When a column is missing, no photograph is left, or the network reads features and no
         table of them was given.
     """
-    photographs = sort_by_image_id(read_manifest(manifest))
+    photographs = target.with_truth(sort_by_image_id(read_manifest(manifest)))
     points = read_landmarks(landmarks)
     labels = target.numbers(photographs)
     labelled = photographs[labels != NO_LABEL].reset_index(drop=True)
@@ -78,9 +82,9 @@ def read_image_cohort(
     for image_id in photographs["image_id"][~photographs["image_id"].isin(points["image_id"])]:
         complaints.append(f"{image_id} is left out: it is not in {landmarks.name}.")
     for image_id in photographs["image_id"][labels == NO_LABEL]:
-        complaints.append(f"{image_id} is left out: it has no {target.column}.")
+        complaints.append(f"{image_id} is left out: it has no {' or '.join(target.sources)}.")
     known = photographs["image_id"].isin(points["image_id"]) & (labels != NO_LABEL)
-    measured = read_measured(features, config)
+    measured = read_measured(features, config, weights=weights)
     if measured is not None:
         inside = photographs["image_id"].isin(measured.index)
         for image_id in photographs["image_id"][~inside]:
@@ -114,13 +118,22 @@ def read_image_cohort(
     return ImageCohort(photographs, data, tuple(complaints), labelled)
 
 
-def read_measured(features: Path | None, config: HTNetConfig) -> pd.DataFrame | None:
+def read_measured(
+    features: Path | None, config: HTNetConfig, *, weights: Path | None = None
+) -> pd.DataFrame | None:
     """Read the features that a network reads, by `image_id`; None for one of images alone.
+
+    Parameters
+    ----------
+    weights
+        Of a network that was trained before: its notes say which definition of the features it
+        learned from.
 
     Raises
     ------
     UserError
-        When the network reads features and no table was given, or the table lacks one of them.
+        When the network reads features and no table was given, or the table lacks one of them or
+        was measured with another definition.
     """
     if not config.features:
         return None
@@ -131,6 +144,9 @@ def read_measured(features: Path | None, config: HTNetConfig) -> pd.DataFrame | 
             f"This network reads the measured features {shown} beside each face: give the table "
             "that extract or features wrote of the same photographs (--features features.csv)."
         )
+    if weights is not None:
+        learned = read_notes(weights).get("feature_definition")
+        refuse_other_definition(features, found=definition_of(features), learned=learned)
     table = read_features(features)
     for name in names:
         if name not in table:

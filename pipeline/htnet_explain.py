@@ -108,8 +108,9 @@ def explain(
     network, classes = read_trained(weights)
     target = target_of(classes)
     cohort = read_image_cohort(
-        manifest, landmarks, target=target, config=network.config, features=features
-    )
+        manifest, landmarks, target=target, config=network.config, features=features,
+        weights=weights,
+    )  # fmt: skip
     held_out = _held_out(cohort, weights)
     rows = _chosen(cohort, image, task=task, among=held_out)
     faces = subset(cohort.data.faces, rows)

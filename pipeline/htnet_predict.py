@@ -115,7 +115,8 @@ def predict(
     if any(other.config.features != network.config.features for other, _ in networks):
         raise UserError("The weights read different features: give those of one training.")
     target = target_of(tuple(notes["classes"]))
-    measured = read_measured(features, network.config)
+    for file in files:
+        measured = read_measured(features, network.config, weights=file)
     points = points_like_training([kept for _, kept in networks], predictor=predictor, tta=tta)
     seen = SeenInTraining.by(files)
     with tempfile.TemporaryDirectory() as temporary:

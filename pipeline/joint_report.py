@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from classifiers.branch_alignment import shared_levels
 from classifiers.branch_comparison import compare_branches
 from classifiers.branches import Branch, read_branches
+from classifiers.compare import warn_of_nameless
 from classifiers.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.patient_pages import Material, read_material
 from classifiers.predictions import read_either_unit
@@ -114,6 +115,7 @@ def build_joint_report(
             "The patients are simulated: drawn by this project. What is shown here says that the "
             "tools work, and nothing about real patients."
         )
+    warn_of_nameless(report, study.manifest)
     for sentence in study.problems:
         report.warn(sentence)
     add_first_page(report, study, redact=redact)

@@ -102,6 +102,7 @@ def joint_report(
             "manifest": manifest,
         },
         seconds={"total": time.perf_counter() - started},
+        notes={"warnings": report.warnings},
     )  # fmt: skip
     print(f"{report.summary} Report in {path}")
     return JointReportResult(path)
