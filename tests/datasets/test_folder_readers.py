@@ -157,6 +157,32 @@ def test_three_classes_from_a_table_name_what_has_no_class(by_class, write_sheet
     assert "m1_1.jpg" in problem_of(dataset, "no_class").what
 
 
+def test_three_classes_name_a_class_for_graders_and_never_take_it_for_a_patient(
+    tmp_path, write_photo, write_sheet, problem_of
+):
+    for name in ("Normal/rest.jpg", "Severe/rest.jpg", "Mild/P1/1.jpg", "Mild/P1/2.jpg",
+                 "Severe/P1/1.jpg", "Mild/P7_smile.jpg", "Mild/P7_rest.jpg"):  # fmt: skip
+        write_photo(tmp_path / name)
+    dataset = read_three_class(tmp_path)
+    rows = indexed(dataset)
+    assert rows["palsy_class"].to_dict() == {
+        name: {"N": "healthy", "M": "slight", "S": "strong"}[name[0]] for name in rows.index
+    }
+    assert not set(rows["patient_id"]) & {"Normal", "Mild", "Severe"}
+    assert set(rows.loc[["Mild/P1/1.jpg", "Mild/P1/2.jpg"], "patient_id"]) == {"P1"}
+    assert set(rows.loc[["Mild/P7_smile.jpg", "Mild/P7_rest.jpg"], "patient_id"]) == {"P7"}
+    alone = rows[rows["patient_source"] == "photograph"]
+    assert alone["patient_id"].to_dict() == {
+        "Normal/rest.jpg": "Normal/rest", "Severe/rest.jpg": "Severe/rest"
+    }  # fmt: skip
+    assert "2 of 7 photographs name no patient" in problem_of(dataset, "no_patients").what
+    assert "P1 lies in several" in problem_of(dataset, "patient_in_several_classes").what
+    mapping = [("class", "low", "high"), ("Normal", 1, 1), ("Mild", 2, 4), ("Severe", 5, 6)]
+    other = read_three_class(tmp_path, grades=write_sheet(tmp_path / "m.csv", mapping))
+    assert indexed(other).loc["Mild/P7_rest.jpg", ["palsy_class"]].isna().all()
+    assert "Mild" in problem_of(other, "class_spans_several").what
+
+
 # --- any folder --------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from classifiers.predictions import (
 )
 from classifiers.tasks import target_named
 from common.errors import UserError
-from common.files import sha256_of
+from common.files import sha256_of, write_json
 from common.provenance import write_run_record
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
@@ -288,6 +288,7 @@ def test_a_network_that_reads_features_is_trained_evaluated_and_refuses_to_go_wi
     table.loc[3, "f5"] = np.nan  # missing, and said to be; no reason to leave the face out
     table = table.drop(index=5)
     table.to_csv(tmp_path / "features.csv", index=False)
+    write_json(tmp_path / "run.json", {"notes": {"definition": "standard"}})
     out = tmp_path / "trained"
     result = trained(study, out, features=tmp_path / "features.csv")
     assert result.complaints[0] == "P2_1.png is left out: it has no row in the table of features."
@@ -300,6 +301,49 @@ def test_a_network_that_reads_features_is_trained_evaluated_and_refuses_to_go_wi
         evaluate(out, study / "manifest.csv", **tables)
     with pytest.raises(UserError, match=r"reads the measured features f0 to f28 .*--features"):
         predict(study / "P3_0.png", weights=(out,), out=tmp_path / "answers")
+    other = tmp_path / "other" / "features.csv"
+    write_json(other.with_name("run.json"), {"notes": {"definition": "huo2022"}})
+    shutil.copy(tmp_path / "features.csv", other)
+    refused = "measured with the feature definition huo2022 and the model learned from standard"
+    with pytest.raises(UserError, match=refused):
+        evaluate(out, study / "manifest.csv", features=other, **tables)
+    with pytest.raises(UserError, match=refused):
+        predict(study / "P3_0.png", weights=(out,), features=other, out=tmp_path / "answers")
+    weights = out / "repeat_1" / "fold_1" / WEIGHTS
+    with pytest.raises(UserError, match=refused):
+        explain(weights, study / "manifest.csv", features=other, **tables)
+
+
+def test_three_classes_without_grades_are_trained_and_scored(
+    study: Path, tmp_path: Path, monkeypatch_module: object, capsys: pytest.CaptureFixture
+) -> None:
+    manifest = pd.read_csv(study / "manifest.csv")
+    palsy = manifest["hb_grade"].map({1: "healthy", 2: "slight", 3: "slight"}).fillna("strong")
+    alone = manifest["patient_id"].isin(["P0", "P11"]).map({True: "photograph", False: "folder"})
+    manifest = manifest.drop(columns="hb_grade").assign(palsy_class=palsy, patient_source=alone)
+    manifest["path"] = [str(study / name) for name in manifest["path"]]
+    manifest.to_csv(tmp_path / "manifest.csv", index=False)
+    tables = {"landmarks": study / "landmarks.csv", "threads": 1}
+    train(
+        tmp_path / "manifest.csv", out=tmp_path / "out", recipe=str(study / "recipe.yaml"),
+        fold_table=study / "folds.csv", target="three_classes", **tables,
+    )  # fmt: skip
+    scored = evaluate(
+        tmp_path / "out", tmp_path / "manifest.csv", out=tmp_path / "scores", **tables
+    )
+    assert "photographs name no patient" in capsys.readouterr().err
+    rows = scored.predictions.merge(manifest[["image_id", "palsy_class"]], on="image_id")
+    assert len(rows) == 3 or len(rows) == 4  # of two patients
+    assert (rows["palsy_class_x"] == rows["palsy_class_y"]).all()
+    assert {"p_healthy", "p_slight", "p_strong"} < set(rows.columns)
+    for folder in ("out", "scores"):
+        record = json.loads((tmp_path / folder / "run.json").read_text())
+        assert "photographs name no patient" in record["notes"]["warnings"][0]
+
+
+def test_the_affected_side_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"mirror pooling.*side head.*--target affected_side"):
+        train(Path("m.csv"), landmarks=Path("l.csv"), out=tmp_path, target="affected_side")
 
 
 def test_inner_folds_need_two(study: Path, tmp_path: Path) -> None:
