@@ -11,21 +11,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from common.errors import UserError
-from datasets.dataset import Dataset, Problem, make_manifest, note
+from datasets.dataset import Dataset, Problem, note
 from datasets.layout import below, folders_below, open_root
 from datasets.micro_expression_clips import (
-    CODING,
     Coding,
-    clip_row,
     codings_of,
     duplicate_rows,
-    read_frames,
+    read_coded_clips,
+    read_sheet,
     simple_name,
     unlisted_clips,
-    without_class,
 )
-from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
 
 FPS = 200
 _SUBJECT = re.compile(r"sub0*(\d+)", re.IGNORECASE)
@@ -47,29 +43,19 @@ def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
         When there is no coding sheet.
     """
     root = open_root(root)
-    sheet_path = table or find_spreadsheet(root, "*coding*", "*casme2*", "*.xlsx")
-    if sheet_path is None:
-        raise UserError(
-            f"{root.name} has no coding sheet (CASME2-coding-20140508.xlsx): put it there or give "
-            "it with --table."
-        )
-    sheet = read_spreadsheet(sheet_path, columns=CODING)
+    sheet = read_sheet(
+        root, table, patterns=("*coding*", "*casme2*", "*.xlsx"),
+        usual="CASME2-coding-20140508.xlsx",
+    )  # fmt: skip
     clips, problems = _clip_folders(root)
     every = [replace(c, subject=f"sub{_number(c.subject).zfill(2)}") for c in codings_of(sheet)]
     codings, doubts = duplicate_rows(every)
-    problems += [*sheet.problems, *doubts]
-    rows = []
-    for coding in codings:
-        folder = clips.get(_key(coding))
-        frames = read_frames(folder) if folder else None
-        row, doubts = clip_row(coding, frames, root=root, fps=FPS)
-        rows += [row] if row else []
-        problems += doubts
-    problems += [
-        *unlisted_clips(clips, map(_key, every), root),
-        *without_class(rows),
-    ]
-    return Dataset("casme2", root, make_manifest(rows, dataset="casme2"), tuple(problems))
+    manifest, found = read_coded_clips(
+        codings, lambda coding: clips.get(_key(coding)), root=root, fps=FPS, dataset="casme2"
+    )
+    unlisted = unlisted_clips(clips, map(_key, every), root)
+    problems += [*sheet.problems, *doubts, *found, *unlisted]
+    return Dataset("casme2", root, manifest, tuple(problems))
 
 
 def _number(subject: str) -> str:

@@ -12,21 +12,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from common.errors import UserError
-from datasets.dataset import Dataset, Problem, make_manifest, note, say_list
+from datasets.dataset import Dataset, Problem, note, say_list
 from datasets.layout import open_root
 from datasets.micro_expression_clips import (
-    CODING,
     Coding,
-    Frames,
-    clip_row,
     codings_of,
     duplicate_rows,
-    read_frames,
+    read_coded_clips,
+    read_sheet,
     simple_name,
-    without_class,
 )
-from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
 
 FPS = 30
 _NOT_COLOUR = ("depth", "depth_align", "mask", "video")
@@ -55,30 +50,17 @@ def read_casme3(root: Path, *, table: Path | None = None) -> Dataset:
         When there is no coding sheet.
     """
     root = open_root(root)
-    sheet_path = table or find_spreadsheet(root, "*label*", "*cas*me*", "*.xlsx")
-    if sheet_path is None:
-        raise UserError(
-            f"{root.name} has no coding sheet (cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx): put it "
-            "there or give it with --table."
-        )
-    sheet = read_spreadsheet(sheet_path, columns=CODING)
+    sheet = read_sheet(
+        root, table, patterns=("*label*", "*cas*me*", "*.xlsx"),
+        usual="cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
+    )  # fmt: skip
     folders = _colour_folders(root)
     codings, doubts = duplicate_rows(codings_of(sheet), by_onset=True)
-    problems: list[Problem] = [*sheet.problems, *_repeated_names(codings), *doubts]
-    places = [_place(coding, folders) for coding in codings]
-    users = Counter(place for place in places if place is not None)
-    known: dict[Path, Frames] = {}
-    rows = []
-    for coding, place in zip(codings, places, strict=True):
-        if place is not None and place not in known:
-            known[place] = read_frames(place)
-        frames = known[place] if place is not None else None
-        shared = place is not None and users[place] > 1
-        row, doubts = clip_row(coding, frames, root=root, fps=FPS, shared=shared)
-        rows += [row] if row else []
-        problems += doubts
-    problems += without_class(rows)
-    return Dataset("casme3", root, make_manifest(rows, dataset="casme3"), tuple(problems))
+    manifest, found = read_coded_clips(
+        codings, lambda coding: _place(coding, folders), root=root, fps=FPS, dataset="casme3"
+    )
+    problems = (*sheet.problems, *_repeated_names(codings), *doubts, *found)
+    return Dataset("casme3", root, manifest, problems)
 
 
 def _colour_folders(root: Path) -> dict[str, Path]:

@@ -43,8 +43,9 @@ def read_ckplus(root: Path) -> Dataset:
     Returns
     -------
     Dataset
-        `phase` (neutral or peak), `sequence`, `frame`, `emotion` (of the sequence, empty where
-        the dataset has none), `facs` (action units of the peak as `AU1 AU12:3`), `truth_file`.
+        `phase` (neutral or peak), `sequence`, `frame`, `emotion` (of the peak: empty where
+        the dataset has none; neutral for the first frame, so that grades by emotion are those of
+        peak frames), `facs` (action units of the peak as `AU1 AU12:3`), `truth_file`.
     """
     root = open_root(root)
     parts = {simplify(folder.name): folder for folder in reversed(folders_below(root, depth=2))}
@@ -82,7 +83,7 @@ def read_ckplus(root: Path) -> Dataset:
                 "phase": phase,
                 "sequence": sequence,
                 "frame": number,
-                "emotion": emotions.get((subject, sequence)),
+                "emotion": emotions.get((subject, sequence)) if phase == "peak" else "neutral",
                 "facs": facs.get((subject, sequence)) if phase == "peak" else None,
             }
             truth = landmarks.get((subject, sequence, number))

@@ -8,16 +8,20 @@ doi 10.1109/FG.2019.8756611): negative, positive, surprise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
+
+from common.errors import UserError
 from common.files import natural_key
 from common.photos import PHOTO_SUFFIXES
-from datasets.dataset import Problem, error, note, say_list, warning
+from datasets.dataset import Problem, error, make_manifest, note, say_list, warning
 from datasets.layout import below
-from datasets.spreadsheet import Column, Spreadsheet
+from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.values import parse_frame
 
 EMOTION3 = {
@@ -31,7 +35,7 @@ EMOTION3 = {
 _Key = TypeVar("_Key")
 
 ANNOTATED = "annotated"
-MIDDLE = "middle frame, no apex was annotated"
+NO_APEX = "no apex was annotated"
 
 SUBJECT = Column("subject", ("Sub", "Participant"), required=True)
 CLIP = Column("clip", ("Filename", "File name", "Video", "Clip name"), required=True)
@@ -117,8 +121,9 @@ def clip_row(
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Return the manifest row of a clip, or None when it cannot be used, and what was wrong.
 
-    A missing apex becomes the middle frame, and `apex_source` says so. A clip without folder,
-    onset or apex frame is left out; one without its offset frame is kept.
+    A missing apex stays empty, and `apex_source` says so (`micro flow` then finds it from the
+    motion). A clip without folder, onset or apex frame is left out; one without its offset frame
+    is kept.
 
     Parameters
     ----------
@@ -139,9 +144,13 @@ def clip_row(
         what = f"{name} has the onset {coding.onset} and offset {coding.offset}"
         advice = "correct the sheet; the clip was left out"
         return None, [error("unusable_frames", what, advice, **coding.at)]
-    apex, source, problems = _apex(coding, frames, name)
-    wanted = {"onset": coding.onset, "apex": apex, "offset": coding.offset}
-    absent = {key: number for key, number in wanted.items() if number not in frames.names}
+    problems = _about_apex(coding, name)
+    wanted = {"onset": coding.onset, "apex": coding.apex, "offset": coding.offset}
+    absent = {
+        key: number
+        for key, number in wanted.items()
+        if number is not None and number not in frames.names
+    }
     if absent:
         what = f"{name} lacks its " + say_list([f"{key} frame {n}" for key, n in absent.items()])
         there = f"; its frames are {min(frames.names)} to {max(frames.names)}"
@@ -161,17 +170,75 @@ def clip_row(
         "patient_id": coding.subject,
         "clip": coding.clip,
         **wanted,
-        "apex_source": source,
+        "apex_source": NO_APEX if coding.apex is None else ANNOTATED,
         "emotion": coding.emotion,
         "emotion3": EMOTION3.get(coding.emotion or ""),
         "first_frame": min(frames.names),
         "last_frame": max(frames.names),
         "n_frames": len(frames.names),
-        **{f"{key}_file": frames.names.get(number) for key, number in wanted.items()},
+        **{
+            f"{key}_file": None if number is None else frames.names.get(number)
+            for key, number in wanted.items()
+        },
         "fps": fps,
         **coding.extra,
     }
     return row, problems
+
+
+def clip_manifest(rows: Sequence[Mapping[str, Any]], *, dataset: str) -> pd.DataFrame:
+    """Make a manifest of clips; frame numbers stay whole where one is missing."""
+    manifest = make_manifest(rows, dataset=dataset)
+    marks = [name for name in ("onset", "apex", "offset") if name in manifest]
+    return manifest.astype(dict.fromkeys(marks, "Int64"))
+
+
+def read_sheet(
+    root: Path, table: Path | None, *, patterns: Sequence[str], usual: str
+) -> Spreadsheet:
+    """Read the coding sheet that was given, or the first below `root` that fits a pattern.
+
+    Raises
+    ------
+    UserError
+        When there is none; the sentence names the file as it is `usual`.
+    """
+    path = table or find_spreadsheet(root, *patterns)
+    if path is None:
+        raise UserError(
+            f"{root.name} has no coding sheet ({usual}): put it there or give it with --table."
+        )
+    return read_spreadsheet(path, columns=CODING)
+
+
+def read_coded_clips(
+    codings: Sequence[Coding],
+    place_of: Callable[[Coding], Path | None],
+    *,
+    root: Path,
+    fps: int | None,
+    dataset: str,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the manifest of the clips of a coding sheet, and what was wrong with them.
+
+    Parameters
+    ----------
+    place_of
+        The folder that holds a clip's frames, or None. Where several clips have the same folder,
+        the onset is put behind it in `image_id`.
+    """
+    places = [place_of(coding) for coding in codings]
+    users = Counter(place for place in places if place is not None)
+    known = {place: read_frames(place) for place in users}
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for coding, place in zip(codings, places, strict=True):
+        frames = None if place is None else known[place]
+        shared = place is not None and users[place] > 1
+        row, doubts = clip_row(coding, frames, root=root, fps=fps, shared=shared)
+        rows += [row] if row else []
+        problems += doubts
+    return clip_manifest(rows, dataset=dataset), [*problems, *without_class(rows)]
 
 
 def read_frames(folder: Path) -> Frames:
@@ -244,18 +311,16 @@ def without_class(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
     return [note("no_emotion_class", f"{what}; their emotion3 is empty")]
 
 
-def _apex(coding: Coding, frames: Frames, name: str) -> tuple[int, str, list[Problem]]:
+def _about_apex(coding: Coding, name: str) -> list[Problem]:
+    """Say when no apex was annotated, or one that is not in the clip."""
     assert coding.onset is not None and coding.offset is not None  # the caller has made sure
     if coding.apex is None:
-        present = frames.between(coding.onset, coding.offset)
-        middle = present[len(present) // 2] if present else (coding.onset + coding.offset) // 2
-        what = f"{name} has no apex; the middle frame {middle} stands for it"
-        return middle, MIDDLE, [note("missing_apex", what, "apex_source tells so", **coding.at)]
-    problems = []
-    if not coding.onset <= coding.apex <= coding.offset:
-        what = f"{name} has its apex {coding.apex} outside {coding.onset} to {coding.offset}"
-        problems.append(warning("apex_outside", what, "it was kept as it is", **coding.at))
-    return coding.apex, ANNOTATED, problems
+        advice = "it stays empty, and micro flow finds it from the motion"
+        return [note("missing_apex", f"{name} has no apex", advice, **coding.at)]
+    if coding.onset <= coding.apex <= coding.offset:
+        return []
+    what = f"{name} has its apex {coding.apex} outside {coding.onset} to {coding.offset}"
+    return [warning("apex_outside", what, "it was kept as it is", **coding.at)]
 
 
 def _is_unnamed(heading: str) -> bool:

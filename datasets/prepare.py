@@ -31,7 +31,7 @@ from datasets.dataset import (
 )
 from datasets.grades_table import apply_grades
 from datasets.registry import DatasetEntry, dataset_entry
-from datasets.split import split_by_patient
+from datasets.split import SHARES, split_by_patient
 from datasets.template import write_template
 from datasets.truth import TRUTH_TABLE
 
@@ -86,6 +86,7 @@ def prepare(
     patient_pattern: str | None = None,
     zero_based_grades: bool = False,
     split: bool = False,
+    shares: tuple[float, ...] = (),
     seed: int = 0,
 ) -> PrepareResult:
     """Read a dataset's own layout into a manifest.
@@ -127,6 +128,9 @@ def prepare(
     split
         Add a column `split` (70 % train, 15 % val, 15 % test of the patients, grades spread
         evenly); `fnp` always has it.
+    shares
+        Other shares of train, val and test than 70 15 15; whole patients, so that they hold as
+        nearly as the patients allow. Adds the column `split` too.
     seed
         Of the split.
     """
@@ -146,8 +150,8 @@ def prepare(
     if (read.root / TRUTH_TABLE).is_file():
         what = f"{TRUTH_TABLE} lies with the photographs, as only a simulated cohort has it"
         problems.append(note("simulated_cohort", what, "report every result on it as simulated"))
-    if split and "split" not in manifest and len(manifest):
-        manifest, uneven = split_by_patient(manifest, seed=seed)
+    if len(manifest) and (shares or (split and "split" not in manifest)):
+        manifest, uneven = split_by_patient(manifest, shares=shares or SHARES, seed=seed)
         problems += uneven
     if manifest.empty:
         what = f"nothing of {entry.title} was found in {root}, so no manifest was written"

@@ -10,20 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from common.errors import UserError
-from datasets.dataset import Dataset, make_manifest
+from datasets.dataset import Dataset
 from datasets.layout import folders_below, open_root
 from datasets.micro_expression_clips import (
-    CODING,
-    clip_row,
     codings_of,
     duplicate_rows,
-    read_frames,
+    read_coded_clips,
+    read_sheet,
     simple_name,
     unlisted_clips,
-    without_class,
 )
-from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
 
 FPS = 200
 
@@ -44,13 +40,10 @@ def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
         When there is no coding sheet.
     """
     root = open_root(root)
-    sheet_path = table or find_spreadsheet(root, "*facs*codes*", "*samm*", "*.xlsx")
-    if sheet_path is None:
-        raise UserError(
-            f"{root.name} has no coding sheet (SAMM_Micro_FACS_Codes_v2.xlsx): put it there or "
-            "give it with --table."
-        )
-    sheet = read_spreadsheet(sheet_path, columns=CODING)
+    sheet = read_sheet(
+        root, table, patterns=("*facs*codes*", "*samm*", "*.xlsx"),
+        usual="SAMM_Micro_FACS_Codes_v2.xlsx",
+    )  # fmt: skip
     clips = {
         simple_name(clip.name): clip
         for subject in folders_below(root, depth=2)
@@ -60,16 +53,12 @@ def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
     }
     every = [replace(coding, subject=coding.subject.zfill(3)) for coding in codings_of(sheet)]
     codings, doubts = duplicate_rows(every)
-    problems = [*sheet.problems, *doubts]
-    rows = []
-    for coding in codings:
-        folder = clips.get(simple_name(coding.clip))
-        frames = read_frames(folder) if folder else None
-        row, doubts = clip_row(coding, frames, root=root, fps=FPS)
-        rows += [row] if row else []
-        problems += doubts
-    problems += [
-        *unlisted_clips(clips, (simple_name(coding.clip) for coding in every), root),
-        *without_class(rows),
-    ]
-    return Dataset("samm", root, make_manifest(rows, dataset="samm"), tuple(problems))
+    manifest, found = read_coded_clips(
+        codings,
+        lambda coding: clips.get(simple_name(coding.clip)),
+        root=root,
+        fps=FPS,
+        dataset="samm",
+    )
+    unlisted = unlisted_clips(clips, (simple_name(coding.clip) for coding in every), root)
+    return Dataset("samm", root, manifest, (*sheet.problems, *doubts, *found, *unlisted))

@@ -1,8 +1,8 @@
 """SMIC (high-speed part): 16 subjects, 100 frames per second, 164 clips in three classes.
 
 There is no coding sheet: a clip's folder runs from onset to offset, its class is the folder above
-and stands in its name (`s1_ne_01`: negative). No apex is annotated; the middle frame stands for it
-and `apex_source` says so. Source: Li et al. 2013, FG, doi 10.1109/FG.2013.6553717.
+and stands in its name (`s1_ne_01`: negative). No apex is annotated, so that it stays
+empty and `apex_source` says so. Source: Li et al. 2013, FG, doi 10.1109/FG.2013.6553717.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from datasets.dataset import Dataset, error, make_manifest, note, say_list, warning
+from datasets.dataset import Dataset, error, note, say_list, warning
 from datasets.layout import below, folders_below, open_root
-from datasets.micro_expression_clips import Coding, clip_row, read_frames
+from datasets.micro_expression_clips import (
+    Coding,
+    clip_manifest,
+    clip_row,
+    read_frames,
+)
 
 FPS = 100
 _CLIP = re.compile(r"s0*(?P<subject>\d+)_(?P<emotion>ne|po|sur)_(?P<number>\d+)", re.IGNORECASE)
@@ -70,11 +75,11 @@ def read_smic(root: Path) -> Dataset:
             what = f"the clip lacks {len(gaps)} frames within it: {say_list(gaps)}"
             problems.append(warning("missing_frames", what, "the clip was kept", file=name))
     if middles:
-        what = f"no apex is annotated; of {len(middles)} clips the middle frame stands for it"
-        problems.append(note("missing_apex", what, "apex_source tells so"))
+        what = f"no apex is annotated; it stays empty in {len(middles)} clips"
+        problems.append(note("missing_apex", what, "micro flow finds it from the motion"))
     if other_parts:
         what = (
             f"the parts {say_list(sorted(part.upper() for part in other_parts))} were passed over"
         )
         problems.append(note("other_parts", f"{what}; only HS is read"))
-    return Dataset("smic", root, make_manifest(rows, dataset="smic"), tuple(problems))
+    return Dataset("smic", root, clip_manifest(rows, dataset="smic"), tuple(problems))

@@ -28,7 +28,7 @@ def split_by_patient(
     manifest
         With `patient_id` and, where known, `hb_grade` or `palsy_class`.
     shares
-        Of train, validation and test; they sum to 1.
+        Of train, validation and test, as parts of 1 or in percent.
     seed
         Of the shuffling.
 
@@ -40,12 +40,17 @@ def split_by_patient(
     Raises
     ------
     UserError
-        When the shares are not three positive numbers that sum to 1.
+        When the shares are not three positive numbers that sum to 1 or 100.
     """
-    if len(shares) != len(PARTS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+    whole = sum(shares)
+    summed = any(abs(whole - full) < 1e-6 * full for full in (1, 100))
+    if len(shares) != len(PARTS) or min(shares) <= 0 or not summed:
+        given = " ".join(f"{share:g}" for share in shares)
         raise UserError(
-            f"The shares of train, val and test must be positive and sum to 1: {shares}."
+            "The shares of train, val and test must be three positive numbers that sum to 1 or to "
+            f"100, not {given}: give for instance --shares 70 15 15."
         )
+    shares = tuple(share / whole for share in shares)
     patients = sorted(manifest["patient_id"].unique(), key=natural_key)
     rng = np.random.default_rng(seed)
     shuffled = [patients[i] for i in rng.permutation(len(patients))]

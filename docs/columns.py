@@ -30,7 +30,9 @@ from htnet.micro.loso.tables import SUBJECTS, SUMMARY, results_schema
 from landmarks.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
 
-JOINED = ("patient_id", "task", "side", "hb_grade", "dataset")
+JOINED = (
+    "patient_id", "task", "side", "hb_grade", "dataset", "palsy_class", "patient_source",
+)  # fmt: skip
 """Columns of the manifest that stand behind the measurements when a manifest was given."""
 
 
@@ -62,6 +64,10 @@ _SHARED = {
     "side": "the weak side, the patient's own: `left`, `right`, `none`, `both`, `unknown`",
     "hb_grade": "House-Brackmann grade, 1 (normal) to 6 (no movement); empty when not known",
     "dataset": "which reader made the row",
+    "palsy_class": "of photographs sorted and not graded: `healthy` (I), `slight` (II, III), "
+    "`strong` (IV to VI); where it is empty, targets take the class of `hb_grade`",
+    "patient_source": "where the patient comes from; `photograph`: nobody was named, so the "
+    "photograph counts as a patient of its own, and whole patients are not held out for certain",
     "status": "`ok`, `no_face`, `several_faces`, `unreadable` or `failed`; only `ok` has values",
     "reason": "in one sentence, why there are no values; empty when `ok`",
 }

@@ -11,7 +11,7 @@ from common.errors import UserError
 from datasets.casme2 import read_casme2
 from datasets.casme3 import read_casme3
 from datasets.megc2019 import read_megc2019
-from datasets.micro_expression_clips import MIDDLE
+from datasets.micro_expression_clips import NO_APEX
 from datasets.samm import read_samm
 from datasets.smic import read_smic
 
@@ -47,7 +47,7 @@ def casme2(tmp_path, write_sheet):
     return root
 
 
-def test_casme2_reads_clips_and_takes_the_middle_for_a_missing_apex(casme2, problem_of):
+def test_casme2_reads_clips_and_leaves_a_missing_apex_empty(casme2, problem_of):
     dataset = read_casme2(casme2)
     clips = clips_of(dataset)
     first = clips.loc["EP02_01f"]
@@ -60,7 +60,8 @@ def test_casme2_reads_clips_and_takes_the_middle_for_a_missing_apex(casme2, prob
     ]  # fmt: skip
     second = clips.loc["EP03_02"]
     assert second["patient_id"] == "sub12" and second["emotion3"] == "negative"
-    assert second["apex"] == 12 and second["apex_source"] == MIDDLE
+    assert pd.isna(second["apex"]) and second["apex_source"] == NO_APEX
+    assert second["apex_file"] is None or pd.isna(second["apex_file"])
     missing = problem_of(dataset, "missing_apex")
     assert missing.rows == (3,) and missing.severity == "note"
     assert len(dataset.problems) == 1
@@ -181,16 +182,16 @@ def smic(tmp_path):
     return root
 
 
-def test_smic_takes_first_middle_and_last_frame(smic, problem_of):
+def test_smic_takes_first_and_last_frame_and_no_apex(smic, problem_of):
     dataset = read_smic(smic)
     clips = clips_of(dataset)
     assert sorted(clips.index) == ["s01_ne_01", "s03_sur_02"]
     first = clips.loc["s01_ne_01"]
-    assert first[["onset", "apex", "offset"]].tolist() == [100, 115, 130]
+    assert first[["onset", "offset"]].tolist() == [100, 130] and pd.isna(first["apex"])
     assert first[["apex_source", "emotion3", "fps", "patient_id"]].tolist() == [
-        MIDDLE, "negative", 100, "s01"
+        NO_APEX, "negative", 100, "s01"
     ]  # fmt: skip
-    assert "middle frame" in problem_of(dataset, "missing_apex").what
+    assert "stays empty in 2 clips" in problem_of(dataset, "missing_apex").what
     assert "VIS" in problem_of(dataset, "other_parts").what
 
 

@@ -150,13 +150,31 @@ def test_grades_by_emotion_serve_ckplus(tmp_path, write_photo, write_sheet):
     assert plain.manifest["hb_grade"].isna().all()
     grades = write_sheet(tmp_path / "g.csv", [("emotion", "grade"), ("happy", 1)])
     mapped = prepare("ckplus", tmp_path, grades=grades, out=tmp_path / "m.csv")
-    assert mapped.manifest["hb_grade"].tolist() == [1, 1]
+    graded = mapped.manifest.set_index("phase")["hb_grade"]
+    assert graded["peak"] == 1 and pd.isna(graded["neutral"])  # the neutral face does not smile
 
 
 def test_grades_without_a_key_are_refused(photos, tmp_path, write_sheet):
     grades = write_sheet(tmp_path / "g.csv", [("name", "HB"), ("P1", 2)])
     with pytest.raises(UserError, match=r"g\.csv has no column patient \(or image\)"):
         prepare("folder", photos, grades=grades, out=tmp_path / "m.csv")
+
+
+def test_shares_of_the_split_are_as_asked_and_seeded(tmp_path, write_photo):
+    for grade in range(1, 7):
+        for patient in range(10):
+            write_photo(tmp_path / f"photos/grade_{grade}/P{grade}{patient}_left.jpg")
+    options = {"out": tmp_path / "m.csv", "shares": (60, 20, 20)}
+    parts = [
+        prepare("fnp", tmp_path / "photos", seed=seed, **options).manifest for seed in (1, 1, 2)
+    ]
+    table = pd.crosstab(parts[0]["hb_grade"], parts[0]["split"])
+    assert table.sum().to_dict() == {"test": 12, "train": 36, "val": 12}
+    assert (table["train"].between(5, 7)).all() and (table[["val", "test"]] >= 1).all(axis=None)
+    assert parts[0]["split"].equals(parts[1]["split"])
+    assert not parts[0]["split"].equals(parts[2]["split"])
+    with pytest.raises(UserError, match=r"three positive numbers.*--shares 70 15 15"):
+        prepare("fnp", tmp_path / "photos", out=tmp_path / "m.csv", shares=(80, 20))
 
 
 @given(
