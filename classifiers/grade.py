@@ -187,7 +187,8 @@ def _rows_of(table: pd.DataFrame, *, model: StoredModel, features: Path) -> Samp
     card = model.card
     values = table[card.columns].astype(np.float64).replace([np.inf, -np.inf], np.nan)
     named = table["patient_id"].notna() & (table["status"] == "ok") & ~values.isna().all(axis=1)
-    rows = table[named].assign(hb_grade=1).drop(columns="side", errors="ignore")
+    rows = table[named].assign(hb_grade=1)
+    rows = rows.drop(columns=["side", "palsy_class"], errors="ignore")
     photographs = Samples(
         rows=rows.reset_index(drop=True),
         features=values[named].reset_index(drop=True),

@@ -53,7 +53,9 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
             'Grading patients needs the movement of every photograph: fill the column "task" of '
             "the manifest, or grade photographs (--level photograph)."
         )
-    refuse_two_grades(rows)
+    for column in ("hb_grade", "palsy_class"):
+        if column in rows.columns:
+            refuse_two_grades(rows, column=column)
     strength = severities(rows)
     if strength.isna().any():
         raise UserError(

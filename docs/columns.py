@@ -14,6 +14,7 @@ import pandera.pandas as pa
 
 from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
 from classifiers.folds import FOLDS
+from classifiers.grade import grades_schema
 from classifiers.predictions import predictions_schema
 from classifiers.profile import PROFILE
 from classifiers.tasks import target_named
@@ -27,8 +28,10 @@ from features.tables import DISTS, FEATURES
 from htnet.asymmetry_report import BY_GRADE
 from htnet.micro.clips.store import FLOW
 from htnet.micro.loso.tables import SUBJECTS, SUMMARY, results_schema
+from htnet.training import SEEN_PATIENTS
 from landmarks.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
+from pipeline.htnet_new_patients import patient_grades_schema, photograph_grades_schema
 
 JOINED = (
     "patient_id", "task", "side", "hb_grade", "dataset", "palsy_class", "patient_source",
@@ -392,9 +395,75 @@ _ASYMMETRY = Table(
     },
 )
 
+_ANSWERS = {
+    "predicted": "the answer; empty where there is none",
+    "p_1 … p_6": "probability of each grade; of another target `p_healthy`, `p_palsy` and so on",
+}
+_SIDES = {
+    "weak_side": "the side that is taken for weak, or `none`; empty without a side head",
+    "p_right … p_none": "probability of each side",
+}
+_SIX = target_named("six_grades")
+_GRADES = Table(
+    "grades.csv",
+    "grade",
+    "patient, always",
+    grades_schema(_SIX),
+    {
+        "patient_id": _SHARED["patient_id"],
+        "status": "`ok` or `failed`",
+        "reason": "why there is no grade; empty when `ok`",
+        "photographs": "how many were given",
+        "used": "how many could be measured",
+        **_ANSWERS,
+        "set_low": "lowest grade of the calibrated set, where one was made",
+        "set_high": "highest grade of that set",
+        "side": "the weak side: `right`, `left`, `none` or `unknown`",
+        "why": "what was measured, in words",
+    },
+)
+_PHOTOGRAPH_GRADES = Table(
+    "photograph_grades.csv",
+    "htnet predict",
+    "photograph, always",
+    photograph_grades_schema(_SIX),
+    {
+        **{name: _SHARED[name] for name in ("image_id", "patient_id", "status", "reason")},
+        "seen_in_training": "what the network learned from: this very `photograph`, another of a "
+        "`patient` of this name, `no` neither; `unknown`",
+        **_ANSWERS,
+        **_SIDES,
+    },
+)
+_PATIENT_GRADES = Table(
+    "patient_grades.csv",
+    "htnet predict",
+    "patient",
+    patient_grades_schema(_SIX),
+    {
+        "patient_id": _SHARED["patient_id"],
+        "photographs": "how many were graded",
+        "calibrated": "whether they were enough for calibrated probabilities",
+        "seen_in_training": "the same of the patient's photographs, the worst of them",
+        **_ANSWERS,
+        **_SIDES,
+    },
+)
+_SEEN = Table(
+    "patients.csv",
+    "htnet train, beside each network's weights",
+    "patient",
+    SEEN_PATIENTS,
+    {
+        "patient_id": _SHARED["patient_id"],
+        "part": "`train`, or `validation`: chose the epoch",
+    },
+)
+
 TABLES = (
     _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
     _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _SUMMARY,
+    _GRADES, _PHOTOGRAPH_GRADES, _PATIENT_GRADES, _SEEN,
     _ASYMMETRY,
 )  # fmt: skip
 

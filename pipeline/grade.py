@@ -19,7 +19,7 @@ from features.definitions import STANDARD, definition_named
 from pipeline.extract import ExtractResult, extract, find_source
 
 MEASURED, ASSIGNED, GRADES, REPORT = (
-    "measurements", "patients.csv", "grades.csv", "report.html",
+    "measurements", "manifest.csv", "grades.csv", "report.html",
 )  # fmt: skip
 PRINTED = 10  # patients named on the console
 _NUMBERED = re.compile(r"(?:^|\D)([1-8])$")

@@ -28,8 +28,8 @@ _NAMED = 5  # patients named in a sentence
 SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
 
 
-def grades_schema(target: Target) -> pa.DataFrameSchema:
-    """Return the schema of `grades.csv`: an answer and probabilities, or a status and a reason.
+def photograph_grades_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `photograph_grades.csv`: an answer, or a status and a reason.
 
     `weak_side` is the patient's side that is taken for weak, or none; empty without a side head.
     `seen_in_training` says what a network learned from: this very `photograph`, another one of a
@@ -44,12 +44,12 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
         },
-        name="grades",
+        name="photograph grades",
     )
 
 
-def patients_schema(target: Target) -> pa.DataFrameSchema:
-    """Return the schema of `patients.csv`: an answer from all photographs of a patient.
+def patient_grades_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `patient_grades.csv`: an answer from all photographs of a patient.
 
     `photographs` is how many were graded; `calibrated` whether they were as many as those of the
     patients from whom the network learned how sure its answers to whole patients may be. With
@@ -64,7 +64,7 @@ def patients_schema(target: Target) -> pa.DataFrameSchema:
             SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
         },
-        name="graded patients",
+        name="patient grades",
     )
 
 

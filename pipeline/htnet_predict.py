@@ -27,11 +27,11 @@ from pipeline.htnet_cohort import read_measured, with_measured
 from pipeline.htnet_folds import trained_files
 from pipeline.htnet_new_patients import (
     SeenInTraining,
-    grades_schema,
     patient_grades,
+    patient_grades_schema,
     patients_of,
-    patients_schema,
     photograph_grades,
+    photograph_grades_schema,
     summary,
     warning_of_seen,
 )
@@ -69,9 +69,9 @@ def predict(
 ) -> PredictResult:
     """Grade photographs that the network has not seen.
 
-    Every photograph gets one row in `grades.csv`; one without a face gets its status and reason
-    and no grade. A single photograph says little: `patients.csv` has one answer from all
-    photographs of a patient (as a manifest names them, else each folder is a patient). With
+    Every photograph gets one row in `photograph_grades.csv`; one without a face gets its status
+    and reason and no grade. A single photograph says little: `patient_grades.csv` has one answer
+    from all photographs of a patient (as a manifest names them, else each folder is a patient). With
     several weights, the mean of their probabilities is the answer. Points are found as they were
     for the training, and patients from whom a network learned are named. Research use only: this
     is no diagnosis.
@@ -83,7 +83,7 @@ def predict(
     weights
         `weights.safetensors`, or a folder of `htnet train`; may be given repeatedly.
     out
-        Folder for `grades.csv`, `patients.csv`, `landmarks.csv` and `run.json`.
+        Folder for `photograph_grades.csv`, `patient_grades.csv`, `landmarks.csv` and `run.json`.
     camera
         Number of a camera whose frame is graded in place of a source; 0 is the first.
     features
@@ -157,8 +157,8 @@ def predict(
         temperatures=[PatientTemperature.read(file.parent) for file in files],
         target=target,
     )
-    write_table(grades, out / "grades.csv", schema=grades_schema(target))
-    write_table(patients, out / "patients.csv", schema=patients_schema(target))
+    write_table(grades, out / "photograph_grades.csv", schema=photograph_grades_schema(target))
+    write_table(patients, out / "patient_grades.csv", schema=patient_grades_schema(target))
     write_run_record(
         out,
         command="htnet predict",
@@ -174,7 +174,10 @@ def predict(
     for sentence in left_out[:_NAMED]:
         print(sentence, file=sys.stderr)
     if len(left_out) > _NAMED:
-        print(f"{len(left_out) - _NAMED} more are left out: see grades.csv.", file=sys.stderr)
+        print(
+            f"{len(left_out) - _NAMED} more are left out: see photograph_grades.csv.",
+            file=sys.stderr,
+        )
     for warning in (*points.sentences, warning_of_seen(patients)):
         if warning:
             print(warning, file=sys.stderr)

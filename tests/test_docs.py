@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
+import pandera.pandas as pa
 import pytest
 
+import docs.columns
+from classifiers.tasks import TARGETS
 from common.errors import UserError
 from docs.build import FOLDER, README, filled, pages
 from docs.columns import TABLES, described, types_of
@@ -15,6 +20,10 @@ from docs.sections import SECTIONS, all_tables, commands, invariances, packages
 from features.registry import FEATURES
 from pipeline import htnet_app, micro_app
 from run_pipeline import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("classifiers", "datasets", "features", "htnet", "landmarks", "pipeline")
+SIX = TARGETS["six_grades"]
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
@@ -101,3 +110,57 @@ def test_every_module_is_in_the_plan_of_the_house(root: Path) -> None:
         name = str(Path(*Path(module).parts[1:]).with_suffix(""))
         assert f"| `{name}` | " in plan
     assert "|  |" not in plan  # no module without a sentence
+
+
+def written_tables() -> dict[str, set[str]]:
+    """File name of every table that the product writes, and the schemas it is written with.
+
+    Read from the calls of `write_table` in the code, so that no command has to run. A path that
+    a caller chooses has no name here.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or getattr(call.func, "id", "") != "write_table":
+                continue
+            place, schemas = call.args[1], [k.value for k in call.keywords if k.arg == "schema"]
+            if isinstance(place, ast.BinOp) and schemas:
+                names = vars(importlib.import_module(module))
+                right = place.right
+                file = names[right.id] if isinstance(right, ast.Name) else right
+                file = getattr(file, "value", file)
+                if isinstance(file, str):
+                    found.setdefault(file, set()).add(schema_name(schemas[0], names))
+    return found
+
+
+def schema_name(written: ast.expr, names: dict[str, object]) -> str:
+    """Name and columns of a schema, or of what a function makes for a target."""
+    if isinstance(written, ast.Call):
+        function = names.get(written.func.id) or vars(docs.columns)[written.func.id]
+        of_grades = written.func.id.endswith("grades_schema")
+        return shown(function(SIX if of_grades else ("negative", "positive", "surprise")))
+    assert isinstance(written, ast.Name)
+    schema = names.get(written.id)
+    return written.id if schema is None else shown(schema)
+
+
+def shown(schema: pa.DataFrameSchema) -> str:
+    return f"{schema.name}: {', '.join(map(str, schema.columns))}"
+
+
+def test_every_table_name_has_one_schema_and_the_reference_page_tells_it() -> None:
+    written = written_tables()
+    several = {file: schemas for file, schemas in written.items() if len(schemas) > 1}
+    assert not several, several
+    assert {"grades.csv", "photograph_grades.csv", "patient_grades.csv", "manifest.csv",
+            "patients.csv", "profile.csv", "flow.csv"} <= set(written)  # fmt: skip
+    documented = {table.file: shown(table.schema) for table in TABLES}
+    assert len(documented) == len(TABLES)
+    other = {
+        file: (schemas, documented[file])
+        for file, schemas in written.items()
+        if file in documented and schemas != {documented[file]}
+    }
+    assert not other, other

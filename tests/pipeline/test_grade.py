@@ -66,7 +66,7 @@ def test_each_folder_is_a_patient_and_failures_keep_their_row(cohort, newcomers,
     assert "simulated patients" in said.err
     written = pd.read_csv(tmp_path / "out" / "grades.csv")
     assert len(written) == 4
-    assigned = pd.read_csv(tmp_path / "out" / "patients.csv")
+    assigned = pd.read_csv(tmp_path / "out" / "manifest.csv")
     assert set(assigned["task"]) >= {"rest", "full_smile"}
 
 

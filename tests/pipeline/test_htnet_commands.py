@@ -53,15 +53,16 @@ from pipeline.htnet_calibration import (
 )
 from pipeline.htnet_cohort import ImageCohort, read_image_cohort
 from pipeline.htnet_convert import convert
+from pipeline.htnet_explain import explain
 from pipeline.htnet_fold_training import FoldTrainer
 from pipeline.htnet_folds import fold_parts, trained_files
 from pipeline.htnet_new_patients import (
     SEEN,
     SeenInTraining,
-    grades_schema,
     patient_grades,
-    patients_schema,
+    patient_grades_schema,
     photograph_grades,
+    photograph_grades_schema,
 )
 from pipeline.htnet_predict import camera_frame, predict
 from tests.htnet.drawn_faces import RECIPE, cohort, write_cohort
@@ -433,7 +434,10 @@ def test_predict_grades_photographs_and_patients_of_a_folder(
         shutil.copy(study / name, folder)
     result = predict(new, weights=(folds,), out=tmp_path / "answers", threads=1)
     assert result.exit_code == 3
-    grades = read_table(tmp_path / "answers" / "grades.csv", schema=grades_schema(GRADE_TARGET))
+    grades = read_table(
+        tmp_path / "answers" / "photograph_grades.csv",
+        schema=photograph_grades_schema(GRADE_TARGET),
+    )
     assert grades["image_id"].tolist() == [
         "P1/P1_0.png", "P3/P3_0.png", "P3/P3_1.png", "P4/P4_0.png",
     ]  # fmt: skip
@@ -445,7 +449,7 @@ def test_predict_grades_photographs_and_patients_of_a_folder(
     np.testing.assert_allclose(grades[["p_right", "p_left", "p_none"]].iloc[1:].sum(axis=1), 1)
     assert set(grades["weak_side"].iloc[1:]) <= {"right", "left", "none"}
     patients = read_table(
-        tmp_path / "answers" / "patients.csv", schema=patients_schema(GRADE_TARGET)
+        tmp_path / "answers" / "patient_grades.csv", schema=patient_grades_schema(GRADE_TARGET)
     )
     assert patients["patient_id"].tolist() == ["P3", "P4"]
     assert patients["photographs"].tolist() == [2, 1]
