@@ -71,10 +71,10 @@ def predict(
 
     Every photograph gets one row in `photograph_grades.csv`; one without a face gets its status
     and reason and no grade. A single photograph says little: `patient_grades.csv` has one answer
-    from all photographs of a patient (as a manifest names them, else each folder is a patient). With
-    several weights, the mean of their probabilities is the answer. Points are found as they were
-    for the training, and patients from whom a network learned are named. Research use only: this
-    is no diagnosis.
+    from all photographs of a patient (as a manifest names them, else each folder is a patient).
+    With several weights, the mean of their probabilities is the answer. Points are found as they
+    were for the training, and patients from whom a network learned are named. Research use only:
+    this is no diagnosis.
 
     Parameters
     ----------
