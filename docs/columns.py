@@ -411,14 +411,16 @@ _GRADES = Table(
     grades_schema(_SIX),
     {
         "patient_id": _SHARED["patient_id"],
-        "status": "`ok` or `failed`",
+        "status": "`ok`, `failed`, or `abstained` where needed movements are missing",
         "reason": "why there is no grade; empty when `ok`",
         "photographs": "how many were given",
         "used": "how many could be measured",
+        "missing": "movements that the grader learned from and that are not there",
         **_ANSWERS,
         "set_low": "lowest grade of the calibrated set, where one was made",
         "set_high": "highest grade of that set",
         "side": "the weak side: `right`, `left`, `none` or `unknown`",
+        "p_side": "probability of that side",
         "why": "what was measured, in words",
     },
 )

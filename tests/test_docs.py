@@ -139,8 +139,8 @@ def schema_name(written: ast.expr, names: dict[str, object]) -> str:
     """Name and columns of a schema, or of what a function makes for a target."""
     if isinstance(written, ast.Call):
         function = names.get(written.func.id) or vars(docs.columns)[written.func.id]
-        of_grades = written.func.id.endswith("grades_schema")
-        return shown(function(SIX if of_grades else ("negative", "positive", "surprise")))
+        of_emotions = "htnet.micro" in function.__module__ or "micro" in str(names["__name__"])
+        return shown(function(("negative", "positive", "surprise") if of_emotions else SIX))
     assert isinstance(written, ast.Name)
     schema = names.get(written.id)
     return written.id if schema is None else shown(schema)
