@@ -19,6 +19,7 @@ from classifiers.graders import GRADERS
 from classifiers.plots import confusion_figure, roman
 from common.report import Report, figure_picture
 from common.tables import nameless_patients
+from common.words import counted
 
 FEW_PATIENTS = 5
 
@@ -71,7 +72,7 @@ def benchmark_report(
 def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
     graders = [name for name in evaluations[0].estimates if not is_baseline(name)]
     words = (
-        f"{counted(evaluations[0])}, each graded by models that never saw the patient "
+        f"{what_was_graded(evaluations[0])}, each graded by models that never saw the patient "
         f"({settings['folds']})."
     )
     words = words[0].upper() + words[1:]
@@ -92,9 +93,7 @@ def from_best_to_worst(evaluation: Evaluation) -> str:
     """
     score = evaluation.headline
     graders = [name for name in evaluation.estimates if not is_baseline(name)]
-    found = sorted(
-        (evaluation.estimates[name][score.name].value, name) for name in graders
-    )  # fmt: skip
+    found = sorted((evaluation.estimates[name][score.name].value, name) for name in graders)
     ends = found if score.higher_is_better else found[::-1]
     worst, best = (
         f"{evaluation.estimates[name][score.name]} with {title_of(name)}"
@@ -123,8 +122,8 @@ def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:
     if len(left_out):
         reasons = ", ".join(f"{row.photographs} × {row.reason}" for row in left_out.itertuples())
         sentences.append(
-            f"{left_out['photographs'].sum()} of {len(cohort.photographs)} photographs were left "
-            f"out ({reasons}); the scores say nothing about them."
+            f"{left_out['photographs'].sum()} of {counted(len(cohort.photographs), 'photograph')} "
+            f"were left out ({reasons}); the scores say nothing about them."
         )
     table = _class_counts(cohort, evaluation)
     few = table[(table["Patients"] > 0) & (table["Patients"] < FEW_PATIENTS)]
@@ -242,8 +241,10 @@ def _class_counts(cohort: Cohort, evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def counted(evaluation: Evaluation) -> str:
+def what_was_graded(evaluation: Evaluation) -> str:
     """Return what was graded in words, `480 photographs of 60 patients` for instance."""
     counts = evaluation.as_json()
-    patients = f"{counts['n_patients']} patients"
-    return patients if evaluation.unit == "patient" else f"{counts['n']} photographs of {patients}"
+    patients = counted(counts["n_patients"], "patient")
+    if evaluation.unit == "patient":
+        return patients
+    return f"{counted(counts['n'], 'photograph')} of {patients}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from classifiers.calibration import about_ranges, abstention_curve, expected_distance
 from classifiers.comparison import compare_models
-from classifiers.evaluation import Evaluation, is_baseline, title_of, two_lines
+from classifiers.evaluation import RECALL, Evaluation, is_baseline, title_of, two_lines
 from classifiers.human_agreement import HUMAN_AGREEMENT
 from classifiers.probability_scores import chances_of, reliability
 from classifiers.score_plots import (
@@ -20,6 +20,7 @@ from classifiers.score_plots import (
 )
 from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
+from common.words import unbroken
 
 
 def learners(evaluation: Evaluation) -> list[str]:
@@ -48,7 +49,7 @@ def score_facts(
             if name in found and name != evaluation.headline.name:
                 notes.append(f"{words}: {100 * found[name].value:.0f} %")
         if not is_baseline(model):
-            notes.append(evaluation.recall_of(model))
+            notes.append(f"{RECALL.lower()}: {unbroken(evaluation.recall_of(model))}")
         facts.append(
             Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=is_baseline(model))
         )

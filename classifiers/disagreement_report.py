@@ -10,15 +10,16 @@ import pandas as pd
 
 from classifiers.branch_comparison import BranchComparison
 from classifiers.branches import SharedAnswers
+from classifiers.patient_pages import TELLING
 from classifiers.plots import roman
 from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import read_photo
 from common.report import Picture, Report, image_picture
+from common.words import spoken
 
 SHOWN = 12  # disagreements in the report; all of them are in the table
 THUMBNAIL = 150  # px
-TELLING = ("full_smile", "big_smile", "smile")  # the movement that stands for a patient
 
 
 def add_disagreements(
@@ -105,8 +106,9 @@ def _photograph(row: dict[Any, Any], shared: SharedAnswers, manifest: pd.DataFra
     else:
         own = manifest[manifest["patient_id"] == row["patient_id"]]
         if "task" in own:
-            telling = own[own["task"].isin(TELLING)]
-            own = telling if len(telling) else own
+            for task in TELLING:
+                if (own["task"] == task).any():
+                    return Path(str(own.loc[own["task"] == task, "path"].iat[0]))
     return Path(str(own["path"].iat[0])) if len(own) else None
 
 
@@ -122,4 +124,4 @@ def _class(shared: SharedAnswers, truth: object) -> str:
 
 
 def _task(task: Any) -> str:
-    return "–" if pd.isna(task) else str(task).replace("_", " ")
+    return "–" if pd.isna(task) else spoken(task)

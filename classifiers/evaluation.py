@@ -17,6 +17,7 @@ from classifiers.probability_scores import chances_of, probability_scores
 from classifiers.scores import MORE_SCORES, Score, scores_for
 from classifiers.tasks import Target
 from common.bootstrap import Estimate, resampling_weights
+from common.words import unbroken
 
 RECALL = "Exact in each class"
 
@@ -78,7 +79,7 @@ class Evaluation:
         """
         found = self.estimates[model]
         scores = {score.title: two_lines(found[score.name]) for score in self.scores}
-        return scores | {RECALL: self.recall_of(model)}
+        return scores | {RECALL: unbroken(self.recall_of(model))}
 
     def table(self) -> pd.DataFrame:
         """Return one row per model for a report."""

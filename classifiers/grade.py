@@ -17,6 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from classifiers.calibration import range_in_words, range_title
 from classifiers.cohort import Samples
 from classifiers.explain import region_effects, tree_values
 from classifiers.missing_movements import (
@@ -299,9 +300,7 @@ def _answer(
     within = (
         ""
         if low is None
-        else f" Set of adjacent classes: {names[int(str(low)) - 1]}"
-        + ("" if low == high else f" to {names[int(str(high)) - 1]}")
-        + "."
+        else f" {range_title()}: {range_in_words(int(str(low)), int(str(high)), names)}."
     )
     side = "" if row["side"] == "none" else " Which side is weaker cannot be told."
     if row["p_side"] is not None:

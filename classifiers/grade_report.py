@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from classifiers.calibration import about_ranges
+from classifiers.calibration import about_ranges, range_in_words, range_title
 from classifiers.grade import Grades
 from classifiers.graders import GRADERS
 from classifiers.missing_movements import LEAST_SIDE
 from classifiers.model_store import StoredModel
 from classifiers.nested import LEAST_PATIENTS
-from classifiers.patient_pages import add_patient_pages
+from classifiers.patient_pages import add_patient_pages, anchor_of, face_of
 from classifiers.plots import roman
-from common.report import RESEARCH_USE, Report
+from common.report import RESEARCH_USE, Bar, Card, Report
+from common.words import counted
 
 
 def grade_report(
@@ -34,14 +36,20 @@ def grade_report(
     report = Report(
         title=f"Grades: {grades.target.title}",
         summary=(
-            f"{len(graded)} of {len(table)} patients were graded by {card.title}, which learned "
-            f"from {card.data['patients']} patients. {found_by}"
+            f"{len(graded)} of {counted(len(table), 'patient')} graded by {card.title}, which "
+            f"learned from {counted(card.data['patients'], 'patient')}. {found_by}"
         ),
     )
     for sentence in grades.warnings:
         report.warn(sentence)
     section = report.section("Answers")
     names = roman(grades.target)
+    section.text(
+        "For each patient the answer, and below it the probability of each class in percent. "
+        f"{_about_sets(model)} {_about_side(model)}"
+    )
+    section.cards(_cards(grades, model=model, redact=redact))
+    section = report.section("All answers in one table", folded=True)
     ids = [f"Patient {at}" for at in range(1, len(table) + 1)] if redact else table["patient_id"]
     answers = grades.target.classes
     section.table(
@@ -52,7 +60,7 @@ def grade_report(
                     names[answers.index(str(given))] if status == "ok" else None
                     for given, status in zip(table["predicted"], table["status"], strict=True)
                 ],
-                "Set": _sets_in_words(table, names),
+                _range_title(model): [_range(row, names) for row in table.to_dict("records")],
                 "Weaker side": [
                     side if pd.isna(chance) else f"{side} ({chance:.2f})"
                     for side, chance in zip(table["side"], table["p_side"], strict=True)
@@ -71,7 +79,6 @@ def grade_report(
         ).dropna(axis="columns", how="all"),
         caption="The answer, and the probability of each class; with the weaker side, its own.",
     )
-    section.text(f"{_about_sets(model)} {_about_side(model)}")
     if grades.material is not None:
         add_patient_pages(
             report, grades.material, answers=grades.answers, reference=grades.reference,
@@ -81,15 +88,62 @@ def grade_report(
     return report
 
 
-def _sets_in_words(table: pd.DataFrame, names: tuple[str, ...]) -> list[str | None]:
-    words: list[str | None] = []
-    for low, high in zip(table["set_low"], table["set_high"], strict=True):
-        if pd.isna(low):
-            words.append(None)
-        else:
-            first, last = names[int(low) - 1], names[int(high) - 1]
-            words.append(first if first == last else f"{first} to {last}")
-    return words
+def _cards(grades: Grades, *, model: StoredModel, redact: bool) -> list[Card]:
+    """Return for each patient the face, the answer, what bounds it, and the probabilities."""
+    names, classes = roman(grades.target), grades.target.classes
+    material = grades.material
+    pages = {} if material is None else {one: at for at, one in enumerate(material.patients, 1)}
+    cards = []
+    for number, row in enumerate(grades.table.to_dict("records"), start=1):
+        patient = str(row["patient_id"])
+        lines = [] if pd.isna(row["reason"]) else [f"{row['reason']}."]
+        lead, bars = "not graded", []
+        if row["status"] == "ok":
+            answer = names[classes.index(str(row["predicted"]))]
+            lead = answer
+            within, side = _range(row, names), _side(row)
+            lines = [] if within is None else [f"{_range_title(model)}: {within}"]
+            lines += [side] if side else []
+            lines += [] if pd.isna(row["missing"]) else [f"Missing: {row['missing']}"]
+            shares = [float(str(row[column])) for column in grades.target.probability_columns]
+            bars = [
+                Bar(name, share, strong=name == answer)
+                for name, share in zip(names, shares, strict=True)
+            ]
+        lines.append(f"{row['used']} of {counted(row['photographs'], 'photograph')} used")
+        cards.append(
+            Card(
+                f"Patient {number}" if redact else patient,
+                lead,
+                lines=tuple(lines),
+                bars=tuple(bars),
+                picture=None if material is None else face_of(material, patient, redact=redact),
+                target=f"#{anchor_of(pages[patient])}" if patient in pages else "",
+            )
+        )
+    return cards
+
+
+def _range_title(model: StoredModel) -> str:
+    return range_title() if model.card.coverage is None else range_title(model.card.coverage)
+
+
+def _range(row: Mapping[Hashable, Any], names: Sequence[str]) -> str | None:
+    """Return the likely range of one row of `grades.csv`; None when there is none."""
+    if pd.isna(row["set_low"]):
+        return None
+    return range_in_words(int(row["set_low"]), int(row["set_high"]), names)
+
+
+def _side(row: Mapping[Hashable, Any]) -> str:
+    """Return a line on the weaker side; empty for a healthy patient."""
+    if row["side"] == "none":
+        return ""
+    if row["side"] == "unknown":
+        return "Weaker side cannot be told"
+    chance = row["p_side"]
+    sure = "" if pd.isna(chance) else f" (probability {float(chance):.2f})"
+    return f"Weaker side: the patient's {row['side']}{sure}"
 
 
 def _about_sets(model: StoredModel) -> str:
@@ -97,7 +151,7 @@ def _about_sets(model: StoredModel) -> str:
     if model.grader.sets is None or card.unit == "photograph" or card.coverage is None:
         few = int(card.data["patients"]) < LEAST_PATIENTS
         why = f": it learned from fewer than {LEAST_PATIENTS} patients" if few else ""
-        return f"This grader makes no sets of classes for patients{why}."
+        return f"This grader makes no likely ranges for patients{why}."
     return about_ranges(learned=int(card.data["patients"]), coverage=card.coverage)
 
 

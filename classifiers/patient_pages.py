@@ -23,6 +23,7 @@ from classifiers.side_readings import (
     Spread,
     length_unit,
     most_uneven,
+    movement_table,
     side_readings,
     side_spread,
 )
@@ -31,11 +32,14 @@ from common.files import natural_key
 from common.photos import Photo, read_photo
 from common.report import Picture, Report, Section, image_picture
 from common.tables import GRADES, join_manifest, read_manifest, severities
+from common.words import spoken
 from features.registry import DISTANCE_NAMES
 from features.tables import DISTS_FILE, read_dists
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of, read_landmarks
 
+TELLING = ("full_smile", "big_smile", "smile", "rest")  # what stands for a patient, first first
+FACE = 120  # px of the picture that stands for a patient
 THUMBNAIL = 190  # px of the longer side; never more than 200
 _BACKGROUND = (38, 44, 52)  # of drawn faces; the points of the midline are white
 _DRAWN_AT = 3  # times the size of a thumbnail, so that lines stay smooth
@@ -170,9 +174,14 @@ def add_patient_pages(
     for number, patient in enumerate(material.patients, start=1):
         if patient in answers:
             name = f"Patient {number}" if redact else f"Patient {patient}"
-            page = report.section(name, one_of_many=True)
+            page = report.section(name, one_of_many=True, anchor=anchor_of(number))
             spread = material.healthy_spread(without=patient) if reference is None else reference
             _fill(page, material, patient, answer=answers[patient], spread=spread, redact=redact)
+
+
+def anchor_of(number: int) -> str:
+    """Return the name of a patient's page for links; it does not tell who it is."""
+    return f"patient-{number}"
 
 
 def _fill(
@@ -189,6 +198,9 @@ def _fill(
         page.table(answer.table)
     page.gallery(patient_pictures(material, patient, redact=redact))
     readings = material.readings(patient)
+    sides = movement_table(readings)
+    if len(sides):
+        page.table(sides, caption="How far each side moves, in percent of the one that moves more.")
     uneven = most_uneven(readings, reference=spread or None)
     for item in uneven:
         page.text(item.sentence())
@@ -201,6 +213,26 @@ def _fill(
         page.text("No difference between the sides is larger than healthy people have.")
     if answer.reasons:
         page.text(" ".join(answer.reasons))
+
+
+def face_of(material: Material, patient: str, *, redact: bool) -> Picture | None:
+    """Return the one picture that stands for a patient, small: smiling, else at rest, else any."""
+    rows = material.dists[(material.dists["patient_id"] == patient)]
+    usable = rows[rows["status"] == "ok"]
+    if "task" in usable.columns:
+        for task in TELLING:
+            if (usable["task"] == task).any():
+                usable = usable[usable["task"] == task]
+                break
+    for image_id in usable["image_id"].astype(str):
+        path = None if redact else material.paths.get(image_id)
+        points = material.points_of([image_id]).get(image_id)
+        made = face_thumbnail(
+            None if path is None else read_small(path), points, size=FACE, overlay=False
+        )
+        if made is not None:
+            return image_picture(made, alt="The points, drawn." if redact else "The patient.")
+    return None
 
 
 def patient_pictures(
@@ -226,8 +258,8 @@ def patient_pictures(
     for number, row in enumerate(rows.to_dict("records"), start=1):
         image_id, status = str(row["image_id"]), str(row["status"])
         task = row.get("task")
-        words = f"photograph {number}" if pd.isna(task) else str(task).replace("_", " ")
-        caption = words if status == "ok" else f"{words}: {status.replace('_', ' ')}"
+        words = f"photograph {number}" if pd.isna(task) else spoken(task)
+        caption = words if status == "ok" else f"{words}: {spoken(status)}"
         path = None if redact else material.paths.get(image_id)
         photo = None if path is None else read_small(path)
         if path is not None and photo is None:

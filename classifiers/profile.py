@@ -300,7 +300,7 @@ def _add_sides(report: Report, found: Profile, material: Material) -> None:
     spread = material.healthy_spread(without=found.patient)
     uneven = most_uneven(readings, reference=spread) if spread else []
     if uneven:
-        section.subheading("What is uneven, and not in healthy people")
+        section.subheading("More uneven than in healthy people")
     for item in uneven:
         section.text(item.sentence())
 
@@ -320,14 +320,14 @@ def _add_furthest(report: Report, known: pd.DataFrame) -> None:
             {
                 "Movement": [spoken(task) for task in furthest["task"]],
                 "What it tells": [meaning[str(name)] for name in furthest["feature"]],
-                "Feature": furthest["feature"],
+                "Among the healthy": [_place(row) for row in furthest.to_dict("records")],
                 "Value": furthest["value"],
                 "Healthy, middle": furthest["healthy_50"],
                 "Healthy, 5 to 95 %": [
                     None if np.isnan(low) else f"{low:.2f} to {high:.2f}"
                     for low, high in zip(furthest["healthy_5"], furthest["healthy_95"], strict=True)
                 ],
-                "Among the healthy": [_place(row) for row in furthest.to_dict("records")],
+                "Feature": furthest["feature"],
             }
         ).dropna(axis="columns", how="all")
     )

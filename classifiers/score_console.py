@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from classifiers.benchmark_report import counted
+from classifiers.benchmark_report import what_was_graded
 from classifiers.evaluation import RECALL, Evaluation, is_baseline, title_of, two_lines
 
 LOG_WIDTH = 112  # columns of the table when standard output is a file
@@ -16,7 +16,7 @@ def print_scores(evaluation: Evaluation) -> None:
     """Print the table so that it reads on a terminal and in a log file."""
     table = Table(
         title=(
-            f"{evaluation.target.title}, per {evaluation.unit} ({counted(evaluation)}), "
+            f"{evaluation.target.title}, per {evaluation.unit} ({what_was_graded(evaluation)}), "
             "with 95 % intervals"
         ),
         title_justify="left",

@@ -116,7 +116,7 @@ class Target:
         """How `answers` decides, in words for a report."""
         if self.ordered:
             return (
-                "going up from the lowest class, the first at which half of the probability is "
+                "the first class, going up from the lowest, at which half of the probability is "
                 "reached (the median, whose expected distance from the truth is smallest)"
             )
         return "the class with the highest probability"

@@ -164,6 +164,49 @@ class Gallery:
     kind: Literal["gallery"] = "gallery"
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One of several probabilities (0 to 1) side by side; strong where it is the answer."""
+
+    label: str
+    share: float
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of one person at a glance.
+
+    Attributes
+    ----------
+    title, target
+        The name, and where it leads to (empty: nowhere).
+    lead
+        The answer.
+    lines
+        What must be known beside it.
+    bars
+        Probabilities of the classes, in their order.
+    picture
+        A face.
+    """
+
+    title: str
+    lead: str
+    lines: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    picture: Picture | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards, as many in a row as the window is wide."""
+
+    cards: list[Card]
+    kind: Literal["cards"] = "cards"
+
+
 @dataclass
 class Section:
     """A heading with its contents, shown in the order in which they were added.
@@ -176,7 +219,9 @@ class Section:
     anchor: str
     one_of_many: bool = False
     folded: bool = False
-    blocks: list[Text | Subheading | Links | Facts | Table | Gallery] = field(default_factory=list)
+    blocks: list[Text | Subheading | Links | Facts | Cards | Table | Gallery] = field(
+        default_factory=list
+    )
 
     def text(self, words: str) -> None:
         """Add a paragraph of plain text."""
@@ -193,6 +238,10 @@ class Section:
     def facts(self, question: str, facts: Iterable[Fact]) -> None:
         """Add an answer box."""
         self.blocks.append(Facts(question, list(facts)))
+
+    def cards(self, cards: Iterable[Card]) -> None:
+        """Add a card for each person."""
+        self.blocks.append(Cards(list(cards)))
 
     def table(
         self,

@@ -21,3 +21,8 @@ def counted(number: float, noun: str, plural: str | None = None) -> str:
 def spoken(name: object) -> str:
     """Return a name of a table, such as a movement's or a status's, as words: `full smile`."""
     return str(name).replace("_", " ")
+
+
+def unbroken(line: str) -> str:
+    """Return a line whose parts between dots stay whole where it is wrapped: `I 0/10 · II 6/10`."""
+    return " · ".join(part.replace(" ", "\u00a0") for part in line.split(" · "))

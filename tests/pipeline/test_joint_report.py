@@ -24,6 +24,7 @@ from classifiers.scores import SCORES
 from classifiers.tasks import TARGETS, Target, target_named
 from common.bootstrap import Estimate
 from common.errors import UserError
+from common.words import unbroken
 from features.command import write_feature_tables
 from landmarks.points import POINT_COLUMNS
 from pipeline.htnet import train
@@ -169,7 +170,7 @@ def test_every_target_has_a_report(name: str, given: Ingredients, tmp_path: Path
     words = build_joint_report(other, target=name).html()
     evaluation = read_study(other, target=target, redact=False, seed=0).patients.evaluation
     assert evaluation.headline.meaning in words
-    assert evaluation.recall_of("fused") in words
+    assert unbroken(evaluation.recall_of("fused")) in words
     assert "Clinicians among themselves" not in words  # whose grades are another question's
     assert ("Within one grade" in words) == target.ordered
 
