@@ -103,7 +103,7 @@ def test_a_redacted_report_of_grades_shows_no_photograph_and_no_name(cohort, new
         cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_COLOR)
         for content in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     ]
-    assert len(pictures) == 17
+    assert len(pictures) == 17 + 3  # every movement, and a card for each of three patients
     photos = [read_photo(path).pixels for path in sorted(newcomers.rglob("*_[1-8].jpg"))]
     for picture in pictures:
         ground = np.abs(picture[..., ::-1].astype(int) - (38, 44, 52)).max(axis=2) < 30
