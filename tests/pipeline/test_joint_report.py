@@ -116,7 +116,7 @@ def write_answers(
     rows = manifest.merge(folds[["image_id", "repeat", "fold"]], on="image_id")
     rows = rows.drop_duplicates("patient_id").reset_index(drop=True)
     rng = np.random.default_rng(len(branch))
-    rows = rows[target.numbers(rows) > 0].reset_index(drop=True)
+    rows = target.with_truth(rows[target.numbers(rows) > 0].reset_index(drop=True))
     about = target.numbers(rows) + rng.normal(0, 0.6 / sureness, len(rows))
     k = len(target.classes)
     chances = np.exp(-sureness * np.abs(np.arange(1, k + 1) - about[:, None]))
