@@ -21,13 +21,19 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import PhotoError, UserError
 from common.files import natural_key
+from common.words import counted
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
+OTHER_PICTURE_SUFFIXES = (
+    ".gif", ".jp2", ".j2k", ".jxl", ".psd", ".tga", ".pcx", ".ppm", ".pgm", ".svg", ".ico", ".wmf",
+    ".emf",
+)  # fmt: skip
 HEIC_SUFFIXES = (".heic", ".heif", ".avif")
 RAW_SUFFIXES = (
     ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".dng", ".orf", ".rw2", ".raf",
     ".pef", ".srw", ".x3f",
 )  # fmt: skip
+_NAMED = 5  # pictures that are not read and are told by name
 MAX_PIXELS = 150_000_000  # above this a header is taken for a decompression bomb
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
@@ -131,26 +137,41 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """What a folder holds: photographs as (`image_id`, path), and what could not be searched."""
+    """What a folder holds: photographs as (`image_id`, path), and sentences on what is not in them.
+
+    `problems` tell of folders that could not be searched, `others` of pictures that are not read.
+    """
 
     photos: tuple[tuple[str, Path], ...]
     problems: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def list_photos(folder: Path) -> PhotoFolder:
     """Find every photograph below a folder, in natural order of `image_id`.
 
     Hidden files (macOS leaves `._name.jpg`) are passed over, links to folders are followed once,
-    and HEIC and RAW files are listed so that each gets a row with its reason.
+    and HEIC and RAW files are listed so that each gets a row with its reason. Pictures of other
+    kinds (GIF, JPEG 2000, drawings) are counted and named.
     """
     photos: list[tuple[str, Path]] = []
     problems: list[str] = []
+    others: list[str] = []
     for file in _walk(folder, problems=problems):
-        if file.suffix.lower() in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
+        if file.suffix.lower() in OTHER_PICTURE_SUFFIXES:
+            others.append(image_id_of(file, folder))
+        elif file.suffix.lower() in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
             photos.append((image_id_of(file, folder), file))
+    others.sort(key=natural_key)
+    named = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+    not_read = (
+        f"{counted(len(others), 'picture')} in {folder} of a kind that is not read ({named}): save "
+        "as JPEG or PNG what is a photograph of a patient."
+    )
     return PhotoFolder(
         photos=tuple(sorted(photos, key=lambda photo: natural_key(photo[0]))),
         problems=tuple(problems),
+        others=(not_read,) if others else (),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-LOG_EVERY_S = 10.0
+FIRST_LOG_S, LOG_EVERY_S = 2.0, 10.0
 
 
 class JobProgress:
@@ -28,7 +28,8 @@ class JobProgress:
         Stands in place of the counts of ok and failed, and may be changed on the way: "loss 1.2".
     stream
         Where to write; standard error when None. A terminal gets one live line, anything else a
-        plain line at the start, every `LOG_EVERY_S` seconds, and at the end.
+        plain line at the start, soon after the first item, every `LOG_EVERY_S` seconds, and at
+        the end.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class JobProgress:
         self.ok, self.failed, self.earlier = done, 0, done
         self._stream = stream or sys.stderr
         self._started = self._logged = time.monotonic()
+        self._patience = FIRST_LOG_S
         self._bar: Progress | None = None
         if self._stream.isatty():
             self._bar = Progress(
@@ -67,7 +69,7 @@ class JobProgress:
         if self._bar:
             self._bar.update(self._task, description=self.line())
             self._bar.stop()
-        else:
+        elif self.ok + self.failed > self.earlier or not self.total:  # else it is said already
             self._write()
 
     def advance(self, *, ok: bool) -> None:
@@ -76,8 +78,9 @@ class JobProgress:
         self.failed += not ok
         if self._bar:
             self._bar.update(self._task, advance=1, description=self.line())
-        elif time.monotonic() - self._logged >= LOG_EVERY_S:
+        elif time.monotonic() - self._logged >= self._patience:
             self._write()
+            self._patience = LOG_EVERY_S
 
     def line(self) -> str:
         """Return the state as one line of text."""

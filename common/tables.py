@@ -7,6 +7,7 @@ the mechanics, and the manifest, which every package reads.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -220,8 +221,11 @@ def _is_text(name: str, *, schema: pa.DataFrameSchema) -> bool:
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest; relative photograph paths are resolved against the manifest's own folder."""
     frame = read_table(path, schema=MANIFEST)
-    folder = path.resolve().parent
-    frame["path"] = [str(folder / photo) for photo in frame["path"]]
+    folder = str(path.resolve().parent)
+    frame["path"] = [
+        os.path.join(folder, photo)  # noqa: PTH118  (pathlib takes a second for 50,000 of them)
+        for photo in frame["path"].tolist()
+    ]
     return frame
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import natural_key
 from common.photos import image_id_of, list_photos
-from datasets.dataset import Problem, error
+from datasets.dataset import Problem, error, warning
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".m4v", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm")
 
@@ -30,6 +30,7 @@ def photos_below(root: Path) -> tuple[list[tuple[str, Path]], list[Problem]]:
     """Return (`image_id`, path) of each photograph, in natural order; what was not searched."""
     found = list_photos(root)
     problems = [error("unsearched_folder", sentence.rstrip(".")) for sentence in found.problems]
+    problems += [warning("unread_pictures", sentence.rstrip(".")) for sentence in found.others]
     return list(found.photos), problems
 
 

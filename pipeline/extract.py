@@ -21,6 +21,7 @@ from landmarks.extraction import Extraction, extract_landmarks
 from landmarks.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
 from landmarks.scale import Scale, iris_radii_of, unit_of
+from landmarks.tables import failure_lines
 
 ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.micro_expression_clips
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
@@ -196,13 +197,14 @@ def find_source(source: Path) -> Source:
         ) from error
     if is_folder:
         folder = list_photos(source)
+        problems = (*folder.problems, *folder.others)
         if not folder.photos:
-            if folder.problems:
-                raise UserError(folder.problems[0])
+            if problems:
+                raise UserError(problems[0])
             raise UserError(
                 f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)}): check the folder."
             )
-        return Source(photos=folder.photos, problems=folder.problems)
+        return Source(photos=folder.photos, problems=problems)
     if not is_there:
         raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
     if suffix == ".csv":
@@ -235,9 +237,8 @@ def _photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
 
 def _tell(result: ExtractResult) -> None:
     """Say what became of the photographs; every complaint is one line."""
-    table = result.extraction.table
-    for row in table[table["status"] != "ok"].itertuples():
-        print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
+    for line in failure_lines(result.extraction.table):
+        print(line, file=sys.stderr)
     for problem in result.problems:
         print(f"warning: {problem}", file=sys.stderr)
     resumed = result.extraction.resumed

@@ -466,6 +466,16 @@ def test_photographs_are_listed_in_natural_order_with_their_folders(tmp_path: Pa
     assert ids(tmp_path) == ["p2/a1.JPG", "p10/a2.jpg", "p10/a10.jpg", "q.NEF", "z.heic"]
 
 
+def test_pictures_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jfif", "p2/face.GIF", "p1/logo.svg", "notes.txt")
+    assert ids(tmp_path) == ["a.jpg", "b.jfif"]
+    (sentence,) = list_photos(tmp_path).others
+    assert sentence.startswith(
+        f"2 pictures in {tmp_path} of a kind that is not read (p1/logo.svg, "
+    )
+    assert not list_photos(tmp_path).problems
+
+
 def test_the_same_name_in_two_folders_gives_two_ids(tmp_path: Path) -> None:
     touch(tmp_path, "visit1/smile.jpg", "visit2/smile.jpg")
     assert ids(tmp_path) == ["visit1/smile.jpg", "visit2/smile.jpg"]

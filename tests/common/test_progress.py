@@ -62,7 +62,21 @@ def test_a_log_file_gets_a_line_now_and_then(clock: Clock) -> None:
     lines = log.getvalue().splitlines()
     assert lines[0].startswith("extract: 0/60 ")
     assert lines[-1].startswith("extract: 60/60 (100 %), 60 ok, 0 failed")
-    assert len(lines) == 5  # the first, after 10, 20 and 30 s, and the last
+    assert len(lines) == 5  # the first, after 2, 12 and 22 s, and the last
+
+
+def test_a_log_file_says_once_that_a_job_is_starting_and_soon_that_it_goes(clock: Clock) -> None:
+    log = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), JobProgress("extract", total=50_000, stream=log):
+        clock.now += 12
+        raise KeyboardInterrupt
+    assert log.getvalue().count("starting") == 1
+    log = io.StringIO()
+    with JobProgress("extract", total=50_000, stream=log) as progress:
+        for _ in range(3):
+            clock.now += 1.5
+            progress.advance(ok=True)
+        assert log.getvalue().splitlines()[1].startswith("extract: 2/50000 ")
 
 
 def test_the_last_line_is_written_when_the_job_is_stopped(clock: Clock) -> None:
