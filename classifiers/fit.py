@@ -105,8 +105,13 @@ def fit(
         `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         What is graded: `six_grades`, `healthy_palsy`, `three_classes` or `affected_side`.
-    folds, n_folds, repeats
-        Cross-validation for the card, as in `benchmark`.
+    folds
+        How patients are dealt out for the scores of the card, as in `benchmark`: `stratified`
+        (every grade in every fold), `shuffled`, or `leave_one_patient_out`.
+    n_folds
+        Number of folds; with `shuffled`, of draws.
+    repeats
+        How often the patients are dealt out anew.
     level
         What gets an answer: each `patient` from all movements together, which needs landmarks.csv
         beside the features and the column task; or each `photograph`, summed up to patients.

@@ -55,8 +55,8 @@ def grade(
 
     Writes `grades.csv` (grade, probabilities, weaker side, what was measured), `report.html`, the
     tables of `extract` under OUT/measurements, and `run.json`. Photographs are measured as those
-    that the model learned from. A patient without the photograph at rest, or without more than a
-    quarter of the movements that a grader of patients learned from, is not graded (`abstained`).
+    that the model learned from. A grader of patients needs the photograph at rest and at least
+    three quarters of the movements that it learned from; else the patient is `abstained`.
     Research use only: no answer may decide about anybody's care.
 
     Parameters

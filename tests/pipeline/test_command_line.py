@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -141,6 +142,15 @@ def values_of(argument: Argument) -> list[str]:
     words = words or list(map(str, get_args(argument.hint)))
     chosen = [word for word in words if isinstance(word, str) and word.isidentifier()]
     return chosen[:2] if len(chosen) > 1 else ["a", "b"]
+
+
+def test_every_option_is_explained_in_words_that_everybody_knows() -> None:
+    app = build_app(run_pipeline.COMMANDS, name="run_pipeline.py", summary="")
+    for words, leaf in leaves(app):
+        for argument in leaf.assemble_argument_collection(parse_docstring=True):
+            said = argument.parameter.help or ""
+            assert said.strip(), (words, argument.name)
+            assert not re.search(r"\b(told|sureness)\b", said), (words, argument.name, said)
 
 
 def test_every_list_takes_words_in_a_row_or_the_option_again() -> None:
