@@ -27,7 +27,11 @@ def photos(tmp_path, write_photo, write_sheet):
         tmp_path / "grades.csv",
         [
             ("image", "patient", "task", "side", "grade"),
-            *((f"{p}/{t}.jpg", p, t, "left", 3) for p in ("P1", "P2") for t in ("rest", "smile")),
+            *(
+                (f"{patient}/{name}.jpg", patient, task, "left", 3)
+                for patient in ("P1", "P2")
+                for name, task in (("rest", "rest"), ("smile", "full_smile"))
+            ),
         ],
     )
     return root

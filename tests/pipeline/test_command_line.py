@@ -141,7 +141,10 @@ def values_of(argument: Argument) -> list[str]:
     words = [word for one in get_args(argument.hint) for word in get_args(one)]
     words = words or list(map(str, get_args(argument.hint)))
     chosen = [word for word in words if isinstance(word, str) and word.isidentifier()]
-    return chosen[:2] if len(chosen) > 1 else ["a", "b"]
+    numbers = {int, float} & {
+        kind for one in (argument.hint, *get_args(argument.hint)) for kind in (one, *get_args(one))
+    }
+    return chosen[:2] if len(chosen) > 1 else ["1", "2"] if numbers else ["a", "b"]
 
 
 def test_every_option_is_explained_in_words_that_everybody_knows() -> None:
