@@ -23,6 +23,7 @@ from common.class_scores import (
     macro_f1,
     mean_of_present,
     ratio,
+    weighted_f1,
 )
 
 
@@ -74,14 +75,6 @@ def mean_absolute_error(counts: Counts) -> Values:
     """Mean distance between answer and truth, in classes (grades)."""
     distance = _distance(counts.shape[-1])
     return ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
-
-
-def weighted_f1(counts: Counts) -> Values:
-    """F1 of each class, then the mean weighted by how often the class is the reference."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    of_class = counts.sum(axis=-1)
-    each = np.nan_to_num(ratio(2 * hits, of_class + counts.sum(axis=-2)))
-    return ratio((each * of_class).sum(axis=-1), of_class.sum(axis=-1))
 
 
 def within_one(counts: Counts) -> Values:

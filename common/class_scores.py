@@ -44,6 +44,14 @@ def macro_f1(counts: Counts) -> Values:
     return mean_of_present(ratio(2 * hits, counts.sum(axis=-1) + counts.sum(axis=-2)))
 
 
+def weighted_f1(counts: Counts) -> Values:
+    """F1 of each class, then the mean weighted by how often the class is the reference."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    of_class = counts.sum(axis=-1)
+    each = np.nan_to_num(ratio(2 * hits, of_class + counts.sum(axis=-2)))
+    return ratio((each * of_class).sum(axis=-1), of_class.sum(axis=-1))
+
+
 def ratio(above: Values, below: Values) -> Values:
     """Quotient that is NaN, without a warning, where there is nothing to divide by."""
     out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)

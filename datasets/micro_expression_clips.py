@@ -1,8 +1,7 @@
 """What the micro-expression datasets share: clips as folders of frames, a coding sheet, emotions.
 
 A clip has an onset (the expression begins), an apex (it is strongest) and an offset (it has gone),
-as frame numbers. Three emotion classes after MEGC 2019 (See et al. 2019, FG,
-doi 10.1109/FG.2019.8756611): negative, positive, surprise.
+as frame numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from common.emotions import EMOTION3
 from common.errors import UserError
 from common.files import natural_key
 from common.photos import PHOTO_SUFFIXES
@@ -23,14 +23,6 @@ from datasets.dataset import Problem, error, make_manifest, note, say_list, warn
 from datasets.layout import below
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.values import parse_frame
-
-EMOTION3 = {
-    "happiness": "positive", "happy": "positive", "positive": "positive",
-    "surprise": "surprise", "surprised": "surprise",
-    "negative": "negative", "disgust": "negative", "repression": "negative", "anger": "negative",
-    "contempt": "negative", "fear": "negative", "sadness": "negative", "sad": "negative",
-}  # fmt: skip
-"""Class of each emotion; any other (`others`) has none and takes no part in a three-class study."""
 
 _Key = TypeVar("_Key")
 

@@ -33,7 +33,7 @@ from datasets.grades_table import apply_grades
 from datasets.registry import DatasetEntry, dataset_entry
 from datasets.split import SHARES, split_by_patient
 from datasets.template import write_template
-from datasets.truth import TRUTH_TABLE
+from datasets.truth import SIMULATED, TRUTH_TABLE, looks_simulated
 
 DatasetName = Literal[
     "meei", "neuroface", "fnp", "ckplus", "three-class", "casme2", "samm", "smic", "casme3",
@@ -147,8 +147,12 @@ def prepare(
     if grades is not None and "grades" not in entry.options:
         read = apply_grades(read, grades, zero_based_grades=zero_based_grades)
     manifest, problems = read.manifest, list(read.problems)
-    if (read.root / TRUTH_TABLE).is_file():
+    if looks_simulated(read.root):
         what = f"{TRUTH_TABLE} lies with the photographs, as only a simulated cohort has it"
+        if not (read.root / TRUTH_TABLE).is_file():
+            what = f"the name {read.root.name} says that this is a simulated cohort"
+        if "onset" in manifest:  # clips have no truth_file to tell it by
+            manifest = manifest.assign(**{SIMULATED: "yes"})
         problems.append(note("simulated_cohort", what, "report every result on it as simulated"))
     if len(manifest) and (shares or (split and "split" not in manifest)):
         manifest, uneven = split_by_patient(manifest, shares=shares or SHARES, seed=seed)

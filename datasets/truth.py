@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from common.errors import UserError
 
 TRUTH_TABLE = "true_landmarks.csv"
+SIMULATED = "simulated"
+"""Column of a manifest of clips, `yes` where no person is on them."""
+
 POINT_COLUMNS = tuple(f"{axis}_{i}" for i in range(68) for axis in "xy")
 """`x_0`, `y_0`, ..., `x_67`, `y_67`: those of a landmark table."""
 
@@ -44,6 +47,11 @@ class FrameTable:
     values: NDArray[np.float64]
     lines: tuple[int, ...]
     faults: tuple[tuple[int, str], ...]
+
+
+def looks_simulated(root: Path) -> bool:
+    """Return whether a dataset was drawn: true points lie with it, or its folder's name says so."""
+    return (root / TRUTH_TABLE).is_file() or re.match(r"sim(ulated)?[_-]", root.name) is not None
 
 
 def read_truth(manifest: pd.DataFrame) -> pd.DataFrame:

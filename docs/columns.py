@@ -27,7 +27,7 @@ from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES
 from htnet.asymmetry_report import BY_GRADE
 from htnet.micro.clips.store import FLOW
-from htnet.micro.loso.tables import SUBJECTS, SUMMARY, results_schema
+from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
 from htnet.training import SEEN_PATIENTS
 from landmarks.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
@@ -356,6 +356,22 @@ _RESULTS = Table(
         "p_negative … p_surprise": "probability of each class",
     },
 )
+_CONFUSION = Table(
+    "loso_confusion.csv",
+    "micro loso",
+    "subject, model, seed, annotated and answered class",
+    CONFUSION,
+    {
+        "subject": "the subject left out",
+        "model": "the model",
+        "rule": "`honest` or `published`",
+        "optimistic": "`yes` where the tested subject had a say",
+        "seed": "seed of the training",
+        "annotated": "the reference",
+        "answered": "the answer",
+        "n_clips": "clips of this class that got this answer",
+    },
+)
 _SUMMARY = Table(
     "loso_summary.csv",
     "micro loso",
@@ -375,6 +391,8 @@ _SUMMARY = Table(
         "uar": "recall averaged over the classes, mean over seeds",
         "uar_low … uar_high": "its 95 % interval",
         "uar_sd": "standard deviation over seeds",
+        "weighted_f1": "F1 of the classes, each weighted by how often it occurs, mean over seeds",
+        "weighted_f1_low … weighted_f1_high": "its 95 % interval",
         "baseline_uf1": "what always answering the commonest class reaches",
         "baseline_uar": "the same for the recall",
     },
@@ -464,9 +482,8 @@ _SEEN = Table(
 
 TABLES = (
     _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
-    _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _SUMMARY,
-    _GRADES, _PHOTOGRAPH_GRADES, _PATIENT_GRADES, _SEEN,
-    _ASYMMETRY,
+    _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _CONFUSION,
+    _SUMMARY, _GRADES, _PHOTOGRAPH_GRADES, _PATIENT_GRADES, _SEEN, _ASYMMETRY,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ def fit(
     set_threads(threads)
     began = time.monotonic()
     source = read_clips(flow, class_set=class_set_named(classes))
+    for sentence in source.complaints:
+        print(sentence, file=sys.stderr)
     if source.folder is None:
         raise UserError(
             f"{flow} holds maps without frames: give a folder that micro flow wrote, so that new "
@@ -118,6 +121,7 @@ def fit(
         "seed": seed,
         "clips": len(clips),
         "subjects": len(clips.subjects),
+        "complaints": list(source.complaints),
     }
     kept = KeptGrader(grader, clips.classes, needs, notes)
     save_grader(kept, out)

@@ -12,9 +12,10 @@ from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, write_run_record
 from common.workers import jobs_asked
 from htnet.micro.clips.flow import FlowEstimator
-from htnet.micro.clips.folder import FlowRun, make_flow_folder
+from htnet.micro.clips.folder import FlowRun, is_simulated, make_flow_folder
 from htnet.micro.clips.frames import FACE_SIZE
 from htnet.micro.clips.regions import APART, REGION_SIZE, TOGETHER
+from htnet.micro.clips.sources import SIMULATED
 from htnet.micro.clips.worker import FlowSettings
 from landmarks.predictor import find_predictor
 from pipeline.clip_manifest import clip_tasks, read_clip_manifest
@@ -134,10 +135,13 @@ def flow(
             "face_square_px": FACE_SIZE,
             "from_cache": run.from_cache,
             "device": "cpu",
+            "simulated": is_simulated(rows),
         },
     )
     result = FlowResult(out=out, run=run)
     _tell(result)
+    if is_simulated(rows):
+        print(SIMULATED)
     return result
 
 

@@ -25,11 +25,14 @@ from htnet.micro.loso.registry import (
 )
 from htnet.micro.loso.report import loso_report
 from htnet.micro.loso.tables import (
+    CONFUSION,
+    CONFUSION_FILE,
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
     SUMMARY,
     SUMMARY_FILE,
+    confusion_table,
     results_schema,
     results_table,
     subjects_table,
@@ -82,8 +85,8 @@ def loso(
         A folder made by `micro flow`, a manifest of clips (.csv; its flow is computed first), or
         published flow maps (.npz).
     out
-        Folder for `report.html`, the tables `loso_results.csv`, `loso_subjects.csv` and
-        `loso_summary.csv`, and `run.json`.
+        Folder for `report.html`, the tables `loso_results.csv`, `loso_subjects.csv`,
+        `loso_confusion.csv` and `loso_summary.csv`, and `run.json`.
     models
         Any of `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `residual-flow` (a small residual
         network on the whole map), `residual-apex` (the same on the picture of the apex alone),
@@ -185,6 +188,7 @@ def _read(
 def _write(run: LosoRun, read: ClipSource, *, source: Path, out: Path) -> None:
     write_table(results_table(run), out / RESULTS_FILE, schema=results_schema(run.clips.classes))
     write_table(subjects_table(run), out / SUBJECTS_FILE, schema=SUBJECTS)
+    write_table(confusion_table(run), out / CONFUSION_FILE, schema=CONFUSION)
     write_table(summary_table(run), out / SUMMARY_FILE, schema=SUMMARY)
     report = loso_report(run, source=source.name, complaints=read.complaints)
     report.write(out / REPORT_FILE)

@@ -19,6 +19,8 @@ from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table
 from common.workers import jobs_asked
+from htnet.micro.clips.folder import is_simulated
+from htnet.micro.clips.sources import SIMULATED
 from htnet.micro.clips.spotting_pictures import curves_figure
 from htnet.micro.clips.spotting_scores import (
     CURVES,
@@ -109,6 +111,7 @@ def spot(
     ends = mean_end_errors(spots) if within == "clip" else {}
     content = {
         "within": within,
+        "simulated": is_simulated(rows),
         "clips_scored": int(spots["error_frames"].notna().sum()),
         **{score.name.replace(" ", "_"): score.as_json() for score in scores},
         **ends,
@@ -135,6 +138,8 @@ def spot(
     )
     result = SpotResult(out=out, spots=spots, scores=scores)
     _tell(result, ends)
+    if is_simulated(rows):
+        print(SIMULATED)
     return result
 
 

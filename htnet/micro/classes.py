@@ -16,23 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from common.emotions import EMOTIONS, SAME_WORD, THREE_CLASSES
 from common.errors import UserError, did_you_mean
 
 ClassSetName = Literal["composite3", "casme2-4", "casme3-3", "casme3-4", "casme3-7"]
-
-SAME_WORD = {
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "angry": "anger",
-    "other": "others",
-}
-"""Spellings of the datasets, and the word that stands for them here."""
-
-_NEGATIVE = ("negative", "disgust", "repression", "anger", "contempt", "fear", "sadness")
-_POSITIVE = ("positive", "happiness")
-EMOTIONS = (*_NEGATIVE, *_POSITIVE, "surprise", "others")
-"""Every word that a manifest may hold."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ CLASS_SETS: dict[str, ClassSet] = {
     for one in (
         ClassSet(
             "composite3",
-            {"negative": _NEGATIVE, "positive": _POSITIVE, "surprise": ("surprise",)},
+            THREE_CLASSES,
             common_column=True,
         ),
         ClassSet(
@@ -74,16 +61,11 @@ CLASS_SETS: dict[str, ClassSet] = {
         ),
         ClassSet(
             "casme3-3",
-            {"negative": _NEGATIVE, "positive": _POSITIVE, "surprise": ("surprise",)},
+            THREE_CLASSES,
         ),
         ClassSet(
             "casme3-4",
-            {
-                "negative": _NEGATIVE,
-                "positive": _POSITIVE,
-                "surprise": ("surprise",),
-                "others": ("others",),
-            },
+            {**THREE_CLASSES, "others": ("others",)},
         ),
         ClassSet(
             "casme3-7",

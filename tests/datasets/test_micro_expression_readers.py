@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from datasets.casme2 import read_casme2
 from datasets.casme3 import read_casme3
 from datasets.megc2019 import read_megc2019
 from datasets.micro_expression_clips import NO_APEX
+from datasets.prepare import prepare
 from datasets.samm import read_samm
 from datasets.smic import read_smic
 
@@ -45,6 +47,19 @@ def casme2(tmp_path, write_sheet):
     ]
     write_sheet(root / "CASME2-coding-20140508.xlsx", rows)
     return root
+
+
+def test_simulated_clips_are_marked_in_their_manifest(casme2: Path, tmp_path: Path) -> None:
+    """By the true points that only a drawn cohort has, or by the folder's name."""
+    named = casme2.rename(tmp_path / "sim_casme2")
+    with_truth = tmp_path / "other"
+    shutil.copytree(named, with_truth)
+    plain = prepare("casme2", with_truth, out=tmp_path / "plain.csv").manifest
+    assert "simulated" not in plain
+    (with_truth / "true_landmarks.csv").write_text("image\n", encoding="utf-8")
+    for root in (named, with_truth):
+        manifest = prepare("casme2", root, out=tmp_path / "m.csv").manifest
+        assert set(manifest["simulated"]) == {"yes"}
 
 
 def test_casme2_reads_clips_and_leaves_a_missing_apex_empty(casme2, problem_of):

@@ -140,6 +140,11 @@ def make_flow_folder(
     )
 
 
+def is_simulated(rows: pd.DataFrame) -> bool:
+    """Return whether a clip of a manifest was drawn and shows no person."""
+    return "simulated" in rows.columns and bool((rows["simulated"] == "yes").any())
+
+
 def flow_table(rows: pd.DataFrame, facts: Sequence[ClipFacts]) -> pd.DataFrame:
     """Return `flow.csv`: the manifest's columns of `IDENTITY`, then what was found."""
     found = pd.DataFrame([asdict(one) for one in facts], columns=list(ClipFacts.__annotations__))
@@ -176,7 +181,15 @@ def _write(
         for name in (REGIONS_FILE, REGION_NAMES_FILE):
             (out / name).unlink(missing_ok=True)
     path = out / MAPS_FILE
-    write_maps(path, maps=maps, centres=centres, apex=apex, rows=chosen, scaling=settings.scaling)
+    write_maps(
+        path,
+        maps=maps,
+        centres=centres,
+        apex=apex,
+        rows=chosen,
+        scaling=settings.scaling,
+        simulated=is_simulated(rows),
+    )
     write_table(table, out / FLOW_FILE, schema=FLOW)
     return table
 

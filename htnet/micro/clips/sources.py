@@ -18,6 +18,7 @@ from htnet.micro.classes import ClassSet, label_words
 from htnet.micro.clips.maps import CENTRES, FlowMaps
 from htnet.micro.clips.store import FLOW_FILE, FlowFolder, read_flow_folder, subjects_of, text_array
 
+SIMULATED = "These clips are simulated: no person is on them, and results say nothing about people."
 PUBLISHED_KEYS = ("flow", "centres", "dataset", "subject", "clip", "label")
 _FROM_OPENCV = (2, 1, 0)  # strain, v, u -> u, v, strain
 
@@ -137,7 +138,8 @@ def _read_folder(path: Path, class_set: ClassSet) -> ClipSource:
         apex=None if folder.apex is None else folder.apex[kept],
     )
     failed = folder.table[folder.table["status"] != "ok"]
-    complaints = [_failed_sentence(failed)] if len(failed) else []
+    complaints = [SIMULATED] if folder.simulated else []
+    complaints += [_failed_sentence(failed)] if len(failed) else []
     left_out = labels.sentence(class_set)
     complaints += [left_out] if left_out else []
     return ClipSource(maps, tuple(complaints), n_failed=len(failed), folder=folder)

@@ -85,6 +85,8 @@ class FlowFolder:
         The region windows of the same n clips; None when they were not asked for.
     apex
         `(n, 56, 56)` uint8 grey faces at the apex; None in folders of earlier versions.
+    simulated
+        Whether a clip was drawn and shows no person.
     """
 
     table: pd.DataFrame
@@ -93,6 +95,7 @@ class FlowFolder:
     scaling: str
     regions: RegionWindows | None
     apex: NDArray[np.uint8] | None = None
+    simulated: bool = False
 
     @property
     def ok(self) -> pd.DataFrame:
@@ -117,14 +120,14 @@ def read_flow_folder(path: Path) -> FlowFolder:
         ):
             maps, centres = stored["maps"], stored["centres"]
             clip_id, scaling = stored["clip_id"], str(stored["scaling"])
-            apex = stored.get("apex")
+            apex, simulated = stored.get("apex"), bool(stored.get("simulated", False))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path / MAPS_FILE, error) from error
     if clip_id.tolist() != ok["image_id"].tolist() or len(maps) != len(ok):
         raise UserError(
             f"{path / MAPS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
         )
-    return FlowFolder(table, maps, centres, scaling, _read_regions(path, ok), apex)
+    return FlowFolder(table, maps, centres, scaling, _read_regions(path, ok), apex, simulated)
 
 
 def write_maps(
@@ -135,6 +138,7 @@ def write_maps(
     apex: NDArray[np.uint8],
     rows: pd.DataFrame,
     scaling: str,
+    simulated: bool = False,
 ) -> None:
     """Write `maps.npz`: the maps with the names, subjects and emotions of their clips.
 
@@ -148,6 +152,8 @@ def write_maps(
         The n rows of the flow table.
     scaling
         `physical` or `published`.
+    simulated
+        Whether a clip was drawn and shows no person.
     """
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(
@@ -161,6 +167,7 @@ def write_maps(
             emotion=text_array(rows["emotion"]),
             emotion3=text_array(rows["emotion3"]),
             scaling=np.array(scaling),
+            simulated=np.array(simulated),
         )
 
 

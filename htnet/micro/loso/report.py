@@ -74,7 +74,8 @@ def _models(report: Report, run: LosoRun, floor: float) -> None:
     section.text(
         "UF1 is the mean over classes of F1 (the harmonic mean of the share of a class that was "
         "found and the share of such answers that was right), UAR the mean over classes of the "
-        "share found; both count every class alike, however rare. All clips are pooled before "
+        "share found; both count every class alike, however rare. In the weighted F1 each class "
+        "counts as often as it occurs. All clips are pooled before "
         "scoring. Intervals are 95 % over resampled subjects: another group of as many people "
         "would give a score within them, most of the time. These clips tell two models apart "
         f"only where the interval of their difference, here to {REFERENCE}, leaves out 0."
@@ -101,6 +102,7 @@ def _score_table(section: Section, run: LosoRun, rows: list[ScoredModel], *, cap
             "Model": one.answers.label,
             "UF1": _with_interval(one.scores.uf1),
             "UAR": _with_interval(one.scores.uar),
+            "Weighted F1": _with_interval(one.scores.weighted_f1),
         }
         if several:
             row["Seeds"] = str(len(one.answers.by_seed))

@@ -23,7 +23,13 @@ from common.bootstrap import (
     resampled_counts,
     resampling_weights,
 )
-from common.class_scores import Counts, balanced_accuracy, confusion_counts, macro_f1
+from common.class_scores import (
+    Counts,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+    weighted_f1,
+)
 from htnet.micro.clips.maps import FlowMaps
 
 uf1 = macro_f1
@@ -36,8 +42,9 @@ class Scores:
 
     Attributes
     ----------
-    uf1, uar
-        0 to 1, with limits from resampling whole subjects.
+    uf1, uar, weighted_f1
+        0 to 1, with limits from resampling whole subjects. In the weighted F1 each class counts
+        as often as it occurs.
     counts
         `(k, k)` clips, true class in rows; of several seeds the mean.
     spread_uf1, spread_uar
@@ -46,6 +53,7 @@ class Scores:
 
     uf1: Estimate
     uar: Estimate
+    weighted_f1: Estimate
     counts: Counts
     spread_uf1: float
     spread_uar: float
@@ -90,6 +98,7 @@ def score(
     return Scores(
         uf1=interval(float(uf1(pooled).mean()), uf1(drawn).mean(axis=0)),
         uar=interval(float(uar(pooled).mean()), uar(drawn).mean(axis=0)),
+        weighted_f1=interval(float(weighted_f1(pooled).mean()), weighted_f1(drawn).mean(axis=0)),
         counts=pooled.mean(axis=0),
         spread_uf1=_spread(uf1(pooled)),
         spread_uar=_spread(uar(pooled)),

@@ -2,6 +2,7 @@
 
 loso_results.csv   a row for each clip, model, rule and seed
 loso_subjects.csv  a row for each subject, model and rule
+loso_confusion.csv  a row for each annotated and answered class of each fold, model, rule and seed
 loso_summary.csv   a row for each model and rule on all clips and on each dataset
 
 The column `rule` is `honest`, or `published`: the epoch that was best on the held-out subject,
@@ -21,14 +22,14 @@ from common.tables import choice, number, text
 from htnet.micro.loso.driver import ALL, LosoRun
 from htnet.micro.loso.folds import Rule
 
-RESULTS_FILE, SUBJECTS_FILE, SUMMARY_FILE = (
-    "loso_results.csv",
-    "loso_subjects.csv",
-    "loso_summary.csv",
-)
+RESULTS_FILE, SUBJECTS_FILE = "loso_results.csv", "loso_subjects.csv"
+CONFUSION_FILE, SUMMARY_FILE = "loso_confusion.csv", "loso_summary.csv"
 RULES: tuple[Rule, ...] = get_args(Rule)
 BASELINE = "majority"
-_INTERVALS = ("uf1", "uf1_low", "uf1_high", "uf1_sd", "uar", "uar_low", "uar_high", "uar_sd")
+_INTERVALS = (
+    "uf1", "uf1_low", "uf1_high", "uf1_sd", "uar", "uar_low", "uar_high", "uar_sd", "weighted_f1",
+    "weighted_f1_low", "weighted_f1_high",
+)  # fmt: skip
 
 SUBJECTS = pa.DataFrameSchema(
     {
@@ -47,6 +48,22 @@ SUBJECTS = pa.DataFrameSchema(
 """`loso_subjects.csv`. `n_classes` is how many classes the subject's clips have; `right` is the
 number of clips that were answered rightly, mean over seeds. Scores of single subjects are not
 given: a subject with one class has no UF1."""
+
+CONFUSION = pa.DataFrameSchema(
+    {
+        "subject": text(),
+        "model": text(),
+        "rule": choice(RULES),
+        "optimistic": choice(("yes", "no")),
+        "seed": pa.Column("int64"),
+        "annotated": text(),
+        "answered": text(),
+        "n_clips": pa.Column("int64"),
+    },
+    name="confusion",
+)
+"""`loso_confusion.csv`: how many clips of a held-out subject have this class and got that answer;
+pairs without clips have no row."""
 
 SUMMARY = pa.DataFrameSchema(
     {
@@ -140,6 +157,13 @@ def subjects_table(run: LosoRun) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def confusion_table(run: LosoRun) -> pd.DataFrame:
+    """Return the confusion counts of each fold, for every model, rule and seed."""
+    results = results_table(run).rename(columns={"emotion": "annotated", "predicted": "answered"})
+    by = [name for name in CONFUSION.columns if name != "n_clips"]
+    return results.groupby(by, sort=False).size().rename("n_clips").reset_index()
+
+
 def summary_table(run: LosoRun) -> pd.DataFrame:
     """Return the scores of each model and rule, on all clips and on each dataset."""
     floor = {one.dataset: one.scores for one in run.scored if one.answers.model == BASELINE}
@@ -164,6 +188,9 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
                 "uar_low": scores.uar.low,
                 "uar_high": scores.uar.high,
                 "uar_sd": scores.spread_uar,
+                "weighted_f1": scores.weighted_f1.value,
+                "weighted_f1_low": scores.weighted_f1.low,
+                "weighted_f1_high": scores.weighted_f1.high,
                 "baseline_uf1": below.uf1.value if below else np.nan,
                 "baseline_uar": below.uar.value if below else np.nan,
             }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from common.errors import UserError
 from common.tables import read_table, write_table
@@ -16,11 +17,14 @@ from htnet.micro.loso.folds import LosoAnswers
 from htnet.micro.loso.registry import CLASSICAL, Options, recognisers_named
 from htnet.micro.loso.report import loso_report
 from htnet.micro.loso.tables import (
+    CONFUSION,
+    CONFUSION_FILE,
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
     SUMMARY,
     SUMMARY_FILE,
+    confusion_table,
     results_schema,
     results_table,
     subjects_table,
@@ -163,6 +167,25 @@ def test_the_summary_adds_up(run: LosoRun) -> None:
     assert (summary["uf1"] <= summary["uf1_high"]).all()
     assert (summary["baseline_uar"] == 1 / 3).all()
     assert summary.loc[summary["n_seeds"] == 1, "uf1_sd"].isna().all()
+    results = results_table(run)
+    row = everyone[everyone["model"] == "kernel ridge"].iloc[0]
+    own = results[results["model"] == "kernel ridge"]
+    weighted = f1_score(own["emotion"], own["predicted"], average="weighted")
+    assert row["weighted_f1"] == pytest.approx(weighted)
+    assert row["weighted_f1_low"] <= weighted <= row["weighted_f1_high"]
+
+
+def test_confusions_of_the_folds_add_up_to_every_answer(run: LosoRun, tmp_path: Path) -> None:
+    write_table(confusion_table(run), tmp_path / CONFUSION_FILE, schema=CONFUSION)
+    table = read_table(tmp_path / CONFUSION_FILE, schema=CONFUSION)
+    results = results_table(run)
+    assert table["n_clips"].sum() == len(results)
+    some = {"subject": run.clips.subjects[3], "model": "kernel ridge"}
+    own, counts = (
+        frame[(frame[list(some)] == list(some.values())).all(axis=1)] for frame in (results, table)
+    )
+    right = counts.loc[counts["annotated"] == counts["answered"], "n_clips"].sum()
+    assert right == (own["emotion"] == own["predicted"]).sum()
 
 
 def test_a_subject_of_one_class_is_counted_and_not_scored(run: LosoRun) -> None:

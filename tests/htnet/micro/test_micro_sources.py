@@ -52,7 +52,12 @@ def mean_correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def flow_folder(
-    path: Path, emotions: list[str], *, statuses: list[str] | None = None, emotion3: bool = False
+    path: Path,
+    emotions: list[str],
+    *,
+    statuses: list[str] | None = None,
+    emotion3: bool = False,
+    simulated: bool = False,
 ) -> Path:
     """Write what micro flow writes: clips of four subjects in turn."""
     n = len(emotions)
@@ -79,7 +84,10 @@ def flow_folder(
     maps = np.random.default_rng(0).normal(size=(len(ok), 28, 28, 3)).astype(np.float32)
     centres = np.repeat(CENTRES[None], len(ok), axis=0)
     apex = np.zeros((len(ok), 56, 56), dtype=np.uint8)
-    write_maps(path / MAPS_FILE, maps=maps, centres=centres, apex=apex, rows=ok, scaling="physical")
+    write_maps(
+        path / MAPS_FILE, maps=maps, centres=centres, apex=apex, rows=ok, scaling="physical",
+        simulated=simulated,
+    )  # fmt: skip
     return path
 
 
@@ -97,6 +105,14 @@ def test_a_flow_folder_gives_the_clips_that_have_flow_and_a_class(tmp_path: Path
         "2 clips belong to none of negative, positive, surprise and were left out: 1 without an "
         "emotion, 1 others.",
     )
+
+
+def test_simulated_clips_say_so(tmp_path: Path) -> None:
+    emotions = ["happiness", "disgust", "surprise", "fear"] * 2
+    for simulated in (False, True):
+        folder = flow_folder(tmp_path / str(simulated), emotions, simulated=simulated)
+        said = read_clips(folder, class_set=COMPOSITE).complaints
+        assert any("simulated: no person is on them" in one for one in said) == simulated
 
 
 def test_other_classes_of_the_same_folder(tmp_path: Path) -> None:
