@@ -216,5 +216,5 @@ def fit_grader(
         warnings.simplefilter("always")
         pipeline.fit(features, labels, **extra)
     notes = [str(item.message).splitlines()[0] for item in caught]
-    told = tuple(dict.fromkeys([*scaler_notes(pipeline), *notes]))
+    told = tuple(dict.fromkeys([*(() if entry.baseline else scaler_notes(pipeline)), *notes]))
     return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=told)

@@ -110,13 +110,18 @@ def scaler_in_words(scaler: ScalerName) -> str:
 
 
 def scaler_notes(pipeline: Pipeline) -> tuple[str, ...]:
-    """Say how many features a fitted Box-Cox scaler had to leave to Yeo-Johnson."""
+    """Say that a fitted Box-Cox scaler had to leave features to Yeo-Johnson.
+
+    In words and not in numbers, which differ a little from fold to fold.
+    """
     scale = pipeline.named_steps["scale"]
     if not isinstance(scale, BoxCoxScaler) or scale.positive_.all():
         return ()
+    left = len(scale.positive_) - int(scale.positive_.sum())
+    share = "most" if left > len(scale.positive_) / 2 else "some"
     return (
-        f"Box-Cox for {scale.positive_.sum()} of {len(scale.positive_)} features; Yeo-Johnson for "
-        "the others, which are not positive throughout",
+        f"Yeo-Johnson in place of Box-Cox for {share} features, which are not positive in all "
+        "training rows",
     )
 
 

@@ -161,8 +161,8 @@ def test_box_cox_is_that_of_scipy_where_values_are_positive_and_says_where_not()
         n_classes=2, scaler="box_cox",
     )  # fmt: skip
     assert found.notes == (
-        "Box-Cox for 1 of 2 features; Yeo-Johnson for the others, which are not positive "
-        "throughout",
+        "Yeo-Johnson in place of Box-Cox for some features, which are not positive in all "
+        "training rows",
     )
     made = found.pipeline[:-1].transform(table)
     by_scipy, _ = stats.boxcox(values[:, 0])
