@@ -7,52 +7,85 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.command_line import build_app, run
+from common.command_line import build_app, run
 
 COMMANDS = {
-    "demo": ("pipeline.demo:demo", "The whole story on material that ships, ending in a report."),
+    "demo": (
+        "pipeline.commands.demo:demo",
+        "The whole story on material that ships, ending in a report.",
+    ),
     "simulate": (
-        "pipeline.simulate:simulate",
+        "pipeline.commands.simulate:simulate",
         "Draw simulated patients, or a palsy on a portrait.",
     ),
-    "prepare": ("datasets.prepare:prepare", "A dataset's own layout to a manifest; --check."),
-    "extract": ("pipeline.extract:extract", "Photographs to landmarks, distances, features."),
-    "features": ("features.command:features", "A landmark table to distances and features."),
+    "prepare": (
+        "datasets.commands.prepare:prepare",
+        "A dataset's own layout to a manifest; --check.",
+    ),
+    "extract": (
+        "features.commands.extract:extract",
+        "Photographs to landmarks, distances, features.",
+    ),
+    "features": (
+        "features.commands.features:features",
+        "A landmark table to distances and features.",
+    ),
     "evaluate-landmarks": (
-        "pipeline.evaluate_landmarks:evaluate_landmarks",
+        "landmarks.commands.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",
     ),
     "train-landmarks": (
-        "pipeline.train_landmarks:train_landmarks",
+        "landmarks.commands.train_landmarks:train_landmarks",
         "Train a landmark model on corrected points of your own patients.",
     ),
     "draw-measures": (
-        "pipeline.draw_measures:draw_measures_on",
+        "features.commands.draw_measures:draw_measures_on",
         "Photographs with their clinical measures drawn in.",
     ),
-    "explore": ("classifiers.explore:explore", "Features by grade, maps, separability, outliers."),
-    "profile": ("classifiers.profile:profile", "A patient beside the healthy, by percentile."),
-    "benchmark": ("classifiers.benchmark:benchmark", "Graders compared, whole patients held out."),
-    "fit": ("classifiers.fit:fit", "Train one grader and keep it, with a card of what it can do."),
+    "explore": (
+        "classifiers.commands.explore:explore",
+        "Features by grade, maps, separability, outliers.",
+    ),
+    "profile": (
+        "classifiers.commands.profile:profile",
+        "A patient beside the healthy, by percentile.",
+    ),
+    "benchmark": (
+        "classifiers.commands.benchmark:benchmark",
+        "Graders compared, whole patients held out.",
+    ),
+    "fit": (
+        "classifiers.commands.fit:fit",
+        "Train one grader and keep it, with a card of what it can do.",
+    ),
     "htnet": (
-        "pipeline.htnet_app:app",
+        "htnet.commands.app:app",
         "The image branch: train, evaluate, predict, explain.",
     ),
     "micro": (
-        "pipeline.micro_app:app",
+        "htnet.micro.commands.app:app",
         "Micro-expressions: optical flow, leave-one-subject-out.",
     ),
-    "grade": ("pipeline.grade:grade", "New photographs graded by a kept grader, with reasons."),
+    "grade": (
+        "classifiers.commands.grade:grade",
+        "New photographs graded by a kept grader, with reasons.",
+    ),
     "compare": (
-        "classifiers.compare:compare",
+        "classifiers.commands.compare:compare",
         "Branches on the same folds: scores side by side, agreement, who was right.",
     ),
-    "fuse": ("classifiers.fuse:fuse", "One grade of several branches, weights learned honestly."),
+    "fuse": (
+        "classifiers.commands.fuse:fuse",
+        "One grade of several branches, weights learned honestly.",
+    ),
     "joint-report": (
-        "pipeline.joint_report_command:joint_report",
+        "pipeline.commands.joint_report:joint_report",
         "Measurements, network and both together: a first page for anyone, a page per patient.",
     ),
-    "doctor": ("pipeline.doctor:doctor", "Versions, model files, licences, and a self-test."),
+    "doctor": (
+        "pipeline.commands.doctor:doctor",
+        "Versions, model files, licences, and a self-test.",
+    ),
 }
 
 app = build_app(

@@ -33,8 +33,8 @@ from benchmarks import face_photographs
 from common.files import write_json
 from common.photos import list_photos
 from common.provenance import package_versions
+from features.commands.extract import extract
 from landmarks.predictor import find_predictor
-from pipeline.extract import extract
 
 OUTPUT = Path("bench_output") / "extraction.json"
 MAX_OVER_FLOOR, MIN_SPEED_UP, MAX_WORKER_MB = 1.4, 1.7, 450

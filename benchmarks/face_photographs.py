@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.photos import read_photo
-from pipeline.doctor import astronaut_portrait
+from pipeline.commands.doctor import astronaut_portrait
 
 SIZE = (600, 800)  # px, width and height of a usual photograph of a data set
 _CROP = (48, 0, 432, 512)  # left, top, right, bottom of the portrait; the shape of SIZE

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
-from htnet.alignment import alignment_map
+from htnet.faces.alignment import alignment_map
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod, optical_strain
 from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, align_frames
 from htnet.micro.clips.head_motion import fit_head_motion, skin_to_fit
@@ -124,9 +124,9 @@ def ms(work: Callable[[], object]) -> float:
 
 def head_table(manifest: Path) -> None:
     from common.photos import read_photo
-    from landmarks.finder import LandmarkFinder
+    from htnet.micro.clips.manifest import clip_tasks, read_clip_manifest
+    from landmarks.find.finder import LandmarkFinder
     from landmarks.predictor import find_predictor
-    from pipeline.clip_manifest import clip_tasks, read_clip_manifest
 
     rows = read_clip_manifest(manifest)
     finder, dis = LandmarkFinder(find_predictor()), FlowEstimator("dis")

@@ -28,11 +28,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from htnet.answering import arithmetic
-from htnet.as_released import ReleasedMicroAttention
-from htnet.block_attention import BlockAttention, InBlocks
-from htnet.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
-from htnet.network import HTNet, count_parameters
+from htnet.network.as_released import ReleasedMicroAttention
+from htnet.network.block_attention import BlockAttention, InBlocks
+from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
+from htnet.network.htnet import HTNet, count_parameters
+from htnet.training.answering import arithmetic
 
 FORMS = {
     "28 px, one token a block": PUBLISHED_28,

@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from classifiers.evaluation import evaluate
-from classifiers.folds import make_folds, read_folds, write_folds
-from classifiers.predictions import to_patients
-from classifiers.tasks import target_named
 from common.files import atomic_write, write_json
-from htnet.recipe import read_recipe, with_changes
-from pipeline.htnet_calibration import patient_rows, patient_temperature
-from pipeline.htnet_cohort import ImageCohort, read_image_cohort
-from pipeline.htnet_folds import fold_parts, tested_parts
-from pipeline.htnet_tables import fold_rows, majority_rows
+from common.grading.evaluation import evaluate
+from common.grading.folds import make_folds, read_folds, write_folds
+from common.grading.predictions import to_patients
+from common.grading.target import target_named
+from htnet.palsy.calibration import patient_rows, patient_temperature
+from htnet.palsy.cohort import ImageCohort, read_image_cohort
+from htnet.palsy.folds import fold_parts, tested_parts
+from htnet.palsy.tables import fold_rows, majority_rows
+from htnet.training.recipe import read_recipe, with_changes
 
 VARIANTS = {
     "plain": (False, False),
@@ -48,8 +48,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    from htnet.answering import answer
-    from htnet.training import train_network
+    from htnet.training.answering import answer
+    from htnet.training.training import train_network
 
     target = target_named("six_grades")
     recipe = read_recipe(options.recipe)

@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
-from landmarks import iris as module
-from landmarks.drawn_eyes import DrawnEye, draw_eyes
-from landmarks.eye_picture import CENTRE, eye_picture
+from landmarks.find import iris as module
+from landmarks.find.eye_picture import CENTRE, eye_picture
 from landmarks.points import REGIONS
+from tests.landmarks.drawn_eyes import DrawnEye, draw_eyes
 
 N_FACES = 10
 _ARC = np.deg2rad(np.arange(-60.0, 60.1, 7.5))

@@ -30,7 +30,7 @@ from htnet.micro.clips.sources import read_clips
 from htnet.micro.loso.driver import run_loso, scored_run
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.htnet import FlowModel, flow_model
-from htnet.network import HTNet
+from htnet.network.htnet import HTNet
 
 CLIPS, SUBJECTS, TOGETHER = 442, 68, 4
 

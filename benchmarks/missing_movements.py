@@ -25,15 +25,15 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from classifiers.cohort import Samples, read_cohort  # noqa: E402
-from classifiers.folds import folds_of_patients, make_folds, splits  # noqa: E402
-from classifiers.graders import choose_graders  # noqa: E402
-from classifiers.missing_movements import LEAST_SIDE, side_chances  # noqa: E402
-from classifiers.nested import NestedGrader, fit_nested  # noqa: E402
-from classifiers.patients import LANDMARKS_FILE, patient_samples  # noqa: E402
-from classifiers.tasks import target_named  # noqa: E402
-from classifiers.validation import SEARCHED_SCALERS  # noqa: E402
-from datasets.movements import MOVEMENTS, REST  # noqa: E402
+from classifiers.graders.cohort import Samples, read_cohort  # noqa: E402
+from classifiers.graders.missing_movements import LEAST_SIDE, side_chances  # noqa: E402
+from classifiers.graders.nested import NestedGrader, fit_nested  # noqa: E402
+from classifiers.graders.patients import LANDMARKS_FILE, patient_samples  # noqa: E402
+from classifiers.graders.registry import choose_graders  # noqa: E402
+from classifiers.graders.validation import SEARCHED_SCALERS  # noqa: E402
+from common.grading.folds import folds_of_patients, make_folds, splits  # noqa: E402
+from common.grading.target import target_named  # noqa: E402
+from common.movements import MOVEMENTS, REST  # noqa: E402
 
 TARGET = target_named("six_grades")
 

@@ -1,23 +1,23 @@
 """Tables to graders: patient-grouped validation, scores with intervals, reports."""
 
-from classifiers.benchmark import BenchmarkResult, benchmark
-from classifiers.branch_alignment import InnerAnswers, shared_inner, shared_levels
-from classifiers.branch_comparison import BranchComparison, compare_branches
-from classifiers.branches import Branch, SharedAnswers, read_branches
-from classifiers.cohort import Cohort, Samples, read_cohort
-from classifiers.compare import CompareResult, compare
-from classifiers.early_fusion import fuse_embedding, fuse_summary
-from classifiers.embeddings import Embeddings, read_embeddings
-from classifiers.evaluation import Evaluation, both_levels, evaluate
-from classifiers.folds import FOLDS, Split, make_folds, read_folds, splits, write_folds
-from classifiers.fuse import FuseResult, fuse
-from classifiers.fusion import FusedModel, Fusion, fuse_late, fusion_of
-from classifiers.graders import GRADERS, FittedGrader, GraderEntry, fit_grader
-from classifiers.late_fusion import LateFusion, learn_fusion
-from classifiers.predictions import predictions_schema, read_predictions, write_predictions
-from classifiers.scores import SCORES, Score
-from classifiers.tasks import TARGETS, Target, target_named
-from classifiers.validation import Plan, Validation, cross_validate
+from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
+from classifiers.branches.branch import Branch, SharedAnswers, read_branches
+from classifiers.branches.comparison import BranchComparison, compare_branches
+from classifiers.branches.early_fusion import fuse_embedding, fuse_summary
+from classifiers.branches.embeddings import Embeddings, read_embeddings
+from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of
+from classifiers.branches.late_fusion import LateFusion, learn_fusion
+from classifiers.commands.benchmark import BenchmarkResult, benchmark
+from classifiers.commands.compare import CompareResult, compare
+from classifiers.commands.fuse import FuseResult, fuse
+from classifiers.graders.cohort import Cohort, Samples, read_cohort
+from classifiers.graders.registry import GRADERS, FittedGrader, GraderEntry, fit_grader
+from classifiers.graders.validation import Plan, Validation, cross_validate
+from common.grading.evaluation import Evaluation, both_levels, evaluate
+from common.grading.folds import FOLDS, Split, make_folds, read_folds, splits, write_folds
+from common.grading.predictions import predictions_schema, read_predictions, write_predictions
+from common.grading.scores import SCORES, Score
+from common.grading.target import TARGETS, Target, target_named
 
 __all__ = [
     "FOLDS",

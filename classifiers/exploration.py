@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
-from classifiers.cohort import Cohort
+from classifiers.graders.cohort import Cohort
 from common.bootstrap import Estimate, interval
 from common.tables import number, text
 from features.registry import FEATURES

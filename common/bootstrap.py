@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from common.class_scores import Counts, Values
+from common.grading.class_scores import Counts, Values
 
 LEVEL = 0.95
 RESAMPLES = 2000

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.errors import UserError, did_you_mean
-from datasets.casme2 import read_casme2
-from datasets.casme3 import read_casme3
-from datasets.ckplus import read_ckplus
+from common.movements import MOVEMENTS
 from datasets.dataset import Dataset
-from datasets.fnp import read_fnp
-from datasets.folder import read_folder
-from datasets.meei import read_meei
-from datasets.megc2019 import read_megc2019
-from datasets.movements import MOVEMENTS
-from datasets.neuroface import read_neuroface
-from datasets.samm import read_samm
-from datasets.smic import read_smic
-from datasets.three_class import read_three_class
-from datasets.youtube_palsy import read_yfp
+from datasets.readers.casme2 import read_casme2
+from datasets.readers.casme3 import read_casme3
+from datasets.readers.ckplus import read_ckplus
+from datasets.readers.fnp import read_fnp
+from datasets.readers.folder import read_folder
+from datasets.readers.meei import read_meei
+from datasets.readers.megc2019 import read_megc2019
+from datasets.readers.neuroface import read_neuroface
+from datasets.readers.samm import read_samm
+from datasets.readers.smic import read_smic
+from datasets.readers.three_class import read_three_class
+from datasets.readers.youtube_palsy import read_yfp
 
 
 @dataclass(frozen=True)

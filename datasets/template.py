@@ -11,8 +11,8 @@ from openpyxl.worksheet.datavalidation import DataValidation
 
 from common.errors import UserError
 from common.files import atomic_write
+from common.movements import MOVEMENTS
 from common.tables import GRADES, SIDES
-from datasets.movements import MOVEMENTS
 
 COLUMNS = ("image", "patient", "task", "side", "grade")
 _WIDTHS = (48, 22, 22, 12, 10)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from common.movements import MOVEMENTS
 from common.tables import GRADES
 from datasets.dataset import Problem, error, note, say_count, say_list
-from datasets.movements import MOVEMENTS
 from datasets.vocabulary import MOVEMENT_OF, SIDE_OF, simplify
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}

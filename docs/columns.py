@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import pandera.pandas as pa
 
+from classifiers.commands.profile import PROFILE
 from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
-from classifiers.folds import FOLDS
-from classifiers.grade import grades_schema
-from classifiers.predictions import predictions_schema
-from classifiers.profile import PROFILE
-from classifiers.tasks import target_named
+from classifiers.graders.new_patients import grades_schema
+from common.grading.folds import FOLDS
+from common.grading.predictions import predictions_schema
+from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
 from features.measure_table import MEASURES_SCHEMA, columns_of
@@ -25,13 +25,13 @@ from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES
-from htnet.asymmetry_report import BY_GRADE
+from htnet.explain.asymmetry import BY_GRADE
 from htnet.micro.clips.store import FLOW
 from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
-from htnet.training import SEEN_PATIENTS
-from landmarks.iris_table import IRISES
+from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
+from htnet.training.training import SEEN_PATIENTS
+from landmarks.find.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
-from pipeline.htnet_new_patients import patient_grades_schema, photograph_grades_schema
 
 JOINED = (
     "patient_id", "task", "side", "hb_grade", "dataset", "palsy_class", "patient_source",

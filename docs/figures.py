@@ -19,10 +19,10 @@ from datasets.simulated.photo_warp import simulate_from_photo
 from features.drawing import draw_measurements
 from features.measure_overlay import draw_measures
 from features.registry import DISTANCES, FEATURES
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 from landmarks.overlay import draw_overlay
 from landmarks.predictor import find_predictor
-from pipeline.doctor import astronaut_portrait
+from pipeline.commands.doctor import astronaut_portrait
 
 Pixels = NDArray[np.uint8]
 

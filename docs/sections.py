@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from common.tables import STATUSES
 from datasets.registry import DATASETS
 from docs.columns import TABLES, Table, described, types_of
+from docs.reference_page import difference_table, distance_table, feature_table
 from features.definitions import DEFINITIONS, definition_named
 from features.geometry import measure
 from features.measure_table import measures_page
-from features.reference_page import difference_table, distance_table, feature_table
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import REGIONS, mirror_points

@@ -4,7 +4,8 @@ Drawings are in `features.drawing` and `features.measure_overlay` and are not li
 first loads matplotlib.
 """
 
-from features.command import FeatureTables, features, write_feature_tables
+from docs.reference_page import difference_table, distance_table, feature_table, reference_page
+from features.commands.features import FeatureTables, features, write_feature_tables
 from features.definitions import (
     DEFINITIONS,
     Definition,
@@ -17,7 +18,6 @@ from features.definitions import (
 from features.geometry import Measured, measure
 from features.measure_table import measure_table, measures_page, read_measures
 from features.measures import MEASURE_NAMES, MEASURES, MeasuredFaces, measure_faces
-from features.reference_page import difference_table, distance_table, feature_table, reference_page
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarks.iris import Irises
+from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS
 
 FloatArray = NDArray[np.float64]

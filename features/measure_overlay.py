@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.files import atomic_write
 from features.eye_frame import FROM_CORNERS, FacesInFrame, FloatArray
 from features.measures import MEASURES, SIDES, Measure, Side, measure_faces
-from landmarks.iris import Irises
+from landmarks.find.iris import Irises
 from landmarks.overlay import LEFT_RGB, MIDLINE_RGB, RIGHT_RGB
 from landmarks.scale import Unit
 

@@ -28,7 +28,7 @@ from common.tables import (
 )
 from features.eye_frame import FloatArray
 from features.measures import MEASURES, SIDES, Measure, measure_faces
-from landmarks.iris import Irises
+from landmarks.find.iris import Irises
 from landmarks.scale import Unit, length_factors, no_scale_reason
 from landmarks.tables import points_of
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from features.eye_frame import FacesInFrame, FloatArray, faces_in_frame
-from landmarks.iris import Irises
+from landmarks.find.iris import Irises
 
 Side = Literal["right", "left"]
 SIDES: tuple[Side, Side] = ("right", "left")

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from landmarks.iris import Iris, Irises
+from landmarks.find.iris import Iris, Irises
 from landmarks.tables import BOX_COLUMNS
 
 ScaleName = Literal["none", "iris", "box"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from common.provenance import RUN_FILE
 from common.tables import MANIFEST, write_table
 from datasets.dataset import relative_to_folder
-from datasets.meei import read_meei
+from datasets.readers.meei import read_meei
 from datasets.simulated.cohort import simulate
-from pipeline.extract import extract
+from features.commands.extract import extract
 
 OUTPUT_VARIABLE = "PALSY_NOTEBOOK_OUTPUT"
 PATIENTS, SUBJECTS = 24, 3

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from landmarks.finder import LandmarkFinder
+    from landmarks.find.finder import LandmarkFinder
 
 matplotlib.use("Agg")
 
@@ -37,7 +37,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def portrait_path() -> Path:
     """The public-domain portrait that scikit-image carries."""
-    from pipeline.doctor import astronaut_portrait
+    from pipeline.commands.doctor import astronaut_portrait
 
     return astronaut_portrait()
 
@@ -53,7 +53,7 @@ def portrait(portrait_path: Path) -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def finder() -> LandmarkFinder:
     """Finder with the installed predictor, loaded once."""
-    from landmarks.finder import LandmarkFinder
+    from landmarks.find.finder import LandmarkFinder
     from landmarks.predictor import find_predictor
 
     return LandmarkFinder(find_predictor())

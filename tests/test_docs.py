@@ -11,8 +11,8 @@ import pandera.pandas as pa
 import pytest
 
 import docs.columns
-from classifiers.tasks import TARGETS
 from common.errors import UserError
+from common.grading.target import TARGETS
 from docs.build import FOLDER, README, filled, pages
 from docs.columns import TABLES, described, types_of
 from docs.figures import FEATURE_FIGURES, FIGURES
@@ -106,7 +106,11 @@ def test_the_standard_definition_changes_with_nothing() -> None:
 
 def test_every_module_is_in_the_plan_of_the_house(root: Path) -> None:
     plan = packages()
-    for module in ("landmarks/finder.py", "htnet/micro/clips/frames.py", "classifiers/folds.py"):
+    for module in (
+        "landmarks/find/finder.py",
+        "htnet/micro/clips/frames.py",
+        "common/grading/folds.py",
+    ):
         name = str(Path(*Path(module).parts[1:]).with_suffix(""))
         assert f"| `{name}` | " in plan
     assert "|  |" not in plan  # no module without a sentence

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cyclopts import App, CycloptsError
 
+from common.command_line import build_app
 from docs.build import README, pages
 from docs.columns import TABLES
-from pipeline.command_line import build_app
 from run_pipeline import COMMANDS
 
 NOTEBOOKS = README.parent / "notebooks"

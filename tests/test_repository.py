@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "run_pipeline": {"pipeline"},
 }
 # Modules that are imported in worker processes of the extraction, which must stay small and quick.
-WORKER_MODULE = "landmarks.photo_task"
+WORKER_MODULE = "landmarks.find.photo_task"
 BROUGHT_BY = {"dlib": ["dlib-bin"]}  # the wheel does not say so itself
 HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage"}
 
@@ -145,8 +145,10 @@ def test_imports_follow_the_arrows(root: Path) -> None:
 
 def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
-    module.write_text("def f():\n    from landmarks.finder import Faces\n    import features\n")
-    assert imports(module) == [(2, "landmarks.finder.Faces"), (3, "features")]
+    module.write_text(
+        "def f():\n    from landmarks.find.finder import Faces\n    import features\n"
+    )
+    assert imports(module) == [(2, "landmarks.find.finder.Faces"), (3, "features")]
 
 
 def loaded_by(root: Path, *modules: str) -> set[str]:

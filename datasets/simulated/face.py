@@ -109,7 +109,7 @@ def pose_face(patient: Patient, task: str, *, amplitude: float = 1.0) -> Express
     patient
         The person.
     task
-        A movement of ``CONTRACTIONS``; the eight standard ones are in ``datasets.movements``.
+        A movement of ``CONTRACTIONS``; the eight standard ones are in ``common.movements``.
     amplitude
         How much of the movement is done, 0 to 1.
     """
@@ -140,7 +140,7 @@ def render_photo(
     patient
         Who is photographed.
     task
-        A movement of ``CONTRACTIONS``; the eight standard ones are in ``datasets.movements``.
+        A movement of ``CONTRACTIONS``; the eight standard ones are in ``common.movements``.
     width, height
         Size of the picture in pixels.
     amplitude

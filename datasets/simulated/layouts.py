@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from common.files import atomic_write
+from common.movements import MOVEMENTS
 from common.tables import write_csv
-from datasets.movements import MOVEMENTS
 from datasets.simulated.face import Patient
 from datasets.simulated.movement import Palsy, Side, Vigour
 from datasets.simulated.muscles import MUSCLES

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from classifiers.folds import inner_splits, make_folds
-from classifiers.predictions import inner_predictions_schema, predictions_schema
-from classifiers.tasks import TARGETS
+from common.grading.folds import inner_splits, make_folds
+from common.grading.predictions import inner_predictions_schema, predictions_schema
+from common.grading.target import TARGETS
 from common.tables import write_table
 
 SIX = TARGETS["six_grades"]

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.tables import write_table
-from features.command import features
+from features.commands.features import features
 from features.registry import FEATURE_NAMES
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 from landmarks.tables import LANDMARKS

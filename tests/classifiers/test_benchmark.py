@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.benchmark import benchmark
-from classifiers.confusion import fold_confusions_schema
-from classifiers.folds import read_folds, write_folds
-from classifiers.graders import USUAL
-from classifiers.predictions import read_predictions
-from classifiers.tasks import target_named
+from classifiers.commands.benchmark import benchmark
+from classifiers.graders.registry import USUAL
 from common.errors import UserError
+from common.grading.confusion import fold_confusions_schema
+from common.grading.folds import read_folds, write_folds
+from common.grading.predictions import read_predictions
+from common.grading.target import target_named
 from common.tables import read_table
 from common.words import unbroken
 
@@ -219,7 +219,7 @@ def test_one_grade_missing_from_training_is_a_warning_and_not_an_end(feature_tab
 
 
 def test_a_grader_that_fails_is_stated_and_the_others_go_on(feature_table, tmp_path, monkeypatch):
-    from classifiers.estimators import XGBoostGrader
+    from classifiers.graders.estimators import XGBoostGrader
 
     def fails(self, *args):
         raise ValueError("planted")

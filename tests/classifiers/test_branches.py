@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.baseline import commonest_class
-from classifiers.branch_alignment import shared_inner, shared_levels
-from classifiers.branches import SharedAnswers, majority_answers, read_branches
-from classifiers.predictions import predictions_schema, to_patients
+from classifiers.branches.alignment import shared_inner, shared_levels
+from classifiers.branches.branch import SharedAnswers, majority_answers, read_branches
 from common.errors import UserError
+from common.grading.baseline import commonest_class
+from common.grading.predictions import predictions_schema, to_patients
 from common.tables import write_table
 from tests.classifiers.branch_tables import SIX, made_manifest, made_predictions, write_branch
 

@@ -14,14 +14,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, log_loss
 
-from classifiers.branch_agreement import agreement, bland_altman
-from classifiers.branch_alignment import shared_levels
-from classifiers.branch_comparison import COMPARISON_COLUMNS, compare_branches
-from classifiers.branches import SharedAnswers, read_branches
-from classifiers.compare import compare
-from classifiers.disagreements import DISAGREEMENT_COLUMNS
-from classifiers.paired_scores import difference, exchange_patients, paired_scores, permutation_p
-from classifiers.score_plots import bland_altman_figure
+from classifiers.branches.agreement import agreement, bland_altman
+from classifiers.branches.alignment import shared_levels
+from classifiers.branches.branch import SharedAnswers, read_branches
+from classifiers.branches.comparison import COMPARISON_COLUMNS, compare_branches
+from classifiers.branches.disagreements import DISAGREEMENT_COLUMNS
+from classifiers.branches.paired_scores import (
+    difference,
+    exchange_patients,
+    paired_scores,
+    permutation_p,
+)
+from classifiers.commands.compare import compare
+from classifiers.reports.score_plots import bland_altman_figure
 from common.bootstrap import resampling_weights
 from common.errors import UserError
 from tests.classifiers.branch_tables import (

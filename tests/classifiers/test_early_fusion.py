@@ -13,24 +13,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.benchmark import benchmark
-from classifiers.branch_alignment import InnerAnswers, shared_inner, shared_levels
-from classifiers.branches import SharedAnswers, read_branches
-from classifiers.cohort import Samples, read_cohort
-from classifiers.columns import COMPONENTS, columns_for
-from classifiers.early_fusion import fuse_embedding, fuse_summary
-from classifiers.embeddings import Embeddings, read_embeddings
-from classifiers.folds import make_folds, read_folds, write_folds
-from classifiers.fuse import fuse
-from classifiers.graders import GRADERS
-from classifiers.patients import patient_samples
-from classifiers.predictions import (
+from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
+from classifiers.branches.branch import SharedAnswers, read_branches
+from classifiers.branches.early_fusion import fuse_embedding, fuse_summary
+from classifiers.branches.embeddings import Embeddings, read_embeddings
+from classifiers.commands.benchmark import benchmark
+from classifiers.commands.fuse import fuse
+from classifiers.graders.cohort import Samples, read_cohort
+from classifiers.graders.columns import COMPONENTS, columns_for
+from classifiers.graders.patients import patient_samples
+from classifiers.graders.registry import GRADERS
+from common.errors import UserError
+from common.grading.folds import make_folds, read_folds, write_folds
+from common.grading.predictions import (
     inner_predictions_schema,
     predictions_schema,
     read_predictions,
     to_patients,
 )
-from common.errors import UserError
 from common.tables import read_table, write_table
 from tests.classifiers.branch_tables import SIX, chances_of, made_predictions, write_branch
 from tests.classifiers.conftest import made_cohort, write_faces

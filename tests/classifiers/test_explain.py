@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.cohort import Samples
-from classifiers.estimators import XGBoostGrader
-from classifiers.explain import region_effects, region_of, tree_values
-from classifiers.graders import GRADERS
-from classifiers.nested import NestedGrader, fit_nested
-from classifiers.patient_pages import read_material
-from classifiers.side_readings import (
+from classifiers.graders.cohort import Samples
+from classifiers.graders.estimators import XGBoostGrader
+from classifiers.graders.explain import region_effects, region_of, tree_values
+from classifiers.graders.nested import NestedGrader, fit_nested
+from classifiers.graders.registry import GRADERS
+from classifiers.reports.patient_pages import read_material
+from classifiers.reports.side_readings import (
     SIGNS,
     Reading,
     Spread,
@@ -23,7 +23,7 @@ from classifiers.side_readings import (
     side_readings,
     side_spread,
 )
-from classifiers.tasks import target_named
+from common.grading.target import target_named
 from features.geometry import measure
 from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.cohort import read_cohort
+from classifiers.commands.explore import explore
+from classifiers.commands.profile import (
+    ENOUGH_HEALTHY,
+    OUTSIDE_BY_CHANCE,
+    Profile,
+    limits_of,
+    percentiles,
+    profile,
+    profile_report,
+)
 from classifiers.exploration import (
     FAR_OUT,
     between_classes,
@@ -21,18 +30,9 @@ from classifiers.exploration import (
     separability,
     superiority,
 )
-from classifiers.explore import explore
-from classifiers.profile import (
-    ENOUGH_HEALTHY,
-    OUTSIDE_BY_CHANCE,
-    Profile,
-    limits_of,
-    percentiles,
-    profile,
-    profile_report,
-)
-from classifiers.tasks import target_named
+from classifiers.graders.cohort import read_cohort
 from common.errors import UserError
+from common.grading.target import target_named
 from features.registry import FEATURE_NAMES, FEATURES
 
 from .conftest import made_cohort, write_faces

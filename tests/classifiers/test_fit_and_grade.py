@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.cohort import Samples
-from classifiers.fit import MODEL_FOLDER, fit
-from classifiers.grade import grade_tables, model_folder
-from classifiers.grade_report import grade_report
-from classifiers.graders import GRADERS
-from classifiers.missing_movements import weak_side, why_not_graded
-from classifiers.model_store import load_model
+from classifiers.commands.fit import MODEL_FOLDER, fit
+from classifiers.graders.cohort import Samples
+from classifiers.graders.missing_movements import weak_side, why_not_graded
+from classifiers.graders.model_store import load_model
+from classifiers.graders.new_patients import grade_tables, model_folder
+from classifiers.graders.registry import GRADERS
+from classifiers.reports.grade import grade_report
 from common.errors import UserError
-from datasets.movements import MOVEMENTS
-from features.command import write_feature_tables
+from common.movements import MOVEMENTS
+from features.commands.features import write_feature_tables
 from features.schematic_face import schematic_face
 from landmarks.points import POINT_COLUMNS
 
@@ -77,9 +77,9 @@ def without_search() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, entry in list(GRADERS.items()):
             patch.setitem(GRADERS, name, replace(entry, search={}))
-        patch.setattr("classifiers.fit.SEARCHED_SCALERS", ())
-        patch.setattr("classifiers.validation.SEARCHED_SCALERS", ())
-        patch.setattr("classifiers.fit.EXCHANGES", 1)
+        patch.setattr("classifiers.commands.fit.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
         yield
 
 

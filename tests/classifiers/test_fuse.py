@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.branch_alignment import shared_inner, shared_levels
-from classifiers.branches import read_branches
-from classifiers.fuse import fuse
-from classifiers.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
-from classifiers.inner_predictions import write_inner_predictions
-from classifiers.late_fusion import METHODS
-from classifiers.predictions import predictions_schema, read_predictions, to_patients
+from classifiers.branches.alignment import shared_inner, shared_levels
+from classifiers.branches.branch import read_branches
+from classifiers.branches.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
+from classifiers.branches.late_fusion import METHODS
+from classifiers.commands.fuse import fuse
+from classifiers.graders.inner_predictions import write_inner_predictions
 from common.errors import UserError
+from common.grading.predictions import predictions_schema, read_predictions, to_patients
 from common.tables import write_table
 from tests.classifiers.branch_tables import SIX, made_manifest, made_predictions, write_branch
 

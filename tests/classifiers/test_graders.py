@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
-from classifiers.graders import GRADERS, USUAL, choose_graders, fit_grader
-from classifiers.scaling import SCALERS, ConstantToZero, RankScaler, prepared
+from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
+from classifiers.graders.registry import GRADERS, USUAL, choose_graders, fit_grader
+from classifiers.graders.scaling import SCALERS, ConstantToZero, RankScaler, prepared
 from common.errors import UserError
 
 from .conftest import MadeCohort, made_cohort

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from classifiers.cohort import Samples
-from classifiers.folds import make_folds, splits
-from classifiers.importance import (
+from classifiers.graders.cohort import Samples
+from classifiers.graders.importance import (
     RegionImportance,
     columns_of_regions,
     exchanged_rows,
     region_importance,
 )
-from classifiers.tasks import target_named
-from classifiers.validation import Plan, cross_validate
+from classifiers.graders.validation import Plan, cross_validate
+from common.grading.folds import make_folds, splits
+from common.grading.target import target_named
 from features.registry import FEATURES
 
 from .conftest import made_cohort

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_sample_weight
 
-from classifiers.late_fusion import LEARNED, METHODS, even_fusion, learn_fusion
-from classifiers.nested import ranked_loss
+from classifiers.branches.late_fusion import LEARNED, METHODS, even_fusion, learn_fusion
+from classifiers.graders.nested import ranked_loss
 from tests.classifiers.branch_tables import SIX, chances_of
 
 TRUTH = np.arange(48) % 6 + 1

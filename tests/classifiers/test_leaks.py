@@ -12,20 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.benchmark import benchmark
-from classifiers.cohort import Samples
-from classifiers.evaluation import evaluate
-from classifiers.folds import (
+from classifiers.commands.benchmark import benchmark
+from classifiers.graders.cohort import Samples
+from classifiers.graders.registry import GRADERS
+from classifiers.graders.scaling import RankScaler
+from classifiers.graders.validation import Plan, answer_fold, cross_validate
+from common.grading.evaluation import evaluate
+from common.grading.folds import (
     Split,
     make_folds,
     photograph_level_folds_for_leak_demonstration,
     read_folds,
     splits,
 )
-from classifiers.graders import GRADERS
-from classifiers.scaling import RankScaler
-from classifiers.tasks import TARGETS
-from classifiers.validation import Plan, answer_fold, cross_validate
+from common.grading.target import TARGETS
 
 from .conftest import MadeCohort, made_cohort
 

@@ -18,10 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers.cohort import Samples
-from classifiers.graders import GRADERS
-from classifiers.model_card import FORMAT_VERSION, LICENCE, LIMITS, ModelCard, library_versions
-from classifiers.model_store import (
+from classifiers.graders.cohort import Samples
+from classifiers.graders.model_card import (
+    FORMAT_VERSION,
+    LICENCE,
+    LIMITS,
+    ModelCard,
+    library_versions,
+)
+from classifiers.graders.model_store import (
     CARD_FILE,
     GRADER_FILE,
     SKOPS_PROTOCOL,
@@ -30,10 +35,11 @@ from classifiers.model_store import (
     load_model,
     save_model,
 )
-from classifiers.nested import NestedGrader, fit_nested
-from classifiers.scaling import SCALERS
-from classifiers.tasks import target_named
+from classifiers.graders.nested import NestedGrader, fit_nested
+from classifiers.graders.registry import GRADERS
+from classifiers.graders.scaling import SCALERS
 from common.errors import UserError
+from common.grading.target import target_named
 from features.registry import FEATURE_NAMES
 
 from .conftest import made_cohort
@@ -181,8 +187,8 @@ def test_a_new_process_gives_identical_probabilities(tmp_path, root):
 import sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from classifiers.cohort import Samples
-from classifiers.model_store import load_model
+from classifiers.graders.cohort import Samples
+from classifiers.graders.model_store import load_model
 folder = Path(sys.argv[1])
 features = pd.read_csv(folder / "features.csv")
 patients = np.arange(len(features)).astype(str)
@@ -223,7 +229,7 @@ def test_200_altered_models_are_refused_and_nothing_of_them_is_rebuilt(
         pytest.fail("an altered file was handed to the library that rebuilds objects")
 
     monkeypatch.setattr("skops.io.loads", never)
-    monkeypatch.setattr("classifiers.model_card.ModelCard.from_json", never)
+    monkeypatch.setattr("classifiers.graders.model_card.ModelCard.from_json", never)
     monkeypatch.setattr("pickle.loads", never)
     files = [GRADER_FILE, CARD_FILE, TEXT_FILE, SUMS_FILE]
     for number in range(200):
@@ -308,7 +314,7 @@ def test_a_pickle_inside_the_archive_is_never_unpickled(copied, executed, tmp_pa
         ("FunctionNode", "posix", "system"),
         ("TypeNode", "subprocess", "Popen"),
         ("ObjectNode", "builtins", "eval"),
-        ("ObjectNode", "classifiers.folds", "Split"),
+        ("ObjectNode", "common.grading.folds", "Split"),
         ("PartialNode", "functools", "partial"),
         ("MethodNode", "builtins", "str"),
         ("DictNode", "collections", "OrderedDict"),

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.ordinal import (
+from classifiers.graders.ordinal import (
     FrankHall,
     OrdinalLogistic,
     _all_threshold_loss,

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.benchmark import benchmark
-from classifiers.calibration import median_class
-from classifiers.cohort import Samples, read_cohort
-from classifiers.explore import explore
-from classifiers.fit import fit
-from classifiers.folds import folds_of_patients, make_folds, splits
-from classifiers.graders import GRADERS, MAJORITY
-from classifiers.nested import InnerFolds, fit_nested, share_seen
-from classifiers.patient_pages import read_material
-from classifiers.patients import patient_samples
-from classifiers.predictions import read_predictions
-from classifiers.profile import profile
-from classifiers.tasks import TARGETS
-from classifiers.validation import Plan, cross_validate
+from classifiers.commands.benchmark import benchmark
+from classifiers.commands.explore import explore
+from classifiers.commands.fit import fit
+from classifiers.commands.profile import profile
+from classifiers.graders.cohort import Samples, read_cohort
+from classifiers.graders.nested import InnerFolds, fit_nested, share_seen
+from classifiers.graders.patients import patient_samples
+from classifiers.graders.registry import GRADERS, MAJORITY
+from classifiers.graders.validation import Plan, cross_validate
+from classifiers.reports.patient_pages import read_material
 from common.errors import UserError
-from features.command import features
+from common.grading.calibration import median_class
+from common.grading.folds import folds_of_patients, make_folds, splits
+from common.grading.predictions import read_predictions
+from common.grading.target import TARGETS
+from features.commands.features import features
 
 from .conftest import MOVEMENTS, MadeCohort, made_cohort, write_faces
 

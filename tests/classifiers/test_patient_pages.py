@@ -11,10 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.patient_pages import Answer, Material, add_patient_pages, answers_of, read_material
-from classifiers.tasks import target_named
+from classifiers.reports.patient_pages import (
+    Answer,
+    Material,
+    add_patient_pages,
+    answers_of,
+    read_material,
+)
+from common.grading.target import target_named
 from common.report import Report
-from features.command import write_feature_tables
+from features.commands.features import write_feature_tables
 from features.schematic_face import HEIGHT, WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS
 

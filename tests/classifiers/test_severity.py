@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.severity import REST, SignedSeverity, block_columns, blocks_of
+from classifiers.graders.severity import REST, SignedSeverity, block_columns, blocks_of
 from features.mirror_difference import N_PARTS, PAIRED
 
 MOVEMENTS = (REST, "brow_raise", "full_smile", "lip_pucker")

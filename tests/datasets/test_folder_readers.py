@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from datasets.ckplus import read_ckplus
-from datasets.fnp import read_fnp
-from datasets.folder import read_folder
-from datasets.patient_names import PatientPattern, side_in
-from datasets.prepare import prepare
-from datasets.three_class import read_three_class
-from datasets.truth import read_truth
-from datasets.youtube_palsy import read_yfp
+from common.truth import read_truth
+from datasets.commands.prepare import prepare
+from datasets.readers.ckplus import read_ckplus
+from datasets.readers.fnp import read_fnp
+from datasets.readers.folder import read_folder
+from datasets.readers.patient_names import PatientPattern, side_in
+from datasets.readers.three_class import read_three_class
+from datasets.readers.youtube_palsy import read_yfp
 
 
 def indexed(dataset) -> pd.DataFrame:

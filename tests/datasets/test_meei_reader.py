@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from common.movements import MOVEMENTS
 from common.tables import MANIFEST
+from common.truth import read_truth
 from datasets.dataset import Dataset
-from datasets.meei import CATEGORY_SOURCE, read_meei
-from datasets.meei_patients import parse_patient
-from datasets.movements import MOVEMENTS
-from datasets.truth import read_truth
+from datasets.readers.meei import CATEGORY_SOURCE, read_meei
+from datasets.readers.meei_patients import parse_patient
 
 HEADER = ("Category", "Sub-category", "#", "Side", "Gender", "Age")
 

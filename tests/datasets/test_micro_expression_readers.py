@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from datasets.casme2 import read_casme2
-from datasets.casme3 import read_casme3
-from datasets.megc2019 import read_megc2019
-from datasets.micro_expression_clips import NO_APEX
-from datasets.prepare import prepare
-from datasets.samm import read_samm
-from datasets.smic import read_smic
+from datasets.commands.prepare import prepare
+from datasets.readers.casme2 import read_casme2
+from datasets.readers.casme3 import read_casme3
+from datasets.readers.coded_clips import NO_APEX
+from datasets.readers.megc2019 import read_megc2019
+from datasets.readers.samm import read_samm
+from datasets.readers.smic import read_smic
 
 CASME2_HEADER = ("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None,
                  "Action Units", "Estimated Emotion")  # fmt: skip
@@ -313,7 +313,7 @@ def test_shared_simulated_clips_are_read_whole(shared):
 def test_official_counts_are_those_of_the_published_flow_maps(shared):
     import numpy as np
 
-    from datasets.megc2019 import N_CLIPS
+    from datasets.readers.megc2019 import N_CLIPS
 
     names = np.load(shared / "data/megc2019_flow.npz")["dataset"]
     assert {name: int((names == name).sum()) for name in np.unique(names)} == N_CLIPS

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.neuroface import TASKS, read_neuroface
-from datasets.truth import POINT_COLUMNS, read_truth
+from common.truth import POINT_COLUMNS, read_truth
+from datasets.readers.neuroface import TASKS, read_neuroface
 
 
 def write_points(path: Path, frames: dict[int, float], *, header: bool = True) -> None:

@@ -217,7 +217,7 @@ def test_every_dataset_says_what_it_needs_and_how_it_is_obtained():
 def test_the_command_offers_every_dataset():
     from typing import get_args
 
-    from datasets.prepare import DatasetName
+    from datasets.commands.prepare import DatasetName
 
     assert set(get_args(DatasetName)) == set(DATASETS)
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
+from common.movements import MOVEMENTS
 from datasets.contact_sheet import contact_sheet
-from datasets.movements import MOVEMENTS
 from datasets.simulated.cohort import draw_cohort, simulate
 from datasets.simulated.layouts import SEVERITY
 

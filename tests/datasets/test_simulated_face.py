@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from datasets.movements import MOVEMENTS
+from common.movements import MOVEMENTS
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import Patient, draw_patient, pose_face, render_photo
 from datasets.simulated.movement import Expression, Palsy, Vigour, express

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from datasets.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
+from datasets.readers.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.values import parse_frame, parse_grade, parse_side, parse_task
 from datasets.vocabulary import MOVEMENT_OF, MOVEMENT_WORDS, SIDES, simplify

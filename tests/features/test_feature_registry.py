@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from docs.reference_page import difference_table, distance_table, feature_table, reference_page
 from features.definitions import (
     DEFINITIONS,
     definition_named,
@@ -18,7 +19,6 @@ from features.definitions import (
 )
 from features.drawing import COLOURS, draw_measurements
 from features.geometry import measure
-from features.reference_page import difference_table, distance_table, feature_table, reference_page
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,

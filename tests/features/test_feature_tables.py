@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.provenance import write_run_record
 from common.tables import write_table
-from features.command import features, write_feature_tables
+from features.commands.features import features, write_feature_tables
 from features.definitions import DEFINITIONS
 from features.geometry import measure
 from features.measure_table import read_measures
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from features.tables import definition_of, read_dists, read_features
-from landmarks.iris import Irises
-from landmarks.iris_table import IRISES, iris_table
+from landmarks.find.iris import Irises
+from landmarks.find.iris_table import IRISES, iris_table
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import read_landmarks
 

@@ -22,7 +22,7 @@ from features.measure_table import (
 )
 from features.measures import MEASURE_NAMES, MEASURES, SIDES, measure_faces
 from features.schematic_face import schematic_face
-from landmarks.iris import Iris, Irises
+from landmarks.find.iris import Iris, Irises
 from landmarks.overlay import LEFT_RGB, RIGHT_RGB
 from landmarks.points import POINT_COLUMNS, mirror_points
 

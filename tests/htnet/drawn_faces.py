@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from htnet.alignment import AlignedFace
-from htnet.faces import faces_of
-from htnet.labelled_faces import LabelledFaces
+from htnet.faces.alignment import AlignedFace
+from htnet.faces.faces import faces_of
+from htnet.faces.labelled_faces import LabelledFaces
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 
 SIZE = 28

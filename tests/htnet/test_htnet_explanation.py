@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.asymmetry_report import asymmetry_report
-from htnet.explanation import (
+from htnet.explain.asymmetry import asymmetry_report
+from htnet.explain.maps import (
     Explanation,
     asymmetry_maps,
     attention_rollout,
@@ -18,12 +18,12 @@ from htnet.explanation import (
     region_places,
     share_inside,
 )
-from htnet.explanation_pictures import explanation_figure, shared_scale
-from htnet.faces import Faces
-from htnet.labelled_faces import LabelledFaces
-from htnet.network import HTNet
-from htnet.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
-from htnet.region_fusion import RegionHTNet
+from htnet.explain.pictures import explanation_figure, shared_scale
+from htnet.faces.faces import Faces
+from htnet.faces.labelled_faces import LabelledFaces
+from htnet.network.htnet import HTNet
+from htnet.network.region_fusion import RegionHTNet
+from htnet.training.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
 from tests.htnet.drawn_faces import RECIPE
 
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from htnet.answering import answer, answer_with_embeddings
-from htnet.augmentation import Batch, mirror_some, mix
-from htnet.explanation import explain_faces
-from htnet.heads import FeatureReader
-from htnet.labelled_faces import LabelledFaces
-from htnet.network import HTNet
-from htnet.recipe import Recipe, with_changes
-from htnet.region_fusion import RegionHTNet
-from htnet.training import WEIGHTS, train_network
-from htnet.weights import load_weights
+from htnet.explain.maps import explain_faces
+from htnet.faces.augmentation import Batch, mirror_some, mix
+from htnet.faces.labelled_faces import LabelledFaces
+from htnet.network.heads import FeatureReader
+from htnet.network.htnet import HTNet
+from htnet.network.region_fusion import RegionHTNet
+from htnet.network.weights import load_weights
+from htnet.training.answering import answer, answer_with_embeddings
+from htnet.training.recipe import Recipe, with_changes
+from htnet.training.training import WEIGHTS, train_network
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)
 NAN = float("nan")

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from htnet.as_released import ReleasedMicroAttention, ReleasedROIModule
-from htnet.block_attention import InBlocks
-from htnet.facial_regions import ChannelROIModule, FacialROIModule, anatomical_prior
-from htnet.losses import overlap, region_loss
-from htnet.mirror_attention import (
+from htnet.network.as_released import ReleasedMicroAttention, ReleasedROIModule
+from htnet.network.block_attention import InBlocks
+from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, anatomical_prior
+from htnet.network.htnet import HTNet
+from htnet.network.losses import overlap, region_loss
+from htnet.network.mirror_attention import (
     DiagonalMicroAttention,
     MirrorComparison,
     cross_mask,
     neighbourhood_mask,
 )
-from htnet.network import HTNet
 
 
 def symmetric(x: Tensor) -> Tensor:

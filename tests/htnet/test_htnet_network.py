@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.block_attention import BlockAttention
-from htnet.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
-from htnet.network import HTNet, HTNetEnhanced, count_parameters
-from htnet.region_fusion import RegionFusion, RegionHTNet
-from htnet.weights import from_published, load_pretrained, load_weights, save_weights
+from htnet.network.block_attention import BlockAttention
+from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
+from htnet.network.htnet import HTNet, HTNetEnhanced, count_parameters
+from htnet.network.region_fusion import RegionFusion, RegionHTNet
+from htnet.network.weights import from_published, load_pretrained, load_weights, save_weights
 
 SMALL = {
     "image_size": 32, "patch_size": 4, "num_classes": 3, "dim": 12, "heads": 3,

@@ -11,20 +11,27 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.answering import answer, read_trained
-from htnet.augmentation import Augmentation
-from htnet.configuration import HTNetConfig
-from htnet.faces import to_input
-from htnet.grader import PalsyGrader, parameter_groups, patient_score
-from htnet.labelled_faces import LabelledFaces
-from htnet.losses import LossName, classes_of, grade_loss, probabilities, side_loss, steps_of
+from htnet.faces.augmentation import Augmentation
+from htnet.faces.faces import to_input
+from htnet.faces.labelled_faces import LabelledFaces
 from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.recipes import read_recipe as read_micro_recipe
-from htnet.network import HTNet
-from htnet.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
-from htnet.training import WEIGHTS, Trained, train_network
-from htnet.training_loop import LAST
-from htnet.weights import load_pretrained, save_weights
+from htnet.network.configuration import HTNetConfig
+from htnet.network.htnet import HTNet
+from htnet.network.losses import (
+    LossName,
+    classes_of,
+    grade_loss,
+    probabilities,
+    side_loss,
+    steps_of,
+)
+from htnet.network.weights import load_pretrained, save_weights
+from htnet.training.answering import answer, read_trained
+from htnet.training.grader import PalsyGrader, parameter_groups, patient_score
+from htnet.training.loop import LAST
+from htnet.training.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
+from htnet.training.training import WEIGHTS, Trained, train_network
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each

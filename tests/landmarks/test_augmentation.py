@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from landmarks.augmentation import (
+from landmarks.find.augmentation import (
     KINDS,
     Augmentation,
     Copy,
@@ -19,8 +19,8 @@ from landmarks.augmentation import (
     swap_sides,
     turn_about,
 )
-from landmarks.detector import FaceBox
-from landmarks.face_crop import FACE_PX, cut_face
+from landmarks.find.detector import FaceBox
+from landmarks.find.face_crop import FACE_PX, cut_face
 from landmarks.points import mirror_points
 
 CONTENT = "5" * 64

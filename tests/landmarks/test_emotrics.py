@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from landmarks.emotrics import read_emotrics, write_emotrics
-from landmarks.emotrics_folder import export_emotrics, import_emotrics
-from landmarks.iris import Iris, Irises
+from landmarks.exchange.emotrics import read_emotrics, write_emotrics
+from landmarks.exchange.emotrics_folder import export_emotrics, import_emotrics
+from landmarks.find.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
 from landmarks.tables import LANDMARKS, points_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.schematic_face import schematic_face
-from landmarks.evaluation import (
+from landmarks.check.errors import (
     ERRORS,
     SCORES,
     Evaluated,
@@ -23,7 +23,7 @@ from landmarks.evaluation import (
     patient_intervals,
     score_table,
 )
-from landmarks.evaluation_plots import cumulative_figure, face_figure
+from landmarks.check.plots import cumulative_figure, face_figure
 from landmarks.points import POINT_COLUMNS, REGIONS, mirror_points, side_of
 
 N_PATIENTS, PER_PATIENT = 6, 4

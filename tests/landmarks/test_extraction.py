@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import landmarks.extraction as extraction_module
+import landmarks.find.extraction as extraction_module
 from common.errors import UserError
 from common.photos import list_photos, read_photo
 from common.workers import Outcome, supervised_map
-from landmarks.extraction import Extraction, extract_landmarks
+from landmarks.find.extraction import Extraction, extract_landmarks
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
 from landmarks.tables import points_of, read_landmarks
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no /dev/full here")
-    import landmarks.journal as journal
+    import landmarks.find.journal as journal
 
     opened = []
 

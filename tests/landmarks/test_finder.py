@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landmarks.detector import SMALL_WIDTH, FaceBox, FaceDetector
-from landmarks.finder import FaceLandmarks, LandmarkFinder
+from landmarks.find.detector import SMALL_WIDTH, FaceBox, FaceDetector
+from landmarks.find.finder import FaceLandmarks, LandmarkFinder
 from landmarks.points import N_POINTS, mirror_points
 from landmarks.predictor import find_predictor
 from tests.common.photo_files import save

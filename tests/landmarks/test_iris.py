@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.photos import read_photo
-from landmarks.drawn_eyes import DrawnEye, DrawnEyes, draw_eyes
-from landmarks.finder import LandmarkFinder
-from landmarks.iris import Irises, eye_opening, find_irises
+from landmarks.find.finder import LandmarkFinder
+from landmarks.find.iris import Irises, eye_opening, find_irises
 from landmarks.points import mirror_points
 from landmarks.predictor import find_predictor
+from tests.landmarks.drawn_eyes import DrawnEye, DrawnEyes, draw_eyes
 
 COLOURS = ((90, 60, 40), (110, 140, 160), (100, 120, 70), (40, 28, 22))
 SIM_RADIUS_CM, SIM_OUTER_EYES_CM = 0.585, 9.5  # see test_simulated_faces

@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from features.command import features
+from features.commands.extract import extract
+from features.commands.features import features
 from features.registry import DISTANCE_NAMES
-from landmarks.emotrics_folder import export_emotrics
-from landmarks.extraction import extract_landmarks
-from landmarks.iris_table import read_irises
+from landmarks.exchange.emotrics_folder import export_emotrics
+from landmarks.find.extraction import extract_landmarks
+from landmarks.find.iris_table import read_irises
 from landmarks.predictor import find_predictor
 from landmarks.scale import IRIS_DIAMETER_MM, Scale
 from landmarks.tables import read_landmarks
-from pipeline.extract import extract
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from features.schematic_face import schematic_face
-from landmarks.finder import FaceLandmarks
-from landmarks.mirror_check import MIRROR, find_both_ways, mirror_check, mirror_difference
+from landmarks.check.mirror import MIRROR, find_both_ways, mirror_check, mirror_difference
+from landmarks.find.finder import FaceLandmarks
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import find_predictor
 

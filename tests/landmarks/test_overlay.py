@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.photos import read_photo
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 from landmarks.overlay import (
     LEFT_RGB,
     MAX_SIDE,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from landmarks.iris import Iris, Irises
-from landmarks.iris_table import IRISES, iris_table, read_irises
+from landmarks.find.iris import Iris, Irises
+from landmarks.find.iris_table import IRISES, iris_table, read_irises
 from landmarks.scale import (
     IRIS_DIAMETER_MM,
     iris_radii_of,

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from common.photos import read_photo
 from common.tables import read_manifest
-from landmarks.emotrics_folder import export_emotrics
-from landmarks.finder import LandmarkFinder
+from landmarks.commands.train_landmarks import corrected_points, train_landmarks
+from landmarks.exchange.emotrics_folder import export_emotrics
+from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
 from landmarks.tables import LANDMARKS, points_of
@@ -28,7 +29,6 @@ from landmarks.training import (
     held_out_patients,
     train_predictor,
 )
-from pipeline.train_landmarks import corrected_points, train_landmarks
 
 SMALL = TrainingOptions(cascades=4, trees=20, depth=2, oversampling=5, feature_pool=60)
 SHIFT = np.array([0.0, 9.0])  # px: what the "corrected" mouth differs from the usual model

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landmarks.augmentation import KINDS, map_points, parse_augmentation
-from landmarks.detector import FaceBox, FaceDetector
+from landmarks.check.tilt import turn_picture
+from landmarks.find.augmentation import KINDS, map_points, parse_augmentation
+from landmarks.find.detector import FaceBox, FaceDetector
+from landmarks.find.tta import Copies, CopyPredictor, centre_of, overall_spread, spread_of
 from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, mirror_points, tilt_degrees
 from landmarks.predictor import find_predictor
-from landmarks.tilt_check import turn_picture
-from landmarks.tta import Copies, CopyPredictor, centre_of, overall_spread, spread_of
 
 CONTENT = "7" * 64
 

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from common.tables import read_table
-from landmarks.detector import FaceDetector
-from landmarks.extraction import SPREADS_FILE, Extraction, extract_landmarks
-from landmarks.finder import FaceLandmarks, LandmarkFinder
-from landmarks.journal import fingerprint
-from landmarks.method import Method, make_method
+from landmarks.find.detector import FaceDetector
+from landmarks.find.extraction import SPREADS_FILE, Extraction, extract_landmarks
+from landmarks.find.finder import FaceLandmarks, LandmarkFinder
+from landmarks.find.journal import fingerprint
+from landmarks.find.method import Method, make_method
 from landmarks.overlay import SPREAD_RGB, draw_overlay
 from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
@@ -170,7 +170,7 @@ def test_ellipses_are_twice_the_spread() -> None:
 def test_a_face_seen_in_no_copy_is_no_face(
     monkeypatch: pytest.MonkeyPatch, detecting: LandmarkFinder, portrait: NDArray[np.uint8]
 ) -> None:
-    monkeypatch.setattr("landmarks.tta._detect", lambda detector, pixels: None)
+    monkeypatch.setattr("landmarks.find.tta._detect", lambda detector, pixels: None)
     lost = detecting.find(portrait)
 
     assert (lost.status, lost.copies, lost.copies_failed) == ("no_face", 6, 6)

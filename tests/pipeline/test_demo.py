@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import datasets.simulated.cohort
-import pipeline.demo_network
-import pipeline.extract
+import features.commands.extract
+import pipeline.demo.network
 from common.errors import UserError
-from pipeline.demo import STAGES, demo
-from pipeline.demo_layout import FOLDS
+from pipeline.commands.demo import STAGES, demo
+from pipeline.demo.layout import FOLDS
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         small = functools.partial(datasets.simulated.cohort.simulate, width=240, height=320)
         patch.setattr("datasets.simulated.cohort.simulate", small)
-        quick = functools.partial(pipeline.extract.extract, tta=0)
-        patch.setattr("pipeline.extract.extract", quick)
-        patch.setattr(pipeline.demo_network, "CHANGES", SMALL_NETWORK)
+        quick = functools.partial(features.commands.extract.extract, tta=0)
+        patch.setattr("features.commands.extract.extract", quick)
+        patch.setattr(pipeline.demo.network, "CHANGES", SMALL_NETWORK)
         result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"

@@ -6,7 +6,7 @@ import pytest
 
 import landmarks.predictor as predictor_module
 from landmarks.predictor import CNN_DETECTOR, PREDICTORS
-from pipeline.doctor import astronaut_portrait, doctor
+from pipeline.commands.doctor import astronaut_portrait, doctor
 
 
 def test_all_is_well_here(capsys: pytest.CaptureFixture) -> None:

@@ -80,7 +80,7 @@ def start(root: Path, photos: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def expected(root: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of a run that nothing disturbed, with two jobs."""
-    from pipeline.extract import extract
+    from features.commands.extract import extract
 
     out = tmp_path_factory.mktemp("undisturbed")
     assert extract(photos, out=out, tta=COPIES, jobs=2).exit_code == 0

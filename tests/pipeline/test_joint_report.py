@@ -14,30 +14,30 @@ import pytest
 import torch
 import yaml
 
-from classifiers.compare import compare
-from classifiers.folds import make_folds, write_folds
-from classifiers.fuse import fuse
-from classifiers.fusion import stands_for_fusion
-from classifiers.patient_pages import THUMBNAIL
-from classifiers.predictions import write_predictions
-from classifiers.scores import SCORES
-from classifiers.tasks import TARGETS, Target, target_named
+from classifiers.branches.fusion import stands_for_fusion
+from classifiers.commands.compare import compare
+from classifiers.commands.fuse import fuse
+from classifiers.reports.patient_pages import THUMBNAIL
 from common.bootstrap import Estimate
 from common.errors import UserError
+from common.grading.folds import make_folds, write_folds
+from common.grading.predictions import write_predictions
+from common.grading.scores import SCORES
+from common.grading.target import TARGETS, Target, target_named
 from common.words import unbroken
-from features.command import write_feature_tables
+from features.commands.features import write_feature_tables
+from htnet.commands.train import train
 from landmarks.points import POINT_COLUMNS
-from pipeline.htnet import train
-from pipeline.joint_report import Ingredients, build_joint_report, read_study
-from pipeline.joint_report_command import joint_report
-from pipeline.joint_report_first_page import (
+from pipeline.commands.joint_report import joint_report
+from pipeline.joint_report.first_page import (
     PairedDifference,
     answer_in_words,
     network_in_words,
     paired_difference,
 )
-from pipeline.joint_report_maps import SIZE, network_pictures
-from pipeline.joint_report_pages import side_table
+from pipeline.joint_report.maps import SIZE, network_pictures
+from pipeline.joint_report.pages import side_table
+from pipeline.joint_report.report import Ingredients, build_joint_report, read_study
 from tests.browser import LARGEST_BYTES, WIDTHS, open_page, static_problems
 from tests.htnet.drawn_faces import RECIPE, drawn_face
 

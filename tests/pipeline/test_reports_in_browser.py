@@ -29,13 +29,13 @@ KINDS = ("fit", "grade", "explore", "profile", "evaluate-landmarks")
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One small report of each kind, from twelve simulated patients of whom one has no face."""
-    from classifiers.explore import explore
-    from classifiers.fit import fit
-    from datasets.prepare import prepare
+    from classifiers.commands.explore import explore
+    from classifiers.commands.fit import fit
+    from classifiers.commands.grade import grade
+    from datasets.commands.prepare import prepare
     from datasets.simulated.cohort import simulate
-    from pipeline.evaluate_landmarks import evaluate_landmarks
-    from pipeline.extract import extract
-    from pipeline.grade import grade
+    from features.commands.extract import extract
+    from landmarks.commands.evaluate_landmarks import evaluate_landmarks
 
     folder = tmp_path_factory.mktemp("reports")
     manifest, features = folder / "manifest.csv", folder / "measured" / "features.csv"
@@ -59,7 +59,7 @@ def _profile(folder: Path) -> None:
     """A profile needs three healthy people and has two: lend it a third of grade II."""
     import pandas as pd
 
-    from classifiers.profile import profile
+    from classifiers.commands.profile import profile
 
     table = pd.read_csv(folder / "measured" / "features.csv", dtype={"patient_id": str})
     second = table.loc[table["hb_grade"] == 2, "patient_id"].iloc[0]

@@ -10,7 +10,7 @@ import pytest
 from common.errors import UserError
 from common.photos import read_photo
 from landmarks.tables import points_of, read_landmarks
-from pipeline.simulate import simulate
+from pipeline.commands.simulate import simulate
 
 
 def test_a_cohort_in_the_meei_layout(tmp_path: Path) -> None:

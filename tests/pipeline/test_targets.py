@@ -13,19 +13,19 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from classifiers.benchmark import benchmark
-from classifiers.compare import compare
-from classifiers.explore import explore
-from classifiers.fit import fit
-from classifiers.fuse import fuse
-from classifiers.grade import grade_tables, grades_schema
-from classifiers.grade_report import grade_report
-from classifiers.model_store import load_model
-from classifiers.predictions import read_either_unit, write_predictions
-from classifiers.profile import profile
-from classifiers.tasks import TARGETS
+from classifiers.commands.benchmark import benchmark
+from classifiers.commands.compare import compare
+from classifiers.commands.explore import explore
+from classifiers.commands.fit import fit
+from classifiers.commands.fuse import fuse
+from classifiers.commands.profile import profile
+from classifiers.graders.model_store import load_model
+from classifiers.graders.new_patients import grade_tables, grades_schema
+from classifiers.reports.grade import grade_report
+from common.grading.predictions import read_either_unit, write_predictions
+from common.grading.target import TARGETS
 from common.tables import read_table, write_table
-from pipeline.joint_report_command import joint_report
+from pipeline.commands.joint_report import joint_report
 from tests.classifiers.conftest import write_faces
 
 GRADER = "logistic"
@@ -37,9 +37,9 @@ def figures_are_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     png = Figure(figsize=(0.1, 0.1))
     content = io.BytesIO()
     png.savefig(content, format="png")
-    fit_module = sys.modules["classifiers.fit"]
+    fit_module = sys.modules["classifiers.commands.fit"]
     monkeypatch.setattr(fit_module, "_add_importance", lambda *_, **__: None)
-    for module in ("common.report", "classifiers.benchmark"):
+    for module in ("common.report", "classifiers.commands.benchmark"):
         monkeypatch.setattr(sys.modules[module], "figure_png", lambda figure: content.getvalue())
 
 

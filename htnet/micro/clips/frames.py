@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from common.errors import PhotoError
 from common.photos import read_photo
-from htnet.alignment import AlignedFace, align_face, alignment_map
+from htnet.faces.alignment import AlignedFace, align_face, alignment_map
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
 from htnet.micro.clips.task import ClipError
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 
 FACE_SIZE = 224
 """Side of the face square in px. A face is 190 to 210 px wide in it: flow needs 170 or more."""

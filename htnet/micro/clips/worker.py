@@ -40,7 +40,7 @@ from htnet.micro.clips.regions import REGION_SIZE, TOGETHER, cut_regions, region
 from htnet.micro.clips.spotting import Spot, spot_apex, spot_expression
 from htnet.micro.clips.task import ClipError, ClipPlan, ClipTask, plan_clip, window_marks
 from htnet.micro.finished import keep, key_of, load_kept
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import PredictorFile
 
 METHOD = 2  # raise when the same frames and settings give other fields or another curve

@@ -23,8 +23,8 @@ from htnet.micro.loso.folds import Fold, check_fold
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
 from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
 from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine, dtype_of
-from htnet.network import HTNet
-from htnet.weights import save_weights
+from htnet.network.htnet import HTNet
+from htnet.network.weights import save_weights
 
 WEIGHTS = "network.safetensors"
 Sees = Literal["flow", "apex"]

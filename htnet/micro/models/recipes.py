@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 
 from common.errors import UserError
 from common.settings import Settings, settings_from
-from htnet.configuration import HTNetConfig, config_from
 from htnet.micro.clips.maps import CHANNELS, InputName
 from htnet.micro.clips.regions import RoiKind
-from htnet.recipe import changed_sections, check_sections, read_sections
+from htnet.network.configuration import HTNetConfig, config_from
+from htnet.training.recipe import changed_sections, check_sections, read_sections
 
 R = TypeVar("R", bound="Recipe")
 FOLDER = Path(__file__).parent.parent / "recipes"

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from htnet.losses import focal
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.clips.regions import RegionWindows, RoiKind
 from htnet.micro.loso.folds import Fold, check_fold, make_fold
@@ -18,6 +17,7 @@ from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips
 from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
 from htnet.micro.models.roi import build_roi
 from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine
+from htnet.network.losses import focal
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from htnet.alignment import alignment_map
+from htnet.faces.alignment import alignment_map
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.frames import FACE_SIZE, ClipError, FaceFrames, MotionReader, align_frames
 from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
 from htnet.micro.clips.maps import face_map, map_centres, small_map
 from htnet.micro.clips.regions import APART, TOGETHER, cut_regions, region_boxes
 from htnet.micro.clips.worker import peak_motion
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 from landmarks.points import mirror_points
 from tests.htnet.drawn_faces import face_points
 from tests.htnet.micro.drawn_motion import APEX, ONSET, portrait_face, smiling

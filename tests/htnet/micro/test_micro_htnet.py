@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from common.class_scores import confusion_counts, macro_f1
 from common.errors import UserError
-from htnet.configuration import PUBLISHED_28, HTNetConfig
+from common.grading.class_scores import confusion_counts, macro_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
@@ -29,9 +28,10 @@ from htnet.micro.models.recipes import (
     recipe_from,
 )
 from htnet.micro.models.training import Trained
-from htnet.network import HTNet
-from htnet.region_fusion import build_network
-from htnet.weights import load_pretrained, load_weights
+from htnet.network.configuration import PUBLISHED_28, HTNetConfig
+from htnet.network.htnet import HTNet
+from htnet.network.region_fusion import build_network
+from htnet.network.weights import load_pretrained, load_weights
 from tests.htnet.micro.drawn_maps import drawn_maps
 
 NETWORK = {"image_size": 28, "patch_size": 7, "dim": 6, "heads": 2, "block_repeats": [1, 1, 1]}

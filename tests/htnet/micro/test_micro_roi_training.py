@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from common.errors import UserError
-from htnet.losses import focal, grade_loss, steps_of
 from htnet.micro.clips.regions import APART, TOGETHER
 from htnet.micro.loso.folds import Fold, check_fold, deal_folds, make_fold
 from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips, shrunk
@@ -25,6 +24,7 @@ from htnet.micro.models.recipes import (
 from htnet.micro.models.roi import RoiHybrid
 from htnet.micro.models.roi_training import RoiModel, varied
 from htnet.micro.models.training import Trained, class_weights
+from htnet.network.losses import focal, grade_loss, steps_of
 from tests.htnet.micro.drawn_regions import SIZE, drawn_regions, tiny_recipe
 
 # --- loss --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from htnet.micro.clips.frames import ClipError, MotionReader, align_frames
 from htnet.micro.clips.spotting import Spot, smoothed, spot_apex, spot_expression
 from htnet.micro.clips.spotting_pictures import curves_figure
 from htnet.micro.clips.spotting_scores import SPOTS, errors_of, spotting_scores
-from landmarks.finder import LandmarkFinder
+from landmarks.find.finder import LandmarkFinder
 from tests.htnet.micro.drawn_motion import ONSET, portrait_face, smiling
 
 # Still for a while, then a smile with its apex at the seventh frame, 14, and its offset at 17.

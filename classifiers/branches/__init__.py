@@ -1,0 +1,1 @@
+"""Branches on the same folds: laid side by side, compared, fused."""

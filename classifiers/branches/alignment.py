@@ -1,0 +1,271 @@
+"""Prediction tables checked against each other and laid side by side, row by row.
+
+Takes branches from `classifiers.branches.branch`. Tables that test other patients, other folds or other
+grades are refused, because every paired number that followed would be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.branches.branch import Branch, SharedAnswers
+from common.errors import UserError
+from common.files import natural_key
+from common.grading.predictions import KEY, Unit, to_patients
+from common.grading.target import Target
+
+SHOWN = 3  # how many names a refusal gives
+SAME_FOLDS = "test every branch on the same folds.csv (--fold-table)"
+SAME_MANIFEST = "make both tables with the same manifest"
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class InnerAnswers:
+    """What every branch answered to training patients that it had not seen.
+
+    Attributes
+    ----------
+    shared
+        Rows `repeat`, `outer_fold`, `fold` (the inner one, of the first branch), key, patient and
+        truth. A patient stands here once for every outer fold in which they are learned from.
+    """
+
+    shared: SharedAnswers
+
+    def rows_of(self, repeat: int, fold: int) -> NDArray[np.intp]:
+        """Return the row numbers of the training patients of one outer fold."""
+        rows = self.shared.rows
+        return np.flatnonzero((rows["repeat"] == repeat) & (rows["outer_fold"] == fold))
+
+
+def shared_levels(
+    branches: Sequence[Branch], *, target: Target, shared_only: bool = False
+) -> list[SharedAnswers]:
+    """Lay the branches side by side, per photograph (when all have photographs) and per patient.
+
+    Parameters
+    ----------
+    shared_only
+        Leave out what some table lacks, in place of refusing; folds and truths must agree anyway.
+
+    Raises
+    ------
+    UserError
+        When patients, photographs, folds or truths differ; the sentence names the first few.
+    """
+    levels: list[SharedAnswers] = []
+    if all(branch.unit == "photograph" for branch in branches):
+        branches = _agreeing(branches, target=target, unit="photograph", shared_only=shared_only)
+        levels.append(_side_by_side(branches, target=target, unit="photograph"))
+    branches = pooled(branches, target=target)
+    branches = _agreeing(branches, target=target, unit="patient", shared_only=shared_only)
+    return [*levels, _side_by_side(branches, target=target, unit="patient")]
+
+
+def shared_inner(
+    inner: Sequence[Branch], tested: SharedAnswers, *, shared_only: bool = False
+) -> InnerAnswers:
+    """Lay inner predictions side by side and check them against the folds that they belong to.
+
+    Parameters
+    ----------
+    inner
+        The same branches in the same order, from `inner_predictions.csv`.
+    tested
+        What the branches answered to the tested patients, on the level that is wanted.
+
+    Raises
+    ------
+    UserError
+        When an outer fold has no inner predictions, or inner predictions hold a patient whom their
+        own outer fold tests: weights would then be learned from the tested.
+    """
+    target, unit = tested.target, tested.unit
+    inner = [replace(b, name=name) for b, name in zip(inner, tested.names, strict=True)]
+    inner = pooled(inner, target=target) if unit == "patient" else list(inner)
+    folds = pd.MultiIndex.from_frame(tested.rows[["repeat", "fold"]])
+    inner = [replace(b, rows=_of_folds(b.rows, folds)) for b in inner]
+    inner = _agreeing(inner, target=target, unit=unit, shared_only=shared_only, inner=True)
+    answers = InnerAnswers(_side_by_side(inner, target=target, unit=unit, inner=True))
+    for (repeat, fold), rows in tested.rows.groupby(["repeat", "fold"], sort=True):
+        found = answers.shared.rows.iloc[answers.rows_of(int(str(repeat)), int(str(fold)))]
+        if found.empty:
+            raise UserError(
+                f"{inner[0].source} has no rows of fold {fold} of repeat {repeat}, which is "
+                "tested: make inner predictions of every fold."
+            )
+        leaked = sorted(set(found["patient_id"]) & set(rows["patient_id"]), key=natural_key)
+        if leaked:
+            raise UserError(
+                f'{inner[0].source} answers patient "{leaked[0]}" inside fold {fold} of repeat '
+                f"{repeat}, which tests this patient: make the inner predictions with the same "
+                "folds.csv as the predictions."
+            )
+    return answers
+
+
+def pooled(branches: Sequence[Branch], *, target: Target) -> list[Branch]:
+    """Return the branches with photographs summed up to patients (mean probability)."""
+    return [
+        branch
+        if branch.unit == "patient"
+        else replace(branch, unit="patient", rows=to_patients(branch.rows, target=target))
+        for branch in branches
+    ]
+
+
+def _of_folds(table: pd.DataFrame, folds: pd.MultiIndex) -> pd.DataFrame:
+    """Return inner predictions of these outer folds; there may be others, such as of everyone."""
+    own = pd.MultiIndex.from_frame(table[["repeat", "outer_fold"]])
+    return table[own.isin(folds)].reset_index(drop=True)
+
+
+def _agreeing(
+    branches: Sequence[Branch],
+    *,
+    target: Target,
+    unit: Unit,
+    shared_only: bool,
+    inner: bool = False,
+) -> list[Branch]:
+    """Return the branches once they agree; refuse them with the differences named."""
+    outer = ["repeat", "outer_fold"] if inner else ["repeat"]
+    item = KEY[unit]
+    for keys, word in (
+        (["patient_id"], "patients"),
+        ([item], f"{unit}s"),
+        ([*outer, item], f"{unit}s in some repeat or fold"),
+    ):
+        branches = _with_the_same(branches, keys, word=word, shared_only=shared_only)
+    for column, keys, advice in (
+        ("patient_id", [item], SAME_MANIFEST),
+        (target.column, [item], SAME_MANIFEST),
+        *([] if inner else [("fold", [*outer, item], SAME_FOLDS)]),
+    ):
+        _refuse_other_values(branches, keys, column, unit=unit, advice=advice)
+    return list(branches)
+
+
+def _with_the_same(
+    branches: Sequence[Branch], keys: list[str], *, word: str, shared_only: bool
+) -> list[Branch]:
+    """Return the branches when all have the same keys, or what they share of them."""
+    sets = [set(_keys(branch.rows, keys)) for branch in branches]
+    common, everything = set.intersection(*sets), set.union(*sets)
+    if shared_only and common:
+        kept = [[key in common for key in _keys(branch.rows, keys)] for branch in branches]
+        return [
+            replace(branch, rows=branch.rows[keep].reset_index(drop=True))
+            for branch, keep in zip(branches, kept, strict=True)
+        ]
+    for found, branch in zip(sets, branches, strict=True):
+        missing = everything - found
+        if missing:
+            words = word if len(missing) > 1 else word.replace("s", "", 1)
+            raise UserError(
+                f"{branch.source} lacks {len(missing)} {words} that another table has "
+                f"({_listed(_name(key) for key in missing)}): {SAME_FOLDS}, or give --shared-only "
+                "to leave out what is not in all tables."
+            )
+    return list(branches)
+
+
+def _refuse_other_values(
+    branches: Sequence[Branch], keys: list[str], column: str, *, unit: Unit, advice: str
+) -> None:
+    """Refuse tables that have another value of `column` for the same key."""
+    first, *others = [_values(branch.rows, keys, column) for branch in branches]
+    for other, branch in zip(others, branches[1:], strict=True):
+        differ = [key for key in first if other[key] != first[key]]
+        if differ:
+            raise UserError(
+                f"{branches[0].source} and {branch.source} disagree on the {column} of "
+                f"{len(differ)} {unit}{'s'[: len(differ) > 1]} ("
+                + _listed(
+                    f"{_name(key)}: {_words(first[key])} and {_words(other[key])}" for key in differ
+                )
+                + f"): {advice}."
+            )
+
+
+def _keys(table: pd.DataFrame, keys: list[str]) -> list[Key]:
+    return list(table[keys].itertuples(index=False, name=None))
+
+
+def _values(table: pd.DataFrame, keys: list[str], column: str) -> dict[Key, frozenset[object]]:
+    """Return which values of a column each item has; several with several visits or folds."""
+    found: dict[Key, set[object]] = {}
+    for key, value in zip(_keys(table, keys), table[column], strict=True):
+        found.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in found.items()}
+
+
+def _name(key: Key) -> str:
+    """Return how a sentence calls an item: its name, and the repeat when there are several."""
+    where = f" in repeat {key[0]}" if len(key) > 1 else ""
+    return f'"{key[-1]}"{where}'
+
+
+def _words(values: frozenset[object]) -> str:
+    return " or ".join(sorted(map(str, values), key=natural_key))
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return the first few in natural order, and how many there are besides."""
+    ordered = sorted(words, key=natural_key)
+    more = "" if len(ordered) <= SHOWN else f" and {len(ordered) - SHOWN} more"
+    return ", ".join(ordered[:SHOWN]) + more
+
+
+def _side_by_side(
+    branches: Sequence[Branch], *, target: Target, unit: Unit, inner: bool = False
+) -> SharedAnswers:
+    """Put the rows of all branches into one order."""
+    outer = ["repeat", "outer_fold"] if inner else ["repeat"]
+    columns = list(dict.fromkeys([*outer, "fold", KEY[unit], "patient_id", target.column]))
+    ordered = [
+        _in_order(branch, [*outer, KEY[unit], "fold", target.column], unit=unit)
+        for branch in branches
+    ]
+    place = {name: at for at, name in enumerate(target.named(np.arange(len(target.classes)) + 1))}
+    names = tuple(branch.name for branch in branches)
+    return SharedAnswers(
+        unit=unit,
+        target=target,
+        rows=ordered[0][columns],
+        names=names,
+        chances={
+            name: table[list(target.probability_columns)].to_numpy(dtype=np.float64)
+            for name, table in zip(names, ordered, strict=True)
+        },
+        answers={
+            name: np.asarray(table["predicted"].map(place), dtype=np.int64) + 1
+            for name, table in zip(names, ordered, strict=True)
+        },
+    )
+
+
+def _in_order(branch: Branch, columns: list[str], *, unit: Unit) -> pd.DataFrame:
+    """Sort by the columns, the key in natural order; a row given twice is refused."""
+    table, key = branch.rows, KEY[unit]
+    twice = table.duplicated(columns)
+    if twice.any():
+        raise UserError(
+            f'{branch.source} answers "{table.loc[twice, key].iat[0]}" twice in the same fold: '
+            "keep one row for it."
+        )
+    natural = {name: natural_key(str(name)) for name in table[key].unique()}
+    values = [
+        [natural[value] for value in table[key]] if name == key else table[name].tolist()
+        for name in columns
+    ]
+    places = list(zip(*values, strict=True))
+    order = sorted(range(len(table)), key=places.__getitem__)
+    return table.iloc[order].reset_index(drop=True)

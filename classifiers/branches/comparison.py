@@ -1,0 +1,248 @@
+"""Which branch is better, where they disagree, and who was right: on the same patients and folds.
+
+Takes `SharedAnswers` from `classifiers.branches.branch`; the command `compare` writes what is found here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.branches.agreement import Agreement, agreement
+from classifiers.branches.branch import SharedAnswers, majority_answers
+from classifiers.branches.disagreements import disagreements_of, who_was_right
+from classifiers.branches.paired_scores import (
+    Sums,
+    difference,
+    exchange_patients,
+    paired_scores,
+    recall_scores,
+)
+from common.bootstrap import resampling_weights
+from common.grading.comparison import holm, mcnemar_p, mostly_right
+from common.grading.confusion import confusion_of
+from common.grading.evaluation import Evaluation, evaluate
+
+GROUPS = {"grade": "hb_grade", "class": "palsy_class", "movement": "task", "side": "side"}
+NOT_IN_GROUPS = ("macro_f1",)  # of a group that lacks grades it says little
+NOT_WHEN_ALIKE = ("macro_f1", "weighted_kappa")  # says nothing when all references are alike
+
+COMPARISON_COLUMNS = (
+    "level", "by", "group", "patients", "rows", "score", "first", "second",
+    "first_value", "second_value", "difference", "low", "high",
+    "p_permutation", "p_permutation_holm", "p_mcnemar", "p_mcnemar_holm",
+)  # fmt: skip
+"""`comparison.csv`: a row for each pair of branches, score and group, on each level.
+
+`level` is photograph or patient; `by` is `all`, `grade`, `class`, `movement` or `side`, `group`
+which one.
+The difference is first minus second with its 95 % interval over resampled patients. Tests are made
+on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
+The recall of each class (`recall_1`, ...) is told of all patients and not tested.
+"""
+
+
+@dataclass(frozen=True)
+class BranchComparison:
+    """The comparison on one level.
+
+    Attributes
+    ----------
+    shared
+        The answers that were compared, row by row.
+    evaluation
+        Scores of every branch, and of always answering the commonest grade (`majority`).
+    table
+        Rows of `comparison.csv`.
+    agreements
+        One for each pair of branches.
+    disagreements
+        Rows of `disagreements.csv`.
+    who_was_right
+        A row for each group (`by`, `group`) and pair: `first`, `second`, and how many rows were
+        answered right by `both`, `only_first`, `only_second`, `neither`.
+    """
+
+    shared: SharedAnswers
+    evaluation: Evaluation
+    table: pd.DataFrame
+    agreements: list[Agreement]
+    disagreements: pd.DataFrame
+    who_was_right: pd.DataFrame
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        return {
+            **self.evaluation.as_json(),
+            "differences": json_rows(self.table[self.table["by"] == "all"]),
+            "agreement": [found.as_json() for found in self.agreements],
+            "disagreements": len(self.disagreements),
+        }
+
+
+def compare_branches(
+    shared: SharedAnswers, *, manifest: pd.DataFrame | None = None, seed: int = 0
+) -> BranchComparison:
+    """Compare all pairs of branches on one level.
+
+    Parameters
+    ----------
+    shared
+        From `classifiers.branches.alignment.shared_levels`.
+    manifest
+        Gives movement and side of each photograph, and the side of each patient; without it there
+        are no groups by movement and side.
+    seed
+        Of the bootstrap and of the permutation tests.
+    """
+    rows = with_manifest(shared, manifest)
+    tables = [
+        _differences(part, by=by, group=group, level=shared.unit, seed=seed)
+        for by, group, part in _parts(shared, rows)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    for name in ("p_permutation", "p_mcnemar"):
+        table[f"{name}_holm"] = holm(table[name].to_numpy(dtype=np.float64))
+    return BranchComparison(
+        shared=shared,
+        evaluation=evaluate(
+            pd.concat([shared.predictions(), majority_answers(shared)], ignore_index=True),
+            target=shared.target,
+            unit=shared.unit,
+            seed=seed,
+        ),
+        table=table[list(COMPARISON_COLUMNS)],
+        agreements=[
+            agreement(shared, first, second, seed=seed)
+            for first, second in itertools.combinations(shared.names, 2)
+        ],
+        disagreements=disagreements_of(shared, rows),
+        who_was_right=pd.concat(
+            [
+                who_was_right(part).assign(by=by, group=group)
+                for by, group, part in _parts(shared, rows)
+            ],
+            ignore_index=True,
+        ),
+    )
+
+
+def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows for `metrics.json`: numbers rounded, null where not defined."""
+    return [
+        {
+            str(name): (None if np.isnan(value) else round(value, 6))
+            if isinstance(value, float)
+            else value
+            for name, value in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def with_manifest(shared: SharedAnswers, manifest: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows with `task` and `side` where the manifest has them; NaN elsewhere.
+
+    A patient has a side when all photographs of the patient have the same.
+    """
+    rows = shared.rows.assign(
+        **{name: None for name in ("task", "side") if name not in shared.rows.columns}
+    )
+    if manifest is None:
+        return rows
+    if shared.unit == "photograph":
+        known = manifest.set_index("image_id")
+        key = rows["image_id"]
+    else:
+        sides = (
+            manifest.groupby("patient_id").filter(lambda own: own["side"].nunique() == 1)
+            if ("side" in manifest)
+            else manifest.iloc[:0]
+        )
+        known = sides.drop_duplicates("patient_id").set_index("patient_id")[
+            [name for name in ("side",) if name in sides]
+        ]
+        key = rows["patient_id"]
+    return rows.assign(
+        **{name: key.map(known[name]) for name in ("task", "side") if name in known.columns}
+    )
+
+
+def part_of(shared: SharedAnswers, rows: NDArray[np.intp]) -> SharedAnswers:
+    """Return the given rows only."""
+    return replace(
+        shared,
+        rows=shared.rows.iloc[rows].reset_index(drop=True),
+        chances={name: found[rows] for name, found in shared.chances.items()},
+        answers={name: found[rows] for name, found in shared.answers.items()},
+    )
+
+
+def _parts(shared: SharedAnswers, rows: pd.DataFrame) -> Iterator[tuple[str, str, SharedAnswers]]:
+    """Yield everybody, then each grade, movement and side that is known."""
+    yield "all", "all", shared
+    for by, column in GROUPS.items():
+        if column not in rows.columns:
+            continue
+        for value in sorted(rows[column].dropna().unique()):
+            found = np.flatnonzero((rows[column] == value).to_numpy(dtype=bool))
+            yield by, str(value), part_of(shared, found)
+
+
+def _differences(
+    shared: SharedAnswers, *, by: str, group: str, level: str, seed: int
+) -> pd.DataFrame:
+    """Return the rows of `comparison.csv` of one group, without Holm's adjustment."""
+    everyone = by == "all"
+    alike = len(np.unique(shared.truth)) == 1
+    left_out = () if everyone else NOT_WHEN_ALIKE if alike else NOT_IN_GROUPS
+    n = len(np.unique(shared.patients))
+    weights = resampling_weights(n, seed=seed)
+    exchanges = exchange_patients(n, seed=seed) if everyone else None
+    found = []
+    told = recall_scores(shared.target) if everyone else []
+    for score in [*paired_scores(shared.target).values(), *told]:
+        if score.name in left_out:
+            continue
+        sums: dict[str, Sums] = {name: score.by_patient(shared, name) for name in shared.names}
+        for first, second in itertools.combinations(shared.names, 2):
+            made = difference(
+                score, sums[first], sums[second], weights=weights,
+                exchanges=None if score in told else exchanges,
+            )  # fmt: skip
+            tested = everyone and score.name == "accuracy"
+            found.append(
+                {
+                    "level": level,
+                    "by": by,
+                    "group": group,
+                    "patients": n,
+                    "rows": len(shared.rows),
+                    "score": score.name,
+                    "first": first,
+                    "second": second,
+                    "first_value": made.first,
+                    "second_value": made.second,
+                    "difference": made.estimate.value,
+                    "low": made.estimate.low,
+                    "high": made.estimate.high,
+                    "p_permutation": made.p_permutation,
+                    "p_mcnemar": _mcnemar(shared, first, second) if tested else np.nan,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def _mcnemar(shared: SharedAnswers, first: str, second: str) -> float:
+    table = shared.predictions()
+    right = [
+        mostly_right(confusion_of(table[table["model"] == name], target=shared.target).counts)
+        for name in (first, second)
+    ]
+    return mcnemar_p(right[0], right[1])

@@ -1,0 +1,198 @@
+"""Early fusion: what the image branch says beside the measurements, in one grader.
+
+Two ways, because each has a flaw that the other has not. `early_embedding` takes the embedding of
+the fold's own network. It holds all that the network reads; but the network has learned from the
+training photographs, in which its embedding shows the grade more plainly than in photographs of
+new patients. A grader that learns from them trusts the embedding too much, and answers too surely.
+`early_summary` takes two numbers, the expected grade and its spread. Those of training patients
+come from inner networks that had not seen them, so they are as good, or as bad, as those of new
+patients, and they mean the same whichever network they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.branches.alignment import InnerAnswers
+from classifiers.branches.branch import SharedAnswers
+from classifiers.branches.embeddings import Embeddings
+from classifiers.branches.fusion import WEIGHT_COLUMNS, FusedModel, folds_of
+from classifiers.graders.cohort import Samples
+from classifiers.graders.columns import DEEP, EMBEDDED
+from classifiers.graders.nested import NestedGrader, fit_nested
+from classifiers.graders.registry import GraderEntry
+from classifiers.graders.validation import SEARCHED_SCALERS, seed_of
+from common.errors import UserError
+from common.grading.folds import Split
+from common.grading.predictions import KEY, to_patients
+from common.progress import JobProgress
+
+SUMMARY, EMBEDDING = "fused_early_summary", "fused_early_embedding"
+
+
+def fuse_summary(
+    samples: Samples,
+    shared: SharedAnswers,
+    inner: InnerAnswers,
+    *,
+    deep: str,
+    grader: GraderEntry,
+    seed: int = 0,
+) -> FusedModel:
+    """Grade with the measurements and two numbers of the image branch, unseen in training too.
+
+    Parameters
+    ----------
+    samples
+        Measured photographs or patients, whichever `shared` has.
+    shared
+        What the branches answered to tested rows.
+    inner
+        What they answered inside the training patients.
+    deep
+        Name of the image branch.
+    grader
+        From `GRADERS`; options, columns and calibration are chosen on inner folds.
+    """
+    rows = _rows_of(samples, shared)
+    chances, sets = _empty(shared)
+    with JobProgress("early fusion, summary", total=len(list(folds_of(shared)))) as progress:
+        for repeat, fold, at, _ in folds_of(shared):
+            unseen = inner.rows_of(repeat, fold)
+            train = _rows_of(samples, inner.shared, rows=unseen)
+            fitted = fit_nested(
+                grader,
+                _beside(samples.at(train), _summary(inner.shared, deep)[unseen], name=DEEP),
+                target=shared.target,
+                scalers=SEARCHED_SCALERS,
+                seed=seed_of(seed, SUMMARY, Split(repeat, fold, train, rows[at])),
+            )
+            tested = _beside(samples.at(rows[at]), _summary(shared, deep)[at], name=DEEP)
+            chances[at] = fitted.probabilities(tested)
+            sets[at] = _sets(fitted, chances[at])
+            progress.advance(ok=True)
+    return _model(SUMMARY, chances, sets)
+
+
+def fuse_embedding(
+    samples: Samples,
+    photographs: pd.DataFrame,
+    shared: SharedAnswers,
+    embeddings: Embeddings,
+    *,
+    grader: GraderEntry,
+    seed: int = 0,
+) -> FusedModel:
+    """Grade with the measurements and the principal components of the network's embedding.
+
+    Parameters
+    ----------
+    photographs
+        The measured photographs with `image_id` and `patient_id`; a patient's embedding is the
+        mean over them.
+    samples, shared, grader
+        As in `fuse_summary`.
+
+    Returns
+    -------
+    FusedModel
+        Without sets: their width would be learned from patients whom the network has seen.
+    """
+    rows = _rows_of(samples, shared)
+    chances, _ = _empty(shared)
+    with JobProgress("early fusion, embedding", total=len(list(folds_of(shared)))) as progress:
+        for repeat, fold, at, own in folds_of(shared):
+            tested_photographs = photographs["patient_id"].isin(own["patient_id"])
+            read = embeddings.of(
+                photographs["image_id"],
+                repeat=repeat,
+                fold=fold,
+                tested=photographs.loc[tested_photographs, "image_id"],
+            )
+            if shared.unit == "patient":
+                read = _patient_means(read, photographs, samples)
+            whole = _beside(samples, read, name=EMBEDDED)
+            train = np.flatnonzero(~np.isin(samples.patients, own["patient_id"].to_numpy(str)))
+            fitted = fit_nested(
+                grader,
+                whole.at(train),
+                target=shared.target,
+                scalers=SEARCHED_SCALERS,
+                seed=seed_of(seed, EMBEDDING, Split(repeat, fold, train, rows[at])),
+            )
+            chances[at] = fitted.probabilities(whole.at(rows[at]))
+            progress.advance(ok=True)
+    return _model(EMBEDDING, chances, None)
+
+
+def model_of_patients(
+    model: FusedModel, photographs: SharedAnswers, patients: SharedAnswers
+) -> FusedModel:
+    """Sum up a fused model's answers to photographs: mean probability of each patient."""
+    target = photographs.target
+    table = photographs.rows.assign(model=model.name, branch="fused")
+    table[list(target.probability_columns)] = model.chances
+    keys = list(patients.rows.columns)
+    found = patients.rows.merge(
+        to_patients(table, target=target), on=keys, how="left", validate="one_to_one"
+    )
+    chances = found[list(target.probability_columns)].to_numpy(dtype=np.float64)
+    return replace(model, chances=chances, sets=None)
+
+
+def _summary(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
+    """Expected class number and its standard deviation, `(n, 2)`."""
+    mean = shared.expected(name)
+    numbers = np.arange(1, len(shared.target.classes) + 1, dtype=np.float64)
+    spread = np.sqrt((shared.chances[name] * (numbers - mean[:, None]) ** 2).sum(axis=1))
+    return np.column_stack([mean, spread])
+
+
+def _beside(samples: Samples, values: NDArray[np.float64], *, name: str) -> Samples:
+    """Return the samples with more columns behind their own."""
+    names = [f"{name}{at}" for at in range(1, values.shape[1] + 1)]
+    deep = pd.DataFrame(values, columns=names, index=samples.features.index)
+    return replace(samples, features=pd.concat([samples.features, deep], axis=1))
+
+
+def _rows_of(
+    samples: Samples, shared: SharedAnswers, *, rows: NDArray[np.intp] | None = None
+) -> NDArray[np.intp]:
+    """Return the samples' row number of each shared row; refuse what was not measured."""
+    key = KEY[shared.unit]
+    wanted = shared.rows[key] if rows is None else shared.rows[key].iloc[rows]
+    at: NDArray[np.intp] = pd.Index(samples.rows[key]).get_indexer(pd.Index(wanted))
+    if (at < 0).any():
+        raise UserError(
+            f'"{wanted.iloc[int(np.argmax(at < 0))]}" is in the prediction tables and has no '
+            "usable features: give the features.csv that the geometric branch was made from."
+        )
+    return at
+
+
+def _patient_means(
+    values: NDArray[np.float64], photographs: pd.DataFrame, samples: Samples
+) -> NDArray[np.float64]:
+    means = pd.DataFrame(values).groupby(photographs["patient_id"].to_numpy(dtype=str)).mean()
+    of_samples: NDArray[np.float64] = means.loc[list(samples.patients)].to_numpy()
+    return of_samples
+
+
+def _empty(shared: SharedAnswers) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    n = len(shared.rows)
+    return np.zeros((n, len(shared.target.classes))), np.zeros((n, 2), dtype=np.int64)
+
+
+def _sets(fitted: NestedGrader, chances: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sets of the nested grader; all classes when there were too few patients to learn any."""
+    if fitted.sets is None:
+        return np.tile([1, chances.shape[1]], (len(chances), 1))
+    return fitted.sets.of(chances)
+
+
+def _model(name: str, chances: NDArray[np.float64], sets: NDArray[np.int64] | None) -> FusedModel:
+    return FusedModel(name, chances, sets, pd.DataFrame(columns=list(WEIGHT_COLUMNS)))

@@ -1,0 +1,275 @@
+"""Late fusion: the probabilities of several branches made into one answer.
+
+Takes `SharedAnswers` (what the branches answered to tested patients) and, for methods that learn
+weights, their answers inside the training patients (`inner_predictions.csv`); gives rows of
+`predictions.csv` with branch `fused`. The truth of a tested patient is never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.branches.alignment import InnerAnswers
+from classifiers.branches.branch import SharedAnswers, majority_answers
+from classifiers.branches.comparison import json_rows
+from classifiers.branches.fusion_differences import beside_the_better
+from classifiers.branches.late_fusion import (
+    LEARNED,
+    METHODS,
+    FusionMethod,
+    LateFusion,
+    even_fusion,
+    learn_fusion,
+)
+from common.errors import UserError
+from common.grading.calibration import GradeSets, learn_sets
+from common.grading.evaluation import Evaluation, evaluate
+from common.grading.predictions import in_order, prediction_rows
+
+WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
+"""`weights.csv`: a row for each method, fold and branch.
+
+`weight` sums to 1 over branches. `strength` is what the method multiplies with: the weight itself
+for `mean` and `weighted`, the exponent for `product`, the coefficient for `stacking`, whose sum
+says how much surer (above 1) or less sure (below 1) the fused answer is made.
+"""
+
+
+BRANCH = "fused"
+_STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mean")
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """What one way of fusing answered, in the rows of the shared answers.
+
+    Attributes
+    ----------
+    name
+        `fused_` and the method.
+    chances
+        `(n, k)`.
+    sets
+        `(n, 2)` lowest and highest class number of the conformal set; None without inner
+        predictions.
+    weights
+        Rows of `weights.csv`; empty for a fusion that has none.
+    """
+
+    name: str
+    chances: NDArray[np.float64]
+    sets: NDArray[np.int64] | None
+    weights: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Fused answers on one level.
+
+    Attributes
+    ----------
+    shared
+        What was fused.
+    predictions
+        By `predictions_schema`, one model for each method (`fused_mean`, `fused_weighted`, ...),
+        branch `fused`; with `set_low` and `set_high` where inner predictions allow sets.
+    weights
+        Rows of `weights.csv`.
+    evaluation
+        Scores of every branch, every fused model, and `majority`.
+    differences
+        A row for each fused model and score: `level`, `model`, `score`, `better_branch` (of the
+        single branches, by this score), `fused_value`, `branch_value`, `difference` (fused minus
+        the better branch), `low`, `high`, `p_permutation`, `p_permutation_holm`.
+    chosen
+        The model whose answer stands for the fusion in reports and patient pages; see
+        `stands_for_fusion`.
+    """
+
+    shared: SharedAnswers
+    predictions: pd.DataFrame
+    weights: pd.DataFrame
+    evaluation: Evaluation
+    differences: pd.DataFrame
+    chosen: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        return {
+            **self.evaluation.as_json(),
+            "chosen": self.chosen,
+            "beside_the_better_branch": json_rows(self.differences),
+        }
+
+
+def methods_for(asked: Sequence[FusionMethod], *, inner: bool) -> tuple[FusionMethod, ...]:
+    """Return the late methods to use: those asked for, or all that are possible.
+
+    Raises
+    ------
+    UserError
+        When a method that learns weights was asked for without inner predictions.
+    """
+    if not asked:
+        return tuple(method for method in METHODS if inner or method not in LEARNED)
+    needy = [method for method in asked if method in LEARNED]
+    if needy and not inner:
+        raise UserError(
+            f'The method "{needy[0]}" learns weights inside the training patients and needs '
+            "inner_predictions.csv of every branch: make them with benchmark --inner-predictions "
+            "and htnet train --inner-folds, or ask for mean or product."
+        )
+    return tuple(method for method in METHODS if method in asked)
+
+
+def fuse_late(
+    shared: SharedAnswers,
+    *,
+    inner: InnerAnswers | None = None,
+    methods: Sequence[FusionMethod] = (),
+) -> list[FusedModel]:
+    """Fuse the probabilities of the branches, weights learned anew in every fold.
+
+    Parameters
+    ----------
+    shared
+        Answers to tested rows; their truth is not looked at.
+    inner
+        Answers inside the training patients of every fold; for weights and for sets.
+    methods
+        All that are possible when empty.
+    """
+    return [
+        _fused(method, shared, inner=inner)
+        for method in methods_for(methods, inner=inner is not None)
+    ]
+
+
+def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int = 0) -> Fusion:
+    """Gather fused models into tables, and score them beside every branch and the baseline."""
+    everything = replace(
+        shared,
+        names=(*shared.names, *(model.name for model in fused)),
+        chances={**shared.chances, **{model.name: model.chances for model in fused}},
+        answers={
+            **shared.answers,
+            **{model.name: shared.target.answers(model.chances) for model in fused},
+        },
+    )
+    names = [model.name for model in fused]
+    tables = [
+        prediction_rows(
+            rows,
+            target=shared.target,
+            unit=shared.unit,
+            probabilities=model.chances[at],
+            repeat=repeat,
+            fold=fold,
+            model=model.name,
+            branch=BRANCH,
+            sets=None if model.sets is None else model.sets[at],
+        )
+        for model in fused
+        for repeat, fold, at, rows in folds_of(shared)
+    ]
+    return Fusion(
+        shared=shared,
+        predictions=in_order(pd.concat(tables), unit=shared.unit, models=names),
+        weights=pd.concat(
+            [model.weights for model in fused if len(model.weights)] or [fused[0].weights],
+            ignore_index=True,
+        ),
+        evaluation=evaluate(
+            pd.concat([everything.predictions(), majority_answers(shared)], ignore_index=True),
+            target=shared.target,
+            unit=shared.unit,
+            seed=seed,
+        ),
+        differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
+        chosen=stands_for_fusion(names),
+    )
+
+
+def stands_for_fusion(names: Sequence[str]) -> str:
+    """Return the fused model that stands for the fusion, in every report and on every page.
+
+    Stacking, else weighted, else mean, else the first: named before any score is seen, so that the
+    best of several is not picked afterwards.
+    """
+    return next((name for name in _STANDS_FOR_FUSION if name in names), names[0])
+
+
+def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, NDArray[np.intp], pd.DataFrame]]:
+    """Yield repeat, fold, row numbers and rows of every tested fold."""
+    for key, rows in shared.rows.groupby(["repeat", "fold"], sort=True):
+        repeat, fold = (int(str(part)) for part in key)
+        yield repeat, fold, rows.index.to_numpy(dtype=np.intp), rows
+
+
+def _fused(
+    method: FusionMethod, shared: SharedAnswers, *, inner: InnerAnswers | None
+) -> FusedModel:
+    chances = np.zeros((len(shared.rows), len(shared.target.classes)))
+    sets = np.zeros((len(shared.rows), 2), dtype=np.int64)
+    stacked = shared.stacked()
+    weights = []
+    for repeat, fold, at, _ in folds_of(shared):
+        learned, of_sets = _learned(method, shared, inner, repeat=repeat, fold=fold)
+        chances[at] = learned.of(stacked[at])
+        if of_sets is not None:
+            sets[at] = of_sets.of(chances[at])
+        weights.append(_weight_rows(learned, shared, repeat=repeat, fold=fold))
+    return FusedModel(
+        name=f"{BRANCH}_{method}",
+        chances=chances,
+        sets=None if inner is None or not shared.target.ordered else sets,
+        weights=pd.concat(weights, ignore_index=True),
+    )
+
+
+def _learned(
+    method: FusionMethod,
+    shared: SharedAnswers,
+    inner: InnerAnswers | None,
+    *,
+    repeat: int,
+    fold: int,
+) -> tuple[LateFusion, GradeSets | None]:
+    """Return what is learned for one outer fold from its training patients: fusion and sets."""
+    if inner is None:
+        return even_fusion(method, branches=len(shared.names)), None
+    at = inner.rows_of(repeat, fold)
+    chances, labels = inner.shared.stacked()[at], inner.shared.truth[at]
+    learned = learn_fusion(method, chances, labels)
+    if not shared.target.ordered:
+        return learned, None
+    # The sets need answers of a fusion that did not learn from the answered patient either.
+    part = inner.shared.rows["fold"].to_numpy()[at]
+    unseen = np.zeros((len(at), chances.shape[2]))
+    for number in np.unique(part):
+        asked, others = part == number, part != number
+        crossed = learn_fusion(method, chances[others], labels[others]) if others.any() else learned
+        unseen[asked] = crossed.of(chances[asked])
+    return learned, learn_sets(unseen, labels)
+
+
+def _weight_rows(
+    learned: LateFusion, shared: SharedAnswers, *, repeat: int, fold: int
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "level": shared.unit,
+            "model": f"{BRANCH}_{learned.method}",
+            "repeat": repeat,
+            "fold": fold,
+            "branch": list(shared.names),
+            "weight": learned.weights,
+            "strength": learned.strength,
+        }
+    )[list(WEIGHT_COLUMNS)]

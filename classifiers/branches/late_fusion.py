@@ -1,0 +1,177 @@
+"""Ways to make one answer of the probabilities of several branches, and how weights are learned.
+
+All of them leave a branch as it is when it is fused with copies of itself: `mean`, `product` and
+`weighted` to the last digit of the probabilities, `stacking` in the answered grade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, logit
+from sklearn.utils.class_weight import compute_sample_weight
+
+from classifiers.graders.ordinal import chances_from_above
+from common.grading.calibration import LEAST_CHANCE
+
+FusionMethod = Literal["mean", "product", "weighted", "stacking"]
+METHODS: tuple[FusionMethod, ...] = get_args(FusionMethod)
+LEARNED: tuple[FusionMethod, ...] = ("weighted", "stacking")
+LEAST_STRENGTH = 0.5
+RIDGE = 1e-3  # on weights and coefficients; branches that are alike then count alike
+
+Loss = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+Stacked = NDArray[np.float64]
+"""`(n, branches, k)`: probabilities of every branch for the same rows."""
+
+
+@dataclass(frozen=True)
+class LateFusion:
+    """One way of fusing, with what it learned.
+
+    Attributes
+    ----------
+    method
+        `mean`: mean of the probabilities. `product`: their geometric mean, brought back to sum 1;
+        a class that one branch excludes is excluded. `weighted`: weighted mean. `stacking`:
+        ordinal logistic regression on the branches' log odds of lying above each grade, one
+        coefficient for each branch and no thresholds of its own.
+    strength
+        `(branches,)` what each branch is multiplied with: weight, exponent or coefficient.
+    """
+
+    method: FusionMethod
+    strength: NDArray[np.float64]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """`(branches,)` share of each branch, sum 1."""
+        shares: NDArray[np.float64] = self.strength / self.strength.sum()
+        return shares
+
+    def of(self, chances: Stacked) -> NDArray[np.float64]:
+        """Return the fused probabilities `(n, k)`."""
+        if self.method == "stacking":
+            return chances_from_above(expit(log_odds(chances) @ self.strength))
+        if self.method == "product":
+            return _geometric_mean(chances, self.strength)
+        pooled: NDArray[np.float64] = np.einsum("nbk,b->nk", chances, self.strength)
+        pooled /= pooled.sum(axis=1, keepdims=True)
+        return pooled
+
+
+def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
+    """Return a fusion in which every branch counts alike; nothing is learned."""
+    return LateFusion(method, np.full(branches, 1.0 / branches))
+
+
+def learn_fusion(method: FusionMethod, chances: Stacked, labels: NDArray[np.int64]) -> LateFusion:
+    """Learn how much each branch counts.
+
+    Parameters
+    ----------
+    method
+        `mean` and `product` learn nothing. `weighted` finds the weights, none below 0 and of sum
+        1, with the smallest ranked probability score (Epstein 1969). `stacking` finds the
+        coefficients, none below 0, with the smallest sum of logistic losses over the thresholds
+        (all-threshold ordinal regression, Rennie and Srebro 2005). Each grade counts alike.
+    chances
+        Answers to training rows that the branches had not seen.
+    labels
+        `(n,)` class numbers from 1.
+
+    Notes
+    -----
+    Stacking has no thresholds of its own, because with them two copies of a branch would not give
+    that branch. Log odds that are multiplied by little become even odds, which put the probability
+    on both ends of the scale; so coefficients sum to at least `LEAST_STRENGTH`.
+    """
+    branches = chances.shape[1]
+    if method not in LEARNED or branches == 1:
+        return even_fusion(method, branches=branches)
+    rows = compute_sample_weight("balanced", labels)
+    rows = rows / rows.sum()
+    if method == "weighted":
+        return LateFusion(method, _least_ranked_loss(chances, labels, rows))
+    return LateFusion(method, _least_threshold_loss(chances, labels, rows))
+
+
+def log_odds(chances: Stacked) -> NDArray[np.float64]:
+    """Return the log odds of lying above each grade but the last, `(n, k - 1, branches)`.
+
+    Chances nearer to 0 or 1 than `LEAST_CHANCE` count as that.
+    """
+    above = 1.0 - np.cumsum(chances, axis=2)[:, :, :-1]
+    odds: NDArray[np.float64] = logit(np.clip(above, LEAST_CHANCE, 1.0 - LEAST_CHANCE))
+    return odds.transpose(0, 2, 1)
+
+
+def _geometric_mean(chances: Stacked, exponents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weighted geometric mean; where the branches exclude each other, the mean."""
+    with np.errstate(divide="ignore"):
+        logs = np.einsum("nbk,b->nk", np.log(chances), exponents)
+    top = logs.max(axis=1, keepdims=True)
+    excluded = np.isneginf(top[:, 0])
+    raised = np.exp(logs - np.where(np.isneginf(top), 0.0, top))
+    raised[excluded] = np.einsum("nbk,b->nk", chances[excluded], exponents)
+    pooled: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return pooled
+
+
+def _least_ranked_loss(
+    chances: Stacked, labels: NDArray[np.int64], rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights on the simplex; the loss is a quadratic form of them."""
+    _, branches, k = chances.shape
+    truth = (labels[:, None] <= np.arange(1, k)[None, :]).astype(np.float64)
+    errors = np.cumsum(chances, axis=2)[:, :, :-1] - truth[:, None, :]
+    form = np.einsum("n,nbj,ncj->bc", rows, errors, errors)
+    form += RIDGE * np.eye(branches) * max(float(np.trace(form)) / branches, LEAST_CHANCE)
+    return _minimum(
+        lambda weights: (float(weights @ form @ weights), 2.0 * form @ weights),
+        branches=branches,
+        exactly_one=True,
+    )
+
+
+def _least_threshold_loss(
+    chances: Stacked, labels: NDArray[np.int64], rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Coefficients of the log odds, none below 0."""
+    odds = log_odds(chances)
+    cuts, branches = odds.shape[1:]
+    sign = np.where(labels[:, None] > np.arange(1, cuts + 1)[None, :], 1.0, -1.0)
+    signed = sign[:, :, None] * odds
+
+    def loss(strength: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = signed @ strength
+        slope = -np.einsum("n,nj,njb->b", rows, expit(-margin), signed)
+        value = -float((rows[:, None] * log_expit(margin)).sum())
+        return value + RIDGE * float(strength @ strength), slope + 2.0 * RIDGE * strength
+
+    return _minimum(loss, branches=branches, exactly_one=False)
+
+
+def _minimum(loss: Loss, *, branches: int, exactly_one: bool) -> NDArray[np.float64]:
+    """Return where a convex loss is smallest: none below 0, sum 1 or at least `LEAST_STRENGTH`."""
+    least = 1.0 if exactly_one else LEAST_STRENGTH
+    limit: dict[str, Any] = {
+        "type": "eq" if exactly_one else "ineq",
+        "fun": lambda strength: strength.sum() - least,
+        "jac": np.ones_like,
+    }
+    settings: dict[str, Any] = {
+        "jac": True,
+        "method": "SLSQP",
+        "bounds": [(0.0, None)] * branches,
+        "constraints": [limit],
+        "options": {"maxiter": 500, "ftol": 1e-12},
+    }
+    found = minimize(loss, np.full(branches, 1.0 / branches), **settings)
+    strength: NDArray[np.float64] = np.maximum(found.x, 0.0)
+    return strength / strength.sum() if exactly_one else strength

@@ -1,0 +1,1 @@
+"""The commands `benchmark`, `fit`, `grade`, `explore`, `profile`, `compare` and `fuse`."""

@@ -1,0 +1,299 @@
+"""The command `benchmark`: patient-grouped cross-validation of every grader, with a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
+from classifiers.graders.inner_predictions import (
+    INNER_FILE,
+    answer_inside,
+    refuse_too_few,
+    write_inner_predictions,
+)
+from classifiers.graders.patients import patient_samples
+from classifiers.graders.registry import USUAL, choose_graders
+from classifiers.graders.scaling import ScalerName, scaler_in_words
+from classifiers.graders.validation import Plan, Validation, cross_validate
+from classifiers.reports.benchmark import benchmark_report
+from classifiers.reports.console import print_scores
+from classifiers.reports.patient_pages import add_benchmark_pages
+from common.errors import UserError
+from common.files import atomic_write, write_json
+from common.grading.confusion import fold_confusions, fold_confusions_schema
+from common.grading.evaluation import Evaluation, both_levels, evaluate, title_of
+from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
+from common.grading.folds import (
+    FoldMethod,
+    folds_of_patients,
+    make_folds,
+    read_folds,
+    splits,
+    write_folds,
+)
+from common.grading.plots import confusion_figure
+from common.grading.predictions import KEY, Unit, write_predictions
+from common.grading.target import Target, TargetName, target_named
+from common.provenance import write_run_record
+from common.report import figure_png
+from common.tables import write_table
+from common.workers import default_jobs
+from features.tables import definition_of
+from landmarks.tables import LANDMARKS_FILE
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark found.
+
+    Attributes
+    ----------
+    evaluations
+        Scores of photographs, then of patients.
+    predictions
+        Content of `predictions.csv`.
+    folds
+        Content of `folds.csv`.
+    problems
+        Sentences about folds and fits that the report shows first.
+    exit_code
+        0, or 3 when a grader failed in some fold.
+    """
+
+    evaluations: list[Evaluation]
+    predictions: pd.DataFrame
+    folds: pd.DataFrame
+    problems: list[str]
+    exit_code: int
+
+
+def benchmark(
+    features: Path,
+    *,
+    out: Path,
+    manifest: Path | None = None,
+    target: TargetName = "six_grades",
+    level: Unit = "photograph",
+    search: bool = False,
+    graders: tuple[str, ...] = USUAL,
+    folds: FoldMethod = "stratified",
+    fold_table: Path | None = None,
+    n_folds: int = 5,
+    repeats: int | None = None,
+    scaler: ScalerName = "standard",
+    inner_predictions: int | None = None,
+    redact: bool = False,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> BenchmarkResult:
+    """Compare graders by cross-validation in which whole patients are held out.
+
+    Writes `folds.csv`, `predictions.csv`, `metrics.json`, confusion matrices as PNG and their
+    counts in every fold (`fold_confusions.csv`), `report.html` and `run.json` into `out`.
+    Research use only.
+
+    Parameters
+    ----------
+    features
+        `features.csv` from `extract`, with or without the manifest's columns.
+    out
+        Folder for the results; made if needed.
+    manifest
+        `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
+    target
+        What is graded: `six_grades`, `healthy_palsy` (I or not), `three_classes` (I, II and III,
+        IV to VI), or `affected_side` (patients with palsy only).
+    level
+        What gets an answer: each `photograph` (summed up to patients afterwards), or each
+        `patient` from all movements together, which needs landmarks.csv beside the features and
+        the column task, and always searches.
+    search
+        Choose options, scaler and columns of each grader, and calibrate its probabilities, on
+        inner folds of the training patients.
+    graders
+        Which graders to compare: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
+        `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`; `linear_svm` is
+        run only when named, the baseline `majority` always.
+    folds
+        How patients are held out: `stratified` by grade, `shuffled` at random,
+        `leave_one_patient_out`, or `repeated_holdout`: ten times a fresh random quarter of the
+        patients is tested and the rest learned from (75/25), so that some patients are tested
+        several times and some never.
+    fold_table
+        A `folds.csv` made before, to test on the same folds; `folds`, `n_folds` and `repeats`
+        then have no say.
+    n_folds
+        Number of folds, 2 or more; the quarter of `repeated_holdout` stays a quarter.
+    repeats
+        How often the folds are dealt anew: once, and ten times for `repeated_holdout`, when not
+        given.
+    scaler
+        How features are scaled inside each fold: `standard`, `min_max`, `power` (Yeo-Johnson),
+        `box_cox` (for features that are positive in all training rows, else Yeo-Johnson) or
+        `quantile`.
+    inner_predictions
+        Also answer the training patients of each fold, unseen, on this many inner folds, and write
+        `inner_predictions.csv`, from which `fuse` learns weights; takes as many times longer.
+    redact
+        Draw the points in place of the photographs in the report, and number the patients.
+    seed
+        Seed of everything random.
+    jobs
+        Worker processes; one for each processor when not given. The results do not depend on it.
+
+    Returns
+    -------
+    BenchmarkResult
+        The scores and the tables that were written.
+
+    Raises
+    ------
+    UserError
+        When tables do not fit together, nothing can be graded, there is one class only, or a
+        patient has several grades.
+    """
+    started = time.perf_counter()
+    refuse_too_few(inner_predictions)
+    question = target_named(target)
+    chosen = choose_graders(graders)
+    cohort = read_cohort(features, target=question, manifest=manifest)
+    refuse_unanswerable(cohort, target=question, source=features)
+    table = (
+        read_folds(fold_table)
+        if fold_table
+        else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
+    )
+    if level == "patient":
+        landmarks = features.with_name(LANDMARKS_FILE)
+        samples, own_folds = (
+            patient_samples(cohort.usable, landmarks=landmarks),
+            folds_of_patients(table),
+        )
+    else:
+        samples, own_folds = cohort.usable, table
+        if question.column == "side":
+            raise UserError(
+                "The features of one photograph do not tell left from right: ask for the affected "
+                "side with --level patient."
+            )
+    parts = list(splits(own_folds, samples.rows[KEY[level]], patients=samples.patients))
+    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes, unit=level)
+    plan = Plan(
+        samples, parts, question.name, [entry.name for entry in chosen], scaler, seed,
+        unit=level, search=search,
+    )  # fmt: skip
+    validation = cross_validate(plan, jobs=jobs or default_jobs())
+    problems += validation.problems
+    failed = validation.failed
+    if inner_predictions is not None:
+        inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
+        write_inner_predictions(inside.predictions, out / INNER_FILE, target=question, unit=level)
+        problems += inside.problems
+        failed += inside.failed
+    evaluations = (
+        [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
+        if level == "patient"
+        else both_levels(validation.predictions, target=question, seed=seed)
+    )
+
+    settings = {
+        "target": question.name,
+        "truth": cohort.truth_source,
+        "level": level,
+        "search": search or level == "patient",
+        "graders": ", ".join(plan.graders),
+        "folds": folds_in_words(table, method="given table" if fold_table else folds),
+        "scaler": scaler_in_words(scaler),
+        "feature definition": definition_of(features) or "unknown (no run.json beside the table)",
+        "seed": seed,
+    }
+    report = benchmark_report(
+        cohort,
+        evaluations,
+        problems=problems,
+        settings=settings,
+        choices=validation.choices,
+    )
+    add_benchmark_pages(
+        report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
+    )
+    write_folds(table, out / "folds.csv")
+    write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
+    write_json(out / "metrics.json", _metrics(question, evaluations, dropped=n_dropped(parts)))
+    _write_confusions(evaluations, out)
+    by_fold = [
+        fold_confusions(one.predictions, target=question, unit=one.unit) for one in evaluations
+    ]
+    write_table(
+        pd.concat(by_fold), out / "fold_confusions.csv", schema=fold_confusions_schema(question)
+    )
+    report.write(out / "report.html")
+    _write_run(
+        out, cohort, validation, settings=settings, started=started, warnings=report.warnings,
+        files={"features": features, "manifest": manifest, "fold_table": fold_table},
+    )  # fmt: skip
+    for evaluation in evaluations:
+        print_scores(evaluation)
+    for sentence in report.warnings:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
+    return BenchmarkResult(
+        evaluations=evaluations,
+        predictions=validation.predictions,
+        folds=table,
+        problems=problems,
+        exit_code=3 if failed else 0,
+    )
+
+
+def _metrics(target: Target, evaluations: list[Evaluation], *, dropped: int) -> dict[str, object]:
+    return {
+        "target": target.name,
+        "classes": list(target.classes),
+        "interval": "95 %, patients resampled 2000 times",
+        "missing_in_the_table_of_folds": dropped,
+        **{f"per_{evaluation.unit}": evaluation.as_json() for evaluation in evaluations},
+    }
+
+
+def _write_confusions(evaluations: list[Evaluation], out: Path) -> None:
+    for evaluation in evaluations:
+        for model, confusion in evaluation.confusions.items():
+            title = f"{title_of(model)}, per {evaluation.unit}"
+            figure = confusion_figure(confusion.total, target=evaluation.target, title=title)
+            with atomic_write(out / f"confusion_{model}_per_{evaluation.unit}.png") as temporary:
+                temporary.write_bytes(figure_png(figure))
+
+
+def _write_run(
+    out: Path,
+    cohort: Cohort,
+    validation: Validation,
+    *,
+    settings: dict[str, object],
+    started: float,
+    warnings: list[str],
+    files: dict[str, Path | None],
+) -> None:
+    left_out = cohort.excluded()
+    write_run_record(
+        out,
+        command="benchmark",
+        settings=settings,
+        seed=int(str(settings["seed"])),
+        files={role: path for role, path in files.items() if path is not None},
+        counts={
+            "photographs": len(cohort.photographs),
+            "usable": len(cohort.usable.rows),
+            **{
+                f"left out: {reason}": int(count)
+                for reason, count in zip(left_out["reason"], left_out["photographs"], strict=True)
+            },
+        },
+        seconds={**validation.seconds, "total": time.perf_counter() - started},
+        notes={"warnings": warnings},
+    )

@@ -1,0 +1,92 @@
+"""The command `explore`: a feature table looked at before anything is graded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from classifiers.exploration import (
+    MAPS,
+    OUTLIERS,
+    SEPARABILITY,
+    Exploration,
+    map_table,
+    maps,
+    outliers,
+    patients_of,
+    separability,
+)
+from classifiers.graders.cohort import read_cohort
+from classifiers.reports.explore import explore_report
+from common.grading.target import TargetName, refuse_two_grades, target_named
+from common.provenance import write_run_record
+from common.tables import write_table
+from features.tables import definition_of
+
+
+def explore(
+    features: Path,
+    *,
+    out: Path,
+    manifest: Path | None = None,
+    target: TargetName = "six_grades",
+    seed: int = 0,
+) -> Exploration:
+    """Look at features before grading: by grade, on maps, what separates, what stands out.
+
+    Writes `separability.csv`, `outliers.csv`, `maps.csv`, `report.html` and `run.json` into `out`.
+    Patients are counted, not photographs. Research use only.
+
+    Parameters
+    ----------
+    features
+        `features.csv` from `extract`, with or without the manifest's columns.
+    out
+        Folder for the results; made if needed.
+    manifest
+        `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
+    target
+        The classes that are compared.
+    seed
+        Of the resampling and of t-SNE.
+
+    Returns
+    -------
+    Exploration
+        The tables that were written.
+
+    Raises
+    ------
+    UserError
+        When tables do not fit together, or no photograph can be used.
+    """
+    question = target_named(target)
+    cohort = read_cohort(features, target=question, manifest=manifest)
+    refuse_two_grades(cohort.usable.rows, column=question.column)
+    patients = patients_of(cohort)
+    found = Exploration(
+        cohort=cohort,
+        patients=patients,
+        separability=separability(patients, seed=seed),
+        outliers=outliers(cohort),
+        maps=maps(patients, seed=seed),
+    )
+    write_table(found.separability, out / "separability.csv", schema=SEPARABILITY)
+    write_table(found.outliers, out / "outliers.csv", schema=OUTLIERS)
+    if found.maps is not None:
+        write_table(map_table(patients, found.maps), out / "maps.csv", schema=MAPS)
+    explore_report(found, target=question).write(out / "report.html")
+    files = {"features": features} | ({} if manifest is None else {"manifest": manifest})
+    write_run_record(
+        out,
+        command="explore",
+        settings={"target": target, "truth": cohort.truth_source, "features": features.name},
+        seed=seed,
+        files=files,
+        counts={"photographs": len(cohort.usable.rows), "patients": len(patients.names)},
+        notes={"definition": definition_of(features)},
+    )
+    print(
+        f"{len(cohort.usable.rows)} photographs of {len(patients.names)} patients; "
+        f"{len(found.outliers)} values stand out. Report in {out / 'report.html'}"
+    )
+    return found

@@ -1,0 +1,293 @@
+"""The command `fuse`: one grade of several branches, weights learned inside training patients."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
+from classifiers.branches.branch import Branch, SharedAnswers, read_branches
+from classifiers.branches.early_fusion import fuse_embedding, fuse_summary, model_of_patients
+from classifiers.branches.embeddings import read_embeddings
+from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
+from classifiers.branches.late_fusion import FusionMethod
+from classifiers.commands.compare import given_files, refuse_other_truth, warn_of_nameless
+from classifiers.graders.cohort import Cohort, Samples, read_cohort
+from classifiers.graders.patients import patient_samples
+from classifiers.graders.registry import GRADERS, GraderEntry
+from classifiers.reports.fuse import fusion_report
+from common.errors import UserError, did_you_mean
+from common.files import write_json
+from common.grading.predictions import write_predictions
+from common.grading.target import Target, TargetName, target_named
+from common.provenance import write_run_record
+from common.tables import read_manifest, write_csv
+from landmarks.tables import LANDMARKS_FILE
+
+DEEP, GEOMETRIC = "deep", "geometric"
+PHOTOGRAPHS_FILE = "photograph_predictions.csv"
+
+
+@dataclass(frozen=True)
+class FuseResult:
+    """Fused answers, per photograph (when all tables have photographs) and per patient."""
+
+    levels: list[Fusion]
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class EarlyInputs:
+    """What early fusion needs besides the prediction tables."""
+
+    cohort: Cohort
+    features: Path
+    embeddings: Path | None
+    grader: GraderEntry
+
+
+def fuse(
+    *tables: Path,
+    out: Path,
+    inner: tuple[Path, ...] = (),
+    method: tuple[FusionMethod, ...] = (),
+    manifest: Path | None = None,
+    features: Path | None = None,
+    embeddings: Path | None = None,
+    grader: str | None = None,
+    models: tuple[str, ...] = (),
+    target: TargetName = "six_grades",
+    shared_only: bool = False,
+    seed: int = 0,
+) -> FuseResult:
+    """Fuse the answers of two or more branches that were tested on the same patients and folds.
+
+    Writes `predictions.csv` (per patient; per photograph in `photograph_predictions.csv` where all
+    tables have photographs), `weights.csv`, `metrics.json` with every branch beside the fused
+    grades, `report.html` and `run.json` into `out`. The tested patients' grades are used for the
+    scores only. Research use only.
+
+    Parameters
+    ----------
+    tables
+        `predictions.csv` of each branch.
+    out
+        Folder for the results; made if needed.
+    inner
+        `inner_predictions.csv` of each table in the same order, from `benchmark
+        --inner-predictions` and `htnet train --inner-folds`; when not given, the file of the same
+        name with `inner_` before it beside each table. Weights, stacking and sets are learned from
+        them.
+    method
+        Ways of fusing probabilities: `mean`, `product`, `weighted`, `stacking`; all that are
+        possible when not given.
+    manifest
+        `manifest.csv`, needed with `features` unless they have its columns.
+    features
+        `features.csv` of the geometric branch, for early fusion: the image branch beside the
+        measurements in one grader.
+    embeddings
+        `embeddings.npz` from `htnet train`, for early fusion with the network's embedding.
+    grader
+        Which grader takes both in early fusion; that of the geometric branch when not given.
+    models
+        Which model of each table, in the order of the tables; needed where a table has several.
+    target
+        What was graded: `six_grades`, `three_classes` or `healthy_palsy`.
+    shared_only
+        Leave out photographs and patients that some table lacks, in place of refusing.
+    seed
+        Of the resampling, the permutation tests and early fusion.
+
+    Returns
+    -------
+    FuseResult
+        The fusion on each level.
+
+    Raises
+    ------
+    UserError
+        When the tables do not belong together, or a method lacks what it needs.
+    """
+    started = time.perf_counter()
+    if len(tables) < 2:
+        raise UserError(
+            f"Prediction tables given: {len(tables)}; give two or more to fuse, before the options."
+        )
+    question = target_named(target)
+    branches = read_branches(tables, target=question, models=models)
+    known = None if manifest is None else read_manifest(manifest)
+    if known is not None:
+        refuse_other_truth(branches, known, target=question)
+    inner_paths = _inner_paths(tables, inner)
+    inside = _read_inner(inner_paths, branches, target=question)
+    methods_for(method, inner=bool(inside))  # refuse before the long work
+    early = _early_inputs(
+        branches, features=features, manifest=manifest, embeddings=embeddings, grader=grader,
+        target=question,
+    )  # fmt: skip
+    levels = shared_levels(branches, target=question, shared_only=shared_only)
+    answered = [
+        shared_inner(inside, shared, shared_only=shared_only) if inside else None
+        for shared in levels
+    ]
+    fused = [
+        fuse_late(shared, inner=unseen, methods=method)
+        for shared, unseen in zip(levels, answered, strict=True)
+    ]
+    if early is not None:
+        _add_early(fused, levels, answered, early, branches=branches, seed=seed)
+    found = [
+        fusion_of(shared, models_of_level, seed=seed)
+        for shared, models_of_level in zip(levels, fused, strict=True)
+    ]
+    _write(found, out, target=question)
+    report = fusion_report(found, learned=bool(inside))
+    warn_of_nameless(report, known)
+    report.write(out / "report.html")
+    write_run_record(
+        out,
+        command="fuse",
+        settings={
+            "target": target,
+            "models": [branch.model for branch in branches],
+            "methods": [model.name for model in fused[-1]],
+            "chosen": found[-1].chosen,
+            "grader": early.grader.name if early else None,
+            "shared_only": shared_only,
+        },
+        seed=seed,
+        files=given_files(branches, manifest=manifest)
+        | {f"inner predictions of {b.name}": p for b, p in zip(branches, inner_paths, strict=False)}
+        | {
+            role: path
+            for role, path in (("features", features), ("embeddings", embeddings))
+            if path is not None
+        },
+        counts={f"{level.shared.unit}s": len(level.shared.rows) for level in found},
+        seconds={"total": time.perf_counter() - started},
+        notes={"warnings": report.warnings},
+    )
+    print(report.summary)
+    return FuseResult(found)
+
+
+def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
+    """Return an inner table for each table, or none at all."""
+    if inner:
+        if len(inner) != len(tables):
+            raise UserError(
+                f"{len(inner)} inner tables are given for {len(tables)} prediction tables: give "
+                "one for each, in the same order (--inner)."
+            )
+        return list(inner)
+    beside = [path.with_name(f"inner_{path.name}") for path in tables]
+    missing = [path for path in beside if not path.is_file()]
+    if missing and len(missing) < len(beside):
+        print(
+            f"There is no {missing[0]}, so no weights are learned: name the inner predictions of "
+            "every table with --inner.",
+            file=sys.stderr,
+        )
+    return [] if missing else beside
+
+
+def _read_inner(
+    paths: Sequence[Path], branches: Sequence[Branch], *, target: Target
+) -> list[Branch]:
+    """Read the inner predictions of the very models that are fused."""
+    if not paths:
+        return []
+    names = [branch.model for branch in branches]
+    return read_branches(paths, target=target, models=names, inner=True)
+
+
+def _early_inputs(
+    branches: Sequence[Branch],
+    *,
+    features: Path | None,
+    manifest: Path | None,
+    embeddings: Path | None,
+    grader: str | None,
+    target: Target,
+) -> EarlyInputs | None:
+    """Read what early fusion needs; None when it was not asked for."""
+    if features is None:
+        if embeddings is not None or grader is not None:
+            raise UserError(
+                "Early fusion was asked for (--embeddings or --grader) without the measurements: "
+                "give the features.csv of the geometric branch (--features)."
+            )
+        return None
+    if sum(branch.branch == DEEP for branch in branches) != 1:
+        raise UserError(
+            "Early fusion puts one image branch beside the measurements: give exactly one "
+            f'prediction table whose branch is "{DEEP}".'
+        )
+    of_geometric = [b.model for b in branches if b.branch == GEOMETRIC and b.model in GRADERS]
+    name = grader or next(iter(of_geometric), "")
+    if name not in GRADERS or GRADERS[name].baseline:
+        known = [entry.name for entry in GRADERS.values() if not entry.baseline]
+        raise UserError(
+            f'Early fusion needs a grader, and "{name}" is none: choose one of '
+            f"{', '.join(known)} (--grader)." + did_you_mean(name, known)
+        )
+    cohort = read_cohort(features, target=target, manifest=manifest)
+    return EarlyInputs(cohort, features, embeddings, GRADERS[name])
+
+
+def _add_early(
+    fused: list[list[FusedModel]],
+    levels: list[SharedAnswers],
+    answered: list[InnerAnswers | None],
+    early: EarlyInputs,
+    *,
+    branches: Sequence[Branch],
+    seed: int,
+) -> None:
+    """Add early fusion on the lowest level, and its answers summed up to patients."""
+    shared, unseen = levels[0], answered[0]
+    samples: Samples = early.cohort.usable
+    photographs = samples.rows[["image_id", "patient_id"]]
+    if shared.unit == "patient":
+        samples = patient_samples(samples, landmarks=early.features.with_name(LANDMARKS_FILE))
+    deep = next(branch.name for branch in branches if branch.branch == DEEP)
+    found = []
+    if unseen is not None:
+        found.append(
+            fuse_summary(samples, shared, unseen, deep=deep, grader=early.grader, seed=seed)
+        )
+    if early.embeddings is not None:
+        read = read_embeddings(early.embeddings)
+        found.append(
+            fuse_embedding(samples, photographs, shared, read, grader=early.grader, seed=seed)
+        )
+    if not found:
+        raise UserError(
+            "Early fusion needs inner predictions of every branch (--inner), embeddings "
+            "(--embeddings), or both: give one of them, or leave out --features."
+        )
+    fused[0] += found
+    if len(levels) > 1:
+        fused[1] += [model_of_patients(model, levels[0], levels[1]) for model in found]
+
+
+def _write(levels: list[Fusion], out: Path, *, target: Target) -> None:
+    for level in levels:
+        name = "predictions.csv" if level.shared.unit == "patient" else PHOTOGRAPHS_FILE
+        write_predictions(level.predictions, out / name, target=target, unit=level.shared.unit)
+    write_csv(pd.concat([level.weights for level in levels]), out / "weights.csv")
+    write_json(
+        out / "metrics.json",
+        {
+            "target": target.name,
+            "classes": list(target.classes),
+            "interval": "95 %, patients resampled 2000 times",
+            **{f"per_{level.shared.unit}": level.as_json() for level in levels},
+        },
+    )

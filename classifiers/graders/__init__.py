@@ -1,0 +1,1 @@
+"""From tables of patients to graders: columns, estimators, nested choice, kept models."""

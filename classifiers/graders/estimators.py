@@ -1,0 +1,302 @@
+"""Graders that scikit-learn and XGBoost do not offer ready-made, in scikit-learn's manner.
+
+Labels go in and come out as they are (grades 1..6, with gaps or without); what an inner library
+wants instead stays inside. Rare classes count as much as frequent ones: a cohort has few healthy
+people, and a grader that never says so would be of no use.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from xgboost import XGBClassifier
+
+from common.grading.folds import inner_splits
+
+
+def learn_classes(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the classes that occur and each row's position among them; real numbers are refused.
+
+    This is the one place where labels are encoded to 0..k-1.
+    """
+    check_classification_targets(y)
+    classes, encoded = np.unique(y, return_inverse=True)
+    return classes, encoded.astype(np.int64)
+
+
+class GradeClassifier(ClassifierMixin, BaseEstimator):
+    """What our graders share: labels outside, positions 0..k-1 inside, one class alone.
+
+    A grader built on this writes `_learn` and `_chances`.
+    """
+
+    allows_missing = False
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Fit.
+
+        Parameters
+        ----------
+        X, y
+            `(n, k)` features and `(n,)` labels.
+        groups
+            `(n,)` patient of each row, for graders that split the rows themselves; without them
+            every row is its own patient.
+        """
+        values, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite)
+        self.classes_, encoded = learn_classes(labels)
+        if len(self.classes_) > 1:
+            patients = np.arange(len(values)) if groups is None else np.asarray(groups)
+            self._learn(values, encoded, patients.astype(str))
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return `(n, k)` probabilities, columns in the order of `classes_`."""
+        check_is_fitted(self)
+        values = validate_data(
+            self, X, dtype=np.float64, ensure_all_finite=self._finite, reset=False
+        )
+        if len(self.classes_) == 1:
+            return np.ones((len(values), 1))
+        return self._chances(values)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable class."""
+        chances = self.predict_proba(X)
+        likeliest: NDArray[Any] = self.classes_[chances.argmax(axis=1)]
+        return likeliest
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        raise NotImplementedError
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    @property
+    def _finite(self) -> bool | str:
+        return "allow-nan" if self.allows_missing else True
+
+    def __sklearn_tags__(self) -> Any:
+        """Say whether missing values are allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.allows_missing
+        return tags
+
+
+class CalibratedSVC(GradeClassifier):
+    """Support vector machine whose probabilities are learned on unseen patients.
+
+    `SVC(probability=True)` is deprecated and splits a patient's photographs over its inner folds.
+    Here the decision values are predicted on inner patient-grouped folds, and a multinomial
+    logistic regression turns them into probabilities (Platt 1999, for several classes).
+
+    Parameters
+    ----------
+    C, gamma, kernel
+        As in `sklearn.svm.SVC`.
+    n_folds
+        Inner folds.
+    random_state
+        Seed of the inner dealing.
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        gamma: float | str = "scale",
+        kernel: str = "rbf",
+        n_folds: int = 5,
+        random_state: int = 0,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.kernel = kernel
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        n_classes = len(self.classes_)
+        self.machine_ = self._machine().fit(values, encoded)
+        unseen = _margins(self.machine_, values, n_classes=n_classes)
+        for train, test in inner_splits(
+            encoded, patients, n_folds=self.n_folds, seed=self.random_state
+        ):
+            if len(np.unique(encoded[train])) > 1:
+                machine = self._machine().fit(values[train], encoded[train])
+                unseen[test] = _margins(machine, values[test], n_classes=n_classes)
+        self.calibration_ = LogisticRegression(class_weight="balanced", max_iter=1000)
+        self.calibration_.fit(unseen, encoded)
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        margins = _margins(self.machine_, values, n_classes=len(self.classes_))
+        chances: NDArray[np.float64] = self.calibration_.predict_proba(margins)
+        return chances
+
+    def _machine(self) -> SVC:
+        return SVC(C=self.C, gamma=self.gamma, kernel=self.kernel, class_weight="balanced")
+
+
+class LogisticGrader(GradeClassifier):
+    """Multinomial logistic regression with a ridge penalty.
+
+    Parameters
+    ----------
+    C
+        Inverse strength of the penalty, as in `sklearn.linear_model.LogisticRegression`.
+    """
+
+    def __init__(self, *, C: float = 1.0) -> None:
+        self.C = C
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        self.regression_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
+        self.regression_.fit(values, encoded)
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        chances: NDArray[np.float64] = self.regression_.predict_proba(values)
+        return chances
+
+
+class XGBoostGrader(GradeClassifier):
+    """Gradient-boosted trees of XGBoost that accept labels with a gap.
+
+    Parameters
+    ----------
+    n_estimators, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight
+        As in `xgboost.XGBClassifier`.
+    random_state
+        Seed of the subsampling.
+    """
+
+    allows_missing = True
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 150,
+        max_depth: int = 3,
+        learning_rate: float = 0.1,
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.8,
+        min_child_weight: float = 1.0,
+        random_state: int = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.min_child_weight = min_child_weight
+        self.random_state = random_state
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the trees in XGBoost's own binary format (UBJ), as bytes.
+
+        Whatever keeps or sends a grader then needs to know arrays and plain values only.
+        """
+        state = dict(super().__getstate__())
+        trees = state.pop("trees_", None)
+        if trees is not None:
+            raw = trees.get_booster().save_raw(raw_format="ubj")
+            state["trees_ubj"] = np.frombuffer(raw, dtype=np.uint8)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state back; XGBoost reads its own trees."""
+        state = dict(state)
+        raw = state.pop("trees_ubj", None)
+        super().__setstate__(state)
+        if raw is not None:
+            self.trees_ = self._trees()
+            self.trees_.load_model(bytearray(raw.tobytes()))
+
+    def _trees(self) -> XGBClassifier:
+        # One thread: the benchmark runs its folds side by side.
+        return XGBClassifier(**self.get_params(), tree_method="hist", n_jobs=1, verbosity=0)
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        self.trees_ = self._trees()
+        self.trees_.fit(values, encoded, sample_weight=compute_sample_weight("balanced", encoded))
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        chances: NDArray[np.float64] = self.trees_.predict_proba(values).astype(np.float64)
+        chances /= chances.sum(axis=1, keepdims=True)
+        return chances
+
+
+class MLPGrader(GradeClassifier):
+    """Neural network with one hidden layer and weight decay, trained by L-BFGS.
+
+    Parameters
+    ----------
+    hidden_units
+        Width of the hidden layer; its activation is tanh, which is smooth, so that L-BFGS
+        converges.
+    alpha
+        Strength of the weight decay.
+    max_iter
+        Most iterations.
+    random_state
+        Seed of the first weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden_units: int = 32,
+        alpha: float = 3.0,
+        max_iter: int = 1000,
+        random_state: int = 0,
+    ) -> None:
+        self.hidden_units = hidden_units
+        self.alpha = alpha
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        self.network_ = MLPClassifier(
+            hidden_layer_sizes=(self.hidden_units,),
+            activation="tanh",
+            solver="lbfgs",
+            alpha=self.alpha,
+            max_iter=self.max_iter,
+            tol=1e-3,
+            random_state=self.random_state,
+        )
+        weights = compute_sample_weight("balanced", encoded)
+        self.network_.fit(values, encoded, sample_weight=weights)
+        self.n_iter_ = self.network_.n_iter_
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        chances: NDArray[np.float64] = self.network_.predict_proba(values)
+        return chances
+
+
+def _margins(machine: SVC, values: NDArray[np.float64], *, n_classes: int) -> NDArray[np.float64]:
+    """Decision values `(n, n_classes)`; a class the machine never saw lies below all others."""
+    decision = np.asarray(machine.decision_function(values), dtype=np.float64)
+    if decision.ndim == 1:
+        decision = np.column_stack([-decision, decision])
+    margins = np.repeat(decision.min(axis=1, keepdims=True) - 1.0, n_classes, axis=1)
+    margins[:, machine.classes_] = decision
+    return margins

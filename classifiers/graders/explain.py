@@ -1,0 +1,141 @@
+"""Why this grade: which parts of the face, and which columns of trees, made a grader's answer.
+
+Comes from a fitted grader and the rows that it answers; goes to the command `grade` and to
+`classifiers.graders.importance`. What was measured on the two sides is in `classifiers.reports.side_readings`.
+Nothing here chooses or changes a grader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from classifiers.graders.cohort import Samples
+from classifiers.graders.nested import NestedGrader
+from features.mirror_difference import MIDLINE, PAIRED
+from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
+from landmarks.points import REGIONS as PARTS
+
+_REGION_OF_PART: dict[str, Region] = {
+    "jaw": "jaw", "right_brow": "brow", "left_brow": "brow", "nose": "nose",
+    "right_eye": "eye", "left_eye": "eye", "mouth": "mouth",
+}  # fmt: skip
+_POINT_OF_PART = (*PAIRED, *PAIRED, *MIDLINE)
+_REGION_OF_POINT: dict[int, Region] = {
+    point: _REGION_OF_PART[part] for part, points in PARTS.items() for point in points
+}
+_MEASURED: dict[str, Measurement] = {entry.name: entry for entry in (*DISTANCES, *FEATURES)}
+
+
+def region_of(column: str) -> Region:
+    """Return the part of the face that a column describes; `face` when it names none.
+
+    Works for `f3` as for names that carry a movement or a summary with it, and for the blocks of
+    `classifiers.graders.patients` (`odd.rest.12`).
+    """
+    tokens = re.split(r"[^A-Za-z0-9]+", column)
+    if tokens[0] in ("odd", "even"):
+        return _REGION_OF_POINT[_POINT_OF_PART[int(tokens[-1])]]
+    for token in tokens:
+        if token in _MEASURED:
+            return _MEASURED[token].region
+    return "face"
+
+
+def region_effects(
+    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
+) -> pd.DataFrame:
+    """Return how the answer changes when a part of the face is given typical values instead.
+
+    Parameters
+    ----------
+    samples
+        Rows that the grader can answer.
+    typical
+        By column, what stands in for it: the medians of healthy training patients; a column
+        without one keeps its values.
+
+    Returns
+    -------
+    DataFrame
+        Rows as `samples`, a column for each region: expected class (sum of class number times
+        probability) as measured, minus that with the region typical. Positive: the region makes
+        the answer worse.
+    """
+    classes = np.arange(1, grader.grader.n_classes + 1)
+    features = samples.features
+    measured = grader.probabilities(samples) @ classes
+    known = {name: value for name, value in typical.items() if value is not None}
+    effects = {}
+    for region in REGIONS:
+        names = [name for name in features.columns if region_of(str(name)) == region]
+        if not names:
+            continue
+        values = {name: known[str(name)] for name in names if str(name) in known}
+        # Where nothing was measured nothing can be exchanged: missing stays missing.
+        altered = features.assign(
+            **{
+                name: features[name].where(features[name].isna(), value)
+                for name, value in values.items()
+            }
+        )
+        effects[region] = (
+            measured - grader.probabilities(replace(samples, features=altered)) @ classes
+        )
+    return pd.DataFrame(effects, index=features.index)
+
+
+@dataclass(frozen=True)
+class TreeValues:
+    """SHAP values of boosted trees, in log-odds.
+
+    Attributes
+    ----------
+    values
+        `(n, k, c)`: for each row and column, what it adds towards each class that was learned.
+    base
+        `(n, c)`: what a class starts from; base plus the sum over columns is the grader's output.
+    columns, classes
+        Names of the columns, and class numbers from 1.
+    """
+
+    values: NDArray[np.float64]
+    base: NDArray[np.float64]
+    columns: list[str]
+    classes: NDArray[np.int64]
+
+    def for_class(self, row: int, number: int, *, count: int = 5) -> pd.Series:
+        """Return the columns that spoke most for or against one class in one row."""
+        at = int(np.flatnonzero(self.classes == number)[0])
+        spoken = pd.Series(self.values[row, :, at], index=self.columns)
+        order = spoken.abs().sort_values(ascending=False, kind="stable").index[:count]
+        return spoken[order]
+
+
+def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
+    """Return SHAP values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9) by XGBoost's own.
+
+    Exact, over the training rows that the trees themselves remember. None for a grader that is not
+    XGBoost, or that learned one class only. They add up to the answer before its temperature.
+    """
+    pipeline = grader.grader.pipeline
+    trees = getattr(pipeline[-1], "trees_", pipeline[-1])
+    classes = np.asarray(pipeline.classes_, dtype=np.int64)
+    if len(classes) < 2 or not hasattr(trees, "get_booster"):
+        return None
+    from xgboost import DMatrix
+
+    features = grader.columns.make(samples)[grader.choice.columns]
+    prepared = np.asarray(pipeline[:-1].transform(features), dtype=np.float64)
+    found = np.asarray(trees.get_booster().predict(DMatrix(prepared), pred_contribs=True))
+    if found.ndim == 2:  # of two classes it knows only the log-odds of the second
+        found = np.stack([-found, found], axis=1)
+    values = np.moveaxis(found.astype(np.float64), 1, 2)
+    return TreeValues(
+        values[:, :-1], values[:, -1], [str(name) for name in features.columns], classes
+    )

@@ -1,0 +1,1 @@
+"""Report pages and pictures of the graders and branches."""

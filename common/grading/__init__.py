@@ -1,0 +1,1 @@
+"""What both branches share: target, folds, predictions, scores, calibration, comparison."""

@@ -1,0 +1,168 @@
+"""Is one grader better than another? Paired comparisons on the same patients and folds.
+
+Three answers to three questions: the difference of a score with its interval over patients
+(bootstrap), whether one is right where the other is wrong (McNemar), and whether the difference
+holds from fold to fold (t-test corrected for overlapping training sets). Each family of p-values
+is adjusted by Holm's method, because many pairs are looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from common.bootstrap import interval, resampling_weights
+from common.grading.confusion import confusion_of
+from common.grading.scores import Score
+from common.grading.target import Target
+
+
+def compare_models(
+    predictions: pd.DataFrame, *, target: Target, score: Score, models: list[str], seed: int = 0
+) -> pd.DataFrame:
+    """Compare every pair of models.
+
+    Parameters
+    ----------
+    predictions
+        Rows of all models on the same folds.
+    score
+        The score whose difference is estimated.
+    models
+        Which models to compare.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: `first`, `second`, `difference` (first minus second), `low`, `high`,
+        `p_bootstrap`, `p_mcnemar`, `p_folds`, and each p with `_holm` behind it. NaN where a test
+        has nothing to go by.
+    """
+    confusions = {
+        model: confusion_of(predictions[predictions["model"] == model], target=target)
+        for model in models
+    }
+    rows = []
+    for first, second in itertools.combinations(models, 2):
+        one, two = confusions[first], confusions[second]
+        weights = resampling_weights(len(one.patients), seed=seed)
+        values = [_resampled(score, found.counts, weights) for found in (one, two)]
+        found = interval(float(score.of(one.total) - score.of(two.total)), values[0] - values[1])
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p_bootstrap": bootstrap_p(values[0] - values[1]),
+                "p_mcnemar": mcnemar_p(mostly_right(one.counts), mostly_right(two.counts)),
+                "p_folds": corrected_t_p(
+                    fold_differences(predictions, first, second, target=target, score=score),
+                    test_train_ratio=_test_train_ratio(predictions),
+                ),
+            }
+        )
+    table = pd.DataFrame(rows)
+    for name in ("p_bootstrap", "p_mcnemar", "p_folds"):
+        if len(table):
+            table[f"{name}_holm"] = holm(table[name].to_numpy(dtype=np.float64))
+    return table
+
+
+def bootstrap_p(differences: NDArray[np.float64]) -> float:
+    """Two-sided p: how often the resampled difference lies on the other side of 0."""
+    defined = differences[~np.isnan(differences)]
+    if not len(defined):
+        return float("nan")
+    n = len(defined)
+    below, above = (defined <= 0).sum(), (defined >= 0).sum()
+    return float(min(1.0, 2 * (min(below, above) + 1) / (n + 1)))
+
+
+def mcnemar_p(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
+    """Exact McNemar test on patients (McNemar 1947): p, 1 when they never differ."""
+    only_first = int((first_right & ~second_right).sum())
+    only_second = int((~first_right & second_right).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def corrected_t_p(differences: NDArray[np.float64], *, test_train_ratio: float) -> float:
+    """Corrected resampled t-test on differences per fold (Nadeau and Bengio 2003).
+
+    Parameters
+    ----------
+    differences
+        One for each fold of each repeat.
+    test_train_ratio
+        Ratio of tested to training patients, about 1/4 in five folds. Training sets overlap, so
+        folds are not independent; the variance is enlarged by this ratio.
+    """
+    n = len(differences)
+    if n < 2 or not np.isfinite(differences).all():
+        return float("nan")
+    variance = float(differences.var(ddof=1))
+    if variance == 0.0:
+        return 1.0 if differences.mean() == 0.0 else float("nan")
+    t = differences.mean() / np.sqrt((1.0 / n + test_train_ratio) * variance)
+    return float(2.0 * stats.t.sf(abs(t), n - 1))
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p-values for looking at all of them (Holm 1979); NaN stays NaN and is not counted."""
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    steps = p_values[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def fold_differences(
+    predictions: pd.DataFrame, first: str, second: str, *, target: Target, score: Score
+) -> NDArray[np.float64]:
+    """Return the difference of a score in every fold, first minus second."""
+    values: dict[str, list[float]] = {first: [], second: []}
+    for model, found in values.items():
+        rows = predictions[predictions["model"] == model]
+        for _, fold in rows.groupby(["repeat", "fold"], sort=True):
+            found.append(float(score.of(confusion_of(fold, target=target).total)))
+    if len(values[first]) != len(values[second]):
+        return np.array([np.nan])
+    differences: NDArray[np.float64] = np.array(values[first]) - np.array(values[second])
+    return differences
+
+
+def _resampled(
+    score: Score, counts: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    n, k, _ = counts.shape
+    resampled: NDArray[np.float64] = (weights @ counts.reshape(n, k * k)).reshape(-1, k, k)
+    values: NDArray[np.float64] = score.of(resampled)
+    return values
+
+
+def mostly_right(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each patient was answered right in more than half of all answers.
+
+    Parameters
+    ----------
+    counts
+        `(n_patients, k, k)` confusion counts.
+    """
+    total = counts.sum(axis=(1, 2))
+    right: NDArray[np.bool_] = np.trace(counts, axis1=1, axis2=2) > total / 2
+    return right
+
+
+def _test_train_ratio(predictions: pd.DataFrame) -> float:
+    """Ratio of tested to training patients of a fold, on average."""
+    patients = predictions["patient_id"].nunique()
+    tested = float(predictions.groupby(["repeat", "fold"])["patient_id"].nunique().mean())
+    return tested / max(patients - tested, 1.0)

@@ -1,0 +1,191 @@
+"""`predictions.csv`: what each grader answered for each held-out photograph or patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from common.files import natural_key
+from common.grading.target import Target, refuse_two_grades, target_named
+from common.tables import choice, grade, read_table, text, write_table
+
+BRANCHES = ("geometric", "deep", "fused")
+Unit = Literal["photograph", "patient"]
+KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
+
+
+def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+    """Return the schema of a prediction table.
+
+    A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`. The
+    truth is the target's own column: `hb_grade` for six grades, `side` for the affected side, else
+    `palsy_class` (healthy, slight, strong; from the manifest or from its grades). The answer is
+    `predicted`; for six grades both are integers 1..6, for the other targets `predicted` is the
+    name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
+    grades. `repeat` and `fold` are those in which the row was tested. `set_low` and `set_high`,
+    where a search was made, bound the conformal set of adjacent classes (class numbers).
+    """
+    grades = target.name == "six_grades"
+    answer = (
+        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"))
+        if grades
+        else choice(target.classes)
+    )
+    truth = (
+        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"), coerce=True)
+        if grades
+        else choice(tuple(str(name) for name in target.number_of))
+    )
+    chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
+    return pa.DataFrameSchema(
+        {
+            KEY[unit]: text(),
+            "patient_id": text(),
+            "hb_grade": grade(required=False),
+            target.column: truth,
+            "predicted": answer,
+            **{name: pa.Column(float, chance, coerce=True) for name in target.probability_columns},
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "model": text(),
+            "branch": choice(BRANCHES),
+            "set_low": pa.Column("Int64", nullable=True, coerce=True, required=False),
+            "set_high": pa.Column("Int64", nullable=True, coerce=True, required=False),
+        },
+        name="predictions",
+    )
+
+
+def inner_predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+    """Return the schema of `inner_predictions.csv`: what was answered inside training patients.
+
+    The columns of `predictions_schema`, and `outer_fold`: the fold of `repeat` whose training
+    patients these are. Each training photograph or patient of an outer fold is answered once, by a
+    model that learned from the other inner folds (`fold`) of the same training patients, so that
+    weights can be learned without the patients that the outer fold tests.
+    """
+    return predictions_schema(target, unit=unit).add_columns({"outer_fold": pa.Column("int64")})
+
+
+def prediction_rows(
+    rows: pd.DataFrame,
+    *,
+    target: Target,
+    unit: Unit,
+    probabilities: NDArray[np.float64],
+    repeat: int,
+    fold: int,
+    model: str,
+    branch: str = "geometric",
+    sets: NDArray[np.int64] | None = None,
+) -> pd.DataFrame:
+    """Return the table rows of one test fold.
+
+    Parameters
+    ----------
+    rows
+        The tested photographs or patients, with their key, `patient_id` and the truth.
+    probabilities
+        `(n, k)`, one row each, columns in class order; `Target.answers` makes the answer of them.
+    sets
+        `(n, 2)` lowest and highest class number of the conformal set, when there is one.
+    """
+    known = ["hb_grade"] if "hb_grade" in rows.columns else []
+    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known, target.column]))
+    chances = pd.DataFrame(
+        probabilities, columns=list(target.probability_columns), index=rows.index
+    )
+    answers = target.named(target.answers(probabilities))
+    table = pd.concat([rows[keys].assign(predicted=answers), chances], axis=1).assign(
+        repeat=repeat, fold=fold, model=model, branch=branch
+    )
+    if sets is not None:
+        table["set_low"], table["set_high"] = sets[:, 0], sets[:, 1]
+    return table
+
+
+def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
+    """Sum up photographs to patients: the mean probability over a patient's photographs.
+
+    Parameters
+    ----------
+    predictions
+        One row per photograph. Those of `inner_predictions.csv` are summed up within each outer
+        fold.
+
+    Returns
+    -------
+    DataFrame
+        One row per patient, repeat, fold and model; the answer is made of the mean probabilities
+        as for a photograph.
+
+    Raises
+    ------
+    UserError
+        For a patient with photographs of different grades.
+    """
+    refuse_two_grades(predictions, column=target.column)
+    keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
+    inner = "outer_fold" in predictions.columns
+    keys += ["outer_fold"] if inner else []
+    means = predictions.groupby(keys, sort=False)[list(target.probability_columns)].mean()
+    chances = means.to_numpy()
+    table = means.reset_index()
+    table.insert(0, "predicted", pd.Series(target.named(target.answers(chances))))
+    schema = inner_predictions_schema if inner else predictions_schema
+    columns = schema(target, unit="patient").columns
+    return table[[name for name in columns if name in table.columns]]
+
+
+def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.DataFrame:
+    """Sort by model (as listed), repeat, natural order of the key, fold."""
+    place = {name: position for position, name in enumerate(models)}
+    natural = {key: natural_key(key) for key in predictions[KEY[unit]].unique()}
+    keys = [
+        (place[model], repeat, natural[key], fold)
+        for model, repeat, key, fold in zip(
+            predictions["model"],
+            predictions["repeat"],
+            predictions[KEY[unit]],
+            predictions["fold"],
+            strict=True,
+        )
+    ]
+    order = sorted(range(len(predictions)), key=keys.__getitem__)
+    return predictions.iloc[order].reset_index(drop=True)
+
+
+def write_predictions(
+    predictions: pd.DataFrame, path: Path, *, target: Target, unit: Unit = "photograph"
+) -> None:
+    """Write `predictions.csv`."""
+    write_table(predictions, path, schema=predictions_schema(target, unit=unit))
+
+
+def read_either_unit(
+    path: Path, *, target: Target, inner: bool = False
+) -> tuple[pd.DataFrame, Unit]:
+    """Read a prediction table and say what it has rows for.
+
+    Parameters
+    ----------
+    inner
+        Whether it is an `inner_predictions.csv`.
+    """
+    schema = inner_predictions_schema if inner else predictions_schema
+    table = read_table(path, schema=schema(target, unit="patient"))
+    if KEY["photograph"] not in table.columns:
+        return table, "patient"
+    return read_table(path, schema=schema(target, unit="photograph")), "photograph"
+
+
+def read_predictions(
+    path: Path, *, target: str = "six_grades", unit: Unit = "photograph"
+) -> pd.DataFrame:
+    """Read a prediction table, of either branch."""
+    return read_table(path, schema=predictions_schema(target_named(target), unit=unit))

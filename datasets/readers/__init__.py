@@ -1,0 +1,1 @@
+"""One reader for each dataset, and what several of them share."""

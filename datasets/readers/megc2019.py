@@ -1,0 +1,149 @@
+"""The MEGC 2019 composite: SMIC, CASME II and SAMM with three emotion classes in common.
+
+442 clips of 68 subjects: SMIC 164, CASME II 145, SAMM 133; negative 250, positive 109,
+surprise 83. The organisers' list names the clips; without it every clip with one of the three
+classes is taken, which of CASME II are more than 145, for it is not published by which rule some
+were left out. Source: See et al. 2019, FG, doi 10.1109/FG.2019.8756611.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import UserError
+from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
+from datasets.layout import folders_below, open_root
+from datasets.readers.casme2 import read_casme2
+from datasets.readers.coded_clips import simple_name
+from datasets.readers.samm import read_samm
+from datasets.readers.smic import read_smic
+from datasets.vocabulary import simplify
+
+N_CLIPS = {"casme2": 145, "samm": 133, "smic": 164}
+CLASSES = ("negative", "positive", "surprise")
+"""By the organisers' code, 0 to 2."""
+
+_READERS = {"casme2": read_casme2, "samm": read_samm, "smic": read_smic}
+_FOLDERS = {
+    "casme2": ("casme2", "casmeii", "simcasme2"), "samm": ("samm",), "smic": ("smic", "smicallraw")
+}  # fmt: skip
+
+
+def read_megc2019(root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the composite of the three datasets.
+
+    Parameters
+    ----------
+    root
+        Folder that holds those of CASME II, SAMM and SMIC, named so.
+    table
+        The organisers' list without header: dataset, subject, clip, class (0 to 2).
+
+    Returns
+    -------
+    Dataset
+        As the three readers give it, with `source` for the dataset, and `patient_id` with the
+        dataset before the subject, so that no two persons share one.
+
+    Raises
+    ------
+    UserError
+        When none of the three datasets is there, or the list cannot be read.
+    """
+    root = open_root(root)
+    official = None if table is None else _read_list(table)
+    parts, problems = [], []
+    for name, reader in _READERS.items():
+        folder = _folder_of(name, root)
+        if folder is None:
+            what = f"there is no folder {name}"
+            problems.append(error("missing_dataset", what, "put the dataset there; see prepare"))
+            continue
+        dataset = reader(folder)
+        prefix = folder.relative_to(root).as_posix()
+        problems += [_within(problem, prefix) for problem in dataset.problems]
+        part = dataset.manifest.assign(source=name)
+        part["image_id"] = prefix + "/" + part["image_id"]
+        part["patient_id"] = name + "_" + part["patient_id"]
+        parts.append(part[part["emotion3"].notna()])
+    if not parts:
+        raise UserError(
+            f"{root.name} holds none of the folders casme2, samm and smic: put the three datasets "
+            "into one folder."
+        )
+    manifest = pd.concat(parts, ignore_index=True)
+    if official is None:
+        problems += _counts(manifest)
+    else:
+        manifest, doubts = _only_listed(manifest, official, file=table.name if table else "")
+        problems += doubts
+    return Dataset("megc2019", root, make_manifest(manifest, dataset="megc2019"), tuple(problems))
+
+
+def _folder_of(name: str, root: Path) -> Path | None:
+    folders = folders_below(root, depth=2)
+    return next((folder for folder in folders[1:] if simplify(folder.name) in _FOLDERS[name]), None)
+
+
+def _within(problem: Problem, folder: str) -> Problem:
+    return replace(problem, file=f"{folder}/{problem.file}".rstrip("/"))
+
+
+def _counts(manifest: pd.DataFrame) -> list[Problem]:
+    problems = []
+    for name, official in N_CLIPS.items():
+        found = int((manifest["source"] == name).sum())
+        if found != official:
+            what = f"{found} clips of {name} were taken; the composite has {official}"
+            advice = "give the organisers' list with --table to take exactly its clips"
+            problems.append(note("not_the_official_list", what, advice))
+    return problems
+
+
+def _read_list(path: Path) -> dict[tuple[str, str, str], tuple[int, str]]:
+    """Return row and class by dataset, subject and clip."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the organisers' list as CSV.")
+    listed = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row, cells in enumerate(csv.reader(file), start=1):
+            if not any(cells) or (row == 1 and not cells[-1].strip().isdecimal()):
+                continue
+            if len(cells) < 4 or cells[3].strip() not in ("0", "1", "2"):
+                raise UserError(
+                    f"{path.name}, row {row}: write dataset, subject, clip and a class from 0 to 2."
+                )
+            key = (simplify(cells[0]), simple_name(cells[1]), simple_name(cells[2]))
+            listed[key] = (row, CLASSES[int(cells[3])])
+    return listed
+
+
+def _only_listed(
+    manifest: pd.DataFrame, listed: dict[tuple[str, str, str], tuple[int, str]], *, file: str
+) -> tuple[pd.DataFrame, list[Problem]]:
+    subjects = [p.split("_", 1)[1] for p in manifest["patient_id"]]
+    keys = [
+        (source, simple_name(subject), simple_name(clip))
+        for source, subject, clip in zip(
+            manifest["source"], subjects, manifest["clip"], strict=True
+        )
+    ]
+    absent = [(row, key) for key, (row, _) in listed.items() if key not in set(keys)]
+    problems = []
+    if absent:
+        names = say_list(["/".join(key) for _, key in absent])
+        what = f"{len(absent)} clips of the list are not in the datasets: {names}"
+        rows = tuple(row for row, _ in absent)
+        advice = "look for them in the original downloads"
+        problems.append(error("missing_clip", what, advice, file=file, rows=rows))
+    kept = manifest[[key in listed for key in keys]].copy()
+    classes = [listed[key][1] for key in keys if key in listed]
+    differ = kept["clip"][kept["emotion3"].to_numpy() != classes]
+    if len(differ):
+        what = f"{len(differ)} clips have another class in the list: {say_list(list(differ))}"
+        problems.append(warning("class_disagrees", what, "the list's was taken", file=file))
+    return kept.assign(emotion3=classes), problems

@@ -1,0 +1,190 @@
+"""Toronto NeuroFace: frames of oro-facial tasks with 68 true points and face boxes.
+
+Three groups (ALS, stroke, healthy controls), each with `Frames`, `Landmarks_gt` and `Bbox_gt`.
+It has no House-Brackmann grades and says no side: both stay empty or unknown. Source: Bandini et
+al. 2021, IEEE J Biomed Health Inform 25:1111-1119, doi 10.1109/JBHI.2020.3019242.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError, did_you_mean
+from common.truth import POINT_COLUMNS, FrameTable, read_frame_table
+from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
+from datasets.layout import below, folders_below, open_root, photos_below
+from datasets.vocabulary import simplify
+
+TASKS = (
+    "BBP_NORMAL", "DDK_PA", "DDK_PATAKA", "NSM_BLOW", "NSM_KISS", "NSM_OPEN", "NSM_SPREAD",
+    "NSM_BIGSMILE", "NSM_BROW",
+)  # fmt: skip
+MOVEMENT_OF_TASK = {
+    "NSM_BROW": "brow_raise",
+    "NSM_BIGSMILE": "full_smile",
+    "NSM_KISS": "lip_pucker",
+}
+"""Tasks that are one of the standard movements; the others have no counterpart."""
+
+_GROUPS = {
+    "als": "ALS", "stroke": "Stroke", "poststroke": "Stroke", "healthycontrols": "Healthy controls",
+    "healthycontrol": "Healthy controls", "healthy": "Healthy controls", "hc": "Healthy controls",
+}  # fmt: skip
+_PHOTO = re.compile(
+    r"(?P<clip>(?P<patient>[A-Z]+\d+)_(?P<visit>\d+)_(?P<task>[A-Z_]+?)_(?:color|rgb))"
+    r"(?:\.avi|\.mp4)?_(?P<frame>\d+)",
+    re.IGNORECASE,
+)
+_BOX = ("true_box_left", "true_box_top", "true_box_right", "true_box_bottom")
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """Frame tables of one folder, by clip (`A009_02_NSM_OPEN_color`)."""
+
+    files: dict[str, Path]
+    tables: dict[str, FrameTable]
+
+
+def read_neuroface(root: Path) -> Dataset:
+    """Read Toronto NeuroFace.
+
+    Parameters
+    ----------
+    root
+        Folder that holds `ALS`, `Stroke` and `Healthy controls`, at most two folders deep.
+
+    Returns
+    -------
+    Dataset
+        One row per frame image, with `group`, `visit`, `clip`, `frame`, `movement` (the standard
+        movement that the task is, or empty), `truth_file`, `truth_frame` for
+        `common.truth.read_truth`, and the true face box in px.
+    """
+    root = open_root(root)
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for folder in folders_below(root, depth=3):
+        group = _GROUPS.get(simplify(folder.name))
+        inside = {simplify(entry.name): entry for entry in folder.iterdir() if entry.is_dir()}
+        if group is None or "frames" not in inside:
+            continue
+        points, doubts = _annotations(inside.get("landmarksgt"), root, n_values=len(POINT_COLUMNS))
+        boxes, more = _annotations(inside.get("bboxgt"), root, n_values=len(_BOX))
+        here, unread = _rows_of(inside["frames"], root, group=group, points=points, boxes=boxes)
+        rows += here
+        problems += [*doubts, *more, *unread, *_without_image(here, points, root)]
+    return Dataset("neuroface", root, make_manifest(rows, dataset="neuroface"), tuple(problems))
+
+
+def _rows_of(
+    frames: Path, root: Path, *, group: str, points: _Annotations, boxes: _Annotations
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    rows: list[dict[str, Any]] = []
+    photos, problems = photos_below(frames)
+    for _, path in photos:
+        image_id = below(path, root)
+        match = _PHOTO.fullmatch(path.stem)
+        if match is None:
+            advice = "name it as in A009_02_NSM_OPEN_color.avi_431.jpg"
+            what = "this is no frame of NeuroFace and was left out"
+            problems.append(error("unexpected_photograph", what, advice, file=image_id))
+            continue
+        task, frame = match["task"].upper(), int(match["frame"])
+        if task not in TASKS:
+            what = f'the task "{task}" is none of NeuroFace and was kept as it is'
+            advice = "check the file name" + did_you_mean(task, TASKS).rstrip("?").replace(
+                " D", "; d"
+            )
+            problems.append(warning("unknown_task", what, advice, file=image_id))
+        row = {
+            "image_id": image_id,
+            "path": str(path),
+            "patient_id": match["patient"].upper(),
+            "task": task,
+            "side": "none" if group == "Healthy controls" else "unknown",
+            "group": group,
+            "visit": match["visit"],
+            "clip": match["clip"],
+            "frame": frame,
+            "movement": MOVEMENT_OF_TASK.get(task),
+        }
+        clip = match["clip"].casefold()
+        if clip in points.tables and frame in points.tables[clip].frames:
+            truth = os.path.relpath(points.files[clip], path.parent)
+            row |= {"truth_file": Path(truth).as_posix(), "truth_frame": frame}
+        if clip in boxes.tables and frame in boxes.tables[clip].frames:
+            at = boxes.tables[clip].frames.index(frame)
+            row |= dict(zip(_BOX, boxes.tables[clip].values[at].tolist(), strict=True))
+        rows.append(row)
+    bare = [row["image_id"] for row in rows if "truth_file" not in row]
+    if bare:
+        what = f"{say_count(len(bare), 'frame')} of {group} without true points: {say_list(bare)}"
+        advice = "they serve every command but evaluate-landmarks"
+        problems.append(warning("no_true_points", what, advice))
+    return rows, problems
+
+
+def _annotations(
+    folder: Path | None, root: Path, *, n_values: int
+) -> tuple[_Annotations, list[Problem]]:
+    """Read every annotation file of a folder; lines that do not fit are problems."""
+    annotations, problems = _Annotations({}, {}), []
+    for path in sorted(folder.glob("*.txt")) if folder else ():
+        if path.name.startswith("."):
+            continue
+        file, clip = below(path, root), path.stem.casefold()
+        try:
+            table = read_frame_table(path, n_values=n_values)
+        except UserError as unreadable:
+            problems.append(error("unreadable_annotation", str(unreadable).rstrip("."), file=file))
+            continue
+        annotations.files[clip], annotations.tables[clip] = path, table
+        for line, fault in table.faults:
+            advice = "get the file anew; the frame is read as one without truth"
+            problems.append(
+                error(
+                    "unreadable_annotation", f"this line {fault}", advice, file=file, rows=(line,)
+                )
+            )
+        twice = sorted({frame for frame in table.frames if table.frames.count(frame) > 1})
+        if twice:
+            lines = tuple(
+                line
+                for line, frame in zip(table.lines, table.frames, strict=True)
+                if frame in twice
+            )
+            what = f"the frames {say_list(twice)} are annotated twice; the last was used"
+            problems.append(
+                warning("frame_twice", what, "keep the right one", file=file, rows=lines)
+            )
+    return annotations, problems
+
+
+def _without_image(rows: list[dict[str, Any]], points: _Annotations, root: Path) -> list[Problem]:
+    """Name the annotated frames that have no image."""
+    there = {(row["clip"].casefold(), row["frame"]) for row in rows}
+    problems = []
+    for clip, table in points.tables.items():
+        absent = [
+            (frame, line)
+            for frame, line in zip(table.frames, table.lines, strict=True)
+            if (clip, frame) not in there
+        ]
+        if absent:
+            frames = say_list([frame for frame, _ in absent], at_most=12)
+            what = f"annotated frames without an image: {frames}"
+            problems.append(
+                error(
+                    "frame_without_image",
+                    what,
+                    "look for them in Frames; they have no row",
+                    file=below(points.files[clip], root),
+                    rows=tuple(line for _, line in absent),
+                )
+            )
+    return problems

@@ -1,0 +1,341 @@
+"""The command `features`: a landmark table becomes distances, features and clinical measures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.exit_codes import exit_code_for
+from common.files import sha256_of
+from common.provenance import read_run_record, write_run_record
+from common.tables import (
+    STATUSES,
+    join_manifest,
+    read_manifest,
+    read_table,
+    sort_by_image_id,
+    write_table,
+)
+from features.definitions import STANDARD, DefinitionName
+from features.geometry import measure
+from features.measure_table import write_measure_table
+from features.registry import FEATURE_NAMES
+from features.tables import (
+    DISTS,
+    DISTS_FILE,
+    FEATURES,
+    FEATURES_FILE,
+    landmark_run_of,
+    read_features,
+)
+from landmarks.exchange.emotrics_folder import import_emotrics
+from landmarks.find.iris import Irises
+from landmarks.find.iris_table import IRISES, IRISES_FILE, iris_table, read_irises
+from landmarks.scale import Unit, length_factors, mm_per_px_of
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE, failure_lines, points_of, with_slips_failed
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """What was written, and what became of the photographs.
+
+    Attributes
+    ----------
+    dists, features, measures
+        Paths of the three tables.
+    definition
+        The definition used.
+    counts
+        Photographs per status, all statuses named.
+    newly_failed
+        `image_id` of photographs that were `ok` in the landmark table but whose points are
+        missing, not finite or all in one place; they are `failed` in the tables.
+    unit
+        Of the lengths in `dists.csv` and `measures.csv`.
+    without_scale
+        Photographs that were measured but have no lengths, because nothing scales them.
+    """
+
+    dists: Path
+    features: Path
+    measures: Path
+    definition: DefinitionName
+    counts: dict[str, int]
+    newly_failed: tuple[str, ...]
+    unit: Unit = "px"
+    without_scale: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 everything was measured, 3 some photographs were not, 4 none was."""
+        measured = self.counts["ok"]
+        return exit_code_for(ok=measured, failed=sum(self.counts.values()) - measured)
+
+    def sentence(self) -> str:
+        """Return the counts as one line of text."""
+        parts = [f"{count} {status}" for status, count in self.counts.items() if count]
+        line = f"{sum(self.counts.values())} photographs: {', '.join(parts) or 'none'}."
+        if self.newly_failed:
+            line += (
+                f" {len(self.newly_failed)} of them had status ok but no usable points and became "
+                f"failed ({self.newly_failed[0]}{', ...' if len(self.newly_failed) > 1 else ''})."
+            )
+        if self.without_scale:
+            line += (
+                f" {self.without_scale} have no scale, so that their lengths are empty "
+                f"({self.measures.name} says why)."
+            )
+        return line
+
+
+def features(
+    landmarks: Path,
+    *,
+    out: Path,
+    definition: DefinitionName = STANDARD,
+    unit: Literal["px", "mm", "box"] = "px",
+    manifest: Path | None = None,
+) -> FeatureTables:
+    """Compute dists.csv, features.csv and measures.csv from a landmark table.
+
+    For another definition, or after points were corrected by hand. OUT holds all that the next
+    commands take: the landmarks too, the irises (irises.csv beside the landmark table, or from the
+    files of Emotrics), and the patients, grades, movements and sides of the features.csv beside the
+    landmark table. Photographs whose status is not ok keep it and have no values; so does a
+    photograph whose points cannot be a face, after a slip of the hand for instance. Definition and
+    unit are recorded in OUT/run.json.
+
+    Parameters
+    ----------
+    landmarks
+        The landmark table, landmarks.csv of extract; or a landmark file of Emotrics (.txt), or a
+        folder of them.
+    out
+        Folder for the tables and run.json; the folder of the landmark table may be taken.
+    definition
+        standard for new work; huo2022 or parra2021 to reproduce older results.
+    unit
+        Of lengths: px, mm (with the table's mm_per_px), or box (diagonals of the face box).
+    manifest
+        Table of patients and grades whose columns are put behind the measurements; they take the
+        place of those that the features.csv beside the landmark table has.
+
+    Returns
+    -------
+    FeatureTables
+        Paths, counts and exit code.
+
+    Raises
+    ------
+    UserError
+        When a table is missing or damaged, has no rows, or the manifest is of other photographs;
+        or when OUT holds the landmarks of something else.
+    """
+    began = time.monotonic()
+    given, irises = read_points(landmarks)
+    if given.empty:
+        raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
+    table = with_slips_failed(given)
+    grades = _known_of(table, manifest=manifest, source=landmarks)
+    in_place = _is_in_place(landmarks, out=out)
+    landmark_run = landmark_run_of(landmarks)  # before OUT, perhaps the same folder, is written
+    if unit == "mm" and ("mm_per_px" not in table or table["mm_per_px"].isna().all()):
+        raise UserError(
+            f"{landmarks} has no mm_per_px for any photograph: fill that column, or run extract "
+            "with --scale iris or --mm-per-px."
+        )
+    written = write_feature_tables(
+        table,
+        out=out,
+        definition=definition,
+        manifest=grades,
+        unit="box diagonal" if unit == "box" else unit,
+        irises=irises,
+    )
+    slips = (given["status"] == "ok") & (table["status"] != "ok")
+    written = replace(written, newly_failed=(*given.loc[slips, "image_id"], *written.newly_failed))
+    if not in_place:
+        _write_points(table, irises, out=out)
+    files = {"landmarks": landmarks} if landmarks.is_file() else {}
+    files |= {} if manifest is None else {"manifest": manifest}
+    write_run_record(
+        out,
+        command="features",
+        settings={"landmarks": landmarks.name, "definition": definition, "unit": unit},
+        files=files,
+        counts=written.counts,
+        seconds={"features": time.monotonic() - began},
+        notes={
+            "definition": definition,
+            "unit": written.unit,
+            "without_scale": written.without_scale,
+            "newly_failed": len(written.newly_failed),
+            "landmark_run": landmark_run,
+            "landmarks_sha256": None if in_place else sha256_of(out / LANDMARKS_FILE),
+        },
+    )
+    for line in failure_lines(table):
+        print(line, file=sys.stderr)
+    print(f"{written.sentence()} Tables in {out}")
+    return written
+
+
+def write_feature_tables(
+    landmark_table: pd.DataFrame,
+    *,
+    out: Path,
+    definition: DefinitionName = STANDARD,
+    manifest: pd.DataFrame | None = None,
+    unit: Unit = "px",
+    irises: Mapping[str, Irises] | None = None,
+) -> FeatureTables:
+    """Write `dists.csv`, `features.csv` and `measures.csv`; the caller writes `run.json`.
+
+    Parameters
+    ----------
+    landmark_table
+        Columns of `landmarks.tables.LANDMARKS`, px.
+    out
+        Folder, made if needed.
+    definition
+        `standard`, `huo2022` or `parra2021`; callers record it in `run.json` under `notes`,
+        `definition`, where `features.tables.definition_of` finds it.
+    manifest
+        Its columns are put behind the measurements by `image_id`; without it there are none. Its
+        `side` tells which side is healthy.
+    unit
+        Of lengths; features have none and do not change. Callers record it in `run.json`.
+    irises
+        By `image_id`; their centres make the frame of the clinical measures.
+
+    Raises
+    ------
+    UserError
+        When there is no such definition, the table lacks what `unit` needs, or a table cannot be
+        written.
+    """
+    rows = sort_by_image_id(landmark_table)
+    ok = (rows["status"] == "ok").to_numpy(dtype=bool)
+    points = np.where(ok[:, np.newaxis, np.newaxis], points_of(rows), np.nan)
+    measured = measure(points, definition=definition)
+    newly_failed = ok & ~measured.measurable
+    key = rows[["image_id", "status"]].copy()
+    key.loc[newly_failed, "status"] = "failed"
+
+    factors = length_factors(rows, unit=unit)
+    paths = {"dists": out / DISTS_FILE, "features": out / FEATURES_FILE}
+    values = {
+        "dists": measured.distances.mul(factors, axis="index"),
+        "features": measured.features,
+    }
+    schemas = {"dists": DISTS, "features": FEATURES}
+    for name, path in paths.items():
+        table = pd.concat([key, values[name]], axis="columns")
+        if manifest is not None:
+            table = join_manifest(table, manifest, measured=table.columns)
+        write_table(table, path, schema=schemas[name])
+
+    measures = write_measure_table(rows, out=out, unit=unit, irises=irises, manifest=manifest)
+
+    found = Counter(key["status"])
+    return FeatureTables(
+        dists=paths["dists"],
+        features=paths["features"],
+        measures=measures,
+        definition=measured.definition,
+        counts={status: found[status] for status in STATUSES},
+        newly_failed=tuple(key.loc[newly_failed, "image_id"]),
+        unit=unit,
+        without_scale=int(((key["status"] == "ok") & np.isnan(factors)).sum()),
+    )
+
+
+def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
+    """Read a landmark table with the irises beside it, or landmark files of Emotrics.
+
+    Parameters
+    ----------
+    source
+        `landmarks.csv`, a `.txt` of Emotrics, or a folder of them.
+
+    Returns
+    -------
+    The landmark table as it is, slips included (see `landmarks.tables.with_slips_failed`), and
+    irises by `image_id`, empty where none were looked for.
+    """
+    if source.is_dir() or source.suffix.lower() == ".txt":
+        table, irises = import_emotrics(source)
+        table["mm_per_px"] = [
+            mm_per_px_of(irises[image_id]) if image_id in irises else np.nan
+            for image_id in table["image_id"]
+        ]
+        return table, irises
+    beside = source.parent / IRISES_FILE
+    table = read_table(source, schema=LANDMARKS)
+    return table, read_irises(beside) if beside.is_file() else {}
+
+
+def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
+    """Return what is known of the photographs beside their points, by `image_id`; None if nothing.
+
+    It comes from the features that were measured before, and from the manifest, which wins.
+    """
+    known = table[["image_id"]]
+    earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
+    if earlier.is_file():
+        known = join_manifest(known, read_features(earlier).drop(columns=[*FEATURE_NAMES]))
+    if manifest is not None:
+        known = join_manifest(known, _manifest_of(table, manifest=manifest, source=source))
+    return known if len(known.columns) > 1 else None
+
+
+def _is_in_place(landmarks: Path, *, out: Path) -> bool:
+    """Say whether the points already are OUT/landmarks.csv, which then stays as it is.
+
+    Raises
+    ------
+    UserError
+        When OUT/landmarks.csv holds other points, or was changed since an earlier run wrote it.
+    """
+    target = out / LANDMARKS_FILE
+    if not target.is_file():
+        return False
+    if target.samefile(landmarks):
+        return True
+    notes = (read_run_record(out) or {}).get("notes") or {}
+    if notes.get("landmarks_sha256") != sha256_of(target):
+        raise UserError(
+            f"{target} holds points of its own, which those of {landmarks.name} would replace: "
+            "give another folder with --out."
+        )
+    return False
+
+
+def _write_points(table: pd.DataFrame, irises: Mapping[str, Irises], *, out: Path) -> None:
+    """Write OUT/landmarks.csv and, where there are any, OUT/irises.csv."""
+    if irises:
+        write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
+    else:
+        (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
+    write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
+
+
+def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.DataFrame:
+    """Read the manifest; one that knows none of the photographs is surely the wrong one."""
+    grades = read_manifest(manifest)
+    if not table["image_id"].isin(grades["image_id"]).any():
+        raise UserError(
+            f'{manifest} names none of the photographs of {source} (first "image_id" '
+            f'"{next(iter(grades["image_id"]), "")}" and "{table["image_id"].iloc[0]}"): give the '
+            "manifest that the landmarks were extracted from."
+        )
+    return grades

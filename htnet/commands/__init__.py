@@ -1,0 +1,1 @@
+"""The command `htnet` and its sub-commands."""

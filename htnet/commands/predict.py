@@ -1,0 +1,223 @@
+"""The command `htnet predict`: grade new photographs, a folder, a manifest or a camera's frame."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import pandas as pd
+
+from common.errors import UserError
+from common.exit_codes import exit_code_for
+from common.files import atomic_write
+from common.provenance import write_run_record
+from common.tables import write_table
+from features.commands.extract import find_source
+from htnet.commands.train import set_threads, target_of
+from htnet.faces.faces import read_faces, refused
+from htnet.palsy.calibration import PatientTemperature
+from htnet.palsy.cohort import read_measured, with_measured
+from htnet.palsy.folds import trained_files
+from htnet.palsy.new_patients import (
+    SeenInTraining,
+    patient_grades,
+    patient_grades_schema,
+    patients_of,
+    photograph_grades,
+    photograph_grades_schema,
+    summary,
+    warning_of_seen,
+)
+from htnet.palsy.points import points_like_training
+from htnet.training.answering import Precision, answer_with_embeddings, read_with_notes
+from htnet.training.training import WEIGHTS
+from landmarks.find.extraction import extract_landmarks
+
+_NAMED = 5  # photographs that were left out and are named on the screen
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """Answers by photograph, with a status and a reason where there is none, and by patient."""
+
+    grades: pd.DataFrame
+    patients: pd.DataFrame
+
+    @property
+    def exit_code(self) -> int:
+        """0 all were graded, 3 some were not, 4 none was."""
+        ok = int((self.grades["status"] == "ok").sum())
+        return exit_code_for(ok=ok, failed=len(self.grades) - ok)
+
+
+def predict(
+    source: Path | None = None,
+    *,
+    weights: tuple[Path, ...],
+    out: Path,
+    camera: int | None = None,
+    features: Path | None = None,
+    predictor: str | None = None,
+    tta: int | None = None,
+    jobs: int | None = None,
+    precision: Precision = "fp32",
+    threads: int | None = None,
+) -> PredictResult:
+    """Grade photographs that the network has not seen.
+
+    Every photograph gets one row in `photograph_grades.csv`; one without a face gets its status
+    and reason and no grade. A single photograph says little: `patient_grades.csv` has one answer
+    from all photographs of a patient (as a manifest names them, else each folder is a patient).
+    With several weights, the mean of their probabilities is the answer. Points are found as they
+    were for the training, and patients from whom a network learned are named. Research use only:
+    this is no diagnosis.
+
+    Parameters
+    ----------
+    source
+        A photograph, a folder (searched with all its subfolders), or a manifest (.csv).
+    weights
+        `weights.safetensors`, or a folder of `htnet train`; may be given repeatedly.
+    out
+        Folder for `photograph_grades.csv`, `patient_grades.csv`, `landmarks.csv` and `run.json`.
+    camera
+        Number of a camera whose frame is graded in place of a source; 0 is the first.
+    features
+        `features.csv` of the same photographs, for networks that were trained with it.
+    predictor
+        Landmark model, as for `extract`; that of the training when not given.
+    tta
+        Altered copies of each face, as for `extract`; as in the training when not given.
+    jobs
+        Photographs worked on at the same time.
+    precision
+        Of the matrix products: `fp32`, or `bf16`, which is faster for large networks where the
+        processor knows it.
+    threads
+        Processor threads of the network.
+
+    Raises
+    ------
+    UserError
+        When there is no source, no camera, or no such weights.
+    """
+    set_threads(threads)
+    began = time.monotonic()
+    files = _weight_files(weights)
+    networks = [read_with_notes(file) for file in files]
+    network, notes = networks[0]
+    if any(other["classes"] != notes["classes"] for _, other in networks):
+        raise UserError("The weights answer different questions: give those of one target.")
+    if any(other.config.features != network.config.features for other, _ in networks):
+        raise UserError("The weights read different features: give those of one training.")
+    target = target_of(tuple(notes["classes"]))
+    for file in files:
+        measured = read_measured(features, network.config, weights=file)
+    points = points_like_training([kept for _, kept in networks], predictor=predictor, tta=tta)
+    seen = SeenInTraining.by(files)
+    with tempfile.TemporaryDirectory() as temporary:
+        if camera is not None:
+            source = camera_frame(camera, Path(temporary))
+        if source is None:
+            raise UserError("Give a photograph, a folder, a manifest, or --camera 0.")
+        found = find_source(source)
+        table = extract_landmarks(
+            found.photos,
+            out=out,
+            predictor=points.predictor,
+            method=points.way.method(),
+            jobs=jobs,
+        ).table
+        usable = table[table["status"] == "ok"].reset_index(drop=True)
+        answers = []
+        if len(usable):
+            paths = dict(found.photos)
+            faces = read_faces(
+                usable,
+                [paths[image_id] for image_id in usable["image_id"]],
+                size=network.config.image_size,
+                kind=network.config.input,
+                quiet=False,
+            )
+            seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
+            faces = with_measured(faces, measured)
+            answers = [
+                answer_with_embeddings(one, faces, precision=precision) for one, _ in networks
+            ]
+        grades = photograph_grades(
+            table, answers, patients=patients_of(source, found), seen=seen, target=target
+        )
+    patients = patient_grades(
+        grades,
+        answers,
+        temperatures=[PatientTemperature.read(file.parent) for file in files],
+        target=target,
+    )
+    write_table(grades, out / "photograph_grades.csv", schema=photograph_grades_schema(target))
+    write_table(patients, out / "patient_grades.csv", schema=patient_grades_schema(target))
+    write_run_record(
+        out,
+        command="htnet predict",
+        settings={
+            "source": source.name if camera is None else "camera",
+            **points.way.as_note(),
+        },
+        files={f"weights_{number}": file for number, file in enumerate(files, start=1)},
+        counts={str(status): int(n) for status, n in grades["status"].value_counts().items()},
+        seconds={"all": time.monotonic() - began},
+    )
+    left_out = refused(table)
+    for sentence in left_out[:_NAMED]:
+        print(sentence, file=sys.stderr)
+    if len(left_out) > _NAMED:
+        print(
+            f"{len(left_out) - _NAMED} more are left out: see photograph_grades.csv.",
+            file=sys.stderr,
+        )
+    for warning in (*points.sentences, warning_of_seen(patients)):
+        if warning:
+            print(warning, file=sys.stderr)
+    print(f"{summary(grades, patients, target=target)} Tables in {out}")
+    return PredictResult(grades, patients)
+
+
+def camera_frame(number: int, folder: Path) -> Path:
+    """Take one frame from a camera.
+
+    Raises
+    ------
+    UserError
+        When there is no such camera.
+    """
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(number)
+        read, frame = capture.read() if capture.isOpened() else (False, None)
+        capture.release()
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+    if not read or frame is None:
+        raise UserError(
+            f"Camera {number} gives no picture: connect a camera, choose another --camera, or "
+            "give a photograph."
+        )
+    path = folder / "camera.png"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", frame)[1].tobytes())
+    return path
+
+
+def _weight_files(weights: tuple[Path, ...]) -> list[Path]:
+    files: list[Path] = []
+    for path in weights:
+        found = trained_files(path) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path} holds no {WEIGHTS}: run htnet train first.")
+        files += found
+    if not files:
+        raise UserError("Give the weights of a trained network (--weights).")
+    return files

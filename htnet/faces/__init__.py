@@ -1,0 +1,1 @@
+"""From photographs and points to aligned faces and their labels."""

@@ -1,0 +1,207 @@
+"""Altered copies of faces for training, which keep what is to be graded: the asymmetry.
+
+Turning, sizing and shifting are small and alike on both sides. A mirror flip swaps the side label
+and the region masks of the two sides, and exists in no other form. Every draw comes from a
+generator, so that a step can be repeated after a restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from common.errors import UserError
+from htnet.network.configuration import ROI_REGIONS, SIDE_CLASSES
+
+_SWAPPED_REGIONS = [
+    ROI_REGIONS.index(name.replace("right", "L").replace("left", "right").replace("L", "left"))
+    for name in ROI_REGIONS
+]
+_SWAPPED_SIDES = [
+    SIDE_CLASSES.index({"right": "left", "left": "right"}.get(s, s)) for s in SIDE_CLASSES
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far faces are altered in training; 0 leaves a kind out.
+
+    Attributes
+    ----------
+    rotation_deg, scale, shift
+        Largest turn in degrees, change of size (0.05: up to 5 %), and shift as a share of the side.
+    gamma
+        Largest change of brightness: values are raised to a power from 1 / (1 + gamma) to
+        1 + gamma.
+    noise
+        Deviation of normal noise, in 8-bit grey levels.
+    blur
+        Share of faces smoothed by a 3 x 3 binomial filter.
+    mirror
+        Share of faces flipped, together with their side label; 0.5 makes sides equally frequent.
+    mixup
+        Share of batches in which each face is mixed with another, and its target likewise; an
+        ordinal target is mixed step by step, so half of I and half of III is not a sure II.
+    """
+
+    rotation_deg: float = 5.0
+    scale: float = 0.05
+    shift: float = 0.03
+    gamma: float = 0.25
+    noise: float = 3.0
+    blur: float = 0.2
+    mirror: float = 0.5
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that would alter what is graded, or that mean nothing."""
+        for name, most in (("rotation_deg", 15), ("scale", 0.3), ("shift", 0.2), ("gamma", 2),
+                           ("noise", 50), ("blur", 1), ("mirror", 1), ("mixup", 1)):  # fmt: skip
+            if not 0 <= getattr(self, name) <= most:
+                raise UserError(
+                    f"augmentation.{name} is {getattr(self, name)}: give a value from 0 to {most}."
+                )
+
+
+@dataclass
+class Batch:
+    """Faces with what is known about them.
+
+    Attributes
+    ----------
+    image
+        `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
+    worse_than
+        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed.
+    side
+        `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
+    regions
+        `(b, 5, 32, 32)` 0..1.
+    points
+        `(b, 68, 2)`: how far each landmark lies from its mirror partner; changes sign in the
+        mirror, and is not known (NaN) for mixed faces.
+    features
+        `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
+        its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
+        is.
+    """
+
+    image: Tensor
+    worse_than: Tensor
+    side: Tensor
+    regions: Tensor
+    points: Tensor
+    features: Tensor | None = None
+
+
+def augment(batch: Batch, settings: Augmentation, *, generator: torch.Generator) -> Batch:
+    """Return an altered batch; the same generator state gives the same batch."""
+    image, regions = batch.image, batch.regions
+    count = len(image)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator).to(image.device)
+
+    if settings.mirror:
+        batch = mirror_some(batch, uniform(count) < settings.mirror)
+        image, regions = batch.image, batch.regions
+    if settings.rotation_deg or settings.scale or settings.shift:
+        moves = 2 * uniform(count, 4) - 1
+        image, regions = _move(image, regions, moves, settings)
+    if settings.gamma:
+        power = (1 + settings.gamma) ** (2 * uniform(count) - 1)
+        image = _gamma(image, power)
+    if settings.blur:
+        some = uniform(count) < settings.blur
+        image = image.index_put((some,), _smooth(image[some]))
+    if settings.noise:
+        normal = torch.randn(image.shape, generator=generator).to(image.device)
+        image = image + normal * (settings.noise / 64.0)
+    batch = replace(batch, image=image, regions=regions)
+    if settings.mixup and float(uniform(1)) < settings.mixup:
+        batch = mix(batch, partner=torch.randperm(count, generator=generator), share=uniform(count))
+    return batch
+
+
+def mirror_some(batch: Batch, flipped: Tensor) -> Batch:
+    """Flip the faces where `flipped` `(b,)`: sides and the two eyes' masks swap, grades stay."""
+    image, regions, side, points = batch.image, batch.regions, batch.side, batch.points
+    return replace(
+        batch,
+        image=torch.where(_wide(flipped, image), image.flip(-1), image),
+        regions=torch.where(
+            _wide(flipped, regions), regions[:, _SWAPPED_REGIONS].flip(-1), regions
+        ),
+        side=torch.where(_wide(flipped, side), side[:, _SWAPPED_SIDES], side),
+        points=torch.where(_wide(flipped, points), -points, points),
+    )
+
+
+def mix(batch: Batch, *, partner: Tensor, share: Tensor) -> Batch:
+    """Mix each face with its partner's: `share` of the own, the rest of the partner's.
+
+    Parameters
+    ----------
+    partner
+        `(b,)` row numbers.
+    share
+        `(b,)` 0..1.
+    """
+
+    def mixed(values: Tensor) -> Tensor:
+        own = _wide(share, values)
+        return own * values + (1 - own) * values[partner]
+
+    return Batch(
+        image=mixed(batch.image),
+        worse_than=mixed(batch.worse_than),
+        side=mixed(batch.side),
+        regions=mixed(batch.regions),
+        points=torch.full_like(batch.points, torch.nan),
+        features=None if batch.features is None else mixed(batch.features),
+    )
+
+
+def _move(
+    image: Tensor, regions: Tensor, moves: Tensor, settings: Augmentation
+) -> tuple[Tensor, Tensor]:
+    """Turn, size and shift by `moves` `(b, 4)` in -1..1, the masks with their face."""
+    angle = torch.deg2rad(moves[:, 0] * settings.rotation_deg)
+    size = 1 + moves[:, 1] * settings.scale
+    cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
+    shift = 2 * settings.shift * moves[:, 2:]
+    theta = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1
+    )
+    return _sample(image, theta, padding="border"), _sample(regions, theta, padding="zeros")
+
+
+def _sample(image: Tensor, theta: Tensor, *, padding: str) -> Tensor:
+    views = image.flatten(0, 1) if image.ndim == 5 else image
+    turns = theta.repeat_interleave(image.shape[1], 0) if image.ndim == 5 else theta
+    grid = F.affine_grid(turns, list(views.shape), align_corners=False)
+    moved = F.grid_sample(views, grid, padding_mode=padding, align_corners=False)
+    return moved.view_as(image)
+
+
+def _gamma(image: Tensor, power: Tensor) -> Tensor:
+    """Raise brightness, taken as 0..1, to a power."""
+    brightness = (image * 64.0 / 255.0 + 0.5).clamp(1e-4, 1)
+    return (brightness ** _wide(power, image) - 0.5) * 255.0 / 64.0
+
+
+def _smooth(image: Tensor) -> Tensor:
+    """Smooth by 1-2-1 in both directions; the outermost pixels stay."""
+    out = image.clone()
+    out[..., 1:-1] = (image[..., :-2] + 2 * image[..., 1:-1] + image[..., 2:]) / 4
+    rows = out.clone()
+    rows[..., 1:-1, :] = (out[..., :-2, :] + 2 * out[..., 1:-1, :] + out[..., 2:, :]) / 4
+    return rows
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    """Return `(b,)` as `(b, 1, ..., 1)`."""
+    return values.view(-1, *([1] * (like.ndim - 1)))

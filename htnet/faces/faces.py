@@ -1,0 +1,199 @@
+"""The network's inputs: aligned faces and face regions, read once from photographs and landmarks.
+
+Comes from a landmark table and the photographs; goes to training and grading as uint8 tensors,
+150 kB a face at 224 px and 38 kB at 112 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common.errors import PhotoError, UserError
+from common.photos import Photo, read_photo
+from common.progress import JobProgress
+from htnet.faces.alignment import AlignedFace, align_face, cut_square, region_masks
+from landmarks.points import mirror_points
+from landmarks.tables import points_of
+
+InputKind = Literal["face", "regions"]
+
+_NAMED = 5  # refused photographs named in a sentence
+MEAN, SPREAD = 127.5, 64.0  # of 8-bit values; fixed, so that a face's brightness stays its own
+_POINT_UNITS = 20.0  # so that learned distances are of the order of 1
+_MOSAIC = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (48,), (54,))
+_MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces in the order of `image_ids`.
+
+    Attributes
+    ----------
+    image_ids
+        Keys of the photographs.
+    pixels
+        `(n, 3, size, size)` RGB uint8; `(n, 2, 3, size, size)` for `regions`: the mosaic, then
+        the whole face.
+    regions
+        `(n, 5, 32, 32)` uint8, where each of `ROI_REGIONS` lies.
+    points
+        `(n, 68, 2)` px of the aligned face.
+    features
+        `(n, f)` float measured features that a network reads beside the image, NaN where missing;
+        None when it reads none.
+    sha256
+        Of each photograph's file; empty for faces that are not from files.
+    """
+
+    image_ids: tuple[str, ...]
+    pixels: Tensor
+    regions: Tensor
+    points: NDArray[np.float64]
+    features: Tensor | None = None
+    sha256: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.image_ids)
+
+    @property
+    def size(self) -> int:
+        """Side of a face in px."""
+        return int(self.pixels.shape[-1])
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return pixels and features of some rows."""
+        return self.pixels[rows], None if self.features is None else self.features[rows]
+
+    def point_asymmetry(self) -> Tensor:
+        """How far each landmark lies from its mirror partner: `(n, 68, 2)` in size / 20."""
+        apart = self.points - mirror_points(self.points, width=self.size)
+        return torch.from_numpy(apart * (_POINT_UNITS / self.size)).float()
+
+
+def refused(landmarks: pd.DataFrame) -> list[str]:
+    """Return one sentence for each photograph that has no landmarks to align it by."""
+    failed = landmarks[landmarks["status"] != "ok"]
+    reasons = failed["reason"].fillna("") if "reason" in failed else pd.Series("", failed.index)
+    return [
+        f"{image_id} is left out: its status is {status}{f' ({reason})' if reason else ''}."
+        for image_id, status, reason in zip(
+            failed["image_id"], failed["status"], reasons, strict=True
+        )
+    ]
+
+
+def read_faces(
+    landmarks: pd.DataFrame,
+    paths: Sequence[Path],
+    *,
+    size: int,
+    kind: InputKind = "face",
+    quiet: bool = True,
+) -> Faces:
+    """Read and align the face of each photograph.
+
+    Parameters
+    ----------
+    landmarks
+        Rows of a landmark table, all of status `ok`.
+    paths
+        The photograph of each row.
+    size
+        Side of the network's input in px.
+    kind
+        `face`, or `regions`: a mosaic of the eyes and mouth corners with the whole face.
+    quiet
+        Show no progress.
+
+    Raises
+    ------
+    UserError
+        When a row is not `ok`, or a photograph cannot be read; the photographs are named.
+    """
+    complaints = refused(landmarks)
+    if complaints:
+        more = "" if len(complaints) <= _NAMED else f" ({len(complaints) - _NAMED} more such)"
+        raise UserError(" ".join(complaints[:_NAMED]) + more)
+    points = points_of(landmarks)
+    faces: list[AlignedFace] = []
+    sha256: list[str] = []
+    with _progress(len(paths), quiet=quiet) as progress:
+        for path, where, image_id in zip(paths, points, landmarks["image_id"], strict=True):
+            photo = _read(path, image_id=str(image_id))
+            sha256.append(photo.sha256)
+            faces.append(align_face(photo.pixels, photo.from_original(where), size=size))
+            if progress:
+                progress.advance(ok=True)
+    found = faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
+    return replace(found, sha256=tuple(sha256))
+
+
+def faces_of(
+    faces: Sequence[AlignedFace], *, image_ids: Sequence[str], kind: InputKind = "face"
+) -> Faces:
+    """Gather aligned faces, one or more, into tensors."""
+    size = faces[0].pixels.shape[0]
+    whole = np.stack([face.pixels for face in faces])
+    pixels = whole if kind == "face" else np.stack([np.stack([mosaic(f), f.pixels]) for f in faces])
+    return Faces(
+        image_ids=tuple(map(str, image_ids)),
+        pixels=torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3))),
+        regions=torch.from_numpy(np.stack([region_masks(f.points, size=size) for f in faces])),
+        points=np.stack([face.points for face in faces]),
+    )
+
+
+def mosaic(face: AlignedFace) -> NDArray[np.uint8]:
+    """Lay both eyes above both mouth corners: `(size, size, 3)`, sides and midline as in the face.
+
+    Each tile is centred on its own points, as in the published region input; the four tiles show
+    the same share of the face, so they keep one scale.
+    """
+    size = face.pixels.shape[0]
+    half = size // 2
+    tiles = [
+        cut_square(
+            face.pixels,
+            centre=face.points[list(points)].mean(axis=0),
+            side=_MOSAIC_SIDE * size,
+            size=half,
+        )
+        for points in _MOSAIC
+    ]
+    rows = [np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)]
+    return np.ascontiguousarray(np.concatenate(rows, axis=0))
+
+
+def to_input(pixels: Tensor) -> Tensor:
+    """Turn uint8 pixels into the float values that networks see, about -2 to 2."""
+    return (pixels.float() - MEAN) / SPREAD
+
+
+def _read(path: Path, *, image_id: str) -> Photo:
+    try:
+        return read_photo(path)
+    except PhotoError as error:
+        raise UserError(f"{image_id} cannot be used: {error}") from error
+
+
+class _NoProgress:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _progress(total: int, *, quiet: bool) -> JobProgress | _NoProgress:
+    return _NoProgress() if quiet else JobProgress("faces", total=total)

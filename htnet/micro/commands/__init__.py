@@ -1,0 +1,1 @@
+"""The command `micro` and its sub-commands."""

@@ -1,0 +1,171 @@
+"""The command `micro fit`: train a micro-expression model on all subjects and keep it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.errors import UserError
+from common.exit_codes import exit_code_for
+from common.provenance import RUN_FILE, read_run_record, write_run_record
+from htnet.commands.train import set_threads
+from htnet.micro.classes import ClassSetName, class_set_named
+from htnet.micro.clips.regions import RegionWindows
+from htnet.micro.clips.sources import ClipSource, read_clips
+from htnet.micro.clips.store import FLOW_FILE
+from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
+from htnet.micro.models.htnet import flow_model
+from htnet.micro.models.kept import ClipGrader, FlowNeeds, KeptGrader, save_grader
+from htnet.micro.models.recipes import Recipe, RoiRecipe, read_recipe
+from htnet.micro.models.roi_training import RoiModel
+
+FitModel = Literal["kernel-ridge", "htnet", "temporal", "graph", "hybrid"]
+
+
+@dataclass(frozen=True)
+class MicroFitResult:
+    """What was kept, and how many clips could not be used."""
+
+    kept: KeptGrader
+    clips: int
+    failed: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 all clips were used, 3 some have no flow."""
+        return exit_code_for(ok=self.clips, failed=self.failed)
+
+
+def fit(
+    flow: Path,
+    *,
+    out: Path,
+    model: FitModel = "hybrid",
+    classes: ClassSetName = "composite3",
+    recipe: str | None = None,
+    change: tuple[str, ...] = (),
+    seed: int = 0,
+    threads: int | None = None,
+) -> MicroFitResult:
+    """Train one micro-expression model on all subjects and keep it for `micro predict`.
+
+    How often such a model is right in people it has not seen is what `micro loso` measures; here
+    nobody is held out. A ROI model is five networks, each stopped by other subjects, so that
+    everybody is learned from. Research use only.
+
+    Parameters
+    ----------
+    flow
+        Folder that `micro flow` wrote, with `--regions` for the ROI models.
+    out
+        Folder for `grader.json`, `weights.safetensors` and `run.json`. Of a kernel ridge, the
+        weights hold the flow maps of the training clips.
+    model
+        `hybrid`, `temporal`, `graph` (ROI models), or `htnet` and `kernel-ridge`, which read the
+        map of the whole face.
+    classes
+        Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
+    recipe
+        `roi-small` (the ROI models' own), `roi`, `small` (that of `htnet`), `paper`, or a YAML file
+        with the same sections; kernel ridge needs none.
+    change
+        Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
+    seed
+        Of weights, order, augmentation and the choice of validation subjects.
+    threads
+        Processor threads; as many as there are processors when not given.
+
+    Raises
+    ------
+    UserError
+        When the folder holds no clips of these classes, or no regions, or a setting is unknown.
+    """
+    set_threads(threads)
+    began = time.monotonic()
+    source = read_clips(flow, class_set=class_set_named(classes))
+    for sentence in source.complaints:
+        print(sentence, file=sys.stderr)
+    if source.folder is None:
+        raise UserError(
+            f"{flow} holds maps without frames: give a folder that micro flow wrote, so that new "
+            "clips can be turned into the same maps."
+        )
+    method = flow_method(flow)
+    clips = source.maps
+    settings: Recipe | None = None
+    needs = FlowNeeds(method=method, scaling=clips.scaling)
+    grader: ClipGrader
+    if model == "kernel-ridge":
+        grader = KernelRidgeGrader.fit(clips)
+    elif model == "htnet":
+        flow_network = flow_model(recipe or "small", changes=change)
+        settings = flow_network.recipe
+        grader = HTNetGrader.fit(clips, model=flow_network, seed=seed)
+    else:
+        settings = read_recipe(RoiRecipe, recipe or "roi-small", changes=change)
+        windows = _windows(source, flow)
+        network = RoiModel(model, settings, windows)
+        grader = RoiGrader.fit(network.clips(clips), model=network, seed=seed)
+        needs = FlowNeeds(
+            method=method,
+            scaling=windows.scaling,
+            regions=windows.regions,
+            region_size=windows.size,
+        )
+    notes = {
+        "model": model,
+        "recipe": settings.as_dict() if settings else None,
+        "seed": seed,
+        "clips": len(clips),
+        "subjects": len(clips.subjects),
+        "complaints": list(source.complaints),
+    }
+    kept = KeptGrader(grader, clips.classes, needs, notes)
+    save_grader(kept, out)
+    write_run_record(
+        out,
+        command="micro fit",
+        settings={
+            "model": model,
+            "classes": classes,
+            "recipe": settings.name if settings else None,
+            "change": change,
+        },
+        seed=seed,
+        files={"flow": flow / FLOW_FILE},
+        counts={"clips": len(clips), "subjects": len(clips.subjects), "failed": source.n_failed},
+        seconds={"all": time.monotonic() - began},
+    )
+    print(
+        f"Kept {model} of {len(clips)} clips of {len(clips.subjects)} subjects in {out}; how often "
+        "it is right is measured by micro loso."
+    )
+    return MicroFitResult(kept, clips=len(clips), failed=source.n_failed)
+
+
+def flow_method(flow: Path) -> str:
+    """Return the method by which `micro flow` made a folder.
+
+    Raises
+    ------
+    UserError
+        When its `run.json` is missing or does not say.
+    """
+    record = read_run_record(flow) or {}
+    try:
+        return str(record["settings"]["method"])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{flow / RUN_FILE} does not say by which method the flow was made: run micro flow "
+            "again."
+        ) from error
+
+
+def _windows(source: ClipSource, flow: Path) -> RegionWindows:
+    windows = source.folder.regions if source.folder else None
+    if windows is None:
+        raise UserError(f"{flow} holds no region windows: run micro flow again with --regions.")
+    return windows

@@ -1,0 +1,165 @@
+"""The command `micro flow`: clips of faces to optical flow maps, ready for the recognisers."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.errors import UserError
+from common.exit_codes import exit_code_for
+from common.provenance import RUN_FILE, write_run_record
+from common.workers import jobs_asked
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.folder import FlowRun, is_simulated, make_flow_folder
+from htnet.micro.clips.frames import FACE_SIZE
+from htnet.micro.clips.manifest import clip_tasks, read_clip_manifest
+from htnet.micro.clips.regions import APART, REGION_SIZE, TOGETHER
+from htnet.micro.clips.sources import SIMULATED
+from htnet.micro.clips.worker import FlowSettings
+from landmarks.predictor import find_predictor
+
+_LEAST_REGION, _LARGEST_REGION = 16, 512
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """Where the maps are, what became of the clips, and the exit code that follows."""
+
+    out: Path
+    run: FlowRun
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 3 some clips failed, 4 none worked."""
+        ok = self.run.counts["ok"]
+        return exit_code_for(ok=ok, failed=len(self.run.table) - ok)
+
+
+def flow(
+    manifest: Path,
+    *,
+    out: Path,
+    method: Literal["dis", "tvl1", "farneback"] = "dis",
+    scaling: Literal["physical", "published"] = "physical",
+    regions: bool = False,
+    sides: Literal["together", "apart"] = "together",
+    region_size: int = REGION_SIZE,
+    spot: bool = False,
+    pictures: bool = True,
+    predictor: str = "ibug",
+    jobs: int | None = None,
+) -> FlowResult:
+    """Compute the optical flow of micro-expression clips: flow.csv, maps.npz, regions, pictures.
+
+    The face is found on the onset frame, every frame is cut by the same box, and the motion of
+    the head is taken out. Every clip gets one row in flow.csv, with a status and a reason when it
+    could not be used. What was computed is kept by the content of the frames: a run that was
+    stopped goes on where it was, and a changed frame is computed again.
+
+    Parameters
+    ----------
+    manifest
+        Manifest of clips (.csv), from prepare casme2, samm, smic, casme3 or megc2019.
+    out
+        Folder for the results.
+    method
+        Optical flow: dis (fast, default), tvl1 (calmer where nothing moves, slow), or farneback.
+    scaling
+        physical keeps real units (u and v as fractions of the face size); published stretches
+        every map to 0..255 as earlier code did, which hides how strong an expression is.
+    regions
+        Write the flow in eyes, eyebrows and mouth over four windows of time too: from onset over
+        apex to offset. About 4 MB a clip.
+    sides
+        Regions with right and left together (3), or eyes and brows apart (5).
+    region_size
+        Side of a region map in px.
+    spot
+        Find every apex from the motion, also where one is annotated.
+    pictures
+        Draw each clip's flow into OUT/pictures.
+    predictor
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
+    jobs
+        Clips worked on at the same time; as many as there are processors when not given.
+    """
+    jobs = jobs_asked(jobs)
+    if not _LEAST_REGION <= region_size <= _LARGEST_REGION:
+        raise UserError(
+            f"--region-size is {region_size}: give {_LEAST_REGION} to {_LARGEST_REGION} px."
+        )
+    FlowEstimator(method)  # an unknown method is refused before workers start
+    rows = read_clip_manifest(manifest)
+    model = find_predictor(predictor)
+    names = TOGETHER if sides == "together" else APART
+    settings = FlowSettings(
+        method=method,
+        scaling=scaling,
+        regions=names if regions else None,
+        region_size=region_size,
+    )
+    # A stop between the tables and their record must not leave the record of other tables.
+    (out / RUN_FILE).unlink(missing_ok=True)
+    run = make_flow_folder(
+        rows,
+        clip_tasks(rows, pictures=out if pictures else None, spot=spot),
+        out=out,
+        settings=settings,
+        predictor=model,
+        jobs=jobs,
+    )
+    write_run_record(
+        out,
+        command="micro flow",
+        settings={
+            "manifest": manifest.name,
+            "method": method,
+            "scaling": scaling,
+            "regions": regions,
+            "sides": sides,
+            "region_size": region_size,
+            "spot": spot,
+            "pictures": pictures,
+            "predictor": predictor,
+            "jobs": jobs,
+        },
+        files={"manifest": manifest, "predictor": model.path},
+        counts=run.counts,
+        seconds={"start_up": run.startup_s, "clips": run.work_s},
+        notes={
+            "unit": "u, v: fraction of the face size; strain: length per length"
+            if scaling == "physical"
+            else "0..255, each channel of each map by itself",
+            "face_square_px": FACE_SIZE,
+            "from_cache": run.from_cache,
+            "device": "cpu",
+            "simulated": is_simulated(rows),
+        },
+    )
+    result = FlowResult(out=out, run=run)
+    _tell(result)
+    if is_simulated(rows):
+        print(SIMULATED)
+    return result
+
+
+def _tell(result: FlowResult) -> None:
+    """Say what became of the clips; every complaint is one line."""
+    table, run = result.run.table, result.run
+    for row in table[table["status"] != "ok"].itertuples():
+        print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
+    ok = table[table["status"] == "ok"]
+    for row in ok[ok["reason"].notna()].itertuples():
+        print(f"note: {row.image_id}: {row.reason}", file=sys.stderr)
+    again = f" {run.from_cache} had been computed before." if run.from_cache else ""
+    spotted = int((ok["apex_source"] == "spotted").sum())
+    found = f" The apex of {spotted} was found from the motion." if spotted else ""
+    motion = ""
+    if len(ok):
+        motion = (
+            f" Largest motion, median over clips: {ok['peak_px'].median():.2f} px, "
+            f"{100 * ok['peak_fraction'].median():.2f} % of the face size."
+        )
+    print(f"{len(ok)} of {len(table)} clips have flow.{again}{found}{motion} In {result.out}")

@@ -1,0 +1,248 @@
+"""The command `micro spot`: when an expression is strongest, and how well that is found."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from common.exit_codes import exit_code_for
+from common.files import atomic_write, write_json
+from common.provenance import RUN_FILE, write_run_record
+from common.report import figure_png
+from common.tables import write_table
+from common.workers import jobs_asked
+from htnet.micro.clips.folder import is_simulated
+from htnet.micro.clips.manifest import PICTURE_FOLDER, clip_tasks, read_clip_manifest
+from htnet.micro.clips.sources import SIMULATED
+from htnet.micro.clips.spotting_pictures import curves_figure
+from htnet.micro.clips.spotting_scores import (
+    CURVES,
+    CURVES_FILE,
+    SPOTS,
+    SPOTS_FILE,
+    SpottingScores,
+    errors_of,
+    spotting_scores,
+)
+from htnet.micro.clips.store import STATUSES
+from htnet.micro.clips.task import ClipTask
+from htnet.micro.clips.worker import ClipReader, ClipSpot, FlowSettings, Within, do_clips
+from htnet.micro.finished import CACHE_FOLDER, remove_others
+from landmarks.predictor import find_predictor
+
+METRICS_FILE = "metrics.json"
+
+
+@dataclass(frozen=True)
+class SpotResult:
+    """Where the tables are, what was found, and the exit code that follows."""
+
+    out: Path
+    spots: pd.DataFrame
+    scores: list[SpottingScores]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 3 some clips failed, 4 none worked."""
+        ok = int((self.spots["status"] == "ok").sum())
+        return exit_code_for(ok=ok, failed=len(self.spots) - ok)
+
+
+def spot(
+    manifest: Path,
+    *,
+    out: Path,
+    within: Within = "expression",
+    pictures: bool = True,
+    predictor: str = "ibug",
+    seed: int = 0,
+    jobs: int | None = None,
+) -> SpotResult:
+    """Find the apex of every clip, and compare with the annotated one where there is one.
+
+    The apex is the peak of the motion of brows or mouth since the onset, smoothed over time.
+    Writes spots.csv, curves.csv, metrics.json and a picture of the curves of each subject. The
+    middle frame, which needs no picture at all, is scored beside it.
+
+    Parameters
+    ----------
+    manifest
+        Manifest of clips (.csv), from prepare casme2, samm, smic, casme3 or megc2019.
+    out
+        Folder for the results.
+    within
+        expression looks between the annotated onset and offset; clip looks at all frames of the
+        folder, and finds onset and offset as well.
+    pictures
+        Draw the curves into OUT/pictures.
+    predictor
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
+    seed
+        Of the intervals, which resample subjects.
+    jobs
+        Clips worked on at the same time; as many as there are processors when not given.
+    """
+    jobs = jobs_asked(jobs)
+    began = time.monotonic()
+    rows = read_clip_manifest(manifest)
+    tasks = clip_tasks(rows)
+    model = find_predictor(predictor)
+    (out / RUN_FILE).unlink(missing_ok=True)
+    found = do_clips(
+        "micro spot",
+        partial(_spot, within=within),
+        tasks,
+        start=partial(ClipReader, model, FlowSettings(), out / CACHE_FOLDER),
+        jobs=jobs,
+        lost=lambda reason: ClipSpot(status="failed", reason=reason),
+    )
+    spots = spots_table(rows, tasks, found)
+    write_table(spots, out / SPOTS_FILE, schema=SPOTS)
+    write_table(_curves(spots, found), out / CURVES_FILE, schema=CURVES)
+    scores = spotting_scores(spots, seed=seed)
+    ends = mean_end_errors(spots) if within == "clip" else {}
+    content = {
+        "within": within,
+        "simulated": is_simulated(rows),
+        "clips_scored": int(spots["error_frames"].notna().sum()),
+        **{score.name.replace(" ", "_"): score.as_json() for score in scores},
+        **ends,
+    }
+    write_json(out / METRICS_FILE, content)
+    if pictures:
+        _draw(out, spots, found)
+    remove_others(out / CACHE_FOLDER, {one.cache_file for one in found})
+    tally = Counter(spots["status"])
+    write_run_record(
+        out,
+        command="micro spot",
+        settings={
+            "manifest": manifest.name,
+            "within": within,
+            "pictures": pictures,
+            "predictor": predictor,
+            "jobs": jobs,
+        },
+        seed=seed,
+        files={"manifest": manifest, "predictor": model.path},
+        counts={status: tally[status] for status in STATUSES},
+        seconds={"all": time.monotonic() - began},
+    )
+    result = SpotResult(out=out, spots=spots, scores=scores)
+    _tell(result, ends)
+    if is_simulated(rows):
+        print(SIMULATED)
+    return result
+
+
+def spots_table(
+    rows: pd.DataFrame, tasks: Sequence[ClipTask], found: Sequence[ClipSpot]
+) -> pd.DataFrame:
+    """Return `spots.csv`.
+
+    Parameters
+    ----------
+    rows
+        Of the manifest of clips.
+    tasks, found
+        The same clips in the same order, and what was found in them.
+    """
+    lines: list[dict[str, Any]] = []
+    for row, task, one in zip(rows.to_dict("records"), tasks, found, strict=True):
+        line: dict[str, Any] = {name: row[name] for name in ("image_id", "patient_id", "dataset")}
+        line |= {"status": one.status, "reason": one.reason or None}
+        line |= {f"annotated_{name}": getattr(task, name) for name in ("onset", "apex", "offset")}
+        if one.spot is not None:
+            numbers = one.spot.numbers
+            middle = numbers[len(numbers) // 2]
+            line |= {"first_frame": numbers[0], "last_frame": numbers[-1]}
+            line |= {"n_frames": len(numbers), "apex": one.spot.apex}
+            line |= {"onset": one.spot.onset, "offset": one.spot.offset}
+            line |= errors_of(one.spot.apex, task.apex, numbers)
+            line |= errors_of(middle, task.apex, numbers, prefix="middle_")
+        lines.append(line)
+    table = pd.DataFrame(lines, columns=list(SPOTS.columns))
+    for name, column in SPOTS.columns.items():
+        kind = str(column.dtype)
+        table[name] = table[name].astype("str" if kind.startswith("str") else kind)
+    return table
+
+
+def mean_end_errors(spots: pd.DataFrame) -> dict[str, float]:
+    """Return the mean absolute errors of onset and offset in frames, where they are annotated."""
+    errors = {}
+    for name in ("onset", "offset"):
+        off = (spots[name] - spots[f"annotated_{name}"]).abs().dropna()
+        if len(off):
+            errors[f"{name}_error_frames"] = float(off.mean())
+    return errors
+
+
+def _spot(reader: ClipReader, task: ClipTask, *, within: Within) -> ClipSpot:
+    """Do one clip in a worker process."""
+    return reader.spot(task, within=within)
+
+
+def _curves(spots: pd.DataFrame, found: Sequence[ClipSpot]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame(
+            {
+                "image_id": image_id,
+                "frame": one.spot.numbers,
+                "motion": one.spot.motion,
+                "smooth": one.spot.smooth,
+            }
+        )
+        for image_id, one in zip(spots["image_id"], found, strict=True)
+        if one.spot is not None
+    ]
+    if not parts:
+        return pd.DataFrame({name: [] for name in CURVES.columns}).astype({"image_id": "str"})
+    return pd.concat(parts, ignore_index=True)
+
+
+def _draw(out: Path, spots: pd.DataFrame, found: Sequence[ClipSpot]) -> None:
+    """Draw one picture for each subject."""
+    people = spots["dataset"].fillna("clips").astype(str) + "_" + spots["patient_id"]
+    for person, rows in spots.groupby(people, sort=False):
+        clips = [
+            (row, one.spot)
+            for place, row in rows.iterrows()
+            if (one := found[place]).spot  # type: ignore[call-overload]
+        ]
+        if not clips:
+            continue
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in person)
+        with atomic_write(out / PICTURE_FOLDER / f"{name}.png") as temporary:
+            temporary.write_bytes(figure_png(curves_figure(str(person), clips)))
+
+
+def _tell(result: SpotResult, ends: dict[str, float]) -> None:
+    """Say what was found; every complaint is one line."""
+    spots = result.spots
+    for row in spots[spots["status"] != "ok"].itertuples():
+        print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
+    ok = int((spots["status"] == "ok").sum())
+    print(f"An apex was found in {ok} of {len(spots)} clips. In {result.out}")
+    if not result.scores:
+        print("No apex is annotated to compare with.")
+        return
+    n = int(spots["error_frames"].notna().sum())
+    print(f"Against the annotated apex of {n} clips (95 % intervals by resampling subjects):")
+    for score in result.scores:
+        print(
+            f"  {score.name + ':':<14} mean error {score.error_frames} frames, "
+            f"{100 * score.error_share.value:.1f} % of the length; within 1 frame "
+            f"{score.within_1}, within 3 {score.within_3}"
+        )
+    if ends:
+        words = ", ".join(f"{name.split('_')[0]} {value:.2f}" for name, value in ends.items())
+        print(f"  mean error of the ends, frames: {words}")

@@ -1,0 +1,1 @@
+"""The network itself, readable from top to bottom: levels, attention, regions, heads, weights."""

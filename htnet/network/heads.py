@@ -1,0 +1,137 @@
+"""What reads the network's last features: grade, weak side, and measured features beside them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import UserError
+from htnet.network.configuration import SIDE_CLASSES, HTNetConfig
+
+
+def grade_head(config: HTNetConfig, size: int) -> nn.Module:
+    """Return the head that turns `(b, size)` into the logits of the grade."""
+    return (CoralHead if config.head == "coral" else nn.Linear)(size, config.num_outputs)
+
+
+def side_head(config: HTNetConfig, size: int) -> nn.Module | None:
+    """Return the head of the weak side, or None where none is asked for."""
+    if not config.side_head:
+        return None
+    return (MirrorSideHead if config.pooling == "mirror" else SideHead)(size)
+
+
+def feature_reader(config: HTNetConfig) -> FeatureReader | None:
+    """Return what reads the measured features, or None for a network of images alone."""
+    if not config.features:
+        return None
+    return FeatureReader(len(config.features), 1 if config.head == "coral" else config.num_outputs)
+
+
+class SideHead(nn.Linear):
+    """Logits of `SIDE_CLASSES` from `(b, c)`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, len(SIDE_CLASSES))
+
+
+class MirrorSideHead(nn.Module):
+    """The side from what differs between a face and its mirror image: a mirrored face swaps it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.right = nn.Linear(size, 1, bias=False)
+        self.none = nn.Linear(size, 1)
+
+    def forward(self, difference: Tensor) -> Tensor:
+        """Map `(b, c)` to `(b, 3)`: right, left, none."""
+        right = self.right(difference)
+        return torch.cat([right, -right, self.none(difference.abs())], dim=1)
+
+
+class CoralHead(nn.Module):
+    """One score and k - 1 thresholds (Cao, Mirjalili, Raschka 2020): logits never cross."""
+
+    def __init__(self, dim: int, thresholds: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, 1, bias=False)
+        self.thresholds = nn.Parameter(torch.linspace(2.0, -2.0, thresholds))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(b, c)` to logits `(b, k - 1)` of being worse than class j."""
+        logits: Tensor = self.score(x) + self.thresholds
+        return logits
+
+
+class FeatureReader(nn.Module):
+    """What measured features add to the logits of the grade.
+
+    A linear head on image and features side by side is the sum of one on the image and one on
+    the features; this is the latter. Each feature comes in standardised by the training
+    photographs. A missing value (NaN) is replaced by their median and a second input says that
+    it was missing; that input begins without any say and gets one only if the value was also
+    missing for some training photograph. All weights begin at 0: at first the image speaks alone.
+
+    Parameters
+    ----------
+    features
+        Number of features f.
+    outputs
+        Number of logits; 1 for CORAL, whose score all thresholds share.
+    """
+
+    median: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.to_logits = nn.Linear(2 * features, outputs, bias=False)
+        nn.init.zeros_(self.to_logits.weight)
+        self.register_buffer("median", torch.zeros(features))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+
+    def learn_scale(self, values: Tensor) -> None:
+        """Take median, mean and deviation from the training photographs `(n, f)`.
+
+        A feature that is missing or the same in all of them counts as 0.
+        """
+        known = values.isfinite()
+        count = known.sum(dim=0)
+        filled = torch.where(known, values, torch.zeros_like(values))
+        mean = filled.sum(dim=0) / count.clamp_min(1)
+        square = torch.where(known, (values - mean) ** 2, torch.zeros_like(values)).sum(dim=0)
+        deviation = (square / count.clamp_min(1)).sqrt()
+        median = torch.where(known, values, torch.full_like(values, torch.nan)).nanmedian(dim=0)
+        self.mean.copy_(mean)
+        self.median.copy_(torch.where(count > 0, median.values, mean))
+        self.deviation.copy_(torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map raw features `(b, f)`, NaN where missing, to logits `(b, outputs)`."""
+        known = values.isfinite()
+        standard = (torch.where(known, values, self.median) - self.mean) / self.deviation
+        added: Tensor = self.to_logits(torch.cat([standard, (~known).to(standard.dtype)], dim=1))
+        return added
+
+
+def with_features(logits: Tensor, features: Tensor | None, reader: FeatureReader | None) -> Tensor:
+    """Add to the logits what the measured features say, if the network reads any.
+
+    Raises
+    ------
+    UserError
+        When the network reads features and none, or another number, were given.
+    """
+    if reader is None:
+        return logits
+    needed = len(reader.median)
+    if features is None or features.shape != (len(logits), needed):
+        given = "none" if features is None else f"the shape {tuple(features.shape)}"
+        raise UserError(
+            f"This network reads {needed} measured features beside each face, but got {given}: "
+            "give the table of features that belongs to the photographs (--features)."
+        )
+    both: Tensor = logits + reader(features)
+    return both

@@ -1,0 +1,218 @@
+"""HTNet, readable from top to bottom: patches, block attention by levels, aggregation, head.
+
+Source: Wang, Zhang, Luo, Sankaranarayana 2024, "HTNet for micro-expression recognition",
+Neurocomputing 602:128196, built on the nested transformer of Zhang et al. 2022 (arXiv 2105.12723).
+
+Between the parts, features are `(b, h, w, c)`: the whole face, with channels last, so that every
+1 x 1 convolution of the publication is one matrix product. Blocks exist only inside the attention.
+The parts: `levels` (with `block_attention` and `mirror_attention`), `facial_regions`, `heads`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from common.errors import UserError
+from htnet.network.as_released import ReleasedROIModule
+from htnet.network.configuration import HTNetConfig, config_from
+from htnet.network.facial_regions import ChannelROIModule, FacialROIModule
+from htnet.network.heads import feature_reader, grade_head, side_head, with_features
+from htnet.network.levels import Level
+from landmarks.points import N_POINTS
+
+
+@dataclass
+class HTNetDetails:
+    """Everything that a forward pass can tell.
+
+    Attributes
+    ----------
+    logits
+        `(b, num_outputs)`.
+    embedding
+        `(b, d)`: what the network read from the image for the grade, before the head; with
+        `read_points` the 68 x 2 asymmetries of the landmarks. Measured features are not in it.
+    side_logits
+        `(b, 3)` in the order of `SIDE_CLASSES`; None without a side head.
+    points
+        `(b, 68, 2)`: how far each landmark lies from its mirror partner, in twentieths of the
+        side of the face; None without a point head.
+    roi_maps
+        `(b, regions, grid, grid)` in 0..1; None without the ROI module.
+    asymmetry_maps
+        `(b, h, w)` in 0..1 of each micro-attention, first level first; where both sides are
+        alike each lies at its own lowest value, `MirrorComparison.lowest`.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    side_logits: Tensor | None = None
+    points: Tensor | None = None
+    roi_maps: Tensor | None = None
+    asymmetry_maps: list[Tensor] = field(default_factory=list)
+
+
+class HTNet(nn.Module):
+    """Nested hierarchical transformer on square images.
+
+    Parameters
+    ----------
+    settings
+        The attributes of `HTNetConfig`, by keyword.
+
+    Examples
+    --------
+    >>> network = HTNet(image_size=28, patch_size=7, num_classes=3, dim=12, heads=3)
+    >>> network.config.num_outputs
+    3
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.config = config = config_from(settings, source=type(self).__name__)
+        self.embed = nn.Linear(config.channels * config.patch_size**2, config.dim)
+        self.roi_module = _roi_module(config)
+        self.levels = nn.ModuleList(Level(config, level) for level in range(config.num_hierarchies))
+        self.norm = nn.LayerNorm(config.dims[-1])
+        self.place = None
+        if config.face_position:
+            self.place = nn.Parameter(0.02 * torch.randn(config.grid, config.grid, config.dim))
+        self.drop = nn.Dropout(config.head_dropout)
+        read = 2 * N_POINTS if config.read_points else config.read_size
+        self.head = grade_head(config, read)
+        self.side_head = side_head(config, read)
+        self.point_head = None
+        if config.point_head:
+            unsigned = config.pooling != "mirror"
+            self.point_head = nn.Linear(config.read_size, 2 * N_POINTS, bias=unsigned)
+        self.feature_reader = feature_reader(config)
+
+    @classmethod
+    def from_config(cls, config: HTNetConfig) -> Self:
+        """Build the network of a configuration."""
+        return cls(**vars(config))
+
+    def forward(
+        self, image: Tensor, features: Tensor | None = None, *, return_roi_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Grade images.
+
+        Parameters
+        ----------
+        image
+            `(b, channels, image_size, image_size)` float, normalised as in training.
+        features
+            `(b, f)` measured features in the order of `config.features`, NaN where missing; for
+            networks that read them.
+        return_roi_maps
+            Also return the ROI maps, `(b, regions, image_size, image_size)` in 0..1.
+
+        Returns
+        -------
+        Tensor
+            Logits `(b, num_outputs)`.
+
+        Raises
+        ------
+        UserError
+            When the image has another size, features are missing, or maps are asked of a network
+            that has none.
+        """
+        details = self.details(image, features)
+        if not return_roi_maps:
+            return details.logits
+        if details.roi_maps is None:
+            raise UserError("This HTNet has no ROI module: build it with use_roi_module=True.")
+        return details.logits, at_image_size(details.roi_maps, self.config.image_size)
+
+    def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
+        """Grade images and keep what the parts found on the way."""
+        count = len(image)
+        if self.config.reads_mirror_image:
+            image = torch.cat([image, image.flip(-1)])
+        x = self.embed(self._patches(image))  # (b, grid, grid, dim)
+        if self.place is not None:
+            x = x + self.place
+        found = HTNetDetails(logits=x, embedding=x)
+        if self.roi_module is not None:
+            regions = self.roi_module(x.permute(0, 3, 1, 2))
+            found.roi_maps = regions.maps
+            x = regions.features.permute(0, 2, 3, 1).contiguous()
+        for level in self.levels:
+            x, maps = level(x)
+            found.asymmetry_maps += maps
+        self._answer(self.norm(x if self.config.pooling == "mirror" else x[:count]), found)
+        found.logits = with_features(found.logits, features, self.feature_reader)
+        # What was found in the mirror images is not asked for.
+        found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
+        found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
+        return found
+
+    def _answer(self, x: Tensor, found: HTNetDetails) -> None:
+        """Let the heads read the last level's tokens `(b, n, n, c)`, `(2 b, ...)` with mirrors."""
+        if self.config.pooling == "mirror":
+            face, mirrored = x.flatten(1).chunk(2)
+            signed = face - mirrored
+            unsigned = signed.abs()
+        else:
+            signed = x.mean(dim=(1, 2)) if self.config.pooling == "mean" else x.flatten(1)
+            unsigned = signed
+        if self.point_head is not None:
+            found.points = self.point_head(signed).view(-1, N_POINTS, 2)
+        if self.config.read_points and found.points is not None:
+            # Else grading would bend the points in training until they tell people apart.
+            points = found.points.detach() if self.training else found.points
+            signed = points.flatten(1)
+            unsigned = signed.abs()
+        found.embedding = unsigned
+        found.logits = self.head(self.drop(unsigned))
+        if self.side_head is not None:
+            found.side_logits = self.side_head(self.drop(signed))
+
+    def _patches(self, image: Tensor) -> Tensor:
+        """Cut `(b, c, H, W)` into `(b, grid, grid, p * p * c)`."""
+        config = self.config
+        expected = (config.channels, config.image_size, config.image_size)
+        if image.ndim != 4 or tuple(image.shape[1:]) != expected:
+            raise UserError(
+                f"The image has the shape {tuple(image.shape)}, but image_size "
+                f"{config.image_size} and channels {config.channels} need (batch, "
+                f"{', '.join(map(str, expected))})."
+            )
+        grid, p = config.grid, config.patch_size
+        cut = image.reshape(-1, config.channels, grid, p, grid, p)
+        # (b, c, grid, p, grid, p) -> (b, grid, grid, p, p, c): the publication's order
+        return cut.permute(0, 2, 4, 3, 5, 1).reshape(-1, grid, grid, p * p * config.channels)
+
+
+class HTNetEnhanced(HTNet):
+    """HTNet with both modules for facial palsy, unless a flag leaves one out."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"use_micro_attention": True, "use_roi_module": True, **settings})
+
+
+def at_image_size(maps: Tensor, image_size: int) -> Tensor:
+    """Enlarge maps `(b, m, h, w)` to `(b, m, image_size, image_size)`."""
+    return F.interpolate(maps, size=(image_size, image_size), mode="bilinear", align_corners=False)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of learned values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _roi_module(config: HTNetConfig) -> nn.Module | None:
+    if not config.use_roi_module:
+        return None
+    regions = config.num_roi_regions
+    if config.compat == "as_released":
+        return ReleasedROIModule(dim=config.dim, num_roi_regions=regions)
+    if config.roi_form == "channel":
+        return ChannelROIModule(dim=config.dim, num_roi_regions=regions)
+    return FacialROIModule(dim=config.dim, grid=config.grid, num_roi_regions=regions)

@@ -1,0 +1,1 @@
+"""The palsy cohort in the image branch: folds, trainings, calibration, tables."""

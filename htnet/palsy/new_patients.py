@@ -1,0 +1,268 @@
+"""Grades of new photographs and of new patients, from the answers of one or several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from classifiers.commands.grade import patient_of
+from common.files import natural_key
+from common.grading.calibration import tempered
+from common.grading.target import Target
+from common.tables import STATUSES, choice, number, read_table, text
+from features.commands.extract import Source
+from htnet.network.configuration import SIDE_CLASSES
+from htnet.palsy.calibration import PatientTemperature
+from htnet.training.answering import Answers
+from htnet.training.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
+
+SEEN = "seen_in_training"
+SEEN_ANSWERS = ("no", "unknown", "patient", "photograph")  # the later the worse
+_NAMED = 5  # patients named in a sentence
+SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
+
+
+def photograph_grades_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `photograph_grades.csv`: an answer, or a status and a reason.
+
+    `weak_side` is the patient's side that is taken for weak, or none; empty without a side head.
+    `seen_in_training` says what a network learned from: this very `photograph`, another one of a
+    `patient` of this name, `no` neither; `unknown` when its weights lie alone.
+    """
+    return pa.DataFrameSchema(
+        {
+            "image_id": text(unique=True),
+            "patient_id": text(),
+            "status": choice(STATUSES),
+            "reason": text(nullable=True),
+            SEEN: choice(SEEN_ANSWERS),
+            **_answer_columns(target),
+        },
+        name="photograph grades",
+    )
+
+
+def patient_grades_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `patient_grades.csv`: an answer from all photographs of a patient.
+
+    `photographs` is how many were graded; `calibrated` whether they were as many as those of the
+    patients from whom the network learned how sure its answers to whole patients may be. With
+    fewer the answer is the plain mean, which is too unsure. `seen_in_training` is the worst of the
+    photographs.
+    """
+    return pa.DataFrameSchema(
+        {
+            "patient_id": text(unique=True),
+            "photographs": pa.Column("int64"),
+            "calibrated": pa.Column(bool),
+            SEEN: choice(SEEN_ANSWERS),
+            **_answer_columns(target),
+        },
+        name="patient grades",
+    )
+
+
+def patients_of(source: Path, found: Source) -> Mapping[str, str]:
+    """Return the patient of each photograph: as the manifest says, else the folder it lies in."""
+    if found.manifest is not None:
+        return dict(zip(found.manifest["image_id"], found.manifest["patient_id"], strict=True))
+    return {image_id: patient_of(image_id, photos=source) for image_id, _ in found.photos}
+
+
+def photograph_grades(
+    table: pd.DataFrame,
+    answers: Sequence[Answers],
+    *,
+    patients: Mapping[str, str],
+    seen: SeenInTraining,
+    target: Target,
+) -> pd.DataFrame:
+    """Return a row for each photograph of a landmark table, with the mean of the networks' answers.
+
+    Parameters
+    ----------
+    table
+        Of landmarks; the rows of status `ok` are those that were answered, in this order.
+    patients
+        Of each `image_id`.
+    seen
+        What the networks learned from.
+    """
+    grades = table[["image_id", "status", "reason"]].copy()
+    grades.insert(1, "patient_id", [patients[image_id] for image_id in grades["image_id"]])
+    grades[SEEN] = seen.answers(grades)
+    ok = (table["status"] == "ok").to_numpy()
+    empty = _answered(np.empty((0, len(target.classes))), np.empty((0, 3)), target=target)
+    filled = empty.reindex(range(len(grades)))
+    if answers:
+        chances = np.mean([one.probabilities for one in answers], axis=0)
+        found = _answered(chances, _mean_sides(answers), target=target)
+        filled = found.set_index(np.flatnonzero(ok)).reindex(range(len(grades)))
+    filled.index = grades.index
+    return pd.concat([grades, filled], axis=1)
+
+
+def patient_grades(
+    grades: pd.DataFrame,
+    answers: Sequence[Answers],
+    *,
+    temperatures: Sequence[PatientTemperature],
+    target: Target,
+) -> pd.DataFrame:
+    """Return a row for each patient of whom a photograph was graded, in natural order.
+
+    Each network's mean over the photographs is made as sure as suits its validation patients, if
+    there are as many photographs as those had; then the networks' means are averaged.
+    """
+    graded = grades[grades["status"] == "ok"]
+    names = graded["patient_id"].to_numpy()
+    needed = max((one.photographs for one in temperatures), default=0)
+    known = any(one.value != 1.0 for one in temperatures)
+    rows, chances, sides = [], [], []
+    for name in sorted(set(names), key=natural_key):
+        its = np.flatnonzero(names == name)
+        calibrated = known and len(its) >= needed
+        means = [one.probabilities[its].mean(axis=0, keepdims=True) for one in answers]
+        if calibrated:
+            means = [
+                tempered(mean, temperature=temperature.value)
+                for mean, temperature in zip(means, temperatures, strict=True)
+            ]
+        chances.append(np.mean(means, axis=0)[0])
+        sides.append(_mean_sides(answers)[its].mean(axis=0))
+        seen = max(graded[SEEN].iloc[its], key=SEEN_ANSWERS.index)
+        rows.append(
+            {"patient_id": name, "photographs": len(its), "calibrated": calibrated, SEEN: seen}
+        )
+    found = _answered(
+        np.array(chances).reshape(-1, len(target.classes)),
+        np.array(sides).reshape(-1, len(SIDE_CLASSES)),
+        target=target,
+    )
+    about = pd.DataFrame(rows, columns=["patient_id", "photographs", "calibrated", SEEN])
+    return pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
+
+
+@dataclass(frozen=True)
+class SeenInTraining:
+    """What networks learned from, as far as the tables beside their weights tell.
+
+    Attributes
+    ----------
+    patients
+        Names of all patients that any of them learned from; None when one has no such table.
+    sha256
+        Of the photographs that any of them learned from.
+    given
+        Checksums of the new photographs by `image_id`.
+    """
+
+    patients: frozenset[str] | None
+    sha256: frozenset[str] = frozenset()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, weights: Sequence[Path]) -> SeenInTraining:
+        """Read the tables beside weights."""
+        names: set[str] = set()
+        hashes: set[str] = set()
+        known = True
+        for folder in {file.parent for file in weights}:
+            if (folder / PATIENTS).exists():
+                names |= set(read_table(folder / PATIENTS, schema=SEEN_PATIENTS)["patient_id"])
+            else:
+                known = False
+            if (folder / PHOTOGRAPHS).exists():
+                photographs = read_table(folder / PHOTOGRAPHS, schema=SEEN_PHOTOGRAPHS)
+                hashes |= set(photographs["sha256"])
+        return cls(frozenset(names) if known else None, frozenset(hashes))
+
+    def answers(self, grades: pd.DataFrame) -> list[str]:
+        """Return one of `SEEN_ANSWERS` for each row of `image_id` and `patient_id`."""
+        found = []
+        for image_id, patient in zip(grades["image_id"], grades["patient_id"], strict=True):
+            if self.given.get(image_id) in self.sha256:
+                found.append("photograph")
+            elif self.patients is None:
+                found.append("unknown")
+            else:
+                found.append("patient" if str(patient) in self.patients else "no")
+        return found
+
+
+def warning_of_seen(patients: pd.DataFrame) -> str | None:
+    """Say that answers are about patients whom a network learned from; None when all are new."""
+    seen = patients.loc[patients[SEEN].isin(("patient", "photograph")), "patient_id"]
+    if len(seen):
+        more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
+        named = ", ".join(seen[:_NAMED]) + more
+        return (
+            f"Warning: the networks learned from {len(seen)} of these {len(patients)} patients "
+            f"({named}): their grades look better than those of new ones would (column {SEEN})."
+        )
+    if (patients[SEEN] == "unknown").any():
+        return (
+            "Warning: nobody can tell whether the networks learned from these patients, because "
+            f"the {PATIENTS} of their training does not lie beside the weights."
+        )
+    return None
+
+
+def summary(grades: pd.DataFrame, patients: pd.DataFrame, *, target: Target) -> str:
+    """Sum up the tables: how many were graded, and how many patients got each answer."""
+    if len(grades) == 1 and len(patients) == 1:
+        return in_words(str(grades["image_id"].iloc[0]), grades.iloc[0])
+    graded = int((grades["status"] == "ok").sum())
+    counts = patients["predicted"].value_counts()
+    each = ", ".join(f"{name}: {counts[name]}" for name in target.classes if name in counts)
+    return f"{graded} of {len(grades)} photographs graded, of {len(patients)} patients ({each})."
+
+
+def in_words(name: str, row: pd.Series) -> str:
+    """Say in words what was answered."""
+    answer, side = row["predicted"], row["weak_side"]
+    words = f"{name}: {answer} (probability {row['p_' + answer]:.2f})"
+    if pd.notna(side):
+        words += f", weak side {side} ({row['p_' + side]:.2f})"
+    return words
+
+
+def _answer_columns(target: Target) -> dict[str, pa.Column]:
+    return {
+        "predicted": text(nullable=True),
+        **{name: number() for name in target.probability_columns},
+        "weak_side": text(nullable=True),
+        **{name: number() for name in SIDE_COLUMNS},
+    }
+
+
+def _answered(
+    chances: NDArray[np.float64], sides: NDArray[np.float64], *, target: Target
+) -> pd.DataFrame:
+    """Return answers, probabilities and sides `(n, 3)` as columns; NaN sides are not answered."""
+    table = pd.DataFrame(chances, columns=list(target.probability_columns))
+    named = [str(name) for name in target.named(target.answers(chances))]
+    table.insert(0, "predicted", pd.Series(named, dtype=object))
+    known = np.isfinite(sides.sum(axis=1))
+    weak = [
+        SIDE_CLASSES[side.argmax()] if is_known else None
+        for side, is_known in zip(sides, known, strict=True)
+    ]
+    table["weak_side"] = pd.Series(weak, dtype=object)
+    table[list(SIDE_COLUMNS)] = sides
+    return table
+
+
+def _mean_sides(answers: Sequence[Answers]) -> NDArray[np.float64]:
+    """Return the mean side probabilities `(n, 3)` of the networks that answer it; else NaN."""
+    told = [one.sides for one in answers if one.sides is not None]
+    if not told:
+        return np.full((len(answers[0].probabilities), len(SIDE_CLASSES)), np.nan)
+    mean: NDArray[np.float64] = np.mean(told, axis=0)
+    return mean

@@ -1,0 +1,1 @@
+"""Recipes, one training, and what a trained network answers."""

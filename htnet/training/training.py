@@ -1,0 +1,298 @@
+"""Train one network on some patients, choose its epoch on others, and keep it.
+
+Everything random in an epoch follows from the seed and the epoch's number, so that a training
+that was killed and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from common.errors import UserError
+from common.files import natural_key, write_json
+from common.tables import choice, text, write_table
+from htnet.faces.labelled_faces import LabelledFaces
+from htnet.network.configuration import HTNetConfig
+from htnet.network.region_fusion import GradingNetwork, build_network
+from htnet.network.weights import Loaded, load_pretrained, load_weights, save_weights
+from htnet.training.answering import BATCH
+from htnet.training.grader import PalsyGrader
+from htnet.training.loop import (
+    BEST,
+    LAST,
+    Rows,
+    SeededOrder,
+    found_checkpoint,
+    make_trainer,
+    quiet,
+)
+from htnet.training.recipe import Recipe, Training
+
+WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
+TAKEN_OVER = "pretrained.json"
+PATIENTS = "patients.csv"
+SEEN_PATIENTS = pa.DataFrameSchema(
+    {"patient_id": text(), "part": choice(("train", "validation"))}, name="patients"
+)
+"""`patients.csv` of a training: whom it learned from, and who chose its epoch."""
+PHOTOGRAPHS = "photographs.csv"
+SEEN_PHOTOGRAPHS = pa.DataFrameSchema(
+    {"image_id": text(unique=True), "patient_id": text(), "sha256": text()}, name="photographs"
+)
+"""`photographs.csv` of a training: the files that it saw, whatever they are called elsewhere."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and how it came about.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode, with the weights of the epoch that was kept.
+    best_epoch, scores
+        That epoch, counted from 1, and the validation patients' score of each epoch.
+    pretrained
+        What it took over from other weights; None without.
+    """
+
+    network: GradingNetwork
+    best_epoch: int
+    scores: tuple[float, ...]
+    pretrained: Loaded | None = None
+
+
+def train_network(
+    data: LabelledFaces,
+    *,
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+    recipe: Recipe,
+    out: Path,
+    seed: int = 0,
+    pretrained: Path | None = None,
+    notes: Mapping[str, object] | None = None,
+    title: str | None = None,
+) -> Trained:
+    """Train on some rows; keep the epoch that answers the validation patients best.
+
+    Parameters
+    ----------
+    data
+        Faces and labels.
+    train, validation
+        Row numbers; no patient may be in both.
+    recipe
+        Settings of network, augmentation and training.
+    out
+        Folder for weights, checkpoints and logs. A training found there goes on; of one that has
+        ended the weights are read, and its checkpoints are gone.
+    seed
+        Of weights, order and augmentation.
+    pretrained
+        Weights to begin with, by name and shape; what was and was not taken over is kept
+        in `pretrained.json`.
+    notes
+        Whatever else should be kept with the weights.
+    title
+        What the lines of progress call it; None shows no progress.
+
+    Raises
+    ------
+    UserError
+        When patients are in both parts, a class has no training face, features are asked for and
+        not there, a GPU was asked for and is not there, or `out` holds a training with other
+        settings.
+    """
+    config = recipe.config(num_classes=len(data.classes))
+    check_rows(data, train=train, validation=validation)
+    _check_features(data, config)
+    check_device(recipe.training)
+    _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
+    if (out / WEIGHTS).exists():
+        return _finished(out)
+    _keep_patients(out, data, train=train, validation=validation)
+    L.seed_everything(seed, verbose=False)
+    network = build_network(config)
+    loaded = None
+    if pretrained is not None:
+        loaded = load_pretrained(network, pretrained)
+        write_json(out / TAKEN_OVER, loaded.as_json())
+    if network.feature_reader is not None and data.faces.features is not None:
+        network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
+    grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
+    trainer = make_trainer(recipe.training, out, title=title)
+    with quiet():
+        trainer.fit(
+            grader,
+            DataLoader(
+                Rows(train),
+                batch_size=recipe.training.batch_size,
+                sampler=SeededOrder(len(train), seed=seed),
+                drop_last=len(train) >= recipe.training.batch_size,
+            ),
+            DataLoader(Rows(validation), batch_size=BATCH),
+            ckpt_path=found_checkpoint(out),
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best, _ = load_weights(out / BEST)
+    epoch = int(np.argmin(grader.scores)) + 1
+    save_weights(  # weights mean that the training is finished
+        best,
+        out / WEIGHTS,
+        notes={
+            **(notes or {}),
+            "classes": list(data.classes),
+            "recipe": recipe.name,
+            "epoch": epoch,
+            "scores": grader.scores,
+        },
+    )
+    if trainer.world_size == 1:  # else another process may still have to read them
+        (out / BEST).unlink()
+        (out / LAST).unlink(missing_ok=True)
+    return Trained(best, best_epoch=epoch, scores=tuple(grader.scores), pretrained=loaded)
+
+
+def _finished(out: Path) -> Trained:
+    """Read a training that has ended: begun again it would learn on past its early stop."""
+    network, notes = load_weights(out / WEIGHTS)
+    scores = tuple(notes.get("scores", ()))
+    return Trained(network, best_epoch=int(notes["epoch"]), scores=scores)
+
+
+def check_rows(
+    data: LabelledFaces,
+    *,
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+    name: str = "This training",
+) -> None:
+    """Refuse rows that a network cannot learn from; `name` begins the sentence.
+
+    Raises
+    ------
+    UserError
+        When patients are in both parts, a part is empty, or a class has no training face.
+    """
+    both = sorted(set(data.patients[train]) & set(data.patients[validation]))
+    if both:
+        raise UserError(
+            f'Patient "{both[0]}" is among the training and the validation patients: whole '
+            "patients must be held out."
+        )
+    if not len(train) or not len(validation):
+        raise UserError(f"{name} has no training or no validation faces: use fewer folds.")
+    check_classes(data, train=train, name=name)
+
+
+def check_classes(data: LabelledFaces, *, train: NDArray[np.intp], name: str) -> None:
+    """Refuse training rows in which a class is missing."""
+    missing = [
+        label
+        for number, label in enumerate(data.classes, start=1)
+        if not (data.labels[train] == number).any()
+    ]
+    if missing:
+        raise UserError(
+            f"{name} has no training face of class {', '.join(missing)}: give more patients of it, "
+            "more folds (--n-folds, --inner-folds), each of which then holds out fewer, or another "
+            "--target."
+        )
+
+
+def _check_features(data: LabelledFaces, config: HTNetConfig) -> None:
+    given = 0 if data.faces.features is None else data.faces.features.shape[1]
+    if given != len(config.features):
+        raise UserError(
+            f"The recipe has the network read {len(config.features)} measured features, but "
+            f"{given} were given: give their table (--features), or leave network.features out."
+        )
+
+
+def check_device(settings: Training) -> None:
+    """Refuse a training that asks for a GPU where there is none, or for more than there are."""
+    if settings.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError(
+            "The recipe asks for a GPU (training.accelerator: gpu), but there is none here: use "
+            "--change training.accelerator=cpu or the recipe small-cpu."
+        )
+    if settings.accelerator == "gpu" and torch.cuda.device_count() < settings.devices:
+        raise UserError(
+            f"The recipe asks for {settings.devices} GPUs, but there are "
+            f"{torch.cuda.device_count()}: change training.devices."
+        )
+
+
+def _keep_settings(
+    out: Path, data: LabelledFaces, recipe: Recipe, *, seed: int, pretrained: Path | None
+) -> None:
+    """Write the settings beside the checkpoints, or compare them with those that are there."""
+    sections = recipe.as_dict()
+    del sections["training"]["save_every"]  # changes nothing that is learned
+    settings: Mapping[str, Any] = {
+        **sections,
+        "classes": list(data.classes),
+        "seed": seed,
+        "pretrained": pretrained.name if pretrained else None,
+        "faces": len(data.faces),
+    }
+    path = out / SETTINGS
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(json.dumps(settings))
+        for name, value in plain.items():
+            if before.get(name) != value:
+                raise UserError(
+                    f"{out} holds a training with other settings ("
+                    f"{_first_difference(name, before.get(name), value)}): choose another --out, "
+                    "or delete that folder to begin anew."
+                )
+    else:
+        write_json(path, settings)
+
+
+def _first_difference(name: str, before: Any, now: Any) -> str:
+    """Name the first setting that differs, with both its values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*now, *(key for key in before if key not in now)]
+        key = next(key for key in keys if before.get(key) != now.get(key))
+        return _first_difference(f"{name}.{key}", before.get(key), now.get(key))
+    return f"{name}: {before} there, {now} now"
+
+
+def _keep_patients(
+    out: Path, data: LabelledFaces, *, train: NDArray[np.intp], validation: NDArray[np.intp]
+) -> None:
+    """Write whom the network learns from, so that nobody is tested on himself later."""
+    parts = {"train": train, "validation": validation}
+    rows = [
+        {"patient_id": str(patient), "part": part}
+        for part, where in parts.items()
+        for patient in sorted(set(data.patients[where]), key=natural_key)
+    ]
+    write_table(pd.DataFrame(rows), out / PATIENTS, schema=SEEN_PATIENTS)
+    if data.faces.sha256:
+        seen = np.sort(np.concatenate([train, validation]))
+        photographs = pd.DataFrame(
+            {
+                "image_id": np.array(data.faces.image_ids)[seen],
+                "patient_id": data.patients[seen],
+                "sha256": np.array(data.faces.sha256)[seen],
+            }
+        )
+        write_table(photographs, out / PHOTOGRAPHS, schema=SEEN_PHOTOGRAPHS)

@@ -1,0 +1,1 @@
+"""How good points are: errors against truth, mirroring, tilting, settings; and their report."""

@@ -1,0 +1,291 @@
+"""The report of `evaluate-landmarks`: how far off, where on the face, for whom, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from common.exit_codes import exit_code_for
+from common.report import Report, Section
+from landmarks.check.errors import (
+    MEASURES,
+    SIDE_PARTS,
+    Evaluated,
+    asymmetry_kept,
+    patient_intervals,
+)
+from landmarks.check.plots import (
+    cumulative_figure,
+    face_figure,
+    interval_figure,
+    region_title,
+    tilt_figure,
+)
+from landmarks.points import REGIONS
+
+FEW_PATIENTS = 10
+_INTERVALS = "95 % intervals in brackets resample whole patients."
+
+
+@dataclass(frozen=True)
+class LandmarkEvaluation:
+    """What `evaluate-landmarks` found, as it is reported.
+
+    Attributes
+    ----------
+    settings
+        The evaluated settings by name; the last is the one that was asked for.
+    scores, grid
+        `landmark_scores.csv` and `landmark_grid.csv`.
+    mirror
+        Of `landmarks.check.mirror`, empty when not asked for.
+    tilt
+        `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
+    problems
+        Sentences for the head of the report.
+    """
+
+    settings: Mapping[str, Evaluated]
+    scores: pd.DataFrame
+    grid: pd.DataFrame
+    mirror: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tilt: pd.DataFrame = field(default_factory=pd.DataFrame)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> Evaluated:
+        """The setting that was asked for."""
+        return list(self.settings.values())[-1]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all photographs were compared, 3 some were not, 4 none was."""
+        ok = int((self.chosen.photographs["status"] == "ok").sum())
+        return exit_code_for(ok=ok, failed=len(self.chosen.photographs) - ok)
+
+
+def landmark_report(evaluation: LandmarkEvaluation) -> Report:
+    """Build the report of one evaluation."""
+    name, evaluated = list(evaluation.settings.items())[-1]
+    scores = evaluation.scores[evaluation.scores["setting"] == name]
+    report = Report(title="Predicted against true landmarks", summary=_summary(evaluation, name))
+    for sentence in _warnings(evaluation, evaluated):
+        report.warn(sentence)
+    if not (evaluated.photographs["status"] == "ok").any():
+        return report
+    _regions(report.section("Where on the face"), evaluated, scores)
+    _people(report.section("For whom"), scores)
+    _asymmetry(report.section("Is asymmetry kept?"), evaluation)
+    _settings(report.section("With which settings"), evaluation)
+    if len(evaluation.mirror):
+        _mirror(report.section("Are left and right treated alike?"), evaluation)
+    if len(evaluation.tilt):
+        _tilt(report.section("Does a tilted head matter?"), evaluation)
+    _method(report.section("How it was measured"), name)
+    return report
+
+
+def _summary(evaluation: LandmarkEvaluation, name: str) -> str:
+    row = evaluation.grid.iloc[-1]
+    if not row["found"]:
+        return "No photograph could be compared."
+    words = (
+        f"Over {row['found']} photographs of {row['patients']} patients the 51 inner points are "
+        f"off by {_interval(row, 'nrmse_eye')} % of the outer-eye distance (NRMSE; setting: "
+        f"{name})."
+    )
+    if len(evaluation.grid) > 1:
+        change = row["nrmse_difference"]
+        clear = row["nrmse_difference_low"] * row["nrmse_difference_high"] > 0
+        than = f"{abs(change):.2f} points {'less' if change < 0 else 'more'} than plainly predicted"
+        words += f" That is {than}" + ("." if clear else ", which chance alone could explain.")
+    return words
+
+
+def _warnings(evaluation: LandmarkEvaluation, evaluated: Evaluated) -> list[str]:
+    sentences = list(evaluation.problems)
+    photographs = evaluated.photographs
+    lost = photographs[photographs["status"] != "ok"]
+    if len(lost):
+        kinds = ", ".join(f"{n} {status}" for status, n in lost["status"].value_counts().items())
+        sentences.append(
+            f"{len(lost)} of {len(photographs)} photographs could not be compared ({kinds}); they "
+            "have no error and are in no mean: see landmark_errors.csv."
+        )
+    patients = photographs.loc[photographs["status"] == "ok", "patient_id"].nunique()
+    if patients < FEW_PATIENTS:
+        sentences.append(f"Only {patients} patients: intervals over so few say little.")
+    return sentences
+
+
+def _regions(section: Section, evaluated: Evaluated, scores: pd.DataFrame) -> None:
+    section.figure(
+        face_figure(evaluated),
+        alt="Mean true face with a disc at each point as large as the mean error there.",
+        caption="Mean error of each point: a disc's radius is the error, at the scale of the "
+        "face; brighter is larger.",
+    )
+    over_all = scores[scores["group"] == "all"]
+    parts = ["all", "inner", *REGIONS]
+    table = over_all[over_all["part"].isin(parts)].copy()
+    table["shown"] = [_interval(row) for _, row in table.iterrows()]
+    wide = table.pivot(index="part", columns="measure", values="shown").loc[parts]
+    names = {"all": "all 68 points", "inner": "51 inner points (without the jaw)"}
+    shown = wide[list(MEASURES)].rename(columns=dict(MEASURES))
+    shown.insert(0, "part of the face", [names.get(p, region_title(p)) for p in wide.index])
+    section.table(shown, caption=f"Errors by part of the face. {_INTERVALS}")
+
+
+def _people(section: Section, scores: pd.DataFrame) -> None:
+    """Tables per grade and per side of the palsy."""
+    chosen = scores[(scores["measure"] == "nrmse_eye") & (scores["part"] == "inner")]
+    chosen = chosen.assign(
+        group=[str(g).replace("grade", "House-Brackmann") for g in chosen["group"]]
+    )
+    section.table(
+        _shown(chosen, label="group", heading="photographs of"),
+        caption=f"NRMSE of the inner points, % of the outer-eye distance. {_INTERVALS}",
+    )
+    sides = scores[
+        (scores["measure"] == "nrmse_eye")
+        & scores["part"].isin(SIDE_PARTS)
+        & scores["group"].isin(["all", "palsy left", "palsy right"])
+    ]
+    if len(sides):
+        sides = sides.assign(
+            part=[
+                f"{p.replace('_', ' ')}, {g}"
+                for p, g in zip(sides["part"], sides["group"], strict=True)
+            ]
+        )
+        section.table(
+            _shown(sides, label="part", heading="half of the face"),
+            caption="The paralysed and the healthy half of palsied faces, inner points. If the "
+            "paralysed half has the larger error, measured asymmetry is partly made by the model.",
+        )
+    else:
+        section.text("The manifest does not say which side is paralysed, so sides are not told.")
+
+
+def _asymmetry(section: Section, evaluation: LandmarkEvaluation) -> None:
+    """How much asymmetry is kept, plainly and with the setting that was asked for."""
+    section.text(
+        "How much of the true difference between the two sides is found again: 1 means all of it, "
+        "less than 1 means that the model draws faces more symmetric than they are. Points of one "
+        "side are held against the mirrored points of the other; the slope is that of predicted "
+        "on true differences."
+    )
+    shown = pd.DataFrame()
+    for name, evaluated in _first_and_last(evaluation).items():
+        kept = asymmetry_kept(evaluated).rename(columns={"slope": "value"})
+        one = _shown(kept, label="region", heading="region", value=name)
+        shown = one if shown.empty else shown.assign(**{name: one[name]})
+    section.table(shown, caption=f"Share of the asymmetry kept. {_INTERVALS}")
+
+
+def _settings(section: Section, evaluation: LandmarkEvaluation) -> None:
+    grid = evaluation.grid
+    shown = pd.DataFrame(
+        {
+            "setting": grid["setting"],
+            "faces found": [f"{r.found} of {r.photographs}" for r in grid.itertuples()],
+            "NRMSE, %": [_interval(row, "nrmse_eye") for _, row in grid.iterrows()],
+            "mean error, %": [_interval(row, "mean_eye") for _, row in grid.iterrows()],
+            "NRMSE minus the first": [
+                "" if k == 0 else _interval(row, "nrmse_difference", signed=True)
+                for k, (_, row) in enumerate(grid.iterrows())
+            ],
+        }
+    )
+    section.table(
+        shown,
+        caption="Inner points, % of the outer-eye distance. Differences are over photographs in "
+        f"which both settings found the face. {_INTERVALS}",
+    )
+    section.figure(
+        cumulative_figure(_first_and_last(evaluation)),
+        alt="Share of photographs with at most a given error.",
+        caption="Cumulative error: photographs in which no face was found never reach the top.",
+    )
+
+
+def _mirror(section: Section, evaluation: LandmarkEvaluation) -> None:
+    mirror = evaluation.mirror
+    patients = evaluation.chosen.photographs.set_index("image_id")["patient_id"]
+    values = mirror[list(REGIONS)].to_numpy(dtype=np.float64)
+    scores = patient_intervals(values, patients.loc[mirror["image_id"]].to_numpy())
+    scores.insert(0, "part", [region_title(region) for region in REGIONS])
+    section.text(
+        "Each photograph was also predicted mirrored, and its points mirrored back. A model that "
+        "treats both sides alike gives the same points twice; what differs is made by the model."
+    )
+    section.figure(
+        interval_figure(scores, label="part", xlabel="difference, % of the outer-eye distance"),
+        alt="Difference between points found in photographs and in their mirror images, by region.",
+    )
+    section.table(
+        _shown(scores, label="part", heading="region", value="difference, %"), caption=_INTERVALS
+    )
+
+
+def _tilt(section: Section, evaluation: LandmarkEvaluation) -> None:
+    tilt = evaluation.tilt
+    section.figure(
+        tilt_figure({str(name): rows for name, rows in tilt.groupby("setting", sort=False)}),
+        alt="Error against the angle by which photographs were turned.",
+        caption="Photographs were turned, predicted, and the points turned back.",
+    )
+    table = tilt.assign(
+        shown=[
+            _interval(row) + f"\n{row['found']} of {row['photographs']}"
+            for _, row in tilt.iterrows()
+        ]
+    ).pivot(index="angle_deg", columns="setting", values="shown")
+    table.insert(0, "turned by, degrees", [f"{angle:g}" for angle in table.index])
+    section.table(
+        table, caption=f"NRMSE, % of the outer-eye distance; faces found below. {_INTERVALS}"
+    )
+
+
+def _method(section: Section, name: str) -> None:
+    section.text(
+        "Error is the distance between a predicted and its true point. RMSE is the root mean "
+        "square over the points of a part, NRMSE the same divided by the distance of the true "
+        "outer eye corners, by the diagonal of the box around the 68 true points, or by that box's "
+        "size (root of its area). Each photograph has one value; tables show means over "
+        "photographs. Left and right are the patient's."
+    )
+    section.text(f"Setting of the first sections: {name}. Every option is in run.json.")
+
+
+def _first_and_last(evaluation: LandmarkEvaluation) -> dict[str, Evaluated]:
+    """The plain prediction and the setting that was asked for."""
+    names = list(evaluation.settings)
+    return {name: evaluation.settings[name] for name in dict.fromkeys((names[0], names[-1]))}
+
+
+def _shown(
+    scores: pd.DataFrame, *, label: str, heading: str, value: str = "NRMSE, %"
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            heading: scores[label].to_numpy(),
+            "photographs": scores["photographs"].to_numpy(),
+            "patients": scores["patients"].to_numpy(),
+            value: [_interval(row) if "value" in row else "" for _, row in scores.iterrows()],
+        }
+    )
+
+
+def _interval(row: pd.Series, measure: str = "value", *, signed: bool = False) -> str:
+    low, high = ("low", "high") if measure == "value" else (f"{measure}_low", f"{measure}_high")
+    if np.isnan(row[measure]):
+        return "–"
+    sign = "+" if signed else ""
+    value = f"{row[measure]:{sign}.2f}"
+    if np.isnan(row[low]):
+        return value
+    return f"{value} ({row[low]:{sign}.2f} to {row[high]:{sign}.2f})"

@@ -1,0 +1,1 @@
+"""The commands `evaluate-landmarks` and `train-landmarks`."""

@@ -1,0 +1,332 @@
+"""The command `train-landmarks`: a landmark model for one's own patients, and whether it helps."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.files import sha256_of, write_json
+from common.provenance import package_versions, write_run_record
+from common.tables import read_manifest, write_table
+from common.truth import read_truth
+from common.workers import default_jobs
+from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors, patient_intervals
+from landmarks.exchange.emotrics_folder import import_emotrics
+from landmarks.exchange.imglab import read_imglab
+from landmarks.find.detector import FaceBox
+from landmarks.find.extraction import extract_landmarks
+from landmarks.points import POINT_COLUMNS
+from landmarks.predictor import PredictorFile, find_predictor
+from landmarks.tables import BOX_COLUMNS, points_of, read_landmarks
+from landmarks.training import (
+    TrainingFace,
+    TrainingOptions,
+    held_out_patients,
+    train_predictor,
+)
+
+MODEL_FILE, CARD_FILE = "predictor.dat", "predictor.json"
+LICENCE_NOTE = (
+    "Made from your photographs: whether it may be shared depends on their consent and terms. "
+    "Research software; it does not diagnose."
+)
+_PARTS = ("all", "inner", "right_eye", "left_eye", "mouth", "paralysed_side", "healthy_side")
+
+
+@dataclass(frozen=True)
+class TrainedLandmarks:
+    """What was trained, and the errors on held-out patients.
+
+    Attributes
+    ----------
+    model, card
+        The `.dat` file and its JSON card.
+    errors
+        One row per part of the face: `before`, `after` and `change` in percent of the outer-eye
+        distance, each with `low` and `high`.
+    left_out
+        Photographs with points in which no face was found.
+    """
+
+    model: Path
+    card: Path
+    errors: pd.DataFrame
+    left_out: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 all photographs were used, 3 some were not."""
+        return 3 if self.left_out else 0
+
+
+def train_landmarks(
+    manifest: Path,
+    *,
+    out: Path,
+    points: Path | None = None,
+    predictor: str = "ibug",
+    held_out: float = 0.25,
+    cascades: int = TrainingOptions.cascades,
+    trees: int = TrainingOptions.trees,
+    depth: int = TrainingOptions.depth,
+    nu: float = TrainingOptions.nu,
+    oversampling: int = TrainingOptions.oversampling,
+    jitter: float = TrainingOptions.jitter,
+    test_splits: int = TrainingOptions.test_splits,
+    feature_pool: int = TrainingOptions.feature_pool,
+    mirror: bool = TrainingOptions.mirror,
+    seed: int = TrainingOptions.seed,
+    jobs: int | None = None,
+) -> TrainedLandmarks:
+    """Train a landmark model on your own photographs with corrected points.
+
+    Writes OUT/predictor.dat, for --predictor of extract, and OUT/predictor.json, which says what
+    it was made from and its errors before and after on patients that were held out, with 95 %
+    intervals over patients. Whole patients are held out, always.
+
+    Parameters
+    ----------
+    manifest
+        The photographs and their patients.
+    out
+        Folder for the model, its card, errors.csv and run.json.
+    points
+        Corrected points: a landmark table (.csv), a dlib XML file (.xml) or a folder of Emotrics
+        files. Without it, the true points that the manifest names (column truth_file).
+    predictor
+        Model to compare with: ibug (installed), mee, mee2, mee3, gtx, or a .dat file.
+    held_out
+        Share of the patients that are held out to measure the error.
+    cascades
+        Cascades of regression trees.
+    trees
+        Trees in each cascade; more learn more and make a larger file.
+    depth
+        Depth of a tree; less for fewer photographs.
+    nu
+        Learning rate, above 0 to 1; less for fewer photographs.
+    oversampling
+        Start shapes tried for each face; more for fewer photographs.
+    jitter
+        How far start boxes are moved, as a fraction of their size.
+    test_splits
+        Random splits compared at every node.
+    feature_pool
+        Pixels compared in each cascade.
+    mirror
+        Learn from every face mirrored too, so that neither side is favoured.
+    seed
+        Seed of the choice of patients and of the training.
+    jobs
+        Photographs in which faces are sought at the same time; the training itself takes one
+        processor, because dlib's model depends on their number.
+    """
+    began = time.monotonic()
+    options = TrainingOptions(
+        cascades=cascades, trees=trees, depth=depth, nu=nu, oversampling=oversampling,
+        jitter=jitter, test_splits=test_splits, feature_pool=feature_pool, mirror=mirror, seed=seed,
+    )  # fmt: skip
+    jobs = jobs or default_jobs()
+    base = find_predictor(predictor)
+    people = read_manifest(manifest)
+    truth = corrected_points(people, points)
+    people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
+    apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
+    before = extract_landmarks(_photos(people), out=out / "before", predictor=base, jobs=jobs).table
+    found = people["image_id"].isin(before.loc[before["status"] == "ok", "image_id"])
+    tested = people["patient_id"].isin(apart)
+    prepared = time.monotonic()
+    model = train_predictor(
+        _faces(people[found & ~tested], truth=truth, boxes=before),
+        out=out / MODEL_FILE,
+        options=options,
+    )
+    trained = time.monotonic()
+    ours = PredictorFile(name=MODEL_FILE, path=model, sha256=sha256_of(model))
+    examined = people[tested]
+    after = extract_landmarks(_photos(examined), out=out / "after", predictor=ours, jobs=jobs).table
+    errors = _compare(examined, truth=truth, before=before, after=after, out=out, seed=seed)
+    counts = {
+        "photographs_to_learn_from": int((found & ~tested).sum()),
+        "patients_to_learn_from": int(people.loc[found & ~tested, "patient_id"].nunique()),
+        "photographs_held_out": int((found & tested).sum()),
+        "patients_held_out": int(people.loc[found & tested, "patient_id"].nunique()),
+        "without_face": int((~found).sum()),
+    }
+    settings = {**options.as_dict(), "held_out": held_out, "compared_with": predictor}
+    card = {
+        "what": "dlib shape predictor, 68 points, patient's right is image-left",
+        "sha256": ours.sha256,
+        "counts": counts,
+        "held_out_patients": sorted(apart),
+        "options": settings,
+        "error": "NRMSE by outer-eye distance, %, mean over held-out photographs, 95 % interval "
+        "over patients",
+        "errors": {
+            part: {name: _plain(row[name]) for name in row.index} for part, row in errors.iterrows()
+        },
+        "versions": package_versions(),
+        "licence": LICENCE_NOTE,
+    }
+    write_json(out / CARD_FILE, card)
+    write_run_record(
+        out,
+        command="train-landmarks",
+        settings=settings,
+        seed=seed,
+        files={"manifest": manifest, "predictor": base.path, "model": model},
+        counts=counts,
+        seconds={
+            "detect": prepared - began,
+            "train": trained - prepared,
+            "compare": time.monotonic() - trained,
+        },
+    )
+    result = TrainedLandmarks(
+        model=model, card=out / CARD_FILE, errors=errors, left_out=counts["without_face"]
+    )
+    _tell(result, counts)
+    return result
+
+
+def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
+    """Read the corrected points of a manifest's photographs.
+
+    Parameters
+    ----------
+    people
+        The manifest.
+    points
+        Landmark table, dlib XML, file or folder of Emotrics; None for the manifest's own truth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `image_id`, `status`, `reason`, `x_0` ... `y_67`; one row for every photograph of the
+        manifest, points NaN unless `ok`.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read or knows none of the photographs.
+    """
+    if points is None:
+        truth = read_truth(people)
+    elif points.suffix.lower() == ".xml":
+        truth = _truth_of_xml(people, points)
+    elif points.is_dir() or points.suffix.lower() == ".txt":
+        truth, _ = import_emotrics(points)
+    else:
+        truth = read_landmarks(points)
+    columns = ["image_id", "status", "reason", *POINT_COLUMNS]
+    truth = truth.reindex(columns=columns)
+    # A row that says ok but lacks a point cannot teach or test.
+    whole = truth[list(POINT_COLUMNS)].notna().all(axis="columns")
+    truth.loc[~whole & (truth["status"] == "ok"), "status"] = "failed"
+    known = truth[truth["image_id"].isin(people["image_id"])]
+    if not (known["status"] == "ok").any():
+        raise UserError(
+            f"{points or 'The manifest'} has points of none of the manifest's photographs (first "
+            f'"image_id" "{next(iter(people["image_id"]), "")}"): check that the names agree.'
+        )
+    rest = people.loc[~people["image_id"].isin(known["image_id"]), "image_id"]
+    missing = pd.DataFrame({"image_id": rest, "status": "failed", "reason": "has no points"})
+    return pd.concat([known, missing], ignore_index=True).reindex(columns=columns)
+
+
+def _truth_of_xml(people: pd.DataFrame, points: Path) -> pd.DataFrame:
+    by_path = {
+        os.path.realpath(path): str(image_id)
+        for path, image_id in zip(people["path"], people["image_id"], strict=True)
+    }
+    marked = {
+        by_path[os.path.realpath(face.path)]: face.points.ravel()
+        for face in read_imglab(points)
+        if os.path.realpath(face.path) in by_path
+    }
+    values = np.array(list(marked.values()), dtype=np.float64).reshape(-1, len(POINT_COLUMNS))
+    table = pd.DataFrame(values, columns=list(POINT_COLUMNS))
+    table.insert(0, "image_id", list(marked))
+    return table.assign(status="ok", reason=None)
+
+
+def _photos(people: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
+    return tuple(
+        (str(image_id), Path(path))
+        for image_id, path in zip(people["image_id"], people["path"], strict=True)
+    )
+
+
+def _faces(people: pd.DataFrame, *, truth: pd.DataFrame, boxes: pd.DataFrame) -> list[TrainingFace]:
+    ids = list(people["image_id"])
+    points = points_of(truth.set_index("image_id").reindex(ids))
+    found = boxes.set_index("image_id").reindex(ids)
+    return [
+        TrainingFace(path=Path(path), box=_box(row), points=face)
+        for path, (_, row), face in zip(people["path"], found.iterrows(), points, strict=True)
+    ]
+
+
+def _box(row: pd.Series) -> FaceBox:
+    left, top, right, bottom = (float(row[name]) for name in BOX_COLUMNS)
+    return FaceBox(
+        left=left, top=top, right=right, bottom=bottom,
+        score=float(row["detector_score"]), detector=str(row["detector"]),
+    )  # fmt: skip
+
+
+def _compare(
+    people: pd.DataFrame,
+    *,
+    truth: pd.DataFrame,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    out: Path,
+    seed: int,
+) -> pd.DataFrame:
+    """Errors of both models on the held-out photographs; writes each photograph's as tables."""
+    pair = {"before": before, "after": after}
+    evaluated = {name: evaluate(table, truth, people) for name, table in pair.items()}
+    for name, one in evaluated.items():
+        write_table(error_table(one), out / f"errors_{name}.csv", schema=ERRORS)
+    errors = {name: part_errors(one) for name, one in evaluated.items()}
+    patients = people["patient_id"].to_numpy()
+    rows = {}
+    for part in _PARTS:
+        old, new = (errors[name][part]["nrmse_eye"] for name in pair)
+        both = np.isfinite(old) & np.isfinite(new)
+        if not both.any():
+            continue  # no palsied side is named
+        values = np.column_stack([old, new, new - old])[both]
+        found = patient_intervals(values, patients[both], seed=seed)
+        rows[part] = {
+            f"{name}{end}": found[column].iat[k]
+            for k, name in enumerate(("before", "after", "change"))
+            for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+        } | {"photographs": int(both.sum())}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _plain(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _tell(result: TrainedLandmarks, counts: dict[str, int]) -> None:
+    print(
+        f"Learned from {counts['photographs_to_learn_from']} photographs of "
+        f"{counts['patients_to_learn_from']} patients; tested on "
+        f"{counts['photographs_held_out']} of {counts['patients_held_out']} other patients."
+    )
+    for part, row in result.errors.iterrows():
+        print(
+            f"{str(part).replace('_', ' ')}: {row['before']:.2f} % before, {row['after']:.2f} % "
+            f"after, change {row['change']:+.2f} ({row['change_low']:+.2f} to "
+            f"{row['change_high']:+.2f}) of the outer-eye distance"
+        )
+    print(f"Model in {result.model}; use it with --predictor {result.model}")

@@ -1,0 +1,1 @@
+"""Points of other tools: Emotrics, imglab, true points of datasets."""

@@ -1,0 +1,264 @@
+"""Many photographs to one landmark table: in parallel, resumable, one row for every photograph."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+import pandas as pd
+import PIL
+
+from common.files import sha256_of
+from common.progress import JobProgress
+from common.tables import STATUSES, sort_by_image_id, write_table
+from common.workers import default_jobs, supervised_map
+from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder
+from landmarks.find.iris import IRIS_METHOD, Irises
+from landmarks.find.iris_table import IRISES, IRISES_FILE, iris_table
+from landmarks.find.journal import Journal, fingerprint
+from landmarks.find.method import Method
+from landmarks.find.photo_task import PhotoTask, do_photo, overlay_path
+from landmarks.find.tta import overall_spread
+from landmarks.points import POINT_COLUMNS
+from landmarks.predictor import PredictorFile
+from landmarks.scale import Scale
+from landmarks.tables import BOX_COLUMNS, LANDMARKS, SPREAD_COLUMNS, SPREADS
+
+METHOD = 2
+"""Raise this when the same photograph and settings may give other points: it ends old journals."""
+
+PHOTO_LIMIT_S = 120.0
+SPREADS_FILE = "spreads.csv"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What one run of `extract_landmarks` did.
+
+    Attributes
+    ----------
+    table
+        The landmark table, as written.
+    counts
+        Photographs per status, every status named.
+    resumed
+        Photographs taken over from an earlier run.
+    startup_s, work_s
+        Seconds until the first result, and from then to the last.
+    irises
+        By `image_id`, when the scale needs them.
+    """
+
+    table: pd.DataFrame
+    counts: dict[str, int]
+    resumed: int
+    startup_s: float
+    work_s: float
+    irises: dict[str, Irises] = field(default_factory=dict)
+
+
+def extract_landmarks(
+    photos: Sequence[tuple[str, Path]],
+    *,
+    out: Path,
+    predictor: PredictorFile,
+    faces: Faces = "largest",
+    method: Method | None = None,
+    scale: Scale | None = None,
+    overlays: bool = False,
+    jobs: int | None = None,
+    limit_s: float = PHOTO_LIMIT_S,
+) -> Extraction:
+    """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
+
+    With altered copies their spread is written to `OUT/spreads.csv`. Photographs are worked on at
+    the same time; when there is one alone, its copies are.
+
+    Runs that were stopped go on where they were: a photograph whose content, settings and
+    library versions are unchanged and whose status was `ok` is not done again.
+
+    Parameters
+    ----------
+    photos
+        Pairs of `image_id` (unique) and path.
+    out
+        Output folder; holds the table, the journal, and `overlays/` when asked for.
+    predictor
+        From `landmarks.find_predictor`.
+    faces
+        `largest` takes the largest face, `error` refuses photographs with several.
+    method
+        How points are found; a plain prediction when None.
+    scale
+        Fills `mm_per_px`; with the scale `iris`, irises are looked for and written to
+        `OUT/irises.csv`. None leaves it empty.
+    overlays
+        Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
+    jobs
+        Worker processes; all processors when None. The table is the same for any number.
+    limit_s
+        Longest time for one photograph in seconds.
+
+    Raises
+    ------
+    UserError
+        When the output folder cannot be written or the predictor cannot be loaded.
+    """
+    began = time.monotonic()
+    method, jobs = method or Method(), jobs or default_jobs()
+    scale = scale or Scale()
+    settings = fingerprint(_settings(predictor, faces=faces, method=method, scale=scale))
+    with closing(Journal(out, settings=settings)) as journal:
+        tasks = [
+            PhotoTask(
+                image_id,
+                path,
+                overlay=overlay_path(out, image_id) if overlays else None,
+                irises=scale.needs_irises,
+                iris_radii=scale.iris_radii.get(image_id, (None, None)),
+            )
+            for image_id, path in photos
+        ]
+        found = _taken_over(tasks, journal)
+        left = [task for task in tasks if task.image_id not in found]
+        resumed = len(found)
+        finder = functools.partial(
+            LandmarkFinder,
+            predictor,
+            faces=faces,
+            method=method,
+            copy_threads=jobs if len(left) == 1 else 1,
+        )
+        first_at: float | None = None
+        outcomes = supervised_map(do_photo, left, jobs=jobs, start=finder, limit_s=limit_s)
+        with (
+            closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
+            JobProgress("extract", total=len(tasks), done=resumed) as progress,
+        ):
+            for outcome in outcomes:
+                first_at = first_at or time.monotonic()
+                image_id = left[outcome.index].image_id
+                result: FaceLandmarks = outcome.value or FaceLandmarks(
+                    status="failed",
+                    reason=f"This photograph could not be processed ({outcome.error}): run again, "
+                    "and leave it out if it fails again.",
+                )
+                journal.add(image_id, result)
+                found[image_id] = result
+                progress.advance(ok=result.status == "ok")
+    table = landmark_table(found, scale=scale)
+    write_table(table, out / "landmarks.csv", schema=LANDMARKS)
+    irises = {image_id: result.irises or Irises() for image_id, result in found.items()}
+    if scale.needs_irises:
+        write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
+    else:
+        irises = {}
+        (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run that looked for them
+    if method.augmentation:
+        write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
+    else:
+        (out / SPREADS_FILE).unlink(missing_ok=True)  # of an earlier run with copies
+    tally = Counter(table["status"])
+    ended = time.monotonic()
+    return Extraction(
+        table=table,
+        counts={status: tally[status] for status in STATUSES},
+        resumed=resumed,
+        startup_s=(first_at or ended) - began,
+        work_s=ended - (first_at or ended),
+        irises=irises,
+    )
+
+
+def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = None) -> pd.DataFrame:
+    """Return the landmark table of results by `image_id`, in natural order."""
+    if not found:
+        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
+        return empty.astype(dict.fromkeys(("image_id", "status", "reason", "detector"), "str"))
+    results = list(found.values())
+    boxes = [_box_row(result) for result in results]
+    frame = pd.DataFrame(
+        {
+            "image_id": list(found),
+            "status": [result.status for result in results],
+            "reason": [result.reason or None for result in results],
+            "n_faces": pd.array([result.n_faces for result in results], dtype="Int64"),
+            "detector": [result.box.detector if result.box else None for result in results],
+        }
+    ).astype({"reason": "str", "detector": "str"})
+    quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
+    quality["tilt_deg"] = [result.tilt_deg for result in results]
+    quality["spread_px"] = [overall_spread(result.spread) for result in results]
+    scale = scale or Scale()
+    quality["mm_per_px"] = [
+        scale.mm_per_px_of(result.irises, ok=result.status == "ok") for result in results
+    ]
+    points = pd.DataFrame(
+        np.stack([result.points for result in results]).reshape(len(results), -1),
+        columns=list(POINT_COLUMNS),
+    )
+    return sort_by_image_id(pd.concat([frame, quality, points], axis=1))
+
+
+def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
+    """Return the table of spreads of results by `image_id`, in natural order."""
+    results = list(found.values())
+    frame = pd.DataFrame(
+        {
+            "image_id": pd.array(list(found), dtype="str"),
+            "status": pd.array([result.status for result in results], dtype="str"),
+            "copies": np.array([result.copies for result in results], dtype=int),
+            "copies_failed": np.array([result.copies_failed for result in results], dtype=int),
+        }
+    )
+    spreads = np.array([result.spread for result in results]).reshape(len(results), -1)
+    if len(results):
+        frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
+    return sort_by_image_id(frame.reindex(columns=list(SPREADS.columns)))
+
+
+def _box_row(result: FaceLandmarks) -> list[float]:
+    box = result.box
+    return [box.score, box.left, box.top, box.right, box.bottom] if box else [np.nan] * 5
+
+
+def _taken_over(tasks: Sequence[PhotoTask], journal: Journal) -> dict[str, FaceLandmarks]:
+    """Results of an earlier run that still hold."""
+    found: dict[str, FaceLandmarks] = {}
+    for task in tasks:
+        if task.image_id not in journal:
+            continue
+        try:
+            if task.overlay and not task.overlay.is_file():
+                continue
+            known = journal.known(task.image_id, sha256=sha256_of(task.path))
+        except OSError:
+            continue  # the worker will say what is wrong with the file
+        if known is not None:
+            found[task.image_id] = known
+    return found
+
+
+def _settings(
+    predictor: PredictorFile, *, faces: Faces, method: Method, scale: Scale
+) -> dict[str, Any]:
+    """Everything beside the photograph that its result depends on."""
+    irises = {"iris_method": IRIS_METHOD, "iris_radii": dict(scale.iris_radii)}
+    return (irises if scale.needs_irises else {}) | {
+        "method": METHOD,
+        "predictor": predictor.sha256,
+        "faces": faces,
+        **method.settings(),
+        "dlib": dlib.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }

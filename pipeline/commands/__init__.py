@@ -1,0 +1,1 @@
+"""The commands that join packages: `demo`, `simulate`, `joint-report`, `doctor`."""

@@ -1,0 +1,1 @@
+"""Measurements, network and both together in one report."""
