@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from common.errors import UserError
@@ -176,3 +176,15 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def patient_of(image_id: str, *, photos: Path) -> str:
+    """Return the patient of a photograph without a manifest: the folder it lies in.
+
+    Photographs that lie in the given folder itself belong to one patient of that folder's name; a
+    single photograph to one of its own name.
+    """
+    folder = PurePosixPath(image_id).parent
+    if str(folder) != ".":
+        return str(folder)
+    return photos.resolve().name if photos.is_dir() else photos.stem

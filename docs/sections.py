@@ -22,9 +22,10 @@ from features.geometry import measure
 from features.measure_table import measures_page
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
+from htnet.commands import app as htnet_app
+from htnet.micro.commands import app as micro_app
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import PREDICTORS
-from pipeline import htnet_app, micro_app
 from run_pipeline import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent

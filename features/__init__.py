@@ -4,7 +4,6 @@ Drawings are in `features.drawing` and `features.measure_overlay` and are not li
 first loads matplotlib.
 """
 
-from docs.reference_page import difference_table, distance_table, feature_table, reference_page
 from features.commands.features import FeatureTables, features, write_feature_tables
 from features.definitions import (
     DEFINITIONS,
@@ -48,9 +47,6 @@ __all__ = [
     "definition_named",
     "definition_of",
     "definitions_that_differ",
-    "difference_table",
-    "distance_table",
-    "feature_table",
     "features",
     "features_of_regions",
     "measure",
@@ -62,7 +58,6 @@ __all__ = [
     "read_dists",
     "read_features",
     "read_measures",
-    "reference_page",
     "schematic_face",
     "write_feature_tables",
 ]

@@ -18,7 +18,8 @@ from docs.columns import TABLES, described, types_of
 from docs.figures import FEATURE_FIGURES, FIGURES
 from docs.sections import SECTIONS, all_tables, commands, invariances, packages
 from features.registry import FEATURES
-from pipeline import htnet_app, micro_app
+from htnet.commands import app as htnet_app
+from htnet.micro.commands import app as micro_app
 from run_pipeline import COMMANDS
 
 ROOT = Path(__file__).parents[1]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import yaml
 
 OURS = ("common", "landmarks", "features", "classifiers", "htnet", "datasets", "pipeline")
 # What each package may import of ours. `pipeline` joins them, `run_pipeline` mounts commands.
+# Both branches stand on `common.grading` and know nothing of each other.
 # `features` and `classifiers` know points, scales and their tables, not how they are found:
 # see test_measuring_and_grading_need_no_detector.
 ARROWS: dict[str, set[str]] = {
@@ -23,9 +25,9 @@ ARROWS: dict[str, set[str]] = {
     "datasets": {"common"},
     "features": {"common", "landmarks"},
     "classifiers": {"common", "features", "landmarks"},
-    "htnet": {"common", "landmarks"},
+    "htnet": {"common", "features", "landmarks"},
     "pipeline": set(OURS),
-    "run_pipeline": {"pipeline"},
+    "run_pipeline": {"common"},
 }
 # Modules that are imported in worker processes of the extraction, which must stay small and quick.
 WORKER_MODULE = "landmarks.find.photo_task"
@@ -143,6 +145,56 @@ def test_imports_follow_the_arrows(root: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def modules(root: Path) -> dict[str, Path]:
+    """Every module that runs for a user, by its full name."""
+    found = {}
+    for _, path in sources(root):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def circles(links: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other in a circle, however long."""
+    sorter = TopologicalSorter(links)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return [error.args[1]]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle(root: Path) -> None:
+    known = modules(root)
+    links = {
+        name: {
+            found if found in known else found.rpartition(".")[0]
+            for _, found in imports(path)
+            if found in known or found.rpartition(".")[0] in known
+        }
+        for name, path in known.items()
+    }
+    assert len(links["classifiers.commands.benchmark"]) > 10
+    assert not circles(links)
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+
+
+def test_a_command_lives_in_the_package_whose_work_it_does(root: Path) -> None:
+    import run_pipeline
+    from htnet.commands import app as htnet_app
+    from htnet.micro.commands import app as micro_app
+
+    mounted = {
+        **run_pipeline.COMMANDS,
+        **{f"htnet {name}": entry for name, entry in htnet_app.SUB_COMMANDS.items()},
+        **{f"micro {name}": entry for name, entry in micro_app.SUB_COMMANDS.items()},
+    }
+    for name, (target, _) in mounted.items():
+        module = target.partition(":")[0]
+        assert ".commands." in module, (name, module)
+        assert (root / f"{module.replace('.', '/')}.py").is_file(), (name, module)
+
+
 def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(
@@ -171,7 +223,9 @@ def test_measuring_and_grading_need_no_detector(root: Path) -> None:
     modules = [
         ".".join(path.relative_to(root).with_suffix("").parts)
         for package, path in sources(root)
-        if package in ("features", "classifiers") and path.name != "__init__.py"
+        if package in ("features", "classifiers")
+        and path.name != "__init__.py"
+        and path.parent.name != "commands"  # these measure new photographs
     ]
     loaded = loaded_by(root, *modules)
     assert {"features", "classifiers", "landmarks"} <= loaded

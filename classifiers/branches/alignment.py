@@ -1,7 +1,7 @@
 """Prediction tables checked against each other and laid side by side, row by row.
 
-Takes branches from `classifiers.branches.branch`. Tables that test other patients, other folds or other
-grades are refused, because every paired number that followed would be wrong.
+Takes branches from `classifiers.branches.branch`. Tables that test other patients, other folds or
+other grades are refused, because every paired number that followed would be wrong.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.graders.registry import GRADERS, MAJORITY
+from classifiers.graders.registry import GRADERS
 from common.errors import UserError, did_you_mean
-from common.grading.baseline import commonest_class
+from common.grading.baseline import MAJORITY, commonest_class
 from common.grading.predictions import Unit, read_either_unit
 from common.grading.target import Target
 

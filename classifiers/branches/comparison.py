@@ -1,6 +1,7 @@
 """Which branch is better, where they disagree, and who was right: on the same patients and folds.
 
-Takes `SharedAnswers` from `classifiers.branches.branch`; the command `compare` writes what is found here.
+Takes `SharedAnswers` from `classifiers.branches.branch`; the command `compare` writes what is found
+here.
 """
 
 from __future__ import annotations

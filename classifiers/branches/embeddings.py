@@ -1,7 +1,7 @@
 """`embeddings.npz`: what the network of each fold read of every photograph.
 
-Written by `htnet train`, read by `classifiers.branches.early_fusion`. The numbers of two networks have
-nothing in common, so all photographs of a fold are taken from that fold's own network.
+Written by `htnet train`, read by `classifiers.branches.early_fusion`. The numbers of two networks
+have nothing in common, so all photographs of a fold are taken from that fold's own network.
 """
 
 from __future__ import annotations

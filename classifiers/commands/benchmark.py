@@ -17,7 +17,7 @@ from classifiers.graders.inner_predictions import (
     write_inner_predictions,
 )
 from classifiers.graders.patients import patient_samples
-from classifiers.graders.registry import USUAL, choose_graders
+from classifiers.graders.registry import USUAL, choose_graders, title_of
 from classifiers.graders.scaling import ScalerName, scaler_in_words
 from classifiers.graders.validation import Plan, Validation, cross_validate
 from classifiers.reports.benchmark import benchmark_report
@@ -26,7 +26,7 @@ from classifiers.reports.patient_pages import add_benchmark_pages
 from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.grading.confusion import fold_confusions, fold_confusions_schema
-from common.grading.evaluation import Evaluation, both_levels, evaluate, title_of
+from common.grading.evaluation import Evaluation, both_levels, evaluate
 from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
 from common.grading.folds import (
     FoldMethod,

@@ -25,7 +25,7 @@ from classifiers.graders.model_card import LICENCE, LIMITS, ModelCard, library_v
 from classifiers.graders.model_store import save_model
 from classifiers.graders.nested import fit_nested
 from classifiers.graders.patients import patient_samples
-from classifiers.graders.registry import MAJORITY, choose_graders
+from classifiers.graders.registry import choose_graders
 from classifiers.graders.scaling import ScalerName
 from classifiers.graders.validation import SEARCHED_SCALERS, Plan, cross_validate
 from classifiers.reports.benchmark import benchmark_report
@@ -33,6 +33,7 @@ from classifiers.reports.patient_pages import add_benchmark_pages, read_material
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
 from common.files import sha256_of
+from common.grading.baseline import MAJORITY
 from common.grading.evaluation import Evaluation, both_levels, evaluate
 from common.grading.fold_notes import fold_problems, folds_in_words
 from common.grading.folds import (

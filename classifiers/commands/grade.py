@@ -12,6 +12,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
+from common.files import patient_of
 from common.movements import MOVEMENTS, movement_of_number
 from common.provenance import read_run_record, write_run_record
 from common.tables import MANIFEST, read_manifest, write_table
@@ -185,18 +186,6 @@ def _refuse_without_movements(manifest: Path, *, given: Path) -> None:
             f'The model needs the movement of every photograph, and "{first}" of {given} has none: '
             "fill the column task of a manifest, or give --numbered when names end in 1 to 8."
         )
-
-
-def patient_of(image_id: str, *, photos: Path) -> str:
-    """Return the patient of a photograph without a manifest: the folder it lies in.
-
-    Photographs that lie in the given folder itself belong to one patient of that folder's name; a
-    single photograph to one of its own name.
-    """
-    folder = PurePosixPath(image_id).parent
-    if str(folder) != ".":
-        return str(folder)
-    return photos.resolve().name if photos.is_dir() else photos.stem
 
 
 def movement_of(image_id: str) -> str | None:

@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from xgboost import XGBClassifier
 
+from common.grading.baseline import commonest_class
 from common.grading.folds import inner_splits
 
 
@@ -300,3 +301,15 @@ def _margins(machine: SVC, values: NDArray[np.float64], *, n_classes: int) -> ND
     margins = np.repeat(decision.min(axis=1, keepdims=True) - 1.0, n_classes, axis=1)
     margins[:, machine.classes_] = decision
     return margins
+
+
+class CommonestClass(GradeClassifier):
+    """Answers `commonest_class` of what it learned from, whatever the features."""
+
+    def _learn(
+        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
+    ) -> None:
+        self.commonest_ = commonest_class(encoded, patients)
+
+    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.tile(np.eye(len(self.classes_))[self.commonest_], (len(values), 1))

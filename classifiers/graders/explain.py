@@ -1,8 +1,8 @@
 """Why this grade: which parts of the face, and which columns of trees, made a grader's answer.
 
 Comes from a fitted grader and the rows that it answers; goes to the command `grade` and to
-`classifiers.graders.importance`. What was measured on the two sides is in `classifiers.reports.side_readings`.
-Nothing here chooses or changes a grader.
+`classifiers.graders.importance`. What was measured on the two sides is in
+`classifiers.reports.side_readings`. Nothing here chooses or changes a grader.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Which parts of the face the answers rest on: permutation importance, on held-out patients.
 
-In every fold of a validation (`classifiers.graders.validation`, with `Plan.exchanges`) the grader that
-learned on the training patients answers the tested ones once more for each part of the face, with
-that part exchanged for another tested patient's, movement by movement. The fall of the score is
-what the part was worth. Nothing is chosen from it.
+In every fold of a validation (`classifiers.graders.validation`, with `Plan.exchanges`) the grader
+that learned on the training patients answers the tested ones once more for each part of the face,
+with that part exchanged for another tested patient's, movement by movement. The fall of the score
+is what the part was worth. Nothing is chosen from it.
 
 Source: Breiman 2001, doi 10.1023/A:1010933404324, with patients exchanged in place of rows.
 """

@@ -1,7 +1,7 @@
 """What a stored grader is: made from the run that fitted it, for programs and for people.
 
-Comes from `fit`, is kept beside the grader as `card.json` and `CARD.md` (`classifiers.graders.model_store`)
-and decides which tables the grader may be given.
+Comes from `fit`, is kept beside the grader as `card.json` and `CARD.md`
+(`classifiers.graders.model_store`) and decides which tables the grader may be given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.provenance import package_versions
 from common.report import RESEARCH_USE
 from features.tables import refuse_other_definition
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _DECIDING = ("scikit-learn", "xgboost", "numpy", "skops")  # versions that can change an answer
 
 LICENCE = (

@@ -45,7 +45,7 @@ TRUSTED: dict[str, frozenset[str]] = {
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "ObjectNode": frozenset(
         {
-            "common.grading.baseline.CommonestClass",
+            "classifiers.graders.estimators.CommonestClass",
             "common.grading.calibration.GradeSets",
             "classifiers.graders.columns.PatientColumns",
             "classifiers.graders.columns.PhotographColumns",

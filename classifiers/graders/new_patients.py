@@ -1,7 +1,7 @@
 """Grade patients with a stored grader, from the tables of `extract`.
 
-Comes from `classifiers.graders.model_store` and `features.csv` with its neighbours; gives one row per
-patient: grade, probabilities, side and reasons. Whoever cannot be graded keeps a row with the
+Comes from `classifiers.graders.model_store` and `features.csv` with its neighbours; gives one row
+per patient: grade, probabilities, side and reasons. Whoever cannot be graded keeps a row with the
 reason why.
 """
 
@@ -55,13 +55,13 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
-    movements that the grader needs (`classifiers.graders.missing_movements`). `photographs` were given,
-    `used` of them could be measured; `missing` names the movements that the grader learned from and
-    that are not there. `set_low` and `set_high` bound the conformal set of adjacent classes (class
-    numbers), empty for a grader without sets of patients. `side` is the weak side as a grader of
-    patients learned it, with its probability `p_side`: `none` when the answer is healthy, `unknown`
-    when it is less probable than `LEAST_SIDE` or the grader knows no sides. `why` says in words
-    what was measured.
+    movements that the grader needs (`classifiers.graders.missing_movements`). `photographs` were
+    given, `used` of them could be measured; `missing` names the movements that the grader learned
+    from and that are not there. `set_low` and `set_high` bound the conformal set of adjacent
+    classes (class numbers), empty for a grader without sets of patients. `side` is the weak side as
+    a grader of patients learned it, with its probability `p_side`: `none` when the answer is
+    healthy, `unknown` when it is less probable than `LEAST_SIDE` or the grader knows no sides.
+    `why` says in words what was measured.
     """
     chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(

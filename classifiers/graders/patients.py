@@ -36,10 +36,10 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
     Returns
     -------
     Samples
-        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known),
-        `photographs` (how many) and `movements` (how many different ones). Columns: the blocks of
-        `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature over the
-        photographs.
+        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known), `photographs`
+        (how many) and `movements` (how many different ones). Columns: the blocks of
+        `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature over
+        the photographs.
 
     Raises
     ------

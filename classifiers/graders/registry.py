@@ -20,11 +20,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
+from classifiers.graders.estimators import (
+    CalibratedSVC,
+    CommonestClass,
+    LogisticGrader,
+    MLPGrader,
+    XGBoostGrader,
+)
 from classifiers.graders.ordinal import FrankHall, OrdinalLogistic
 from classifiers.graders.scaling import ScalerName, prepared, scaler_notes
 from common.errors import UserError, did_you_mean
-from common.grading.baseline import CommonestClass
+from common.grading.baseline import MAJORITY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +64,6 @@ class GraderEntry:
     scale_matters: bool = True
     usual: bool = True
 
-
-MAJORITY = "majority"
 
 GRADERS: dict[str, GraderEntry] = {
     entry.name: entry
@@ -177,6 +181,16 @@ def choose_graders(names: Sequence[str]) -> list[GraderEntry]:
                 + did_you_mean(name, GRADERS)
             )
     return [entry for entry in GRADERS.values() if entry.name in {*names, MAJORITY}]
+
+
+def title_of(model: str) -> str:
+    """Return how a report calls a model; one of another branch is called by its own name."""
+    return GRADERS[model].title if model in GRADERS else model
+
+
+def is_baseline(model: str) -> bool:
+    """Return whether a model only shows what guessing achieves."""
+    return model in GRADERS and GRADERS[model].baseline
 
 
 def fit_grader(

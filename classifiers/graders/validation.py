@@ -40,9 +40,10 @@ class Plan:
     """Everything a fold needs, as it travels to a worker process.
 
     With `search`, options, scaler and columns are chosen and probabilities calibrated on inner
-    folds (`classifiers.graders.nested`); `scaler` is then the first of those to choose from. Patients are
-    always searched, because their columns are learned. With `exchanges`, the graders named also
-    answer the tested rows that often with each part of the face exchanged (for importance).
+    folds (`classifiers.graders.nested`); `scaler` is then the first of those to choose from.
+    Patients are always searched, because their columns are learned. With `exchanges`, the graders
+    named also answer the tested rows that often with each part of the face exchanged (for
+    importance).
     """
 
     samples: Samples

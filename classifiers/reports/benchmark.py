@@ -7,15 +7,16 @@ from collections.abc import Mapping
 import pandas as pd
 
 from classifiers.graders.cohort import Cohort
-from classifiers.graders.registry import GRADERS
+from classifiers.graders.registry import GRADERS, is_baseline, title_of
 from classifiers.reports.sections import (
     add_agreement,
     add_certainty,
     add_choices,
     add_comparison,
     score_facts,
+    scores_table,
 )
-from common.grading.evaluation import Evaluation, is_baseline, title_of
+from common.grading.evaluation import Evaluation
 from common.grading.plots import confusion_figure, roman
 from common.report import Report, figure_picture
 from common.tables import nameless_patients
@@ -159,7 +160,7 @@ def _scores_section(report: Report, evaluation: Evaluation, *, levels: int) -> N
     if evaluation.unit == "patient" and levels > 1:
         section.text("A patient's probabilities are the mean over the patient's photographs.")
     section.table(
-        evaluation.table(),
+        scores_table(evaluation),
         caption="Score, and below it the 95 % interval over resampled patients.",
         quiet=[is_baseline(model) for model in evaluation.estimates],
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import BranchComparison
 from classifiers.branches.paired_scores import PairedScore, paired_scores
+from classifiers.graders.registry import is_baseline, title_of
 from classifiers.reports.branch_plots import (
     crossed_figure,
     difference_figure,
@@ -19,7 +20,7 @@ from classifiers.reports.branch_plots import (
 )
 from classifiers.reports.disagreements import add_disagreements
 from common.bootstrap import Estimate
-from common.grading.evaluation import Evaluation, is_baseline, title_of, two_lines
+from common.grading.evaluation import Evaluation, two_lines
 from common.grading.target import Target
 from common.report import Report, figure_picture
 from common.words import counted

@@ -6,8 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from classifiers.graders.registry import is_baseline, title_of
 from classifiers.reports.benchmark import what_was_graded
-from common.grading.evaluation import RECALL, Evaluation, is_baseline, title_of, two_lines
+from common.grading.evaluation import RECALL, Evaluation, two_lines
 
 LOG_WIDTH = 112  # columns of the table when standard output is a file
 

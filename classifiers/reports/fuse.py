@@ -7,11 +7,11 @@ import pandas as pd
 from classifiers.branches.early_fusion import EMBEDDING
 from classifiers.branches.fusion import Fusion
 from classifiers.branches.paired_scores import paired_scores
+from classifiers.graders.registry import is_baseline, title_of
 from classifiers.reports.compare import score_rows, signed
 from classifiers.reports.sections import sets_of
 from common.bootstrap import Estimate
 from common.grading.calibration import COVERAGE
-from common.grading.evaluation import is_baseline, title_of
 from common.report import Report
 
 ABOUT = {

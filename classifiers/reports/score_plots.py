@@ -24,7 +24,7 @@ SOFT = "#5b6875"
 
 def agreement_figure(evaluation: Evaluation, *, models: list[str]) -> Figure:
     """Draw accuracy and plain kappa of each grader with its interval, and clinicians as a line."""
-    from common.grading.evaluation import title_of
+    from classifiers.graders.registry import title_of
 
     figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(models)), layout="constrained")
     for axes, human in zip(

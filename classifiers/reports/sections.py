@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from classifiers.graders.registry import is_baseline, title_of
 from classifiers.reports.score_plots import (
     abstention_figure,
     agreement_figure,
@@ -15,7 +16,7 @@ from classifiers.reports.score_plots import (
 )
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
 from common.grading.comparison import compare_models
-from common.grading.evaluation import RECALL, Evaluation, is_baseline, title_of, two_lines
+from common.grading.evaluation import RECALL, Evaluation, two_lines
 from common.grading.human_agreement import HUMAN_AGREEMENT
 from common.grading.probabilities import chances_of, reliability
 from common.report import Fact, Report, Section, figure_picture
@@ -286,3 +287,10 @@ def _by_grade(report: Report, evaluation: Evaluation) -> None:
 
 def _roman_of(name: object) -> str:
     return ROMAN[int(name) - 1] if isinstance(name, int) else str(name)
+
+
+def scores_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return one row per model: its title, scores with intervals, recall of each class."""
+    return pd.DataFrame(
+        [{"Grader": title_of(model), **evaluation.cells(model)} for model in evaluation.estimates]
+    )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.graders.estimators import GradeClassifier
+MAJORITY = "majority"
+"""Name of the baseline in tables, as a grader and beside networks."""
 
 
 def commonest_class(labels: NDArray[np.int64], patients: NDArray[Any]) -> int:
@@ -30,15 +31,3 @@ def commonest_class(labels: NDArray[np.int64], patients: NDArray[Any]) -> int:
     pairs = {(int(label), str(name)) for label, name in zip(labels, patients, strict=True)}
     counts = np.bincount([label for label, _ in pairs])
     return int(np.flatnonzero((counts > 0) & (counts >= counts.max() - 1))[0])
-
-
-class CommonestClass(GradeClassifier):
-    """Answers `commonest_class` of what it learned from, whatever the features."""
-
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
-        self.commonest_ = commonest_class(encoded, patients)
-
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.tile(np.eye(len(self.classes_))[self.commonest_], (len(values), 1))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from classifiers.graders.registry import GRADERS, MAJORITY
 from common.bootstrap import Estimate, resampling_weights
+from common.grading.baseline import MAJORITY
 from common.grading.confusion import Confusion, confusion_of, recall_json, recall_line
 from common.grading.intervals import estimate
 from common.grading.plots import roman
@@ -81,12 +81,6 @@ class Evaluation:
         scores = {score.title: two_lines(found[score.name]) for score in self.scores}
         return scores | {RECALL: unbroken(self.recall_of(model))}
 
-    def table(self) -> pd.DataFrame:
-        """Return one row per model for a report."""
-        return pd.DataFrame(
-            [{"Grader": title_of(model), **self.cells(model)} for model in self.estimates]
-        )
-
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json` for this level."""
         return {
@@ -148,16 +142,6 @@ def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> 
         evaluate(predictions, target=target, unit="photograph", seed=seed),
         evaluate(patients, target=target, unit="patient", seed=seed),
     ]
-
-
-def title_of(model: str) -> str:
-    """Return how a report calls a model; one of another branch is called by its own name."""
-    return GRADERS[model].title if model in GRADERS else model
-
-
-def is_baseline(model: str) -> bool:
-    """Return whether a model only shows what guessing achieves."""
-    return model in GRADERS and GRADERS[model].baseline
 
 
 def two_lines(found: Estimate) -> str:

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from common.clip_frames import ANNOTATED, Frames, read_frames
 from common.emotions import EMOTION3
 from common.errors import UserError
-from common.files import natural_key
-from common.photos import PHOTO_SUFFIXES
 from datasets.dataset import Problem, error, make_manifest, note, say_list, warning
 from datasets.layout import below
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
@@ -26,7 +25,6 @@ from datasets.values import parse_frame
 
 _Key = TypeVar("_Key")
 
-ANNOTATED = "annotated"
 NO_APEX = "no apex was annotated"
 
 SUBJECT = Column("subject", ("Sub", "Participant"), required=True)
@@ -36,18 +34,6 @@ APEX = Column("apex", ("ApexFrame", "Apex Frame", "ApexF"))
 OFFSET = Column("offset", ("OffsetFrame", "Offset Frame", "OffsetF"), required=True)
 EMOTION = Column("emotion", ("Estimated Emotion", "Emotion label"))
 CODING = (SUBJECT, CLIP, ONSET, APEX, OFFSET, EMOTION)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The frames of a folder: file name by frame number."""
-
-    folder: Path
-    names: Mapping[int, str]
-
-    def between(self, first: int, last: int) -> list[int]:
-        """Return the numbers of the frames that are there, from `first` to `last`."""
-        return [number for number in sorted(self.names) if first <= number <= last]
 
 
 @dataclass(frozen=True)
@@ -231,16 +217,6 @@ def read_coded_clips(
         rows += [row] if row else []
         problems += doubts
     return clip_manifest(rows, dataset=dataset), [*problems, *without_class(rows)]
-
-
-def read_frames(folder: Path) -> Frames:
-    """List the frames of a folder: the last number of a file name is the frame's."""
-    names: dict[int, str] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
-        numbers = re.findall(r"\d+", path.stem)
-        if path.suffix.lower() in PHOTO_SUFFIXES and numbers and not path.name.startswith("."):
-            names.setdefault(int(numbers[-1]), path.name)
-    return Frames(folder, names)
 
 
 def simple_name(name: str) -> str:

@@ -10,14 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from common.clip_frames import read_frames
 from datasets.dataset import Dataset, error, note, say_list, warning
 from datasets.layout import below, folders_below, open_root
-from datasets.readers.coded_clips import (
-    Coding,
-    clip_manifest,
-    clip_row,
-    read_frames,
-)
+from datasets.readers.coded_clips import Coding, clip_manifest, clip_row
 
 FPS = 100
 _CLIP = re.compile(r"s0*(?P<subject>\d+)_(?P<emotion>ne|po|sur)_(?P<number>\d+)", re.IGNORECASE)

@@ -49,8 +49,8 @@ def read_three_class(
     root
         Folder of the photographs.
     table
-        Spreadsheet with `image`, `class` and what else is known (`datasets.readers.folder`); None takes
-        the class from the folder names.
+        Spreadsheet with `image`, `class` and what else is known (`datasets.readers.folder`); None
+        takes the class from the folder names.
     grades
         Spreadsheet of `class`, `grade_low`, `grade_high` in place of `CLASS_GRADES`, or a table
         of true grades (`datasets.readers.grades_table`).

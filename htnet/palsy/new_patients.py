@@ -11,8 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from classifiers.commands.grade import patient_of
-from common.files import natural_key
+from common.files import natural_key, patient_of
 from common.grading.calibration import tempered
 from common.grading.target import Target
 from common.tables import STATUSES, choice, number, read_table, text

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.graders.registry import MAJORITY
 from common.files import atomic_write
-from common.grading.baseline import commonest_class
+from common.grading.baseline import MAJORITY, commonest_class
 from common.grading.predictions import Unit, in_order, inner_predictions_schema, prediction_rows
 from common.grading.target import Target
 from common.tables import write_table

@@ -20,7 +20,7 @@ from htnet.faces.augmentation import Augmentation
 from htnet.network.configuration import ROI_REGIONS, HTNetConfig, config_from
 from htnet.network.losses import HEAD_OF, LossName
 
-FOLDER = Path(__file__).with_name("recipes")
+FOLDER = Path(__file__).parent.parent / "recipes"
 _T = TypeVar("_T")
 SECTIONS = ("network", "augmentation", "training")
 _DERIVED = ("num_classes", "head")  # follow from the target and the loss

@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from classifiers.commands.benchmark import BenchmarkResult
-from classifiers.graders.registry import GRADERS
+from classifiers.graders.registry import GRADERS, is_baseline
 from classifiers.reports.benchmark import from_best_to_worst
-from common.grading.evaluation import is_baseline
+from classifiers.reports.sections import scores_table
 from common.photos import read_photo
 from common.report import Link, Picture, Report, Section, image_picture
 from common.tables import GRADES, ROMAN, read_manifest
@@ -212,7 +212,7 @@ def _graders_section(report: Report, graded: GradedByMeasurements, *, chosen: st
 def _scores(section: Section, graded: BenchmarkResult, *, caption: str) -> None:
     patients = graded.evaluations[-1]
     section.table(
-        patients.table(),
+        scores_table(patients),
         caption=f"{caption} Below each score is its 95 % interval over resampled patients.",
         quiet=[is_baseline(model) for model in patients.estimates],
     )

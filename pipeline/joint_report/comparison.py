@@ -8,8 +8,9 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from classifiers.branches.comparison import BranchComparison
+from classifiers.graders.registry import is_baseline
 from classifiers.reports.compare import agreement_table, group_score
-from common.grading.evaluation import is_baseline
+from classifiers.reports.sections import scores_table
 from common.grading.plots import confusion_figure
 from common.grading.scores import SCORES
 from common.report import Report, figure_picture
@@ -33,7 +34,7 @@ def add_comparison(report: Report, study: JointStudy) -> None:
     section = report.section("Side by side")
     for found in reversed(study.comparisons):
         evaluation = found.evaluation
-        table = evaluation.table().rename(columns={"Grader": "Way"})
+        table = scores_table(evaluation).rename(columns={"Grader": "Way"})
         table["Way"] = [title_of_way(model) for model in evaluation.estimates]
         section.table(
             table,

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from classifiers.branches.branch import SharedAnswers
-from classifiers.graders.registry import MAJORITY
 from classifiers.reports.score_plots import calm
+from common.grading.baseline import MAJORITY
 from common.grading.evaluation import Evaluation
 from common.grading.human_agreement import HUMAN_AGREEMENT
 from common.grading.plots import roman

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from classifiers.branches.comparison import BranchComparison
-from classifiers.graders.registry import MAJORITY
 from classifiers.reports.compare import p_words
 from classifiers.reports.patient_pages import face_thumbnail, read_small
 from classifiers.reports.sections import score_facts
 from common.bootstrap import Estimate
+from common.grading.baseline import MAJORITY
 from common.grading.human_agreement import HUMAN_AGREEMENT
 from common.grading.scores import Score
 from common.report import Fact, Picture, Report, Section, image_picture

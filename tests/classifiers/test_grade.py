@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.fit import fit
-from classifiers.commands.grade import grade, movement_of, patient_of
+from classifiers.commands.grade import grade, movement_of
 from classifiers.graders.model_store import GRADER_FILE
 from common.errors import UserError
+from common.files import patient_of
 from common.photos import read_photo
 from datasets.commands.prepare import prepare
 from datasets.simulated.cohort import simulate

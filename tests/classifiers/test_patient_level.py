@@ -16,10 +16,11 @@ from classifiers.commands.profile import profile
 from classifiers.graders.cohort import Samples, read_cohort
 from classifiers.graders.nested import InnerFolds, fit_nested, share_seen
 from classifiers.graders.patients import patient_samples
-from classifiers.graders.registry import GRADERS, MAJORITY
+from classifiers.graders.registry import GRADERS
 from classifiers.graders.validation import Plan, cross_validate
 from classifiers.reports.patient_pages import read_material
 from common.errors import UserError
+from common.grading.baseline import MAJORITY
 from common.grading.calibration import median_class
 from common.grading.folds import folds_of_patients, make_folds, splits
 from common.grading.predictions import read_predictions

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from common.clip_frames import ANNOTATED, read_frames
 from common.errors import UserError
 from common.tables import read_manifest, sort_by_image_id
-from datasets.readers.coded_clips import ANNOTATED, read_frames
 from htnet.micro.clips.folder import IDENTITY
 from htnet.micro.clips.task import ClipTask
 

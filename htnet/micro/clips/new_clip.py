@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.clip_frames import read_frames
 from common.errors import UserError
 from common.photos import PHOTO_SUFFIXES
-from datasets.readers.coded_clips import read_frames
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".wmv", ".webm", ".mpg", ".mpeg")
 MOST_BYTES = 1_500_000_000
