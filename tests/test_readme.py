@@ -34,7 +34,8 @@ BROUGHT = {
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
-    "motion.png", "flow.png", "fold_007.json", "fold_007.npz", "fold_confusions.csv", "weights.safetensors",
+    "motion.png", "flow.png", "fold_007.npz", "fold_confusions.csv",
+    "weights.safetensors",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
     "patient_predictions.csv", "pretrained.json", "embeddings.npz", "grader.json", "places.csv",
