@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from difflib import SequenceMatcher
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -60,16 +61,33 @@ class Spreadsheet:
         One row per non-empty line: text, or missing where the cell is empty. The index is the
         row number that a spreadsheet shows. Understood columns have their own name, the others
         their heading.
-    problems
-        Headings that look like a misspelt column.
     unknown
         Headings that no understood column has, as they are written.
+    slips
+        Of these, each that looks like a misspelt column which the table lacks: its name.
+    header_row
+        Number of the row with the headings.
     """
 
     file: str
     rows: pd.DataFrame
-    problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
+    slips: dict[str, str] = field(default_factory=dict)
+    header_row: int = 1
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """A warning for each misspelt heading."""
+        return tuple(
+            warning(
+                "unknown_column",
+                f'the column "{heading}" was carried through but not understood',
+                f'rename it to "{meant}" if that is what it holds',
+                file=self.file,
+                rows=(self.header_row,),
+            )
+            for heading, meant in self.slips.items()
+        )
 
 
 def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
@@ -100,8 +118,9 @@ def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
     return Spreadsheet(
         path.name,
         frame,
-        problems=tuple(_misspelt(path.name, best, columns)),
         unknown=tuple(name for name in frame.columns if name not in known),
+        slips=_misspelt(best, columns),
+        header_row=best.header_row + 1,
     )
 
 
@@ -182,25 +201,30 @@ def _missing_sentence(path: Path, match: _Match) -> str:
     return f"{path.name} has no column {accepted} ({has}): name one column so.{guess}"
 
 
-def _misspelt(file: str, match: _Match, columns: Sequence[Column]) -> list[Problem]:
-    """Name each unknown heading that is nearly a known column which was not found."""
+def _misspelt(match: _Match, columns: Sequence[Column]) -> dict[str, str]:
+    """Return the known column that each unknown heading nearly names, if it was not found."""
     absent = [column for column in columns if column.name not in match.names]
     titles = {title: column.name for column in absent for title in column.headings()}
-    problems = []
-    for heading, name in zip(match.headings, [n for n in match.names if n], strict=False):
-        near = did_you_mean(simplify(heading), titles) if heading == name else ""
-        if near:
-            meant = titles[near.split('"')[1]]
-            problems.append(
-                warning(
-                    "unknown_column",
-                    f'the column "{heading}" was carried through but not understood',
-                    f'rename it to "{meant}" if that is what it holds',
-                    file=file,
-                    rows=(match.header_row + 1,),
-                )
-            )
-    return problems
+    named = zip(match.headings, [name for name in match.names if name], strict=False)
+    unknown = [heading for heading, name in named if heading == name]
+    return {
+        heading: titles[title]
+        for heading in unknown
+        if (title := next((t for t in titles if _slip_of(simplify(heading), t)), None))
+    }
+
+
+def _slip_of(word: str, title: str) -> bool:
+    """Whether a word is a slip of the pen: letters exchanged, or a few of a longer word wrong.
+
+    `Alter` and `Age` are no slips of `Datei` and `image`, nor `Date` of `Datei`.
+    """
+    if word[0] != title[0] or min(len(word), len(title)) < 4:
+        return False
+    if sorted(word) == sorted(title):
+        return True
+    longer = min(len(word), len(title)) >= 5
+    return longer and SequenceMatcher(None, word, title).ratio() >= 0.8
 
 
 def _near(name: str, headings: Sequence[str]) -> str:

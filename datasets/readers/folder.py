@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -96,13 +97,16 @@ def _from_table(
     zero_based_grades: bool,
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Join the table to the photographs, by photograph or else by patient."""
-    table, problems = sheet.rows.copy(), list(sheet.problems)
+    table, problems = sheet.rows.copy(), []
     unused = [name for name in sheet.unknown if name not in MANIFEST.columns]
     if "image_id" not in table and (named := _file_column(table, unused, photos)):
         table = table.rename(columns={named: "image_id"})
         unused.remove(named)
         what = f'the column "{named}" was taken for the photographs, since its cells name files'
         problems.append(note("file_column", what, 'call it "image" to be sure', file=sheet.file))
+    slips = {heading: meant for heading, meant in sheet.slips.items() if meant not in table.columns}
+    problems += replace(sheet, slips={h: m for h, m in slips.items() if h in unused}).problems
+    unused = [name for name in unused if name not in slips]
     if unused:
         shown = say_list([f'"{name}"' for name in unused], at_most=12)
         what = f"columns that nothing uses were carried into the manifest: {shown}"

@@ -217,6 +217,8 @@ def test_foreign_headers_and_a_file_column_known_by_its_cells(photos, write_shee
     assert rows["side"].tolist() == ["left", "none"] and rows["hb_grade"].tolist() == [4, 1]
     assert '"Ablage" was taken for the photographs' in problem_of(dataset, "file_column").what
     assert problem_of(dataset, "unused_column").what.endswith('"Alter", "Bemerkung"')
+    kinds = {problem.kind for problem in dataset.problems}
+    assert kinds == {"file_column", "unused_column", "unlisted_photograph"}  # Alter is no Datei
 
 
 def test_a_template_lists_the_photographs_and_reads_back_filled_in(photos, tmp_path, problem_of):
@@ -299,6 +301,7 @@ def test_folder_table_defects_are_all_named_with_their_rows(
     assert "008/rest_008.jpg" in problem_of(dataset, "no_patient").what
     assert '"sied"' in problem_of(dataset, "unknown_column").what
     assert 'rename it to "side"' in problem_of(dataset, "unknown_column").advice
+    assert "unused_column" not in {problem.kind for problem in dataset.problems}  # told once
     assert dataset.manifest["image_id"].tolist() == ["007/smile_007.jpg"]
     assert pd.isna(dataset.manifest["hb_grade"].iloc[0])
 

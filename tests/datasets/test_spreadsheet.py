@@ -61,6 +61,21 @@ def test_a_misspelt_optional_column_is_told(tmp_path, write_sheet):
     assert '"graed"' in problem.what and '"hb_grade"' in problem.advice and problem.rows == (1,)
 
 
+@pytest.mark.parametrize(
+    ("heading", "meant"),
+    [
+        ("Sied", "side"), ("Patiennt", "patient_id"), ("Bwegung", "task"), ("Alter", None),
+        ("Age", None), ("Date", None), ("Datum", None), ("Bemerkung", None), ("Gender", None),
+    ],
+)  # fmt: skip
+def test_only_a_slip_of_the_pen_is_taken_for_a_misspelt_column(
+    tmp_path, write_sheet, heading, meant
+):
+    path = write_sheet(tmp_path / "t.csv", [("HB", heading), ("1", "2")])
+    sheet = read_spreadsheet(path, columns=(IMAGE, PATIENT, TASK, SIDE, GRADE))
+    assert sheet.slips == ({heading: meant} if meant else {})
+
+
 def test_the_sheet_with_the_columns_is_taken(tmp_path):
     import pandas as pd
 
