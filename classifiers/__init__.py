@@ -3,8 +3,7 @@
 from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
 from classifiers.branches.branch import Branch, SharedAnswers, read_branches
 from classifiers.branches.comparison import BranchComparison, compare_branches
-from classifiers.branches.early_fusion import fuse_embedding, fuse_summary
-from classifiers.branches.embeddings import Embeddings, read_embeddings
+from classifiers.branches.early_fusion import fuse_summary
 from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of
 from classifiers.branches.late_fusion import LateFusion, learn_fusion
 from classifiers.commands.benchmark import BenchmarkResult, benchmark
@@ -29,7 +28,6 @@ __all__ = [
     "BranchComparison",
     "Cohort",
     "CompareResult",
-    "Embeddings",
     "Evaluation",
     "FittedGrader",
     "FuseResult",
@@ -53,7 +51,6 @@ __all__ = [
     "evaluate",
     "fit_grader",
     "fuse",
-    "fuse_embedding",
     "fuse_late",
     "fuse_summary",
     "fusion_of",
@@ -62,7 +59,6 @@ __all__ = [
     "predictions_schema",
     "read_branches",
     "read_cohort",
-    "read_embeddings",
     "read_folds",
     "read_predictions",
     "shared_inner",

@@ -1,12 +1,9 @@
 """Early fusion: what the image branch says beside the measurements, in one grader.
 
-Two ways, because each has a flaw that the other has not. `early_embedding` takes the embedding of
-the fold's own network. It holds all that the network reads; but the network has learned from the
-training photographs, in which its embedding shows the grade more plainly than in photographs of
-new patients. A grader that learns from them trusts the embedding too much, and answers too surely.
-`early_summary` takes two numbers, the expected grade and its spread. Those of training patients
-come from inner networks that had not seen them, so they are as good, or as bad, as those of new
-patients, and they mean the same whichever network they come from.
+Of the image branch it takes two numbers, the expected grade and its spread. Those of training
+patients come from inner networks that had not seen them, so they are as good, or as bad, as those
+of new patients, and they mean the same whichever network they come from. The network's embedding
+in their place gained nothing on any cohort (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -19,10 +16,9 @@ from numpy.typing import NDArray
 
 from classifiers.branches.alignment import InnerAnswers
 from classifiers.branches.branch import SharedAnswers
-from classifiers.branches.embeddings import Embeddings
 from classifiers.branches.fusion import WEIGHT_COLUMNS, FusedModel, folds_of
 from classifiers.graders.cohort import Samples
-from classifiers.graders.columns import DEEP, EMBEDDED
+from classifiers.graders.columns import DEEP
 from classifiers.graders.nested import NestedGrader, fit_nested
 from classifiers.graders.registry import GraderEntry
 from classifiers.graders.validation import SEARCHED_SCALERS, seed_of
@@ -31,7 +27,7 @@ from common.grading.folds import Split
 from common.grading.predictions import KEY, to_patients
 from common.progress import JobProgress
 
-SUMMARY, EMBEDDING = "fused_early_summary", "fused_early_embedding"
+SUMMARY = "fused_early_summary"
 
 
 def fuse_summary(
@@ -78,57 +74,6 @@ def fuse_summary(
     return _model(SUMMARY, chances, sets)
 
 
-def fuse_embedding(
-    samples: Samples,
-    photographs: pd.DataFrame,
-    shared: SharedAnswers,
-    embeddings: Embeddings,
-    *,
-    grader: GraderEntry,
-    seed: int = 0,
-) -> FusedModel:
-    """Grade with the measurements and the principal components of the network's embedding.
-
-    Parameters
-    ----------
-    photographs
-        The measured photographs with `image_id` and `patient_id`; a patient's embedding is the
-        mean over them.
-    samples, shared, grader
-        As in `fuse_summary`.
-
-    Returns
-    -------
-    FusedModel
-        Without sets: their width would be learned from patients whom the network has seen.
-    """
-    rows = _rows_of(samples, shared)
-    chances, _ = _empty(shared)
-    with JobProgress("early fusion, embedding", total=len(list(folds_of(shared)))) as progress:
-        for repeat, fold, at, own in folds_of(shared):
-            tested_photographs = photographs["patient_id"].isin(own["patient_id"])
-            read = embeddings.of(
-                photographs["image_id"],
-                repeat=repeat,
-                fold=fold,
-                tested=photographs.loc[tested_photographs, "image_id"],
-            )
-            if shared.unit == "patient":
-                read = _patient_means(read, photographs, samples)
-            whole = _beside(samples, read, name=EMBEDDED)
-            train = np.flatnonzero(~np.isin(samples.patients, own["patient_id"].to_numpy(str)))
-            fitted = fit_nested(
-                grader,
-                whole.at(train),
-                target=shared.target,
-                scalers=SEARCHED_SCALERS,
-                seed=seed_of(seed, EMBEDDING, Split(repeat, fold, train, rows[at])),
-            )
-            chances[at] = fitted.probabilities(whole.at(rows[at]))
-            progress.advance(ok=True)
-    return _model(EMBEDDING, chances, None)
-
-
 def model_of_patients(
     model: FusedModel, photographs: SharedAnswers, patients: SharedAnswers
 ) -> FusedModel:
@@ -172,14 +117,6 @@ def _rows_of(
             "usable features: give the features.csv that the geometric branch was made from."
         )
     return at
-
-
-def _patient_means(
-    values: NDArray[np.float64], photographs: pd.DataFrame, samples: Samples
-) -> NDArray[np.float64]:
-    means = pd.DataFrame(values).groupby(photographs["patient_id"].to_numpy(dtype=str)).mean()
-    of_samples: NDArray[np.float64] = means.loc[list(samples.patients)].to_numpy()
-    return of_samples
 
 
 def _empty(shared: SharedAnswers) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

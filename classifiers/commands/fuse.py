@@ -12,8 +12,7 @@ import pandas as pd
 
 from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
 from classifiers.branches.branch import Branch, SharedAnswers, read_branches
-from classifiers.branches.early_fusion import fuse_embedding, fuse_summary, model_of_patients
-from classifiers.branches.embeddings import read_embeddings
+from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod
 from classifiers.commands.compare import given_files, refuse_other_truth, warn_of_nameless
@@ -47,7 +46,6 @@ class EarlyInputs:
 
     cohort: Cohort
     features: Path
-    embeddings: Path | None
     grader: GraderEntry
 
 
@@ -58,7 +56,6 @@ def fuse(
     method: tuple[FusionMethod, ...] = (),
     manifest: Path | None = None,
     features: Path | None = None,
-    embeddings: Path | None = None,
     grader: str | None = None,
     models: tuple[str, ...] = (),
     target: TargetName = "six_grades",
@@ -89,10 +86,8 @@ def fuse(
     manifest
         `manifest.csv`, needed with `features` unless they have its columns.
     features
-        `features.csv` of the geometric branch, for early fusion: the image branch beside the
-        measurements in one grader.
-    embeddings
-        `embeddings.npz` from `htnet train`, for early fusion with the network's embedding.
+        `features.csv` of the geometric branch, for early fusion: the image branch's answers
+        beside the measurements in one grader; needs inner predictions.
     grader
         Which grader takes both in early fusion; that of the geometric branch when not given.
     models
@@ -128,8 +123,8 @@ def fuse(
     inside = _read_inner(inner_paths, branches, target=question)
     methods_for(method, inner=bool(inside))  # refuse before the long work
     early = _early_inputs(
-        branches, features=features, manifest=manifest, embeddings=embeddings, grader=grader,
-        target=question,
+        branches, features=features, manifest=manifest, grader=grader, target=question,
+        inner=bool(inside),
     )  # fmt: skip
     levels = shared_levels(branches, target=question, shared_only=shared_only)
     answered = [
@@ -164,11 +159,7 @@ def fuse(
         seed=seed,
         files=given_files(branches, manifest=manifest)
         | {f"inner predictions of {b.name}": p for b, p in zip(branches, inner_paths, strict=False)}
-        | {
-            role: path
-            for role, path in (("features", features), ("embeddings", embeddings))
-            if path is not None
-        },
+        | ({} if features is None else {"features": features}),
         counts={f"{level.shared.unit}s": len(level.shared.rows) for level in found},
         seconds={"total": time.perf_counter() - started},
         notes={"warnings": report.warnings},
@@ -212,18 +203,23 @@ def _early_inputs(
     *,
     features: Path | None,
     manifest: Path | None,
-    embeddings: Path | None,
     grader: str | None,
     target: Target,
+    inner: bool,
 ) -> EarlyInputs | None:
     """Read what early fusion needs; None when it was not asked for."""
     if features is None:
-        if embeddings is not None or grader is not None:
+        if grader is not None:
             raise UserError(
-                "Early fusion was asked for (--embeddings or --grader) without the measurements: "
-                "give the features.csv of the geometric branch (--features)."
+                "Early fusion was asked for (--grader) without the measurements: give the "
+                "features.csv of the geometric branch (--features)."
             )
         return None
+    if not inner:
+        raise UserError(
+            "Early fusion needs inner predictions of every branch: give them (--inner), or leave "
+            "out --features."
+        )
     if sum(branch.branch == DEEP for branch in branches) != 1:
         raise UserError(
             "Early fusion puts one image branch beside the measurements: give exactly one "
@@ -238,7 +234,7 @@ def _early_inputs(
             f"{', '.join(known)} (--grader)." + did_you_mean(name, known)
         )
     cohort = read_cohort(features, target=target, manifest=manifest)
-    return EarlyInputs(cohort, features, embeddings, GRADERS[name])
+    return EarlyInputs(cohort, features, GRADERS[name])
 
 
 def _add_early(
@@ -252,29 +248,15 @@ def _add_early(
 ) -> None:
     """Add early fusion on the lowest level, and its answers summed up to patients."""
     shared, unseen = levels[0], answered[0]
+    assert unseen is not None  # early inputs are refused without inner predictions
     samples: Samples = early.cohort.usable
-    photographs = samples.rows[["image_id", "patient_id"]]
     if shared.unit == "patient":
         samples = patient_samples(samples, landmarks=early.features.with_name(LANDMARKS_FILE))
     deep = next(branch.name for branch in branches if branch.branch == DEEP)
-    found = []
-    if unseen is not None:
-        found.append(
-            fuse_summary(samples, shared, unseen, deep=deep, grader=early.grader, seed=seed)
-        )
-    if early.embeddings is not None:
-        read = read_embeddings(early.embeddings)
-        found.append(
-            fuse_embedding(samples, photographs, shared, read, grader=early.grader, seed=seed)
-        )
-    if not found:
-        raise UserError(
-            "Early fusion needs inner predictions of every branch (--inner), embeddings "
-            "(--embeddings), or both: give one of them, or leave out --features."
-        )
-    fused[0] += found
+    model = fuse_summary(samples, shared, unseen, deep=deep, grader=early.grader, seed=seed)
+    fused[0].append(model)
     if len(levels) > 1:
-        fused[1] += [model_of_patients(model, levels[0], levels[1]) for model in found]
+        fused[1].append(model_of_patients(model, levels[0], levels[1]))
 
 
 def _write(levels: list[Fusion], out: Path, *, target: Target) -> None:

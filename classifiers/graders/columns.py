@@ -9,22 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.severity import SignedSeverity
 from common.grading.target import Target
 
 Sets = dict[str, pd.DataFrame]
-DEEP, EMBEDDED = (
-    "deep.",
-    "deep.embedding.",
-)  # what the names of an image branch's columns begin with
-COMPONENTS = 8  # of an embedding
+DEEP = "deep."  # what the names of an image branch's columns begin with
 
 
 class Columns(Protocol):
@@ -85,38 +77,22 @@ class PatientColumns:
 
 
 class WithDeep:
-    """The sets of others, with what an image branch says of the same rows beside each.
-
-    Columns of an embedding are reduced to principal components, learned from training rows; other
-    columns of the image branch are taken as they are.
-    """
+    """The sets of others, with what an image branch says of the same rows beside each."""
 
     def __init__(self, measured: PhotographColumns | PatientColumns) -> None:
         self.measured = measured
 
     def learn(self, samples: Samples) -> Sets:
-        """Learn the other columns and the principal components."""
-        embedded = samples.features.filter(like=EMBEDDED).to_numpy(dtype=np.float64)
-        self.components_: Pipeline | None = None
-        if embedded.size:
-            n = min(COMPONENTS, embedded.shape[1], len(embedded) - 1)
-            self.components_ = make_pipeline(
-                StandardScaler(), PCA(n_components=n, svd_solver="full")
-            ).fit(embedded)
+        """Learn the other columns."""
         return self._beside(self.measured.learn(_without_deep(samples)), samples)
 
     def make(self, samples: Samples) -> Sets:
         """Return the sets of other rows."""
         return self._beside(self.measured.make(_without_deep(samples)), samples)
 
-    def _beside(self, sets: Sets, samples: Samples) -> Sets:
+    @staticmethod
+    def _beside(sets: Sets, samples: Samples) -> Sets:
         deep = samples.features.filter(regex=f"^{DEEP}")
-        embedded = deep.filter(like=EMBEDDED)
-        deep = deep.drop(columns=embedded.columns)
-        if self.components_ is not None:
-            found = self.components_.transform(embedded.to_numpy(dtype=np.float64))
-            names = [f"{DEEP}component_{at}" for at in range(1, found.shape[1] + 1)]
-            deep = pd.concat([deep, pd.DataFrame(found, columns=names, index=deep.index)], axis=1)
         return {
             name: pd.concat([made.set_axis(deep.index), deep], axis=1)
             for name, made in sets.items()

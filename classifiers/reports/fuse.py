@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from classifiers.branches.early_fusion import EMBEDDING
 from classifiers.branches.fusion import Fusion
 from classifiers.branches.paired_scores import paired_scores
 from classifiers.graders.registry import is_baseline, title_of
@@ -33,10 +32,6 @@ ABOUT = {
         "early: summary",
         "One grader on the measurements and the image branch's expected grade and spread, for "
         "training patients from inner networks that had not seen them.",
-    ),
-    "fused_early_embedding": (
-        "early: embedding",
-        "One grader on the measurements and principal components of the network's embedding.",
     ),
 }
 
@@ -186,10 +181,3 @@ def _method(report: Report, level: Fusion) -> None:
         "answers of models that had not seen them (inner predictions). The grades of tested "
         "patients are used for the scores only. Two copies of one branch fuse to that branch."
     )
-    if EMBEDDING in models:
-        section.text(
-            "The embedding of a training photograph comes from the network that learned from it "
-            "and shows its grade more plainly than that of a new photograph would. A grader on "
-            "embeddings therefore trusts the network too much; its scores here are honest, its "
-            "probabilities are too sure, and it gets no sets."
-        )

@@ -33,7 +33,7 @@ from htnet.palsy.new_patients import (
     warning_of_seen,
 )
 from htnet.palsy.points import points_like_training
-from htnet.training.answering import Precision, answer_with_embeddings, read_with_notes
+from htnet.training.answering import Precision, answer_with_sides, read_with_notes
 from htnet.training.training import WEIGHTS
 from landmarks.find.extraction import extract_landmarks
 
@@ -145,9 +145,7 @@ def predict(
             )
             seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
             faces = with_measured(faces, measured)
-            answers = [
-                answer_with_embeddings(one, faces, precision=precision) for one, _ in networks
-            ]
+            answers = [answer_with_sides(one, faces, precision=precision) for one, _ in networks]
         grades = photograph_grades(
             table, answers, patients=patients_of(source, found), seen=seen, target=target
         )

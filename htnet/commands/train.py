@@ -105,8 +105,7 @@ def train(
     landmarks
         `landmarks.csv` of the same photographs, from `extract`.
     out
-        Folder for `folds.csv`, one folder of weights and logs for each fold, and
-        `embeddings.npz`: what each fold's network reads of every photograph.
+        Folder for `folds.csv` and one folder of weights and logs for each fold.
     recipe
         `small-cpu`, `from-micro`, `paper`, `gpu`, or a YAML file with the same sections.
     change

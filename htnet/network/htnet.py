@@ -34,9 +34,6 @@ class HTNetDetails:
     ----------
     logits
         `(b, num_outputs)`.
-    embedding
-        `(b, d)`: what the network read from the image for the grade, before the head; with
-        `read_points` the 68 x 2 asymmetries of the landmarks. Measured features are not in it.
     side_logits
         `(b, 3)` in the order of `SIDE_CLASSES`; None without a side head.
     points
@@ -50,7 +47,6 @@ class HTNetDetails:
     """
 
     logits: Tensor
-    embedding: Tensor
     side_logits: Tensor | None = None
     points: Tensor | None = None
     roi_maps: Tensor | None = None
@@ -138,7 +134,7 @@ class HTNet(nn.Module):
         x = self.embed(self._patches(image))  # (b, grid, grid, dim)
         if self.place is not None:
             x = x + self.place
-        found = HTNetDetails(logits=x, embedding=x)
+        found = HTNetDetails(logits=x)
         if self.roi_module is not None:
             regions = self.roi_module(x.permute(0, 3, 1, 2))
             found.roi_maps = regions.maps
@@ -169,7 +165,6 @@ class HTNet(nn.Module):
             points = found.points.detach() if self.training else found.points
             signed = points.flatten(1)
             unsigned = signed.abs()
-        found.embedding = unsigned
         found.logits = self.head(self.drop(unsigned))
         if self.side_head is not None:
             found.side_logits = self.side_head(self.drop(signed))

@@ -65,7 +65,7 @@ class RegionHTNet(nn.Module):
         return details.logits, at_image_size(details.roi_maps, self.config.image_size)
 
     def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
-        """Grade; side and maps are those of the whole face, the embedding is that of both."""
+        """Grade; side and maps are those of the whole face."""
         if image.ndim != 5 or image.shape[1] != 2:
             raise UserError(
                 f"The image has the shape {tuple(image.shape)}, but the regions input needs "
@@ -73,7 +73,6 @@ class RegionHTNet(nn.Module):
             )
         mosaic = self.mosaic.details(image[:, 0])
         found = self.whole.details(image[:, 1])
-        found.embedding = torch.cat([found.embedding, mosaic.embedding], dim=1)
         found.logits = self.fusion(found.logits, mosaic.logits[:, None])
         found.logits = with_features(found.logits, features, self.feature_reader)
         return found

@@ -10,19 +10,17 @@ from pathlib import Path
 import pandas as pd
 
 from common.grading.target import Target
+from htnet.network.region_fusion import GradingNetwork
 from htnet.palsy.calibration import PatientTemperature, answered_fold, patient_temperature
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
 from htnet.palsy.tables import (
-    EMBEDDINGS,
     INNER_PATIENT_PREDICTIONS,
     INNER_PREDICTIONS,
-    FoldAnswers,
     fold_rows,
-    write_embeddings,
     write_inner,
 )
-from htnet.training.answering import Answers, answer_with_embeddings
+from htnet.training.answering import answer
 from htnet.training.recipe import Recipe
 from htnet.training.training import Trained, check_rows, train_network
 
@@ -53,22 +51,18 @@ class FoldTrainer:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def train(self, parts: Sequence[FoldPart], *, inner_folds: int) -> None:
-        """Train every fold; write `embeddings.npz`, and inner predictions if asked for."""
+        """Train every fold, and the folds inside it if asked for."""
         planned = self._planned(parts, inner_folds=inner_folds)
-        answered, photographs, patients = [], [], []
+        photographs, patients = [], []
         for part, inside in planned:
             network = self._fit(part, part.folder(self.out), name=part.name).network
-            faces = self.cohort.data.faces
-            answers = answer_with_embeddings(network, faces)
-            answered.append(FoldAnswers(part, answers))
-            self._temperature(part, answers).write(part.folder(self.out))
+            self._temperature(part, network).write(part.folder(self.out))
             for inner in inside:
                 folder, name = part.inner_folder(self.out, inner), _inner_name(part, inner)
                 network = self._fit(inner, folder, name=name).network
                 found = answered_fold(network, self.cohort, inner, target=self.target)
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
-        write_embeddings(answered, self.cohort, self.out / EMBEDDINGS)
         if photographs:
             write_inner(
                 pd.concat(photographs), self.out / INNER_PREDICTIONS,
@@ -79,10 +73,10 @@ class FoldTrainer:
                 target=self.target, unit="patient",
             )  # fmt: skip
 
-    def _temperature(self, part: FoldPart, answers: Answers) -> PatientTemperature:
+    def _temperature(self, part: FoldPart, network: GradingNetwork) -> PatientTemperature:
         """Learn from the validation patients how sure answers to whole patients may be."""
         rows = part.validation
-        chances = answers.probabilities[rows]
+        chances = answer(network, self.cohort.data.faces, rows=rows)
         return patient_temperature(
             fold_rows(self.cohort, part, chances, target=self.target, rows=rows),
             target=self.target,

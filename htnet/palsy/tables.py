@@ -1,13 +1,12 @@
-"""What the image branch writes for others: rows of predictions, inner predictions, embeddings.
+"""What the image branch writes for others: rows of predictions and inner predictions.
 
 Comes from trained networks and a cohort; goes to `evaluate`, `compare` and `fuse` as
-`predictions.csv`, `inner_predictions.csv` and `embeddings.npz`.
+`predictions.csv` and `inner_predictions.csv`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +20,11 @@ from common.grading.target import Target
 from common.tables import write_table
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart
-from htnet.training.answering import Answers
 
 MODEL, BRANCH = "htnet", "deep"
 PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
 INNER_PREDICTIONS = "inner_predictions.csv"
 INNER_PATIENT_PREDICTIONS = "inner_patient_predictions.csv"
-EMBEDDINGS = "embeddings.npz"
-PARTS = ("train", "validation", "test")  # what a photograph was to a fold's network
-
-
-@dataclass(frozen=True)
-class FoldAnswers:
-    """What one fold's network said of every photograph of the cohort."""
-
-    part: FoldPart
-    answers: Answers
 
 
 def fold_rows(
@@ -88,30 +76,6 @@ def write_inner(rows: pd.DataFrame, path: Path, *, target: Target, unit: Unit) -
     ]
     table = pd.concat(in_turn, ignore_index=True)
     write_table(table, path, schema=inner_predictions_schema(target, unit=unit))
-
-
-def write_embeddings(answered: Sequence[FoldAnswers], cohort: ImageCohort, path: Path) -> None:
-    """Write `embeddings.npz`: what each fold's network read of every photograph.
-
-    `image_id` `(n,)`; `fold` and `repeat` `(F,)`; `embedding` `(F, n, d)` float32; `part`
-    `(F, n)`, what each photograph was to that network: train, validation or test. Of the same
-    photograph two networks' embeddings have nothing in common, so a grader on embeddings takes
-    all its photographs from one network, and learns only from those that are not `test`.
-    """
-    n = len(cohort.rows)
-    part = np.full((len(answered), n), PARTS[2], dtype="<U10")
-    for row, one in enumerate(answered):
-        part[row, one.part.train] = PARTS[0]
-        part[row, one.part.validation] = PARTS[1]
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            image_id=cohort.rows["image_id"].to_numpy(dtype=np.str_),
-            fold=np.array([one.part.fold for one in answered], dtype=np.int64),
-            repeat=np.array([one.part.repeat for one in answered], dtype=np.int64),
-            embedding=np.stack([one.answers.embeddings for one in answered]),
-            part=part,
-        )
 
 
 def write_npz(predictions: pd.DataFrame, path: Path, *, target: Target) -> None:

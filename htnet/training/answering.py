@@ -1,4 +1,4 @@
-"""Ask a trained network: class probabilities of faces, and what it read of them."""
+"""Ask a trained network: class probabilities of faces, and their weak sides."""
 
 from __future__ import annotations
 
@@ -29,14 +29,11 @@ class Answers:
     ----------
     probabilities
         `(n, k)` of the classes, rows sum to 1.
-    embeddings
-        `(n, d)` float32: what the network read from the image for the grade, before its head.
     sides
         `(n, 3)` probabilities in the order of `SIDE_CLASSES`; None without a side head.
     """
 
     probabilities: NDArray[np.float64]
-    embeddings: NDArray[np.float32]
     sides: NDArray[np.float64] | None = None
 
 
@@ -49,12 +46,12 @@ def answer(
     precision: Precision = "fp32",
 ) -> NDArray[np.float64]:
     """Return class probabilities `(n, k)` of faces, or of some rows of them."""
-    return answer_with_embeddings(
+    return answer_with_sides(
         network, faces, rows=rows, device=device, precision=precision
     ).probabilities
 
 
-def answer_with_embeddings(
+def answer_with_sides(
     network: GradingNetwork,
     faces: Faces,
     *,
@@ -62,7 +59,7 @@ def answer_with_embeddings(
     device: str = "cpu",
     precision: Precision = "fp32",
 ) -> Answers:
-    """Return class probabilities and embeddings of faces, or of some rows of them.
+    """Return class probabilities and weak sides of faces, or of some rows of them.
 
     Parameters
     ----------
@@ -72,7 +69,7 @@ def answer_with_embeddings(
     """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
-    class_probabilities, embeddings, sides = [], [], []
+    class_probabilities, sides = [], []
     with torch.inference_mode(), arithmetic(precision, device=device):
         for some in where.split(BATCH):
             pixels, features = faces.at(some)
@@ -82,13 +79,11 @@ def answer_with_embeddings(
             class_probabilities.append(
                 probabilities(found.logits.float(), head=network.config.head).cpu()
             )
-            embeddings.append(found.embedding.float().cpu())
             if found.side_logits is not None:
                 sides.append(found.side_logits.double().softmax(dim=1).cpu())
     raw: NDArray[np.float64] = torch.cat(class_probabilities).double().numpy()
     return Answers(
         probabilities=raw / raw.sum(axis=1, keepdims=True),
-        embeddings=torch.cat(embeddings).numpy(),
         sides=torch.cat(sides).numpy() if sides else None,
     )
 

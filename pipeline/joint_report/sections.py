@@ -115,7 +115,6 @@ _HOW_JOINED = {
     "fused_weighted": "how much each counts was learned inside the training patients",
     "fused_stacking": "how much each counts was learned inside the training patients",
     "fused_early_summary": "one grader learned from the measurements and the network's answers",
-    "fused_early_embedding": "one grader learned from the numbers of both at once",
 }
 
 

@@ -15,12 +15,11 @@ import pytest
 
 from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
 from classifiers.branches.branch import SharedAnswers, read_branches
-from classifiers.branches.early_fusion import fuse_embedding, fuse_summary
-from classifiers.branches.embeddings import Embeddings, read_embeddings
+from classifiers.branches.early_fusion import fuse_summary
 from classifiers.commands.benchmark import benchmark
 from classifiers.commands.fuse import fuse
 from classifiers.graders.cohort import Samples, read_cohort
-from classifiers.graders.columns import COMPONENTS, columns_for
+from classifiers.graders.columns import columns_for
 from classifiers.graders.patients import patient_samples
 from classifiers.graders.registry import GRADERS
 from common.errors import UserError
@@ -183,128 +182,38 @@ def test_a_tested_grade_changes_no_answer_of_its_own_fold(faces):
     np.testing.assert_array_equal(before.sets, after.sets)
 
 
-def made_embeddings(faces: Path, *, strength: float, d: int = 20) -> Embeddings:
-    """Embeddings that show the grade as strongly as asked, in axes of each network's own."""
-    folds = read_folds(faces / "geometric" / "folds.csv")
-    grades = pd.read_csv(faces / "manifest.csv", dtype=str).set_index("image_id")["hb_grade"]
-    truth = folds["image_id"].map(grades).to_numpy(dtype=float)
-    rng = np.random.default_rng(0)
-    values = np.stack(
-        [
-            strength * (truth - 3.5)[:, None] * rng.normal(size=d)
-            + rng.normal(size=(len(truth), d))
-            for _ in range(3)
-        ]
-    )
-    parts = np.array([np.where(folds["fold"] == fold, "test", "train") for fold in (1, 2, 3)])
-    ids = folds["image_id"].to_numpy(dtype=str)
-    return Embeddings(
-        ids, np.array([1, 1, 1]), np.array([1, 2, 3]), values, parts, Path("embeddings.npz")
-    )
-
-
-def write_embeddings(made: Embeddings, path: Path) -> Path:
-    np.savez(
-        path, image_id=made.image_ids, repeat=made.repeats, fold=made.folds,
-        embedding=made.values, part=made.parts,
-    )  # fmt: skip
-    return path
-
-
-def test_an_embedding_that_shows_the_grade_helps(faces):
-    samples, shared, _ = laid_out(faces, deep_tables(faces, error=0.9))
-    photographs = read_cohort(faces / "features.csv", target=SIX).usable.rows
-    plain, noise = (
-        fuse_embedding(
-            samples, photographs, shared, made_embeddings(faces, strength=strength), grader=QUICK
-        )
-        for strength in (1.0, 0.0)
-    )
-    assert mean_error(shared, plain.chances) < 0.5 * mean_error(shared, noise.chances)
-    assert plain.sets is None
-
-
-def test_components_are_learned_from_training_rows_only(faces):
+def test_what_the_image_branch_says_stands_beside_every_set_of_columns(faces):
     samples, _, _ = laid_out(faces, deep_tables(faces, error=0.9, seed=9))
     rng = np.random.default_rng(0)
-    names = [f"deep.embedding.{at}" for at in range(12)]
-    deep = pd.DataFrame(rng.normal(size=(24, 12)), columns=names, index=samples.features.index)
+    deep = pd.DataFrame(
+        rng.normal(size=(24, 2)), columns=["deep.1", "deep.2"], index=samples.features.index
+    )
     whole = replace(samples, features=pd.concat([samples.features, deep], axis=1))
     train, test = np.arange(16), np.arange(16, 24)
-    columns = columns_for(whole, target=SIX)
-    learned = columns.learn(whole.at(train))
-    far = whole.features.copy()
-    far.loc[far.index[test], names] *= 1000
-    again = columns_for(whole, target=SIX).learn(replace(whole, features=far).at(train))
-    asked = columns.make(whole.at(test))
-    for name, found in learned.items():
-        pd.testing.assert_frame_equal(found, again[name])
-        assert list(found.columns) == list(asked[name].columns)
-        assert sum(str(column).startswith("deep.") for column in found.columns) == COMPONENTS
-        assert not any("embedding" in str(column) for column in found.columns)
-    plain = columns_for(samples, target=SIX).learn(samples.at(train))
-    for name, found in plain.items():
+    columns, measured = columns_for(whole, target=SIX), columns_for(samples, target=SIX)
+    plain = measured.learn(samples.at(train))
+    for name, found in columns.learn(whole.at(train)).items():
+        np.testing.assert_array_equal(found[list(deep.columns)], deep.iloc[train])
         pd.testing.assert_frame_equal(
-            learned[name][list(found.columns)].reset_index(drop=True), found.reset_index(drop=True)
+            found.drop(columns=deep.columns).reset_index(drop=True),
+            plain[name].reset_index(drop=True),
         )
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            lambda e: replace(e, parts=np.full_like(e.parts, "train")),
-            "learned from .*which the fold",
-        ),
-        (lambda e: replace(e, folds=np.array([1, 2, 4])), "no network of fold 3 of repeat 1"),
-        (
-            lambda e: replace(e, image_ids=np.char.replace(e.image_ids, "patient03", "gone")),
-            'no embedding of "patient03/',
-        ),
-    ],
-)
-def test_embeddings_of_other_folds_or_photographs_are_refused(faces, change, said):
-    samples, shared, _ = laid_out(faces, deep_tables(faces, error=0.9, seed=len(said)))
-    photographs = read_cohort(faces / "features.csv", target=SIX).usable.rows
-    made = change(made_embeddings(faces, strength=1.0))
-    with pytest.raises(UserError, match=said):
-        fuse_embedding(samples, photographs, shared, made, grader=QUICK)
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="cannot be read as embeddings"):
-        read_embeddings(tmp_path / "none.npz")
-    (tmp_path / "text.npz").write_text("words")
-    with pytest.raises(UserError, match="cannot be read as embeddings"):
-        read_embeddings(tmp_path / "text.npz")
-    np.savez(tmp_path / "other.npz", image_id=np.array(["a"]))
-    with pytest.raises(UserError, match='no array "fold"'):
-        read_embeddings(tmp_path / "other.npz")
-    np.savez(
-        tmp_path / "shape.npz", image_id=np.array(["a"]), fold=[1], repeat=[1],
-        embedding=np.zeros((2, 1, 3)),
-    )  # fmt: skip
-    with pytest.raises(UserError, match="shape"):
-        read_embeddings(tmp_path / "shape.npz")
+    for found in columns.make(whole.at(test)).values():
+        np.testing.assert_array_equal(found[list(deep.columns)], deep.iloc[test])
 
 
 def test_the_command_fuses_early_and_late_at_once(faces, tmp_path: Path):
     deep = deep_tables(faces, error=0.7, seed=3)
-    embeddings = write_embeddings(made_embeddings(faces, strength=0.5), tmp_path / "embeddings.npz")
     fuse(
         faces / "geometric" / "predictions.csv", deep, out=tmp_path / "out",
         models=(QUICK.name, "htnet"), features=faces / "features.csv",
-        manifest=faces / "manifest.csv", embeddings=embeddings,
+        manifest=faces / "manifest.csv",
     )  # fmt: skip
     table = read_predictions(tmp_path / "out" / "predictions.csv", unit="patient")
     assert list(table["model"].unique()) == [
         "fused_mean", "fused_product", "fused_weighted", "fused_stacking", "fused_early_summary",
-        "fused_early_embedding",
     ]  # fmt: skip
-    assert table.loc[table["model"] == "fused_early_embedding", "set_low"].isna().all()
     assert table.loc[table["model"] == "fused_early_summary", "set_low"].notna().all()
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "trusts the network too much" in page
 
 
 def test_early_fusion_of_photographs_is_summed_up_to_patients(faces, tmp_path: Path):

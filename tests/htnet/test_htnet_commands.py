@@ -53,7 +53,7 @@ from htnet.palsy.new_patients import (
     photograph_grades,
     photograph_grades_schema,
 )
-from htnet.training.answering import Answers, answer_with_embeddings
+from htnet.training.answering import Answers
 from htnet.training.recipe import read_recipe, recipe_from, with_changes
 from htnet.training.training import (
     PHOTOGRAPHS,
@@ -252,30 +252,6 @@ def test_the_temperature_knows_nothing_of_the_tested_patients(
     first = "repeat 1, fold 1"
     assert records[0]["temperature"][first] == records[1]["temperature"][first]
     assert records[0]["log_loss"] != records[1]["log_loss"]
-
-
-def test_embeddings_are_of_every_photograph_by_each_folds_network(study: Path, folds: Path) -> None:
-    kept = np.load(folds / "embeddings.npz")
-    manifest = pd.read_csv(study / "manifest.csv").set_index("image_id")
-    assert set(kept["image_id"]) == set(manifest.index) - {"P0_1.png"}
-    assert kept["fold"].tolist() == [1, 2]
-    assert kept["repeat"].tolist() == [1, 1]
-    assert kept["embedding"].dtype == np.float32
-    cohort = read_image_cohort(
-        study / "manifest.csv", study / "landmarks.csv", target=target_named("six_grades"),
-        config=load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)[0].config, quiet=True,
-    )  # fmt: skip
-    # Folds are dealt over all photographs with a label, so that other branches test in the same.
-    assert set(cohort.labelled["image_id"]) - set(cohort.rows["image_id"]) == {"P0_1.png"}
-    network, _ = load_weights(folds / "repeat_1" / "fold_2" / WEIGHTS)
-    again = answer_with_embeddings(network, cohort.data.faces).embeddings
-    np.testing.assert_array_equal(kept["embedding"][1], again)
-    tests = pd.read_csv(folds / "folds.csv")
-    for fold, part in zip(kept["fold"], kept["part"], strict=True):
-        tested = set(kept["image_id"][part == "test"])
-        assert tested == set(tests["image_id"][tests["fold"] == fold]) - {"P0_1.png"}
-        patients = manifest["patient_id"].loc[kept["image_id"]].to_numpy()
-        assert not set(patients[part == "train"]) & set(patients[part == "validation"])
 
 
 def test_a_network_that_reads_features_is_trained_evaluated_and_refuses_to_go_without(
@@ -532,7 +508,7 @@ def test_patients_whom_the_networks_learned_from_are_named(
 
 def answers_of(chances: list[list[float]]) -> Answers:
     values = np.array(chances)
-    return Answers(values, np.zeros((len(values), 1), np.float32))
+    return Answers(values)
 
 
 def test_new_patients_are_calibrated_when_they_have_as_many_photographs_as_the_known() -> None:

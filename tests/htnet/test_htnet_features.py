@@ -18,7 +18,7 @@ from htnet.network.heads import FeatureReader
 from htnet.network.htnet import HTNet
 from htnet.network.region_fusion import RegionHTNet
 from htnet.network.weights import load_weights
-from htnet.training.answering import answer, answer_with_embeddings
+from htnet.training.answering import answer
 from htnet.training.recipe import Recipe, with_changes
 from htnet.training.training import WEIGHTS, train_network
 
@@ -65,8 +65,10 @@ def test_the_sum_of_two_heads_is_one_head_on_both() -> None:
     network = HTNet(**SMALL).eval()
     torch.nn.init.normal_(network.feature_reader.to_logits.weight)
     image, values = torch.randn(2, 3, 28, 28), torch.randn(2, 3)
+    read: list[torch.Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     found = network.details(image, values)
-    together = torch.cat([found.embedding, values, torch.zeros(2, 3)], dim=1)
+    together = torch.cat([*read, values, torch.zeros(2, 3)], dim=1)
     weight = torch.cat([network.head.weight, network.feature_reader.to_logits.weight], dim=1)
     torch.testing.assert_close(found.logits, together @ weight.T + network.head.bias)
 
@@ -157,18 +159,6 @@ def test_training_without_the_features_that_the_recipe_names_is_refused(
     with pytest.raises(UserError, match="read 2 measured features, but 0 were given"):
         train_network(drawn, train=TRAIN, validation=VALIDATION, recipe=reading, out=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_embedding_is_what_the_grade_head_reads(recipe: Recipe, drawn: LabelledFaces) -> None:
-    torch.manual_seed(1)
-    network = HTNet.from_config(recipe.config(num_classes=6)).eval()
-    found = answer_with_embeddings(network, drawn.faces, rows=np.array([3, 1]))
-    assert found.embeddings.dtype == np.float32
-    assert found.embeddings.shape == (2, network.config.read_size)
-    logits = torch.from_numpy(found.embeddings) @ network.head.weight.T + network.head.bias
-    np.testing.assert_allclose(
-        logits.softmax(1).detach().numpy(), found.probabilities, rtol=1e-4, atol=1e-6
-    )
 
 
 def test_bf16_answers_nearly_as_fp32_does(recipe: Recipe, drawn: LabelledFaces) -> None:
