@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import write_json
 from common.tables import read_table, write_table
+from htnet.micro.classes import class_set_named
 from htnet.micro.clips import worker
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.clips.new_clip import find_clip, record_clip
 from htnet.micro.clips.regions import TOGETHER
+from htnet.micro.clips.sources import read_clips
 from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
 from htnet.micro.commands.fit import fit
 from htnet.micro.commands.predict import predict, prediction_schema
 from htnet.micro.models.baselines import KernelRidge
-from htnet.micro.models.graders import KernelRidgeGrader, RoiGrader
+from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
+from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
     CARD,
     WEIGHTS,
@@ -383,6 +386,31 @@ def test_a_fitted_kernel_ridge_can_predict(flow_folder: Path, tmp_path: Path, cl
     row = predict(clip, model=tmp_path / "model", out=tmp_path / "out").prediction.iloc[0]
     assert row["predicted"] == "surprise"
     assert row["p_positive"] < 0.1  # a class that was never shown
+
+
+@pytest.mark.parametrize("inputs", ["whole", "mosaic"])
+def test_a_fitted_htnet_is_kept_with_its_recipe_and_can_predict(
+    inputs: str, flow_folder: Path, tmp_path: Path, clip: Path
+) -> None:
+    changes = (
+        "network.dim=6", "network.heads=2", "network.block_repeats=[1,1,1]", "training.epochs=15",
+        "training.learning_rate=0.01", f"training.input={inputs}", "augmentation.mirror=true",
+    )  # fmt: skip
+    out = tmp_path / "model"
+    fit(flow_folder, out=out, model="htnet", change=changes, seed=3)
+    assert sorted(path.name for path in out.iterdir()) == [CARD, "run.json", WEIGHTS]
+    grader = load_grader(out).grader
+    assert isinstance(grader, HTNetGrader)
+    assert grader.model.recipe.training.input == inputs
+    row = predict(clip, model=out, out=tmp_path / "out").prediction.iloc[0]
+    assert row["status"] == "ok"
+    assert row[["p_negative", "p_positive", "p_surprise"]].sum() == pytest.approx(1)
+    clips = read_clips(flow_folder, class_set=class_set_named("composite3")).maps
+    seen = grader.model.clips(clips).values
+    answers = grader.answers(seen)
+    assert answers.argmax(axis=1).tolist() == clips.label.tolist()  # learned by heart
+    again = HTNetGrader.fit(clips, model=flow_model("small", changes=changes), seed=3)
+    np.testing.assert_allclose(answers, again.answers(seen), atol=1e-6)
 
 
 def test_a_fitted_roi_model_holds_a_network_for_each_validation_part(
