@@ -22,8 +22,9 @@ from torch import nn
 
 from htnet.micro.clips.regions import TOGETHER, RoiKind
 from htnet.micro.loso.folds import Fold
+from htnet.micro.models.configurations import ROI_KINDS
 from htnet.micro.models.inputs import NetworkClips
-from htnet.micro.models.recipes import ROI_KINDS, RoiRecipe, read_recipe
+from htnet.micro.models.recipes import RoiRecipe, read_recipe
 from htnet.micro.models.roi import RegionEncoder
 from htnet.micro.models.roi_training import RoiModel
 

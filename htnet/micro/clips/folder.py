@@ -17,6 +17,7 @@ import pandas as pd
 
 from common.tables import write_table
 from htnet.micro.clips.maps import APEX_SIZE, CENTRES, CHANNELS, MAP_SIZE
+from htnet.micro.clips.results import LIMIT_S, ClipFacts, ClipMaps, FlowSettings, do_clips
 from htnet.micro.clips.store import (
     FLOW,
     FLOW_FILE,
@@ -28,14 +29,7 @@ from htnet.micro.clips.store import (
     write_maps,
 )
 from htnet.micro.clips.task import ClipTask
-from htnet.micro.clips.worker import (
-    LIMIT_S,
-    ClipFacts,
-    ClipMaps,
-    ClipReader,
-    FlowSettings,
-    do_clips,
-)
+from htnet.micro.clips.worker import ClipReader
 from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import PredictorFile
 

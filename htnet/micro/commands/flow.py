@@ -16,8 +16,8 @@ from htnet.micro.clips.folder import FlowRun, is_simulated, make_flow_folder
 from htnet.micro.clips.frames import FACE_SIZE
 from htnet.micro.clips.manifest import clip_tasks, read_clip_manifest
 from htnet.micro.clips.regions import APART, REGION_SIZE, TOGETHER
+from htnet.micro.clips.results import FlowSettings
 from htnet.micro.clips.sources import SIMULATED
-from htnet.micro.clips.worker import FlowSettings
 from landmarks.predictor import find_predictor
 
 _LEAST_REGION, _LARGEST_REGION = 16, 512

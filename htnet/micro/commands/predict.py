@@ -26,10 +26,11 @@ from htnet.micro.clips.frames import MotionReader, read_face_frames
 from htnet.micro.clips.maps import Scaling
 from htnet.micro.clips.new_clip import NewClip, find_clip, record_clip
 from htnet.micro.clips.regions import REGION_SIZE
+from htnet.micro.clips.results import ClipFacts, ClipMaps, FlowSettings
 from htnet.micro.clips.spotting import Spot, spot_expression
 from htnet.micro.clips.store import STATUSES
 from htnet.micro.clips.task import ClipError, ClipTask
-from htnet.micro.clips.worker import ClipFacts, ClipMaps, ClipReader, FlowSettings
+from htnet.micro.clips.worker import ClipReader
 from htnet.micro.models.kept import CARD, WEIGHTS, FlowNeeds, KeptGrader, load_grader
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import find_predictor

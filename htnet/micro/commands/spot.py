@@ -21,6 +21,7 @@ from common.tables import write_table
 from common.workers import jobs_asked
 from htnet.micro.clips.folder import is_simulated
 from htnet.micro.clips.manifest import PICTURE_FOLDER, clip_tasks, read_clip_manifest
+from htnet.micro.clips.results import ClipSpot, FlowSettings, Within, do_clips
 from htnet.micro.clips.sources import SIMULATED
 from htnet.micro.clips.spotting_pictures import curves_figure
 from htnet.micro.clips.spotting_scores import (
@@ -34,7 +35,7 @@ from htnet.micro.clips.spotting_scores import (
 )
 from htnet.micro.clips.store import STATUSES
 from htnet.micro.clips.task import ClipTask
-from htnet.micro.clips.worker import ClipReader, ClipSpot, FlowSettings, Within, do_clips
+from htnet.micro.clips.worker import ClipReader
 from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import find_predictor
 

@@ -128,8 +128,8 @@ class Logistic:
 class NestedKernelRidge:
     """Kernel ridge regression whose settings are chosen on inner subjects, all in closed form.
 
-    The answers to inner subjects come from leaving two subjects out at a time; nothing is fitted
-    per fold, so that a grid costs seconds. Attributes are the grid: as in `KernelRidge`.
+    The answers to inner subjects come from leaving two subjects out at a time, so that a grid costs
+    seconds. Attributes are the grid: as in `KernelRidge`.
     """
 
     widths: tuple[float, ...] = (1.0, 0.5, 2.0)
@@ -169,9 +169,8 @@ class Guessing:
     """Guessing, to measure what a rule is worth: a network that learns nothing, by both rules.
 
     At every epoch each clip gets a class drawn by the classes' shares among the training subjects.
-    The `honest` rule can only take the last epoch, and is at chance. The `published` rule keeps,
-    for each held-out subject, the epoch that scored best on that subject, and looks like skill: the
-    difference is the leak and nothing else.
+    The `honest` rule is at chance; the `published` one looks like skill, and the difference is the
+    leak and nothing else.
     """
 
     epochs: int = 80

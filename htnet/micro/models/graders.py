@@ -16,16 +16,17 @@ from common.errors import UserError
 from common.progress import JobProgress
 from common.settings import settings_from
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.worker import ClipMaps
+from htnet.micro.clips.results import ClipMaps
 from htnet.micro.loso.folds import deal_folds
 from htnet.micro.models.baselines import KernelRidge, membership
-from htnet.micro.models.htnet import FlowModel, Standardised
+from htnet.micro.models.configurations import RoiConfig
+from htnet.micro.models.htnet import FlowModel
 from htnet.micro.models.inputs import NetworkClips, mirrored, mosaic, shrunk
 from htnet.micro.models.kernels import balanced, rbf, standardised
-from htnet.micro.models.recipes import FlowRecipe, RoiConfig, recipe_from
+from htnet.micro.models.recipes import FlowRecipe, recipe_from
 from htnet.micro.models.roi import RoiNetwork, build_roi
 from htnet.micro.models.roi_training import RoiModel
-from htnet.micro.models.training import each_epoch
+from htnet.micro.models.training import Standardised, each_epoch
 
 Content = tuple[dict[str, Any], dict[str, Tensor]]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,78 +19,24 @@ from torch import Tensor, nn
 
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
+from htnet.micro.models.configurations import ResidualConfig
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
-from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
-from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine, dtype_of
+from htnet.micro.models.recipes import FlowRecipe, ResidualRecipe, read_recipe
+from htnet.micro.models.residual import ResidualNetwork
+from htnet.micro.models.training import (
+    Rows,
+    Standardised,
+    Trained,
+    Training,
+    class_weights,
+    cosine,
+    dtype_of,
+)
 from htnet.network.htnet import HTNet
 from htnet.network.weights import save_weights
 
 WEIGHTS = "network.safetensors"
 Sees = Literal["flow", "apex"]
-
-
-class Standardised(nn.Module):
-    """A network behind the standardisation of its training clips.
-
-    Parameters
-    ----------
-    network
-        Reads `(n, 3, S, S)` of mean 0 and deviation 1 in each channel.
-    mean, deviation
-        `(3,)` of the training clips.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map `(n, 3, S, S)` to logits `(n, k)`."""
-        shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
-        logits: Tensor = self.network(shown)
-        return logits
-
-
-class ResidualNetwork(nn.Module):
-    """A small residual network (He et al. 2016): what a plain network makes of the same maps."""
-
-    def __init__(self, config: ResidualConfig) -> None:
-        super().__init__()
-        first, *_ = config.channels
-        self.stem = nn.Conv2d(3, first, 3, padding=1, bias=False)
-        steps = [(first, first), *pairwise(config.channels)]
-        self.stages = nn.Sequential(*(ResidualBlock(before, after) for before, after in steps))
-        self.head = nn.Linear(config.channels[-1], config.num_classes)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map `(n, 3, S, S)` to logits `(n, k)`."""
-        logits: Tensor = self.head(self.stages(self.stem(maps)).mean(dim=(2, 3)))
-        return logits
-
-
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions added to their input, which is halved and widened to fit."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-            nn.Conv2d(after, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-        )
-        self.past = nn.Conv2d(before, after, 1, stride=2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(n, before, h, w)` to `(n, after, h / 2, w / 2)`."""
-        out: Tensor = torch.relu(self.convolutions(x) + self.past(x))
-        return out
 
 
 @dataclass(frozen=True)

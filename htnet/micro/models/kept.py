@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from common.errors import UserError
 from common.files import atomic_write, write_json
-from htnet.micro.clips.worker import ClipMaps
+from htnet.micro.clips.results import ClipMaps
 from htnet.micro.models.graders import Content, HTNetGrader, KernelRidgeGrader, RoiGrader
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"

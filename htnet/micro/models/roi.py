@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from htnet.micro.clips.maps import CHANNELS
-from htnet.micro.models.recipes import RoiConfig
+from htnet.micro.models.configurations import RoiConfig
 
 
 class RegionEncoder(nn.Module):

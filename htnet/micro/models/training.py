@@ -164,6 +164,33 @@ class Training:
         self.after_epoch()
 
 
+class Standardised(nn.Module):
+    """A network behind the standardisation of its training clips.
+
+    Parameters
+    ----------
+    network
+        Reads `(n, 3, S, S)` of mean 0 and deviation 1 in each channel.
+    mean, deviation
+        `(3,)` of the training clips.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, S, S)` to logits `(n, k)`."""
+        shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
+        logits: Tensor = self.network(shown)
+        return logits
+
+
 def dtype_of(precision: str) -> torch.dtype:
     """Return the type in which weights are kept: float32, also under bf16, or float64."""
     return torch.float64 if precision == "float64" else torch.float32

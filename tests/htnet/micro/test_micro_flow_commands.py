@@ -66,7 +66,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, finder: LandmarkFinder) -> None:
         yield from (Outcome(row, value=function(state, item)) for row, item in enumerate(items))
 
     worker = "htnet.micro.clips.worker"
-    monkeypatch.setattr(f"{worker}.supervised_map", plain_map)
+    monkeypatch.setattr("htnet.micro.clips.results.supervised_map", plain_map)
     monkeypatch.setattr(f"{worker}.LandmarkFinder", lambda predictor: finder)
 
 

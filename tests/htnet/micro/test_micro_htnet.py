@@ -20,13 +20,7 @@ from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.htnet import WEIGHTS, FlowModel, epoch_order, flow_model, keep_weights
 from htnet.micro.models.inputs import apex_clips, mosaic
-from htnet.micro.models.recipes import (
-    FOLDER,
-    FlowRecipe,
-    ResidualRecipe,
-    read_recipe,
-    recipe_from,
-)
+from htnet.micro.models.recipes import FOLDER, FlowRecipe, ResidualRecipe, read_recipe, recipe_from
 from htnet.micro.models.training import Trained
 from htnet.network.configuration import PUBLISHED_28, HTNetConfig
 from htnet.network.htnet import HTNet

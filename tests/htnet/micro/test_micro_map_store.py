@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.tables import write_table
 from htnet.micro.clips.folder import flow_table
 from htnet.micro.clips.regions import TOGETHER, WINDOWS
+from htnet.micro.clips.results import ClipFacts
 from htnet.micro.clips.store import (
     FLOW,
     FLOW_FILE,
@@ -23,7 +24,6 @@ from htnet.micro.clips.store import (
     read_flow_folder,
     write_maps,
 )
-from htnet.micro.clips.worker import ClipFacts
 
 OK = ClipFacts(onset=3, apex=7, offset=11, apex_source="annotated", face_px=170.0, peak_px=1.5)
 BROKEN = ClipFacts(status="no_face", reason="No face.", onset=3)

@@ -28,6 +28,7 @@ from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
 from htnet.micro.commands.fit import fit
 from htnet.micro.commands.predict import predict, prediction_schema
 from htnet.micro.models.baselines import KernelRidge
+from htnet.micro.models.configurations import RoiConfig
 from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
 from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
@@ -38,7 +39,6 @@ from htnet.micro.models.kept import (
     load_grader,
     save_grader,
 )
-from htnet.micro.models.recipes import RoiConfig
 from htnet.micro.models.roi import build_roi
 from landmarks.find.finder import LandmarkFinder
 from pipeline import micro_new_clip, micro_predict

@@ -9,8 +9,8 @@ from torch import Tensor
 from common.errors import UserError
 from common.settings import settings_from
 from htnet.micro.clips.regions import APART, TOGETHER
+from htnet.micro.models.configurations import ROI_KINDS, RoiConfig
 from htnet.micro.models.inputs import mirrored
-from htnet.micro.models.recipes import ROI_KINDS, RoiConfig
 from htnet.micro.models.roi import RegionEncoder, RoiGraph, RoiHybrid, build_roi
 
 SMALL = RoiConfig(
