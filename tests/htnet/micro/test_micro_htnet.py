@@ -187,6 +187,19 @@ def test_a_clip_on_both_sides_is_refused() -> None:
         of.train(of.clips(clips), leaking, seed=0, number=0)
 
 
+def test_of_one_token_a_block_the_number_of_heads_changes_nothing() -> None:
+    """Attention of one token is its value; with several tokens a block, heads have a say."""
+    clips = drawn_maps(subjects=3)
+    for more, same in (((), True), (("network.num_hierarchies=2",), False)):
+        blocks = f"network.block_repeats=[{'1, ' * (1 if more else 2)}1]"
+        changes = (*TINY, "network.dim=8", "training.epochs=1", *more, blocks)
+        one, four = (
+            trained(clips, flow_model("small", changes=(*changes, f"network.heads={n}")), 0).answers
+            for n in (1, 4)
+        )
+        assert np.array_equal(one, four) == same
+
+
 def test_every_training_clip_is_shown_once_an_epoch_and_orders_differ() -> None:
     rows, orders = np.arange(5, 28), []
     for epoch in (0, 1):
