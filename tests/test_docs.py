@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,46 @@ def test_every_module_is_in_the_plan_of_the_house(root: Path) -> None:
         name = str(Path(*Path(module).parts[1:]).with_suffix(""))
         assert f"| `{name}` | " in plan
     assert "|  |" not in plan  # no module without a sentence
+
+
+_PLACE = re.compile(r"`([\w/]+/(?:[\w/]+\.(?:py|md))?|\w+\.py)`")
+_NAMED = re.compile(r"((?:`[A-Za-z]\w+`(?:,| or| and) )*`[A-Za-z]\w+`) in `([\w/]+\.py)`")
+
+
+def missing_places(text: str, root: Path) -> list[str]:
+    """Files and folders that a text names and that are not there, and names not in their file."""
+    missing = [place for place in _PLACE.findall(text) if not (root / place).exists()]
+    for names, place in _NAMED.findall(text):
+        if (root / place).is_file():
+            tree = ast.parse((root / place).read_text(encoding="utf-8"))
+            known = {name for node in tree.body for name in defined(node)}
+            wanted = re.findall(r"`(\w+)`", names)
+            missing += [f"{name} in {place}" for name in wanted if name not in known]
+    return missing
+
+
+def defined(node: ast.stmt) -> list[str]:
+    """What a statement of a module gives a name to."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    goals = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [goal.id for goal in goals if isinstance(goal, ast.Name)]
+
+
+def test_the_map_of_the_house_names_places_that_exist(root: Path) -> None:
+    """Someone new finds from this page alone where to add something."""
+    by_hand = (FOLDER / "design.md").read_text(encoding="utf-8").split("<!-- made by")[0]
+    assert missing_places(by_hand, root) == []
+    assert len(_PLACE.findall(by_hand)) > 40 and len(_NAMED.findall(by_hand)) > 8
+    for what in ("feature", "grader", "dataset", "section of a report", "loss"):
+        row = next(line for line in by_hand.splitlines() if re.match(rf"\| an? {what}\b", line))
+        assert _PLACE.search(row), what
+
+
+def test_a_place_that_is_gone_would_be_seen(root: Path) -> None:
+    text = "`FEATURES` or `NOISES` in `features/registry.py`, then `features/gone.py`, `gone/`"
+    gone = ["features/gone.py", "gone/", "NOISES in features/registry.py"]
+    assert missing_places(text, root) == gone
 
 
 def written_tables() -> dict[str, set[str]]:
