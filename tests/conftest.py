@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.browser import find_browser, headless
+
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from landmarks.find.finder import LandmarkFinder
 
 matplotlib.use("Agg")
@@ -57,3 +62,14 @@ def finder() -> LandmarkFinder:
     from landmarks.predictor import find_predictor
 
     return LandmarkFinder(find_predictor())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless browser, or a skipped test that says why."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium or Chrome is installed; the pages were read as text instead")
+    with headless(executable) as opened:
+        yield opened

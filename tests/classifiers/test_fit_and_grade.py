@@ -257,8 +257,7 @@ def test_other_graders_are_fitted_kept_and_read(tmp_path, grader, level):
     features, manifest, result = fit_drawn(tmp_path, n_folds=2, grader=grader, level=level)
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert set(grades.table["status"]) == {"ok"}
-    spoke = grades.table["why"].str.contains("What spoke most")
-    assert spoke.all() == (grader == "random_forest")
+    assert not grades.table["why"].str.contains("What spoke most").any()  # XGBoost alone tells
     sets = grades.table[["set_low", "set_high"]]
     assert sets.notna().all(axis=None) == (level == "patient" and grader == "random_forest")
 

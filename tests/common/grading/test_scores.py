@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
+from classifiers.reports.sections import scores_table
 from common.bootstrap import Estimate, exact_limits, resampling_weights
 from common.grading.class_scores import recalls
 from common.grading.confusion import confusion_of, recall_json, recall_line
@@ -192,7 +193,7 @@ def test_recall_stands_beside_a_kappa_that_hides_it():
     found = evaluate(table, target=TARGETS["six_grades"])
     assert found.estimates["svm"]["weighted_kappa"].value > 0.8
     assert found.recall_of("svm") == "I 0/3 · II 3/3 · III 3/3 · IV 3/3 · V 3/3 · VI 3/3"
-    assert found.table()[RECALL].tolist() == [unbroken(found.recall_of("svm"))]
+    assert scores_table(found)[RECALL].tolist() == [unbroken(found.recall_of("svm"))]
     assert found.as_json()["models"]["svm"]["recall"]["1"] == {"right": 0.0, "of": 3.0}
 
 

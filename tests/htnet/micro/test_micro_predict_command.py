@@ -19,12 +19,14 @@ from common.errors import UserError
 from common.files import write_json
 from common.tables import read_table, write_table
 from htnet.micro.classes import class_set_named
+from htnet.micro.clips import new_clip as micro_new_clip
 from htnet.micro.clips import worker
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.clips.new_clip import find_clip, record_clip
 from htnet.micro.clips.regions import TOGETHER
 from htnet.micro.clips.sources import read_clips
 from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
+from htnet.micro.commands import predict as micro_predict
 from htnet.micro.commands.fit import fit
 from htnet.micro.commands.predict import predict, prediction_schema
 from htnet.micro.models.baselines import KernelRidge
@@ -41,7 +43,6 @@ from htnet.micro.models.kept import (
 )
 from htnet.micro.models.roi import build_roi
 from landmarks.find.finder import LandmarkFinder
-from pipeline import micro_new_clip, micro_predict
 
 CLASSES = ("brows up", "brows down")
 FIRST, APEX, LAST = 8, 13, 18  # frame numbers with one and two digits
