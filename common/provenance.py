@@ -17,7 +17,7 @@ PACKAGES = (
     "dlib", "opencv-python-headless", "pillow", "numpy", "scipy", "pandas", "scikit-learn",
     "xgboost", "torch", "scikit-image", "matplotlib",
 )  # fmt: skip
-_ALSO_KNOWN_AS = {"dlib": "dlib-bin"}  # conda-forge's name, and that of the wheel
+_ALSO_KNOWN_AS = {"dlib": "dlib-bin", "xgboost": "xgboost-cpu"}  # names of wheels
 
 
 def package_versions() -> dict[str, str]:

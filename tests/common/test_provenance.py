@@ -40,6 +40,18 @@ def test_dlib_is_found_under_the_name_of_the_wheel_and_of_conda(
         assert versions["torch"] == "not installed"
 
 
+def test_xgboost_is_found_under_the_name_of_the_wheel_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(name: str) -> str:
+        if name != "xgboost-cpu":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "3.2.0"
+
+    monkeypatch.setattr(provenance, "version", version)
+    assert package_versions()["xgboost"] == "3.2.0"
+
+
 def test_a_record_holds_settings_files_and_counts_but_no_folder(tmp_path: Path) -> None:
     secret = tmp_path / "Mrs Miller" / "manifest.csv"
     secret.parent.mkdir()
