@@ -19,6 +19,9 @@ from common.errors import UserError
 OutFile = Annotated[Path, "a file"]
 """Type of an option `out` that names a file; one of type `Path` names a folder. See `claimed`."""
 
+LOCK = ".lock"
+"""Name of the file that keeps an output folder to one run while it lasts."""
+
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts `img2` before `img10`; the order of every per-image table.
@@ -95,7 +98,7 @@ def claimed(out: Path, *, is_file: bool = False) -> Iterator[None]:
         raise UserError(
             f"{out} is a {kinds[0]} and must be a {kinds[1]}: give another name with --out."
         )
-    folder, name = (out.parent, f".{out.name}.lock") if is_file else (out, ".lock")
+    folder, name = (out.parent, f".{out.name}{LOCK}") if is_file else (out, LOCK)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         lock = _locked(folder / name)

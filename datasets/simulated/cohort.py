@@ -14,7 +14,7 @@ import multiprocess
 import numpy as np
 
 from common.errors import UserError, did_you_mean
-from common.files import atomic_write, write_json
+from common.files import LOCK, atomic_write, write_json
 from datasets.simulated.face import Patient, draw_patient, render_photo
 from datasets.simulated.layouts import (
     Shot,
@@ -155,7 +155,7 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
     marker = folder / SETTINGS_FILE
     if folder.is_file():
         raise UserError(f"{folder} is a file: give a folder to write the cohort to.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         try:
             earlier = json.loads(marker.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
+from common.files import claimed
 from common.movements import MOVEMENTS
 from datasets.contact_sheet import contact_sheet
 from datasets.simulated.cohort import draw_cohort, simulate
@@ -172,6 +173,11 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
     with pytest.raises(UserError, match="is a file"):
         simulate(tmp_path / "notes.txt", patients=1)
+
+
+def test_a_new_folder_that_the_command_keeps_to_itself_is_taken_for_new(tmp_path: Path) -> None:
+    with claimed(tmp_path / "new"):
+        assert simulate(tmp_path / "new", patients=1, width=160)
 
 
 def test_contact_sheet_places_photographs_in_rows_and_columns() -> None:
