@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.command_line import run
 from common.errors import UserError
 from common.photos import read_photo
 from landmarks.tables import points_of, read_landmarks
 from pipeline.commands.simulate import simulate
+from run_pipeline import app
 
 
-def test_a_cohort_in_the_meei_layout(tmp_path: Path) -> None:
-    made = simulate(tmp_path / "cohort", patients=1, width=160, height=200)
-    assert len(made.photographs) == 8
-    assert all(path.is_file() for path in made.photographs)
+def test_a_cohort_is_drawn_by_the_command_line_into_a_new_folder_only(tmp_path: Path) -> None:
+    """The run's own lock lies in the folder meanwhile, and is no cohort of somebody else."""
+    words = ["simulate", str(tmp_path / "cohort"), "--patients", "1", "--width", "160"]
+    assert run(app, words) == 0
+    assert len(list((tmp_path / "cohort").rglob("*.jpg"))) == 8
     assert (tmp_path / "cohort" / "true_landmarks.csv").is_file()
+    assert run(app, [*words, "--seed", "1"]) == 2
 
 
 def test_a_portrait_smiles_on_the_strong_side_only(tmp_path: Path, portrait_path: Path) -> None:
