@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
-from htnet.faces.alignment import alignment_map
+from htnet.alignment import alignment_map
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod, optical_strain
 from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, align_frames
 from htnet.micro.clips.head_motion import fit_head_motion, skin_to_fit

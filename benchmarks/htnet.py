@@ -32,7 +32,7 @@ from htnet.network.as_released import ReleasedMicroAttention
 from htnet.network.block_attention import BlockAttention, InBlocks
 from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
 from htnet.network.htnet import HTNet, count_parameters
-from htnet.training.answering import arithmetic
+from htnet.palsy.answering import arithmetic
 
 FORMS = {
     "28 px, one token a block": PUBLISHED_28,

@@ -24,8 +24,8 @@ from common.grading.target import target_named
 from htnet.palsy.calibration import patient_rows, patient_temperature
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import fold_parts, tested_parts
+from htnet.palsy.recipe import read_recipe, with_changes
 from htnet.palsy.tables import fold_rows, majority_rows
-from htnet.training.recipe import read_recipe, with_changes
 
 VARIANTS = {
     "plain": (False, False),
@@ -48,8 +48,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    from htnet.training.answering import answer
-    from htnet.training.training import train_network
+    from htnet.palsy.answering import answer
+    from htnet.palsy.training import train_network
 
     target = target_named("six_grades")
     recipe = read_recipe(options.recipe)

@@ -25,11 +25,11 @@ from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES
-from htnet.explain.asymmetry import BY_GRADE
 from htnet.micro.clips.store import FLOW
 from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
+from htnet.palsy.asymmetry import BY_GRADE
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
-from htnet.training.training import SEEN_PATIENTS
+from htnet.palsy.training import SEEN_PATIENTS
 from landmarks.find.iris_table import IRISES
 from landmarks.tables import LANDMARKS, SPREADS
 

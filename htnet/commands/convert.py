@@ -9,8 +9,8 @@ from typing import Literal
 from common.grading.target import TargetName, target_named
 from common.provenance import write_run_record
 from htnet.network.weights import network_of_published, save_weights
-from htnet.training.recipe import read_recipe
-from htnet.training.training import WEIGHTS
+from htnet.palsy.recipe import read_recipe
+from htnet.palsy.training import WEIGHTS
 
 
 @dataclass(frozen=True)

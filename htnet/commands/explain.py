@@ -22,21 +22,21 @@ from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import read_table, write_csv, write_table
 from htnet.commands.train import set_threads, target_of
-from htnet.explain.asymmetry import BY_GRADE, AsymmetryReport, asymmetry_report
-from htnet.explain.maps import (
+from htnet.network.configuration import ROI_REGIONS
+from htnet.network.losses import overlap
+from htnet.palsy.answering import read_trained
+from htnet.palsy.asymmetry import BY_GRADE, AsymmetryReport, asymmetry_report
+from htnet.palsy.cohort import ImageCohort, read_image_cohort
+from htnet.palsy.faces import Faces
+from htnet.palsy.maps import (
     Explanation,
     explain_faces,
     region_names,
     region_places,
     share_inside,
 )
-from htnet.explain.pictures import explanation_figure, region_figure, shared_scale
-from htnet.faces.faces import Faces
-from htnet.network.configuration import ROI_REGIONS
-from htnet.network.losses import overlap
-from htnet.palsy.cohort import ImageCohort, read_image_cohort
-from htnet.training.answering import read_trained
-from htnet.training.training import PATIENTS, SEEN_PATIENTS
+from htnet.palsy.pictures import explanation_figure, region_figure, shared_scale
+from htnet.palsy.training import PATIENTS, SEEN_PATIENTS
 
 _MAPS = ("asymmetry", "gradients", "rollout")
 

@@ -18,9 +18,10 @@ from common.provenance import write_run_record
 from common.tables import write_table
 from features.commands.extract import find_source
 from htnet.commands.train import set_threads, target_of
-from htnet.faces.faces import read_faces, refused
+from htnet.palsy.answering import Precision, answer_with_sides, read_with_notes
 from htnet.palsy.calibration import PatientTemperature
 from htnet.palsy.cohort import read_measured, with_measured
+from htnet.palsy.faces import read_faces, refused
 from htnet.palsy.folds import trained_files
 from htnet.palsy.new_patients import (
     SeenInTraining,
@@ -33,8 +34,7 @@ from htnet.palsy.new_patients import (
     warning_of_seen,
 )
 from htnet.palsy.points import points_like_training
-from htnet.training.answering import Precision, answer_with_sides, read_with_notes
-from htnet.training.training import WEIGHTS
+from htnet.palsy.training import WEIGHTS
 from landmarks.find.extraction import extract_landmarks
 
 _NAMED = 5  # photographs that were left out and are named on the screen

@@ -25,6 +25,7 @@ from common.report import figure_png
 from common.tables import nameless_patients, read_manifest
 from features.registry import FEATURE_NAMES
 from features.tables import definition_of
+from htnet.palsy.answering import Precision, read_trained
 from htnet.palsy.calibration import PatientTemperature, answered_fold, calibration_record
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
@@ -37,11 +38,10 @@ from htnet.palsy.folds import (
     trained_files,
 )
 from htnet.palsy.points import NOTE, PointsMethod
+from htnet.palsy.recipe import Recipe, read_recipe, with_changes
 from htnet.palsy.scores import metrics, tell
 from htnet.palsy.tables import MODEL, PATIENT_PREDICTIONS, PREDICTIONS, majority_rows, write_npz
-from htnet.training.answering import Precision, read_trained
-from htnet.training.recipe import Recipe, read_recipe, with_changes
-from htnet.training.training import check_device
+from htnet.palsy.training import check_device
 
 MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
 

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import atomic_write
-from htnet.faces.faces import MEAN, SPREAD
 from htnet.network.configuration import HTNetConfig, config_from
 from htnet.network.htnet import HTNet
 from htnet.network.region_fusion import GradingNetwork, build_network
+from htnet.palsy.faces import MEAN, SPREAD
 
 _LAYER = r"^layers\.(\d+)\.0\.layers\.(\d+)"
 _OURS = r"levels.\1.layers.\2"

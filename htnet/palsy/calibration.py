@@ -23,10 +23,10 @@ from common.grading.calibration import LEAST_CHANCE, learn_temperature, tempered
 from common.grading.predictions import to_patients
 from common.grading.target import Target
 from htnet.network.region_fusion import GradingNetwork
+from htnet.palsy.answering import Precision, answer
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart
 from htnet.palsy.tables import fold_rows
-from htnet.training.answering import Precision, answer
 
 FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
 CALIBRATION = "calibration.json"  # beside the weights

@@ -18,10 +18,10 @@ from common.errors import UserError, did_you_mean
 from common.grading.target import NO_LABEL, Target
 from common.tables import read_manifest, sort_by_image_id
 from features.tables import definition_of, read_features, refuse_other_definition
-from htnet.faces.faces import Faces, read_faces, refused
-from htnet.faces.labelled_faces import LabelledFaces
 from htnet.network.configuration import HTNetConfig
 from htnet.network.weights import read_notes
+from htnet.palsy.faces import Faces, read_faces, refused
+from htnet.palsy.labelled_faces import LabelledFaces
 from landmarks.tables import read_landmarks
 
 

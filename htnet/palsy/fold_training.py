@@ -11,18 +11,18 @@ import pandas as pd
 
 from common.grading.target import Target
 from htnet.network.region_fusion import GradingNetwork
+from htnet.palsy.answering import answer
 from htnet.palsy.calibration import PatientTemperature, answered_fold, patient_temperature
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.tables import (
     INNER_PATIENT_PREDICTIONS,
     INNER_PREDICTIONS,
     fold_rows,
     write_inner,
 )
-from htnet.training.answering import answer
-from htnet.training.recipe import Recipe
-from htnet.training.training import Trained, check_rows, train_network
+from htnet.palsy.training import Trained, check_rows, train_network
 
 
 @dataclass(frozen=True)

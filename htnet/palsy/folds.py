@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.grading.folds import inner_splits, read_folds, splits
 from common.tables import read_table
 from htnet.palsy.cohort import ImageCohort
-from htnet.training.training import PATIENTS, SEEN_PATIENTS, WEIGHTS
+from htnet.palsy.training import PATIENTS, SEEN_PATIENTS, WEIGHTS
 
 FOLDS_FILE = "folds.csv"
 EVERYONE = "everyone"  # folder of the network that learned from all patients

@@ -17,9 +17,9 @@ from common.grading.target import Target
 from common.tables import STATUSES, choice, number, read_table, text
 from features.commands.extract import Source
 from htnet.network.configuration import SIDE_CLASSES
+from htnet.palsy.answering import Answers
 from htnet.palsy.calibration import PatientTemperature
-from htnet.training.answering import Answers
-from htnet.training.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
+from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
 
 SEEN = "seen_in_training"
 SEEN_ANSWERS = ("no", "unknown", "patient", "photograph")  # the later the worse

@@ -17,12 +17,12 @@ from common.errors import UserError
 from common.grading.folds import read_folds
 from htnet.commands.explain import subset
 from htnet.commands.train import target_of
-from htnet.explain.maps import Explanation, explain_faces
-from htnet.faces.faces import Faces
+from htnet.palsy.answering import read_trained
 from htnet.palsy.cohort import read_image_cohort
+from htnet.palsy.faces import Faces
 from htnet.palsy.folds import trained_files, trained_parts
-from htnet.training.answering import read_trained
-from htnet.training.training import WEIGHTS
+from htnet.palsy.maps import Explanation, explain_faces
+from htnet.palsy.training import WEIGHTS
 from landmarks.overlay import draw_overlay
 
 SIZE = 168  # px of a picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from htnet.faces.labelled_faces import LabelledFaces
-from htnet.training.recipe import Recipe, recipe_from
+from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.recipe import Recipe, recipe_from
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from htnet.faces.alignment import AlignedFace
-from htnet.faces.faces import faces_of
-from htnet.faces.labelled_faces import LabelledFaces
+from htnet.alignment import AlignedFace
+from htnet.palsy.faces import faces_of
+from htnet.palsy.labelled_faces import LabelledFaces
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 
 SIZE = 28

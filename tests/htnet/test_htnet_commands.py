@@ -36,6 +36,7 @@ from htnet.commands.predict import camera_frame, predict
 from htnet.commands.train import evaluate, train
 from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
+from htnet.palsy.answering import Answers
 from htnet.palsy.calibration import (
     PatientTemperature,
     log_loss,
@@ -53,9 +54,8 @@ from htnet.palsy.new_patients import (
     photograph_grades,
     photograph_grades_schema,
 )
-from htnet.training.answering import Answers
-from htnet.training.recipe import read_recipe, recipe_from, with_changes
-from htnet.training.training import (
+from htnet.palsy.recipe import read_recipe, recipe_from, with_changes
+from htnet.palsy.training import (
     PHOTOGRAPHS,
     SEEN_PHOTOGRAPHS,
     WEIGHTS,
@@ -121,9 +121,9 @@ def folds(study: Path, monkeypatch_module: pytest.MonkeyPatch) -> Path:
 def monkeypatch_module() -> object:
     """Allow a class to be missing: a dozen patients cannot fill six grades twice."""
     with pytest.MonkeyPatch.context() as patch:
-        import htnet.training.training
+        import htnet.palsy.training
 
-        patch.setattr(htnet.training.training, "check_classes", lambda *_, **__: None)
+        patch.setattr(htnet.palsy.training, "check_classes", lambda *_, **__: None)
         yield patch
 
 
@@ -332,7 +332,7 @@ def test_inner_folds_that_lack_a_class_are_refused_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outer folds have every grade to learn from; inner ones have not, and fail in seconds."""
-    monkeypatch.setattr("htnet.training.training.check_classes", check_classes)
+    monkeypatch.setattr("htnet.palsy.training.check_classes", check_classes)
     data = cohort(patients=18, photos=1, size=28)
     rows = pd.DataFrame(
         {"image_id": data.faces.image_ids, "patient_id": data.patients, "hb_grade": data.labels}

@@ -19,8 +19,8 @@ from htnet.commands.explain import ExplainResult, explain
 from htnet.network.configuration import ROI_REGIONS
 from htnet.network.htnet import HTNet
 from htnet.network.weights import save_weights
-from htnet.training.recipe import recipe_from
-from htnet.training.training import PATIENTS, WEIGHTS
+from htnet.palsy.recipe import recipe_from
+from htnet.palsy.training import PATIENTS, WEIGHTS
 from tests.htnet.drawn_faces import RECIPE, write_cohort
 
 CLASSES = target_named("six_grades").classes

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.explain.asymmetry import asymmetry_report
-from htnet.explain.maps import (
+from htnet.network.htnet import HTNet
+from htnet.network.region_fusion import RegionHTNet
+from htnet.palsy.asymmetry import asymmetry_report
+from htnet.palsy.faces import Faces
+from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.maps import (
     Explanation,
     asymmetry_maps,
     attention_rollout,
@@ -18,12 +22,8 @@ from htnet.explain.maps import (
     region_places,
     share_inside,
 )
-from htnet.explain.pictures import explanation_figure, shared_scale
-from htnet.faces.faces import Faces
-from htnet.faces.labelled_faces import LabelledFaces
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import RegionHTNet
-from htnet.training.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
+from htnet.palsy.pictures import explanation_figure, shared_scale
+from htnet.palsy.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
 from tests.htnet.drawn_faces import RECIPE
 
 

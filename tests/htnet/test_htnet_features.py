@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from htnet.explain.maps import explain_faces
-from htnet.faces.augmentation import Batch, mirror_some, mix
-from htnet.faces.labelled_faces import LabelledFaces
 from htnet.network.heads import FeatureReader
 from htnet.network.htnet import HTNet
 from htnet.network.region_fusion import RegionHTNet
 from htnet.network.weights import load_weights
-from htnet.training.answering import answer
-from htnet.training.recipe import Recipe, with_changes
-from htnet.training.training import WEIGHTS, train_network
+from htnet.palsy.answering import answer
+from htnet.palsy.augmentation import Batch, mirror_some, mix
+from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.maps import explain_faces
+from htnet.palsy.recipe import Recipe, with_changes
+from htnet.palsy.training import WEIGHTS, train_network
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)
 NAN = float("nan")

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.faces.alignment import AlignedFace, align_face, alignment_map, region_masks
-from htnet.faces.augmentation import Augmentation, Batch, augment, mirror_some, mix
-from htnet.faces.faces import Faces, faces_of, mosaic, read_faces, refused
+from htnet.alignment import AlignedFace, align_face, alignment_map, region_masks
 from htnet.network.configuration import ROI_REGIONS
 from htnet.network.losses import steps_of
+from htnet.palsy.augmentation import Augmentation, Batch, augment, mirror_some, mix
+from htnet.palsy.faces import Faces, faces_of, mosaic, read_faces, refused
 from landmarks.points import POINT_COLUMNS, mirror_points
 from tests.htnet.drawn_faces import drawn_face, face_points
 

@@ -11,9 +11,6 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.faces.augmentation import Augmentation
-from htnet.faces.faces import to_input
-from htnet.faces.labelled_faces import LabelledFaces
 from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.recipes import read_recipe as read_micro_recipe
 from htnet.network.configuration import HTNetConfig
@@ -27,11 +24,14 @@ from htnet.network.losses import (
     steps_of,
 )
 from htnet.network.weights import load_pretrained, save_weights
-from htnet.training.answering import answer, read_trained
-from htnet.training.grader import PalsyGrader, parameter_groups, patient_score
-from htnet.training.loop import LAST
-from htnet.training.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
-from htnet.training.training import WEIGHTS, Trained, train_network
+from htnet.palsy.answering import answer, read_trained
+from htnet.palsy.augmentation import Augmentation
+from htnet.palsy.faces import to_input
+from htnet.palsy.grader import PalsyGrader, parameter_groups, patient_score
+from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.loop import LAST
+from htnet.palsy.recipe import Recipe, Training, read_recipe, recipe_from, shipped, with_changes
+from htnet.palsy.training import WEIGHTS, Trained, train_network
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)  # of twelve patients, two photographs each

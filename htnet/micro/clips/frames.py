@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from common.errors import PhotoError
 from common.photos import read_photo
-from htnet.faces.alignment import AlignedFace, align_face, alignment_map
+from htnet.alignment import AlignedFace, align_face, alignment_map
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
 from htnet.micro.clips.task import ClipError

@@ -20,7 +20,7 @@ from htnet.micro.clips.maps import InputName
 from htnet.micro.clips.regions import RoiKind
 from htnet.micro.models.configurations import ResidualConfig, RoiConfig
 from htnet.network.configuration import HTNetConfig, config_from
-from htnet.training.recipe import changed_sections, check_sections, read_sections
+from htnet.palsy.recipe import changed_sections, check_sections, read_sections
 
 R = TypeVar("R", bound="Recipe")
 FOLDER = Path(__file__).parent.parent / "recipes"

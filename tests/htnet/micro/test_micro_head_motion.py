@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from htnet.faces.alignment import alignment_map
+from htnet.alignment import alignment_map
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.frames import FACE_SIZE, ClipError, FaceFrames, MotionReader, align_frames
 from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit

@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader
 from common.errors import UserError
 from common.files import natural_key, write_json
 from common.tables import choice, text, write_table
-from htnet.faces.labelled_faces import LabelledFaces
 from htnet.network.configuration import HTNetConfig
 from htnet.network.region_fusion import GradingNetwork, build_network
 from htnet.network.weights import Loaded, load_pretrained, load_weights, save_weights
-from htnet.training.answering import BATCH
-from htnet.training.grader import PalsyGrader
-from htnet.training.loop import (
+from htnet.palsy.answering import BATCH
+from htnet.palsy.grader import PalsyGrader
+from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.loop import (
     BEST,
     LAST,
     Rows,
@@ -38,7 +38,7 @@ from htnet.training.loop import (
     make_trainer,
     quiet,
 )
-from htnet.training.recipe import Recipe, Training
+from htnet.palsy.recipe import Recipe, Training
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 TAKEN_OVER = "pretrained.json"

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from common.errors import UserError, did_you_mean
-from htnet.faces.augmentation import Augmentation
 from htnet.network.configuration import ROI_REGIONS, HTNetConfig, config_from
 from htnet.network.losses import HEAD_OF, LossName
+from htnet.palsy.augmentation import Augmentation
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 _T = TypeVar("_T")

@@ -13,11 +13,11 @@ from scipy.stats import kruskal, spearmanr
 
 from common.errors import UserError
 from common.tables import GRADES, ROMAN, grade, number
-from htnet.explain.maps import asymmetry_maps, region_places
-from htnet.faces.faces import Faces, to_input
 from htnet.network.configuration import ROI_REGIONS
 from htnet.network.htnet import HTNet
 from htnet.network.region_fusion import GradingNetwork
+from htnet.palsy.faces import Faces, to_input
+from htnet.palsy.maps import asymmetry_maps, region_places
 
 BY_GRADE = pa.DataFrameSchema(
     {

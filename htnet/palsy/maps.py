@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.faces.faces import Faces, to_input
 from htnet.network.block_attention import BlockAttention
 from htnet.network.configuration import ROI_REGIONS, SIDE_CLASSES
 from htnet.network.htnet import HTNet, at_image_size
@@ -23,6 +22,7 @@ from htnet.network.levels import Layer, Level
 from htnet.network.losses import probabilities
 from htnet.network.mirror_attention import DiagonalMicroAttention, MirrorComparison
 from htnet.network.region_fusion import GradingNetwork
+from htnet.palsy.faces import Faces, to_input
 
 _STEPS = 32  # of the integral from the symmetric face to the face
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from common.errors import PhotoError, UserError
 from common.photos import Photo, read_photo
 from common.progress import JobProgress
-from htnet.faces.alignment import AlignedFace, align_face, cut_square, region_masks
+from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
 from landmarks.points import mirror_points
 from landmarks.tables import points_of
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
-from htnet.faces.faces import Faces, to_input
 from htnet.network.losses import probabilities
 from htnet.network.region_fusion import GradingNetwork
 from htnet.network.weights import load_weights
+from htnet.palsy.faces import Faces, to_input
 
 BATCH = 64  # faces answered at a time
 Precision = Literal["fp32", "bf16"]

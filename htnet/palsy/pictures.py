@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from htnet.explain.maps import Explanation, region_names
 from htnet.network.configuration import SIDE_CLASSES
+from htnet.palsy.maps import Explanation, region_names
 
 ROI_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")  # Okabe and Ito
 _OPACITY = 0.62  # of a map over the face

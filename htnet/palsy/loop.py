@@ -25,8 +25,8 @@ from torch.utils.data import Dataset, Sampler
 from common.errors import UserError
 from common.progress import JobProgress
 from htnet.network.weights import save_weights
-from htnet.training.grader import PalsyGrader
-from htnet.training.recipe import Training
+from htnet.palsy.grader import PalsyGrader
+from htnet.palsy.recipe import Training
 
 BEST, LAST = "best.safetensors", "last.ckpt"
 """Weights of the best epoch so far, and everything that a training needs to go on."""

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from htnet.faces.augmentation import Batch
-from htnet.faces.faces import Faces, to_input
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.losses import steps_of
+from htnet.palsy.augmentation import Batch
+from htnet.palsy.faces import Faces, to_input
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
-from htnet.faces.augmentation import augment
-from htnet.faces.labelled_faces import FaceTensors, LabelledFaces
 from htnet.network.losses import grade_loss, point_loss, probabilities, region_loss, side_loss
 from htnet.network.region_fusion import GradingNetwork
-from htnet.training.recipe import Recipe, Training
+from htnet.palsy.augmentation import augment
+from htnet.palsy.labelled_faces import FaceTensors, LabelledFaces
+from htnet.palsy.recipe import Recipe, Training
 
 
 class PalsyGrader(L.LightningModule):

@@ -1,1 +1,0 @@
-"""What a network looked at: maps, pictures, asymmetry by grade."""

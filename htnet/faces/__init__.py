@@ -1,1 +1,0 @@
-"""From photographs and points to aligned faces and their labels."""

@@ -1,1 +1,0 @@
-"""Recipes, one training, and what a trained network answers."""
