@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from common.grading.class_scores import Counts, Values
+from common.arrays import Floats, Places
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -33,9 +33,7 @@ class Estimate:
         }
 
 
-def resampling_weights(
-    n_patients: int, *, resamples: int = RESAMPLES, seed: int = 0
-) -> NDArray[np.float64]:
+def resampling_weights(n_patients: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Return `(resamples, n_patients)`: how often each patient is drawn in each resample.
 
     The same number of patients, resamples and seed give the same draws, so that two models are
@@ -46,7 +44,7 @@ def resampling_weights(
     return rng.multinomial(n_patients, even, size=resamples).astype(np.float64)
 
 
-def interval(value: float, resampled: Values) -> Estimate:
+def interval(value: float, resampled: Floats) -> Estimate:
     """Return `value` with the 2.5 % and 97.5 % quantiles of its resampled values."""
     defined = resampled[~np.isnan(resampled)]
     if not len(defined):
@@ -73,7 +71,38 @@ def exact_limits(proportion: float, *, n: int) -> tuple[float, float]:
     return low, high
 
 
-def resampled_counts(counts: Counts, *, weights: NDArray[np.float64]) -> Counts:
-    """Sum the patients' counts `(n_patients, k, k)` over each resample: `(resamples, k, k)`."""
-    n, k, _ = counts.shape
-    return (weights @ counts.reshape(n, k * k)).reshape(-1, k, k)
+def summed_by(values: Floats, at: Places, *, n: int) -> Floats:
+    """Sum rows `(rows, ...)` over the person `at` which each belongs: `(n, ...)`."""
+    total = np.zeros((n, *values.shape[1:]))
+    np.add.at(total, at, values)
+    return total
+
+
+def resampled_counts(counts: Floats, *, weights: Floats) -> Floats:
+    """Sum the people's counts `(n_people, ...)` over each resample: `(resamples, ...)`."""
+    return (weights @ counts.reshape(len(counts), -1)).reshape(-1, *counts.shape[1:])
+
+
+def paired_difference(
+    of: Callable[[Floats], Floats], first: Floats, second: Floats, *, weights: Floats
+) -> tuple[Estimate, Floats]:
+    """Compare a score of two models on the same people, resampled alike.
+
+    Parameters
+    ----------
+    of
+        From sums over people `(..., m)` or `(..., k, k)` to values `(...)`.
+    first, second
+        What each model has of every person, `(n_people, ...)`.
+    weights
+        `(resamples, n_people)` from `resampling_weights`.
+
+    Returns
+    -------
+    First minus second with its interval, and the resampled differences.
+    """
+    found = float(of(first.sum(axis=0)) - of(second.sum(axis=0)))
+    drawn = of(resampled_counts(first, weights=weights)) - of(
+        resampled_counts(second, weights=weights)
+    )
+    return interval(found, drawn), drawn

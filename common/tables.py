@@ -130,7 +130,15 @@ def severities(rows: pd.DataFrame) -> pd.Series:
 
 def sort_by_image_id(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows in natural order of `image_id`, numbered from 0."""
-    order = sorted(range(len(frame)), key=lambda row: natural_key(str(frame["image_id"].iat[row])))
+    return sort_naturally(frame, ["image_id"], key="image_id")
+
+
+def sort_naturally(frame: pd.DataFrame, by: list[str], *, key: str) -> pd.DataFrame:
+    """Return the rows sorted by columns, of which `key` in natural order, numbered from 0."""
+    names = frame[key].astype(str)
+    place = {name: at for at, name in enumerate(sorted(set(names), key=natural_key))}
+    keys = frame[by].assign(**{key: names.map(place)}).reset_index(drop=True)
+    order = keys.sort_values(by, kind="stable").index
     return frame.iloc[order].reset_index(drop=True)
 
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from classifiers.branches.branch import Branch, SharedAnswers
+from common.arrays import Places
 from common.errors import UserError
 from common.files import natural_key
 from common.grading.predictions import KEY, Unit, to_patients
 from common.grading.target import Target
+from common.tables import sort_naturally
+from common.words import counted
 
 SHOWN = 3  # how many names a refusal gives
 SAME_FOLDS = "test every branch on the same folds.csv (--fold-table)"
@@ -30,16 +32,13 @@ Key = tuple[object, ...]
 class InnerAnswers:
     """What every branch answered to training patients that it had not seen.
 
-    Attributes
-    ----------
-    shared
-        Rows `repeat`, `outer_fold`, `fold` (the inner one, of the first branch), key, patient and
-        truth. A patient stands here once for every outer fold in which they are learned from.
+    Rows are `repeat`, `outer_fold`, `fold` (the inner one, of the first branch), key, patient and
+    truth. A patient stands here once for every outer fold in which they are learned from.
     """
 
     shared: SharedAnswers
 
-    def rows_of(self, repeat: int, fold: int) -> NDArray[np.intp]:
+    def rows_of(self, repeat: int, fold: int) -> Places:
         """Return the row numbers of the training patients of one outer fold."""
         rows = self.shared.rows
         return np.flatnonzero((rows["repeat"] == repeat) & (rows["outer_fold"] == fold))
@@ -50,10 +49,8 @@ def shared_levels(
 ) -> list[SharedAnswers]:
     """Lay the branches side by side, per photograph (when all have photographs) and per patient.
 
-    Parameters
-    ----------
-    shared_only
-        Leave out what some table lacks, in place of refusing; folds and truths must agree anyway.
+    With `shared_only` what some table lacks is left out, in place of refusing; folds and truths
+    must agree anyway.
 
     Raises
     ------
@@ -138,12 +135,12 @@ def _agreeing(
     """Return the branches once they agree; refuse them with the differences named."""
     outer = ["repeat", "outer_fold"] if inner else ["repeat"]
     item = KEY[unit]
-    for keys, word in (
-        (["patient_id"], "patients"),
-        ([item], f"{unit}s"),
-        ([*outer, item], f"{unit}s in some repeat or fold"),
+    for keys, words in (
+        (["patient_id"], ("patient", "patients")),
+        ([item], (unit, f"{unit}s")),
+        ([*outer, item], (f"{unit} in some repeat or fold", f"{unit}s in some repeat or fold")),
     ):
-        branches = _with_the_same(branches, keys, word=word, shared_only=shared_only)
+        branches = _with_the_same(branches, keys, words=words, shared_only=shared_only)
     for column, keys, advice in (
         ("patient_id", [item], SAME_MANIFEST),
         (target.column, [item], SAME_MANIFEST),
@@ -154,7 +151,7 @@ def _agreeing(
 
 
 def _with_the_same(
-    branches: Sequence[Branch], keys: list[str], *, word: str, shared_only: bool
+    branches: Sequence[Branch], keys: list[str], *, words: tuple[str, str], shared_only: bool
 ) -> list[Branch]:
     """Return the branches when all have the same keys, or what they share of them."""
     sets = [set(_keys(branch.rows, keys)) for branch in branches]
@@ -168,9 +165,8 @@ def _with_the_same(
     for found, branch in zip(sets, branches, strict=True):
         missing = everything - found
         if missing:
-            words = word if len(missing) > 1 else word.replace("s", "", 1)
             raise UserError(
-                f"{branch.source} lacks {len(missing)} {words} that another table has "
+                f"{branch.source} lacks {counted(len(missing), *words)} that another table has "
                 f"({_listed(_name(key) for key in missing)}): {SAME_FOLDS}, or give --shared-only "
                 "to leave out what is not in all tables."
             )
@@ -187,7 +183,7 @@ def _refuse_other_values(
         if differ:
             raise UserError(
                 f"{branches[0].source} and {branch.source} disagree on the {column} of "
-                f"{len(differ)} {unit}{'s'[: len(differ) > 1]} ("
+                f"{counted(len(differ), unit)} ("
                 + _listed(
                     f"{_name(key)}: {_words(first[key])} and {_words(other[key])}" for key in differ
                 )
@@ -230,10 +226,8 @@ def _side_by_side(
     """Put the rows of all branches into one order."""
     outer = ["repeat", "outer_fold"] if inner else ["repeat"]
     columns = list(dict.fromkeys([*outer, "fold", KEY[unit], "patient_id", target.column]))
-    ordered = [
-        _in_order(branch, [*outer, KEY[unit], "fold", target.column], unit=unit)
-        for branch in branches
-    ]
+    keys = [*outer, KEY[unit], "fold", target.column]
+    ordered = [_in_order(branch, keys, key=KEY[unit]) for branch in branches]
     place = {name: at for at, name in enumerate(target.named(np.arange(len(target.classes)) + 1))}
     names = tuple(branch.name for branch in branches)
     return SharedAnswers(
@@ -252,20 +246,13 @@ def _side_by_side(
     )
 
 
-def _in_order(branch: Branch, columns: list[str], *, unit: Unit) -> pd.DataFrame:
+def _in_order(branch: Branch, columns: list[str], *, key: str) -> pd.DataFrame:
     """Sort by the columns, the key in natural order; a row given twice is refused."""
-    table, key = branch.rows, KEY[unit]
+    table = branch.rows
     twice = table.duplicated(columns)
     if twice.any():
         raise UserError(
             f'{branch.source} answers "{table.loc[twice, key].iat[0]}" twice in the same fold: '
             "keep one row for it."
         )
-    natural = {name: natural_key(str(name)) for name in table[key].unique()}
-    values = [
-        [natural[value] for value in table[key]] if name == key else table[name].tolist()
-        for name in columns
-    ]
-    places = list(zip(*values, strict=True))
-    order = sorted(range(len(table)), key=places.__getitem__)
-    return table.iloc[order].reset_index(drop=True)
+    return sort_naturally(table, columns, key=key)

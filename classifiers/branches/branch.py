@@ -7,37 +7,27 @@ belong together, `classifiers.branches.comparison` and `classifiers.branches.fus
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from classifiers.graders.registry import GRADERS
+from classifiers.graders.registry import is_baseline
+from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError, did_you_mean
-from common.grading.baseline import MAJORITY, commonest_class
+from common.grading.evaluation import Evaluation, evaluate
 from common.grading.predictions import Unit, read_either_unit
-from common.grading.target import Target
+from common.grading.target import MAJORITY, Target, commonest_class
+from common.words import counted
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One model of one prediction table.
+    """One model of one prediction table, with its rows, and the file for error sentences.
 
-    Attributes
-    ----------
-    name
-        What reports and tables call it: the branch (`geometric`, `deep`), with the model behind
-        it where two tables are of the same branch.
-    branch, model
-        As they stand in the table.
-    unit
-        What its table has a row for.
-    rows
-        The model's rows.
-    source
-        The file, for error sentences.
+    `name` is what reports and tables call it: the branch (`geometric`, `deep`), with the model
+    behind it where two tables are of the same branch.
     """
 
     name: str
@@ -71,29 +61,46 @@ class SharedAnswers:
     target: Target
     rows: pd.DataFrame
     names: tuple[str, ...]
-    chances: Mapping[str, NDArray[np.float64]]
-    answers: Mapping[str, NDArray[np.int64]]
+    chances: Mapping[str, Floats]
+    answers: Mapping[str, Ints]
 
     @property
-    def truth(self) -> NDArray[np.int64]:
+    def truth(self) -> Ints:
         """`(n,)` class numbers of the reference."""
         return self.target.numbers(self.rows)
 
     @property
-    def patients(self) -> NDArray[np.str_]:
+    def patients(self) -> Names:
         """`(n,)` patient of each row."""
-        patients: NDArray[np.str_] = self.rows["patient_id"].to_numpy(dtype=np.str_)
-        return patients
+        return self.rows["patient_id"].to_numpy(dtype=np.str_)
 
-    def stacked(self) -> NDArray[np.float64]:
+    def stacked(self) -> Floats:
         """Return the probabilities of all branches, `(n, branches, k)`."""
         return np.stack([self.chances[name] for name in self.names], axis=1)
 
-    def expected(self, name: str) -> NDArray[np.float64]:
+    def expected(self, name: str) -> Floats:
         """Return the expected class number of one branch, `(n,)`: the mean of its probabilities."""
         numbers = np.arange(1, len(self.target.classes) + 1, dtype=np.float64)
-        mean: NDArray[np.float64] = self.chances[name] @ numbers
-        return mean
+        return self.chances[name] @ numbers
+
+    def at(self, rows: Places) -> SharedAnswers:
+        """Return the given rows only."""
+        return replace(
+            self,
+            rows=self.rows.iloc[rows].reset_index(drop=True),
+            chances={name: found[rows] for name, found in self.chances.items()},
+            answers={name: found[rows] for name, found in self.answers.items()},
+        )
+
+    def with_models(self, chances: Mapping[str, Floats]) -> SharedAnswers:
+        """Return the same rows with more models, which answer by the target's rule."""
+        answers = {name: self.target.answers(found) for name, found in chances.items()}
+        return replace(
+            self,
+            names=(*self.names, *chances),
+            chances={**self.chances, **chances},
+            answers={**self.answers, **answers},
+        )
 
     def predictions(self) -> pd.DataFrame:
         """Return one long table, the branch's name as `model`, for `common.grading.evaluation`."""
@@ -107,16 +114,19 @@ class SharedAnswers:
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
+    def evaluation(self, *, seed: int = 0) -> Evaluation:
+        """Score every branch, and always answering the commonest class (`majority`)."""
+        table = with_majority(self).predictions()
+        return evaluate(table, target=self.target, unit=self.unit, seed=seed)
+
 
 def read_branches(
     tables: Sequence[Path], *, target: Target, models: Sequence[str] = (), inner: bool = False
 ) -> list[Branch]:
-    """Read one model from each prediction table.
+    """Read one model from each prediction table, of photographs or of patients.
 
     Parameters
     ----------
-    tables
-        `predictions.csv` files, of photographs or of patients.
     models
         Which model of each table, in the order of the tables; not needed for a table with a
         single model besides baselines.
@@ -131,8 +141,8 @@ def read_branches(
     """
     if models and len(models) != len(tables):
         raise UserError(
-            f"{len(models)} models are named for {len(tables)} tables: name one for each table, "
-            "in their order (--models)."
+            f"{counted(len(models), 'model')} named for {counted(len(tables), 'table')}: name one "
+            "for each table, in their order (--models)."
         )
     found = []
     for at, path in enumerate(tables):
@@ -140,34 +150,25 @@ def read_branches(
         model = _model_of(frame, path, asked=models[at] if models else None)
         rows = frame[frame["model"] == model].reset_index(drop=True)
         found.append((str(rows["branch"].iat[0]), model, unit, rows, path))
-    names = _names([(branch, model, path) for branch, model, _, _, path in found])
+    names = _names([(branch, model) for branch, model, *_ in found])
     return [
         Branch(name, branch, model, unit, rows, path)
         for name, (branch, model, unit, rows, path) in zip(names, found, strict=True)
     ]
 
 
-def majority_answers(shared: SharedAnswers) -> pd.DataFrame:
-    """Return rows of the dumb baseline: always the commonest class of the fold's training patients.
+def with_majority(shared: SharedAnswers) -> SharedAnswers:
+    """Return the answers with the dumb baseline beside them, `majority`.
 
-    These are the patients whom the fold does not test. With random draws a tested patient stands
-    in other folds too, and has no say all the same.
+    It answers the commonest class of the fold's training patients: those whom the fold does not
+    test. With random draws a tested patient stands in other folds too, and has no say all the same.
     """
-    k = len(shared.target.classes)
-    chances = np.zeros((len(shared.rows), k))
-    truth, repeat = shared.truth, shared.rows["repeat"].to_numpy()
-    fold = shared.rows["fold"].to_numpy()
-    patients = shared.rows["patient_id"].to_numpy(dtype=np.str_)
-    for number, part in sorted(set(zip(repeat.tolist(), fold.tolist(), strict=True))):
-        tested = (repeat == number) & (fold == part)
-        learned = ~np.isin(patients, patients[tested])
-        chances[tested, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
-    answers = shared.target.named(shared.target.answers(chances))
-    table = shared.rows.assign(
-        predicted=pd.Series(answers, index=shared.rows.index), model=MAJORITY
-    )
-    table[list(shared.target.probability_columns)] = chances
-    return table
+    chances = np.zeros((len(shared.rows), len(shared.target.classes)))
+    truth, patients = shared.truth, shared.patients
+    for _, part in shared.rows.groupby(["repeat", "fold"]):
+        learned = ~np.isin(patients, patients[part.index])
+        chances[part.index, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
+    return shared.with_models({MAJORITY: chances})
 
 
 def _model_of(frame: pd.DataFrame, path: Path, *, asked: str | None) -> str:
@@ -179,21 +180,18 @@ def _model_of(frame: pd.DataFrame, path: Path, *, asked: str | None) -> str:
                 + did_you_mean(asked, models)
             )
         return asked
-    learners = [name for name in models if not (name in GRADERS and GRADERS[name].baseline)]
+    learners = [name for name in models if not is_baseline(name)]
     if len(learners) != 1:
         raise UserError(
-            f"{path} holds {len(learners)} models ({', '.join(learners or models)}): name the one "
-            "of each table that you decided on before seeing the scores (--models)."
+            f"{path} holds {counted(len(learners), 'model')} ({', '.join(learners or models)}): "
+            "name the one of each table that you decided on before seeing the scores (--models)."
         )
     return learners[0]
 
 
-def _names(found: list[tuple[str, str, Path]]) -> list[str]:
+def _names(found: list[tuple[str, str]]) -> list[str]:
     """Return the shortest names that tell the branches apart."""
-    for named in (
-        [branch for branch, _, _ in found],
-        [f"{branch} ({model})" for branch, model, _ in found],
-    ):
-        if len(set(named)) == len(named):
-            return named
-    return [f"{branch} ({model}) {at}" for at, (branch, model, _) in enumerate(found, start=1)]
+    short = [branch for branch, _ in found]
+    long = [f"{branch} ({model})" for branch, model in found]
+    numbered = [f"{name} {at}" for at, name in enumerate(long, start=1)]
+    return next((names for names in (short, long) if len(set(names)) == len(names)), numbered)

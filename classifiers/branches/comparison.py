@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from classifiers.branches.agreement import Agreement, agreement
-from classifiers.branches.branch import SharedAnswers, majority_answers
-from classifiers.branches.disagreements import disagreements_of, who_was_right
+from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.paired_scores import (
-    Sums,
+    Agreement,
+    agreement,
     difference,
     exchange_patients,
     paired_scores,
     recall_scores,
 )
+from common.arrays import Flags, Names
 from common.bootstrap import resampling_weights
 from common.grading.comparison import holm, mcnemar_p, mostly_right
-from common.grading.confusion import confusion_of
-from common.grading.evaluation import Evaluation, evaluate
+from common.grading.evaluation import Evaluation, confusion_of
+from common.grading.predictions import KEY
+from common.tables import sort_naturally
 
 GROUPS = {"grade": "hb_grade", "class": "palsy_class", "movement": "task", "side": "side"}
 NOT_IN_GROUPS = ("macro_f1",)  # of a group that lacks grades it says little
@@ -46,6 +46,19 @@ which one.
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
 on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
 The recall of each class (`recall_1`, ...) is told of all patients and not tested.
+"""
+
+DISAGREEMENT_COLUMNS = (
+    "level", "patient_id", "image_id", "task", "side", "hb_grade", "repeat", "fold",
+    "apart", "right", "nearest",
+)  # fmt: skip
+"""`disagreements.csv`: a row for each photograph or patient that the branches answer differently.
+
+Then for every branch `predicted_<name>`, `expected_<name>` (mean of the probabilities, in grades)
+and `certainty_<name>` (probability of the answer). `apart` is the largest difference between
+answers, in grades; `right` names the branches that were right, or `none`; `nearest` those that
+came nearest. Ordered by `apart`, the farthest first. On the level of patients `image_id` and
+`task` are empty; `side` is empty without a manifest.
 """
 
 
@@ -92,32 +105,20 @@ def compare_branches(
 ) -> BranchComparison:
     """Compare all pairs of branches on one level.
 
-    Parameters
-    ----------
-    shared
-        From `classifiers.branches.alignment.shared_levels`.
-    manifest
-        Gives movement and side of each photograph, and the side of each patient; without it there
-        are no groups by movement and side.
-    seed
-        Of the bootstrap and of the permutation tests.
+    The manifest gives movement and side of each photograph, and the side of each patient; without
+    it there are no groups by movement and side.
     """
     rows = with_manifest(shared, manifest)
-    tables = [
-        _differences(part, by=by, group=group, level=shared.unit, seed=seed)
-        for by, group, part in _parts(shared, rows)
-    ]
-    table = pd.concat(tables, ignore_index=True)
+    parts = list(_parts(shared, rows))
+    table = pd.concat(
+        [_differences(part, by=by, group=group, seed=seed) for by, group, part in parts],
+        ignore_index=True,
+    )
     for name in ("p_permutation", "p_mcnemar"):
         table[f"{name}_holm"] = holm(table[name].to_numpy(dtype=np.float64))
     return BranchComparison(
         shared=shared,
-        evaluation=evaluate(
-            pd.concat([shared.predictions(), majority_answers(shared)], ignore_index=True),
-            target=shared.target,
-            unit=shared.unit,
-            seed=seed,
-        ),
+        evaluation=shared.evaluation(seed=seed),
         table=table[list(COMPARISON_COLUMNS)],
         agreements=[
             agreement(shared, first, second, seed=seed)
@@ -125,10 +126,7 @@ def compare_branches(
         ],
         disagreements=disagreements_of(shared, rows),
         who_was_right=pd.concat(
-            [
-                who_was_right(part).assign(by=by, group=group)
-                for by, group, part in _parts(shared, rows)
-            ],
+            [who_was_right(part).assign(by=by, group=group) for by, group, part in parts],
             ignore_index=True,
         ),
     )
@@ -147,6 +145,56 @@ def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def disagreements_of(shared: SharedAnswers, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the branches answer differently, the farthest apart first.
+
+    `rows` are those of `with_manifest`.
+    """
+    answers = np.stack([shared.answers[name] for name in shared.names], axis=1)
+    apart = answers.max(axis=1) - answers.min(axis=1)
+    off = np.abs(answers - shared.truth[:, None])
+    names = np.array(shared.names)
+    table = rows.assign(
+        level=shared.unit,
+        apart=apart,
+        right=_joined(names, off == 0),
+        nearest=_joined(names, off == off.min(axis=1, keepdims=True)),
+    )
+    columns = [shared.target.column if c == "hb_grade" else c for c in DISAGREEMENT_COLUMNS]
+    table = table.reindex(columns=columns)
+    for at, name in enumerate(shared.names):
+        chances = shared.chances[name]
+        table[f"predicted_{name}"] = shared.target.named(shared.answers[name])
+        table[f"expected_{name}"] = shared.expected(name)
+        table[f"certainty_{name}"] = chances[np.arange(len(table)), answers[:, at] - 1]
+    key = KEY[shared.unit]
+    apart_first = sort_naturally(table[apart > 0], [key], key=key)
+    return apart_first.sort_values("apart", ascending=False, kind="stable", ignore_index=True)
+
+
+def who_was_right(shared: SharedAnswers) -> pd.DataFrame:
+    """Count for each pair of branches how often both, one, or neither was right."""
+    right = {name: shared.answers[name] == shared.truth for name in shared.names}
+    return pd.DataFrame(
+        [
+            {
+                "first": first,
+                "second": second,
+                "both": int((right[first] & right[second]).sum()),
+                "only_first": int((right[first] & ~right[second]).sum()),
+                "only_second": int((~right[first] & right[second]).sum()),
+                "neither": int((~right[first] & ~right[second]).sum()),
+            }
+            for first, second in itertools.combinations(shared.names, 2)
+        ]
+    )
+
+
+def _joined(names: Names, chosen: Flags) -> list[str]:
+    """Return for each row the names that are chosen, or `none`."""
+    return [" + ".join(names[row]) or "none" for row in chosen]
+
+
 def with_manifest(shared: SharedAnswers, manifest: pd.DataFrame | None) -> pd.DataFrame:
     """Return the rows with `task` and `side` where the manifest has them; NaN elsewhere.
 
@@ -159,29 +207,14 @@ def with_manifest(shared: SharedAnswers, manifest: pd.DataFrame | None) -> pd.Da
         return rows
     if shared.unit == "photograph":
         known = manifest.set_index("image_id")
-        key = rows["image_id"]
+    elif "side" in manifest:
+        sides = manifest.groupby("patient_id")["side"]
+        known = sides.first().where(sides.nunique() == 1).to_frame()
     else:
-        sides = (
-            manifest.groupby("patient_id").filter(lambda own: own["side"].nunique() == 1)
-            if ("side" in manifest)
-            else manifest.iloc[:0]
-        )
-        known = sides.drop_duplicates("patient_id").set_index("patient_id")[
-            [name for name in ("side",) if name in sides]
-        ]
-        key = rows["patient_id"]
+        known = pd.DataFrame(index=manifest["patient_id"].unique())
+    key = rows[KEY[shared.unit]]
     return rows.assign(
         **{name: key.map(known[name]) for name in ("task", "side") if name in known.columns}
-    )
-
-
-def part_of(shared: SharedAnswers, rows: NDArray[np.intp]) -> SharedAnswers:
-    """Return the given rows only."""
-    return replace(
-        shared,
-        rows=shared.rows.iloc[rows].reset_index(drop=True),
-        chances={name: found[rows] for name, found in shared.chances.items()},
-        answers={name: found[rows] for name, found in shared.answers.items()},
     )
 
 
@@ -193,12 +226,10 @@ def _parts(shared: SharedAnswers, rows: pd.DataFrame) -> Iterator[tuple[str, str
             continue
         for value in sorted(rows[column].dropna().unique()):
             found = np.flatnonzero((rows[column] == value).to_numpy(dtype=bool))
-            yield by, str(value), part_of(shared, found)
+            yield by, str(value), shared.at(found)
 
 
-def _differences(
-    shared: SharedAnswers, *, by: str, group: str, level: str, seed: int
-) -> pd.DataFrame:
+def _differences(shared: SharedAnswers, *, by: str, group: str, seed: int) -> pd.DataFrame:
     """Return the rows of `comparison.csv` of one group, without Holm's adjustment."""
     everyone = by == "all"
     alike = len(np.unique(shared.truth)) == 1
@@ -211,7 +242,7 @@ def _differences(
     for score in [*paired_scores(shared.target).values(), *told]:
         if score.name in left_out:
             continue
-        sums: dict[str, Sums] = {name: score.by_patient(shared, name) for name in shared.names}
+        sums = {name: score.by_patient(shared, name) for name in shared.names}
         for first, second in itertools.combinations(shared.names, 2):
             made = difference(
                 score, sums[first], sums[second], weights=weights,
@@ -220,7 +251,7 @@ def _differences(
             tested = everyone and score.name == "accuracy"
             found.append(
                 {
-                    "level": level,
+                    "level": shared.unit,
                     "by": by,
                     "group": group,
                     "patients": n,
@@ -230,10 +261,7 @@ def _differences(
                     "second": second,
                     "first_value": made.first,
                     "second_value": made.second,
-                    "difference": made.estimate.value,
-                    "low": made.estimate.low,
-                    "high": made.estimate.high,
-                    "p_permutation": made.p_permutation,
+                    **made.columns(),
                     "p_mcnemar": _mcnemar(shared, first, second) if tested else np.nan,
                 }
             )

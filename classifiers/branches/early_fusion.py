@@ -12,16 +12,16 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from classifiers.branches.alignment import InnerAnswers
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.fusion import WEIGHT_COLUMNS, FusedModel, folds_of
 from classifiers.graders.cohort import Samples
 from classifiers.graders.columns import DEEP
-from classifiers.graders.nested import NestedGrader, fit_nested
+from classifiers.graders.nested import fit_nested
 from classifiers.graders.registry import GraderEntry
 from classifiers.graders.validation import SEARCHED_SCALERS, seed_of
+from common.arrays import Floats, Places
 from common.errors import UserError
 from common.grading.folds import Split
 from common.grading.predictions import KEY, to_patients
@@ -45,33 +45,35 @@ def fuse_summary(
     ----------
     samples
         Measured photographs or patients, whichever `shared` has.
-    shared
-        What the branches answered to tested rows.
-    inner
-        What they answered inside the training patients.
+    shared, inner
+        What the branches answered to tested rows, and inside the training patients.
     deep
         Name of the image branch.
     grader
         From `GRADERS`; options, columns and calibration are chosen on inner folds.
     """
-    rows = _rows_of(samples, shared)
-    chances, sets = _empty(shared)
-    with JobProgress("early fusion, summary", total=len(list(folds_of(shared)))) as progress:
-        for repeat, fold, at, _ in folds_of(shared):
+    rows = _rows_of(samples, shared.rows[KEY[shared.unit]])
+    k = len(shared.target.classes)
+    chances = np.zeros((len(rows), k))
+    sets = np.tile([1, k], (len(rows), 1))  # all classes where too few patients taught any
+    folds = list(folds_of(shared))
+    with JobProgress("early fusion, summary", total=len(folds)) as progress:
+        for repeat, fold, at, _ in folds:
             unseen = inner.rows_of(repeat, fold)
-            train = _rows_of(samples, inner.shared, rows=unseen)
+            train = _rows_of(samples, inner.shared.rows[KEY[shared.unit]].iloc[unseen])
             fitted = fit_nested(
                 grader,
-                _beside(samples.at(train), _summary(inner.shared, deep)[unseen], name=DEEP),
+                _beside(samples.at(train), _summary(inner.shared, deep)[unseen]),
                 target=shared.target,
                 scalers=SEARCHED_SCALERS,
                 seed=seed_of(seed, SUMMARY, Split(repeat, fold, train, rows[at])),
             )
-            tested = _beside(samples.at(rows[at]), _summary(shared, deep)[at], name=DEEP)
+            tested = _beside(samples.at(rows[at]), _summary(shared, deep)[at])
             chances[at] = fitted.probabilities(tested)
-            sets[at] = _sets(fitted, chances[at])
+            if fitted.sets is not None:
+                sets[at] = fitted.sets.of(chances[at])
             progress.advance(ok=True)
-    return _model(SUMMARY, chances, sets)
+    return FusedModel(SUMMARY, chances, sets, pd.DataFrame(columns=list(WEIGHT_COLUMNS)))
 
 
 def model_of_patients(
@@ -89,7 +91,7 @@ def model_of_patients(
     return replace(model, chances=chances, sets=None)
 
 
-def _summary(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
+def _summary(shared: SharedAnswers, name: str) -> Floats:
     """Expected class number and its standard deviation, `(n, 2)`."""
     mean = shared.expected(name)
     numbers = np.arange(1, len(shared.target.classes) + 1, dtype=np.float64)
@@ -97,39 +99,19 @@ def _summary(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
     return np.column_stack([mean, spread])
 
 
-def _beside(samples: Samples, values: NDArray[np.float64], *, name: str) -> Samples:
-    """Return the samples with more columns behind their own."""
-    names = [f"{name}{at}" for at in range(1, values.shape[1] + 1)]
-    deep = pd.DataFrame(values, columns=names, index=samples.features.index)
-    return replace(samples, features=pd.concat([samples.features, deep], axis=1))
+def _beside(samples: Samples, deep: Floats) -> Samples:
+    """Return the samples with the image branch's columns behind their own."""
+    names = [f"{DEEP}{at}" for at in range(1, deep.shape[1] + 1)]
+    beside = pd.DataFrame(deep, columns=names, index=samples.features.index)
+    return replace(samples, features=pd.concat([samples.features, beside], axis=1))
 
 
-def _rows_of(
-    samples: Samples, shared: SharedAnswers, *, rows: NDArray[np.intp] | None = None
-) -> NDArray[np.intp]:
-    """Return the samples' row number of each shared row; refuse what was not measured."""
-    key = KEY[shared.unit]
-    wanted = shared.rows[key] if rows is None else shared.rows[key].iloc[rows]
-    at: NDArray[np.intp] = pd.Index(samples.rows[key]).get_indexer(pd.Index(wanted))
+def _rows_of(samples: Samples, wanted: pd.Series) -> Places:
+    """Return the samples' row number of each photograph or patient; refuse what lacks one."""
+    at = pd.Index(samples.rows[wanted.name]).get_indexer(pd.Index(wanted))
     if (at < 0).any():
         raise UserError(
             f'"{wanted.iloc[int(np.argmax(at < 0))]}" is in the prediction tables and has no '
             "usable features: give the features.csv that the geometric branch was made from."
         )
     return at
-
-
-def _empty(shared: SharedAnswers) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    n = len(shared.rows)
-    return np.zeros((n, len(shared.target.classes))), np.zeros((n, 2), dtype=np.int64)
-
-
-def _sets(fitted: NestedGrader, chances: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Sets of the nested grader; all classes when there were too few patients to learn any."""
-    if fitted.sets is None:
-        return np.tile([1, chances.shape[1]], (len(chances), 1))
-    return fitted.sets.of(chances)
-
-
-def _model(name: str, chances: NDArray[np.float64], sets: NDArray[np.int64] | None) -> FusedModel:
-    return FusedModel(name, chances, sets, pd.DataFrame(columns=list(WEIGHT_COLUMNS)))

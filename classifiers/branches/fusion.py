@@ -8,17 +8,15 @@ weights, their answers inside the training patients (`inner_predictions.csv`); g
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from classifiers.branches.alignment import InnerAnswers
-from classifiers.branches.branch import SharedAnswers, majority_answers
+from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import json_rows
-from classifiers.branches.fusion_differences import beside_the_better
 from classifiers.branches.late_fusion import (
     LEARNED,
     METHODS,
@@ -27,9 +25,13 @@ from classifiers.branches.late_fusion import (
     even_fusion,
     learn_fusion,
 )
+from classifiers.branches.paired_scores import difference, exchange_patients, paired_scores
+from common.arrays import Floats, Ints, Places
+from common.bootstrap import resampling_weights
 from common.errors import UserError
 from common.grading.calibration import GradeSets, learn_sets
-from common.grading.evaluation import Evaluation, evaluate
+from common.grading.comparison import holm
+from common.grading.evaluation import Evaluation
 from common.grading.predictions import in_order, prediction_rows
 
 WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
@@ -40,6 +42,10 @@ for `mean` and `weighted`, the exponent for `product`, the coefficient for `stac
 says how much surer (above 1) or less sure (below 1) the fused answer is made.
 """
 
+DIFFERENCE_COLUMNS = (
+    "level", "model", "score", "better_branch", "fused_value", "branch_value", "difference",
+    "low", "high", "p_permutation", "p_permutation_holm",
+)  # fmt: skip
 
 BRANCH = "fused"
 _STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mean")
@@ -63,8 +69,8 @@ class FusedModel:
     """
 
     name: str
-    chances: NDArray[np.float64]
-    sets: NDArray[np.int64] | None
+    chances: Floats
+    sets: Ints | None
     weights: pd.DataFrame
 
 
@@ -153,15 +159,7 @@ def fuse_late(
 
 def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int = 0) -> Fusion:
     """Gather fused models into tables, and score them beside every branch and the baseline."""
-    everything = replace(
-        shared,
-        names=(*shared.names, *(model.name for model in fused)),
-        chances={**shared.chances, **{model.name: model.chances for model in fused}},
-        answers={
-            **shared.answers,
-            **{model.name: shared.target.answers(model.chances) for model in fused},
-        },
-    )
+    everything = shared.with_models({model.name: model.chances for model in fused})
     names = [model.name for model in fused]
     tables = [
         prediction_rows(
@@ -185,15 +183,46 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
             [model.weights for model in fused if len(model.weights)] or [fused[0].weights],
             ignore_index=True,
         ),
-        evaluation=evaluate(
-            pd.concat([everything.predictions(), majority_answers(shared)], ignore_index=True),
-            target=shared.target,
-            unit=shared.unit,
-            seed=seed,
-        ),
+        evaluation=everything.evaluation(seed=seed),
         differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
         chosen=stands_for_fusion(names),
     )
+
+
+def beside_the_better(
+    everything: SharedAnswers, *, branches: Sequence[str], fused: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """Return the differences of every fused model to the branch that is better by each score.
+
+    `everything` holds the answers of the branches and of the fused models, named in the others.
+    """
+    n = len(np.unique(everything.patients))
+    weights = resampling_weights(n, seed=seed)
+    exchanges = exchange_patients(n, seed=seed)
+    rows = []
+    for score in paired_scores(everything.target).values():
+        sums = {name: score.by_patient(everything, name) for name in everything.names}
+        values = {name: float(score.of(sums[name].sum(axis=0))) for name in branches}
+        sign = 1 if score.higher_is_better else -1
+        better = max(branches, key=lambda name: (sign * values[name], -branches.index(name)))
+        for model in fused:
+            made = difference(
+                score, sums[model], sums[better], weights=weights, exchanges=exchanges
+            )
+            rows.append(
+                {
+                    "level": everything.unit,
+                    "model": model,
+                    "score": score.name,
+                    "better_branch": better,
+                    "fused_value": made.first,
+                    "branch_value": made.second,
+                    **made.columns(),
+                }
+            )
+    table = pd.DataFrame(rows)
+    table["p_permutation_holm"] = holm(table["p_permutation"].to_numpy(dtype=np.float64))
+    return table[list(DIFFERENCE_COLUMNS)]
 
 
 def stands_for_fusion(names: Sequence[str]) -> str:
@@ -205,7 +234,7 @@ def stands_for_fusion(names: Sequence[str]) -> str:
     return next((name for name in _STANDS_FOR_FUSION if name in names), names[0])
 
 
-def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, NDArray[np.intp], pd.DataFrame]]:
+def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, Places, pd.DataFrame]]:
     """Yield repeat, fold, row numbers and rows of every tested fold."""
     for key, rows in shared.rows.groupby(["repeat", "fold"], sort=True):
         repeat, fold = (int(str(part)) for part in key)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 from sklearn.utils.class_weight import compute_sample_weight
 
 from classifiers.graders.ordinal import chances_from_above
+from common.arrays import Floats, Ints
 from common.grading.calibration import LEAST_CHANCE
 
 FusionMethod = Literal["mean", "product", "weighted", "stacking"]
@@ -25,8 +25,8 @@ LEARNED: tuple[FusionMethod, ...] = ("weighted", "stacking")
 LEAST_STRENGTH = 0.5
 RIDGE = 1e-3  # on weights and coefficients; branches that are alike then count alike
 
-Loss = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
-Stacked = NDArray[np.float64]
+Loss = Callable[[Floats], tuple[float, Floats]]
+Stacked = Floats
 """`(n, branches, k)`: probabilities of every branch for the same rows."""
 
 
@@ -46,23 +46,21 @@ class LateFusion:
     """
 
     method: FusionMethod
-    strength: NDArray[np.float64]
+    strength: Floats
 
     @property
-    def weights(self) -> NDArray[np.float64]:
+    def weights(self) -> Floats:
         """`(branches,)` share of each branch, sum 1."""
-        shares: NDArray[np.float64] = self.strength / self.strength.sum()
-        return shares
+        return self.strength / self.strength.sum()
 
-    def of(self, chances: Stacked) -> NDArray[np.float64]:
+    def of(self, chances: Stacked) -> Floats:
         """Return the fused probabilities `(n, k)`."""
         if self.method == "stacking":
             return chances_from_above(expit(log_odds(chances) @ self.strength))
         if self.method == "product":
             return _geometric_mean(chances, self.strength)
-        pooled: NDArray[np.float64] = np.einsum("nbk,b->nk", chances, self.strength)
-        pooled /= pooled.sum(axis=1, keepdims=True)
-        return pooled
+        pooled = np.einsum("nbk,b->nk", chances, self.strength)
+        return pooled / pooled.sum(axis=1, keepdims=True)
 
 
 def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
@@ -70,7 +68,7 @@ def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
     return LateFusion(method, np.full(branches, 1.0 / branches))
 
 
-def learn_fusion(method: FusionMethod, chances: Stacked, labels: NDArray[np.int64]) -> LateFusion:
+def learn_fusion(method: FusionMethod, chances: Stacked, labels: Ints) -> LateFusion:
     """Learn how much each branch counts.
 
     Parameters
@@ -95,23 +93,20 @@ def learn_fusion(method: FusionMethod, chances: Stacked, labels: NDArray[np.int6
     if method not in LEARNED or branches == 1:
         return even_fusion(method, branches=branches)
     rows = compute_sample_weight("balanced", labels)
-    rows = rows / rows.sum()
-    if method == "weighted":
-        return LateFusion(method, _least_ranked_loss(chances, labels, rows))
-    return LateFusion(method, _least_threshold_loss(chances, labels, rows))
+    least = _least_ranked_loss if method == "weighted" else _least_threshold_loss
+    return LateFusion(method, least(chances, labels, rows / rows.sum()))
 
 
-def log_odds(chances: Stacked) -> NDArray[np.float64]:
+def log_odds(chances: Stacked) -> Floats:
     """Return the log odds of lying above each grade but the last, `(n, k - 1, branches)`.
 
     Chances nearer to 0 or 1 than `LEAST_CHANCE` count as that.
     """
     above = 1.0 - np.cumsum(chances, axis=2)[:, :, :-1]
-    odds: NDArray[np.float64] = logit(np.clip(above, LEAST_CHANCE, 1.0 - LEAST_CHANCE))
-    return odds.transpose(0, 2, 1)
+    return logit(np.clip(above, LEAST_CHANCE, 1.0 - LEAST_CHANCE)).transpose(0, 2, 1)
 
 
-def _geometric_mean(chances: Stacked, exponents: NDArray[np.float64]) -> NDArray[np.float64]:
+def _geometric_mean(chances: Stacked, exponents: Floats) -> Floats:
     """Return the weighted geometric mean; where the branches exclude each other, the mean."""
     with np.errstate(divide="ignore"):
         logs = np.einsum("nbk,b->nk", np.log(chances), exponents)
@@ -119,13 +114,10 @@ def _geometric_mean(chances: Stacked, exponents: NDArray[np.float64]) -> NDArray
     excluded = np.isneginf(top[:, 0])
     raised = np.exp(logs - np.where(np.isneginf(top), 0.0, top))
     raised[excluded] = np.einsum("nbk,b->nk", chances[excluded], exponents)
-    pooled: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
-    return pooled
+    return raised / raised.sum(axis=1, keepdims=True)
 
 
-def _least_ranked_loss(
-    chances: Stacked, labels: NDArray[np.int64], rows: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _least_ranked_loss(chances: Stacked, labels: Ints, rows: Floats) -> Floats:
     """Weights on the simplex; the loss is a quadratic form of them."""
     _, branches, k = chances.shape
     truth = (labels[:, None] <= np.arange(1, k)[None, :]).astype(np.float64)
@@ -139,16 +131,14 @@ def _least_ranked_loss(
     )
 
 
-def _least_threshold_loss(
-    chances: Stacked, labels: NDArray[np.int64], rows: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _least_threshold_loss(chances: Stacked, labels: Ints, rows: Floats) -> Floats:
     """Coefficients of the log odds, none below 0."""
     odds = log_odds(chances)
     cuts, branches = odds.shape[1:]
     sign = np.where(labels[:, None] > np.arange(1, cuts + 1)[None, :], 1.0, -1.0)
     signed = sign[:, :, None] * odds
 
-    def loss(strength: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(strength: Floats) -> tuple[float, Floats]:
         margin = signed @ strength
         slope = -np.einsum("n,nj,njb->b", rows, expit(-margin), signed)
         value = -float((rows[:, None] * log_expit(margin)).sum())
@@ -157,21 +147,21 @@ def _least_threshold_loss(
     return _minimum(loss, branches=branches, exactly_one=False)
 
 
-def _minimum(loss: Loss, *, branches: int, exactly_one: bool) -> NDArray[np.float64]:
+def _minimum(loss: Loss, *, branches: int, exactly_one: bool) -> Floats:
     """Return where a convex loss is smallest: none below 0, sum 1 or at least `LEAST_STRENGTH`."""
     least = 1.0 if exactly_one else LEAST_STRENGTH
-    limit: dict[str, Any] = {
-        "type": "eq" if exactly_one else "ineq",
-        "fun": lambda strength: strength.sum() - least,
-        "jac": np.ones_like,
-    }
-    settings: dict[str, Any] = {
-        "jac": True,
-        "method": "SLSQP",
-        "bounds": [(0.0, None)] * branches,
-        "constraints": [limit],
-        "options": {"maxiter": 500, "ftol": 1e-12},
-    }
-    found = minimize(loss, np.full(branches, 1.0 / branches), **settings)
-    strength: NDArray[np.float64] = np.maximum(found.x, 0.0)
+    found = minimize(
+        loss,
+        np.full(branches, 1.0 / branches),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, None)] * branches,
+        constraints={
+            "type": "eq" if exactly_one else "ineq",
+            "fun": lambda strength: strength.sum() - least,
+            "jac": np.ones_like,
+        },
+        options={"maxiter": 500, "ftol": 1e-12},
+    )
+    strength = np.maximum(found.x, 0.0)
     return strength / strength.sum() if exactly_one else strength

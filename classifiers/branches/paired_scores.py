@@ -3,26 +3,29 @@
 A branch's answers to a patient are summed up in a few numbers (confusion counts, or losses and
 their number); every score is a function of the total. A bootstrap draws patients with repetition,
 a paired permutation test exchanges the two branches within a patient: both only change which sums
-are added, and become one matrix product.
+are added, and become one matrix product. Beside the scores stands how well two branches agree with
+each other (`agreement`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from classifiers.branches.branch import SharedAnswers
-from common.bootstrap import Estimate, interval
+from common.arrays import Floats, Ints, Names
+from common.bootstrap import Estimate, interval, paired_difference, resampling_weights, summed_by
 from common.grading.calibration import LEAST_CHANCE
-from common.grading.class_scores import recalls
-from common.grading.scores import Score, scores_for
+from common.grading.comparison import limits_of_agreement
+from common.grading.probabilities import squared_distance
+from common.grading.scores import SCORES, recalls, scores_for
 from common.grading.target import Target
 
 PERMUTATIONS = 5000
-Sums = NDArray[np.float64]
+Sums = Floats
 """`(n_patients, m)`: what a score needs of each patient."""
 
 
@@ -45,9 +48,10 @@ class PairedScore:
     name: str
     title: str
     meaning: str
+    _: KW_ONLY
     higher_is_better: bool
-    sums: Callable[[SharedAnswers, str], NDArray[np.float64]]
-    of: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    sums: Callable[[SharedAnswers, str], Floats]
+    of: Callable[[Floats], Floats]
 
     def by_patient(self, shared: SharedAnswers, name: str) -> Sums:
         """Return the sums of one branch, patients in sorted order."""
@@ -56,16 +60,9 @@ class PairedScore:
 
 @dataclass(frozen=True)
 class Difference:
-    """One score of two branches.
+    """One score of two branches: each, first minus second with its interval, and the test's p.
 
-    Attributes
-    ----------
-    first, second
-        The score of each.
-    estimate
-        First minus second, with the 95 % interval over resampled patients.
-    p_permutation
-        Two-sided; NaN where it was not asked for.
+    `p_permutation` is two-sided; NaN where it was not asked for.
     """
 
     first: float
@@ -73,65 +70,72 @@ class Difference:
     estimate: Estimate
     p_permutation: float
 
+    def columns(self) -> dict[str, float]:
+        """Return `difference`, `low`, `high` and `p_permutation`, as tables name them."""
+        return {
+            "difference": self.estimate.value,
+            "low": self.estimate.low,
+            "high": self.estimate.high,
+            "p_permutation": self.p_permutation,
+        }
+
 
 def paired_scores(target: Target) -> dict[str, PairedScore]:
     """Return the scores that make sense for a target: of the answers, then of probabilities."""
+    k = len(target.classes)
     of_answers = [
-        PairedScore(
-            name=score.name,
-            title=score.title,
-            meaning=score.meaning,
-            higher_is_better=score.higher_is_better,
-            sums=_counts,
-            of=_from_counts(score, k=len(target.classes)),
-        )
-        for score in scores_for(ordered=target.ordered)
+        _of_counts(score.name, score.title, score.meaning, score.of, k=k,
+                   higher_is_better=score.higher_is_better)
+        for score in scores_for(target)
         if score.name != "balanced_accuracy" or not target.ordered
-    ]
+    ]  # fmt: skip
     of_chances = [
         PairedScore(
-            name="brier",
-            title="Brier score",
-            meaning="mean squared distance of the probabilities from the truth, 0 to 2 "
-            "(smaller is better)",
-            higher_is_better=False,
-            sums=_brier,
-            of=_mean,
+            "brier", "Brier score",
+            "mean squared distance of the probabilities from the truth, 0 to 2 (smaller is better)",
+            higher_is_better=False, sums=_brier, of=_mean,
         ),
         PairedScore(
-            name="log_loss",
-            title="Log loss",
-            meaning="mean of minus the logarithm of the probability of the truth (smaller is "
-            f"better; a probability below {LEAST_CHANCE} counts as that)",
-            higher_is_better=False,
-            sums=_log_loss,
-            of=_mean,
+            "log_loss", "Log loss",
+            "mean of minus the logarithm of the probability of the truth (smaller is better; a "
+            f"probability below {LEAST_CHANCE} counts as that)",
+            higher_is_better=False, sums=_log_loss, of=_mean,
         ),
-    ]
+    ]  # fmt: skip
     return {score.name: score for score in [*of_answers, *of_chances]}
 
 
 def recall_scores(target: Target) -> list[PairedScore]:
     """Return the recall of each class, `recall_1` for instance: told, and not tested."""
-    k = len(target.classes)
 
-    def recall_at(at: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-        def of(total: NDArray[np.float64]) -> NDArray[np.float64]:
-            return recalls(total.reshape(*total.shape[:-1], k, k))[..., at]
-
-        return of
+    def recall_at(at: int) -> Callable[[Floats], Floats]:
+        return lambda counts: recalls(counts)[..., at]
 
     return [
-        PairedScore(
-            name=f"recall_{name}",
-            title=f"Recall of {name}",
-            meaning=f"share of exact answers where the reference is {name}",
-            higher_is_better=True,
-            sums=_counts,
-            of=recall_at(at),
+        _of_counts(
+            f"recall_{name}", f"Recall of {name}",
+            f"share of exact answers where the reference is {name}", recall_at(at),
+            k=len(target.classes),
         )
         for at, name in enumerate(target.classes)
-    ]
+    ]  # fmt: skip
+
+
+def _of_counts(
+    name: str,
+    title: str,
+    meaning: str,
+    of: Callable[[Floats], Floats],
+    *,
+    k: int,
+    higher_is_better: bool = True,
+) -> PairedScore:
+    """Return a score of confusion counts `(..., k, k)` as one of sums `(..., k * k)`."""
+    return PairedScore(
+        name, title, meaning, higher_is_better=higher_is_better,
+        sums=lambda shared, branch: pairs_of_answers(shared.truth, shared.answers[branch], k=k),
+        of=lambda total: of(total.reshape(*total.shape[:-1], k, k)),
+    )  # fmt: skip
 
 
 def difference(
@@ -139,40 +143,37 @@ def difference(
     first: Sums,
     second: Sums,
     *,
-    weights: NDArray[np.float64],
-    exchanges: NDArray[np.float64] | None = None,
+    weights: Floats,
+    exchanges: Floats | None = None,
 ) -> Difference:
     """Compare one score of two branches on the same patients.
 
     Parameters
     ----------
     first, second
-        `(n_patients, m)` from `PairedScore.by_patient`.
+        From `PairedScore.by_patient`.
     weights
         `(resamples, n_patients)` from `common.bootstrap.resampling_weights`.
     exchanges
         `(permutations, n_patients)` from `exchange_patients`; no test is made without.
     """
-    one, two = score.of(first.sum(axis=0)), score.of(second.sum(axis=0))
-    found = float(one - two)
-    resampled = score.of(weights @ first) - score.of(weights @ second)
+    found, _ = paired_difference(score.of, first, second, weights=weights)
     p = float("nan")
-    if exchanges is not None and np.isfinite(found):
+    if exchanges is not None and np.isfinite(found.value):
         p = permutation_p(score, first, second, exchanges=exchanges)
-    return Difference(float(one), float(two), interval(found, resampled), p)
+    one, two = (float(score.of(sums.sum(axis=0))) for sums in (first, second))
+    return Difference(one, two, found, p)
 
 
 def exchange_patients(
     n_patients: int, *, permutations: int = PERMUTATIONS, seed: int = 0
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return `(permutations, n_patients)`: 1 where the two branches are exchanged in a patient."""
     rng = np.random.default_rng([seed, 1])
     return rng.integers(0, 2, size=(permutations, n_patients)).astype(np.float64)
 
 
-def permutation_p(
-    score: PairedScore, first: Sums, second: Sums, *, exchanges: NDArray[np.float64]
-) -> float:
+def permutation_p(score: PairedScore, first: Sums, second: Sums, *, exchanges: Floats) -> float:
     """Return the two-sided p of a paired permutation test over patients.
 
     If the branches were equally good, it would not matter which of them gave which of a patient's
@@ -187,42 +188,105 @@ def permutation_p(
     return float((as_far.sum() + 1) / (len(as_far) + 1))
 
 
-def summed(values: NDArray[np.float64], patients: NDArray[np.str_]) -> NDArray[np.float64]:
+def summed(values: Floats, patients: Names) -> Floats:
     """Sum `(n, m)` rows over each patient: `(n_patients, m)`, patients in sorted order."""
     names, at = np.unique(patients, return_inverse=True)
-    total = np.zeros((len(names), values.shape[1]))
-    np.add.at(total, at, values)
-    return total
+    return summed_by(values, at, n=len(names))
 
 
-def pairs_of_answers(
-    first: NDArray[np.int64], second: NDArray[np.int64], *, k: int
-) -> NDArray[np.float64]:
+def pairs_of_answers(first: Ints, second: Ints, *, k: int) -> Floats:
     """Return `(n, k * k)`: 1 at the cell of each row's two class numbers."""
-    cells: NDArray[np.float64] = np.eye(k * k)[(first - 1) * k + second - 1]
-    return cells
+    return np.eye(k * k)[(first - 1) * k + second - 1]
 
 
-def _counts(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
-    return pairs_of_answers(shared.truth, shared.answers[name], k=len(shared.target.classes))
-
-
-def _from_counts(score: Score, *, k: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda total: score.of(total.reshape(*total.shape[:-1], k, k))
-
-
-def _brier(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
-    truth = np.eye(len(shared.target.classes))[shared.truth - 1]
-    loss = np.square(shared.chances[name] - truth).sum(axis=1)
+def _brier(shared: SharedAnswers, name: str) -> Floats:
+    loss = squared_distance(shared.chances[name], shared.truth)
     return np.column_stack([loss, np.ones(len(loss))])
 
 
-def _log_loss(shared: SharedAnswers, name: str) -> NDArray[np.float64]:
+def _log_loss(shared: SharedAnswers, name: str) -> Floats:
     of_truth = shared.chances[name][np.arange(len(shared.rows)), shared.truth - 1]
     loss = -np.log(np.maximum(of_truth, LEAST_CHANCE))
     return np.column_stack([loss, np.ones(len(loss))])
 
 
-def _mean(total: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = total[..., 0] / total[..., 1]
-    return mean
+def _mean(total: Floats) -> Floats:
+    return total[..., 0] / total[..., 1]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two branches agree with each other, whoever is right.
+
+    Attributes
+    ----------
+    weighted_kappa, exact, within_one
+        Between the two branches' answers.
+    bias, low_limit, high_limit
+        Bland-Altman on expected grades: mean of first minus second, and the limits between which
+        95 % of the differences lie, each with its interval over patients.
+    answer_bias, answer_low, answer_high
+        The same on the answered grades.
+    """
+
+    first: str
+    second: str
+    weighted_kappa: Estimate
+    exact: Estimate
+    within_one: Estimate
+    bias: Estimate
+    low_limit: Estimate
+    high_limit: Estimate
+    answer_bias: Estimate
+    answer_low: Estimate
+    answer_high: Estimate
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value.as_json() if isinstance(value, Estimate) else value
+            for name, value in found.items()
+        }
+
+
+def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) -> Agreement:
+    """Say how well two branches agree with each other, whoever is right."""
+    k = len(shared.target.classes)
+    pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
+    counts = summed(pairs, shared.patients).reshape(-1, k, k)
+    weights = resampling_weights(len(counts), seed=seed)
+    kappa, exact, near = (
+        SCORES[name].estimate(counts, weights=weights)
+        for name in ("weighted_kappa", "accuracy", "within_one")
+    )
+    chances = shared.expected(first) - shared.expected(second)
+    answers = (shared.answers[first] - shared.answers[second]).astype(np.float64)
+    return Agreement(
+        first,
+        second,
+        kappa,
+        exact,
+        near,
+        *bland_altman(chances, shared.patients, weights=weights),
+        *bland_altman(answers, shared.patients, weights=weights),
+    )
+
+
+def bland_altman(
+    differences: Floats, patients: Names, *, weights: Floats
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Return bias and limits of agreement (Bland and Altman 1986), with intervals over patients.
+
+    `differences` and `patients` are `(n,)`, several rows of a patient allowed; `weights` are
+    `(resamples, n_patients)`.
+    """
+    ones = np.ones(len(differences))
+    sums = summed(np.column_stack([differences, differences**2, ones]), patients)
+    bias, low, high = (
+        interval(float(seen), drawn)
+        for seen, drawn in zip(
+            limits_of_agreement(sums.sum(axis=0)), limits_of_agreement(weights @ sums), strict=True
+        )
+    )
+    return bias, low, high

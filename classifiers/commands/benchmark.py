@@ -25,8 +25,13 @@ from classifiers.reports.console import print_scores
 from classifiers.reports.patient_pages import add_benchmark_pages
 from common.errors import UserError
 from common.files import atomic_write, write_json
-from common.grading.confusion import fold_confusions, fold_confusions_schema
-from common.grading.evaluation import Evaluation, both_levels, evaluate
+from common.grading.evaluation import (
+    Evaluation,
+    both_levels,
+    evaluate,
+    fold_confusions,
+    fold_confusions_schema,
+)
 from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
 from common.grading.folds import (
     FoldMethod,

@@ -33,7 +33,6 @@ from classifiers.reports.patient_pages import add_benchmark_pages, read_material
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
 from common.files import sha256_of
-from common.grading.baseline import MAJORITY
 from common.grading.evaluation import Evaluation, both_levels, evaluate
 from common.grading.fold_notes import fold_problems, folds_in_words
 from common.grading.folds import (
@@ -45,7 +44,7 @@ from common.grading.folds import (
 )
 from common.grading.plots import roman
 from common.grading.predictions import KEY, Unit, write_predictions
-from common.grading.target import Target, TargetName, target_named
+from common.grading.target import MAJORITY, Target, TargetName, target_named
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import GRADES, nameless_patients, severities

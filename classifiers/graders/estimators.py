@@ -20,8 +20,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from xgboost import XGBClassifier
 
-from common.grading.baseline import commonest_class
 from common.grading.folds import inner_splits
+from common.grading.target import commonest_class
 
 
 def learn_classes(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from classifiers.graders.cohort import Samples
 from classifiers.graders.explain import region_of
 from common.bootstrap import Estimate, interval, resampling_weights
-from common.grading.confusion import confusion_of
+from common.grading.evaluation import confusion_of
 from common.grading.predictions import Unit, prediction_rows, to_patients
 from common.grading.scores import SCORES, Score
 from common.grading.target import Target

@@ -30,7 +30,7 @@ from classifiers.graders.estimators import (
 from classifiers.graders.ordinal import FrankHall, OrdinalLogistic
 from classifiers.graders.scaling import ScalerName, prepared, scaler_notes
 from common.errors import UserError, did_you_mean
-from common.grading.baseline import MAJORITY
+from common.grading.target import MAJORITY
 
 
 @dataclass(frozen=True, kw_only=True)

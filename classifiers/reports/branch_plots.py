@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from classifiers.branches.agreement import Agreement
 from classifiers.branches.branch import SharedAnswers
-from classifiers.branches.paired_scores import pairs_of_answers
+from classifiers.branches.paired_scores import Agreement, pairs_of_answers
 from classifiers.reports.score_plots import OKABE_ITO, SOFT, calm
 from common.grading.plots import confusion_figure, roman
 from common.tables import ROMAN

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from common.grading.human_agreement import HUMAN_AGREEMENT
-from common.grading.intervals import limits_of_agreement
+from common.grading.comparison import limits_of_agreement
 from common.grading.probabilities import Reliability
+from common.grading.scores import HUMAN_AGREEMENT
 
 if TYPE_CHECKING:
     from common.grading.evaluation import Evaluation

@@ -17,8 +17,8 @@ from classifiers.reports.score_plots import (
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
 from common.grading.comparison import compare_models
 from common.grading.evaluation import RECALL, Evaluation, two_lines
-from common.grading.human_agreement import HUMAN_AGREEMENT
 from common.grading.probabilities import chances_of, reliability
+from common.grading.scores import HUMAN_AGREEMENT
 from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
 from common.words import unbroken

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-Chances = NDArray[np.float64]
+from common.arrays import Floats, Ints
+from common.grading.target import median_class
+
+Chances = Floats
+"""`(n, k)` probabilities, a row each, sum 1."""
 LEAST_CHANCE = 1e-4
 COVERAGE = 0.90  # stated coverage of the sets
 
@@ -32,10 +35,7 @@ def range_in_words(low: int, high: int, names: Sequence[str]) -> str:
 def about_ranges(*, learned: int | None = None, coverage: float = COVERAGE) -> str:
     """Say what a likely range promises, and why it is wide.
 
-    Parameters
-    ----------
-    learned
-        From how many patients the grader learned, where each patient got one answer.
+    `learned` is from how many patients the grader learned, where each patient got one answer.
     """
     return (
         "The likely range is a run of adjacent classes that is meant to hold the reference in "
@@ -64,30 +64,20 @@ def _why_wide(learned: int | None, *, coverage: float) -> str:
     return "A wide range means that the photographs do not tell more."
 
 
-def tempered(chances: Chances, *, temperature: float | NDArray[np.float64]) -> Chances:
+def tempered(chances: Chances, *, temperature: float | Floats) -> Chances:
     """Return `(n, k)` chances raised to `1 / temperature` and brought back to sum 1.
 
     A temperature above 1 makes answers less sure; 0 stays 0 and the order does not change.
     """
-    power = 1.0 / np.asarray(temperature, dtype=np.float64).reshape(-1, 1)
-    raised = np.power(chances, power)
-    warmed: Chances = raised / raised.sum(axis=1, keepdims=True)
-    return warmed
+    raised = np.power(chances, 1.0 / np.reshape(temperature, (-1, 1)))
+    return raised / raised.sum(axis=1, keepdims=True)
 
 
-def learn_temperature(
-    chances: Chances, labels: NDArray[np.int64], *, weights: NDArray[np.float64] | None = None
-) -> float:
+def learn_temperature(chances: Chances, labels: Ints, *, weights: Floats | None = None) -> float:
     """Return the temperature with the smallest log loss, between 0.2 and 5 (Guo et al. 2017).
 
-    Parameters
-    ----------
-    chances
-        `(n, k)` for rows that the grader had not seen.
-    labels
-        `(n,)` class numbers from 1.
-    weights
-        `(n,)` how much each row counts.
+    Learned from answers to rows that the grader had not seen, of class numbers `labels` from 1;
+    each row counts by its weight, or alike.
     """
     rows = np.arange(len(labels))
     counted = np.ones(len(labels)) if weights is None else weights
@@ -128,16 +118,6 @@ def mass_before(chances: Chances) -> Chances:
     return before
 
 
-def median_class(chances: Chances) -> NDArray[np.intp]:
-    """Return `(n,)` positions of the median: the first class at which half the chance is reached.
-
-    The median is the answer with the smallest expected distance from the truth.
-    """
-    middle: NDArray[np.intp] = (np.cumsum(chances, axis=1) < 0.5 - 1e-12).sum(axis=1)
-    capped: NDArray[np.intp] = np.minimum(middle, chances.shape[1] - 1)
-    return capped
-
-
 @dataclass(frozen=True)
 class GradeSets:
     """Conformal sets of adjacent grades, cross-fitted (after split conformal, Vovk et al. 2005).
@@ -158,7 +138,7 @@ class GradeSets:
     limit: float
     coverage: float = COVERAGE
 
-    def of(self, chances: Chances) -> NDArray[np.int64]:
+    def of(self, chances: Chances) -> Ints:
         """Return `(n, 2)`: lowest and highest class number of each row's set."""
         inside = mass_before(chances) <= self.limit
         k = chances.shape[1]
@@ -167,9 +147,7 @@ class GradeSets:
         return np.column_stack([low, high]).astype(np.int64)
 
 
-def learn_sets(
-    chances: Chances, labels: NDArray[np.int64], *, coverage: float = COVERAGE
-) -> GradeSets:
+def learn_sets(chances: Chances, labels: Ints, *, coverage: float = COVERAGE) -> GradeSets:
     """Learn how wide sets must be, from answers of inner folds, each to rows it had not seen.
 
     With n rows the limit is the `ceil((n + 1) * coverage)`-th smallest mass that had to
@@ -184,13 +162,8 @@ def learn_sets(
 def fewest_for_sets(*, coverage: float = COVERAGE, worst: int = 0) -> int:
     """Return the fewest calibration patients with which sets can be narrower than all grades.
 
-    Parameters
-    ----------
-    coverage
-        That is aimed at.
-    worst
-        How many of the worst answered patients may be disregarded; with 0 (9 patients at 90 %) the
-        single worst one decides the width of everybody's set, with 1 (19) no longer.
+    `worst` of the worst answered patients may be disregarded: with 0 (9 patients at 90 %) the
+    single worst one decides the width of everybody's set, with 1 (19) no longer.
     """
     n = 1
     while np.ceil((n + 1) * coverage - 1e-9) > n - worst:
@@ -198,9 +171,7 @@ def fewest_for_sets(*, coverage: float = COVERAGE, worst: int = 0) -> int:
     return n
 
 
-def abstention_curve(
-    errors: NDArray[np.float64], sureness: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def abstention_curve(errors: Floats, sureness: Floats) -> Floats:
     """Return the mean error among the surest patients, for every number of patients kept.
 
     Parameters
@@ -222,9 +193,8 @@ def abstention_curve(
     )
 
 
-def expected_distance(chances: Chances) -> NDArray[np.float64]:
+def expected_distance(chances: Chances) -> Floats:
     """Return `(n,)` the distance from the truth that each answer expects of itself, in classes."""
     classes = np.arange(chances.shape[1])
     distance = np.abs(classes[None, :] - median_class(chances)[:, None])
-    expected: NDArray[np.float64] = (chances * distance).sum(axis=1)
-    return expected
+    return (chances * distance).sum(axis=1)

@@ -12,11 +12,11 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
-from common.bootstrap import interval, resampling_weights
-from common.grading.confusion import confusion_of
+from common.arrays import Flags, Floats
+from common.bootstrap import paired_difference, resampling_weights
+from common.grading.evaluation import confusion_of
 from common.grading.scores import Score
 from common.grading.target import Target
 
@@ -24,16 +24,7 @@ from common.grading.target import Target
 def compare_models(
     predictions: pd.DataFrame, *, target: Target, score: Score, models: list[str], seed: int = 0
 ) -> pd.DataFrame:
-    """Compare every pair of models.
-
-    Parameters
-    ----------
-    predictions
-        Rows of all models on the same folds.
-    score
-        The score whose difference is estimated.
-    models
-        Which models to compare.
+    """Compare every pair of models by a score, from the rows of all on the same folds.
 
     Returns
     -------
@@ -50,8 +41,7 @@ def compare_models(
     for first, second in itertools.combinations(models, 2):
         one, two = confusions[first], confusions[second]
         weights = resampling_weights(len(one.patients), seed=seed)
-        values = [_resampled(score, found.counts, weights) for found in (one, two)]
-        found = interval(float(score.of(one.total) - score.of(two.total)), values[0] - values[1])
+        found, drawn = paired_difference(score.of, one.counts, two.counts, weights=weights)
         rows.append(
             {
                 "first": first,
@@ -59,7 +49,7 @@ def compare_models(
                 "difference": found.value,
                 "low": found.low,
                 "high": found.high,
-                "p_bootstrap": bootstrap_p(values[0] - values[1]),
+                "p_bootstrap": bootstrap_p(drawn),
                 "p_mcnemar": mcnemar_p(mostly_right(one.counts), mostly_right(two.counts)),
                 "p_folds": corrected_t_p(
                     fold_differences(predictions, first, second, target=target, score=score),
@@ -74,7 +64,7 @@ def compare_models(
     return table
 
 
-def bootstrap_p(differences: NDArray[np.float64]) -> float:
+def bootstrap_p(differences: Floats) -> float:
     """Two-sided p: how often the resampled difference lies on the other side of 0."""
     defined = differences[~np.isnan(differences)]
     if not len(defined):
@@ -84,7 +74,7 @@ def bootstrap_p(differences: NDArray[np.float64]) -> float:
     return float(min(1.0, 2 * (min(below, above) + 1) / (n + 1)))
 
 
-def mcnemar_p(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
+def mcnemar_p(first_right: Flags, second_right: Flags) -> float:
     """Exact McNemar test on patients (McNemar 1947): p, 1 when they never differ."""
     only_first = int((first_right & ~second_right).sum())
     only_second = int((~first_right & second_right).sum())
@@ -93,7 +83,7 @@ def mcnemar_p(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -
     return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def corrected_t_p(differences: NDArray[np.float64], *, test_train_ratio: float) -> float:
+def corrected_t_p(differences: Floats, *, test_train_ratio: float) -> float:
     """Corrected resampled t-test on differences per fold (Nadeau and Bengio 2003).
 
     Parameters
@@ -114,7 +104,7 @@ def corrected_t_p(differences: NDArray[np.float64], *, test_train_ratio: float) 
     return float(2.0 * stats.t.sf(abs(t), n - 1))
 
 
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+def holm(p_values: Floats) -> Floats:
     """Adjust p-values for looking at all of them (Holm 1979); NaN stays NaN and is not counted."""
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(~np.isnan(p_values))
@@ -126,7 +116,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def fold_differences(
     predictions: pd.DataFrame, first: str, second: str, *, target: Target, score: Score
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return the difference of a score in every fold, first minus second."""
     values: dict[str, list[float]] = {first: [], second: []}
     for model, found in values.items():
@@ -135,30 +125,26 @@ def fold_differences(
             found.append(float(score.of(confusion_of(fold, target=target).total)))
     if len(values[first]) != len(values[second]):
         return np.array([np.nan])
-    differences: NDArray[np.float64] = np.array(values[first]) - np.array(values[second])
-    return differences
+    return np.array(values[first]) - np.array(values[second])
 
 
-def _resampled(
-    score: Score, counts: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    n, k, _ = counts.shape
-    resampled: NDArray[np.float64] = (weights @ counts.reshape(n, k * k)).reshape(-1, k, k)
-    values: NDArray[np.float64] = score.of(resampled)
-    return values
+def limits_of_agreement(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return bias, lower and upper limit of agreement (Bland and Altman 1986), `(...)` each.
 
-
-def mostly_right(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each patient was answered right in more than half of all answers.
-
-    Parameters
-    ----------
-    counts
-        `(n_patients, k, k)` confusion counts.
+    Between the limits lie 95 % of differences, if they are normal: bias ± 1.96 standard deviations
+    with n − 1 below the root. `sums` are `(..., 3)`: sum of the differences, of their squares, and
+    how many they are.
     """
-    total = counts.sum(axis=(1, 2))
-    right: NDArray[np.bool_] = np.trace(counts, axis1=1, axis2=2) > total / 2
-    return right
+    n = sums[..., 2]
+    bias = sums[..., 0] / n
+    variance = np.maximum(sums[..., 1] / n - bias**2, 0.0) * n / np.maximum(n - 1, 1)
+    reach = 1.96 * np.sqrt(variance)
+    return bias, bias - reach, bias + reach
+
+
+def mostly_right(counts: Floats) -> Flags:
+    """Whether each patient, of `(n_patients, k, k)` counts, was mostly answered right."""
+    return np.trace(counts, axis1=1, axis2=2) > counts.sum(axis=(1, 2)) / 2
 
 
 def _test_train_ratio(predictions: pd.DataFrame) -> float:

@@ -1,25 +1,98 @@
-"""Scores of every model of a prediction table, with intervals and the baseline beside them."""
+"""Scores of every model of a prediction table, with intervals and the baseline beside them.
+
+A score needs only how often class i was answered with class j. Kept apart by patient, these counts
+can be summed over any resample of patients at once, which makes the bootstrap one matrix product.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
+from common.arrays import Floats, Names
 from common.bootstrap import Estimate, resampling_weights
-from common.grading.baseline import MAJORITY
-from common.grading.confusion import Confusion, confusion_of, recall_json, recall_line
-from common.grading.intervals import estimate
-from common.grading.plots import roman
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
-from common.grading.scores import MORE_SCORES, Score, scores_for
-from common.grading.target import Target
+from common.grading.scores import Score, more_scores_for, scores_for
+from common.grading.target import MAJORITY, Target
+from common.tables import choice, text
 from common.words import unbroken
 
 RECALL = "Exact in each class"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Answers of one model.
+
+    Attributes
+    ----------
+    counts
+        `(n_patients, k, k)`: for each patient how often class i (row) was answered with class j
+        (column). The mean over all times that the patient was tested, so that everybody counts
+        the number of photographs (or 1), however often repeats or random draws tested them.
+    patients
+        `(n_patients,)` names, sorted.
+    """
+
+    counts: Floats
+    patients: Names
+
+    @property
+    def total(self) -> Floats:
+        """`(k, k)` counts over all patients."""
+        return self.counts.sum(axis=0)
+
+
+def recall_line(total: Floats, names: Sequence[str]) -> str:
+    """Return how many of each class were answered exactly: `I 0/10 · II 6/10`.
+
+    The one way in which recall stands beside a kappa, which can be high although a whole class is
+    never answered. Classes that do not occur are left out; counts are means over repeats, so they
+    need not be whole.
+    """
+    right, of = np.diagonal(total), total.sum(axis=1)
+    return " · ".join(
+        f"{name} {shown_count(hits)}/{shown_count(n)}"
+        for name, hits, n in zip(names, right, of, strict=True)
+        if n > 0
+    )
+
+
+def recall_json(total: Floats, classes: Sequence[str]) -> dict[str, object]:
+    """Return the same for `metrics.json`: `right` and `of` of each class that occurs."""
+    right, of = np.diagonal(total), total.sum(axis=1)
+    return {
+        name: {"right": round(float(hits), 6), "of": round(float(n), 6)}
+        for name, hits, n in zip(classes, right, of, strict=True)
+        if n > 0
+    }
+
+
+def shown_count(value: float) -> str:
+    """Return a count that may be a mean over repeats: whole where it is, else one decimal."""
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
+    """Count one model's answers to photographs or to patients, rows by `predictions_schema`."""
+    k = len(target.classes)
+    truth = target.numbers(predictions) - 1
+    place = {answer: at for at, answer in enumerate(target.named(np.arange(1, k + 1)))}
+    answer = predictions["predicted"].map(place).to_numpy(dtype=np.int64)
+    patients, at = np.unique(predictions["patient_id"].to_numpy(dtype=np.str_), return_inverse=True)
+    counts = np.zeros((len(patients), k, k))
+    np.add.at(counts, (at, truth, answer), 1.0)
+    drawn = [name for name in ("repeat", "fold") if name in predictions.columns]
+    times = predictions[["patient_id", *drawn]].astype({"patient_id": str}).drop_duplicates()
+    tested = times.groupby("patient_id").size().loc[patients].to_numpy(dtype=np.float64)
+    return Confusion(counts=counts / tested[:, None, None], patients=patients)
 
 
 @dataclass(frozen=True)
@@ -49,13 +122,12 @@ class Evaluation:
     @property
     def scores(self) -> list[Score]:
         """The scores that make sense for the target, in the order of a table."""
-        return scores_for(ordered=self.target.ordered)
+        return scores_for(self.target)
 
     @property
     def more_scores(self) -> list[Score]:
         """The scores of the second table."""
-        ordered = self.target.ordered
-        return [score for score in MORE_SCORES.values() if ordered or not score.ordered_only]
+        return more_scores_for(self.target)
 
     @property
     def headline(self) -> Score:
@@ -70,13 +142,10 @@ class Evaluation:
 
     def recall_of(self, model: str) -> str:
         """Return how many of each class one model answered exactly, in one line."""
-        return recall_line(self.confusions[model].total, roman(self.target))
+        return recall_line(self.confusions[model].total, self.target.spoken)
 
     def cells(self, model: str) -> dict[str, str]:
-        """Return a model's scores for a table, `0.31` with `0.28 to 0.33` on a second line.
-
-        Behind the scores stands the recall of each class.
-        """
+        """Return a model's scores for a table, intervals on a second line, and recalls behind."""
         found = self.estimates[model]
         scores = {score.title: two_lines(found[score.name]) for score in self.scores}
         return scores | {RECALL: unbroken(self.recall_of(model))}
@@ -108,27 +177,17 @@ class Evaluation:
 def evaluate(
     predictions: pd.DataFrame, *, target: Target, unit: Unit = "photograph", seed: int = 0
 ) -> Evaluation:
-    """Score every model of a prediction table.
-
-    Parameters
-    ----------
-    predictions
-        By `predictions_schema`, whole patients held out.
-    seed
-        Of the bootstrap; all models are scored on the same resampled patients.
-    """
+    """Score every model of a prediction table, all on the same resampled patients."""
     confusions = {
         str(model): confusion_of(rows, target=target)
         for model, rows in predictions.groupby("model", sort=False)
     }
     estimates, probabilities = {}, {}
-    scores = [*scores_for(ordered=target.ordered), *MORE_SCORES.values()]
+    scores = [*scores_for(target), *more_scores_for(target)]
     for model, confusion in confusions.items():
         weights = resampling_weights(len(confusion.patients), seed=seed)
         estimates[model] = {
-            score.name: estimate(score, confusion.counts, weights=weights)
-            for score in scores
-            if target.ordered or not score.ordered_only
+            score.name: score.estimate(confusion.counts, weights=weights) for score in scores
         }
         own = predictions[predictions["model"] == model]
         probabilities[model] = probability_scores(chances_of(own, target=target), weights=weights)
@@ -142,6 +201,45 @@ def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> 
         evaluate(predictions, target=target, unit="photograph", seed=seed),
         evaluate(patients, target=target, unit="patient", seed=seed),
     ]
+
+
+def fold_confusions_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `fold_confusions.csv`, the table of `fold_confusions`."""
+    count = pa.Column("int64", pa.Check.ge(0, error="be 0 or more"))
+    return pa.DataFrameSchema(
+        {
+            "unit": choice(("photograph", "patient")),
+            "model": text(),
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "reference": choice(target.classes),
+            **{f"answered_{name}": count for name in target.classes},
+        },
+        name="fold confusions",
+    )
+
+
+def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> pd.DataFrame:
+    """Return the counts of every model in every fold, as they are written for a spreadsheet.
+
+    A row for each `unit`, `model`, `repeat`, `fold` and `reference` (class of the target), with a
+    column `answered_<class>` for each class: how many were answered so.
+    """
+    names = target.named(np.arange(1, len(target.classes) + 1))
+    answers = {name: f"answered_{of}" for name, of in zip(names, target.classes, strict=True)}
+    where = ["model", "repeat", "fold"]
+    rows = predictions[where].assign(
+        reference=[target.classes[number - 1] for number in target.numbers(predictions)],
+        answer=predictions["predicted"].map(answers),
+    )
+    counts = rows.groupby([*where, "reference"])["answer"].value_counts().unstack()
+    every = rows[where].drop_duplicates().merge(
+        pd.DataFrame({"reference": list(target.classes)}), how="cross"
+    )  # fmt: skip
+    found = counts.reindex(index=pd.MultiIndex.from_frame(every), columns=list(answers.values()))
+    table = found.fillna(0).astype(np.int64).reset_index()
+    table.insert(0, "unit", unit)
+    return table
 
 
 def two_lines(found: Estimate) -> str:

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
+from common.arrays import Ints, Names, Places
 from common.errors import UserError
 from common.files import natural_key
-from common.tables import read_table, severities, text, write_table
+from common.tables import read_table, severities, sort_naturally, text, write_table
 
 FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out", "repeated_holdout"]
 HOLDOUTS, HELD_OUT = 10, 0.25  # draws of `repeated_holdout`, and the share of patients in each
@@ -51,9 +51,9 @@ class Split:
 
     repeat: int
     fold: int
-    train: NDArray[np.intp]
-    test: NDArray[np.intp]
-    dropped: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    train: Places
+    test: Places
+    dropped: Places = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
 
 def make_folds(
@@ -124,8 +124,9 @@ def make_folds(
         else:
             tested = pd.DataFrame({"patient_id": patients.index, "fold": np.arange(1, n_folds + 1)})
         rows = photographs[["image_id", "patient_id"]].merge(tested, on="patient_id")
-        tables.append(rows.assign(repeat=repeat))
-    return _in_order(pd.concat(tables, ignore_index=True))
+        rows.insert(2, "repeat", repeat)
+        tables.append(rows)
+    return sort_naturally(pd.concat(tables), ["repeat", "image_id", "fold"], key="image_id")
 
 
 def photograph_level_folds_for_leak_demonstration(
@@ -134,12 +135,13 @@ def photograph_level_folds_for_leak_demonstration(
     """Deal single photographs into folds: wrong on purpose, and offered by no command.
 
     A patient's photographs then lie on both sides of the split, and a grader that only recognises
-    the patient looks good. The tests use it to show how large that mistake is.
+    the patient looks good. A notebook and the tests show how large that mistake is.
     """
     order = np.random.default_rng(seed).permutation(len(photographs))
     fold = np.empty(len(photographs), dtype=np.int64)
     fold[order] = np.arange(len(photographs)) % n_folds + 1
-    return _in_order(photographs[["image_id", "patient_id"]].assign(repeat=1, fold=fold))
+    rows = photographs[["image_id", "patient_id"]].assign(repeat=1, fold=fold)
+    return sort_naturally(rows, ["repeat", "image_id", "fold"], key="image_id")
 
 
 def write_folds(folds: pd.DataFrame, path: Path) -> None:
@@ -177,9 +179,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     return folds
 
 
-def splits(
-    folds: pd.DataFrame, ids: pd.Series, *, patients: NDArray[np.str_] | pd.Series
-) -> Iterator[Split]:
+def splits(folds: pd.DataFrame, ids: pd.Series, *, patients: Names | pd.Series) -> Iterator[Split]:
     """Yield every fold as row numbers of `ids`, leaving out photographs it does not know.
 
     Nobody is learned from in a fold that tests them, whether or not the table names all their
@@ -189,10 +189,9 @@ def splits(
     ----------
     folds
         By the schema `FOLDS`.
-    ids
-        The photographs (or patients) that are usable, in the order of the caller's rows.
-    patients
-        `(n,)` patient of each of them.
+    ids, patients
+        `(n,)` photographs (or patients) that are usable, in the order of the caller's rows, and
+        the patient of each.
 
     Raises
     ------
@@ -216,23 +215,12 @@ def splits(
 
 
 def inner_splits(
-    labels: NDArray[np.int64], patients: NDArray[np.str_], *, n_folds: int = 5, seed: int = 0
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    labels: Ints, patients: Names, *, n_folds: int = 5, seed: int = 0
+) -> list[tuple[Places, Places]]:
     """Deal the patients of a training fold once more, stratified, for use inside it.
 
-    Parameters
-    ----------
-    labels, patients
-        `(n,)` class number and patient of each training row.
-    n_folds
-        At most; fewer when there are fewer patients.
-    seed
-        Of the shuffling.
-
-    Returns
-    -------
-    list of (train, test)
-        Row numbers; empty when there is only one patient.
+    Returns row numbers (train, test) of each inner fold: at most `n_folds`, fewer when there are
+    fewer patients, none when there is only one.
     """
     highest = pd.Series(labels).groupby(pd.Series(patients)).max()
     if len(highest) < 2:
@@ -276,16 +264,3 @@ def _draw(
     return pd.DataFrame(
         {"patient_id": np.concatenate(draws), "fold": np.repeat(np.arange(1, n_folds + 1), n)}
     )
-
-
-def _in_order(folds: pd.DataFrame) -> pd.DataFrame:
-    """Sort by repeat, then natural order of the photographs, then fold."""
-    keys = [
-        (repeat, natural_key(image_id), fold)
-        for repeat, image_id, fold in zip(
-            folds["repeat"], folds["image_id"], folds["fold"], strict=True
-        )
-    ]
-    order = sorted(range(len(folds)), key=keys.__getitem__)
-    columns = ["image_id", "patient_id", "repeat", "fold"]
-    return folds[columns].iloc[order].reset_index(drop=True)

@@ -7,9 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from common.grading.confusion import shown_count
+from common.grading.evaluation import shown_count
 from common.grading.target import Target
-from common.tables import ROMAN
 
 
 def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) -> Figure:
@@ -48,4 +47,4 @@ def confusion_figure(total: NDArray[np.float64], *, target: Target, title: str) 
 
 def roman(target: Target) -> tuple[str, ...]:
     """Return class names as a clinician writes them: House-Brackmann grades in Roman numerals."""
-    return ROMAN if target.name == "six_grades" else target.classes
+    return target.spoken

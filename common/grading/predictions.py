@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
-from common.files import natural_key
+from common.arrays import Floats, Ints
 from common.grading.target import Target, refuse_two_grades, target_named
-from common.tables import choice, grade, read_table, text, write_table
+from common.tables import GRADES, choice, grade, read_table, sort_naturally, text, write_table
 
 BRANCHES = ("geometric", "deep", "fused")
 Unit = Literal["photograph", "patient"]
@@ -30,18 +28,13 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     grades. `repeat` and `fold` are those in which the row was tested. `set_low` and `set_high`,
     where a search was made, bound the conformal set of adjacent classes (class numbers).
     """
-    grades = target.name == "six_grades"
-    answer = (
-        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"))
-        if grades
-        else choice(target.classes)
-    )
-    truth = (
-        pa.Column("int64", pa.Check.isin(range(1, 7), error="be a grade, 1 to 6"), coerce=True)
-        if grades
-        else choice(tuple(str(name) for name in target.number_of))
-    )
-    chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
+    if target.name == "six_grades":
+        in_scale = pa.Check.isin(GRADES, error="be a grade, 1 to 6")
+        answer = pa.Column("int64", in_scale)
+        truth = pa.Column("int64", in_scale, coerce=True)
+    else:
+        answer = choice(target.classes)
+        truth = choice(tuple(str(name) for name in target.number_of))
     return pa.DataFrameSchema(
         {
             KEY[unit]: text(),
@@ -49,7 +42,7 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
             "hb_grade": grade(required=False),
             target.column: truth,
             "predicted": answer,
-            **{name: pa.Column(float, chance, coerce=True) for name in target.probability_columns},
+            **probability_columns(target),
             "repeat": pa.Column("int64"),
             "fold": pa.Column("int64"),
             "model": text(),
@@ -59,6 +52,17 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
         },
         name="predictions",
     )
+
+
+def probability_columns(target: Target, *, nullable: bool = False) -> dict[str, pa.Column]:
+    """Return the columns of the classes' probabilities, for the schema of a table of answers."""
+    return {name: probability(nullable=nullable) for name in target.probability_columns}
+
+
+def probability(*, nullable: bool = False) -> pa.Column:
+    """Column of a probability, 0 to 1."""
+    inside = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
+    return pa.Column(float, inside, coerce=True, nullable=nullable)
 
 
 def inner_predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
@@ -77,12 +81,12 @@ def prediction_rows(
     *,
     target: Target,
     unit: Unit,
-    probabilities: NDArray[np.float64],
+    probabilities: Floats,
     repeat: int,
     fold: int,
     model: str,
     branch: str = "geometric",
-    sets: NDArray[np.int64] | None = None,
+    sets: Ints | None = None,
 ) -> pd.DataFrame:
     """Return the table rows of one test fold.
 
@@ -112,17 +116,8 @@ def prediction_rows(
 def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
     """Sum up photographs to patients: the mean probability over a patient's photographs.
 
-    Parameters
-    ----------
-    predictions
-        One row per photograph. Those of `inner_predictions.csv` are summed up within each outer
-        fold.
-
-    Returns
-    -------
-    DataFrame
-        One row per patient, repeat, fold and model; the answer is made of the mean probabilities
-        as for a photograph.
+    Returns one row per patient, repeat, fold and model (of `inner_predictions.csv` also per outer
+    fold); the answer is made of the mean probabilities as for a photograph.
 
     Raises
     ------
@@ -144,20 +139,11 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
 
 def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.DataFrame:
     """Sort by model (as listed), repeat, natural order of the key, fold."""
-    place = {name: position for position, name in enumerate(models)}
-    natural = {key: natural_key(key) for key in predictions[KEY[unit]].unique()}
-    keys = [
-        (place[model], repeat, natural[key], fold)
-        for model, repeat, key, fold in zip(
-            predictions["model"],
-            predictions["repeat"],
-            predictions[KEY[unit]],
-            predictions["fold"],
-            strict=True,
-        )
-    ]
-    order = sorted(range(len(predictions)), key=keys.__getitem__)
-    return predictions.iloc[order].reset_index(drop=True)
+    place = {name: at for at, name in enumerate(models)}
+    rows = sort_naturally(predictions, ["repeat", KEY[unit], "fold"], key=KEY[unit])
+    return rows.sort_values(
+        "model", key=lambda names: names.map(place), kind="stable", ignore_index=True
+    )
 
 
 def write_predictions(
@@ -170,13 +156,7 @@ def write_predictions(
 def read_either_unit(
     path: Path, *, target: Target, inner: bool = False
 ) -> tuple[pd.DataFrame, Unit]:
-    """Read a prediction table and say what it has rows for.
-
-    Parameters
-    ----------
-    inner
-        Whether it is an `inner_predictions.csv`.
-    """
+    """Read a prediction table, an inner one too, and say what it has rows for."""
     schema = inner_predictions_schema if inner else predictions_schema
     table = read_table(path, schema=schema(target, unit="patient"))
     if KEY["photograph"] not in table.columns:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from common.bootstrap import Estimate, interval
-from common.grading.class_scores import Values
+from common.arrays import Floats, Ints, Places
+from common.bootstrap import Estimate, interval, summed_by
+from common.grading.scores import Values, ratio
 from common.grading.target import Target
 
 BINS = 10
@@ -20,30 +20,19 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Chances:
-    """One model's probabilities with the truth, and the patient of each row.
+    """One model's probabilities `(n, k)`, class numbers from 1, and the number of the patient.
 
-    Attributes
-    ----------
-    values
-        `(n, k)`.
-    labels
-        `(n,)` class numbers from 1.
-    at
-        `(n,)` number of the patient.
-    n_patients
-        How many patients.
+    `labels` and `at` are `(n,)` each.
     """
 
-    values: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    at: NDArray[np.intp]
+    values: Floats
+    labels: Ints
+    at: Places
     n_patients: int
 
-    def by_patient(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def by_patient(self, values: Floats) -> Floats:
         """Sum `(n, ...)` over the rows of each patient: `(n_patients, ...)`."""
-        total = np.zeros((self.n_patients, *values.shape[1:]))
-        np.add.at(total, self.at, values)
-        return total
+        return summed_by(values, self.at, n=self.n_patients)
 
 
 def chances_of(predictions: pd.DataFrame, *, target: Target) -> Chances:
@@ -57,13 +46,10 @@ def chances_of(predictions: pd.DataFrame, *, target: Target) -> Chances:
     )
 
 
-def probability_scores(chances: Chances, *, weights: NDArray[np.float64]) -> dict[str, Estimate]:
+def probability_scores(chances: Chances, *, weights: Floats) -> dict[str, Estimate]:
     """Return AUC, Brier score and calibration error with their intervals.
 
-    Parameters
-    ----------
-    weights
-        `(resamples, n_patients)` from `resampling_weights`.
+    `weights` are `(resamples, n_patients)` from `resampling_weights`.
     """
     everyone = np.ones((1, chances.n_patients))
     return {
@@ -76,7 +62,7 @@ def probability_scores(chances: Chances, *, weights: NDArray[np.float64]) -> dic
     }
 
 
-def first_class_auc(chances: Chances, weights: NDArray[np.float64]) -> Values:
+def first_class_auc(chances: Chances, weights: Floats) -> Values:
     """Area under the ROC curve of the first class (healthy) against all others.
 
     The chance that a row of the first class gets a higher probability of it than another row;
@@ -91,36 +77,36 @@ def first_class_auc(chances: Chances, weights: NDArray[np.float64]) -> Values:
     )
     own_weight, other_weight = weights[:, chances.at[own]], weights[:, chances.at[other]]
     won = np.einsum("bi,ij,bj->b", own_weight, wins, other_weight, optimize=True)
-    pairs = own_weight.sum(axis=1) * other_weight.sum(axis=1)
-    out = np.full(len(weights), np.nan)
-    area: Values = np.divide(won, pairs, out=out, where=pairs > 0)
-    return area
+    return ratio(won, own_weight.sum(axis=1) * other_weight.sum(axis=1))
 
 
-def brier(chances: Chances, weights: NDArray[np.float64]) -> Values:
+def brier(chances: Chances, weights: Floats) -> Values:
     """Mean squared distance of the probabilities from the truth, 0 (perfect) to 2."""
-    truth = np.eye(chances.values.shape[1])[chances.labels - 1]
-    loss = chances.by_patient(np.square(chances.values - truth).sum(axis=1))
+    loss = chances.by_patient(squared_distance(chances.values, chances.labels))
     rows = chances.by_patient(np.ones(len(chances.labels)))
-    mean: Values = (weights @ loss) / (weights @ rows)
-    return mean
+    return (weights @ loss) / (weights @ rows)
 
 
-def calibration_error(chances: Chances, weights: NDArray[np.float64]) -> Values:
+def squared_distance(values: Floats, labels: Ints) -> Floats:
+    """Return the squared distance of each row's probabilities from its truth, `(n,)`."""
+    truth = np.eye(values.shape[1])[labels - 1]
+    return np.square(values - truth).sum(axis=1)
+
+
+def calibration_error(chances: Chances, weights: Floats) -> Values:
     """Expected calibration error of the most probable class, ten bins (Naeini et al. 2015)."""
     counts, sure, right = (weights @ table for table in _bins(chances))
     gap = np.abs(sure - right).sum(axis=1)
-    error: Values = gap / counts.sum(axis=1)
-    return error
+    return gap / counts.sum(axis=1)
 
 
 @dataclass(frozen=True)
 class Reliability:
     """Bins of the reliability plot: mean probability, share right, rows in each."""
 
-    sureness: NDArray[np.float64]
-    right: NDArray[np.float64]
-    rows: NDArray[np.float64]
+    sureness: Floats
+    right: Floats
+    rows: Floats
 
 
 def reliability(chances: Chances) -> Reliability:
@@ -130,9 +116,7 @@ def reliability(chances: Chances) -> Reliability:
     return Reliability(sure[full] / counts[full], right[full] / counts[full], counts[full])
 
 
-def _bins(
-    chances: Chances,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _bins(chances: Chances) -> tuple[Floats, Floats, Floats]:
     """Rows, summed sureness and right answers of each patient in each bin, `(n_patients, 10)`."""
     top = chances.values.argmax(axis=1)
     sure = chances.values.max(axis=1)

@@ -1,4 +1,4 @@
-"""Scores of a grader, all computed from confusion counts.
+"""Scores of a grader, all computed from confusion counts, and what clinicians reach.
 
 Every function takes counts `(..., k, k)` (true class in rows, answer in columns, k classes in
 clinical order) and returns `(...)`, so that a thousand bootstrap resamples are scored at once.
@@ -10,24 +10,19 @@ To add a score, write such a function and add an entry to `SCORES`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.grading.class_scores import (
-    Counts,
-    Values,
-    accuracy,
-    balanced_accuracy,
-    macro_f1,
-    mean_of_present,
-    ratio,
-    weighted_f1,
-)
+from common.arrays import Floats, Ints
+from common.bootstrap import Estimate, exact_limits, interval, resampled_counts, wilson_limits
+from common.grading.target import Target
+
+Counts = Floats
+Values = Floats
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Score:
     """One score: its name, how a report calls it, and how it is computed.
 
@@ -37,23 +32,86 @@ class Score:
         Name in `metrics.json`, and words for a table heading.
     of
         From counts `(..., k, k)` to values `(...)`.
+    meaning
+        One sentence for the reader of a report.
     higher_is_better
         False for errors.
     ordered_only
         Whether it supposes that classes are steps of one scale.
     proportion
         Whether it is the share of right answers among all, so that exact limits exist.
-    meaning
-        One sentence for the reader of a report.
     """
 
     name: str
     title: str
     of: Callable[[Counts], Values]
     meaning: str
+    _: KW_ONLY
     higher_is_better: bool = True
     ordered_only: bool = False
     proportion: bool = False
+
+    def estimate(self, counts: Counts, *, weights: Floats) -> Estimate:
+        """Score all patients, and give the 95 % interval over patients.
+
+        The limits are percentiles of the bootstrap. For a proportion, percentiles are too narrow
+        near 0 and 1; there the bootstrap only gives the number of independent patients that would
+        be as uncertain (Korn and Graubard 1998), and the limits are Wilson's (1927) for that many.
+        When all answers are right, or none, they are those of Clopper and Pearson (1934).
+
+        Parameters
+        ----------
+        counts
+            `(n_patients, k, k)` confusion counts of each patient.
+        weights
+            `(resamples, n_patients)` from `common.bootstrap.resampling_weights`.
+        """
+        value = float(self.of(counts.sum(axis=0)))
+        resampled = self.of(resampled_counts(counts, weights=weights))
+        if not self.proportion or not np.isfinite(value):
+            return interval(value, resampled)
+        variance = float(np.nanvar(resampled))
+        if variance < 1e-15:
+            return Estimate(value, *exact_limits(value, n=len(counts)))
+        return Estimate(value, *wilson_limits(value, n=value * (1.0 - value) / variance))
+
+
+def confusion_counts(truth: Ints, predicted: Ints, *, k: int) -> Counts:
+    """Return `(k, k)` counts of answers `(n,)` in 0..k-1, true class in rows."""
+    flat = np.bincount(truth * k + predicted, minlength=k * k)
+    return flat.reshape(k, k).astype(np.float64)
+
+
+def accuracy(counts: Counts) -> Values:
+    """Share of exact answers, 0 to 1."""
+    return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+
+
+def recalls(counts: Counts) -> Values:
+    """Share of exact answers within each true class, `(..., k)`; NaN for an absent class."""
+    return ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+
+
+def balanced_accuracy(counts: Counts) -> Values:
+    """Mean of the recalls: every class counts alike, however rare; chance is 1/k."""
+    return mean_of_present(recalls(counts))
+
+
+def macro_f1(counts: Counts) -> Values:
+    """Mean over classes of the harmonic mean of precision and recall.
+
+    A class that neither occurs nor is answered is left out, as in scikit-learn without `labels`.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return mean_of_present(ratio(2 * hits, counts.sum(axis=-1) + counts.sum(axis=-2)))
+
+
+def weighted_f1(counts: Counts) -> Values:
+    """F1 of each class, then the mean weighted by how often the class is the reference."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    of_class = counts.sum(axis=-1)
+    each = np.nan_to_num(ratio(2 * hits, of_class + counts.sum(axis=-2)))
+    return ratio((each * of_class).sum(axis=-1), of_class.sum(axis=-1))
 
 
 def weighted_kappa(counts: Counts) -> Values:
@@ -61,32 +119,12 @@ def weighted_kappa(counts: Counts) -> Values:
 
     0, not NaN, when either side always gives the same class and they do not always agree.
     """
-    k = counts.shape[-1]
-    weight = _distance(k) ** 2
+    weight = _distance(counts) ** 2
     total = counts.sum(axis=(-2, -1))
     by_chance = counts.sum(axis=-1)[..., :, None] * counts.sum(axis=-2)[..., None, :]
     observed = (counts * weight).sum(axis=(-2, -1)) * total
     expected = (by_chance * weight).sum(axis=(-2, -1))
-    kappa: Values = 1.0 - ratio(observed, expected)
-    return kappa
-
-
-def mean_absolute_error(counts: Counts) -> Values:
-    """Mean distance between answer and truth, in classes (grades)."""
-    distance = _distance(counts.shape[-1])
-    return ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
-
-
-def within_one(counts: Counts) -> Values:
-    """Share of answers that are exact or one class off, 0 to 1."""
-    near = _distance(counts.shape[-1]) <= 1
-    return ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
-
-
-def macro_absolute_error(counts: Counts) -> Values:
-    """Mean absolute error within each true class, then the mean over classes (in grades)."""
-    distance = _distance(counts.shape[-1])
-    return mean_of_present(ratio((counts * distance).sum(axis=-1), counts.sum(axis=-1)))
+    return 1.0 - ratio(observed, expected)
 
 
 def plain_kappa(counts: Counts) -> Values:
@@ -97,10 +135,32 @@ def plain_kappa(counts: Counts) -> Values:
     return ratio(observed - expected, total**2 - expected)
 
 
+def mean_absolute_error(counts: Counts) -> Values:
+    """Mean distance between answer and truth, in classes (grades)."""
+    return ratio((counts * _distance(counts)).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+
+
+def macro_absolute_error(counts: Counts) -> Values:
+    """Mean absolute error within each true class, then the mean over classes (in grades)."""
+    return mean_of_present(ratio((counts * _distance(counts)).sum(axis=-1), counts.sum(axis=-1)))
+
+
+def within_one(counts: Counts) -> Values:
+    """Share of answers that are exact or one class off, 0 to 1."""
+    near = _distance(counts) <= 1
+    return ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+
+
+def bias(counts: Counts) -> Values:
+    """Mean of answer minus truth, in classes: positive when answers are too severe."""
+    grade = np.arange(counts.shape[-1], dtype=np.float64)
+    signed = (counts * (grade[None, :] - grade[:, None])).sum(axis=(-2, -1))
+    return ratio(signed, counts.sum(axis=(-2, -1)))
+
+
 def intraclass_correlation(counts: Counts) -> Values:
     """ICC(A,1): absolute agreement of single ratings, two raters (McGraw and Wong 1996)."""
-    k = counts.shape[-1]
-    grade = np.arange(k, dtype=np.float64)
+    grade = np.arange(counts.shape[-1], dtype=np.float64)
     n = counts.sum(axis=(-2, -1))
     share = ratio(counts, n[..., None, None])
     truth, answer = share.sum(axis=-1), share.sum(axis=-2)
@@ -115,109 +175,100 @@ def intraclass_correlation(counts: Counts) -> Values:
     return ratio(between - error, between + error + ratio(2 * (raters - error), n))
 
 
-def bias(counts: Counts) -> Values:
-    """Mean of answer minus truth, in classes: positive when answers are too severe."""
-    grade = np.arange(counts.shape[-1], dtype=np.float64)
-    signed = (counts * (grade[None, :] - grade[:, None])).sum(axis=(-2, -1))
-    return ratio(signed, counts.sum(axis=(-2, -1)))
+def ratio(above: Values, below: Values) -> Values:
+    """Quotient that is NaN, without a warning, where there is nothing to divide by."""
+    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
+    return np.divide(above, below, out=out, where=below > 0)
 
 
-SCORES: dict[str, Score] = {
-    score.name: score
-    for score in (
-        Score(
-            name="mae",
-            title="Error in grades",
-            of=mean_absolute_error,
-            meaning="mean distance between answer and truth, in grades (smaller is better)",
-            higher_is_better=False,
-            ordered_only=True,
-        ),
-        Score(
-            name="accuracy",
-            title="Accuracy",
-            of=accuracy,
-            meaning="share of exact answers",
-            proportion=True,
-        ),
-        Score(
-            name="balanced_accuracy",
-            title="Balanced accuracy",
-            of=balanced_accuracy,
-            meaning="share of exact answers in each class, then the mean over classes",
-        ),
-        Score(
-            name="macro_f1",
-            title="Macro F1",
-            of=macro_f1,
-            meaning="F1 of each class, then the mean over classes",
-        ),
-        Score(
-            name="weighted_kappa",
-            title="Weighted kappa",
-            of=weighted_kappa,
-            meaning="agreement beyond chance, far misses weighing quadratically more",
-        ),
-        Score(
-            name="within_one",
-            title="Within one grade",
-            of=within_one,
-            meaning="share of answers that are exact or one grade off",
-            ordered_only=True,
-            proportion=True,
-        ),
-    )
-}
+def mean_of_present(values: Values) -> Values:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    present = ~np.isnan(values)
+    return ratio(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1, dtype=float))
 
-MORE_SCORES: dict[str, Score] = {
-    score.name: score
-    for score in (
-        Score(
-            name="macro_mae",
-            title="Macro error",
-            of=macro_absolute_error,
-            meaning="error in grades within each grade, then the mean over grades",
-            higher_is_better=False,
-            ordered_only=True,
-        ),
-        Score(
-            name="icc",
-            title="ICC",
-            of=intraclass_correlation,
-            meaning="intraclass correlation ICC(A,1) with the reference, absolute agreement",
-            ordered_only=True,
-        ),
-        Score(
-            name="weighted_f1",
-            title="Weighted F1",
-            of=weighted_f1,
-            meaning="F1 of each class, then the mean weighted by the patients of the class",
-        ),
-        Score(
-            name="plain_kappa",
-            title="Plain kappa",
-            of=plain_kappa,
-            meaning="agreement beyond chance, every miss weighing alike",
-        ),
-        Score(
-            name="bias",
-            title="Bias",
-            of=bias,
-            meaning="mean of answer minus reference, in grades; positive is too severe",
-            higher_is_better=False,
-            ordered_only=True,
-        ),
-    )
-}
+
+def _distance(counts: Counts) -> Floats:
+    steps = np.arange(counts.shape[-1], dtype=np.float64)
+    return np.abs(steps[:, None] - steps[None, :])
+
+
+SCORES = {score.name: score for score in (
+    Score("mae", "Error in grades", mean_absolute_error,
+          "mean distance between answer and truth, in grades (smaller is better)",
+          higher_is_better=False, ordered_only=True),
+    Score("accuracy", "Accuracy", accuracy, "share of exact answers", proportion=True),
+    Score("balanced_accuracy", "Balanced accuracy", balanced_accuracy,
+          "share of exact answers in each class, then the mean over classes"),
+    Score("macro_f1", "Macro F1", macro_f1, "F1 of each class, then the mean over classes"),
+    Score("weighted_kappa", "Weighted kappa", weighted_kappa,
+          "agreement beyond chance, far misses weighing quadratically more"),
+    Score("within_one", "Within one grade", within_one,
+          "share of answers that are exact or one grade off", ordered_only=True, proportion=True),
+)}  # fmt: skip
+
+MORE_SCORES = {score.name: score for score in (
+    Score("macro_mae", "Macro error", macro_absolute_error,
+          "error in grades within each grade, then the mean over grades",
+          higher_is_better=False, ordered_only=True),
+    Score("icc", "ICC", intraclass_correlation,
+          "intraclass correlation ICC(A,1) with the reference, absolute agreement",
+          ordered_only=True),
+    Score("weighted_f1", "Weighted F1", weighted_f1,
+          "F1 of each class, then the mean weighted by the patients of the class"),
+    Score("plain_kappa", "Plain kappa", plain_kappa,
+          "agreement beyond chance, every miss weighing alike"),
+    Score("bias", "Bias", bias,
+          "mean of answer minus reference, in grades; positive is too severe",
+          higher_is_better=False, ordered_only=True),
+)}  # fmt: skip
 """Scores of the second table of a report."""
 
 
-def scores_for(*, ordered: bool) -> list[Score]:
-    """Return the scores that make sense for a target."""
-    return [score for score in SCORES.values() if ordered or not score.ordered_only]
+def scores_for(target: Target) -> list[Score]:
+    """Return the scores that make sense for a target, in its words."""
+    return _in_words_of(target, SCORES)
 
 
-def _distance(k: int) -> NDArray[np.float64]:
-    steps = np.arange(k, dtype=np.float64)
-    distance: NDArray[np.float64] = np.abs(steps[:, None] - steps[None, :])
-    return distance
+def more_scores_for(target: Target) -> list[Score]:
+    """Return those of the second table."""
+    return _in_words_of(target, MORE_SCORES)
+
+
+def _in_words_of(target: Target, scores: dict[str, Score]) -> list[Score]:
+    """Return the scores that make sense; what is no grade is not called one."""
+    fitting = [score for score in scores.values() if target.ordered or not score.ordered_only]
+    if target.steps == "grades":
+        return fitting
+    return [
+        replace(score, title=_of_classes(score.title), meaning=_of_classes(score.meaning))
+        for score in fitting
+    ]
+
+
+def _of_classes(words: str) -> str:
+    return words.replace("grades", "classes").replace("grade", "class")
+
+
+@dataclass(frozen=True)
+class HumanAgreement:
+    """How well clinicians agree with each other on the House-Brackmann scale, from a publication.
+
+    `score` is the score of ours that the number stands beside.
+    """
+
+    score: str
+    what: str
+    value: float
+    source: str
+
+
+HUMAN_AGREEMENT = (
+    HumanAgreement(
+        "accuracy", "exact agreement", 0.50,
+        "28 doctors, 8 patients: Kanerva et al. 2006, doi 10.1016/j.otohns.2006.05.748",
+    ),
+    HumanAgreement(
+        "plain_kappa", "kappa without weights", 0.54,
+        "14 readers, 11 patients: Reitzen et al. 2009, PubMed 19201280",
+    ),
+)  # fmt: skip

@@ -1,25 +1,29 @@
 """What a grader is asked: six grades, healthy or palsy, three classes, or the affected side.
 
 A target turns a manifest column into class numbers 1..k, in clinical order; graders and scores
-know only those numbers, tables and reports only the names.
+know only those numbers, tables and reports only the names. Beside it stands the one rule for the
+answer that needs no photograph (`commonest_class`), the baseline of every score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.arrays import Floats, Ints
 from common.errors import UserError, did_you_mean
-from common.tables import CLASS_OF_GRADE, PALSY_CLASSES
+from common.tables import CLASS_OF_GRADE, PALSY_CLASSES, ROMAN
 
 TargetName = Literal["six_grades", "healthy_palsy", "three_classes", "affected_side"]
 NO_LABEL = 0  # class number of a row whose manifest does not answer the question
 CLASS_COLUMN = "palsy_class"
+MAJORITY = "majority"
+"""Name of the baseline in tables, as a grader and beside networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,16 @@ class Target:
     def probability_columns(self) -> tuple[str, ...]:
         """Columns of `predictions.csv` that hold the probabilities, in class order."""
         return tuple(f"p_{name}" for name in self.classes)
+
+    @property
+    def steps(self) -> str:
+        """What a report calls the classes: `grades`, or `classes` where they are no grades."""
+        return "grades" if self.column == "hb_grade" else "classes"
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """Names of the classes as a clinician writes them: grades in Roman numerals."""
+        return ROMAN if self.column == "hb_grade" else self.classes
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -102,11 +116,11 @@ class Target:
         of_grade = "of hb_grade (I healthy, II and III slight, IV to VI strong)"
         if not derived:
             return f"column {CLASS_COLUMN}"
-        return (
-            of_grade if not given else f"column {CLASS_COLUMN} of {given}, {of_grade} of {derived}"
-        )
+        if not given:
+            return of_grade
+        return f"column {CLASS_COLUMN} of {given}, {of_grade} of {derived}"
 
-    def numbers(self, photographs: pd.DataFrame) -> NDArray[np.int64]:
+    def numbers(self, photographs: pd.DataFrame) -> Ints:
         """Return the class number of each row, `NO_LABEL` where the column does not answer."""
         numbers = self.with_truth(photographs)[self.column].map(dict(self.number_of))
         return np.asarray(numbers.fillna(NO_LABEL), dtype=np.int64)
@@ -121,19 +135,13 @@ class Target:
             )
         return "the class with the highest probability"
 
-    def answers(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the class number that stands for each row of `(n, k)` probabilities.
+    def answers(self, probabilities: Floats) -> Ints:
+        """Return the class number that stands for each row of `(n, k)` probabilities, by `rule`."""
+        if self.ordered:
+            return median_class(probabilities) + 1
+        return probabilities.argmax(axis=1) + 1
 
-        `rule` says how in words.
-        """
-        if not self.ordered:
-            likeliest: NDArray[np.int64] = probabilities.argmax(axis=1) + 1
-            return likeliest
-        below = (np.cumsum(probabilities, axis=1) < 0.5 - 1e-12).sum(axis=1)
-        median: NDArray[np.int64] = np.minimum(below, len(self.classes) - 1) + 1
-        return median
-
-    def named(self, numbers: NDArray[np.int64]) -> list[int] | list[str]:
+    def named(self, numbers: Ints) -> list[int] | list[str]:
         """Return class numbers as they stand in a table: a grade as integer, else its name."""
         if self.name == "six_grades":
             return [int(number) for number in numbers]
@@ -184,6 +192,34 @@ TARGETS: dict[str, Target] = {
         ),
     )
 }
+
+
+def median_class(probabilities: Floats) -> Ints:
+    """Return `(n,)` places of the median: the first class at which half the probability is reached.
+
+    The median is the answer with the smallest expected distance from the truth.
+    """
+    middle = (np.cumsum(probabilities, axis=1) < 0.5 - 1e-12).sum(axis=1)
+    return np.minimum(middle, probabilities.shape[1] - 1)
+
+
+def commonest_class(labels: Ints, patients: NDArray[Any]) -> int:
+    """Return the class with the most patients; 0 without any row.
+
+    Patients are counted, not photographs. Classes within one patient of the commonest count as
+    equally common, and the lowest of them stands: in a balanced cohort, whoever is held out makes
+    their own class rarer by one, and the strictly commonest class would be wrong every time.
+
+    Parameters
+    ----------
+    labels, patients
+        `(n,)` class number from 0 or 1, and patient, of each training row.
+    """
+    if not len(labels):
+        return 0
+    pairs = {(int(label), str(name)) for label, name in zip(labels, patients, strict=True)}
+    counts = np.bincount([label for label, _ in pairs])
+    return int(np.flatnonzero((counts > 0) & (counts >= counts.max() - 1))[0])
 
 
 def refuse_two_grades(rows: pd.DataFrame, *, column: str = "hb_grade") -> None:

@@ -14,9 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.files import atomic_write
-from common.grading.baseline import MAJORITY, commonest_class
 from common.grading.predictions import Unit, in_order, inner_predictions_schema, prediction_rows
-from common.grading.target import Target
+from common.grading.target import MAJORITY, Target, commonest_class
 from common.tables import write_table
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart

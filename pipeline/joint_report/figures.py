@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from classifiers.branches.branch import SharedAnswers
 from classifiers.reports.score_plots import calm
-from common.grading.baseline import MAJORITY
 from common.grading.evaluation import Evaluation
-from common.grading.human_agreement import HUMAN_AGREEMENT
 from common.grading.plots import roman
+from common.grading.scores import HUMAN_AGREEMENT
+from common.grading.target import MAJORITY
 from pipeline.joint_report.study import colour_of, marker_of, title_of_way
 
 _SHOWN = {

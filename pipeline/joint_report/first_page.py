@@ -12,9 +12,8 @@ from classifiers.reports.compare import p_words
 from classifiers.reports.patient_pages import face_thumbnail, read_small
 from classifiers.reports.sections import score_facts
 from common.bootstrap import Estimate
-from common.grading.baseline import MAJORITY
-from common.grading.human_agreement import HUMAN_AGREEMENT
-from common.grading.scores import Score
+from common.grading.scores import HUMAN_AGREEMENT, Score
+from common.grading.target import MAJORITY
 from common.report import Fact, Picture, Report, Section, image_picture
 from common.words import counted
 from pipeline.joint_report.figures import ways_figure

@@ -18,10 +18,9 @@ from classifiers.branches.branch import Branch
 from classifiers.branches.comparison import BranchComparison
 from classifiers.reports.patient_pages import Material
 from common.files import natural_key
-from common.grading.baseline import MAJORITY
 from common.grading.plots import roman
 from common.grading.predictions import to_patients
-from common.grading.target import Target
+from common.grading.target import MAJORITY, Target
 
 MEASUREMENTS, NETWORK, TOGETHER = "geometric", "deep", "fused"
 _TITLES = {

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from classifiers.branches.alignment import shared_inner, shared_levels
-from classifiers.branches.branch import SharedAnswers, majority_answers, read_branches
+from classifiers.branches.branch import SharedAnswers, read_branches, with_majority
 from common.errors import UserError
-from common.grading.baseline import commonest_class
 from common.grading.predictions import predictions_schema, to_patients
+from common.grading.target import MAJORITY, commonest_class
 from common.tables import write_table
 from tests.classifiers.branch_tables import SIX, made_manifest, made_predictions, write_branch
 
@@ -143,7 +143,7 @@ def test_several_models_must_be_told_apart_before_the_scores_are_seen(tables):
     assert [branch.model for branch in found] == ["svm", "deep"]
     with pytest.raises(UserError, match=r'no model "swm".*Did you mean "svm"'):
         read_branches(tables, target=SIX, models=["swm", "deep"])
-    with pytest.raises(UserError, match="1 models are named for 2 tables"):
+    with pytest.raises(UserError, match="1 model named for 2 tables"):
         read_branches(tables, target=SIX, models=["svm"])
     both = read_branches([tables[0], tables[0]], target=SIX, models=["svm", "geometric"])
     assert [branch.name for branch in both] == ["geometric (svm)", "geometric (geometric)"]
@@ -184,9 +184,14 @@ def test_a_fold_without_inner_predictions_is_refused(tables):
         shared_inner(inner, patients)
 
 
+def majority_rows(shared):
+    table = with_majority(shared).predictions()
+    return table[table["model"] == MAJORITY]
+
+
 def test_the_baseline_knows_the_training_patients_only(tables):
     photographs, _ = levels(tables)
-    table = majority_answers(photographs)
+    table = majority_rows(photographs)
     for fold, tested in table.groupby("fold"):
         learned = photographs.rows[photographs.rows["fold"] != fold]
         counts = learned.groupby("hb_grade")["patient_id"].nunique()
@@ -205,7 +210,7 @@ def test_the_baseline_learns_from_no_patient_whom_the_fold_tests():
     )
     rows.insert(0, "image_id", rows["patient_id"] + ".jpg")
     shared = SharedAnswers("photograph", SIX, rows, names=(), chances={}, answers={})
-    assert majority_answers(shared)["predicted"].tolist() == [2, 2, 2, 2, 2, 2, 5]
+    assert majority_rows(shared)["predicted"].tolist() == [2, 2, 2, 2, 2, 2, 5]
 
 
 def test_classes_within_one_patient_count_as_equally_common():

@@ -14,12 +14,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, log_loss
 
-from classifiers.branches.agreement import agreement, bland_altman
 from classifiers.branches.alignment import shared_levels
 from classifiers.branches.branch import SharedAnswers, read_branches
-from classifiers.branches.comparison import COMPARISON_COLUMNS, compare_branches
-from classifiers.branches.disagreements import DISAGREEMENT_COLUMNS
+from classifiers.branches.comparison import (
+    COMPARISON_COLUMNS,
+    DISAGREEMENT_COLUMNS,
+    compare_branches,
+)
 from classifiers.branches.paired_scores import (
+    agreement,
+    bland_altman,
     difference,
     exchange_patients,
     paired_scores,

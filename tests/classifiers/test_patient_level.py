@@ -20,11 +20,9 @@ from classifiers.graders.registry import GRADERS
 from classifiers.graders.validation import Plan, cross_validate
 from classifiers.reports.patient_pages import read_material
 from common.errors import UserError
-from common.grading.baseline import MAJORITY
-from common.grading.calibration import median_class
 from common.grading.folds import folds_of_patients, make_folds, splits
 from common.grading.predictions import read_predictions
-from common.grading.target import TARGETS
+from common.grading.target import MAJORITY, TARGETS, median_class
 from features.commands.features import features
 
 from .conftest import MOVEMENTS, MadeCohort, made_cohort, write_faces

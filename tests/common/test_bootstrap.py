@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from common.bootstrap import Estimate, interval, resampled_counts, resampling_weights
-from common.grading.class_scores import balanced_accuracy, confusion_counts, macro_f1, recalls
+from common.grading.scores import balanced_accuracy, confusion_counts, macro_f1, recalls
 
 
 def test_counts_of_people_add_up_in_every_resample() -> None:

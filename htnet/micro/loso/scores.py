@@ -23,7 +23,7 @@ from common.bootstrap import (
     resampled_counts,
     resampling_weights,
 )
-from common.grading.class_scores import (
+from common.grading.scores import (
     Counts,
     balanced_accuracy,
     confusion_counts,

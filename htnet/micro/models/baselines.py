@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from common.grading.class_scores import balanced_accuracy, confusion_counts, macro_f1
+from common.grading.scores import balanced_accuracy, confusion_counts, macro_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import LosoAnswers, folds_of, honest, published_epoch
 from htnet.micro.models.kernels import (

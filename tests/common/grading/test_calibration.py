@@ -16,9 +16,9 @@ from common.grading.calibration import (
     learn_sets,
     learn_temperature,
     mass_before,
-    median_class,
     tempered,
 )
+from common.grading.target import median_class
 
 
 def world(n: int, *, sharpness: float = 1.0, seed: int = 0):
@@ -40,9 +40,7 @@ chances = st.lists(st.floats(0.001, 1.0), min_size=6, max_size=6).map(
 def test_temperature_keeps_order_and_sum(row, temperature):
     warmed = tempered(row, temperature=temperature)
     assert warmed.sum() == pytest.approx(1.0)
-    assert (np.argsort(warmed, kind="stable") == np.argsort(row, kind="stable")).all() or np.ptp(
-        row
-    ) < 1e-6
+    assert (np.diff(warmed[0, np.argsort(row[0])]) >= -1e-12).all()  # ties may round apart
     np.testing.assert_allclose(tempered(row, temperature=1.0), row)
 
 

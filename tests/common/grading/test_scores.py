@@ -14,11 +14,8 @@ from sklearn import metrics
 
 from classifiers.reports.sections import scores_table
 from common.bootstrap import Estimate, exact_limits, resampling_weights
-from common.grading.class_scores import recalls
-from common.grading.confusion import confusion_of, recall_json, recall_line
-from common.grading.evaluation import RECALL, evaluate
-from common.grading.intervals import estimate
-from common.grading.scores import MORE_SCORES, SCORES, scores_for
+from common.grading.evaluation import RECALL, confusion_of, evaluate, recall_json, recall_line
+from common.grading.scores import MORE_SCORES, SCORES, recalls, scores_for
 from common.grading.target import TARGETS
 from common.words import unbroken
 
@@ -118,7 +115,7 @@ def test_interval_is_that_of_the_plain_bootstrap_over_patients():
     table = table_of(rows)
     confusion = confusion_of(table, target=TARGETS["six_grades"])
     weights = resampling_weights(30, resamples=400, seed=2)
-    found = estimate(SCORES["mae"], confusion.counts, weights=weights)
+    found = SCORES["mae"].estimate(confusion.counts, weights=weights)
     errors = (table["hb_grade"] - table["predicted"]).abs().groupby(table["patient_id"]).mean()
     errors = errors.loc[confusion.patients].to_numpy()
     plain = [np.average(errors, weights=row) for row in weights]
@@ -132,11 +129,11 @@ def test_eight_photographs_of_a_face_count_as_one_face():
     one = [(1, 1 if right[p] else 2, p) for p in range(20)]
     weights = resampling_weights(20)
     target = TARGETS["six_grades"]
-    few = estimate(
-        SCORES["accuracy"], confusion_of(table_of(one), target=target).counts, weights=weights
-    )
-    many = estimate(
-        SCORES["accuracy"], confusion_of(table_of(one * 8), target=target).counts, weights=weights
+    few, many = (
+        SCORES["accuracy"].estimate(
+            confusion_of(table_of(rows), target=target).counts, weights=weights
+        )
+        for rows in (one, one * 8)
     )
     assert (few.low, few.high) == pytest.approx((many.low, many.high))
 
@@ -144,7 +141,7 @@ def test_eight_photographs_of_a_face_count_as_one_face():
 def test_a_perfect_proportion_still_has_an_interval():
     counts = np.zeros((60, 6, 6))
     counts[:, 0, 0] = 1.0
-    found = estimate(SCORES["accuracy"], counts, weights=resampling_weights(60))
+    found = SCORES["accuracy"].estimate(counts, weights=resampling_weights(60))
     assert found == Estimate(1.0, pytest.approx(0.025 ** (1 / 60)), 1.0)
     assert exact_limits(0.0, n=60) == (0.0, pytest.approx(1 - 0.025 ** (1 / 60)))
 
@@ -152,7 +149,7 @@ def test_a_perfect_proportion_still_has_an_interval():
 def test_limits_of_a_proportion_are_those_of_wilson_for_independent_patients():
     counts = np.zeros((60, 6, 6))
     counts[:55, 0, 0] = counts[55:, 0, 1] = 1.0
-    found = estimate(SCORES["accuracy"], counts, weights=resampling_weights(60, resamples=20000))
+    found = SCORES["accuracy"].estimate(counts, weights=resampling_weights(60, resamples=20000))
     limits = stats.binomtest(55, 60).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((limits.low, limits.high), abs=0.005)
 
@@ -167,7 +164,7 @@ def test_interval_covers_the_truth_as_often_as_it_says():
         right = rng.binomial(4, ease)
         counts = np.zeros((60, 2, 2))
         counts[:, 0, 0], counts[:, 0, 1] = right, 4 - right
-        found = estimate(SCORES["accuracy"], counts, weights=weights)
+        found = SCORES["accuracy"].estimate(counts, weights=weights)
         hits += found.low <= 2 / 3 <= found.high
     assert 0.91 <= hits / 200 <= 0.98
 
@@ -206,9 +203,20 @@ def test_recall_of_repeats_and_absent_classes():
 
 
 def test_questions_without_order_have_no_distance_scores():
-    names = {score.name for score in scores_for(ordered=False)}
+    names = {score.name for score in scores_for(TARGETS["affected_side"])}
     assert not names & {"mae", "within_one"}
-    assert names < {score.name for score in scores_for(ordered=True)}
+    assert names < {score.name for score in scores_for(TARGETS["six_grades"])}
+
+
+def test_scores_speak_of_grades_or_of_classes():
+    in_grades, in_classes = (
+        " ".join(f"{score.title} {score.meaning}" for score in scores_for(TARGETS[name]))
+        for name in ("six_grades", "three_classes")
+    )
+    assert "Error in grades" in in_grades
+    assert "Error in classes" in in_classes
+    assert "Within one class" in in_classes
+    assert "grade" not in in_classes
 
 
 @pytest.mark.parametrize(
@@ -231,7 +239,7 @@ def test_intervals_of_grade_scores_cover_the_truth(name):
         answers = [rng.choice(6, p=answer_of[grade]) for grade in grades]
         counts = np.zeros((60, 6, 6))
         counts[np.arange(60), grades, answers] = 1.0
-        found = estimate(score, counts, weights=weights)
+        found = score.estimate(counts, weights=weights)
         hits += found.low <= truth <= found.high
     assert 0.91 <= hits / 200 <= 0.98
 

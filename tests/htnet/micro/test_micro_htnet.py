@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from common.errors import UserError
-from common.grading.class_scores import confusion_counts, macro_f1
+from common.grading.scores import confusion_counts, macro_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
