@@ -4,9 +4,8 @@ from common.movements import MOVEMENTS
 from common.truth import read_truth
 from datasets.check import check_manifest
 from datasets.commands.prepare import prepare
-from datasets.dataset import Dataset, Problem
+from datasets.dataset import Dataset, Problem, split_by_patient
 from datasets.registry import DATASETS, dataset_entry
-from datasets.split import split_by_patient
 
 __all__ = [
     "DATASETS",

@@ -1,4 +1,4 @@
-"""What every reader returns: a manifest, and the problems that it met on the way."""
+"""What every reader returns: a manifest, and the problems that it met; and the manifest's split."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from common.tables import choice, sort_by_image_id, text, write_table
+from common.errors import UserError
+from common.files import natural_key
+from common.tables import choice, severities, sort_by_image_id, text, write_table
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 ALWAYS = ("image_id", "path", "patient_id", "task", "side", "hb_grade", "dataset")
 """Columns that every manifest of a reader has, known or not."""
+PARTS = ("train", "val", "test")
+SHARES = (0.70, 0.15, 0.15)
+"""Of the patients in each part, unless others are asked for."""
 
 PROBLEMS = pa.DataFrameSchema(
     {
@@ -44,10 +50,8 @@ class Problem:
         look at it before you evaluate. `note`: a known peculiarity, and how it was handled.
     kind
         A short stable name such as `missing_photograph`, to sort and filter by.
-    what
-        What is wrong, as the beginning of a sentence.
-    advice
-        What to do, as the end of that sentence.
+    what, advice
+        Beginning and end of a sentence: what is wrong; what to do.
     file
         File or folder, relative to the dataset's folder.
     rows
@@ -64,13 +68,10 @@ class Problem:
     rows: tuple[int, ...] = ()
     patient_id: str = ""
 
-    def where(self) -> str:
-        """Return `file, row 3` or what is known of it."""
-        return ", ".join(part for part in (self.file, say_rows(self.rows)) if part)
-
     def sentence(self) -> str:
         """Return the problem as one sentence: where, what, and what to do."""
-        where = self.where()
+        rows = ("row " if len(self.rows) == 1 else "rows ") + say_list(self.rows, at_most=6)
+        where = ", ".join(part for part in (self.file, rows if self.rows else "") if part)
         end = f"; {self.advice}." if self.advice else "."
         return f"{where}: {self.what}{end}" if where else f"{self.what}{end}"
 
@@ -81,12 +82,12 @@ def error(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
 
 
 def warning(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
-    """Return a `Problem` to look at; `where` is `file`, `rows`, `patient_id`."""
+    """Return a `Problem` to look at."""
     return Problem("warning", kind, what, advice, **where)
 
 
 def note(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
-    """Return a `Problem` that was handled; `where` is `file`, `rows`, `patient_id`."""
+    """Return a `Problem` that was handled."""
     return Problem("note", kind, what, advice, **where)
 
 
@@ -137,54 +138,82 @@ def make_manifest(
 
 
 def relative_to_folder(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Return the manifest with `path` as seen from `folder`, so that both can move together.
-
-    Where no relative path exists (another drive on Windows) the absolute one stays.
-    """
+    """Return the manifest with `path` as seen from `folder`, so that both can move together."""
     here = folder.resolve()
-    return manifest.assign(path=[_relative(Path(path), here) for path in manifest["path"]])
+    return manifest.assign(path=[relative_path(Path(path), here) for path in manifest["path"]])
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`, with `/`; as it is where there is no way (Windows)."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:
     """Write the problems as a table (`PROBLEMS`)."""
-    rows = [
-        {
-            "severity": problem.severity,
-            "kind": problem.kind,
-            "file": problem.file or None,
-            "rows": " ".join(map(str, problem.rows)) or None,
-            "patient_id": problem.patient_id or None,
-            "what": problem.what,
-            "advice": problem.advice or None,
-        }
-        for problem in problems
-    ]
+    rows = [{**vars(one), "rows": " ".join(map(str, one.rows))} for one in problems]
     frame = pd.DataFrame(rows, columns=list(PROBLEMS.columns), dtype="str")
-    write_table(frame, path, schema=PROBLEMS)
+    write_table(frame.mask(frame == ""), path, schema=PROBLEMS)
 
 
-def say_rows(rows: Sequence[int]) -> str:
-    """Return `row 3` or `rows 3, 4, 5 and 7 more`."""
-    if not rows:
-        return ""
-    return ("row " if len(rows) == 1 else "rows ") + say_list(rows, at_most=6)
+def split_by_patient(
+    manifest: pd.DataFrame, *, shares: tuple[float, ...] = SHARES, seed: int = 0
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Add the column `split`; all photographs of a patient are in one part.
+
+    Patients are shuffled, put in order of their highest grade, and each in turn goes to the part
+    that is furthest behind its share of the patients, so that every part gets its share of every
+    grade as nearly as whole patients allow. The problems name the grades that a part lacks.
+
+    Parameters
+    ----------
+    manifest
+        With `patient_id` and, where known, `hb_grade` or `palsy_class`.
+    shares
+        Of train, validation and test, as parts of 1 or in percent.
+    seed
+        Of the shuffling.
+    """
+    whole = sum(shares)
+    summed = any(abs(whole - full) < 1e-6 * full for full in (1, 100))
+    if len(shares) != len(PARTS) or min(shares) <= 0 or not summed:
+        given = " ".join(f"{share:g}" for share in shares)
+        raise UserError(
+            "The shares of train, val and test must be three positive numbers that sum to 1 or to "
+            f"100, not {given}: give for instance --shares 70 15 15."
+        )
+    patients = sorted(manifest["patient_id"].unique(), key=natural_key)
+    shuffled = [patients[i] for i in np.random.default_rng(seed).permutation(len(patients))]
+    strongest = severities(manifest).fillna(0.0).groupby(manifest["patient_id"]).max()
+    ordered = sorted(shuffled, key=lambda patient: float(strongest[patient]))
+    dealt = np.zeros(len(PARTS))
+    part_of = {}
+    for turn, patient in enumerate(ordered, start=1):
+        behind = int(np.argmax(np.array(shares) / whole * turn - dealt))
+        dealt[behind] += 1
+        part_of[patient] = PARTS[behind]
+    divided = manifest.assign(split=manifest["patient_id"].map(part_of))
+    return divided, _grades_without_patients(divided)
 
 
-def say_list(items: Sequence[object], *, at_most: int = 4) -> str:
+def _grades_without_patients(manifest: pd.DataFrame) -> list[Problem]:
+    grades = sorted(manifest["hb_grade"].dropna().unique())
+    problems = []
+    for part in PARTS:
+        has = set(manifest.loc[manifest["split"] == part, "hb_grade"].dropna())
+        absent = [int(grade) for grade in grades if grade not in has]
+        if absent:
+            what = f"the {part} part has no patient of grade {say_list(absent, at_most=6)}"
+            advice = "there are too few such patients for three parts; prefer cross-validation"
+            problems.append(warning("grade_not_in_split", what, advice))
+    return problems
+
+
+def say_list(items: Iterable[object], *, at_most: int = 4) -> str:
     """Return `a, b, c and 5 more`."""
     shown = [str(item) for item in items]
     if len(shown) <= at_most:
         return ", ".join(shown)
     return ", ".join(shown[: at_most - 1]) + f" and {len(shown) - at_most + 1} more"
-
-
-def say_count(number: int, noun: str) -> str:
-    """Return `1 photograph`, `2 photographs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return path.as_posix()

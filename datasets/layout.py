@@ -1,8 +1,10 @@
-"""What readers need of a folder tree: its files, and how deep the dataset lies in it."""
+"""What readers take from a folder tree: its files, and patient and side from their names."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UserError
@@ -11,16 +13,14 @@ from common.photos import image_id_of, list_photos
 from datasets.dataset import Problem, error, warning
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".m4v", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm")
+DEFAULT_PATTERN = r"(?P<patient>[A-Za-z]*[-_]?\d+)"
+"""Letters and the first number: `P012_left_3.jpg` is patient P012."""
+
+_SIDE = re.compile(r"(?:^|[^a-z])(left|right|l|r)(?=$|[^a-z])", re.IGNORECASE)
 
 
 def open_root(root: Path) -> Path:
-    """Return `root` as an absolute path without links.
-
-    Raises
-    ------
-    UserError
-        When it is no folder.
-    """
+    """Return `root` as an absolute path without links; UserError when it is no folder."""
     if not root.is_dir():
         raise UserError(f"{root} is not a folder: give the folder that holds the dataset.")
     return root.resolve()
@@ -38,9 +38,8 @@ def videos_below(root: Path) -> list[tuple[str, Path]]:
     """Return (path below `root` with `/`, path) of every video, in natural order."""
     videos = [
         (image_id_of(path, root), path)
-        for here, _, files in os.walk(root)
-        for path in (Path(here) / name for name in files)
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+        for path in root.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != "." and path.is_file()
     ]
     return sorted(videos, key=lambda video: natural_key(video[0]))
 
@@ -59,6 +58,48 @@ def folders_below(root: Path, *, depth: int) -> list[Path]:
     return found
 
 
-def below(path: Path, root: Path) -> str:
-    """Return `path` relative to `root`, with `/`, for sentences and columns."""
-    return image_id_of(path, root)
+class PatientPattern:
+    """Finds the patient in a file or folder name.
+
+    Parameters
+    ----------
+    pattern
+        Regular expression, searched in the name without its ending; the group `patient`, or else
+        the first group, or else the whole match is the patient. None takes `DEFAULT_PATTERN`.
+    """
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self.pattern = pattern or DEFAULT_PATTERN
+        try:
+            self._regex = re.compile(self.pattern)
+        except re.error as fault:
+            raise UserError(
+                f'--patient-pattern "{pattern}" is no regular expression ({fault}): write for '
+                "instance (?P<patient>P[0-9]+)."
+            ) from fault
+
+    def patient_in(self, name: str) -> str | None:
+        """Return the patient, or None when the name does not fit."""
+        match = self._regex.search(name)
+        if match is None:
+            return None
+        if "patient" in self._regex.groupindex:
+            return match["patient"] or None
+        return (match[1] if self._regex.groups else match[0]) or None
+
+    def doubts(self, patients: Sequence[str]) -> list[Problem]:
+        """Say when nearly every photograph got a patient of its own, or all got one."""
+        shown, photographs, number = self.pattern, len(patients), len(set(patients))
+        if photographs < 4 or number not in (1, photographs):
+            return []
+        what = f'"{shown}" gives all {photographs} photographs the same patient'
+        if number > 1:
+            what = f'"{shown}" gives each of {number} photographs a patient of its own'
+        advice = "check with --patient-pattern, for a split must hold a patient's photographs"
+        return [warning("doubtful_patients", what, f"{advice} together")]
+
+
+def side_in(name: str) -> str:
+    """Return the `left` or `right` that a name tells, `unknown` when it tells none or both."""
+    words = {found.lower()[0] for found in _SIDE.findall(name.replace("_", " "))}
+    return {"l": "left", "r": "right"}[words.pop()] if len(words) == 1 else "unknown"

@@ -28,16 +28,9 @@ _HEADER_WITHIN = 40  # rows searched for the header; SAMM's is row 14
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a reader understands.
+    """A column that a reader understands: the name it gets, and headings under which it is found.
 
-    Attributes
-    ----------
-    name
-        The name it gets.
-    titles
-        Other headings under which it is found.
-    required
-        Whether a table without it is refused.
+    A table without a `required` column is refused.
     """
 
     name: str
@@ -93,24 +86,19 @@ class Spreadsheet:
 def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
     """Read a table and find its header and its columns.
 
-    Of an Excel workbook, the first sheet that has the required columns is taken.
-
-    Raises
-    ------
-    UserError
-        When the file is missing, cannot be read, or lacks a required column; the sentence names
-        the column, the headings that were found, and the nearest one.
+    Of an Excel workbook, the first sheet that has the required columns is taken. UserError when
+    the file is missing, cannot be read, or lacks a required column; the sentence names the column,
+    the headings that were found, and the nearest one.
     """
     sheets = _read_cells(path)
-    tried = [_match(cells, columns) for cells in sheets]
-    best = next((match for match in tried if not match.missing), tried[0])
+    tried = [_find_header(cells, columns) for cells in sheets]
+    best = next((header for header in tried if not header.missing), tried[0])
     if best.missing:
         raise UserError(_missing_sentence(path, best))
-    cells = sheets[tried.index(best)]
-    body = cells[best.header_row + 1 :]
+    body = sheets[tried.index(best)][best.row + 1 :]
     width = len(best.names)
     padded = [(line + [""] * width)[:width] for line in body]
-    index = pd.RangeIndex(best.header_row + 2, best.header_row + 2 + len(body), name="row")
+    index = pd.RangeIndex(best.row + 2, best.row + 2 + len(body), name="row")
     frame = pd.DataFrame(padded, columns=best.names, index=index, dtype="object")
     frame = frame.loc[:, [name for name in best.names if name]]
     frame = frame.where(frame != "", None).dropna(how="all")
@@ -120,7 +108,7 @@ def read_spreadsheet(path: Path, *, columns: Sequence[Column]) -> Spreadsheet:
         frame,
         unknown=tuple(name for name in frame.columns if name not in known),
         slips=_misspelt(best, columns),
-        header_row=best.header_row + 1,
+        header_row=best.row + 1,
     )
 
 
@@ -146,66 +134,57 @@ def find_spreadsheet(root: Path, *patterns: str) -> Path | None:
 
 
 @dataclass(frozen=True)
-class _Match:
-    header_row: int
+class _Header:
+    row: int
     headings: list[str]
     names: list[str]  # the column each heading becomes; empty for a column without heading
     missing: list[Column]
 
 
-def _match(cells: list[list[str]], columns: Sequence[Column]) -> _Match:
+def _find_header(cells: list[list[str]], columns: Sequence[Column]) -> _Header:
     """Find the row in which most columns are named; the first such row is the header."""
     candidates = [_name_columns(i, line, columns) for i, line in enumerate(cells[:_HEADER_WITHIN])]
     if not candidates:
-        return _Match(0, [], [], [column for column in columns if column.required])
+        return _Header(0, [], [], [column for column in columns if column.required])
     known = {column.name for column in columns}
-    return max(
-        candidates,
-        key=lambda match: (sum(name in known for name in match.names), -match.header_row),
-    )
+    return max(candidates, key=lambda header: sum(name in known for name in header.names))
 
 
-def _name_columns(row: int, line: list[str], columns: Sequence[Column]) -> _Match:
+def _name_columns(row: int, line: list[str], columns: Sequence[Column]) -> _Header:
     simple = [simplify(heading) if heading else "" for heading in line]
     names = list(line)
     missing = []
     for column in columns:
         found = next((title for title in column.headings() if title in simple), None)
         if found is None:
-            if column.required:
-                missing.append(column)
+            missing += [column] if column.required else []
             continue
         at = simple.index(found)
-        names[at] = column.name
-        simple[at] = ""
         # Another heading of the very same name would hide the understood column.
-        names = [
-            f"{name} (other)" if i != at and name == column.name else name
-            for i, name in enumerate(names)
-        ]
+        names = [f"{name} (other)" if name == column.name else name for name in names]
+        names[at], simple[at] = column.name, ""
     for i, name in enumerate(names):
         if name and name in names[:i]:
             names[i] = f"{name} ({i + 1})"
-    return _Match(row, [heading for heading in line if heading], names, missing)
+    return _Header(row, [heading for heading in line if heading], names, missing)
 
 
-def _missing_sentence(path: Path, match: _Match) -> str:
-    column = match.missing[0]
-    accepted = " or ".join(f'"{title}"' for title in (column.name, *column.titles)[:4])
-    found = say_list([f'"{heading}"' for heading in match.headings], at_most=8)
-    guess = next(
-        (guess for name in (column.name, *column.titles) if (guess := _near(name, match.headings))),
-        "",
-    )
+def _missing_sentence(path: Path, header: _Header) -> str:
+    column = header.missing[0]
+    titles = (column.name, *column.titles)
+    accepted = " or ".join(f'"{title}"' for title in titles[:4])
+    found = say_list([f'"{heading}"' for heading in header.headings], at_most=8)
+    guesses = (_near(title, header.headings) for title in titles)
+    guess = next(filter(None, guesses), "")
     has = f"it has {found}" if found else "it is empty"
     return f"{path.name} has no column {accepted} ({has}): name one column so.{guess}"
 
 
-def _misspelt(match: _Match, columns: Sequence[Column]) -> dict[str, str]:
+def _misspelt(header: _Header, columns: Sequence[Column]) -> dict[str, str]:
     """Return the known column that each unknown heading nearly names, if it was not found."""
-    absent = [column for column in columns if column.name not in match.names]
+    absent = [column for column in columns if column.name not in header.names]
     titles = {title: column.name for column in absent for title in column.headings()}
-    named = zip(match.headings, [name for name in match.names if name], strict=False)
+    named = zip(header.headings, filter(None, header.names), strict=False)
     unknown = [heading for heading, name in named if heading == name]
     return {
         heading: titles[title]
@@ -268,12 +247,13 @@ def _read_csv(path: Path) -> list[list[str]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
-    lines = text.splitlines()[:_HEADER_WITHIN]
-    separator = max(
-        (",", ";", "\t"), key=lambda mark: max((s.count(mark) for s in lines), default=0)
-    )
-    table = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    lines = text.splitlines(keepends=True)
+    # csv.Sniffer is led astray by notes above the header.
+    widest = {
+        mark: max((s.count(mark) for s in lines[:_HEADER_WITHIN]), default=0) for mark in ",;\t"
+    }
     try:
+        table = csv.reader(lines, delimiter=max(widest, key=lambda mark: widest[mark]))
         return [[_cell_text(value) for value in line] for line in table]
     except csv.Error as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Words that people write in tables of photographs, in six languages.
+"""What people write in tables of photographs, in six languages: headings, grades, sides, movements.
 
 English, German, French, Spanish, Italian and Portuguese. Words that may mean two things (a smile
 that is neither called gentle nor full, `d` for a side) are left out: they are asked about.
@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+
+import pandas as pd
+
+from common.movements import MOVEMENTS
+from common.tables import GRADES
+from common.words import counted
+from datasets.dataset import Problem, error, note, say_list
 
 IMAGE = (
     "image", "photo", "photograph", "file", "filename", "file name", "picture", "image file",
@@ -90,6 +98,19 @@ MOVEMENT_WORDS: dict[str, tuple[str, ...]] = {
         "dentes inferiores",
     ),
 }  # fmt: skip
+CLASS_WORDS = {
+    "healthy": "healthy normal control gesund sain sano sana saudável",
+    "slight": "slight mild light leicht léger légère leve lieve leggero ligero",
+    "strong": "strong severe schwer stark sévère fort grave severo forte fuerte",
+}
+"""Names of folders that tell a class of palsy rather than a patient."""
+
+_ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
+_GRADE = re.compile(
+    r"(?:(?:house[\s_-]*brackmann|h-?b|grade)[\s_:-]*)*"
+    r"(?P<value>\d+(?:\.0+)?|[ivx]+)(?:\s*/\s*(?:6|vi))?",
+    re.IGNORECASE,
+)
 
 
 def simplify(words: str) -> str:
@@ -104,3 +125,105 @@ MOVEMENT_OF = {
     for movement, words in MOVEMENT_WORDS.items()
     for word in (movement, *words)
 }
+CLASS_OF = {simplify(word): name for name, words in CLASS_WORDS.items() for word in words.split()}
+
+
+def parse_grade(cell: str, *, zero_based: bool = False) -> int | None:
+    """Return a House-Brackmann grade 1..6 written as `4`, `4.0`, `IV`, `HB 4` or `Grade IV/VI`.
+
+    None when it is no such grade (`0`, `7`, `3.5`, `II-III`). Where the source counts from 0
+    (normal) to 5, `zero_based` adds one.
+    """
+    match = _GRADE.fullmatch(cell.strip())
+    if match is None:
+        return None
+    value = match["value"].lower()
+    grade = _ROMAN.get(value, 0) if not value[0].isdigit() else int(float(value)) + zero_based
+    return grade if grade in GRADES else None
+
+
+def parse_side(cell: str) -> str | None:
+    """Return the patient's `left`, `right`, `none`, `both` or `unknown`; None when unreadable."""
+    return SIDE_OF.get(simplify(cell)) if re.search(r"\w", cell) else "unknown"
+
+
+def parse_task(cell: str) -> str | None:
+    """Return the standard movement that a cell names in one of six languages, else None."""
+    return MOVEMENT_OF.get(simplify(cell))
+
+
+def parse_frame(cell: str) -> int | None:
+    """Return a frame number, or None when the cell holds none (`/`, `-`, empty, text)."""
+    match = re.fullmatch(r"(\d+)(?:\.0+)?", cell.strip())
+    return int(match[1]) if match else None
+
+
+def grades_of(
+    cells: pd.Series, *, file: str, zero_based: bool = False
+) -> tuple[pd.Series, list[Problem]]:
+    """Return the grades of a column (`Int64`, empty where there is none) and what was wrong.
+
+    The cells are text or missing, indexed by spreadsheet row, here and in what follows.
+    """
+    allowed = "0 to 5 with --zero-based-grades" if zero_based else "1 to 6 or I to VI"
+    values, problems = _parsed(
+        cells,
+        lambda cell: parse_grade(cell, zero_based=zero_based),
+        file=file,
+        kind="grade_out_of_range",
+        what='the grade "{cell}" is no House-Brackmann grade and was left empty',
+        advice=f"write {allowed}",
+    )
+    return values.astype("Int64"), problems
+
+
+def sides_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
+    """Return the sides of a column (`unknown` where empty or unreadable) and what was wrong."""
+    values, problems = _parsed(
+        cells,
+        parse_side,
+        file=file,
+        kind="unreadable_side",
+        what='the side "{cell}" was not understood and was set to unknown',
+        advice="write left, right, none, both or unknown, meaning the patient's side",
+    )
+    return values.fillna("unknown"), problems
+
+
+def tasks_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
+    """Return the movements of a column: standard names where understood, else as written."""
+    meaning = {cell: parse_task(cell) or cell for cell in cells.dropna().unique()}
+    values = cells.map(meaning).astype("object")
+    values = values.where(values.notna(), None)
+    own = values[values.notna() & ~values.isin(MOVEMENTS)]
+    if own.empty:
+        return values, []
+    what = f"movements other than the standard ones stay: {say_list(own.unique())}"
+    advice = f"where one of these is meant, write {', '.join(MOVEMENTS)}"
+    return values, [note("own_movement", what, advice, file=file, rows=rows_of(own))]
+
+
+def rows_of(table: pd.Series | pd.DataFrame) -> tuple[int, ...]:
+    """Return the rows of a table, or of a column, that a spreadsheet shows for it."""
+    return tuple(int(row) for row in table.index)
+
+
+def _parsed(
+    cells: pd.Series,
+    parse: Callable[[str], object],
+    *,
+    file: str,
+    kind: str,
+    what: str,
+    advice: str,
+) -> tuple[pd.Series, list[Problem]]:
+    """Parse each distinct cell once; a cell that is not empty but gives None is a problem."""
+    filled = cells.dropna()
+    meaning = {cell: parse(cell) for cell in filled.unique()}
+    problems = []
+    for cell in (cell for cell, value in meaning.items() if value is None):
+        rows = rows_of(filled[filled == cell])
+        more = f" ({counted(len(rows), 'row')})" if len(rows) > 1 else ""
+        problems.append(error(kind, what.format(cell=cell) + more, advice, file=file, rows=rows))
+    values = cells.map(meaning).astype("object")
+    return values.where(values.notna(), None), problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,22 +17,22 @@ from common.errors import UserError
 from common.files import OutFile, natural_key
 from common.tables import GRADES, MANIFEST, write_table
 from common.truth import SIMULATED, TRUTH_TABLE, looks_simulated
+from common.words import counted, spoken
 from datasets.check import check_manifest
 from datasets.dataset import (
     SEVERITIES,
+    SHARES,
     Problem,
     Severity,
     error,
     note,
     relative_to_folder,
-    say_count,
     say_list,
+    split_by_patient,
     write_problems,
 )
-from datasets.readers.grades_table import apply_grades
+from datasets.own_table import apply_grades, write_template
 from datasets.registry import DatasetEntry, dataset_entry
-from datasets.split import SHARES, split_by_patient
-from datasets.template import write_template
 
 DatasetName = Literal[
     "meei", "neuroface", "fnp", "ckplus", "three-class", "casme2", "samm", "smic", "casme3",
@@ -46,18 +45,10 @@ _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note"
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What `prepare` made.
+    """What `prepare` made: the manifest's content, and everything that is wrong, as printed.
 
-    Attributes
-    ----------
-    manifest
-        Content of the manifest, `path` relative to its folder.
-    problems
-        Everything that is wrong, as printed.
-    out
-        The manifest's file; None when nothing was found and none was written.
-    problems_table
-        `*_problems.csv`; None without `--check`.
+    `out` is the manifest's file, None when nothing was found and none was written;
+    `problems_table` the `*_problems.csv`, None without `--check`.
     """
 
     manifest: pd.DataFrame
@@ -174,7 +165,8 @@ def prepare(
     result = PrepareResult(
         manifest, tuple(problems), out if len(manifest) else None, problems_table
     )
-    _print(result, entry, console=_console())
+    width = None if Console().is_terminal else LOG_WIDTH
+    _print(result, entry, console=Console(highlight=False, markup=False, width=width))
     return result
 
 
@@ -186,7 +178,7 @@ def _write_template(
     found = entry.read(root, patient_pattern=patient_pattern)
     write_template(found.manifest, template)
     print(
-        f"{say_count(len(found.manifest), 'photograph')} listed in {template}: fill in task, side "
+        f"{counted(len(found.manifest), 'photograph')} listed in {template}: fill in task, side "
         f"and grade, then give it back with --table {template}."
     )
     return PrepareResult(found.manifest, found.problems, None, None)
@@ -194,16 +186,15 @@ def _write_template(
 
 def _options_of(entry: DatasetEntry, given: dict[str, Any], *, seed: int) -> dict[str, Any]:
     """Return the given options that the reader takes; refuse those that mean nothing to it."""
-    takes = set(entry.options) | {"grades"} | ({"zero_based_grades"} if given["grades"] else set())
-    for name, value in given.items():
-        if value is not None and name not in takes:
+    given = {name: value for name, value in given.items() if value is not None}
+    with_grades = ("grades", "zero_based_grades") if "grades" in given else ()
+    for name in given:
+        if name not in (*entry.options, *with_grades):
             option = "--" + name.replace("_", "-")
             raise UserError(
                 f"{option} means nothing to {entry.name}: leave it out, or choose another dataset."
             )
-    parameters = inspect.signature(entry.read).parameters
-    options = {name: value for name, value in given.items() if value is not None}
-    return {name: v for name, v in {**options, "seed": seed}.items() if name in parameters}
+    return {n: value for n, value in {**given, "seed": seed}.items() if n in entry.options}
 
 
 def _unsaid(found: Sequence[Problem], said: Sequence[Problem]) -> list[Problem]:
@@ -212,19 +203,11 @@ def _unsaid(found: Sequence[Problem], said: Sequence[Problem]) -> list[Problem]:
     return [problem for problem in found if (problem.kind, problem.patient_id) not in known]
 
 
-def _console() -> Console:
-    """Console whose lines keep whole in a log file, which has no width of its own."""
-    width = None if Console().is_terminal else LOG_WIDTH
-    return Console(highlight=False, markup=False, width=width)
-
-
 def _print(result: PrepareResult, entry: DatasetEntry, *, console: Console) -> None:
     manifest = result.manifest
     what = "clip" if "onset" in manifest else "photograph"
     patients = manifest["patient_id"].nunique()
-    console.print(
-        f"{entry.title}: {say_count(len(manifest), what)}, {say_count(patients, 'patient')}"
-    )
+    console.print(f"{entry.title}: {counted(len(manifest), what)}, {counted(patients, 'patient')}")
     if len(manifest):
         for line in _summary(manifest, what=what):
             console.print("  " + line, soft_wrap=True)
@@ -232,13 +215,13 @@ def _print(result: PrepareResult, entry: DatasetEntry, *, console: Console) -> N
             console.print(_grade_table(manifest, what=what))
     _print_problems(result, console=console)
     count = Counter(problem.severity for problem in result.problems)
-    said = ", ".join(say_count(count[severity], severity) for severity in SEVERITIES)
+    said = ", ".join(counted(count[severity], severity) for severity in SEVERITIES)
     console.print(f"{said}." if result.problems else "No problems.")
     for path in (result.out, result.problems_table):
         if path is not None:
             console.print(f"Wrote {path}", soft_wrap=True)
     if result.manifest.empty:
-        console.print(f"{entry.obtain}", soft_wrap=True)
+        console.print(entry.obtain, soft_wrap=True)
     elif entry.cite:
         console.print(f"Cite: {entry.cite}", soft_wrap=True)
 
@@ -265,38 +248,29 @@ def _summary(manifest: pd.DataFrame, *, what: str) -> list[str]:
     """Lines of counts: per patient, tasks, sides, emotions, split, source of the grades."""
     per_patient = manifest["patient_id"].value_counts()
     low, high = int(per_patient.min()), int(per_patient.max())
-    lines = [
-        f"{what}s per patient: {low}" if low == high else f"{what}s per patient: {low} to {high}"
-    ]
+    first = f"{what}s per patient: {low}" + (f" to {high}" if high > low else "")
     usual = int(per_patient.mode().iloc[0])
     unusual = sorted(per_patient[per_patient != usual].index, key=natural_key)
-    if 0 < len(unusual) <= _worth_naming(len(per_patient)):
+    if 0 < len(unusual) <= max(1, len(per_patient) // 5):  # worth naming
         told = [f"{patient} {per_patient[patient]}" for patient in unusual]
-        lines[0] += f"; not {usual}: {say_list(told, at_most=8)}"
+        first += f"; not {usual}: {say_list(told, at_most=8)}"
+    lines = [first]
     for column in ("task", "side", "palsy_class", "emotion3", "split", "grade_source"):
-        if (
-            column in manifest
-            and (manifest[column].notna() & (manifest[column] != "unknown")).any()
-        ):
-            count = manifest[column].value_counts(sort=False)
+        cells = manifest.get(column, pd.Series(dtype="object"))
+        if (cells.notna() & cells.ne("unknown")).any():
+            count = cells.value_counts(sort=False)
             told = [f"{value} {number}" for value, number in count.items()]
-            lines.append(f"{column.replace('_', ' ')}: {say_list(told, at_most=10)}")
+            lines.append(f"{spoken(column)}: {say_list(told, at_most=10)}")
     return lines
-
-
-def _worth_naming(number: int) -> int:
-    """Return of how many patients an unusual count is worth naming: at most a fifth."""
-    return max(1, number // 5)
 
 
 def _grade_table(manifest: pd.DataFrame, *, what: str) -> Table:
     table = Table(box=box.SIMPLE, title="House-Brackmann grade", title_justify="left")
     for heading in ("grade", f"{what}s", "patients"):
         table.add_column(heading, justify="right")
-    grades = manifest["hb_grade"]
-    for grade in [*GRADES, None]:
-        rows = manifest[grades.isna() if grade is None else grades.eq(grade).fillna(False)]
-        if grade is not None or len(rows):
-            name = "none" if grade is None else str(grade)
-            table.add_row(name, f"{len(rows):,}", f"{rows['patient_id'].nunique():,}")
+    grades = manifest["hb_grade"].astype("object").fillna("none")
+    for grade in (*GRADES, "none"):
+        patients = manifest.loc[grades == grade, "patient_id"]
+        if grade != "none" or len(patients):
+            table.add_row(str(grade), f"{len(patients):,}", f"{patients.nunique():,}")
     return table

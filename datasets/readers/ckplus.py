@@ -8,15 +8,25 @@ doi 10.1109/CVPRW.2010.5543262.
 
 from __future__ import annotations
 
-import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.photos import image_id_of
 from common.truth import read_point_list
-from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
-from datasets.layout import below, folders_below, open_root, photos_below
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    make_manifest,
+    note,
+    relative_path,
+    say_list,
+    warning,
+)
+from datasets.layout import folders_below, open_root, photos_below
 from datasets.vocabulary import simplify
 
 EMOTIONS = (
@@ -28,7 +38,8 @@ _FRAME = re.compile(
     r"(?P<subject>S\d+)_(?P<sequence>\d+)_(?P<frame>\d+)(?:_(?:emotion|facs|landmarks))?",
     re.IGNORECASE,
 )
-_Frame = tuple[str, str, int]  # subject, sequence, frame number
+_Sequence = tuple[str, str]  # subject, sequence
+_Files = dict[_Sequence, dict[int, Path]]  # by frame number
 
 
 def read_ckplus(root: Path) -> Dataset:
@@ -49,49 +60,52 @@ def read_ckplus(root: Path) -> Dataset:
     """
     root = open_root(root)
     parts = {simplify(folder.name): folder for folder in reversed(folders_below(root, depth=2))}
-    images = next((parts[name] for name in ("cohnkanadeimages", "extendedcohnkanadeimages")
-                   if name in parts), None)  # fmt: skip
+    images = parts.get("cohnkanadeimages", parts.get("extendedcohnkanadeimages"))
     if images is None:
         what = "there is no folder cohn-kanade-images"
-        return Dataset(
-            "ckplus",
-            root,
-            make_manifest([], dataset="ckplus"),
-            (error("no_images", what, "give the folder that holds it"),),
-        )
+        problem = error("no_images", what, "give the folder that holds it")
+        return Dataset("ckplus", root, make_manifest([], dataset="ckplus"), (problem,))
     sequences, problems = _sequences(images, root)
     emotions, doubts = _emotions(_files(parts, ("emotion", "emotionlabels"), "emotion"), root)
     facs, more = _action_units(_files(parts, ("facs", "facslabels"), "facs"), root)
     landmarks = _files(parts, ("landmarks",), "landmarks")
-    problems += [*doubts, *more, *_orphans(emotions, sequences)]
-    rows = []
+    problems += [*doubts, *more]
+    orphans = [f"{s}/{q}" for s, q in emotions if (s, q) not in sequences]
+    if orphans:
+        what = f"sequences with an emotion but without images: {say_list(orphans)}"
+        problems.append(error("missing_sequence", what, "look for them in cohn-kanade-images"))
+    rows: list[dict[str, Any]] = []
     for (subject, sequence), frames in sequences.items():
-        numbers = sorted(frames)
-        if len(numbers) < 2:
+        first, last = min(frames), max(frames)
+        if first == last:
             what = f"{subject}/{sequence} has a single frame, so no peak can be told from neutral"
-            at = {"file": below(frames[numbers[0]].parent, root), "patient_id": subject}
+            at = {"file": image_id_of(frames[first].parent, root), "patient_id": subject}
             problems.append(error("single_frame", what, "it was left out", **at))
             continue
-        problems += _gaps(subject, sequence, numbers)
-        for phase, number in (("neutral", numbers[0]), ("peak", numbers[-1])):
+        absent = sorted(set(range(1, last)) - set(frames))
+        if absent:
+            what = f"{subject}/{sequence} lacks the frames {say_list(absent, at_most=6)}"
+            advice = "the neutral frame is the first that is there" if absent[0] == 1 else ""
+            problems.append(warning("missing_frames", what, advice, patient_id=subject))
+        emotion = emotions.get((subject, sequence))
+        for phase, number in (("neutral", first), ("peak", last)):
             path = frames[number]
-            row: dict[str, Any] = {
-                "image_id": below(path, root),
+            row = {
+                "image_id": image_id_of(path, root),
                 "path": str(path),
                 "patient_id": subject,
-                "task": emotions.get((subject, sequence)) if phase == "peak" else "neutral",
+                "task": emotion if phase == "peak" else "neutral",
                 "phase": phase,
                 "sequence": sequence,
                 "frame": number,
-                "emotion": emotions.get((subject, sequence)) if phase == "peak" else "neutral",
+                "emotion": emotion if phase == "peak" else "neutral",
                 "facs": facs.get((subject, sequence)) if phase == "peak" else None,
             }
-            truth = landmarks.get((subject, sequence, number))
-            if truth is not None:
-                problem = _unreadable_points(truth, root)
-                problems += problem
-                if not problem:
-                    row["truth_file"] = Path(os.path.relpath(truth, path.parent)).as_posix()
+            truth = landmarks.get((subject, sequence), {}).get(number)
+            faults = _unreadable_points(truth, root) if truth else []
+            problems += faults
+            if truth and not faults:
+                row["truth_file"] = relative_path(truth, path.parent)
             rows.append(row)
     unlabelled = [f"{s}/{q}" for s, q in sequences if (s, q) not in emotions]
     if unlabelled:
@@ -100,87 +114,69 @@ def read_ckplus(root: Path) -> Dataset:
     return Dataset("ckplus", root, make_manifest(rows, dataset="ckplus"), tuple(problems))
 
 
-def _sequences(
-    images: Path, root: Path
-) -> tuple[dict[tuple[str, str], dict[int, Path]], list[Problem]]:
+def _sequences(images: Path, root: Path) -> tuple[_Files, list[Problem]]:
     photos, problems = photos_below(images)
-    sequences: dict[tuple[str, str], dict[int, Path]] = {}
+    sequences: _Files = {}
     for _, path in photos:
         match = _FRAME.fullmatch(path.stem)
         if match is None:
             what = "this is no frame of CK+ and was left out"
-            advice = "name it as in S005_001_00000011.png"
-            problems.append(error("unexpected_photograph", what, advice, file=below(path, root)))
+            advice, file = "name it as in S005_001_00000011.png", image_id_of(path, root)
+            problems.append(error("unexpected_photograph", what, advice, file=file))
             continue
         key = match["subject"].upper(), match["sequence"]
         sequences.setdefault(key, {})[int(match["frame"])] = path
     return sequences, problems
 
 
-def _files(parts: dict[str, Path], names: tuple[str, ...], ending: str) -> dict[_Frame, Path]:
+def _files(parts: dict[str, Path], names: tuple[str, ...], ending: str) -> _Files:
     folder = next((parts[name] for name in names if name in parts), None)
-    found: dict[_Frame, Path] = {}
+    found: _Files = {}
     for path in sorted(folder.rglob(f"*_{ending}.txt")) if folder else ():
-        match = _FRAME.fullmatch(path.stem)
-        if match:
-            found[match["subject"].upper(), match["sequence"], int(match["frame"])] = path
+        if match := _FRAME.fullmatch(path.stem):
+            key = match["subject"].upper(), match["sequence"]
+            found.setdefault(key, {})[int(match["frame"])] = path
     return found
 
 
-def _emotions(
-    files: dict[_Frame, Path], root: Path
-) -> tuple[dict[tuple[str, str], str], list[Problem]]:
+def _emotions(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list[Problem]]:
     emotions, problems = {}, []
-    for (subject, sequence, _), path in files.items():
-        content = path.read_text(errors="replace").strip()
-        try:
-            code = float(content)
-            emotions[subject, sequence] = EMOTIONS[range(len(EMOTIONS)).index(code)]  # type: ignore[arg-type]
-        except ValueError:
+    for sequence, frames in files.items():
+        for path in frames.values():
+            content = path.read_text(errors="replace").strip()
+            try:
+                code = float(content)
+            except ValueError:
+                code = -1.0
+            if code in range(len(EMOTIONS)):
+                emotions[sequence] = EMOTIONS[int(code)]
+                continue
             what = f'"{content[:20]}" is no emotion code from 0 to 7; the emotion is empty'
-            at = {"file": below(path, root), "patient_id": subject}
+            at = {"file": image_id_of(path, root), "patient_id": sequence[0]}
             problems.append(error("unreadable_emotion", what, "get the file anew", **at))
     return emotions, problems
 
 
-def _action_units(
-    files: dict[_Frame, Path], root: Path
-) -> tuple[dict[tuple[str, str], str], list[Problem]]:
+def _action_units(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list[Problem]]:
     """Action units as `AU1 AU12:3`; intensity 0 means present without a stated intensity."""
     units, problems = {}, []
-    for (subject, sequence, _), path in files.items():
-        said = []
-        for i, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
-            try:
-                numbers = [int(float(field)) for field in line.split()]
-            except ValueError:
-                numbers = []
-            if len(numbers) == 2:
-                said.append(f"AU{numbers[0]}" + (f":{numbers[1]}" if numbers[1] else ""))
-            elif line.strip():
-                what = f'"{line.strip()[:20]}" is no action unit and intensity; it was passed over'
-                at = {"file": below(path, root), "rows": (i,), "patient_id": subject}
-                problems.append(error("unreadable_facs", what, "get the file anew", **at))
-        units[subject, sequence] = " ".join(said)
+    for sequence, frames in files.items():
+        for path in frames.values():
+            said = []
+            for i, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+                numbers: list[int] = []
+                with suppress(ValueError):
+                    numbers = [int(float(field)) for field in line.split()]
+                if len(numbers) == 2:
+                    said.append(f"AU{numbers[0]}" + (f":{numbers[1]}" if numbers[1] else ""))
+                elif line.strip():
+                    what = (
+                        f'"{line.strip()[:20]}" is no action unit and intensity; it was passed over'
+                    )
+                    at = {"file": image_id_of(path, root), "rows": (i,), "patient_id": sequence[0]}
+                    problems.append(error("unreadable_facs", what, "get the file anew", **at))
+            units[sequence] = " ".join(said)
     return units, problems
-
-
-def _orphans(
-    emotions: dict[tuple[str, str], str], sequences: dict[tuple[str, str], dict[int, Path]]
-) -> list[Problem]:
-    absent = [f"{s}/{q}" for s, q in emotions if (s, q) not in sequences]
-    what = f"sequences with an emotion but without images: {say_list(absent)}"
-    advice = "look for them in cohn-kanade-images"
-    return [error("missing_sequence", what, advice)] if absent else []
-
-
-def _gaps(subject: str, sequence: str, numbers: list[int]) -> list[Problem]:
-    absent = sorted(set(range(1, numbers[-1])) - set(numbers))
-    if not absent:
-        return []
-    what = f"{subject}/{sequence} lacks the frames {say_list(absent, at_most=6)}"
-    advice = "the neutral frame is the first that is there" if absent[0] == 1 else ""
-    return [warning("missing_frames", what, advice, patient_id=subject)]
 
 
 def _unreadable_points(path: Path, root: Path) -> list[Problem]:
@@ -188,5 +184,5 @@ def _unreadable_points(path: Path, root: Path) -> list[Problem]:
         read_point_list(path)
     except UserError as fault:
         what = f"{str(fault).rstrip('.')}; the photograph has no true points"
-        return [error("unreadable_annotation", what, file=below(path, root))]
+        return [error("unreadable_annotation", what, file=image_id_of(path, root))]
     return []

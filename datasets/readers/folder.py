@@ -6,29 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
 from common.tables import MANIFEST
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    make_manifest,
-    note,
-    say_count,
-    say_list,
-    warning,
-)
-from datasets.layout import open_root, photos_below
-from datasets.readers.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
-from datasets.readers.patient_names import PatientPattern, suspicious_patients
+from common.words import counted
+from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
+from datasets.layout import PatientPattern, open_root, photos_below
+from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
-from datasets.values import grades_of, sides_of, tasks_of
+from datasets.vocabulary import CLASS_OF, grades_of, rows_of, sides_of, simplify, tasks_of
 
-_IMAGE = Column("image_id", (*IMAGE.titles, "path"))
-_COLUMNS = (_IMAGE, PATIENT, TASK, SIDE, GRADE)
+_COLUMNS = (Column("image_id", (*IMAGE.titles, "path")), PATIENT, TASK, SIDE, GRADE)
+_FRAME = ["image_id", "path", "patient_id"]
 
 
 def read_folder(
@@ -68,76 +58,81 @@ def read_folder(
         stem = str(PurePosixPath(image_id).with_suffix(""))
         return folder if folder and patient_pattern is None else pattern.patient_in(stem)
 
-    if table is None:
-        rows: list[dict[str, Any]] = [
-            {"image_id": image_id, "path": str(path), "patient_id": patient_of(image_id)}
-            for image_id, path in photos
-        ]
-        frame = pd.DataFrame(rows, columns=["image_id", "path", "patient_id"])
-        if all("/" not in image_id for image_id, _ in photos) or patient_pattern:
-            known = [str(patient) for patient in frame["patient_id"].dropna()]
-            problems += suspicious_patients(known, pattern)
-    else:
+    rows = [(image_id, str(path), patient_of(image_id)) for image_id, path in photos]
+    frame = pd.DataFrame(rows, columns=_FRAME)
+    if table is not None:
         sheet = read_spreadsheet(table, columns=_COLUMNS)
-        frame, doubts = _from_table(sheet, dict(photos), patient_of, zero_based_grades)
+        frame, doubts = _from_table(sheet, frame, zero_based_grades=zero_based_grades)
         problems += doubts
+    else:
+        problems += _class_folders(frame)
+        if patient_pattern or all("/" not in image_id for image_id, _ in photos):
+            problems += pattern.doubts(list(frame["patient_id"].dropna()))
     nameless = frame.loc[frame["patient_id"].isna(), "image_id"]
     if len(nameless):
-        what = f"{say_count(len(nameless), 'photograph')} without a patient left out: "
+        what = f"{counted(len(nameless), 'photograph')} without a patient left out: "
         advice = "fill the column patient, or tell with --patient-pattern where the name has it"
-        problems.append(error("no_patient", what + say_list(list(nameless)), advice))
+        problems.append(error("no_patient", what + say_list(nameless), advice))
     manifest = make_manifest(frame.dropna(subset=["patient_id"]), dataset="folder")
     return Dataset("folder", root, manifest, tuple(problems))
 
 
+def _class_folders(frame: pd.DataFrame) -> list[Problem]:
+    """Hint at `three-class` where the folders are named like its classes."""
+    folders = dict.fromkeys(part for name in frame["image_id"] for part in name.split("/")[:-1])
+    named = [folder for folder in folders if simplify(folder) in CLASS_OF]
+    if len({CLASS_OF[simplify(folder)] for folder in named}) < 2:
+        return []
+    what = f"the folders {say_list(named)} are named like classes of palsy, not like patients"
+    return [warning("class_folders", what, "prepare three-class reads the class from the folder")]
+
+
 def _from_table(
-    sheet: Spreadsheet,
-    photos: dict[str, Path],
-    patient_of: Callable[[str], str | None],
-    zero_based_grades: bool,
+    sheet: Spreadsheet, photographs: pd.DataFrame, *, zero_based_grades: bool
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Join the table to the photographs, by photograph or else by patient."""
-    table, problems = sheet.rows.copy(), []
+    table, problems, file = sheet.rows.copy(), [], sheet.file
     unused = [name for name in sheet.unknown if name not in MANIFEST.columns]
-    if "image_id" not in table and (named := _file_column(table, unused, photos)):
+    find = _Finder(photographs["image_id"])
+    if "image_id" not in table and (named := _file_column(table, unused, find)):
         table = table.rename(columns={named: "image_id"})
         unused.remove(named)
         what = f'the column "{named}" was taken for the photographs, since its cells name files'
-        problems.append(note("file_column", what, 'call it "image" to be sure', file=sheet.file))
-    slips = {heading: meant for heading, meant in sheet.slips.items() if meant not in table.columns}
-    problems += replace(sheet, slips={h: m for h, m in slips.items() if h in unused}).problems
-    unused = [name for name in unused if name not in slips]
-    if unused:
+        problems.append(note("file_column", what, 'call it "image" to be sure', file=file))
+    slips = {
+        heading: meant
+        for heading, meant in sheet.slips.items()
+        if meant not in table.columns and heading in unused
+    }
+    problems += replace(sheet, slips=slips).problems
+    if unused := [name for name in unused if name not in slips]:
         shown = say_list([f'"{name}"' for name in unused], at_most=12)
         what = f"columns that nothing uses were carried into the manifest: {shown}"
         advice = "the words that are understood stand in the README"
-        problems.append(note("unused_column", what, advice, file=sheet.file))
-    for name in ("path", "dataset"):  # those of the manifest are made here
-        if name in table:
-            table = table.drop(columns=name)
-    if GRADE.name in table:
-        table[GRADE.name], doubts = grades_of(
-            table[GRADE.name], file=sheet.file, zero_based=zero_based_grades
-        )
-        problems += doubts
-    if TASK.name in table:
-        table[TASK.name], doubts = tasks_of(table[TASK.name], file=sheet.file)
-        problems += doubts
-    if SIDE.name in table:
-        table[SIDE.name], doubts = sides_of(table[SIDE.name], file=sheet.file)
-        problems += doubts
+        problems.append(note("unused_column", what, advice, file=file))
+    table = table.drop(columns=["path", "dataset"], errors="ignore")  # the manifest's are made here
+    for column, parse in (
+        (GRADE, lambda cells: grades_of(cells, file=file, zero_based=zero_based_grades)),
+        (TASK, lambda cells: tasks_of(cells, file=file)),
+        (SIDE, lambda cells: sides_of(cells, file=file)),
+    ):
+        if column.name in table:
+            table[column.name], doubts = parse(table[column.name])
+            problems += doubts
     if "image_id" in table:
-        frame, doubts = _by_photograph(table, photos, patient_of, file=sheet.file)
+        frame, doubts = _by_photograph(table, photographs, find, file=file)
     else:
-        frame, doubts = _by_patient(table, photos, patient_of, file=sheet.file)
+        frame, doubts = _by_patient(table, photographs, file=file)
     columns = [name for name in MANIFEST.columns if name in frame]
     extra = [name for name in frame.columns if name not in MANIFEST.columns]
     return frame[[*columns, *extra]], [*problems, *doubts]
 
 
-def _file_column(table: pd.DataFrame, columns: list[str], photos: dict[str, Path]) -> str | None:
+def _file_column(
+    table: pd.DataFrame, columns: list[str], find: Callable[[str], str | None]
+) -> str | None:
     """Return the column of which most cells name a photograph of the folder, if there is one."""
-    find, shares = _Finder(photos), {}
+    shares = {}
     for name in columns:
         cells = table[name].dropna().astype(str)
         shares[name] = sum(find(cell) is not None for cell in cells) / max(len(cells), 1)
@@ -146,64 +141,47 @@ def _file_column(table: pd.DataFrame, columns: list[str], photos: dict[str, Path
 
 
 def _by_photograph(
-    table: pd.DataFrame,
-    photos: dict[str, Path],
-    patient_of: Callable[[str], str | None],
-    *,
-    file: str,
+    table: pd.DataFrame, photographs: pd.DataFrame, find: _Finder, *, file: str
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    find = _Finder(photos)
     written = table["image_id"].astype("object").fillna("").astype(str)
-    table["image_id"] = pd.Series([find(name) for name in written], table.index, dtype="object")
+    table["image_id"] = written.map(find).astype("object")
     problems = []
     for row, name in written[table["image_id"].isna()].items():
-        what = (
-            "names no photograph" if not name else f'the photograph "{name}" {find.why_not(name)}'
-        )
-        advice = "write its path below the folder" if name else "fill the cell or remove the row"
+        what, advice = "names no photograph", "fill the cell or remove the row"
+        if name:
+            what, advice = f'the photograph "{name}" {find.why_not(name)}', "write its path below"
+            advice += " the folder"
         at = {"file": file, "rows": (int(str(row)),)}
         problems.append(error("missing_photograph", what, advice, **at))
     table = table.dropna(subset=["image_id"])
-    twice = table["image_id"].duplicated(keep=False)
-    for image_id, same in table[twice].groupby("image_id"):
-        at = {"file": file, "rows": tuple(int(row) for row in same.index)}
+    for image_id, same in table[table["image_id"].duplicated(keep=False)].groupby("image_id"):
         what = f"{image_id} has several rows, of which the first was used"
+        at = {"file": file, "rows": rows_of(same)}
         problems.append(error("photograph_twice", what, "keep the right one", **at))
     table = table.drop_duplicates("image_id")
-    listed = set(table["image_id"])
-    unlisted = [image_id for image_id in photos if image_id not in listed]
-    if unlisted:
-        what = f"{say_count(len(unlisted), 'photograph')} of the folder not in the table: "
+    unlisted = photographs.loc[~photographs["image_id"].isin(table["image_id"]), "image_id"]
+    if len(unlisted):
+        what = f"{counted(len(unlisted), 'photograph')} of the folder not in the table: "
         advice = "they were left out; add rows if they belong to the study"
-        problems.append(
-            warning("unlisted_photograph", what + say_list(unlisted), advice, file=file)
-        )
-    table = table.assign(path=[str(photos[image_id]) for image_id in table["image_id"]])
-    if PATIENT.name not in table:  # where it is there, an empty cell is told and not filled
-        guessed = [patient_of(image_id) for image_id in table["image_id"]]
-        table["patient_id"] = pd.Series(guessed, table.index, dtype="object")
-    return table, problems
+        what += say_list(unlisted)
+        problems.append(warning("unlisted_photograph", what, advice, file=file))
+    # Where the table tells the patient, an empty cell is told and not filled.
+    told = [name for name in _FRAME if name == "image_id" or name not in table]
+    return table.merge(photographs[told], on="image_id", validate="one_to_one"), problems
 
 
 def _by_patient(
-    table: pd.DataFrame,
-    photos: dict[str, Path],
-    patient_of: Callable[[str], str | None],
-    *,
-    file: str,
+    table: pd.DataFrame, photographs: pd.DataFrame, *, file: str
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    rows = [(image_id, str(path), patient_of(image_id)) for image_id, path in photos.items()]
-    frame = pd.DataFrame(rows, columns=["image_id", "path", "patient_id"])
     if PATIENT.name not in table:
         what = "the table has neither a column image nor patient, so nothing of it was used"
         advice = "name one column image or patient"
-        return frame, [error("unusable_table", what, advice, file=file)]
+        return photographs, [error("unusable_table", what, advice, file=file)]
     problems = []
     table = table.dropna(subset=["patient_id"])
-    there = set(frame["patient_id"].dropna())
+    there = set(photographs["patient_id"].dropna())
     for patient, same in table.groupby("patient_id"):
-        at: dict[str, Any] = {"file": file, "rows": tuple(int(row) for row in same.index)}
-        at |= {"patient_id": str(patient)}
+        at = {"file": file, "rows": rows_of(same), "patient_id": str(patient)}
         if len(same) > 1:
             what = f"{patient} has {len(same)} rows, of which the first was used"
             problems.append(error("patient_twice", what, "keep one, or add a column image", **at))
@@ -215,28 +193,24 @@ def _by_patient(
         what = f"the table says nothing of {say_list(untold)}, who keep no side and no grade"
         problems.append(warning("unlisted_patient", what, "add a row for each", file=file))
     first = table.drop_duplicates("patient_id")
-    return frame.merge(first, on="patient_id", how="left", validate="many_to_one"), problems
+    return photographs.merge(first, on="patient_id", how="left", validate="many_to_one"), problems
 
 
 class _Finder:
     """Finds a photograph by what people write: its path, its name, or its name without ending."""
 
-    def __init__(self, photos: dict[str, Path]) -> None:
-        self._exact = {image_id: image_id for image_id in photos}
+    def __init__(self, photos: pd.Series) -> None:
+        self._exact = set(photos)
         self._loose: dict[str, str] = {}
         self._count: Counter[str] = Counter()
         for image_id in photos:
-            for form in self._forms(image_id):
+            path = PurePosixPath(image_id.casefold())
+            for form in {str(path), str(path.with_suffix("")), path.name, path.stem}:
                 self._count[form] += 1
                 self._loose.setdefault(form, image_id)
 
-    @staticmethod
-    def _forms(image_id: str) -> set[str]:
-        path = PurePosixPath(image_id.casefold())
-        return {str(path), str(path.with_suffix("")), path.name, path.stem}
-
     def __call__(self, written: str) -> str | None:
-        name = written.replace("\\", "/").removeprefix("./")
+        name = _plain(written)
         if name in self._exact:
             return name
         form = name.casefold()
@@ -244,6 +218,9 @@ class _Finder:
 
     def why_not(self, written: str) -> str:
         """Return why a name was not found."""
-        if self._count[written.replace("\\", "/").removeprefix("./").casefold()] > 1:
-            return "fits several files"
-        return "is not in the folder"
+        several = self._count[_plain(written).casefold()] > 1
+        return "fits several files" if several else "is not in the folder"
+
+
+def _plain(written: str) -> str:
+    return written.replace("\\", "/").removeprefix("./")

@@ -8,48 +8,89 @@ doi 10.1002/lary.27986.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from common.movements import MOVEMENTS, movement_of_number
 from common.truth import TRUTH_TABLE
-from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
-from datasets.layout import open_root, photos_below, videos_below
-from datasets.readers.meei_patients import (
-    GRADE_OF_SEVERITY,
-    Patient,
-    Person,
-    parse_patient,
-    read_patient_table,
+from common.words import counted
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    make_manifest,
+    note,
+    relative_path,
+    say_list,
+    warning,
 )
+from datasets.layout import open_root, photos_below, videos_below
+from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
+from datasets.vocabulary import parse_side, simplify
 
 CATEGORY_SOURCE = "category, not a clinician's House-Brackmann grade"
+GRADE_OF_SEVERITY = {
+    "Normal": 1, "NearNormal": 2, "Mild": 3, "Moderate": 4, "Severe": 5, "Complete": 6
+}  # fmt: skip
 N_PATIENTS = 60  # of the published set
 
+_KINDS = {
+    "normal": "Normal", "normals": "Normal", "flaccid": "Flaccid", "synkinetic": "Synkinetic",
+    "synkinesis": "Synkinetic", "nonflaccid": "Synkinetic",
+}  # fmt: skip
+_SEVERITIES = {simplify(word): word for word in GRADE_OF_SEVERITY if word != "Normal"}
+_NAME = re.compile(r"(?P<words>.*\D)(?P<number>\d+)")
 _PHOTO = re.compile(r"(?P<patient>.+?)[_\- ](?P<movement>\d+)")
+_COLUMNS = (
+    Column("kind", ("Category",), required=True),
+    Column("severity", ("Sub-category", "Subcategory")),
+    Column("number", ("#", "No", "Number", "Patient"), required=True),
+    Column("side", ("Side of palsy", "Affected side")),
+    Column("gender", ("Sex",)),
+    Column("age", ("Age (years)",)),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Patient:
+    """A patient as the set names them: `Flaccid`, `Severe`, 2 is SevereFlaccid2."""
+
+    kind: str
+    severity: str
+    number: int
+
+    @property
+    def patient_id(self) -> str:
+        """`SevereFlaccid2`, `Normal3`."""
+        words = "Normal" if self.kind == "Normal" else self.severity + self.kind
+        return f"{words}{self.number}"
 
 
 @dataclass(frozen=True)
-class _Photo:
-    image_id: str
-    path: Path
-    patient: Patient
-    task: str
+class _Person:
+    """What the patient table says of a patient, and where."""
+
+    side: str
+    gender: str | None
+    age: str | None
+    file: str
+    rows: tuple[int, ...]
 
 
-def read_meei(root: Path, *, info: Path | None = None) -> Dataset:
+_Photos = dict[tuple[Patient, str], tuple[str, Path]]  # image_id and path by patient and movement
+
+
+def read_meei(root: Path) -> Dataset:
     """Read the MEEI standard set.
 
     Parameters
     ----------
     root
-        Folder that holds `Normal` (or `Normals`), `Flaccid` and `Synkinetic`, at any depth.
-    info
-        Patient table; None looks for `pat_info.xlsx` below `root`.
+        Folder that holds `Normal` (or `Normals`), `Flaccid` and `Synkinetic`, at any depth, and
+        `pat_info.xlsx`.
 
     Returns
     -------
@@ -60,27 +101,69 @@ def read_meei(root: Path, *, info: Path | None = None) -> Dataset:
     root = open_root(root)
     files, problems = photos_below(root)
     photos, unplaced = _place(files)
-    people, doubts = read_patient_table(root, info=info)
-    patients = {photo.patient for photo in photos}
+    people, doubts = _read_patient_table(root)
+    found = {patient for patient, _ in photos}
     problems += [*unplaced, *doubts]
-    problems += [*_missing_photographs(photos), *_missing_patients(patients, people)]
+    problems += [*_missing_photographs(photos), *_missing_patients(found, people)]
     videos = _videos_by_patient(root)
     truth = root / TRUTH_TABLE
-    rows = [
-        _row(
-            photo,
-            people.get(photo.patient),
-            video=videos.get(photo.patient),
-            truth=truth if truth.is_file() else None,
-        )
-        for photo in photos
-    ]
+    rows = []
+    for (patient, task), (image_id, path) in photos.items():
+        person, healthy = people.get(patient), patient.kind == "Normal"
+        row = {
+            "image_id": image_id,
+            "path": str(path),
+            "patient_id": patient.patient_id,
+            "task": task,
+            "side": person.side if person else "none" if healthy else "unknown",
+            "hb_grade": GRADE_OF_SEVERITY[patient.severity],
+            "grade_source": CATEGORY_SOURCE,
+            "severity": patient.severity,
+            "kind": patient.kind,
+            "gender": person.gender if person else None,
+            "age": person.age if person else None,
+            "video": videos.get(patient),
+        }
+        if truth.is_file():
+            row["truth_file"] = relative_path(truth, path.parent)
+        rows.append(row)
     return Dataset("meei", root, make_manifest(rows, dataset="meei"), tuple(problems))
 
 
-def _place(files: list[tuple[str, Path]]) -> tuple[list[_Photo], list[Problem]]:
+def parse_patient(name: str, *, above: Iterable[str] = ()) -> Patient | None:
+    """Return the patient that a folder or file name means.
+
+    Parameters
+    ----------
+    name
+        `SevereFlaccid2`, `Severe_2`, `Synkinetic_Mild4`, `Normal10`.
+    above
+        Names of the folders above, nearest first; they say whether `Severe_2` is flaccid.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    kind, severity = _kind_of(simplify(match["words"]), above)
+    if kind == "Normal" and severity == "":
+        return Patient("Normal", "Normal", int(match["number"]))
+    if kind in ("Flaccid", "Synkinetic") and severity in _SEVERITIES:
+        return Patient(kind, _SEVERITIES[severity], int(match["number"]))
+    return None
+
+
+def _kind_of(words: str, above: Iterable[str]) -> tuple[str, str]:
+    """Part `severeflaccid` into its kind and its severity; the kind may come from above."""
+    for word in sorted(_KINDS, key=len, reverse=True):
+        for rest in (words.removesuffix(word), words.removeprefix(word)):
+            if rest != words and (rest in _SEVERITIES or rest == ""):
+                return _KINDS[word], rest
+    kinds = (_KINDS[simplify(part)] for part in above if simplify(part) in _KINDS)
+    return next(kinds, ""), words
+
+
+def _place(files: list[tuple[str, Path]]) -> tuple[_Photos, list[Problem]]:
     """Give each photograph its patient and movement; what has none is a problem."""
-    photos: dict[tuple[Patient, str], _Photo] = {}
+    photos: _Photos = {}
     problems: list[Problem] = []
     for image_id, path in files:
         match = _PHOTO.fullmatch(path.stem)
@@ -101,33 +184,26 @@ def _place(files: list[tuple[str, Path]]) -> tuple[list[_Photo], list[Problem]]:
         if (patient, task) in photos:
             what = f"this is a second photograph of {task} (_{number}); the first one was read"
             problems.append(warning("second_photograph", what, "keep one of the two", **about))
-            continue
-        photos[patient, task] = _Photo(image_id, path, patient, task)
-    return list(photos.values()), problems
+        else:
+            photos[patient, task] = image_id, path
+    return photos, problems
 
 
-def _missing_photographs(photos: Iterable[_Photo]) -> list[Problem]:
-    done: dict[Patient, set[str]] = {}
-    for photo in photos:
-        done.setdefault(photo.patient, set()).add(photo.task)
+def _missing_photographs(photos: _Photos) -> list[Problem]:
     problems = []
-    for patient, tasks in sorted(done.items()):
-        absent = [f"{task} (_{i})" for i, task in enumerate(MOVEMENTS, 1) if task not in tasks]
-        if absent:
-            what = f"{patient.patient_id} has no photograph of {say_list(absent, at_most=8)}"
+    for patient in sorted({patient for patient, _ in photos}):
+        wanted = [f"{t} (_{i})" for i, t in enumerate(MOVEMENTS, 1) if (patient, t) not in photos]
+        if wanted:
+            name = patient.patient_id
+            what = f"{name} has no photograph of {say_list(wanted, at_most=8)}"
             advice = "look for it in the original download; nothing was put in its place"
-            about = {"patient_id": patient.patient_id}
-            problems.append(error("missing_task", what, advice, **about))
+            problems.append(error("missing_task", what, advice, patient_id=name))
     return problems
 
 
-def _missing_patients(found: set[Patient], people: dict[Patient, Person]) -> list[Problem]:
+def _missing_patients(found: set[Patient], people: dict[Patient, _Person]) -> list[Problem]:
     """Patients of the table, or of a gap in the numbers, without photographs; and the reverse."""
-    last: dict[tuple[str, str], int] = {}
-    for patient in found:
-        group = patient.kind, patient.severity
-        last[group] = max(last.get(group, 0), patient.number)
-    expected = {Patient(*group, number + 1) for group, top in last.items() for number in range(top)}
+    expected = {replace(last, number=i) for last in found for i in range(1, last.number)}
     problems = []
     for patient in sorted((expected | set(people)) - found):
         person = people.get(patient)
@@ -135,8 +211,8 @@ def _missing_patients(found: set[Patient], people: dict[Patient, Person]) -> lis
         what += " though the patient table lists it" if person else " though the numbers go on"
         where = {"file": person.file, "rows": person.rows} if person else {}
         advice = "look for the folder in the original download"
-        about = {"patient_id": patient.patient_id, **where}
-        problems.append(error("missing_patient", what, advice, **about))
+        at = {"patient_id": patient.patient_id, **where}
+        problems.append(error("missing_patient", what, advice, **at))
     unlisted = [patient.patient_id for patient in sorted(found - set(people))] if people else []
     if unlisted:
         what = f"the patient table says nothing of {say_list(unlisted, at_most=12)}; their side is "
@@ -144,40 +220,76 @@ def _missing_patients(found: set[Patient], people: dict[Patient, Person]) -> lis
         file = next(iter(people.values())).file
         problems.append(warning("unlisted_patient", what, "add them if you know them", file=file))
     if found and len(found) != N_PATIENTS:
-        what = f"{len(found)} patients were found; the published set has {N_PATIENTS}"
+        what = f"{counted(len(found), 'patient')} found; the published set has {N_PATIENTS}"
         problems.append(note("not_the_whole_set", what))
     return problems
 
 
-def _row(
-    photo: _Photo, person: Person | None, *, video: str | None, truth: Path | None
-) -> dict[str, Any]:
-    healthy = photo.patient.kind == "Normal"
-    row = {
-        "image_id": photo.image_id,
-        "path": str(photo.path),
-        "patient_id": photo.patient.patient_id,
-        "task": photo.task,
-        "side": person.side if person else "none" if healthy else "unknown",
-        "hb_grade": GRADE_OF_SEVERITY[photo.patient.severity],
-        "grade_source": CATEGORY_SOURCE,
-        "severity": photo.patient.severity,
-        "kind": photo.patient.kind,
-        "gender": person.gender if person else None,
-        "age": person.age if person else None,
-        "video": video,
-    }
-    if truth is not None:
-        row["truth_file"] = Path(os.path.relpath(truth, photo.path.parent)).as_posix()
-    return row
+def _read_patient_table(root: Path) -> tuple[dict[Patient, _Person], list[Problem]]:
+    """Read side, gender and age by patient."""
+    path = find_spreadsheet(root, "pat_info*", "*patient*info*")
+    if path is None:
+        what = "pat_info.xlsx was not found; side is unknown, age and gender are empty"
+        return {}, [warning("no_patient_table", what, "put it into the dataset's folder")]
+    sheet = read_spreadsheet(path, columns=_COLUMNS)
+    problems = list(sheet.problems)
+    people: dict[Patient, _Person] = {}
+    table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
+    table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
+    table["severity"] = table.groupby("kind")["severity"].ffill()
+    table = table.astype("object").where(table.notna(), None)
+    for row, cells in zip(table.index, table.to_dict("records"), strict=True):
+        at: dict[str, Any] = {"file": sheet.file, "rows": (int(row),)}
+        words = [cells[name] or "" for name in ("severity", "kind", "number")]
+        healthy = simplify(words[1]).startswith("normal")
+        patient = parse_patient("".join(words[1:] if healthy else words))
+        if patient is None:
+            what = '"{}", "{}", "{}" names no patient of the set and was not used'.format(*words)
+            advice = "write category, sub-category and number as in the other rows"
+            problems.append(error("unknown_patient", what, advice, **at))
+            continue
+        side, doubts = _side_of(patient, cells["side"] or "", at)
+        person = _Person(side, cells["gender"], cells["age"], **at)
+        problems += doubts
+        if patient in people:
+            person, problem = _one_of_two(patient, people[patient], person)
+            problems.append(problem)
+        people[patient] = person
+    return people, problems
+
+
+def _side_of(patient: Patient, cell: str, at: dict[str, Any]) -> tuple[str, list[Problem]]:
+    """Side of the palsy: `none` for the healthy, never guessed for the others."""
+    side, name = parse_side(cell), patient.patient_id
+    healthy = patient.kind == "Normal"
+    if healthy and side in ("none", "unknown"):
+        return "none", []
+    if not healthy and side in ("left", "right", "both"):
+        return side, []
+    what = f'{name} has palsy but the side "{cell}"; side is unknown'
+    advice = "write left or right, meaning the patient's side"
+    if healthy:
+        what = f'{name} has no palsy but the side "{cell}", which was not used'
+        advice = "check the row"
+    kept = "none" if healthy else "unknown"
+    return kept, [warning("unreadable_side", what, advice, patient_id=name, **at)]
+
+
+def _one_of_two(patient: Patient, first: _Person, second: _Person) -> tuple[_Person, Problem]:
+    differ = first.side != second.side
+    rows = (*first.rows, *second.rows)
+    kept = replace(first, rows=rows, side="unknown" if differ else first.side)
+    what = f"{patient.patient_id} has two rows, of which the first was used"
+    what += "; their sides differ, so side is unknown" if differ else ""
+    at = {"file": first.file, "rows": rows, "patient_id": patient.patient_id}
+    return kept, warning("patient_twice", what, "keep the right one", **at)
 
 
 def _videos_by_patient(root: Path) -> dict[Patient, str]:
     videos: dict[Patient, str] = {}
     for name, path in videos_below(root):
-        above = name.split("/")[-2::-1]
         for candidate in (path.stem, path.parent.name):
-            patient = parse_patient(candidate, above=above)
+            patient = parse_patient(candidate, above=name.split("/")[-2::-1])
             if patient is not None:
                 videos.setdefault(patient, name)
     return videos

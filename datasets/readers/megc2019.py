@@ -15,12 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from common.errors import UserError
+from common.words import counted
 from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
 from datasets.layout import folders_below, open_root
-from datasets.readers.casme2 import read_casme2
-from datasets.readers.coded_clips import simple_name
-from datasets.readers.samm import read_samm
-from datasets.readers.smic import read_smic
+from datasets.readers.clips import simple_name
+from datasets.readers.micro_expressions import read_casme2, read_samm, read_smic
 from datasets.vocabulary import simplify
 
 N_CLIPS = {"casme2": 145, "samm": 133, "smic": 164}
@@ -48,24 +47,21 @@ def read_megc2019(root: Path, *, table: Path | None = None) -> Dataset:
     Dataset
         As the three readers give it, with `source` for the dataset, and `patient_id` with the
         dataset before the subject, so that no two persons share one.
-
-    Raises
-    ------
-    UserError
-        When none of the three datasets is there, or the list cannot be read.
     """
     root = open_root(root)
     official = None if table is None else _read_list(table)
+    folders = folders_below(root, depth=2)[1:]
     parts, problems = [], []
     for name, reader in _READERS.items():
-        folder = _folder_of(name, root)
+        folder = next((one for one in folders if simplify(one.name) in _FOLDERS[name]), None)
         if folder is None:
             what = f"there is no folder {name}"
             problems.append(error("missing_dataset", what, "put the dataset there; see prepare"))
             continue
         dataset = reader(folder)
         prefix = folder.relative_to(root).as_posix()
-        problems += [_within(problem, prefix) for problem in dataset.problems]
+        for one in dataset.problems:
+            problems.append(replace(one, file=f"{prefix}/{one.file}".rstrip("/")))
         part = dataset.manifest.assign(source=name)
         part["image_id"] = prefix + "/" + part["image_id"]
         part["patient_id"] = name + "_" + part["patient_id"]
@@ -76,21 +72,12 @@ def read_megc2019(root: Path, *, table: Path | None = None) -> Dataset:
             "into one folder."
         )
     manifest = pd.concat(parts, ignore_index=True)
-    if official is None:
+    if table is None or official is None:
         problems += _counts(manifest)
     else:
-        manifest, doubts = _only_listed(manifest, official, file=table.name if table else "")
+        manifest, doubts = _only_listed(manifest, official, file=table.name)
         problems += doubts
     return Dataset("megc2019", root, make_manifest(manifest, dataset="megc2019"), tuple(problems))
-
-
-def _folder_of(name: str, root: Path) -> Path | None:
-    folders = folders_below(root, depth=2)
-    return next((folder for folder in folders[1:] if simplify(folder.name) in _FOLDERS[name]), None)
-
-
-def _within(problem: Problem, folder: str) -> Problem:
-    return replace(problem, file=f"{folder}/{problem.file}".rstrip("/"))
 
 
 def _counts(manifest: pd.DataFrame) -> list[Problem]:
@@ -98,7 +85,7 @@ def _counts(manifest: pd.DataFrame) -> list[Problem]:
     for name, official in N_CLIPS.items():
         found = int((manifest["source"] == name).sum())
         if found != official:
-            what = f"{found} clips of {name} were taken; the composite has {official}"
+            what = f"{counted(found, 'clip')} of {name} taken; the composite has {official}"
             advice = "give the organisers' list with --table to take exactly its clips"
             problems.append(note("not_the_official_list", what, advice))
     return problems
@@ -125,25 +112,20 @@ def _read_list(path: Path) -> dict[tuple[str, str, str], tuple[int, str]]:
 def _only_listed(
     manifest: pd.DataFrame, listed: dict[tuple[str, str, str], tuple[int, str]], *, file: str
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    subjects = [p.split("_", 1)[1] for p in manifest["patient_id"]]
-    keys = [
-        (source, simple_name(subject), simple_name(clip))
-        for source, subject, clip in zip(
-            manifest["source"], subjects, manifest["clip"], strict=True
-        )
-    ]
-    absent = [(row, key) for key, (row, _) in listed.items() if key not in set(keys)]
+    subjects = [patient.split("_", 1)[1] for patient in manifest["patient_id"]]
+    rows = zip(manifest["source"], subjects, manifest["clip"], strict=True)
+    keys = [(source, simple_name(subject), simple_name(clip)) for source, subject, clip in rows]
+    absent = {row: "/".join(key) for key, (row, _) in listed.items() if key not in keys}
     problems = []
     if absent:
-        names = say_list(["/".join(key) for _, key in absent])
-        what = f"{len(absent)} clips of the list are not in the datasets: {names}"
-        rows = tuple(row for row, _ in absent)
+        what = f"{counted(len(absent), 'clip')} of the list not in the datasets: "
+        at = {"file": file, "rows": tuple(absent)}
         advice = "look for them in the original downloads"
-        problems.append(error("missing_clip", what, advice, file=file, rows=rows))
+        problems.append(error("missing_clip", what + say_list(absent.values()), advice, **at))
     kept = manifest[[key in listed for key in keys]].copy()
     classes = [listed[key][1] for key in keys if key in listed]
     differ = kept["clip"][kept["emotion3"].to_numpy() != classes]
     if len(differ):
-        what = f"{len(differ)} clips have another class in the list: {say_list(list(differ))}"
+        what = f"{counted(len(differ), 'clip')} of another class in the list: {say_list(differ)}"
         problems.append(warning("class_disagrees", what, "the list's was taken", file=file))
     return kept.assign(emotion3=classes), problems

@@ -7,16 +7,24 @@ al. 2021, IEEE J Biomed Health Inform 25:1111-1119, doi 10.1109/JBHI.2020.301924
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, did_you_mean
+from common.photos import image_id_of
 from common.truth import POINT_COLUMNS, FrameTable, read_frame_table
-from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
-from datasets.layout import below, folders_below, open_root, photos_below
+from common.words import counted
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    make_manifest,
+    relative_path,
+    say_list,
+    warning,
+)
+from datasets.layout import folders_below, open_root, photos_below
 from datasets.vocabulary import simplify
 
 TASKS = (
@@ -24,10 +32,8 @@ TASKS = (
     "NSM_BIGSMILE", "NSM_BROW",
 )  # fmt: skip
 MOVEMENT_OF_TASK = {
-    "NSM_BROW": "brow_raise",
-    "NSM_BIGSMILE": "full_smile",
-    "NSM_KISS": "lip_pucker",
-}
+    "NSM_BROW": "brow_raise", "NSM_BIGSMILE": "full_smile", "NSM_KISS": "lip_pucker",
+}  # fmt: skip
 """Tasks that are one of the standard movements; the others have no counterpart."""
 
 _GROUPS = {
@@ -40,14 +46,7 @@ _PHOTO = re.compile(
     re.IGNORECASE,
 )
 _BOX = ("true_box_left", "true_box_top", "true_box_right", "true_box_bottom")
-
-
-@dataclass(frozen=True)
-class _Annotations:
-    """Frame tables of one folder, by clip (`A009_02_NSM_OPEN_color`)."""
-
-    files: dict[str, Path]
-    tables: dict[str, FrameTable]
+_Tables = dict[str, tuple[Path, FrameTable]]  # by clip: `a009_02_nsm_open_color`
 
 
 def read_neuroface(root: Path) -> Dataset:
@@ -82,12 +81,12 @@ def read_neuroface(root: Path) -> Dataset:
 
 
 def _rows_of(
-    frames: Path, root: Path, *, group: str, points: _Annotations, boxes: _Annotations
+    frames: Path, root: Path, *, group: str, points: _Tables, boxes: _Tables
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     rows: list[dict[str, Any]] = []
     photos, problems = photos_below(frames)
     for _, path in photos:
-        image_id = below(path, root)
+        image_id = image_id_of(path, root)
         match = _PHOTO.fullmatch(path.stem)
         if match is None:
             advice = "name it as in A009_02_NSM_OPEN_color.avi_431.jpg"
@@ -97,9 +96,8 @@ def _rows_of(
         task, frame = match["task"].upper(), int(match["frame"])
         if task not in TASKS:
             what = f'the task "{task}" is none of NeuroFace and was kept as it is'
-            advice = "check the file name" + did_you_mean(task, TASKS).rstrip("?").replace(
-                " D", "; d"
-            )
+            meant = did_you_mean(task, TASKS).rstrip("?").replace(" D", "; d")
+            advice = "check the file name" + meant
             problems.append(warning("unknown_task", what, advice, file=image_id))
         row = {
             "image_id": image_id,
@@ -113,17 +111,17 @@ def _rows_of(
             "frame": frame,
             "movement": MOVEMENT_OF_TASK.get(task),
         }
-        clip = match["clip"].casefold()
-        if clip in points.tables and frame in points.tables[clip].frames:
-            truth = os.path.relpath(points.files[clip], path.parent)
-            row |= {"truth_file": Path(truth).as_posix(), "truth_frame": frame}
-        if clip in boxes.tables and frame in boxes.tables[clip].frames:
-            at = boxes.tables[clip].frames.index(frame)
-            row |= dict(zip(_BOX, boxes.tables[clip].values[at].tolist(), strict=True))
+        file, table = points.get(match["clip"].casefold(), (path, None))
+        if table and frame in table.frames:
+            row |= {"truth_file": relative_path(file, path.parent), "truth_frame": frame}
+        _, table = boxes.get(match["clip"].casefold(), (path, None))
+        if table and frame in table.frames:
+            box = table.values[table.frames.index(frame)]
+            row |= dict(zip(_BOX, box.tolist(), strict=True))
         rows.append(row)
     bare = [row["image_id"] for row in rows if "truth_file" not in row]
     if bare:
-        what = f"{say_count(len(bare), 'frame')} of {group} without true points: {say_list(bare)}"
+        what = f"{counted(len(bare), 'frame')} of {group} without true points: {say_list(bare)}"
         advice = "they serve every command but evaluate-landmarks"
         problems.append(warning("no_true_points", what, advice))
     return rows, problems
@@ -131,60 +129,41 @@ def _rows_of(
 
 def _annotations(
     folder: Path | None, root: Path, *, n_values: int
-) -> tuple[_Annotations, list[Problem]]:
+) -> tuple[_Tables, list[Problem]]:
     """Read every annotation file of a folder; lines that do not fit are problems."""
-    annotations, problems = _Annotations({}, {}), []
-    for path in sorted(folder.glob("*.txt")) if folder else ():
-        if path.name.startswith("."):
-            continue
-        file, clip = below(path, root), path.stem.casefold()
+    tables: _Tables = {}
+    problems = []
+    for path in sorted(folder.glob("[!.]*.txt")) if folder else ():
+        file = image_id_of(path, root)
         try:
             table = read_frame_table(path, n_values=n_values)
         except UserError as unreadable:
             problems.append(error("unreadable_annotation", str(unreadable).rstrip("."), file=file))
             continue
-        annotations.files[clip], annotations.tables[clip] = path, table
+        tables[path.stem.casefold()] = path, table
         for line, fault in table.faults:
             advice = "get the file anew; the frame is read as one without truth"
-            problems.append(
-                error(
-                    "unreadable_annotation", f"this line {fault}", advice, file=file, rows=(line,)
-                )
-            )
+            at = {"file": file, "rows": (line,)}
+            problems.append(error("unreadable_annotation", f"this line {fault}", advice, **at))
+        lines = list(zip(table.lines, table.frames, strict=True))
         twice = sorted({frame for frame in table.frames if table.frames.count(frame) > 1})
         if twice:
-            lines = tuple(
-                line
-                for line, frame in zip(table.lines, table.frames, strict=True)
-                if frame in twice
-            )
             what = f"the frames {say_list(twice)} are annotated twice; the last was used"
-            problems.append(
-                warning("frame_twice", what, "keep the right one", file=file, rows=lines)
-            )
-    return annotations, problems
+            at = {"file": file, "rows": tuple(line for line, frame in lines if frame in twice)}
+            problems.append(warning("frame_twice", what, "keep the right one", **at))
+    return tables, problems
 
 
-def _without_image(rows: list[dict[str, Any]], points: _Annotations, root: Path) -> list[Problem]:
+def _without_image(rows: list[dict[str, Any]], points: _Tables, root: Path) -> list[Problem]:
     """Name the annotated frames that have no image."""
     there = {(row["clip"].casefold(), row["frame"]) for row in rows}
     problems = []
-    for clip, table in points.tables.items():
-        absent = [
-            (frame, line)
-            for frame, line in zip(table.frames, table.lines, strict=True)
-            if (clip, frame) not in there
-        ]
+    for clip, (file, table) in points.items():
+        lines = zip(table.frames, table.lines, strict=True)
+        absent = {line: frame for frame, line in lines if (clip, frame) not in there}
         if absent:
-            frames = say_list([frame for frame, _ in absent], at_most=12)
-            what = f"annotated frames without an image: {frames}"
-            problems.append(
-                error(
-                    "frame_without_image",
-                    what,
-                    "look for them in Frames; they have no row",
-                    file=below(points.files[clip], root),
-                    rows=tuple(line for _, line in absent),
-                )
-            )
+            what = f"annotated frames without an image: {say_list(absent.values(), at_most=12)}"
+            advice = "look for them in Frames; they have no row"
+            at = {"file": image_id_of(file, root), "rows": tuple(absent)}
+            problems.append(error("frame_without_image", what, advice, **at))
     return problems

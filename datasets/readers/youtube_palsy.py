@@ -11,30 +11,31 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datasets.dataset import Dataset, Problem, error, make_manifest, say_count, say_list, warning
-from datasets.layout import open_root, photos_below, videos_below
-from datasets.readers.patient_names import PatientPattern
+import pandas as pd
+
+from common.words import counted
+from datasets.dataset import Dataset, Problem, error, make_manifest, say_list, warning
+from datasets.layout import PatientPattern, open_root, photos_below, videos_below
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
-from datasets.values import parse_frame
 from datasets.vocabulary import simplify
 
 INTENSITIES = (0.5, 1.0)
 
-_VIDEO = Column("video", ("video name", "clip", "sequence"), required=True)
+_EDGES = ("left", "top", "right", "bottom")
+_NUMBERS = (
+    Column("left", ("x1", "xmin", "x")), Column("top", ("y1", "ymin", "y")),
+    Column("right", ("x2", "xmax")), Column("bottom", ("y2", "ymax")),
+    Column("width", ("w",)), Column("height", ("h",)), Column("intensity", ("degree",)),
+)  # fmt: skip
 _COLUMNS = (
-    _VIDEO, Column("frame", ("frame number", "image")),
-    Column("patient_id", ("patient", "subject")),
-    Column("region", ("class", "label")), Column("left", ("x1", "xmin", "x")),
-    Column("top", ("y1", "ymin", "y")), Column("right", ("x2", "xmax")),
-    Column("bottom", ("y2", "ymax")), Column("width", ("w",)), Column("height", ("h",)),
-    Column("intensity", ("degree",)),
+    Column("video", ("video name", "clip", "sequence"), required=True),
+    Column("frame", ("frame number", "image")), Column("patient_id", ("patient", "subject")),
+    Column("region", ("class", "label")), *_NUMBERS,
 )  # fmt: skip
 _REGIONS = {"eye": "eyes", "eyes": "eyes", "mouth": "mouth", "lips": "mouth"}
-_EDGES = ("left", "top", "right", "bottom")
 _Boxes = dict[tuple[str, int | None], dict[str, float]]  # by video and frame
 
 
@@ -68,8 +69,7 @@ def read_yfp(
     patients: dict[str, str] = {}
     path = table or find_spreadsheet(root, "*box*", "*label*", "*annotation*", "*.csv")
     if path is not None:
-        sheet = read_spreadsheet(path, columns=_COLUMNS)
-        boxes, patients, doubts = _read_boxes(sheet)
+        boxes, patients, doubts = _read_boxes(read_spreadsheet(path, columns=_COLUMNS))
         problems += doubts
     else:
         advice = "give them with --table (video, frame, region, left, top, right, bottom)"
@@ -80,108 +80,70 @@ def read_yfp(
     for image_id, photo in frames or videos_below(root):
         parts = PurePosixPath(image_id)
         video = parts.parent.name if frames else parts.stem
-        frame = _frame_of(parts.stem) if frames else None
+        frame = _last_number(parts.stem) if frames else None
         patient = patients.get(simplify(video)) or pattern.patient_in(video)
+        row = {"image_id": image_id, "path": str(photo), "patient_id": patient, "video": video}
         if patient is None:
             nameless.add(video)
-            continue
-        rows.append(
-            {
-                "image_id": image_id,
-                "path": str(photo),
-                "patient_id": patient,
-                "video": video,
-                "frame": frame,
-                **boxes.get((simplify(video), frame), {}),
-            }
-        )
-    there = {(simplify(row["video"]), row["frame"]) for row in rows}
-    problems += _doubts(boxes, there, rows, nameless, told=bool(patients), frames=bool(frames))
-    return Dataset("yfp", root, make_manifest(rows, dataset="yfp"), tuple(problems))
-
-
-def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Problem]]:
-    boxes: _Boxes = defaultdict(dict)
-    patients: dict[str, str] = {}
-    problems = list(sheet.problems)
-    for row, cells in zip(sheet.rows.index, sheet.rows.to_dict("records"), strict=True):
-        at = {"file": sheet.file, "rows": (int(row),)}
-        video = simplify(str(cells["video"] or ""))
-        patient = cells.get("patient_id")
-        if patient and patients.setdefault(video, str(patient)) != str(patient):
-            what = f"{cells['video']} is given to {patients[video]} and to {patient}"
-            problems.append(error("two_patients", what, "one video shows one patient", **at))
-        if not cells.get("region"):
-            continue
-        region = _REGIONS.get(simplify(str(cells["region"])))
-        box = _box(cells)
-        intensity = _number(cells.get("intensity"))
-        if region is None:
-            what = f'the region "{cells["region"]}" is neither eyes nor mouth; the box was not used'
-            problems.append(error("unknown_region", what, "write eyes or mouth", **at))
-        elif box is None:
-            what = "the box has no size or a value is missing; it was not used"
-            problems.append(
-                error("unusable_box", what, "left < right and top < bottom, in px", **at)
-            )
         else:
-            key = video, parse_frame(re.sub(r"\D*(\d+)\D*$", r"\1", str(cells.get("frame") or "")))
-            boxes[key] |= {f"{region}_{edge}": box[edge] for edge in _EDGES}
-            if intensity in INTENSITIES:
-                boxes[key][f"{region}_intensity"] = float(intensity or 0)
-            elif cells.get("intensity"):
-                what = (
-                    f'the intensity "{cells["intensity"]}" is neither 0.5 nor 1; it was left empty'
-                )
-                problems.append(error("unknown_intensity", what, "write 0.5 or 1", **at))
-    return dict(boxes), patients, problems
-
-
-def _box(cells: Mapping[Any, Any]) -> dict[str, float] | None:
-    left, top, right, bottom = (_number(cells.get(edge)) for edge in _EDGES)
-    width, height = _number(cells.get("width")), _number(cells.get("height"))
-    if left is None or top is None:
-        return None
-    right = left + width if right is None and width is not None else right
-    bottom = top + height if bottom is None and height is not None else bottom
-    if right is None or bottom is None or right <= left or bottom <= top:
-        return None
-    return {"left": left, "top": top, "right": right, "bottom": bottom}
-
-
-def _doubts(
-    boxes: _Boxes,
-    there: set[tuple[str, int | None]],
-    rows: list[dict[str, Any]],
-    nameless: set[str],
-    *,
-    told: bool,
-    frames: bool,
-) -> list[Problem]:
-    problems = []
+            rows.append({**row, "frame": frame, **boxes.get((simplify(video), frame), {})})
+    there = {(simplify(row["video"]), row["frame"]) for row in rows}
     absent = [f"{video} {frame}" for video, frame in boxes if (video, frame) not in there]
     if absent and frames:
-        what = f"{len(absent)} frames with boxes are not there: {say_list(absent)}"
+        what = f"{counted(len(absent), 'frame')} with boxes not there: {say_list(absent)}"
         problems.append(error("frame_without_image", what, "look for them in the archive"))
     if nameless:
-        what = f"{say_count(len(nameless), 'video')} without a patient left out: "
+        what = f"{counted(len(nameless), 'video')} without a patient left out: "
         advice = "add a column patient to the table, or give --patient-pattern"
         problems.append(error("no_patient", what + say_list(sorted(nameless)), advice))
-    if rows and not told:
+    if rows and not patients:
         number = len({row["patient_id"] for row in rows})
         what = f"the patients ({number}) were read from the videos' names; some have several videos"
         advice = "check them against the dataset's own list, or give a column patient"
         problems.append(warning("doubtful_patients", what, advice))
-    return problems
+    return Dataset("yfp", root, make_manifest(rows, dataset="yfp"), tuple(problems))
 
 
-def _frame_of(stem: str) -> int | None:
-    numbers = re.findall(r"\d+", stem)
+def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Problem]]:
+    """Return the boxes, the patient of each video, and what was wrong."""
+    boxes: _Boxes = defaultdict(dict)
+    patients: dict[str, str] = {}
+    problems = list(sheet.problems)
+    table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
+    table = table.where(table.notna(), None)
+    numbers = table[[column.name for column in _NUMBERS]].apply(pd.to_numeric, errors="coerce")
+    numbers["right"] = numbers["right"].fillna(numbers["left"] + numbers["width"])
+    numbers["bottom"] = numbers["bottom"].fillna(numbers["top"] + numbers["height"])
+    sized = (numbers["left"] < numbers["right"]) & (numbers["top"] < numbers["bottom"])
+    for row, cells in zip(table.index, table.to_dict("records"), strict=True):
+        at = {"file": sheet.file, "rows": (int(row),)}
+        video, patient, region = cells["video"] or "", cells["patient_id"], cells["region"]
+        if patient and patients.setdefault(simplify(video), patient) != patient:
+            what = f"{video} is given to {patients[simplify(video)]} and to {patient}"
+            problems.append(error("two_patients", what, "one video shows one patient", **at))
+        if not region:
+            continue
+        part = _REGIONS.get(simplify(region))
+        if part is None:
+            what = f'the region "{region}" is neither eyes nor mouth; the box was not used'
+            problems.append(error("unknown_region", what, "write eyes or mouth", **at))
+            continue
+        if not sized[row]:
+            what = "the box has no size or a value is missing; it was not used"
+            advice = "left < right and top < bottom, in px"
+            problems.append(error("unusable_box", what, advice, **at))
+            continue
+        box = boxes[simplify(video), _last_number(cells["frame"] or "")]
+        box |= {f"{part}_{edge}": float(numbers.at[row, edge]) for edge in _EDGES}
+        intensity = float(numbers.at[row, "intensity"])
+        if intensity in INTENSITIES:
+            box[f"{part}_intensity"] = intensity
+        elif cells["intensity"]:
+            what = f'the intensity "{cells["intensity"]}" is neither 0.5 nor 1; it was left empty'
+            problems.append(error("unknown_intensity", what, "write 0.5 or 1", **at))
+    return dict(boxes), patients, problems
+
+
+def _last_number(name: str) -> int | None:
+    numbers = re.findall(r"\d+", name)
     return int(numbers[-1]) if numbers else None
-
-
-def _number(cell: Any) -> float | None:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return None

@@ -23,7 +23,7 @@ from landmarks.predictor import find_predictor
 from landmarks.scale import Scale, iris_radii_of, unit_of
 from landmarks.tables import failure_lines
 
-ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.readers.coded_clips
+ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.readers.clips
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
 
 

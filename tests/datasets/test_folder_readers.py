@@ -8,11 +8,10 @@ import pytest
 from common.errors import UserError
 from common.truth import read_truth
 from datasets.commands.prepare import prepare
+from datasets.layout import PatientPattern, side_in
 from datasets.readers.ckplus import read_ckplus
-from datasets.readers.fnp import read_fnp
 from datasets.readers.folder import read_folder
-from datasets.readers.patient_names import PatientPattern, side_in
-from datasets.readers.three_class import read_three_class
+from datasets.readers.sorted_photographs import read_fnp, read_three_class
 from datasets.readers.youtube_palsy import read_yfp
 
 
@@ -199,6 +198,24 @@ def test_folder_without_table_takes_the_first_folder_as_patient(photos):
     assert dataset.manifest["patient_id"].tolist() == ["007", "007", "008", "008"]
     assert dataset.manifest["hb_grade"].isna().all()
     assert set(dataset.manifest["side"]) == {"unknown"}
+
+
+@pytest.mark.parametrize("names", [("Normal", "Mild", "Severe"), ("gesund", "leicht", "schwer")])
+def test_folders_named_like_classes_hint_at_three_class(tmp_path, write_photo, problem_of, names):
+    for name in names:
+        for photo in (f"{name}/P{name[0]}1/rest.jpg", f"{name}/P{name[0]}2/rest.jpg"):
+            write_photo(tmp_path / photo)
+    hint = problem_of(read_folder(tmp_path), "class_folders")
+    assert "prepare three-class" in hint.sentence()
+    assert all(name in hint.what for name in names)
+    followed = read_three_class(tmp_path)  # the reader that it names understands these folders
+    assert sorted(followed.manifest["palsy_class"].unique()) == ["healthy", "slight", "strong"]
+    assert "class_folders" not in {problem.kind for problem in followed.problems}
+
+
+def test_one_folder_of_healthy_people_is_no_set_of_classes(photos, write_photo):
+    write_photo(photos / "Normal" / "rest.jpg")
+    assert not read_folder(photos).problems
 
 
 def test_foreign_headers_and_a_file_column_known_by_its_cells(photos, write_sheet, problem_of):

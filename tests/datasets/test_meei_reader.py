@@ -12,8 +12,7 @@ from common.movements import MOVEMENTS
 from common.tables import MANIFEST
 from common.truth import read_truth
 from datasets.dataset import Dataset
-from datasets.readers.meei import CATEGORY_SOURCE, read_meei
-from datasets.readers.meei_patients import parse_patient
+from datasets.readers.meei import CATEGORY_SOURCE, parse_patient, read_meei
 
 HEADER = ("Category", "Sub-category", "#", "Side", "Gender", "Age")
 

@@ -10,12 +10,9 @@ import pytest
 
 from common.errors import UserError
 from datasets.commands.prepare import prepare
-from datasets.readers.casme2 import read_casme2
-from datasets.readers.casme3 import read_casme3
-from datasets.readers.coded_clips import NO_APEX
-from datasets.readers.megc2019 import read_megc2019
-from datasets.readers.samm import read_samm
-from datasets.readers.smic import read_smic
+from datasets.readers.clips import NO_APEX
+from datasets.readers.megc2019 import N_CLIPS, read_megc2019
+from datasets.readers.micro_expressions import read_casme2, read_casme3, read_samm, read_smic
 
 CASME2_HEADER = ("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None,
                  "Action Units", "Estimated Emotion")  # fmt: skip
@@ -117,7 +114,7 @@ def test_casme2_defects_are_named(casme2, write_sheet, problem_of):
     assert problem_of(dataset, "unusable_frames").rows == (7,)
     assert problem_of(dataset, "contradicting_clip").rows == (8, 9)
     assert problem_of(dataset, "missing_clip").rows == (10,)
-    assert "are not in the coding sheet: CASME2_RAW/sub02/EP11_01" in (
+    assert "1 folder of frames not in the coding sheet: CASME2_RAW/sub02/EP11_01" in (
         problem_of(dataset, "unlisted_clip").what
     )
     assert sorted(clips_of(dataset).index) == ["EP02_01f", "EP08_01"]
@@ -147,7 +144,7 @@ def test_casme2_others_have_no_class(casme2, write_sheet, problem_of):
     write_sheet(casme2 / "CASME2-coding-20140508.xlsx", rows)
     dataset = read_casme2(casme2)
     assert dataset.manifest["emotion3"].isna().all()
-    assert "1 clips (others)" in problem_of(dataset, "no_emotion_class").what
+    assert "1 clip (others)" in problem_of(dataset, "no_emotion_class").what
 
 
 @pytest.fixture
@@ -218,7 +215,7 @@ def test_smic_defects_are_named(smic, problem_of):
     conflict = problem_of(dataset, "contradicting_clip")
     assert "lies with positive but is named negative" in conflict.what
     assert problem_of(dataset, "missing_clip").file.endswith("s5_po_01")
-    assert "1 frames within it: 110" in problem_of(dataset, "missing_frames").what
+    assert "1 frame within it: 110" in problem_of(dataset, "missing_frames").what
     assert len(dataset.manifest) == 2
 
 
@@ -278,7 +275,7 @@ def test_composite_joins_three_datasets_without_mixing_subjects(
     assert manifest["emotion3"].notna().all()  # "Other" of SAMM is left out
     assert manifest["image_id"].is_unique
     counts = [p.what for p in dataset.problems if p.kind == "not_the_official_list"]
-    assert any("2 clips of casme2 were taken; the composite has 145" in what for what in counts)
+    assert any("2 clips of casme2 taken; the composite has 145" in what for what in counts)
 
 
 def test_composite_by_the_organisers_list(tmp_path, casme2, samm, smic, problem_of):
@@ -312,8 +309,6 @@ def test_shared_simulated_clips_are_read_whole(shared):
 
 def test_official_counts_are_those_of_the_published_flow_maps(shared):
     import numpy as np
-
-    from datasets.readers.megc2019 import N_CLIPS
 
     names = np.load(shared / "data/megc2019_flow.npz")["dataset"]
     assert {name: int((names == name).sum()) for name in np.unique(names)} == N_CLIPS

@@ -7,10 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from datasets.readers.grades_table import GRADE, IMAGE, PATIENT, SIDE, TASK
+from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
-from datasets.values import parse_frame, parse_grade, parse_side, parse_task
-from datasets.vocabulary import MOVEMENT_OF, MOVEMENT_WORDS, SIDES, simplify
+from datasets.vocabulary import (
+    CLASS_WORDS,
+    MOVEMENT_OF,
+    MOVEMENT_WORDS,
+    SIDES,
+    parse_frame,
+    parse_grade,
+    parse_side,
+    parse_task,
+    simplify,
+)
 
 COLUMNS = (
     Column("patient_id", ("patient", "subject"), required=True),
@@ -164,6 +173,8 @@ def test_no_word_means_two_things():
     assert len(meant) == len({word for word, _ in meant}) == len(MOVEMENT_OF) - len(MOVEMENT_WORDS)
     sides = [word for said in SIDES.values() for word in said.split()]
     assert len(sides) == len(set(sides))
+    classes = [word for said in CLASS_WORDS.values() for word in said.split()]
+    assert len(classes) == len(set(classes))
 
 
 def test_sides_and_frames():

@@ -306,7 +306,7 @@ def test_simulated_clips_go_through_and_their_apexes_are_found(
     shared: Path, tmp_path: Path
 ) -> None:
     """Twin of the tests on the portrait, on rendered clips with a coding sheet."""
-    from datasets.readers.casme2 import read_casme2
+    from datasets.readers.micro_expressions import read_casme2
 
     dataset = read_casme2(shared / "data" / "sim_casme2")
     few = dataset.manifest.groupby("emotion", sort=False).head(1)

@@ -1,1 +1,0 @@
-"""One reader for each dataset, and what several of them share."""

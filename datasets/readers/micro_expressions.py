@@ -1,0 +1,300 @@
+"""CASME II, SAMM, CAS(ME)³ (each with a coding sheet) and SMIC (without one).
+
+CASME II: 26 subjects, 200 frames per second. Some clips have `/` in place of an apex, two columns
+have no heading, and the subject is a number where the folder is `sub01`. Yan et al. 2014, PLoS ONE
+9:e86041, doi 10.1371/journal.pone.0086041.
+
+SAMM: 32 subjects, 200 frames per second; 159 clips of which 133 are of three-class use. Notes above
+the table put its header on row 14, and the subject is `6` where the folder is `006`. Davison et al.
+2018, IEEE Trans Affect Comput 9:116-129, doi 10.1109/TAFFC.2016.2573832.
+
+CAS(ME)³, part A: about 100 subjects, 30 frames per second, colour and depth, of which only colour
+is read. Subject and file name do not name a clip, for one video holds several expressions, so that
+the onset belongs to the name; letters differ in case from the folders. Li et al. 2023, IEEE Trans
+Pattern Anal Mach Intell 45:2782-2800, doi 10.1109/TPAMI.2022.3174895.
+
+SMIC, high-speed part: 16 subjects, 100 frames per second, 164 clips in three classes. A clip's
+folder runs from onset to offset, its class is the folder above and stands in its name (`s1_ne_01`:
+negative); no apex is annotated. Li et al. 2013, FG, doi 10.1109/FG.2013.6553717.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from common.clip_frames import read_frames
+from common.errors import UserError
+from common.photos import image_id_of
+from common.words import counted
+from datasets.dataset import Dataset, Problem, error, note, say_list, warning
+from datasets.layout import folders_below, open_root
+from datasets.readers.clips import (
+    CODING,
+    Coding,
+    clip_manifest,
+    clip_row,
+    codings_of,
+    one_per_clip,
+    simple_name,
+    without_class,
+)
+from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
+
+SMIC_FPS = 100
+_CASME2_SUBJECT = re.compile(r"sub0*(\d+)", re.IGNORECASE)
+_NOT_COLOUR = ("depth", "depth_align", "mask", "video")
+_SMIC_CLIP = re.compile(r"s0*(?P<subject>\d+)_(?P<emotion>ne|po|sur)_(?P<number>\d+)", re.I)
+_SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A dataset with a coding sheet.
+
+    Attributes
+    ----------
+    usual, patterns
+        The sheet's usual name, and what it is looked for by below the root.
+    subject
+        The manifest's name of a subject of the sheet.
+    folders
+        Folders that may hold a clip, each under a name.
+    names
+        The names under which a clip's folder may be, the best first.
+    by_onset
+        The onset belongs to a clip's name, and one folder may hold several clips.
+    """
+
+    name: str
+    fps: int
+    usual: str
+    patterns: tuple[str, ...]
+    subject: Callable[[str], str]
+    folders: Callable[[Path], tuple[dict[str, Path], list[Problem]]]
+    names: Callable[[Coding], Iterable[str]]
+    by_onset: bool = False
+
+
+def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the clips of the CASME II coding sheet.
+
+    Parameters
+    ----------
+    root
+        Folder that holds the sheet and the frames (`CASME2_RAW/sub01/EP02_01f/img46.jpg`).
+    table
+        The coding sheet; None looks for `*coding*.xlsx` below `root`.
+    """
+    return _read_coded(_CASME2, root, table)
+
+
+def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the clips of the SAMM coding sheet.
+
+    Parameters
+    ----------
+    root
+        Folder that holds the sheet and the frames (`006/006_1_2/006_05562.jpg`).
+    table
+        The coding sheet; None looks for `*FACS*.xlsx` below `root`.
+    """
+    return _read_coded(_SAMM, root, table)
+
+
+def read_casme3(root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the micro-expression clips of CAS(ME)³ part A.
+
+    Where several clips lie in one folder, `image_id` is the folder and the onset, parted by `#`.
+
+    Parameters
+    ----------
+    root
+        Folder that holds the sheet and the frames: one folder per clip
+        (`Part_A_ME_clip/frame/spNO.1_a_355/355.jpg`) or per video (`spNO.1/a/color/355.jpg`).
+    table
+        The coding sheet; None looks for `*label*.xlsx` below `root`.
+    """
+    return _read_coded(_CASME3, root, table)
+
+
+def read_smic(root: Path) -> Dataset:
+    """Read the clips of SMIC's high-speed part; `patient_id` is `s01` ... `s20`.
+
+    Parameters
+    ----------
+    root
+        Folder that holds `HS/s1/micro/negative/s1_ne_01/*.bmp`, at any depth down to four folders
+        above; the parts `VIS` and `NIR` and the folders `non_micro` are passed over.
+    """
+    root = open_root(root)
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    other_parts: set[str] = set()
+    for folder in folders_below(root, depth=7):
+        name = image_id_of(folder, root)
+        above = [part.casefold() for part in name.split("/")[:-1]]
+        match = _SMIC_CLIP.fullmatch(folder.name)
+        part = {"vis", "nir"} & set(above)
+        if match is None or part or "non_micro" in above:
+            other_parts |= part if match else set()
+            continue
+        emotion = _SMIC_EMOTIONS[match["emotion"].lower()]
+        stated = next((word for word in above if word in _SMIC_EMOTIONS.values()), emotion)
+        frames = read_frames(folder)
+        if stated != emotion:
+            what = f"the clip lies with {stated} but is named {emotion}, and was left out"
+            problems.append(error("contradicting_clip", what, "move or rename it", file=name))
+            continue
+        if not frames.names:
+            what = "the clip has no frames and was left out"
+            problems.append(error("missing_clip", what, "look for them", file=name))
+            continue
+        subject, first, last = f"s{match['subject'].zfill(2)}", min(frames.names), max(frames.names)
+        clip = f"{subject}_{match['emotion'].lower()}_{match['number']}"
+        coding = Coding(subject, clip, first, None, last, emotion, name, 0, {})
+        row, _ = clip_row(coding, frames, root=root, fps=SMIC_FPS)
+        rows += [row] if row else []
+        gaps = sorted(set(range(first, last)) - set(frames.names))
+        if gaps:
+            what = f"the clip lacks {counted(len(gaps), 'frame')} within it: {say_list(gaps)}"
+            problems.append(warning("missing_frames", what, "the clip was kept", file=name))
+    if rows:
+        what = f"no apex is annotated; it stays empty in {counted(len(rows), 'clip')}"
+        problems.append(note("missing_apex", what, "micro flow finds it from the motion"))
+    if other_parts:
+        parts = say_list(sorted(part.upper() for part in other_parts))
+        problems.append(note("other_parts", f"the parts {parts} were passed over; only HS is read"))
+    return Dataset("smic", root, clip_manifest(rows, dataset="smic"), tuple(problems))
+
+
+def _read_coded(coded: _Coded, root: Path, table: Path | None) -> Dataset:
+    """Read the clips of a coding sheet; UserError when there is no sheet."""
+    root = open_root(root)
+    path = table or find_spreadsheet(root, *coded.patterns)
+    if path is None:
+        raise UserError(
+            f"{root.name} has no coding sheet ({coded.usual}): put it there or give it with "
+            "--table."
+        )
+    sheet = read_spreadsheet(path, columns=CODING)
+    folders, problems = coded.folders(root)
+    every = [replace(one, subject=coded.subject(one.subject)) for one in codings_of(sheet)]
+    codings, doubts = one_per_clip(every, by_onset=coded.by_onset)
+    named = [next((n for n in coded.names(one) if n in folders), None) for one in codings]
+    users = Counter(named)
+    known = {name: read_frames(folders[name]) for name in users if name is not None}
+    problems += [*sheet.problems, *_repeated_names(codings), *doubts]
+    rows: list[dict[str, Any]] = []
+    for coding, name in zip(codings, named, strict=True):
+        frames = None if name is None else known[name]
+        row, doubts = clip_row(coding, frames, root=root, fps=coded.fps, shared=users[name] > 1)
+        rows += [row] if row else []
+        problems += doubts
+    problems += without_class(rows)
+    if not coded.by_onset:
+        listed = {name for coding in every for name in coded.names(coding)}
+        problems += _unlisted([path for name, path in folders.items() if name not in listed], root)
+    return Dataset(coded.name, root, clip_manifest(rows, dataset=coded.name), tuple(problems))
+
+
+def _repeated_names(codings: list[Coding]) -> list[Problem]:
+    """Say which names stand for several clips."""
+    count = Counter((coding.subject, coding.clip.casefold()) for coding in codings)
+    repeated = [f"{subject}/{clip}" for (subject, clip), number in count.items() if number > 1]
+    if not repeated:
+        return []
+    what = f"{counted(len(repeated), 'name')} for several clips each: {say_list(repeated)}"
+    return [note("repeated_name", f"{what}; the onset tells them apart")]
+
+
+def _unlisted(folders: list[Path], root: Path) -> list[Problem]:
+    if not folders:
+        return []
+    shown = say_list([image_id_of(folder, root) for folder in folders])
+    what = f"{counted(len(folders), 'folder')} of frames not in the coding sheet: {shown}"
+    return [warning("unlisted_clip", what, "not read")]
+
+
+def _subject_number(subject: str) -> str:
+    return subject.casefold().removeprefix("sub").lstrip("0")
+
+
+def _casme2_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the clip folders by subject number and clip; raw frames before cropped ones."""
+    subjects = {
+        folder: match[1]
+        for folder in folders_below(root, depth=3)
+        if (match := _CASME2_SUBJECT.fullmatch(folder.name))
+    }
+    versions = sorted(
+        {folder.parent for folder in subjects},
+        key=lambda parent: ("raw" not in parent.name.casefold(), parent.name),
+    )
+    problems = []
+    if len(versions) > 1:
+        taken, *others = (image_id_of(parent, root) for parent in versions)
+        what = f"the frames were taken from {taken}, not from {', '.join(others)}"
+        problems.append(note("several_versions", what))
+    clips = {
+        f"{number}/{simple_name(clip.name)}": clip
+        for folder, number in subjects.items()
+        if folder.parent == versions[0]
+        for clip in sorted(folder.iterdir())
+        if clip.is_dir()
+    }
+    return clips, problems
+
+
+def _samm_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+    clips = {
+        simple_name(clip.name): clip
+        for subject in folders_below(root, depth=2)
+        if subject.name.isdecimal()
+        for clip in sorted(subject.iterdir())
+        if clip.is_dir() and clip.name.startswith(subject.name)
+    }
+    return clips, []
+
+
+def _casme3_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the folders that may hold a clip or a video in colour, the deepest of a name."""
+    folders: dict[str, Path] = {}
+    for here, inside, _ in os.walk(root):
+        inside[:] = sorted(n for n in inside if n.casefold() not in _NOT_COLOUR and n[0] != ".")
+        path = Path(here)
+        name = path.name
+        if name.casefold() in ("color", "colour", "rgb"):
+            name = f"{path.parent.parent.name}_{path.parent.name}"
+        elif path.parent.name.casefold().startswith("spno"):
+            name = f"{path.parent.name}_{name}"
+        folders[simple_name(name)] = path
+    return folders, []
+
+
+def _casme3_names(coding: Coding) -> Iterable[str]:
+    """A clip's own folder, by onset, or else that of its video."""
+    video = f"{coding.subject}_{coding.clip}"
+    names = (f"{video}_{coding.onset}", f"{video}_{coding.onset}_{coding.offset}", video)
+    return map(simple_name, names)
+
+
+_CASME2 = _Coded(
+    "casme2", 200, "CASME2-coding-20140508.xlsx", ("*coding*", "*casme2*", "*.xlsx"),
+    subject=lambda subject: f"sub{_subject_number(subject).zfill(2)}", folders=_casme2_folders,
+    names=lambda one: [f"{_subject_number(one.subject)}/{simple_name(one.clip)}"],
+)  # fmt: skip
+_SAMM = _Coded(
+    "samm", 200, "SAMM_Micro_FACS_Codes_v2.xlsx", ("*facs*codes*", "*samm*", "*.xlsx"),
+    subject=lambda subject: subject.zfill(3), folders=_samm_folders,
+    names=lambda one: [simple_name(one.clip)],
+)  # fmt: skip
+_CASME3 = _Coded(
+    "casme3", 30, "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", ("*label*", "*cas*me*", "*.xlsx"),
+    subject=str, folders=_casme3_folders, names=_casme3_names, by_onset=True,
+)  # fmt: skip
