@@ -61,6 +61,7 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.graders.scaling.BoxCoxScaler",
             "classifiers.graders.scaling.ConstantToZero",
             "classifiers.graders.scaling.RankScaler",
+            "classifiers.graders.scaling.YeoJohnsonScaler",
             "classifiers.graders.severity.SignedSeverity",
             "sklearn.dummy.DummyClassifier",
             "sklearn.ensemble._forest.RandomForestClassifier",

@@ -6,11 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.preprocessing import PowerTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.graders.registry import GRADERS, USUAL, choose_graders, fit_grader
-from classifiers.graders.scaling import SCALERS, ConstantToZero, RankScaler, prepared
+from classifiers.graders.scaling import (
+    SCALERS,
+    ConstantToZero,
+    RankScaler,
+    YeoJohnsonScaler,
+    prepared,
+)
 from common.errors import UserError
 
 from .conftest import MadeCohort, made_cohort
@@ -173,6 +180,19 @@ def test_box_cox_is_that_of_scipy_where_values_are_positive_and_says_where_not()
     tested = table.assign(positive=0.0)  # no power of it exists: the smallest of training
     smallest = made[values[:, 0].argmin(), 0]
     np.testing.assert_allclose(found.pipeline[:-1].transform(tested)[:, 0], smallest)
+
+
+@pytest.mark.parametrize("sign", ["any", "positive", "negative", "zero"])
+def test_powers_are_scikit_learns_to_the_last_bit(sign):
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(18, 8)) * 10.0 ** rng.integers(-4, 4, size=8)
+    values *= {"any": 1, "zero": rng.integers(2, size=8)}.get(sign, np.sign(values))
+    values = -values if sign == "negative" else values
+    ours, theirs = YeoJohnsonScaler(), PowerTransformer()
+    np.testing.assert_array_equal(
+        ours.fit_transform(values.copy()), theirs.fit_transform(values.copy())
+    )
+    np.testing.assert_array_equal(ours.lambdas_, theirs.lambdas_)
 
 
 def test_the_linear_svm_finds_what_is_straight_and_only_by_name():
