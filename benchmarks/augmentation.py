@@ -34,11 +34,14 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from common.photos import read_photo  # noqa: E402
-from landmarks.find.augmentation import parse_augmentation  # noqa: E402
 from landmarks.find.detector import FaceDetector  # noqa: E402
-from landmarks.find.face_crop import DETECTION_SHRINK, cut_face  # noqa: E402
-from landmarks.find.method import DEFAULT_KIND  # noqa: E402
-from landmarks.find.tta import CopyPredictor, centre_of  # noqa: E402
+from landmarks.find.method import DEFAULT_KIND, parse_augmentation  # noqa: E402
+from landmarks.find.tta import (  # noqa: E402
+    DETECTION_SHRINK,
+    CopyPredictor,
+    centre_of,
+    cut_face,
+)
 from landmarks.predictor import find_predictor  # noqa: E402
 from pipeline.commands.doctor import astronaut_portrait  # noqa: E402
 

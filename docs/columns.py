@@ -30,8 +30,7 @@ from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
 from htnet.palsy.asymmetry import BY_GRADE
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
 from htnet.palsy.training import SEEN_PATIENTS
-from landmarks.find.iris_table import IRISES
-from landmarks.tables import LANDMARKS, SPREADS
+from landmarks.tables import IRISES, LANDMARKS, SPREADS
 
 JOINED = (
     "patient_id", "task", "side", "hb_grade", "dataset", "palsy_class", "patient_source",

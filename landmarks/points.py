@@ -1,4 +1,4 @@
-"""Names of the 68 points, their regions, their mirror partners, and the 51-point selection.
+"""The 68 points: names, regions, mirror partners, the 51-point selection; and how they are moved.
 
 Points are `(68, 2)` float64 arrays: x right, y down, in pixels of the original photograph after
 EXIF rotation, pixel centres at integers. `right` and `left` are the patient's; the patient's right
@@ -38,23 +38,16 @@ Y_COLUMNS = tuple(f"y_{i}" for i in range(N_POINTS))
 POINT_COLUMNS = tuple(name for pair in zip(X_COLUMNS, Y_COLUMNS, strict=True) for name in pair)
 
 
-def _mirror_partners() -> tuple[int, ...]:
-    partner = list(range(N_POINTS))
-    swapped = [*[(i, 16 - i) for i in range(8)], *[(17 + i, 26 - i) for i in range(5)]]
-    swapped += [(31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
-    swapped += [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)]
-    for a, b in swapped:
-        partner[a], partner[b] = b, a
-    return tuple(partner)
+_PAIRS = (  # right and left point of each pair
+    *((i, 16 - i) for i in range(8)), *((17 + i, 26 - i) for i in range(5)),
+    (31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
+    (48, 54), (49, 53), (50, 52), (59, 55), (58, 56), (60, 64), (61, 63), (67, 65),
+)  # fmt: skip
+_PARTNERS = dict(_PAIRS) | {left: right for right, left in _PAIRS}
+_RIGHT = frozenset(right for right, _ in _PAIRS)
 
-
-MIRROR_PARTNER: tuple[int, ...] = _mirror_partners()
+MIRROR_PARTNER: tuple[int, ...] = tuple(_PARTNERS.get(i, i) for i in range(N_POINTS))
 """`MIRROR_PARTNER[i]` is the point at the same place on the other side; midline points are own."""
-
-
-_RIGHT = frozenset(
-    (*range(8), *range(17, 22), 31, 32, *range(36, 42), 48, 49, 50, 58, 59, 60, 61, 67)
-)
 
 
 def side_of(point: int) -> str:
@@ -64,28 +57,56 @@ def side_of(point: int) -> str:
     return "right" if point in _RIGHT else "left"
 
 
-def mirror_points(points: NDArray[np.float64], *, width: float) -> NDArray[np.float64]:
-    """Return the points of the mirrored photograph of `width` px, in the usual order.
+def swap_sides(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give each of `(..., 68, 2)` points to its mirror partner, as in a mirrored photograph."""
+    return np.asarray(points[..., list(MIRROR_PARTNER), :])
 
-    Parameters
-    ----------
-    points
-        `(..., 68, 2)` px.
-    width
-        Width of the photograph in px; pixel `x` goes to `width - 1 - x`.
+
+def mirror_points(points: NDArray[np.float64], *, width: float) -> NDArray[np.float64]:
+    """Return the `(..., 68, 2)` points of the mirrored photograph, in the usual order.
+
+    Pixel `x` of a photograph of `width` px goes to `width - 1 - x`.
     """
-    mirrored = np.asarray(points, dtype=np.float64)[..., list(MIRROR_PARTNER), :].copy()
+    mirrored = swap_sides(np.asarray(points, dtype=np.float64))
     mirrored[..., 0] = (width - 1) - mirrored[..., 0]
     return mirrored
 
 
 def tilt_degrees(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Head tilt from the jaw ends (P48 to P49): degrees, counter-clockwise positive as seen.
+    """Head tilt of `(..., 68, 2)` points from the jaw ends (P48 to P49), in the leading shape.
 
-    Parameters
-    ----------
-    points
-        `(..., 68, 2)` px; the result has the leading shape.
+    Degrees, counter-clockwise positive as seen.
     """
     across = points[..., JAW_LEFT, :] - points[..., JAW_RIGHT, :]
     return np.degrees(np.arctan2(-across[..., 1], across[..., 0]))
+
+
+def turn_about(
+    centre: tuple[float, float], *, angle_deg: float, mirrored: bool = False
+) -> NDArray[np.float64]:
+    """Return the `(2, 3)` affine map that turns a picture about `centre`, then mirrors it there.
+
+    Angles are counter-clockwise positive as seen; y points down.
+    """
+    turn = np.radians(angle_deg)
+    linear = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    if mirrored:
+        linear = np.diag([-1.0, 1.0]) @ linear
+    at = np.asarray(centre, dtype=np.float64)
+    return np.column_stack([linear, at - linear @ at])
+
+
+def map_points(
+    points: NDArray[np.float64], affine: NDArray[np.float64], *, inverse: bool = False
+) -> NDArray[np.float64]:
+    """Map `(..., 2)` x, y through a `(2, 3)` affine map, or back through its inverse."""
+    linear, shift = affine[:, :2], affine[:, 2]
+    if inverse:
+        return np.asarray(np.linalg.solve(linear, (points - shift)[..., None])[..., 0])
+    return np.asarray(points @ linear.T + shift)
+
+
+def compose(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the `(2, 3)` map that does `first` and then `second`."""
+    linear = second[:, :2] @ first[:, :2]
+    return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])

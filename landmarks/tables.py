@@ -1,19 +1,31 @@
-"""The landmark table: one row per photograph, always, whatever became of it."""
+"""The tables of points, of their spreads and of irises: one row per photograph, always."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.tables import OTHERS_AS_TEXT, STATUSES, choice, number, read_table, text
+from common.tables import (
+    OTHERS_AS_TEXT,
+    STATUSES,
+    choice,
+    number,
+    read_table,
+    sort_by_image_id,
+    text,
+)
+from landmarks.find.iris import IRIS_STATUSES, Iris, Irises
 from landmarks.plausibility import implausible
 from landmarks.points import N_POINTS, POINT_COLUMNS
 
-LANDMARKS_FILE = "landmarks.csv"
+LANDMARKS_FILE, IRISES_FILE = "landmarks.csv", "irises.csv"
 DETECTORS = ("hog_200", "hog_full", "cnn")
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
 QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
@@ -52,6 +64,30 @@ SPREADS = pa.DataFrameSchema(
 )
 """`spreads.csv`, written with test-time augmentation: copies made, copies without a face, and the
 spread of each point over the others in x and y, px (median absolute deviation times 1.4826)."""
+
+
+SIDES = ("right", "left")
+_NUMBERS = ("x", "y", "radius", "strength")
+
+IRISES = pa.DataFrameSchema(
+    {
+        "image_id": text(unique=True),
+        **{
+            f"{side}_{name}": column
+            for side in SIDES
+            for name, column in (
+                ("status", choice(IRIS_STATUSES)),
+                ("reason", text(nullable=True, required=False)),
+                ("x", number()),
+                ("y", number()),
+                ("radius", number()),
+                ("strength", number(required=False)),
+            )
+        },
+    },
+    name="irises",
+)
+"""`irises.csv`: px of the photograph, sides are the patient's; NaN unless that eye is `ok`."""
 
 
 def read_landmarks(path: Path) -> pd.DataFrame:
@@ -102,3 +138,41 @@ def points_of(table: pd.DataFrame) -> NDArray[np.float64]:
     """Return a landmark table's points as `(n, 68, 2)` float64 px; NaN where there are none."""
     values = table[list(POINT_COLUMNS)].to_numpy(dtype=np.float64)
     return values.reshape(len(table), N_POINTS, 2)
+
+
+def iris_table(found: Mapping[str, Irises]) -> pd.DataFrame:
+    """Return the table of irises by `image_id`, in natural order."""
+    rows = [
+        {"image_id": image_id}
+        | {
+            f"{side}_{name}": None if value == "" else value
+            for side, iris in asdict(irises).items()
+            for name, value in iris.items()
+        }
+        for image_id, irises in found.items()
+    ]
+    if not rows:
+        return pd.DataFrame({name: [] for name in IRISES.columns})
+    texts = {f"{side}_{name}": "str" for side in SIDES for name in ("status", "reason")}
+    return sort_by_image_id(pd.DataFrame(rows).astype(texts))
+
+
+def read_irises(path: Path) -> dict[str, Irises]:
+    """Read `irises.csv`, perhaps corrected by hand, as irises by `image_id`.
+
+    A radius and centre typed in by hand count as soon as that eye's status is `ok`.
+    """
+    table = read_table(path, schema=IRISES)
+    return {
+        str(row["image_id"]): Irises(*(_iris(row, side) for side in SIDES))
+        for row in table.to_dict("records")
+    }
+
+
+def _iris(row: Mapping[Hashable, Any], side: str) -> Iris:
+    reason = row.get(f"{side}_reason")
+    return Iris(
+        status=row[f"{side}_status"],
+        reason=reason if isinstance(reason, str) else "",
+        **{name: float(row.get(f"{side}_{name}", np.nan)) for name in _NUMBERS},
+    )

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import atomic_write
 from common.photos import read_photo
-from landmarks.find.augmentation import map_points
 from landmarks.find.detector import FaceBox
-from landmarks.find.face_crop import cut_face
 from landmarks.find.finder import DETECTION_MIN_SIDE
-from landmarks.points import MIRROR_PARTNER, N_POINTS
+from landmarks.find.tta import cut_face
+from landmarks.points import MIRROR_PARTNER, N_POINTS, map_points
 
 
 @dataclass(frozen=True)

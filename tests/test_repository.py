@@ -30,9 +30,9 @@ ARROWS: dict[str, set[str]] = {
     "run_pipeline": {"common"},
 }
 # Modules that are imported in worker processes of the extraction, which must stay small and quick.
-WORKER_MODULE = "landmarks.find.photo_task"
+WORKER_MODULE = "landmarks.find.finder"
 BROUGHT_BY = {"dlib": ["dlib-bin"]}  # the wheel does not say so itself
-HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage"}
+HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage", "scipy"}
 
 
 def sources(root: Path) -> list[tuple[str, Path]]:

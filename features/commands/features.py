@@ -39,9 +39,18 @@ from features.tables import (
 )
 from landmarks.exchange.emotrics_folder import import_emotrics
 from landmarks.find.iris import Irises
-from landmarks.find.iris_table import IRISES, IRISES_FILE, iris_table, read_irises
 from landmarks.scale import Unit, length_factors, mm_per_px_of
-from landmarks.tables import LANDMARKS, LANDMARKS_FILE, failure_lines, points_of, with_slips_failed
+from landmarks.tables import (
+    IRISES,
+    IRISES_FILE,
+    LANDMARKS,
+    LANDMARKS_FILE,
+    failure_lines,
+    iris_table,
+    points_of,
+    read_irises,
+    with_slips_failed,
+)
 
 
 @dataclass(frozen=True)

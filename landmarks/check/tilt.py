@@ -17,11 +17,10 @@ from common.errors import PhotoError
 from common.photos import read_photo
 from common.tables import number, sort_by_image_id, text
 from common.workers import default_jobs, supervised_map
-from landmarks.find.augmentation import map_points, turn_about
 from landmarks.find.extraction import PHOTO_LIMIT_S
 from landmarks.find.finder import DETECTION_MIN_SIDE, LandmarkFinder
 from landmarks.find.method import Method
-from landmarks.points import POINT_COLUMNS
+from landmarks.points import POINT_COLUMNS, map_points, turn_about
 from landmarks.predictor import PredictorFile
 
 TILT = pa.DataFrameSchema(

@@ -75,7 +75,7 @@ def export_emotrics(
     folder
         Files go to `folder/IMAGE_ID` with the suffix `.txt`; put them beside the photographs.
     irises
-        By `image_id`, from `landmarks.find.iris_table.read_irises`.
+        By `image_id`, from `landmarks.tables.read_irises`.
 
     Returns
     -------

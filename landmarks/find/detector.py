@@ -7,7 +7,7 @@ included, as dlib draws them: the predictor was trained on such boxes and expect
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import dlib
@@ -53,24 +53,22 @@ class FaceBox:
 
     def scaled(self, scale_x: float, scale_y: float) -> FaceBox:
         """Box of the same face in an image that is larger by the two factors."""
-        return FaceBox(
+        return replace(
+            self,
             left=self.left * scale_x,
             top=self.top * scale_y,
             right=(self.right + 1) * scale_x - 1,
             bottom=(self.bottom + 1) * scale_y - 1,
-            score=self.score,
-            detector=self.detector,
         )
 
     def shifted(self, dx: float, dy: float) -> FaceBox:
         """Box of the same face in an image whose origin lies (dx, dy) px further up left."""
-        return FaceBox(
+        return replace(
+            self,
             left=self.left + dx,
             top=self.top + dy,
             right=self.right + dx,
             bottom=self.bottom + dy,
-            score=self.score,
-            detector=self.detector,
         )
 
 
@@ -101,7 +99,7 @@ class FaceDetector:
             Gives the same image as `(h, w, 3)` RGB uint8, called only when both HOG stages found
             nothing. Without it the CNN is not tried.
         """
-        faces = self._hog_small(grey) or self._hog_full(grey)
+        faces = self._hog_small(grey) or self._run_hog(grey, 0, "hog_full")
         if not faces and colour is not None:
             faces = self._cnn_then_hog(colour(), grey)
         return sorted(faces, key=lambda face: -face.area)
@@ -109,14 +107,11 @@ class FaceDetector:
     def _hog_small(self, grey: NDArray[np.uint8]) -> list[FaceBox]:
         h, w = grey.shape[:2]
         if w <= self._small_width:
-            return self._run_hog(grey, upsample=1, detector="hog_200")
+            return self._run_hog(grey, 1, "hog_200")
         size = (self._small_width, max(1, round(h * self._small_width / w)))
         small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        faces = self._run_hog(small, upsample=1, detector="hog_200")
+        faces = self._run_hog(small, 1, "hog_200")
         return [face.scaled(w / size[0], h / size[1]) for face in faces]
-
-    def _hog_full(self, grey: NDArray[np.uint8]) -> list[FaceBox]:
-        return self._run_hog(grey, upsample=0, detector="hog_full")
 
     def _cnn_then_hog(self, rgb: NDArray[np.uint8], grey: NDArray[np.uint8]) -> list[FaceBox]:
         h, w = rgb.shape[:2]
@@ -127,14 +122,12 @@ class FaceDetector:
         if self._cnn is None:
             self._cnn = dlib.cnn_face_detection_model_v1(str(CNN_DETECTOR.path))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if shrink < 1 else rgb
-        found = [
-            _face_box(hit.rect, score=hit.confidence, detector="cnn").scaled(
-                w / size[0], h / size[1]
-            )
+        boxes = [
+            _face_box(hit.rect, score=hit.confidence, detector="cnn")
             for hit in self._cnn(np.ascontiguousarray(small), 0)
             if hit.confidence > CNN_THRESHOLD
         ]
-        return [self._as_hog_box(face, grey) for face in found]
+        return [self._as_hog_box(box.scaled(w / size[0], h / size[1]), grey) for box in boxes]
 
     def _as_hog_box(self, face: FaceBox, grey: NDArray[np.uint8]) -> FaceBox:
         """Let HOG draw its own box around a face of the CNN; estimate it where HOG sees none."""
@@ -155,16 +148,15 @@ class FaceDetector:
         centre_x = (face.left + face.right) / 2
         centre_y = (face.top + face.bottom) / 2 + _HOG_BELOW_CNN * width
         half = (_HOG_PER_CNN_WIDTH * width - 1) / 2
-        return FaceBox(
+        return replace(
+            face,
             left=centre_x - half,
             top=centre_y - half,
             right=centre_x + half,
             bottom=centre_y + half,
-            score=face.score,
-            detector="cnn",
         )
 
-    def _run_hog(self, grey: NDArray[np.uint8], *, upsample: int, detector: str) -> list[FaceBox]:
+    def _run_hog(self, grey: NDArray[np.uint8], upsample: int, detector: str) -> list[FaceBox]:
         rectangles, scores, _ = self._hog.run(np.ascontiguousarray(grey), upsample, 0.0)
         return [
             _face_box(rectangle, score=score, detector=detector)

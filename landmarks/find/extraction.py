@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +22,30 @@ from common.files import sha256_of
 from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import default_jobs, supervised_map
-from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder
+from landmarks.find.finder import (
+    FaceLandmarks,
+    Faces,
+    LandmarkFinder,
+    PhotoTask,
+    do_photo,
+    overlay_path,
+)
 from landmarks.find.iris import IRIS_METHOD, Irises
-from landmarks.find.iris_table import IRISES, IRISES_FILE, iris_table
 from landmarks.find.journal import Journal, fingerprint
 from landmarks.find.method import Method
-from landmarks.find.photo_task import PhotoTask, do_photo, overlay_path
-from landmarks.find.tta import overall_spread
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
 from landmarks.scale import Scale
-from landmarks.tables import BOX_COLUMNS, LANDMARKS, SPREAD_COLUMNS, SPREADS
+from landmarks.tables import (
+    BOX_COLUMNS,
+    IRISES,
+    IRISES_FILE,
+    LANDMARKS,
+    LANDMARKS_FILE,
+    SPREAD_COLUMNS,
+    SPREADS,
+    iris_table,
+)
 
 METHOD = 2
 """Raise this when the same photograph and settings may give other points: it ends old journals."""
@@ -84,7 +98,8 @@ def extract_landmarks(
     the same time; when there is one alone, its copies are.
 
     Runs that were stopped go on where they were: a photograph whose content, settings and
-    library versions are unchanged and whose status was `ok` is not done again.
+    library versions are unchanged and whose status was `ok` is not measured again. What is new is
+    measured first, and what is known is compared with its file afterwards.
 
     Parameters
     ----------
@@ -113,55 +128,42 @@ def extract_landmarks(
     UserError
         When the output folder cannot be written or the predictor cannot be loaded.
     """
-    began = time.monotonic()
-    method, jobs = method or Method(), jobs or default_jobs()
-    scale = scale or Scale()
-    settings = fingerprint(_settings(predictor, faces=faces, method=method, scale=scale))
-    with closing(Journal(out, settings=settings)) as journal:
-        tasks = [
-            PhotoTask(
-                image_id,
-                path,
-                overlay=overlay_path(out, image_id) if overlays else None,
-                irises=scale.needs_irises,
-                iris_radii=scale.iris_radii.get(image_id, (None, None)),
-            )
-            for image_id, path in photos
-        ]
-        found = _taken_over(tasks, journal)
-        left = [task for task in tasks if task.image_id not in found]
-        resumed = len(found)
-        finder = functools.partial(
-            LandmarkFinder,
-            predictor,
-            faces=faces,
-            method=method,
-            copy_threads=jobs if len(left) == 1 else 1,
+    began, first_at = time.monotonic(), None
+    method, scale, jobs = method or Method(), scale or Scale(), jobs or default_jobs()
+    tasks = [
+        PhotoTask(
+            image_id,
+            path,
+            overlay=overlay_path(out, image_id) if overlays else None,
+            irises=scale.needs_irises,
+            iris_radii=scale.iris_radii.get(image_id, (None, None)),
         )
-        first_at: float | None = None
-        outcomes = supervised_map(do_photo, left, jobs=jobs, start=finder, limit_s=limit_s)
-        with (
-            closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
-            JobProgress("extract", total=len(tasks), done=resumed) as progress,
-        ):
-            for outcome in outcomes:
-                first_at = first_at or time.monotonic()
-                image_id = left[outcome.index].image_id
-                result: FaceLandmarks = outcome.value or FaceLandmarks(
-                    status="failed",
-                    reason=f"This photograph could not be processed ({outcome.error}): run again, "
-                    "and leave it out if it fails again.",
-                )
-                journal.add(image_id, result)
-                found[image_id] = result
-                progress.advance(ok=result.status == "ok")
+        for image_id, path in photos
+    ]
+    settings = fingerprint(_settings(predictor, faces=faces, method=method, scale=scale))
+    found: dict[str, FaceLandmarks] = {}
+    with closing(Journal(out, settings=settings)) as journal:
+        measure = functools.partial(
+            _measured,
+            journal=journal,
+            start=functools.partial(LandmarkFinder, predictor, faces=faces, method=method),
+            jobs=jobs,
+            limit_s=limit_s,
+        )
+        for image_id, result in measure([task for task in tasks if task.image_id not in journal]):
+            first_at = first_at or time.monotonic()
+            found[image_id] = result
+        known = [task for task in tasks if task.image_id not in found]
+        same = _unchanged(known, journal=journal, jobs=jobs)
+        found |= {image_id: journal.read(image_id) for image_id in same}
+        found |= dict(measure([task for task in known if task.image_id not in found]))
     table = landmark_table(found, scale=scale)
-    write_table(table, out / "landmarks.csv", schema=LANDMARKS)
-    irises = {image_id: result.irises or Irises() for image_id, result in found.items()}
+    write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
+    irises: dict[str, Irises] = {}
     if scale.needs_irises:
+        irises = {image_id: result.irises or Irises() for image_id, result in found.items()}
         write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
     else:
-        irises = {}
         (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run that looked for them
     if method.augmentation:
         write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
@@ -172,11 +174,65 @@ def extract_landmarks(
     return Extraction(
         table=table,
         counts={status: tally[status] for status in STATUSES},
-        resumed=resumed,
+        resumed=len(same),
         startup_s=(first_at or ended) - began,
         work_s=ended - (first_at or ended),
         irises=irises,
     )
+
+
+def _measured(
+    tasks: Sequence[PhotoTask],
+    *,
+    journal: Journal,
+    start: Callable[..., LandmarkFinder],
+    jobs: int,
+    limit_s: float,
+) -> Iterator[tuple[str, FaceLandmarks]]:
+    """Measure photographs in worker processes; a file is not touched before its turn comes."""
+    if not tasks:
+        return
+    start = functools.partial(start, copy_threads=jobs if len(tasks) == 1 else 1)
+    outcomes = supervised_map(do_photo, tasks, jobs=jobs, start=start, limit_s=limit_s)
+    with (
+        closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
+        JobProgress("extract", total=len(tasks)) as progress,
+    ):
+        for outcome in outcomes:
+            image_id = tasks[outcome.index].image_id
+            result: FaceLandmarks = outcome.value or FaceLandmarks(
+                status="failed",
+                reason=f"This photograph could not be processed ({outcome.error}): run again, "
+                "and leave it out if it fails again.",
+            )
+            if result.status == "ok":
+                journal.add(image_id, result)
+            progress.advance(ok=result.status == "ok")
+            yield image_id, result
+
+
+def _unchanged(tasks: Sequence[PhotoTask], *, journal: Journal, jobs: int) -> list[str]:
+    """Return the `image_id` of photographs whose content, and overlay, are as in the journal."""
+
+    def holds(task: PhotoTask) -> bool:
+        try:
+            drawn = task.overlay is None or task.overlay.is_file()
+            return drawn and sha256_of(task.path) == journal.sha256_of(task.image_id)
+        except OSError:
+            return False  # a worker will say what is wrong with the file
+
+    if not tasks:
+        return []
+    same = []
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        closing(pool.map(holds, tasks)) as answers,  # a Ctrl-C does not wait for the rest
+        JobProgress("known from an earlier run", total=len(tasks), note="") as progress,
+    ):
+        for task, held in zip(tasks, answers, strict=True):
+            progress.advance(ok=held)
+            same += [task.image_id] if held else []
+    return same
 
 
 def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = None) -> pd.DataFrame:
@@ -185,7 +241,7 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
         empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
         return empty.astype(dict.fromkeys(("image_id", "status", "reason", "detector"), "str"))
     results = list(found.values())
-    boxes = [_box_row(result) for result in results]
+    scale = scale or Scale()
     frame = pd.DataFrame(
         {
             "image_id": list(found),
@@ -195,18 +251,16 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
             "detector": [result.box.detector if result.box else None for result in results],
         }
     ).astype({"reason": "str", "detector": "str"})
+    boxes = [_box_row(result) for result in results]
     quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
     quality["tilt_deg"] = [result.tilt_deg for result in results]
-    quality["spread_px"] = [overall_spread(result.spread) for result in results]
-    scale = scale or Scale()
+    quality["spread_px"] = [result.spread_px for result in results]
     quality["mm_per_px"] = [
         scale.mm_per_px_of(result.irises, ok=result.status == "ok") for result in results
     ]
-    points = pd.DataFrame(
-        np.stack([result.points for result in results]).reshape(len(results), -1),
-        columns=list(POINT_COLUMNS),
-    )
-    return sort_by_image_id(pd.concat([frame, quality, points], axis=1))
+    points = np.stack([result.points for result in results]).reshape(len(results), -1)
+    values = pd.DataFrame(points, columns=list(POINT_COLUMNS))
+    return sort_by_image_id(pd.concat([frame, quality, values], axis=1))
 
 
 def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
@@ -229,23 +283,6 @@ def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
 def _box_row(result: FaceLandmarks) -> list[float]:
     box = result.box
     return [box.score, box.left, box.top, box.right, box.bottom] if box else [np.nan] * 5
-
-
-def _taken_over(tasks: Sequence[PhotoTask], journal: Journal) -> dict[str, FaceLandmarks]:
-    """Results of an earlier run that still hold."""
-    found: dict[str, FaceLandmarks] = {}
-    for task in tasks:
-        if task.image_id not in journal:
-            continue
-        try:
-            if task.overlay and not task.overlay.is_file():
-                continue
-            known = journal.known(task.image_id, sha256=sha256_of(task.path))
-        except OSError:
-            continue  # the worker will say what is wrong with the file
-        if known is not None:
-            found[task.image_id] = known
-    return found
 
 
 def _settings(

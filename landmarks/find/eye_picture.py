@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 EYE_WIDTH = 64  # px between the eye corners in the upright picture
 PICTURE = (96, 64)  # its width and height
-CENTRE = (
-    (PICTURE[0] - 1) / 2,
-    (PICTURE[1] - 1) / 2,
-)  # where the middle of the corners comes to lie
+CENTRE = (47.5, 31.5)  # where the middle of the corners comes to lie
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,13 @@ class EyePicture:
 
 def eye_opening(eye: NDArray[np.float64]) -> float:
     """Mean height between the lids in eye widths, from the `(6, 2)` points of one eye."""
-    corner_a, corner_b = eye[0], eye[3]
-    across = corner_b - corner_a
-    width = float(np.hypot(*across))
-    normal = np.array([-across[1], across[0]]) / width**2
+    across = eye[3] - eye[0]
+    normal = np.array([-across[1], across[0]]) / float(np.hypot(*across)) ** 2
     return float(((eye[[5, 4]] - eye[[1, 2]]) @ normal).mean())
 
 
 def eye_picture(brightness: NDArray[np.uint8], eye: NDArray[np.float64]) -> EyePicture | None:
-    """Cut out one eye upright, `EYE_WIDTH` px between its corners.
+    """Cut out one eye upright, `EYE_WIDTH` px between its corners; None without room in between.
 
     Parameters
     ----------
@@ -59,10 +54,6 @@ def eye_picture(brightness: NDArray[np.uint8], eye: NDArray[np.float64]) -> EyeP
         `(h, w)` uint8.
     eye
         `(6, 2)` px: the points of one eye, from its corner that is image-left.
-
-    Returns
-    -------
-    The picture, or None when there is no room between the lids.
     """
     middle, across = (eye[0] + eye[3]) / 2, (eye[3] - eye[0]) / EYE_WIDTH
     turn = np.array([[across[0], -across[1]], [across[1], across[0]]])
@@ -73,10 +64,9 @@ def eye_picture(brightness: NDArray[np.uint8], eye: NDArray[np.float64]) -> EyeP
     if scale > 1.05:  # warping reads single pixels: blur first what will be made smaller
         crop = cv2.GaussianBlur(crop, (0, 0), 0.5 * float(np.sqrt(scale**2 - 1)))
     to_photo = np.column_stack([turn, middle - turn @ CENTRE])
-    to_crop = to_photo - [[0, 0, left], [0, 0, top]]
     upright = cv2.warpAffine(
         crop.astype(np.float32),
-        to_crop,
+        to_photo - [[0, 0, left], [0, 0, top]],
         PICTURE,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,

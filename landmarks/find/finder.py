@@ -1,4 +1,8 @@
-"""One photograph to one row: read, find the face, place the 68 points, judge the result."""
+"""One photograph: read, face found, 68 points and irises placed, result judged, overlay drawn.
+
+This is what worker processes do. The module keeps away from pandas and the table schemas, which
+would cost every worker 50 MB and a good part of its start-up time.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,24 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox, FaceDetector
-from landmarks.find.iris import Irises
+from landmarks.find.iris import Iris, Irises, find_irises
 from landmarks.find.method import Method
-from landmarks.find.tta import CopyPredictor, centre_of, spread_of
+from landmarks.find.tta import CopyPredictor, centre_of, predict_points, spread_of
+from landmarks.overlay import write_overlay
 from landmarks.points import N_POINTS, tilt_degrees
 from landmarks.predictor import PredictorFile
 
 DETECTION_MIN_SIDE = 600
 """Photographs are decoded by 1/2, 1/4 or 1/8 as long as the shorter side keeps this many px."""
+IRIS_MIN_SIDE = 1000
+"""The same for the irises, which need more detail."""
+OVERLAY_FOLDER = "overlays"
 
 Faces = Literal["largest", "error"]
 
 
-def _no_points() -> NDArray[np.float64]:
+def no_points() -> NDArray[np.float64]:
+    """Return `(68, 2)` NaN."""
     return np.full((N_POINTS, 2), np.nan)
 
 
@@ -61,12 +70,17 @@ class FaceLandmarks:
     reason: str = ""
     n_faces: int | None = None
     box: FaceBox | None = None
-    points: NDArray[np.float64] = field(default_factory=_no_points)
+    points: NDArray[np.float64] = field(default_factory=no_points)
     sha256: str = ""
     copies: int = 0
     copies_failed: int = 0
-    spread: NDArray[np.float64] = field(default_factory=_no_points)
+    spread: NDArray[np.float64] = field(default_factory=no_points)
     irises: Irises | None = None
+
+    @property
+    def spread_px(self) -> float:
+        """Mean length of the points' spreads; NaN without copies."""
+        return float(np.hypot(*self.spread.T).mean())
 
     @property
     def tilt_deg(self) -> float:
@@ -109,17 +123,14 @@ class LandmarkFinder:
 
     def find_file(self, path: Path) -> FaceLandmarks:
         """Find the points in the photograph at `path`; trouble becomes a status and a reason."""
+        grey = not self._method.reads_colour
         try:
-            photo = read_photo(
-                path, grey=not self._method.reads_colour, min_side=DETECTION_MIN_SIDE
-            )
+            photo = read_photo(path, grey=grey, min_side=DETECTION_MIN_SIDE)
         except PhotoError as error:
             return FaceLandmarks(status="unreadable", reason=str(error))
-
-        def colour() -> NDArray[np.uint8]:
-            return read_photo(path, min_side=DETECTION_MIN_SIDE).pixels
-
-        return self._find(photo, colour=colour)
+        return self._find(
+            photo, colour=lambda: read_photo(path, min_side=DETECTION_MIN_SIDE).pixels
+        )
 
     def find(self, rgb: NDArray[np.uint8]) -> FaceLandmarks:
         """Find the points in an `(h, w, 3)` RGB uint8 array, at its own size."""
@@ -132,36 +143,29 @@ class LandmarkFinder:
         if seen.ndim == 3 and not self._method.colour:
             seen = np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         faces = self._detector.find(seen, colour=colour)
+        found = FaceLandmarks(status="ok", n_faces=len(faces), sha256=photo.sha256)
         if not faces:
-            return FaceLandmarks(
+            return replace(
+                found,
                 status="no_face",
                 reason="No face was found: use a frontal photograph in which the face fills at "
                 "least a tenth of the width.",
-                n_faces=0,
-                sha256=photo.sha256,
             )
         if len(faces) > 1 and self._faces == "error":
-            return FaceLandmarks(
+            return replace(
+                found,
                 status="several_faces",
                 reason=f"{len(faces)} faces were found: crop the photograph to the patient or use "
                 "--faces largest.",
-                n_faces=len(faces),
-                sha256=photo.sha256,
             )
-        found = FaceLandmarks(
-            status="ok",
-            n_faces=len(faces),
-            box=faces[0].scaled(photo.scale, photo.scale).shifted(*photo.offset),
-            sha256=photo.sha256,
-        )
-        return self._place_points(photo, seen, faces[0], found)
+        box = faces[0].scaled(photo.scale, photo.scale).shifted(*photo.offset)
+        return self._place_points(photo, seen, faces[0], replace(found, box=box))
 
     def _place_points(
         self, photo: Photo, seen: NDArray[np.uint8], face: FaceBox, found: FaceLandmarks
     ) -> FaceLandmarks:
         """Fill the points of the chosen face into `found`, by the method that was asked for."""
-        parts = self._predictor(seen, face.rectangle()).parts()
-        points = np.array([(part.x, part.y) for part in parts], dtype=np.float64)
+        points = predict_points(self._predictor, seen, face.rectangle())
         angle = -float(tilt_degrees(points)) if self._method.relevel else 0.0
         if self._method.augmentation is None:
             if self._method.relevel:
@@ -188,3 +192,74 @@ class LandmarkFinder:
             points=photo.to_original(centre_of(copies, average=self._method.average)),
             spread=spread_of(copies) * photo.scale,
         )
+
+
+@dataclass(frozen=True)
+class PhotoTask:
+    """One photograph, and what is wanted beside its points.
+
+    Attributes
+    ----------
+    image_id, path
+        The photograph.
+    overlay
+        Where its overlay goes.
+    irises
+        Look for the irises.
+    iris_radii
+        Given radii of the right and left iris in px of the photograph; None for those not known.
+    """
+
+    image_id: str
+    path: Path
+    overlay: Path | None = None
+    irises: bool = False
+    iris_radii: tuple[float | None, float | None] = (None, None)
+
+
+def do_photo(finder: LandmarkFinder, task: PhotoTask) -> FaceLandmarks:
+    """Find the points of one photograph and draw its overlay when there is something to draw."""
+    result = finder.find_file(task.path)
+    if task.irises:
+        result = replace(result, irises=_irises_of(task, result))
+    if task.overlay is not None:
+        if result.status == "ok":
+            _draw(task.path, task.overlay, result)
+        else:
+            task.overlay.unlink(missing_ok=True)  # of an earlier run with another outcome
+    return result
+
+
+def overlay_path(out: Path, image_id: str) -> Path:
+    """Return `OUT/overlays/IMAGE_ID.jpg`; an id that climbs out with `..` stays inside."""
+    below = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
+    *folders, name = below or ["photograph"]
+    return out.joinpath(OVERLAY_FOLDER, *folders, f"{name}.jpg")
+
+
+def _irises_of(task: PhotoTask, result: FaceLandmarks) -> Irises:
+    if result.status != "ok":
+        return Irises()
+    # The points came from grey pixels, perhaps smaller ones; irises need colour and detail.
+    photo = read_photo(task.path, min_side=IRIS_MIN_SIDE)
+    right, left = (None if radius is None else radius / photo.scale for radius in task.iris_radii)
+    found = find_irises(
+        photo.pixels, photo.from_original(result.points), right_radius=right, left_radius=left
+    )
+
+    def in_photograph(iris: Iris, given: float | None) -> Iris:
+        x, y = photo.to_original(iris.centre)
+        # A given radius holds although the eye is closed.
+        radius = iris.radius * photo.scale if given is None else given
+        return replace(iris, x=float(x), y=float(y), radius=radius)
+
+    return Irises(
+        right=in_photograph(found.right, task.iris_radii[0]),
+        left=in_photograph(found.left, task.iris_radii[1]),
+    )
+
+
+def _draw(path: Path, overlay: Path, result: FaceLandmarks) -> None:
+    photo = read_photo(path, min_side=DETECTION_MIN_SIDE)
+    spread = None if np.isnan(result.spread).any() else result.spread / photo.scale
+    write_overlay(overlay, photo.pixels, photo.from_original(result.points), spread=spread)

@@ -1,8 +1,9 @@
 """What an extraction has finished so far, one line per photograph, so that a killed run resumes.
 
-`OUT/journal.jsonl` is appended to as photographs finish. A line is used again only when the
-photograph's content, the settings and the library versions are the same and its status was `ok`:
-anything that failed is tried again.
+`OUT/journal.jsonl` is appended to as photographs are measured. A line is used again only when the
+photograph's content, the settings and the library versions are the same: anything that failed has
+no line and is tried again. Each line begins with what it is of, so that a run of 50,000 photographs
+does not have to read all results before it starts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic_write
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import FaceLandmarks
 from landmarks.find.iris import Iris, Irises
@@ -34,7 +34,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 class Journal:
-    """The finished photographs of one output folder.
+    """The measured photographs of one output folder.
 
     Parameters
     ----------
@@ -52,31 +52,63 @@ class Journal:
     def __init__(self, folder: Path, *, settings: str) -> None:
         self.path = folder / JOURNAL_NAME
         self._settings = settings
-        self._found = self._load()
-        # Rewriting drops stale lines and a torn last one, and shows now whether OUT is writable.
-        with atomic_write(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for image_id, landmarks in self._found.items():
-                file.write(self._line(image_id, landmarks))
-        self._file = self.path.open("a", encoding="utf-8")
-
-    def known(self, image_id: str, *, sha256: str) -> FaceLandmarks | None:
-        """Return the earlier result for this photograph if its content is still the same."""
-        found = self._found.get(image_id)
-        return found if found is not None and found.sha256 == sha256 else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a+b")
+            self._lines = self._find_lines()
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self.path} ({error.strerror}): free some space or choose another "
+                "folder with --out."
+            ) from error
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._found
+        return image_id in self._lines
 
-    def add(self, image_id: str, landmarks: FaceLandmarks) -> None:
-        """Keep one result; it survives a kill of this process from here on.
+    def sha256_of(self, image_id: str) -> str:
+        """Return the SHA-256 that a photograph in the journal had when it was measured."""
+        return self._lines[image_id][0]
+
+    def read(self, image_id: str) -> FaceLandmarks:
+        """Return the earlier result of a photograph whose content is known.
+
+        Raises
+        ------
+        UserError
+            When somebody has changed its line.
+        """
+        sha256, place = self._lines[image_id]
+        self._file.seek(place)
+        try:
+            saved = json.loads(self._file.readline())
+            eyes = saved["irises"]
+            saved |= {
+                "box": FaceBox(**saved["box"]),
+                "points": np.array(saved["points"]).reshape(N_POINTS, 2),
+                "spread": np.array(saved["spread"]).reshape(N_POINTS, 2),
+                "irises": Irises(Iris(**eyes["right"]), Iris(**eyes["left"])) if eyes else None,
+            }
+            return FaceLandmarks(status="ok", sha256=sha256, **saved)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path} has a damaged line for {image_id}: delete the file and run the same "
+                "command again."
+            ) from error
+
+    def add(self, image_id: str, found: FaceLandmarks) -> None:
+        """Keep the result of a photograph that is `ok`; it survives a kill from here on.
 
         Raises
         ------
         UserError
             When the disk is full or gone.
         """
+        result = asdict(found)
+        head = {"settings": self._settings, "image_id": image_id, "sha256": result.pop("sha256")}
+        del result["status"], result["reason"]
+        line = f"{_as_json(head)}\t{_as_json(result)}\n"
         try:
-            self._file.write(self._line(image_id, landmarks))
+            self._file.write(line.encode())
             self._file.flush()
         except OSError as error:
             raise UserError(
@@ -89,66 +121,23 @@ class Journal:
         with suppress(OSError):  # a full disk was reported by add()
             self._file.close()
 
-    def _line(self, image_id: str, landmarks: FaceLandmarks) -> str:
-        entry = {
-            "settings": self._settings,
-            "image_id": image_id,
-            "sha256": landmarks.sha256,
-            "n_faces": landmarks.n_faces,
-            "box": asdict(landmarks.box) if landmarks.box else None,
-            "status": landmarks.status,
-            "reason": landmarks.reason,
-            "points": landmarks.points.tolist() if landmarks.status == "ok" else None,
-            "copies": landmarks.copies,
-            "copies_failed": landmarks.copies_failed,
-            # JSON has no NaN: without copies there is no spread.
-            "spread": None if np.isnan(landmarks.spread).any() else landmarks.spread.tolist(),
-            "irises": None if landmarks.irises is None else _as_json(landmarks.irises),
-        }
-        return json.dumps(entry, ensure_ascii=False) + "\n"
-
-    def _load(self) -> dict[str, FaceLandmarks]:
-        found: dict[str, FaceLandmarks] = {}
-        if not self.path.is_file():
-            return found
-        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                entry = json.loads(line)
-                if entry["settings"] != self._settings or entry["status"] != "ok":
-                    continue
-                points = np.array(entry["points"], dtype=np.float64).reshape(N_POINTS, 2)
-                unknown = np.full((N_POINTS, 2), np.nan)
-                spread = unknown if entry["spread"] is None else np.array(entry["spread"])
-                found[entry["image_id"]] = FaceLandmarks(
-                    status="ok",
-                    n_faces=entry["n_faces"],
-                    box=FaceBox(**entry["box"]),
-                    points=points,
-                    sha256=entry["sha256"],
-                    copies=entry["copies"],
-                    copies_failed=entry["copies_failed"],
-                    spread=spread.reshape(N_POINTS, 2),
-                    irises=None if entry["irises"] is None else _from_json(entry["irises"]),
-                )
-            except (ValueError, KeyError, TypeError):
-                continue  # a torn or foreign line: the photograph is simply done again
-        return found
+    def _find_lines(self) -> dict[str, tuple[str, int]]:
+        """Content and place in the file of each result that may be used; a torn end is cut off."""
+        lines: dict[str, tuple[str, int]] = {}
+        end = 0
+        self._file.seek(0)
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            head, tab, _ = line.partition(b"\t")
+            with suppress(ValueError, KeyError, TypeError):  # a foreign line is passed over
+                known = json.loads(head)
+                if tab and known["settings"] == self._settings:
+                    lines[known["image_id"]] = known["sha256"], end + len(head) + 1
+            end += len(line)
+        self._file.truncate(end if lines else 0)  # other settings: nothing will be used again
+        return lines
 
 
-def _as_json(irises: Irises) -> list[dict[str, Any]]:
-    return [
-        {name: None if value != value else value for name, value in asdict(iris).items()}
-        for iris in (irises.right, irises.left)  # only NaN differs from itself
-    ]
-
-
-def _from_json(entry: list[dict[str, Any]]) -> Irises:
-    def iris(saved: dict[str, Any]) -> Iris:
-        numbers = {
-            name: np.nan if saved[name] is None else float(saved[name])
-            for name in ("x", "y", "radius", "strength")
-        }
-        return Iris(status=saved["status"], reason=saved["reason"], **numbers)
-
-    right, left = entry
-    return Irises(right=iris(right), left=iris(left))
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist)

@@ -1,20 +1,215 @@
-"""How the points of a photograph are found: every choice that changes them, in one place."""
+"""How the points of a photograph are found: every choice that changes them, in one place.
+
+With test-time augmentation altered copies of the face are predicted too: turned, brightened, noisy,
+mirrored, or seen through a moved box. A copy is drawn from the seed, the photograph's content and
+the copy's number alone, so that it does not depend on the number of jobs, on the order of
+photographs, or on how many copies there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
+from types import MappingProxyType
+from typing import Any, Literal
 
-from common.errors import UserError
-from landmarks.find.augmentation import Augmentation, parse_augmentation
-from landmarks.find.tta import Average
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from common.errors import UserError, did_you_mean
+
+Average = Literal["median", "trimmed_mean"]
 DEFAULT_COPIES = 10
 DEFAULT_KIND = "rotation_normal+box+mirror"
 """Chosen on 30 of the 60 simulated patients of `sim_meei` and confirmed on the other 30, with
 `evaluate-landmarks --grid`: of the single kinds and combinations it lowers the error most, if
 little, and more than 10 copies add hardly anything. Noise raises the error."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to alter a copy; `strength` is the default, in `unit`."""
+
+    strength: float
+    unit: str
+    what: str
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "rotation_uniform": Kind(10.0, "degrees", "turned by a uniform angle up to this much"),
+        "rotation_normal": Kind(5.0, "degrees", "turned by a normal angle of this deviation"),
+        "rotation_steps": Kind(10.0, "degrees", "turned in equal steps from minus to plus this"),
+        "intensity": Kind(30.0, "grey levels", "made darker or brighter by up to this much"),
+        "noise_uniform": Kind(20.0, "grey levels", "uniform noise up to this, alike in R, G, B"),
+        "noise_normal": Kind(10.0, "grey levels", "normal noise of this, alike in R, G and B"),
+        "noise_uniform_rgb": Kind(20.0, "grey levels", "uniform noise up to this, per channel"),
+        "noise_normal_rgb": Kind(10.0, "grey levels", "normal noise of this, per channel"),
+        "box": Kind(0.05, "of the box", "detection box moved and sized by a normal deviation"),
+        "mirror": Kind(1.0, "", "every second copy mirrored, its sides swapped back"),
+    }
+)
+"""What `--tta-kind` may name; several are joined by `+`, a strength is given after a colon."""
+
+_EXCLUSIVE = (
+    ("rotation_uniform", "rotation_normal", "rotation_steps"),
+    ("noise_uniform", "noise_normal", "noise_uniform_rgb", "noise_normal_rgb"),
+)
+MAX_COPIES = 1000
+_LEVELS = 256  # equally likely values of noise, looked up from random bytes: 20 times as fast
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How many copies are made, and how they are altered.
+
+    Attributes
+    ----------
+    copies
+        Number of copies, 1 or more. The first is left as it is.
+    kinds
+        (name of `KINDS`, strength) pairs, all applied to each copy but the first.
+    seed
+        Of everything random.
+    """
+
+    copies: int
+    kinds: tuple[tuple[str, float], ...]
+    seed: int = 0
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether R, G and B are altered differently, so that colour must be decoded."""
+        return any(name.endswith("_rgb") for name, _ in self.kinds)
+
+    @property
+    def detects(self) -> bool:
+        """Whether the face is detected anew in each copy: not where the box itself is moved."""
+        return "box" not in dict(self.kinds)
+
+    def copy(self, number: int, *, content: str) -> Copy:
+        """Draw copy `number` (0 .. copies - 1) of the photograph with SHA-256 `content`."""
+        rng = np.random.default_rng([self.seed, int(content[:16], 16), number])
+        # One draw for each property in a fixed order, whatever the kinds: combinations then share
+        # their angles and boxes with the single kinds, and are compared on the same draws.
+        even = rng.uniform(-1.0, 1.0, size=2)
+        normal = rng.standard_normal(size=4)
+        noise_seed = int(rng.integers(2**63))
+        if number == 0:
+            return Copy()
+        strength = dict(self.kinds)
+        angle = strength.get("rotation_uniform", 0.0) * even[0]
+        angle += strength.get("rotation_normal", 0.0) * normal[0]
+        # Steps run from -s to s; the untouched first copy is one of those at 0.
+        place = 2.0 * (number - 1) / (self.copies - 2) - 1.0 if self.copies > 2 else 1.0
+        angle += strength.get("rotation_steps", 0.0) * place
+        noise = next((name for name in strength if name.startswith("noise_")), "")
+        box = strength.get("box", 0.0)
+        return Copy(
+            angle_deg=float(angle),
+            brighter=float(strength.get("intensity", 0.0) * even[1]),
+            noise=noise,
+            noise_strength=strength.get(noise, 0.0),
+            noise_seed=noise_seed,
+            box_shift=(float(box * normal[1]), float(box * normal[2])),
+            box_scale=float(np.exp(box * normal[3])),
+            mirrored="mirror" in strength and number % 2 == 1,
+        )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One drawn copy; as made without arguments it alters nothing.
+
+    Attributes
+    ----------
+    angle_deg
+        Turn of the picture in degrees, counter-clockwise positive as seen.
+    brighter
+        Grey levels added to every pixel.
+    noise, noise_strength, noise_seed
+        Name of the noise kind (empty for none), grey levels, and seed.
+    box_shift, box_scale
+        Shift of the box in box widths (x right, y down), and factor of its size.
+    mirrored
+        Whether left and right of the picture are exchanged.
+    """
+
+    angle_deg: float = 0.0
+    brighter: float = 0.0
+    noise: str = ""
+    noise_strength: float = 0.0
+    noise_seed: int = 0
+    box_shift: tuple[float, float] = (0.0, 0.0)
+    box_scale: float = 1.0
+    mirrored: bool = False
+
+    def alter(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return `(h, w)` or `(h, w, 3)` uint8 with brightness and noise, clipped to 0..255."""
+        if not self.noise and not self.brighter:
+            return pixels
+        if not self.noise:
+            table = np.clip(np.arange(256) + round(self.brighter), 0, 255).astype(np.uint8)
+            return np.asarray(cv2.LUT(pixels, table), dtype=np.uint8)
+        shape = pixels.shape if self.noise.endswith("_rgb") else pixels.shape[:2]
+        rng = np.random.default_rng(self.noise_seed)
+        table = np.rint(_noise_values(self.noise) * self.noise_strength + self.brighter)
+        drawn = cv2.LUT(rng.integers(_LEVELS, size=shape, dtype=np.uint8), table.astype(np.int16))
+        if drawn.ndim < pixels.ndim:
+            drawn = cv2.merge([drawn] * pixels.shape[2])
+        return np.asarray(cv2.add(pixels, drawn, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def _noise_values(noise: str) -> NDArray[np.float64]:
+    """`_LEVELS` equally likely values, symmetric about 0: of deviation 1, or from -1 to 1."""
+    share = (np.arange(_LEVELS) + 0.5) / _LEVELS
+    if "uniform" in noise:
+        return np.asarray(2.0 * share - 1.0)
+    values = np.array([NormalDist().inv_cdf(p) for p in share.tolist()])
+    return np.asarray(values / values.std())
+
+
+def parse_augmentation(text: str, *, copies: int, seed: int = 0) -> Augmentation:
+    """Read `rotation_normal:8+box` into an `Augmentation`.
+
+    Raises
+    ------
+    UserError
+        When a kind is unknown or named twice, a strength is no positive number, two rotations or
+        two noises are combined, or the number of copies is out of range.
+    """
+    if not 1 <= copies <= MAX_COPIES:
+        raise UserError(f"--tta is {copies}: give 1 to {MAX_COPIES} copies, or 0 for none.")
+    kinds: dict[str, float] = {}
+    for part in text.split("+"):
+        name, _, given = part.strip().partition(":")
+        if name not in KINDS:
+            raise UserError(
+                f'--tta-kind has no kind "{name}": choose from {", ".join(KINDS)}, several joined '
+                f"by +.{did_you_mean(name, KINDS)}"
+            )
+        if name in kinds:
+            raise UserError(f'--tta-kind names "{name}" twice: give it once.')
+        kinds[name] = _strength(name, given)
+    for group in _EXCLUSIVE:
+        both = [name for name in kinds if name in group]
+        if len(both) > 1:
+            raise UserError(f"--tta-kind combines {' and '.join(both)}: choose one of them.")
+    return Augmentation(copies=copies, kinds=tuple(kinds.items()), seed=seed)
+
+
+def _strength(name: str, given: str) -> float:
+    if not given:
+        return KINDS[name].strength
+    try:
+        value = float(given)
+    except ValueError:
+        value = float("nan")
+    if not (0.0 < value < float("inf")):
+        raise UserError(f'--tta-kind gives "{name}" the strength "{given}": give a number above 0.')
+    return value
 
 
 @dataclass(frozen=True)

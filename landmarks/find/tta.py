@@ -4,38 +4,110 @@ The spread of the copies says how well each point repeats, which dlib does not t
 bound of the error and no stand-in for it: on the simulated cohorts the mean error is three times
 the mean spread (`evaluate-landmarks`, spreads.csv beside landmark_errors.csv).
 
-Copies are made from a crop around the face; in each, the face is detected and predicted anew, or,
+Copies are made from a crop around the face, of one size, so that they cost the same for a phone's
+photograph of 12 megapixels as for one of 0.5. In each, the face is detected and predicted anew, or,
 for the kind `box`, predicted in a moved box. A copy in which no face is found is counted and left
 out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarks.find.augmentation import Augmentation, Copy, swap_sides
 from landmarks.find.detector import FaceBox
-from landmarks.find.face_crop import (
-    DETECTION_SHRINK,
-    FACE_PX,
-    FaceCrop,
-    TurnedCrop,
-    crop_size,
-    cut_face,
-)
-from landmarks.points import N_POINTS
+from landmarks.find.method import Augmentation, Average, Copy
+from landmarks.points import N_POINTS, compose, map_points, swap_sides, turn_about
 
-Average = Literal["median", "trimmed_mean"]
-TRIM = 0.2  # share of copies that the trimmed mean leaves out at either end
-MAD_TO_SD = 1.4826  # makes a median absolute deviation the standard deviation of a normal
+FACE_PX = 240  # width of the detection box in a crop; the predictor answers in whole px of it
+MARGIN = 0.4  # of the box, on each side: what HOG needs around a face
+DETECTION_SHRINK = 2  # HOG looks at crops reduced by this: a box of 120 px is half as much again
+#                       as the 80 px that it can find
+CROP_SIZE = 2 * round(FACE_PX * (0.5 + MARGIN) / DETECTION_SHRINK) * DETECTION_SHRINK
+_SLACK = 1.35  # the cut-out is larger than the crop, so that turning it brings in no empty corner
+_TRIM = 0.2  # share of copies that the trimmed mean leaves out at either end
+_MAD_TO_SD = 1.4826  # makes a median absolute deviation the standard deviation of a normal
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """A square cut-out around a face, larger than the crops made from it.
+
+    Attributes
+    ----------
+    pixels
+        `(s, s)` grey or `(s, s, 3)` RGB uint8; beyond the photograph its edge is repeated.
+    to_cut
+        `(2, 3)` affine map from px of the photograph's pixels to px of the cut-out.
+    """
+
+    pixels: NDArray[np.uint8]
+    to_cut: NDArray[np.float64]
+
+    def turned(self, angle_deg: float, *, mirrored: bool = False) -> TurnedCrop:
+        """Return the crop with the picture turned about the face by degrees, perhaps mirrored."""
+        centre = (self.pixels.shape[0] - 1) / 2
+        turn = turn_about((centre, centre), angle_deg=angle_deg, mirrored=mirrored)
+        turn[:, 2] -= centre - (CROP_SIZE - 1) / 2
+        return TurnedCrop(_warped(self.pixels, turn, CROP_SIZE), compose(turn, self.to_cut))
+
+
+@dataclass(frozen=True)
+class TurnedCrop:
+    """The crop itself: `(size, size)` or `(size, size, 3)` uint8, and the map that led there."""
+
+    pixels: NDArray[np.uint8]
+    to_crop: NDArray[np.float64]
+
+    def to_photo(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map `(..., 2)` px of the crop to px of the photograph's pixels, exactly."""
+        return map_points(points, self.to_crop, inverse=True)
+
+
+def cut_face(pixels: NDArray[np.uint8], box: FaceBox) -> FaceCrop:
+    """Cut the face in `box` out of `(h, w)` or `(h, w, 3)` uint8 and bring it to `FACE_PX`."""
+    scale = FACE_PX / (box.right - box.left + 1)
+    side = round(CROP_SIZE * _SLACK)
+    centre = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
+    part, reduced = _reduced_around(pixels, centre, half=side / scale / 2, scale=scale)
+    to_cut = np.column_stack([np.eye(2) * scale, (side - 1) / 2 - scale * centre])
+    # The reduced part is itself mapped exactly: its px to px of `pixels` and on to the cut-out.
+    return FaceCrop(_warped(part, compose(to_cut, reduced), side), to_cut)
+
+
+def _reduced_around(
+    pixels: NDArray[np.uint8], centre: NDArray[np.float64], *, half: float, scale: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the part around `centre`, averaged down by a whole factor, and its map to `pixels`.
+
+    Interpolating a large face straight to a small one would pick single pixels out of the noise.
+    """
+    h, w = pixels.shape[:2]
+    factor = max(1, int(1.0 / scale))
+    first = np.maximum(np.floor(centre - half - factor), 0).astype(int)
+    last = np.minimum(np.ceil(centre + half + factor), [w - 1, h - 1]).astype(int)
+    first, last = np.minimum(first, [w - 1, h - 1]), np.maximum(last, 0)
+    part = pixels[first[1] : last[1] + 1, first[0] : last[0] + 1]
+    if factor > 1 and min(part.shape[:2]) >= factor:
+        rows, columns = (length // factor * factor for length in part.shape[:2])
+        size = (columns // factor, rows // factor)
+        part = cv2.resize(part[:rows, :columns], size, interpolation=cv2.INTER_AREA)
+    else:
+        factor = 1
+    shift = first + (factor - 1) / 2
+    return np.ascontiguousarray(part), np.column_stack([np.eye(2) * factor, shift])
+
+
+def _warped(pixels: NDArray[np.uint8], affine: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+    warped = cv2.warpAffine(
+        pixels, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -122,9 +194,7 @@ class CopyPredictor:
         for share, points in enumerate(shares):
             found[share::threads] = points
         kept = [points for points in found if points is not None]
-        return Copies(
-            points=np.stack(kept) if kept else np.empty((0, N_POINTS, 2)), n_copies=len(copies)
-        )
+        return Copies(np.array(kept).reshape(-1, N_POINTS, 2), n_copies=len(copies))
 
     def predict_level(
         self, pixels: NDArray[np.uint8], box: FaceBox, *, angle_deg: float
@@ -150,9 +220,15 @@ class CopyPredictor:
         self, turned: TurnedCrop, altered: NDArray[np.uint8], face: dlib.rectangle, *, copy: Copy
     ) -> NDArray[np.float64]:
         """Points of one copy in px of the photograph's pixels."""
-        parts = self._predictor(altered, face).parts()
-        points = turned.to_photo(np.array([(part.x, part.y) for part in parts], dtype=np.float64))
+        points = turned.to_photo(predict_points(self._predictor, altered, face))
         return swap_sides(points) if copy.mirrored else points
+
+
+def predict_points(
+    predictor: dlib.shape_predictor, pixels: NDArray[np.uint8], face: dlib.rectangle
+) -> NDArray[np.float64]:
+    """Return the `(68, 2)` points that the predictor places in a face, whole px of `pixels`."""
+    return np.array([(p.x, p.y) for p in predictor(pixels, face).parts()], dtype=np.float64)
 
 
 def centre_of(copies: Copies, *, average: Average = "median") -> NDArray[np.float64]:
@@ -161,7 +237,7 @@ def centre_of(copies: Copies, *, average: Average = "median") -> NDArray[np.floa
         return np.full((N_POINTS, 2), np.nan)
     if average == "median":
         return np.asarray(np.median(copies.points, axis=0))
-    out = int(TRIM * len(copies.points))
+    out = int(_TRIM * len(copies.points))
     middle = np.sort(copies.points, axis=0)[out : len(copies.points) - out]
     return np.asarray(middle.mean(axis=0))
 
@@ -175,12 +251,7 @@ def spread_of(copies: Copies) -> NDArray[np.float64]:
     if len(copies.points) < 3:
         return np.full((N_POINTS, 2), np.nan)
     off = np.abs(copies.points - np.median(copies.points, axis=0))
-    return np.asarray(MAD_TO_SD * np.median(off, axis=0))
-
-
-def overall_spread(spread: NDArray[np.float64]) -> float:
-    """Return the mean over points of the spread's length, `spread_px` of the landmark table."""
-    return float(np.hypot(spread[:, 0], spread[:, 1]).mean())
+    return np.asarray(_MAD_TO_SD * np.median(off, axis=0))
 
 
 def _detect(
@@ -197,11 +268,8 @@ def _detect(
     def distance(box: dlib.rectangle) -> float:
         return float(np.hypot(box.center().x - middle, box.center().y - middle))
 
-    near: Iterable[dlib.rectangle] = (
-        box for box in rectangles if distance(box) < FACE_PX / DETECTION_SHRINK / 2
-    )
-    best = min(near, key=distance, default=None)
-    if best is None:
+    best = min(rectangles, key=distance, default=None)
+    if best is None or distance(best) >= FACE_PX / DETECTION_SHRINK / 2:
         return None
     last = DETECTION_SHRINK - 1  # boxes hold their first and their last pixel
     return dlib.rectangle(
@@ -214,11 +282,7 @@ def _detect(
 
 def _moved_box(copy: Copy) -> dlib.rectangle:
     """Detection box of the crop, moved and sized as the copy was drawn."""
-    centre = (crop_size() - 1) / 2 + np.asarray(copy.box_shift) * FACE_PX * [
-        -1.0 if copy.mirrored else 1.0, 1.0
-    ]  # fmt: skip
+    towards = np.array([-1.0 if copy.mirrored else 1.0, 1.0])
+    centre = (CROP_SIZE - 1) / 2 + np.array(copy.box_shift) * FACE_PX * towards
     half = (FACE_PX * copy.box_scale - 1) / 2
-    return dlib.rectangle(
-        round(centre[0] - half), round(centre[1] - half),
-        round(centre[0] + half), round(centre[1] + half),
-    )  # fmt: skip
+    return dlib.rectangle(*(round(float(v)) for v in (*(centre - half), *(centre + half))))

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import features.commands.extract as extract_module
+import landmarks.find.extraction as extraction_module
 from common.errors import UserError
 from common.files import sha256_of
+from common.workers import Outcome
 from features.commands.extract import ExtractResult, extract, find_source
-from landmarks.find.finder import LandmarkFinder
+from features.schematic_face import schematic_face
+from landmarks.find.detector import FaceBox
+from landmarks.find.finder import FaceLandmarks, LandmarkFinder
 from landmarks.predictor import find_predictor
 from landmarks.tables import read_landmarks
 from tests.common.photo_files import png_with_header, save, small_portrait
@@ -275,3 +283,57 @@ def test_the_record_of_an_earlier_run_does_not_outlive_its_tables(
         measure(portrait_path, tmp_path, definition="huo2022")
     assert not (tmp_path / "run.json").exists()
     assert (tmp_path / "landmarks.csv").exists()
+
+
+class FirstTurnError(Exception):
+    """Raised where the first photograph would be given to a worker."""
+
+
+def files_touched_first(folder: Path, monkeypatch: pytest.MonkeyPatch, *, rows: int) -> list[int]:
+    """How many files a run looks at or opens before its first photograph: anew, and resumed."""
+    folder.mkdir()
+    lines = [f"p{row},p{row}.jpg,{row}\n" for row in range(rows)]
+    (folder / "m.csv").write_text("image_id,path,patient_id\n" + "".join(lines))
+    counts: list[int] = []
+
+    def all_but_the_last(_do: object, tasks: list, **_options: object) -> Iterator[Outcome]:
+        result = FaceLandmarks(
+            status="ok", points=schematic_face(), box=FaceBox(0, 0, 9, 9, 1.0, "cnn")
+        )
+        yield from (Outcome(index, value=result) for index in range(len(tasks) - 1))
+        yield Outcome(len(tasks) - 1, error="a planted failure")
+
+    def first_turn(*_args: object, **_options: object) -> Iterator[Outcome]:
+        counts.append(len(touched))
+        raise FirstTurnError
+
+    def run(supervised_map: object) -> ExtractResult:
+        touched.clear()
+        monkeypatch.setattr(extraction_module, "supervised_map", supervised_map)
+        return measure(folder / "m.csv", folder / "out", overlays=True)
+
+    touched: list[object] = []
+    with monkeypatch.context() as patched:
+        for module, name in ((os, "stat"), (os, "lstat"), (io, "open"), (builtins, "open")):
+            original = getattr(module, name)
+
+            def noted(path: object, *args: Any, _was: Any = original, **options: Any) -> Any:
+                touched.extend([path] if str(folder) in str(path) else [])
+                return _was(path, *args, **options)
+
+            patched.setattr(module, name, noted)
+        with pytest.raises(FirstTurnError):
+            run(first_turn)
+        assert run(all_but_the_last).tables.counts["failed"] == 1
+        with pytest.raises(FirstTurnError):
+            run(first_turn)
+    return counts
+
+
+def test_a_start_touches_no_more_files_for_more_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = files_touched_first(tmp_path / "few", monkeypatch, rows=3)
+    many = files_touched_first(tmp_path / "many", monkeypatch, rows=300)
+    assert few == many
+    assert len(few) == 2 and min(few) > 0

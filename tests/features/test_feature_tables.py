@@ -20,9 +20,8 @@ from features.measure_table import read_measures
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from features.tables import definition_of, read_dists, read_features
 from landmarks.find.iris import Irises
-from landmarks.find.iris_table import IRISES, iris_table
 from landmarks.points import POINT_COLUMNS
-from landmarks.tables import read_landmarks
+from landmarks.tables import IRISES, iris_table, read_landmarks
 
 IDS = ["p10/b.jpg", "p2/a.jpg", "p2/ä, b.jpg", "p1/c.jpg", "p1/d.jpg", "p3/e.jpg"]
 

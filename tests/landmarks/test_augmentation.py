@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from landmarks.find.augmentation import (
-    KINDS,
-    Augmentation,
-    Copy,
-    compose,
-    map_points,
-    parse_augmentation,
-    swap_sides,
-    turn_about,
-)
 from landmarks.find.detector import FaceBox
-from landmarks.find.face_crop import FACE_PX, cut_face
-from landmarks.points import mirror_points
+from landmarks.find.method import KINDS, Augmentation, Copy, parse_augmentation
+from landmarks.find.tta import FACE_PX, cut_face
+from landmarks.points import compose, map_points, mirror_points, swap_sides, turn_about
 
 CONTENT = "5" * 64
 ALL_KINDS = "rotation_uniform+intensity+noise_normal+box+mirror"

@@ -16,10 +16,9 @@ from features.commands.features import features
 from features.registry import DISTANCE_NAMES
 from landmarks.exchange.emotrics_folder import export_emotrics
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.iris_table import read_irises
 from landmarks.predictor import find_predictor
 from landmarks.scale import IRIS_DIAMETER_MM, Scale
-from landmarks.tables import read_landmarks
+from landmarks.tables import read_irises, read_landmarks
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from landmarks.find.iris import Iris, Irises
-from landmarks.find.iris_table import IRISES, iris_table, read_irises
 from landmarks.scale import (
     IRIS_DIAMETER_MM,
     iris_radii_of,
@@ -19,6 +18,7 @@ from landmarks.scale import (
     no_scale_reason,
     unit_of,
 )
+from landmarks.tables import IRISES, iris_table, read_irises
 
 OPEN = Iris("ok", x=100.5, y=80.25, radius=11.77, strength=0.4)
 SHUT = Iris("closed", "The eye is closed: its lids are 0.03 eye widths apart.")
