@@ -237,6 +237,12 @@ def read_manifest(path: Path) -> pd.DataFrame:
     return frame
 
 
+def photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
+    """Return `image_id` and file of each row."""
+    rows = zip(manifest["image_id"], manifest["path"], strict=True)
+    return tuple((str(image_id), Path(path)) for image_id, path in rows)
+
+
 def join_manifest(
     frame: pd.DataFrame, manifest: pd.DataFrame, *, measured: Collection[str] = ()
 ) -> pd.DataFrame:

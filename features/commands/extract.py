@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import RUN_FILE, write_run_record
-from common.tables import read_manifest
+from common.tables import photos_of, read_manifest
 from common.workers import jobs_asked
 from features.commands.features import FeatureTables, write_feature_tables
 from landmarks.find.extraction import Extraction, extract_landmarks
@@ -225,14 +225,11 @@ def find_source(source: Path) -> Source:
 
 def _photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
     """Return `image_id` and file of each row; of a clip, which is a folder, the onset frame."""
-    paths = [Path(path) for path in manifest["path"]]
-    if ONSET_FILE in manifest.columns:
-        onsets = manifest[ONSET_FILE]
-        paths = [
-            path if pd.isna(onset) else path / onset
-            for path, onset in zip(paths, onsets, strict=True)
-        ]
-    return tuple(zip(map(str, manifest["image_id"]), paths, strict=True))
+    photos = photos_of(manifest)
+    if ONSET_FILE not in manifest:
+        return photos
+    onsets = manifest[ONSET_FILE].fillna("")
+    return tuple((name, path / onset) for (name, path), onset in zip(photos, onsets, strict=True))
 
 
 def _tell(result: ExtractResult) -> None:

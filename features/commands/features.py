@@ -37,7 +37,7 @@ from features.tables import (
     landmark_run_of,
     read_features,
 )
-from landmarks.exchange.emotrics_folder import import_emotrics
+from landmarks.emotrics import import_emotrics
 from landmarks.find.iris import Irises
 from landmarks.scale import Unit, length_factors, mm_per_px_of
 from landmarks.tables import (

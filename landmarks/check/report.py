@@ -10,13 +10,7 @@ import pandas as pd
 
 from common.exit_codes import exit_code_for
 from common.report import Report, Section
-from landmarks.check.errors import (
-    MEASURES,
-    SIDE_PARTS,
-    Evaluated,
-    asymmetry_kept,
-    patient_intervals,
-)
+from landmarks.check.errors import MEASURES, SIDE_PARTS, Evaluated
 from landmarks.check.plots import (
     cumulative_figure,
     face_figure,
@@ -24,6 +18,7 @@ from landmarks.check.plots import (
     region_title,
     tilt_figure,
 )
+from landmarks.check.scores import asymmetry_kept, patient_intervals
 from landmarks.points import REGIONS
 
 FEW_PATIENTS = 10
@@ -41,7 +36,7 @@ class LandmarkEvaluation:
     scores, grid
         `landmark_scores.csv` and `landmark_grid.csv`.
     mirror
-        Of `landmarks.check.mirror`, empty when not asked for.
+        Of `landmarks.check.altered`, empty when not asked for.
     tilt
         `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
     problems

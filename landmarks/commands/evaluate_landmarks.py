@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from common.errors import UserError
 from common.provenance import write_run_record
-from common.tables import read_manifest, sort_by_image_id, write_table
+from common.tables import photos_of, read_manifest, write_table
 from common.truth import read_truth
 from common.workers import jobs_asked
-from landmarks.check.errors import (
-    ERRORS,
+from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_check
+from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate, part_errors
+from landmarks.check.report import LandmarkEvaluation, landmark_report
+from landmarks.check.scores import (
+    GRID,
     SCORES,
-    Evaluated,
-    error_table,
-    evaluate,
-    part_errors,
+    compare_settings,
     patient_intervals,
     score_table,
 )
-from landmarks.check.mirror import MIRROR, mirror_check
-from landmarks.check.report import LandmarkEvaluation, landmark_report
-from landmarks.check.settings import GRID, PLAIN, compare_settings, grid_of
-from landmarks.check.tilt import TILT, tilt_check
-from landmarks.exchange.imglab import read_imglab
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Method, make_method
-from landmarks.points import POINT_COLUMNS
+from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, make_method
+from landmarks.imglab import read_imglab
 from landmarks.predictor import PredictorFile, find_predictor
-from landmarks.tables import read_landmarks
+from landmarks.tables import failure_lines, read_landmarks
+
+PLAIN = "plain"
+WIDTHS = (200, 300)  # px, to which a photograph is reduced to find faces
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,7 @@ class WithTruth:
     @property
     def photos(self) -> tuple[tuple[str, Path], ...]:
         """(`image_id`, path) of the photographs whose true points are known."""
-        known = (self.truth["status"] == "ok").to_numpy()
-        rows = self.manifest[known]
-        return tuple(
-            (str(image_id), Path(path))
-            for image_id, path in zip(rows["image_id"], rows["path"], strict=True)
-        )
+        return photos_of(self.manifest[(self.truth["status"] == "ok").to_numpy()])
 
 
 def evaluate_landmarks(
@@ -66,7 +58,7 @@ def evaluate_landmarks(
     predictor: str = "ibug",
     tta: int = DEFAULT_COPIES,
     tta_kind: str = DEFAULT_KIND,
-    tta_average: Literal["median", "trimmed_mean"] = "median",
+    tta_average: Average = "median",
     relevel: bool | None = None,
     seed: int = 0,
     grid: bool = False,
@@ -124,32 +116,32 @@ def evaluate_landmarks(
     )
     known = read_source(source)
     if not known.photos:
-        raise UserError(f"{source}: no photograph has true points ({_why(known.truth)}).")
-    model = find_predictor(predictor) if predictions is None else None
+        raise UserError(
+            f"{source}: no photograph has true points ({known.truth['reason'].iat[0]})."
+        )
     files = {"source": source}
-    if predictions is not None or model is None:
-        assert predictions is not None
+    altered: dict[str, pd.DataFrame] = {}
+    if predictions is not None:
         files["predictions"] = predictions
-        found = {
-            predictions.name: evaluate(read_landmarks(predictions), known.truth, known.manifest)
-        }
+        points = read_landmarks(predictions)
+        found = {predictions.name: evaluate(points, known.truth, known.manifest)}
     else:
+        model = find_predictor(predictor)
         files["predictor"] = model.path
-        methods = {PLAIN: Method(), **(grid_of(method) if grid else {})}
-        if method != Method():
-            methods[_name_of(method)] = method
+        methods = {PLAIN: Method(), **(grid_of(method) if grid else {}), _name_of(method): method}
         found = _predict(known, methods, out=out, predictor=model, jobs=jobs)
+        if mirror:
+            altered["mirror"] = mirror_check(
+                known.photos, predictor=model, method=method, jobs=jobs
+            )
+        if tilt:
+            altered["tilt"] = _tilt(known, method, predictor=model, seed=seed, jobs=jobs)
     evaluation = LandmarkEvaluation(
         settings=found,
         scores=pd.concat([score_table(e, setting=n, seed=seed) for n, e in found.items()]),
         grid=compare_settings(found, seed=seed),
-        mirror=mirror_check(known.photos, predictor=model, method=method, jobs=jobs)
-        if mirror and model
-        else pd.DataFrame(),
-        tilt=_tilt(known, method, predictor=model, seed=seed, jobs=jobs)
-        if tilt and model
-        else pd.DataFrame(),
         problems=known.problems,
+        **altered,
     )
     _write(evaluation, out=out)
     chosen = evaluation.chosen.photographs
@@ -184,37 +176,40 @@ def read_source(source: Path) -> WithTruth:
     UserError
         When the source does not exist or names no true points.
     """
-    if source.suffix.lower() == ".xml":
-        return _from_imglab(source)
-    manifest = read_manifest(source)
-    return WithTruth(manifest, read_truth(manifest))
-
-
-def _from_imglab(source: Path) -> WithTruth:
-    faces = read_imglab(source)
-    names = [face.image for face in faces]
-    manifest = pd.DataFrame(
-        {"image_id": names, "path": [str(face.path) for face in faces], "patient_id": names}
-    )
-    points = np.array([face.points for face in faces]).reshape(len(faces), -1)
-    truth = pd.DataFrame({"image_id": names})
-    whole = ~np.isnan(points).any(axis=1)
-    twice = truth["image_id"].duplicated(keep=False).to_numpy()
-    truth["status"] = np.where(whole & ~twice, "ok", "failed")
-    truth["reason"] = pd.array([None] * len(faces), dtype="str")
-    truth.loc[~whole, "reason"] = "the file does not mark all 68 points of this photograph"
-    truth.loc[twice, "reason"] = "the file marks several faces in this photograph"
-    truth = pd.concat([truth, pd.DataFrame(points, columns=list(POINT_COLUMNS))], axis=1)
-    once = ~truth["image_id"].duplicated()
-    truth, manifest = truth[once], manifest[once.to_numpy()]
+    if source.suffix.lower() != ".xml":
+        manifest = read_manifest(source)
+        return WithTruth(manifest, read_truth(manifest))
+    marked = read_imglab(source)
     return WithTruth(
-        sort_by_image_id(manifest),
-        sort_by_image_id(truth),
+        marked[["image_id", "path"]].assign(patient_id=marked["image_id"]),
+        marked.drop(columns="path"),
         problems=(
             f"{source.name} does not say which photographs show the same patient: each counts as "
             "a patient of its own, so the intervals are too narrow if patients come repeatedly.",
         ),
     )
+
+
+def grid_of(method: Method) -> dict[str, Method]:
+    """Return the settings that an earlier study compared, by name.
+
+    Detection width, grey or colour, with and without levelling, and with and without the copies of
+    `method` where it has any.
+    """
+    grid = {}
+    for tta, relevel, colour, width in itertools.product(*[(False, True)] * 3, WIDTHS):
+        if tta and method.augmentation is None:
+            continue
+        name = [f"{width} px", "colour" if colour else "grey"]
+        name += ["copies"] * tta + ["levelled"] * relevel
+        grid[", ".join(name)] = replace(
+            method,
+            detection_width=width,
+            colour=colour,
+            augmentation=method.augmentation if tta else None,
+            relevel=relevel,
+        )
+    return grid
 
 
 def _predict(
@@ -289,17 +284,11 @@ def _write(evaluation: LandmarkEvaluation, *, out: Path) -> None:
 
 
 def _tell(evaluation: LandmarkEvaluation, *, out: Path) -> None:
-    photographs = evaluation.chosen.photographs
-    for row in photographs[photographs["status"] != "ok"].itertuples():
-        print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
+    for line in failure_lines(evaluation.chosen.photographs):
+        print(line, file=sys.stderr)
     for row in evaluation.grid.itertuples():
         print(
             f"{row.setting}: NRMSE {row.nrmse_eye:.2f} % ({row.nrmse_eye_low:.2f} to "
             f"{row.nrmse_eye_high:.2f}), {row.found} of {row.photographs} photographs"
         )
     print(f"Report: {out / 'report.html'}")
-
-
-def _why(truth: pd.DataFrame) -> str:
-    reasons = truth["reason"].dropna()
-    return str(reasons.iloc[0]) if len(reasons) else "no rows"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,15 @@ import pandas as pd
 from common.errors import UserError
 from common.files import sha256_of, write_json
 from common.provenance import package_versions, write_run_record
-from common.tables import read_manifest, write_table
+from common.tables import photos_of, read_manifest, write_table
 from common.truth import read_truth
-from common.workers import default_jobs
-from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors, patient_intervals
-from landmarks.exchange.emotrics_folder import import_emotrics
-from landmarks.exchange.imglab import read_imglab
+from common.workers import jobs_asked
+from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
+from landmarks.check.scores import in_one_row, patient_intervals
+from landmarks.emotrics import import_emotrics
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import extract_landmarks
+from landmarks.imglab import read_imglab
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.tables import BOX_COLUMNS, points_of, read_landmarks
@@ -132,13 +133,14 @@ def train_landmarks(
         cascades=cascades, trees=trees, depth=depth, nu=nu, oversampling=oversampling,
         jitter=jitter, test_splits=test_splits, feature_pool=feature_pool, mirror=mirror, seed=seed,
     )  # fmt: skip
-    jobs = jobs or default_jobs()
+    jobs = jobs_asked(jobs)
     base = find_predictor(predictor)
     people = read_manifest(manifest)
     truth = corrected_points(people, points)
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
-    before = extract_landmarks(_photos(people), out=out / "before", predictor=base, jobs=jobs).table
+    predict = functools.partial(extract_landmarks, jobs=jobs)
+    before = predict(photos_of(people), out=out / "before", predictor=base).table
     found = people["image_id"].isin(before.loc[before["status"] == "ok", "image_id"])
     tested = people["patient_id"].isin(apart)
     prepared = time.monotonic()
@@ -150,7 +152,7 @@ def train_landmarks(
     trained = time.monotonic()
     ours = PredictorFile(name=MODEL_FILE, path=model, sha256=sha256_of(model))
     examined = people[tested]
-    after = extract_landmarks(_photos(examined), out=out / "after", predictor=ours, jobs=jobs).table
+    after = predict(photos_of(examined), out=out / "after", predictor=ours).table
     errors = _compare(examined, truth=truth, before=before, after=after, out=out, seed=seed)
     counts = {
         "photographs_to_learn_from": int((found & ~tested).sum()),
@@ -219,7 +221,9 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     if points is None:
         truth = read_truth(people)
     elif points.suffix.lower() == ".xml":
-        truth = _truth_of_xml(people, points)
+        truth = read_imglab(points)
+        known_as = {path.resolve(): image_id for image_id, path in photos_of(people)}
+        truth["image_id"] = [known_as.get(Path(path)) for path in truth["path"]]
     elif points.is_dir() or points.suffix.lower() == ".txt":
         truth, _ = import_emotrics(points)
     else:
@@ -240,29 +244,6 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     return pd.concat([known, missing], ignore_index=True).reindex(columns=columns)
 
 
-def _truth_of_xml(people: pd.DataFrame, points: Path) -> pd.DataFrame:
-    by_path = {
-        os.path.realpath(path): str(image_id)
-        for path, image_id in zip(people["path"], people["image_id"], strict=True)
-    }
-    marked = {
-        by_path[os.path.realpath(face.path)]: face.points.ravel()
-        for face in read_imglab(points)
-        if os.path.realpath(face.path) in by_path
-    }
-    values = np.array(list(marked.values()), dtype=np.float64).reshape(-1, len(POINT_COLUMNS))
-    table = pd.DataFrame(values, columns=list(POINT_COLUMNS))
-    table.insert(0, "image_id", list(marked))
-    return table.assign(status="ok", reason=None)
-
-
-def _photos(people: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
-    return tuple(
-        (str(image_id), Path(path))
-        for image_id, path in zip(people["image_id"], people["path"], strict=True)
-    )
-
-
 def _faces(people: pd.DataFrame, *, truth: pd.DataFrame, boxes: pd.DataFrame) -> list[TrainingFace]:
     ids = list(people["image_id"])
     points = points_of(truth.set_index("image_id").reindex(ids))
@@ -274,11 +255,8 @@ def _faces(people: pd.DataFrame, *, truth: pd.DataFrame, boxes: pd.DataFrame) ->
 
 
 def _box(row: pd.Series) -> FaceBox:
-    left, top, right, bottom = (float(row[name]) for name in BOX_COLUMNS)
-    return FaceBox(
-        left=left, top=top, right=right, bottom=bottom,
-        score=float(row["detector_score"]), detector=str(row["detector"]),
-    )  # fmt: skip
+    edges = (float(row[name]) for name in BOX_COLUMNS)
+    return FaceBox(*edges, score=float(row["detector_score"]), detector=str(row["detector"]))
 
 
 def _compare(
@@ -305,11 +283,7 @@ def _compare(
             continue  # no palsied side is named
         values = np.column_stack([old, new, new - old])[both]
         found = patient_intervals(values, patients[both], seed=seed)
-        rows[part] = {
-            f"{name}{end}": found[column].iat[k]
-            for k, name in enumerate(("before", "after", "change"))
-            for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
-        } | {"photographs": int(both.sum())}
+        rows[part] = in_one_row(found, (*pair, "change")) | {"photographs": int(both.sum())}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

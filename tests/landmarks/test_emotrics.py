@@ -1,20 +1,18 @@
-"""Emotrics' landmark files come and go without a loss that is not said."""
+"""Emotrics' landmark files become a landmark table without a loss that is not said."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from landmarks.exchange.emotrics import read_emotrics, write_emotrics
-from landmarks.exchange.emotrics_folder import export_emotrics, import_emotrics
+from landmarks.emotrics import import_emotrics, read_emotrics
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
 from landmarks.tables import LANDMARKS, points_of
+from tests.landmarks.emotrics_files import emotrics_text, write_emotrics_folder
 
 IRISES = Irises(right=Iris("ok", x=150, y=200, radius=12), left=Iris("ok", x=250, y=201, radius=13))
 BOX = (90.0, 100.0, 310.0, 320.0)
@@ -24,15 +22,9 @@ def some_points(seed=0):
     return np.random.default_rng(seed).integers(1, 4000, (68, 2)).astype(float)
 
 
-def one_like_emotrics(points) -> str:
-    """A file as the desktop program writes one: sections, blanks and line ends."""
-    rows = "".join(f"{x:.0f},{y:.0f}\r\n" for x, y in points)
-    return (
-        "# File name { \nNormal1_1.jpg\n# } \n# 68 facial Landmarks [x,y] { \n"
-        f"{rows}# }} \n# Left iris [x,y,r] {{ \n250\r\n201\r\n13\r\n# }} \n"
-        "# Right iris [x,y,r] { \n150\r\n200\r\n12\r\n# } \n"
-        "# Face bounding Box [top(x), left(y), width, height] { \n90\r\n100\r\n220\r\n220\r\n# }"
-    )
+def written(file, points, **parts):
+    file.write_bytes(emotrics_text(points, **parts).encode())
+    return file
 
 
 def landmark_table(ids, points):
@@ -42,77 +34,44 @@ def landmark_table(ids, points):
     return table
 
 
-def test_reads_what_the_program_writes(tmp_path):
+@pytest.mark.parametrize(("closed", "boxed"), [(False, True), (True, True), (False, False)])
+def test_reads_what_the_program_writes(tmp_path, closed, boxed):
     points = some_points()
-    file = tmp_path / "Normal1_1.txt"
-    file.write_bytes(one_like_emotrics(points).encode())
-    found = read_emotrics(file)
+    irises = Irises(right=IRISES.right) if closed else IRISES
+    found = read_emotrics(
+        written(tmp_path / "a.txt", points, irises=irises, box=BOX if boxed else None)
+    )
     assert found.photo == "Normal1_1.jpg"
     assert (found.points == points).all()
-    assert found.irises == IRISES or found.irises.left.radius == 13
-    assert (found.irises.right.x, found.irises.left.x) == (150, 250)  # the patient's sides
-    assert found.box == BOX
+    assert (found.irises.right.x, found.irises.right.radius) == (150, 12)  # the patient's right
+    assert found.irises.left.status == ("unclear" if closed else "ok")
+    assert np.isnan(found.irises.left.radius) == closed
+    assert found.box == (BOX if boxed else None)
 
 
 def test_left_is_the_side_of_points_42_to_47():
     assert {side_of(point) for point in range(42, 48)} == {"left"}
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000), closed=st.booleans(), boxed=st.booleans())
-def test_round_trip_of_whole_px(tmp_path_factory, seed, closed, boxed):
-    file = tmp_path_factory.mktemp("emotrics") / "a.txt"
-    points = some_points(seed)
-    irises = Irises(right=IRISES.right, left=Iris("closed", "shut")) if closed else IRISES
-    write_emotrics(file, points, photo="a.jpg", irises=irises, box=BOX if boxed else None)
-    found = read_emotrics(file)
-    assert (found.points == points).all()
-    assert found.irises.right.centre == pytest.approx(IRISES.right.centre)
-    assert found.irises.left.status == ("unclear" if closed else "ok")
-    assert np.isnan(found.irises.left.radius) == closed
-    assert found.box == (BOX if boxed else None)
-
-
-def test_fractions_are_rounded_to_the_nearest_px(tmp_path):
-    points = some_points() + 0.3
-    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg")
-    assert np.abs(read_emotrics(tmp_path / "a.txt").points - points).max() <= 0.5
-
-
-def test_every_line_is_where_emotrics_looks_for_it(tmp_path):
-    """The program reads by line number: points 4-71, left iris 74-76, right 79-81, box 84-87."""
-    points = some_points()
-    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg", irises=IRISES, box=BOX)
-    lines = (tmp_path / "a.txt").read_text().split("\n")
-    assert [[int(v) for v in line.split(",")] for line in lines[4:72]] == points.tolist()
-    assert [int(line) for line in lines[74:77]] == [250, 201, 13]
-    assert [int(line) for line in lines[79:82]] == [150, 200, 12]
-    assert [int(line) for line in lines[84:88]] == [90, 100, 220, 220]
-    assert len(lines) == 89
-    assert lines == one_like_emotrics(points).replace("\r", "").replace("Normal1_1", "a").split(
-        "\n"
-    )
-
-
 def test_numbered_points_and_further_ones_of_later_programs(tmp_path):
     points = some_points()
     rows = "".join(f"{x:.0f},{y:.0f},{i}\n" for i, (x, y) in enumerate([*points, *points[:8]], 1))
-    text = one_like_emotrics(points)
-    start, end = text.index("1,"), text.index("# } \n# Left")
+    text = emotrics_text(points)
+    end = text.index("# } \n# Left")
     start = text.index("{ \n", text.index("68 facial")) + 3
     file = tmp_path / "a.txt"
     file.write_text(text[:start].replace("68 facial", "Facial") + rows + text[end:])
     assert (read_emotrics(file).points == points).all()
 
 
-def test_folder_becomes_a_landmark_table_and_back(tmp_path):
+def test_folder_becomes_a_landmark_table(tmp_path):
     ids = ["p1/b 10.jpg", "p1/b 2.jpg", "c.png"]
     points = np.stack([some_points(seed) for seed in range(3)])
     for image_id in ids:
         (tmp_path / "in" / image_id).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / image_id).touch()
     table = landmark_table(ids, points)
-    assert export_emotrics(table, tmp_path / "in", irises={ids[0]: IRISES}) == 3
+    write_emotrics_folder(table, tmp_path / "in", irises={ids[0]: IRISES})
     (tmp_path / "in" / "notes.txt").write_text("call back on Monday")
     found, irises = import_emotrics(tmp_path / "in")
     assert list(found["image_id"]) == ["c.png", "p1/b 2.jpg", "p1/b 10.jpg"]
@@ -126,7 +85,7 @@ def test_folder_becomes_a_landmark_table_and_back(tmp_path):
 
 
 def test_one_file_is_enough_and_its_photograph_need_not_be_there(tmp_path):
-    write_emotrics(tmp_path / "a.txt", some_points(), photo="a.png")
+    written(tmp_path / "a.txt", some_points(), photo="a.png")
     found, _ = import_emotrics(tmp_path / "a.txt")
     assert list(found["image_id"]) == ["a.png"]
 
@@ -134,7 +93,7 @@ def test_one_file_is_enough_and_its_photograph_need_not_be_there(tmp_path):
 def test_a_point_not_placed_fails_the_row_and_is_not_invented(tmp_path):
     points = some_points()
     points[30] = np.nan
-    write_emotrics(tmp_path / "a.txt", points, photo="a.jpg")
+    written(tmp_path / "a.txt", points, photo="a.jpg")
     found, _ = import_emotrics(tmp_path)
     assert found["status"].item() == "failed"
     assert found["reason"].item().startswith("1 of its 68 points")
@@ -152,14 +111,14 @@ def test_a_point_not_placed_fails_the_row_and_is_not_invented(tmp_path):
 )  # fmt: skip
 def test_damaged_files_are_named(tmp_path, change, sentence):
     file = tmp_path / "a.txt"
-    file.write_bytes(change(one_like_emotrics(some_points())).encode())
+    file.write_bytes(change(emotrics_text(some_points(), irises=IRISES)).encode())
     with pytest.raises(UserError, match=sentence) as error:
         read_emotrics(file)
     assert str(file) in str(error.value)
 
 
 def test_a_damaged_file_does_not_stop_a_folder(tmp_path):
-    write_emotrics(tmp_path / "a.txt", some_points(), photo="a.jpg")
+    written(tmp_path / "a.txt", some_points(), photo="a.jpg")
     (tmp_path / "b.txt").write_text("# File name { \nb.jpg\n# } \n")
     found, _ = import_emotrics(tmp_path)
     assert list(found["status"]) == ["ok", "failed"]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.tables import read_table, write_table
 from common.truth import TRUTH_TABLE
-from landmarks.check.errors import ERRORS, SCORES
-from landmarks.check.settings import GRID, grid_of
-from landmarks.check.tilt import TILT
-from landmarks.commands.evaluate_landmarks import evaluate_landmarks, read_source
+from landmarks.check.altered import TILT
+from landmarks.check.errors import ERRORS
+from landmarks.check.scores import GRID, SCORES
+from landmarks.commands.evaluate_landmarks import evaluate_landmarks, grid_of, read_source
 from landmarks.find.extraction import landmark_table
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.method import Method, make_method
@@ -164,8 +164,8 @@ def test_truth_from_dlib_xml(cohort: Path, points: NDArray[np.float64], planted:
         ("<dataset>", "no whole XML"),
         (xml_with(""), "no face with points"),
         (
-            xml_with("<image file='a'><box top='1'><part name='0' x='1' y='2'/></box></image>"),
-            "left",
+            xml_with("<image file='a'><box top='1'><part name='0' y='2'/></box></image>"),
+            "'x'",
         ),
         (
             xml_with(

@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from features.schematic_face import schematic_face
 from landmarks.check.errors import (
     ERRORS,
-    SCORES,
     Evaluated,
-    asymmetry_kept,
     cumulative_share,
     error_table,
     evaluate,
     normalisers,
     part_errors,
-    patient_intervals,
-    score_table,
 )
 from landmarks.check.plots import cumulative_figure, face_figure
+from landmarks.check.scores import SCORES, asymmetry_kept, patient_intervals, score_table
 from landmarks.points import POINT_COLUMNS, REGIONS, mirror_points, side_of
 
 N_PATIENTS, PER_PATIENT = 6, 4

@@ -14,11 +14,11 @@ from common.errors import UserError
 from features.commands.extract import extract
 from features.commands.features import features
 from features.registry import DISTANCE_NAMES
-from landmarks.exchange.emotrics_folder import export_emotrics
 from landmarks.find.extraction import extract_landmarks
 from landmarks.predictor import find_predictor
 from landmarks.scale import IRIS_DIAMETER_MM, Scale
 from landmarks.tables import read_irises, read_landmarks
+from tests.landmarks.emotrics_files import write_emotrics_folder
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_features_takes_up_irises_and_unit(in_mm, tmp_path):
 
 def test_features_reads_a_folder_of_emotrics(in_mm, tmp_path):
     landmarks = read_landmarks(in_mm / "landmarks.csv")
-    export_emotrics(landmarks, tmp_path / "in", irises=read_irises(in_mm / "irises.csv"))
+    write_emotrics_folder(landmarks, tmp_path / "in", irises=read_irises(in_mm / "irises.csv"))
     features(tmp_path / "in", out=tmp_path / "out", unit="mm")
     ours, theirs = table(in_mm, "measures.csv"), table(tmp_path / "out", "measures.csv")
     assert list(theirs["frame"]) == ["irises", "eye_corners"]

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from features.schematic_face import schematic_face
-from landmarks.check.mirror import MIRROR, find_both_ways, mirror_check, mirror_difference
+from landmarks.check.altered import MIRROR, find_both_ways, mirror_check, mirror_difference
 from landmarks.find.finder import FaceLandmarks
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import find_predictor

@@ -18,7 +18,6 @@ from common.errors import UserError
 from common.photos import read_photo
 from common.tables import read_manifest
 from landmarks.commands.train_landmarks import corrected_points, train_landmarks
-from landmarks.exchange.emotrics_folder import export_emotrics
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
@@ -29,6 +28,7 @@ from landmarks.training import (
     held_out_patients,
     train_predictor,
 )
+from tests.landmarks.emotrics_files import write_emotrics_folder
 
 SMALL = TrainingOptions(cascades=4, trees=20, depth=2, oversampling=5, feature_pool=60)
 SHIFT = np.array([0.0, 9.0])  # px: what the "corrected" mouth differs from the usual model
@@ -175,7 +175,7 @@ def test_command_says_what_the_model_was_made_from(cohort, tmp_path, capsys):
 
 def as_emotrics(folder, tmp_path):
     table = pd.read_csv(folder / "corrected.csv")
-    export_emotrics(table, tmp_path)
+    write_emotrics_folder(table, tmp_path)
     for name in table["image_id"]:
         (tmp_path / name).touch()
     return tmp_path

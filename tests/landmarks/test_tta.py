@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landmarks.check.tilt import turn_picture
+from landmarks.check.altered import turn_picture
 from landmarks.find.detector import FaceBox, FaceDetector
 from landmarks.find.method import KINDS, parse_augmentation
 from landmarks.find.tta import Copies, CopyPredictor, centre_of, spread_of

@@ -1,0 +1,214 @@
+"""Scores over photographs, with intervals over patients: of a setting, of several, of asymmetry.
+
+Every interval is of 95 % and resamples whole patients: the photographs of one are drawn together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from common.bootstrap import resampling_weights
+from common.tables import choice, number, text
+from landmarks.check.errors import MEASURES, SIDE_PARTS, Evaluated, part_errors
+from landmarks.points import LEFT_EYE_OUTER, REGIONS, RIGHT_EYE_OUTER, side_of, swap_sides
+
+SCORES = pa.DataFrameSchema(
+    {
+        "setting": text(),
+        "group": text(),
+        "part": text(),
+        "measure": choice(tuple(MEASURES)),
+        "photographs": pa.Column(int),
+        "patients": pa.Column(int),
+        **{name: number() for name in ("value", "low", "high")},
+    },
+    name="landmark scores",
+)
+"""`landmark_scores.csv`: mean over photographs with its 95 % interval over patients."""
+
+GRID = pa.DataFrameSchema(
+    {
+        "setting": text(),
+        **{name: pa.Column(int) for name in ("photographs", "found", "patients")},
+        **{
+            f"{measure}{limit}": number()
+            for measure in ("nrmse_eye", "mean_eye", "nrmse_difference")
+            for limit in ("", "_low", "_high")
+        },
+    },
+    name="landmark grid",
+)
+"""`landmark_grid.csv`: one row per setting, percent of the outer-eye distance; see
+`compare_settings`."""
+
+
+def score_table(evaluated: Evaluated, *, setting: str, seed: int = 0) -> pd.DataFrame:
+    """Return the scores of one setting: per part of the face over all, and per grade and side.
+
+    Groups: `all`, `grade 1` ... `grade 6`, and `palsy left`, `palsy right`, `no palsy`.
+    """
+    errors = part_errors(evaluated)
+    frames = []
+    for group, rows in groups_of(evaluated.photographs).items():
+        parts = errors if group == "all" else {k: errors[k] for k in ("inner", *SIDE_PARTS)}
+        names = [(part, measure) for part in parts for measure in MEASURES]
+        values = np.column_stack([errors[part][measure] for part, measure in names])[rows]
+        patients = evaluated.photographs["patient_id"].to_numpy()[rows]
+        frame = pd.DataFrame(names, columns=["part", "measure"])
+        frame = pd.concat([frame, patient_intervals(values, patients, seed=seed)], axis=1)
+        frame.insert(0, "group", group)
+        frames.append(frame[frame["photographs"] > 0])
+    table = pd.concat(frames, ignore_index=True)
+    table.insert(0, "setting", setting)
+    return table
+
+
+def groups_of(photographs: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return the groups of photographs that are scored, by name, each a mask of rows."""
+    groups = {"all": np.ones(len(photographs), dtype=bool)}
+    if "hb_grade" in photographs:
+        grades = photographs["hb_grade"].fillna(0).astype(int).to_numpy()
+        groups |= {f"grade {grade}": grades == grade for grade in np.unique(grades[grades > 0])}
+    if "side" in photographs:
+        names = {"left": "palsy left", "right": "palsy right", "none": "no palsy"}
+        sides = photographs["side"].to_numpy()
+        groups |= {name: sides == side for side, name in names.items() if (sides == side).any()}
+    return groups
+
+
+def patient_intervals(
+    values: NDArray[np.float64], patients: Sequence[object] | NDArray, *, seed: int = 0
+) -> pd.DataFrame:
+    """Return means over photographs with 95 % percentile intervals over resampled patients.
+
+    Parameters
+    ----------
+    values
+        `(n, k)`, one column for each quantity; NaN is left out.
+    patients
+        `(n,)` patient of each row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `k` rows: `photographs`, `patients`, `value`, `low`, `high`. The limits are NaN for a
+        single patient, of whom nothing can be said about others.
+    """
+    there = ~np.isnan(values)
+    found = _ratios(np.where(there, values, 0.0), there.astype(np.float64), patients, seed=seed)
+    found.insert(0, "photographs", there.sum(axis=0).astype(int))
+    return found
+
+
+def _ratios(
+    tops: NDArray[np.float64],
+    bottoms: NDArray[np.float64],
+    patients: Sequence[object] | NDArray,
+    *,
+    seed: int,
+) -> pd.DataFrame:
+    """Sum of `tops` over sum of `bottoms`, both `(n, k)`: patients, value and limits of each."""
+    codes, names = pd.factorize(np.asarray(patients, dtype=object), sort=True)
+    member = np.equal.outer(np.arange(len(names)), codes).astype(np.float64)
+    top, bottom = member @ tops, member @ bottoms
+    n_patients = (bottom > 0).sum(axis=0)
+    limits = np.full((2, tops.shape[1]), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = top.sum(axis=0) / bottom.sum(axis=0)
+        if (n_patients > 1).any():
+            weights = resampling_weights(len(names), seed=seed)
+            drawn = (weights @ top) / (weights @ bottom)
+    for k in np.flatnonzero(n_patients > 1):
+        limits[:, k] = np.nanquantile(drawn[:, k], [0.025, 0.975])
+    return pd.DataFrame(
+        {"patients": n_patients.astype(int), "value": value, "low": limits[0], "high": limits[1]}
+    )
+
+
+def compare_settings(
+    evaluated: Mapping[str, Evaluated], *, part: str = "inner", seed: int = 0
+) -> pd.DataFrame:
+    """Compare settings by NRMSE and mean error; the first is what the others are held against.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `setting`, `photographs` with true points, `found` of them, `patients`; `nrmse_eye`,
+        `mean_eye` and `nrmse_difference` to the first setting, each with `_low` and `_high`. A
+        difference is taken over the photographs in which both settings found the face.
+    """
+    rows = []
+    base: NDArray[np.float64] | None = None
+    for name, one in evaluated.items():
+        errors = part_errors(one)[part]
+        base = errors["nrmse_eye"] if base is None else base
+        values = np.column_stack(
+            [errors["nrmse_eye"], errors["mean_eye"], errors["nrmse_eye"] - base]
+        )
+        found = patient_intervals(values, one.photographs["patient_id"].to_numpy(), seed=seed)
+        row = {
+            "setting": name,
+            "photographs": len(one.photographs),
+            "found": int(found["photographs"].iat[0]),
+            "patients": int(found["patients"].iat[0]),
+        }
+        rows.append(row | in_one_row(found, ("nrmse_eye", "mean_eye", "nrmse_difference")))
+    return pd.DataFrame(rows)
+
+
+def in_one_row(intervals: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
+    """Return `value`, `low`, `high` of each row as `NAME`, `NAME_low`, `NAME_high`."""
+    return {
+        f"{name}{end}": float(intervals[column].iat[k])
+        for k, name in enumerate(names)
+        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+
+
+def asymmetry_kept(evaluated: Evaluated, *, seed: int = 0) -> pd.DataFrame:
+    """Return how much of the true asymmetry is left in the predicted points, per region.
+
+    The asymmetry of a pair of points is how far one lies from the mirror image of the other, in
+    a frame along the true outer eye corners and in units of their distance. The slope of predicted
+    on true asymmetry, through the origin, is 1 for an unbiased predictor and less than 1 for one
+    that is drawn towards symmetric faces. Only photographs of palsied patients count where `side`
+    says who they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `region`, `photographs`, `patients`, `slope`, `low`, `high`.
+    """
+    sides = evaluated.photographs.get("side")
+    ok = (evaluated.photographs["status"] == "ok").to_numpy(copy=True)
+    if sides is not None and sides.isin(["left", "right"]).any():
+        ok &= sides.isin(["left", "right"]).to_numpy()
+    chosen = evaluated.only(ok)
+    true, predicted = _asymmetry(chosen.true, chosen), _asymmetry(chosen.predicted, chosen)
+    regions = {"brows": "right_brow", "eyes": "right_eye", "nose": "nose", "mouth": "mouth"}
+    points = [[i for i in REGIONS[part] if side_of(i) == "right"] for part in regions.values()]
+    products = [(true[:, own] * predicted[:, own]).sum(axis=(1, 2)) for own in points]
+    squares = [(true[:, own] ** 2).sum(axis=(1, 2)) for own in points]
+    patients = chosen.photographs["patient_id"].to_numpy()
+    kept = _ratios(np.stack(products, axis=1), np.stack(squares, axis=1), patients, seed=seed)
+    kept.insert(0, "region", list(regions))
+    kept.insert(1, "photographs", len(patients))
+    return kept.rename(columns={"value": "slope"})
+
+
+def _asymmetry(points: NDArray[np.float64], evaluated: Evaluated) -> NDArray[np.float64]:
+    """`(n, 68, 2)`: each point minus the mirror image of its partner, true eye line level."""
+    right, left = evaluated.true[:, RIGHT_EYE_OUTER], evaluated.true[:, LEFT_EYE_OUTER]
+    across = left - right
+    length = np.hypot(across[:, 0], across[:, 1])
+    x_axis = (across / length[:, None])[:, None]
+    off = (points - ((right + left) / 2)[:, None]) / length[:, None, None]
+    x = (off * x_axis).sum(axis=2)
+    y = off[..., 1] * x_axis[..., 0] - off[..., 0] * x_axis[..., 1]
+    turned = np.stack([x, y], axis=2)
+    return np.asarray(turned - swap_sides(turned) * [-1.0, 1.0])

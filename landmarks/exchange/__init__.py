@@ -1,1 +1,0 @@
-"""Points of other tools: Emotrics, imglab, true points of datasets."""
