@@ -48,11 +48,10 @@ def read_imglab(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} holds no face with points: mark them in imglab first.")
     names = [name for name, _ in faces]
     points = np.array([marked for _, marked in faces]).reshape(len(faces), -1)
-    table = pd.DataFrame(points, columns=list(POINT_COLUMNS))
-    table.insert(0, "image_id", names)
-    table.insert(1, "path", [str((path.parent / name).resolve()) for name in names])
-    table.insert(2, "status", "ok")
-    table.insert(3, "reason", pd.array([None] * len(table), dtype="str"))
+    head = pd.DataFrame({"image_id": names, "status": "ok"})
+    head.insert(1, "path", [str((path.parent / name).resolve()) for name in names])
+    head["reason"] = pd.Series(None, index=head.index, dtype="str")
+    table = pd.concat([head, pd.DataFrame(points, columns=list(POINT_COLUMNS))], axis=1)
     for bad, reason in (
         (np.isnan(points).any(axis=1), "does not mark all 68 points of this photograph"),
         (table["image_id"].duplicated(keep=False), "marks several faces in this photograph"),

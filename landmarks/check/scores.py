@@ -154,8 +154,8 @@ def compare_settings(
         row = {
             "setting": name,
             "photographs": len(one.photographs),
-            "found": int(found["photographs"].iat[0]),
-            "patients": int(found["patients"].iat[0]),
+            "found": found["photographs"].tolist()[0],
+            "patients": found["patients"].tolist()[0],
         }
         rows.append(row | in_one_row(found, ("nrmse_eye", "mean_eye", "nrmse_difference")))
     return pd.DataFrame(rows)
@@ -164,7 +164,7 @@ def compare_settings(
 def in_one_row(intervals: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
     """Return `value`, `low`, `high` of each row as `NAME`, `NAME_low`, `NAME_high`."""
     return {
-        f"{name}{end}": float(intervals[column].iat[k])
+        f"{name}{end}": float(intervals[column].to_numpy(dtype=np.float64)[k])
         for k, name in enumerate(names)
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }

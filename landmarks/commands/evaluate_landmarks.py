@@ -197,7 +197,8 @@ def grid_of(method: Method) -> dict[str, Method]:
     `method` where it has any.
     """
     grid = {}
-    for tta, relevel, colour, width in itertools.product(*[(False, True)] * 3, WIDTHS):
+    no_or_yes = (False, True)
+    for tta, relevel, colour, width in itertools.product(no_or_yes, no_or_yes, no_or_yes, WIDTHS):
         if tta and method.augmentation is None:
             continue
         name = [f"{width} px", "colour" if colour else "grey"]

@@ -255,8 +255,8 @@ def _faces(people: pd.DataFrame, *, truth: pd.DataFrame, boxes: pd.DataFrame) ->
 
 
 def _box(row: pd.Series) -> FaceBox:
-    edges = (float(row[name]) for name in BOX_COLUMNS)
-    return FaceBox(*edges, score=float(row["detector_score"]), detector=str(row["detector"]))
+    left, top, right, bottom, score = (float(row[n]) for n in (*BOX_COLUMNS, "detector_score"))
+    return FaceBox(left, top, right, bottom, score, str(row["detector"]))
 
 
 def _compare(

@@ -226,10 +226,9 @@ def _unchanged(tasks: Sequence[PhotoTask], *, journal: Journal, jobs: int) -> li
     same = []
     with (
         ThreadPoolExecutor(jobs) as pool,
-        closing(pool.map(holds, tasks)) as answers,  # a Ctrl-C does not wait for the rest
         JobProgress("known from an earlier run", total=len(tasks), note="") as progress,
     ):
-        for task, held in zip(tasks, answers, strict=True):
+        for task, held in zip(tasks, pool.map(holds, tasks), strict=True):
             progress.advance(ok=held)
             same += [task.image_id] if held else []
     return same
