@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.words import counted
 
 _INK = (40, 40, 40)
 _GAP = 4
@@ -22,7 +24,7 @@ def contact_sheet(
     column_labels: Sequence[str] = (),
     photo_width: int = 150,
 ) -> NDArray[np.uint8]:
-    """Lay photographs out in rows and columns on white paper.
+    """Lay photographs out in rows and columns on white paper; returns RGB, ``(H, W, 3)`` uint8.
 
     Parameters
     ----------
@@ -35,16 +37,6 @@ def contact_sheet(
         One text per column, written above.
     photo_width
         Width of each photograph on the sheet, in pixels, 40 or more.
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        RGB.
-
-    Raises
-    ------
-    UserError
-        When there is no photograph, or the labels do not match the rows or columns.
     """
     first = next((photo for row in photos for photo in row if photo is not None), None)
     columns = max((len(row) for row in photos), default=0)
@@ -58,8 +50,8 @@ def contact_sheet(
     ):
         if labels and len(labels) != count:
             raise UserError(
-                f"The contact sheet has {count} {what}s but {len(labels)} {what} labels: "
-                f"give one label per {what}, or none."
+                f"The contact sheet has {counted(count, what)} but "
+                f"{counted(len(labels), f'{what} label')}: give one label per {what}, or none."
             )
     photo_width = max(40, photo_width)
     photo_height = round(photo_width * first.shape[0] / first.shape[1])
@@ -70,35 +62,18 @@ def contact_sheet(
         _write(sheet, label.replace("_", " "), left + j * (photo_width + _GAP) + 2, _LINE)
     for i, row in enumerate(photos):
         y = top + i * (photo_height + _GAP)
-        if row_labels:
-            _write_lines(sheet, row_labels[i], y)
+        label = row_labels[i] if row_labels else ""
+        lines = wrap(label, 12, break_long_words=False, break_on_hyphens=False)
+        for k, line in enumerate(lines, start=1):
+            _write(sheet, line, 4, y + _LINE * k)
         for j, photo in enumerate(row):
             if photo is not None:
                 x = left + j * (photo_width + _GAP)
-                sheet[y : y + photo_height, x : x + photo_width] = _fit(
-                    photo, photo_width, photo_height
-                )
+                fitted = round(photo.shape[0] * photo_width / photo.shape[1])
+                small = cv2.resize(photo, (photo_width, fitted), interpolation=cv2.INTER_AREA)
+                rows = min(fitted, photo_height)
+                sheet[y : y + rows, x : x + photo_width] = small[:rows]
     return sheet
-
-
-def _fit(photo: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Shrink to the width; cut or pad below to the height."""
-    rows = max(1, round(photo.shape[0] * width / photo.shape[1]))
-    small = np.asarray(cv2.resize(photo, (width, rows), interpolation=cv2.INTER_AREA), np.uint8)
-    fitted = np.full((height, width, 3), 255, np.uint8)
-    fitted[: min(rows, height)] = small[:height]
-    return fitted
-
-
-def _write_lines(sheet: NDArray[np.uint8], text: str, y: int) -> None:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= 12:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    for k, line in enumerate(lines):
-        _write(sheet, line, 4, y + _LINE * (k + 1))
 
 
 def _write(sheet: NDArray[np.uint8], text: str, x: int, y: int) -> None:

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.simulated.shape import FloatArray
-
+FloatArray = NDArray[np.float64]
 Image = NDArray[np.float32]
 _SUBPIXEL_BITS = 4
 
@@ -28,9 +27,8 @@ class Patch:
     def paint(self, image: Image, colour: ArrayLike, opacity: float = 1.0) -> None:
         """Blend a colour into an ``(H, W, 3)`` image, in place."""
         part = image[self.window]
-        part += (np.asarray(colour, np.float32) - part) * (self.mask * np.float32(opacity))[
-            ..., None
-        ]
+        cover = self.mask * np.float32(opacity)
+        part += (np.asarray(colour, np.float32) - part) * cover[..., None]
 
     def scale(self, image: Image, factor: ArrayLike) -> None:
         """Multiply an ``(H, W[, 3])`` image by a factor where the mask is 1, in place."""
@@ -51,14 +49,7 @@ class Patch:
 class Canvas:
     """A grid of pixels over the face plane.
 
-    Attributes
-    ----------
-    left, top
-        Position in mm of the centre of the first pixel.
-    scale
-        Pixels per millimetre.
-    rows, cols
-        Size in pixels.
+    `left`, `top` is the centre of the first pixel in mm, `scale` is pixels per mm.
     """
 
     left: float
@@ -93,14 +84,9 @@ class Canvas:
         return np.zeros((self.rows, self.cols), np.float32)
 
     def area(self, outline: ArrayLike, *, soft: float = 0.0) -> Patch:
-        """The inside of a closed outline.
+        """The inside of a closed outline, ``(n, 2)`` mm.
 
-        Parameters
-        ----------
-        outline
-            ``(n, 2)`` mm.
-        soft
-            Standard deviation of the softness of its border, mm.
+        `soft` is the standard deviation of the softness of its border, mm.
         """
         corners = self.pixels(outline)
         spread = soft * self.scale
@@ -138,8 +124,7 @@ class Canvas:
 
 def shifted(points: FloatArray, right: float, down: float) -> FloatArray:
     """A point or points moved by millimetres."""
-    moved: FloatArray = points + np.array([right, down])
-    return moved
+    return points + np.array([right, down])
 
 
 def spline(points: ArrayLike, *, closed: bool = False, samples: int = 8) -> FloatArray:

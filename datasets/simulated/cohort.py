@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +14,10 @@ import numpy as np
 
 from common.errors import UserError, did_you_mean
 from common.files import LOCK, atomic_write, write_json
+from datasets.simulated.canvas import FloatArray
 from datasets.simulated.face import Patient, draw_patient, render_photo
-from datasets.simulated.layouts import (
-    Shot,
-    plan_casme,
-    plan_meei,
-    plan_neuroface,
-    write_casme_tables,
-    write_meei_tables,
-    write_neuroface_tables,
-)
+from datasets.simulated.layouts import LAYOUTS, Shot
 from datasets.simulated.movement import Kind, Side
-from datasets.simulated.shape import FloatArray
 
 LayoutName = Literal["meei", "neuroface", "casme"]
 SETTINGS_FILE = "simulation.json"
@@ -34,34 +25,12 @@ _JPEG_QUALITY = 92
 _SECONDS_PER_PHOTO = 180.0
 
 
-@dataclass(frozen=True)
-class _Layout:
-    plan: Callable[[list[Patient]], list[Shot]]
-    write_tables: Callable[[Path, list[Shot], list[FloatArray]], None]
-    width: int
-    height: int
-
-
-_LAYOUTS: dict[str, _Layout] = {
-    "meei": _Layout(plan_meei, write_meei_tables, 600, 800),
-    "neuroface": _Layout(plan_neuroface, write_neuroface_tables, 640, 480),
-    "casme": _Layout(plan_casme, write_casme_tables, 280, 340),
-}
-
-
 def draw_cohort(patients: int, *, seed: int = 0) -> list[Patient]:
-    """Draw the patients of a cohort.
+    """Draw the patients of a cohort, 1 or more.
 
     Grades I to VI take turns, so that every six patients hold one of each; within a grade, sides
     and kinds take turns. Grade VI is always flaccid: House and Brackmann describe no synkinesis
     where nothing moves. A smaller cohort of the same seed is the beginning of a larger one.
-
-    Parameters
-    ----------
-    patients
-        How many, 1 or more.
-    seed
-        Seed of the whole cohort.
     """
     cohort = []
     for number in range(patients):
@@ -114,18 +83,13 @@ def simulate(
     -------
     list of Path
         The photographs written, in the order of the tables.
-
-    Raises
-    ------
-    UserError
-        When an argument is out of range or the folder holds something else.
     """
-    if layout not in _LAYOUTS:
+    if layout not in LAYOUTS:
         raise UserError(
             f'Unknown layout "{layout}": choose meei, neuroface or casme.'
-            + did_you_mean(layout, _LAYOUTS)
+            + did_you_mean(layout, LAYOUTS)
         )
-    chosen = _LAYOUTS[layout]
+    chosen = LAYOUTS[layout]
     width, height = width or chosen.width, height or chosen.height
     for name, value, least in (
         ("patients", patients, 1), ("seed", seed, 0), ("jobs", jobs, 1),
@@ -142,8 +106,6 @@ def simulate(
     }  # fmt: skip
     _claim(folder, settings)
     shots = chosen.plan(draw_cohort(patients, seed=seed))
-    for parent in sorted({(folder / shot.path).parent for shot in shots}):
-        parent.mkdir(parents=True, exist_ok=True)
     tasks = [(folder, shot, width, height) for shot in shots]
     points = list(_take_all(tasks, jobs))
     chosen.write_tables(folder, shots, points)

@@ -3,7 +3,8 @@
     patient = draw_patient(seed=3, grade=4, side="left", kind="flaccid")
     rgb, points = render_photo(patient, "full_smile")
 
-The faces are drawn by this project alone; they show no real person and prove nothing about
+A patient has a shape (`shape`, `relief`), moves (`movement`), and is drawn (`render` and what it
+lists). The faces are drawn by this project alone; they show no real person and prove nothing about
 patients: a result on them is a result on simulated data.
 """
 
@@ -14,33 +15,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError
+from datasets.simulated.canvas import FloatArray
 from datasets.simulated.look import Look, View, draw_look, draw_view, next_photograph
 from datasets.simulated.movement import (
+    CONTRACTIONS,
     REGIONS,
     Expression,
     Kind,
     Palsy,
     Side,
     Vigour,
+    check_movement,
     draw_vigour,
     express,
 )
-from datasets.simulated.muscles import CONTRACTIONS
 from datasets.simulated.render import render
-from datasets.simulated.shape import FloatArray, Sex, Shape, draw_shape, neutral_points
+from datasets.simulated.shape import Sex, Shape, draw_shape, neutral_points
 
 
 @dataclass(frozen=True)
 class Patient:
     """One simulated person: shape, look, movement, palsy and the session's view.
 
-    Attributes
-    ----------
-    shape, look, vigour, palsy, view
-        See their classes.
-    seed
-        Seed of everything that differs between the person's photographs.
+    `seed` is that of everything that differs between the person's photographs.
     """
 
     shape: Shape
@@ -74,11 +72,6 @@ def draw_patient(
         ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
     sex, age
         Drawn from the seed when not given; ages run from 18 to 80 years.
-
-    Raises
-    ------
-    UserError
-        When the grade is not 1 to 6, or side and kind do not go with it.
     """
     if grade not in range(1, 7):
         raise UserError(
@@ -104,23 +97,12 @@ def draw_patient(
 def pose_face(patient: Patient, task: str, *, amplitude: float = 1.0) -> Expression:
     """Shape the patient's face for a movement, before it is photographed.
 
-    Parameters
-    ----------
-    patient
-        The person.
-    task
-        A movement of ``CONTRACTIONS``; the eight standard ones are in ``common.movements``.
-    amplitude
-        How much of the movement is done, 0 to 1.
+    `task` is a movement of ``CONTRACTIONS`` (the eight standard ones are in ``common.movements``),
+    done by `amplitude` of its size, 0 to 1.
     """
-    if task not in CONTRACTIONS:
-        raise UserError(
-            f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
-            + did_you_mean(task, CONTRACTIONS)
-        )
-    return express(
-        neutral_points(patient.shape), patient.palsy, patient.vigour, task, amplitude=amplitude
-    )
+    check_movement(task)
+    rest = neutral_points(patient.shape)
+    return express(rest, patient.palsy, patient.vigour, task, amplitude=amplitude)
 
 
 def render_photo(
@@ -137,14 +119,10 @@ def render_photo(
 
     Parameters
     ----------
-    patient
-        Who is photographed.
-    task
-        A movement of ``CONTRACTIONS``; the eight standard ones are in ``common.movements``.
+    patient, task, amplitude
+        Who is photographed doing what: see `pose_face`.
     width, height
         Size of the picture in pixels.
-    amplitude
-        How much of the movement is done, 0 to 1.
     take
         Number of the photograph of this movement; another take differs in pose and noise.
     steadiness

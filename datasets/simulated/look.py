@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.simulated.shape import FloatArray, Shape
+from datasets.simulated.canvas import FloatArray
+from datasets.simulated.shape import Shape
 
 HairStyle = Literal["short", "receding", "bob", "long", "tied"]
 
@@ -19,59 +20,38 @@ _SKIN_TONES = np.array(
 )  # fmt: skip
 _HAIR_TONES = np.array(
     [
-        (0.09, 0.075, 0.07),
-        (0.16, 0.11, 0.08),
-        (0.27, 0.18, 0.12),
-        (0.45, 0.31, 0.18),
+        (0.09, 0.075, 0.07), (0.16, 0.11, 0.08), (0.27, 0.18, 0.12), (0.45, 0.31, 0.18),
         (0.66, 0.5, 0.3),
     ]
-)
+)  # fmt: skip
 _GREY_HAIR = np.array([0.66, 0.65, 0.64])
 _IRIS_TONES = np.array(
     [
-        (0.20, 0.12, 0.07),
-        (0.30, 0.19, 0.10),
-        (0.33, 0.33, 0.18),
-        (0.30, 0.42, 0.36),
+        (0.20, 0.12, 0.07), (0.30, 0.19, 0.10), (0.33, 0.33, 0.18), (0.30, 0.42, 0.36),
         (0.32, 0.45, 0.58),
     ]
-)
+)  # fmt: skip
 _WALLS = np.array(
     [
-        (0.62, 0.66, 0.70),
-        (0.42, 0.50, 0.56),
-        (0.72, 0.70, 0.66),
-        (0.35, 0.38, 0.42),
+        (0.62, 0.66, 0.70), (0.42, 0.50, 0.56), (0.72, 0.70, 0.66), (0.35, 0.38, 0.42),
         (0.52, 0.58, 0.54),
     ]
-)
+)  # fmt: skip
 _CLOTHES = np.array(
     [
-        (0.20, 0.24, 0.33),
-        (0.55, 0.58, 0.62),
-        (0.42, 0.20, 0.22),
-        (0.18, 0.30, 0.27),
+        (0.20, 0.24, 0.33), (0.55, 0.58, 0.62), (0.42, 0.20, 0.22), (0.18, 0.30, 0.27),
         (0.72, 0.70, 0.66),
     ]
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colours (sRGB, 0 to 1) and surface of one person.
+    """Colours (sRGB, 0 to 1, ``(3,)``) and surface of one person.
 
-    Attributes
-    ----------
-    skin, lips, hair, brows, iris, wall, clothes
-        ``(3,)`` colours.
-    hair_style
-        Cut of the hair.
-    lines
-        Depth of age lines, 0 (smooth) to 1 (deeply lined).
-    stubble, freckles, blush, lashes, brow_width
-        Strength of each, 0 to about 1 (``lashes`` and ``brow_width``: factors about 1).
-    texture_seed
-        Seed of the skin's and hair's fine texture, the same in all photographs of the person.
+    Age lines, stubble, freckles and blush run from 0 to about 1; `lashes` and `brow_width` are
+    factors about 1. `texture_seed` is the seed of the fine texture of skin and hair, the same in
+    all photographs of the person.
     """
 
     skin: FloatArray
@@ -128,13 +108,8 @@ class View:
     def mirrored(self) -> View:
         """The same view seen in a mirror."""
         flip = np.array([-1.0, 1.0, 1.0])
-        return replace(
-            self,
-            yaw=-self.yaw,
-            roll=-self.roll,
-            shift=self.shift * flip[:2],
-            light=self.light * flip,
-        )
+        shift, light = self.shift * flip[:2], self.light * flip
+        return replace(self, yaw=-self.yaw, roll=-self.roll, shift=shift, light=light)
 
 
 def draw_look(rng: np.random.Generator, shape: Shape) -> Look:

@@ -14,11 +14,100 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.simulated.muscles import CONTRACTIONS, LAX, MUSCLES, PULL, TIGHT
-from datasets.simulated.shape import FloatArray, mirror_points
+from common.errors import UserError, did_you_mean
+from datasets.simulated.canvas import FloatArray
+from datasets.simulated.shape import mirror_points
 
 Side = Literal["left", "right", "none"]
 Kind = Literal["flaccid", "synkinetic", "none"]
+
+MUSCLES = (
+    "frontalis", "corrugator", "oculi", "squeeze", "levator",
+    "zygomatic", "oris", "depressor", "jaw",
+)  # fmt: skip
+
+CONTRACTIONS: dict[str, dict[str, float]] = {
+    "rest": {},
+    "brow_raise": {"frontalis": 1.0},
+    "gentle_eye_closure": {"oculi": 1.0, "squeeze": 0.08},
+    "full_eye_closure": {"oculi": 1.22, "squeeze": 1.0, "zygomatic": 0.08, "levator": 0.12},
+    "gentle_smile": {"zygomatic": 0.55, "oculi": 0.05},
+    "full_smile": {"zygomatic": 1.0, "levator": 0.3, "jaw": 0.3, "oculi": 0.14, "depressor": 0.1},
+    "lip_pucker": {"oris": 1.0},
+    "lower_teeth": {"depressor": 1.0, "jaw": 0.25, "zygomatic": 0.12},
+    "mouth_open": {"jaw": 2.0},
+    "lips_spread": {"zygomatic": 0.75, "depressor": 0.3},
+    "blow": {"oris": 0.6, "jaw": 0.1},
+    "happiness": {"zygomatic": 1.0, "oculi": 0.12},
+    "surprise": {"frontalis": 1.0, "jaw": 0.35},
+    "disgust": {"levator": 1.0, "corrugator": 0.8, "squeeze": 0.3},
+    "repression": {"depressor": 0.35, "oris": 0.45, "corrugator": 0.25},
+}
+"""Contraction of each muscle, 0 to 1, in each movement; above 1 it means extra effort."""
+
+# The displacements are rounded from what is known of healthy adults (a brow rises 8 mm, a corner
+# of the mouth travels about 10 mm in a full smile); they are a caricature of anatomy, not a model.
+# Millimetres at full contraction on the patient's left: point -> (dx, dy). What a muscle moves
+# beyond the midline is listed too; it shows only where the other side does not pull back.
+_PULL: dict[str, dict[int, tuple[float, float]]] = {
+    "frontalis": {
+        22: (0.3, -6.2), 23: (0.2, -7.6), 24: (0, -8.2), 25: (0, -7.2), 26: (0, -4.6),
+        43: (0, -0.9), 44: (0, -0.9),
+    },
+    "corrugator": {
+        22: (-2.2, 3.2), 23: (-1.8, 2.8), 24: (-1, 2.0), 25: (-0.4, 1.2), 26: (0, 0.6),
+        43: (0, 0.5), 44: (0, 0.4),
+    },
+    "oculi": {46: (0, -0.6), 47: (0, -0.6)},
+    "squeeze": {
+        22: (-0.8, 2.2), 23: (-0.5, 2.6), 24: (-0.2, 2.6), 25: (0, 2.3), 26: (0, 1.8),
+        42: (-0.3, -0.3), 45: (-1.2, -0.2), 46: (-0.4, -1.0), 47: (-0.3, -0.9),
+    },
+    "levator": {
+        35: (0.8, -1.8), 34: (0.4, -1.0), 33: (0, -0.3), 51: (0.3, -1.4), 52: (0.6, -3.0),
+        53: (0.8, -2.2), 54: (0.3, -0.8), 62: (0.3, -1.5), 63: (0.6, -2.8), 64: (0.2, -0.8),
+        47: (0, -0.5), 46: (0, -0.5),
+    },
+    "zygomatic": {
+        54: (9.2, -6.6), 53: (6.2, -4.4), 52: (3.6, -2.6), 51: (2.2, -1.0),
+        50: (1.8, -0.1), 49: (1.8, 0), 48: (1.7, 0), 59: (1.7, 0), 58: (1.8, 0.1),
+        55: (6.6, -3.0), 56: (3.6, -0.3), 57: (2.1, 0.2), 64: (8.4, -6.0), 63: (4.0, -2.8),
+        62: (2.2, -1.1), 61: (1.9, -0.1), 60: (1.7, 0), 67: (1.9, 0.1), 66: (2.1, 0.1),
+        65: (3.8, -0.8), 35: (1.4, -0.9), 34: (0.8, -0.5), 33: (0.4, -0.1),
+        46: (0, -0.7), 47: (0, -0.6), 13: (0.8, 0), 12: (0.6, -0.4),
+    },
+    "oris": {
+        54: (-7.8, 0.4), 53: (-4.6, -1.2), 52: (-1.2, -1.5), 51: (-0.6, -0.5), 50: (-0.8, 0),
+        49: (-0.8, 0), 48: (-0.8, 0), 59: (-0.8, 0), 58: (-0.8, 0), 55: (-5.2, 1.8),
+        56: (-2.4, 2.2), 57: (-0.6, 0.9), 64: (-7.0, 0.2), 63: (-2.6, -0.2), 62: (-0.6, 0),
+        61: (-0.8, 0), 60: (-0.8, 0), 67: (-0.8, 0), 66: (-0.6, 0.1), 65: (-2.6, 0.3),
+    },
+    "depressor": {
+        54: (3.4, 3.2), 53: (1.4, 0.8), 55: (3.8, 6.4), 56: (2.4, 7.8), 57: (1.2, 4.0),
+        58: (1.0, 0.8), 59: (1.0, 0.2), 48: (0.8, 0), 60: (0.8, 0), 67: (1.0, 0.9),
+        66: (1.2, 4.1), 65: (2.2, 8.0), 64: (2.8, 2.6),
+    },
+    "jaw": {
+        55: (0, 4.6), 56: (0, 6.0), 57: (0, 3.1), 65: (0, 5.8), 66: (0, 3.0), 64: (-0.3, 1.8),
+        54: (-0.3, 1.8), 8: (0, 3.1), 9: (0, 6.2), 10: (0, 5.8), 11: (0, 4.6), 12: (0, 2.2),
+    },
+}  # fmt: skip
+
+# Where a side without tone sags to, mm at complete palsy, for the patient's left.
+_LAX: dict[int, tuple[float, float]] = {
+    22: (-0.3, 2.4), 23: (-0.2, 3.6), 24: (0, 4.6), 25: (0, 5.0), 26: (0, 4.8),
+    43: (0, -0.5), 44: (0, -0.4), 46: (0, 1.7), 47: (0, 1.4),
+    51: (-1.0, 0.1), 52: (-1.6, 0.8), 53: (-2.2, 2.6), 54: (-2.4, 4.8), 55: (-2.0, 4.2),
+    56: (-1.5, 2.4), 57: (-1.0, 0.6), 62: (-1.0, 0.2), 63: (-1.5, 1.2), 64: (-2.3, 4.5),
+    65: (-1.5, 1.7), 66: (-1.0, 0.4), 33: (-0.4, 0), 34: (-0.8, 0.3), 35: (-1.2, 0.8),
+}  # fmt: skip
+
+# Where contracture draws a side at rest, mm, for the patient's left.
+_TIGHT: dict[int, tuple[float, float]] = {
+    22: (0, -0.3), 23: (0, -0.3), 43: (0, 1.3), 44: (0, 1.4), 46: (0, -1.0), 47: (0, -0.9),
+    52: (0.4, -0.5), 53: (1.1, -1.1), 54: (2.0, -1.8), 55: (1.3, -1.0), 56: (0.5, -0.2),
+    63: (0.5, -0.5), 64: (1.8, -1.6), 65: (0.5, -0.3), 35: (0.6, -0.4), 34: (0.3, -0.2),
+}  # fmt: skip
 
 _REGION = {
     "frontalis": "brow", "corrugator": "brow", "oculi": "eye", "squeeze": "cheek",
@@ -40,19 +129,10 @@ _CONTRACTURE = (0.0, 0.15, 0.45, 0.80, 1.0, 0.0)
 
 @dataclass(frozen=True)
 class Palsy:
-    """Facial palsy of one person.
+    """Facial palsy of one person: House-Brackmann grade 1 to 6, the patient's own weak side, kind.
 
-    Attributes
-    ----------
-    grade
-        House-Brackmann grade, 1 (normal) to 6 (no movement).
-    side
-        Weak side, the patient's own; ``none`` for grade 1.
-    kind
-        ``flaccid``, ``synkinetic`` or ``none``.
-    region_shift
-        Per region (brow, eye, cheek, mouth), how far this person departs from the grade's
-        typical weakness, in grades; patients of one grade are not alike.
+    `region_shift` says for brow, eye, cheek and mouth how far this person departs from the grade's
+    typical weakness, in grades; patients of one grade are not alike.
     """
 
     grade: int
@@ -73,8 +153,8 @@ class Palsy:
 
     def mirrored(self) -> Palsy:
         """The same palsy on the other side."""
-        other: dict[Side, Side] = {"left": "right", "right": "left", "none": "none"}
-        return replace(self, side=other[self.side])
+        other: dict[str, Side] = {"left": "right", "right": "left"}
+        return replace(self, side=other.get(self.side, "none"))
 
 
 @dataclass(frozen=True)
@@ -90,18 +170,17 @@ class Vigour:
 
 @dataclass(frozen=True)
 class Expression:
-    """A face at one moment.
+    """A face at one moment; columns of two are the patient's right and left.
 
     Attributes
     ----------
     points
         ``(68, 2)`` mm in the plane of the face.
     contraction
-        ``(9, 2)`` contraction of each muscle (rows as ``MUSCLES``) on the patient's right and
-        left, after palsy and synkinesis; drives wrinkles, folds and bulges.
+        ``(9, 2)`` contraction of each muscle (rows as ``MUSCLES``), after palsy and synkinesis;
+        drives wrinkles, folds and bulges.
     tone
-        ``(2,)`` resting tone on the patient's right and left: 1 healthy, 0 lax, above 1
-        contracture.
+        ``(2,)`` resting tone: 1 healthy, 0 lax, above 1 contracture.
     closing
         ``(2,)`` effort to close each eye; where the lid stays open the eye is seen to roll up.
     """
@@ -113,8 +192,16 @@ class Expression:
 
     def of(self, muscle: str) -> FloatArray:
         """Contraction of one muscle on the patient's right and left."""
-        row: FloatArray = self.contraction[MUSCLES.index(muscle)]
-        return row
+        return self.contraction[MUSCLES.index(muscle)]
+
+
+def check_movement(task: str) -> None:
+    """Refuse a movement that is none of ``CONTRACTIONS``."""
+    if task not in CONTRACTIONS:
+        raise UserError(
+            f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
+            + did_you_mean(task, CONTRACTIONS)
+        )
 
 
 def draw_vigour(rng: np.random.Generator) -> Vigour:
@@ -129,20 +216,9 @@ def draw_vigour(rng: np.random.Generator) -> Vigour:
 def express(
     neutral: FloatArray, palsy: Palsy, vigour: Vigour, task: str, *, amplitude: float = 1.0
 ) -> Expression:
-    """Perform one movement.
+    """Perform one movement of ``CONTRACTIONS`` by 0 to 1 of its size.
 
-    Parameters
-    ----------
-    neutral
-        ``(68, 2)`` mm, the healthy face at rest.
-    palsy
-        Grade, weak side and kind.
-    vigour
-        The person's strength of movement.
-    task
-        A key of ``CONTRACTIONS``.
-    amplitude
-        How much of the movement is done, 0 to 1.
+    `neutral` is the healthy face at rest, ``(68, 2)`` mm.
     """
     intended = np.array([CONTRACTIONS[task].get(muscle, 0.0) for muscle in MUSCLES])
     contraction = intended[:, None] * vigour.factors * amplitude
@@ -155,7 +231,7 @@ def express(
         points += _at_rest(palsy)
         tone[weak] += _contracture(palsy) - _tone_lost(palsy)
     for muscle, (right, left) in zip(MUSCLES, contraction, strict=True):
-        pull = _field(PULL[muscle])
+        pull = _field(_PULL[muscle])
         points += left * pull + right * mirror_points(pull)
     points = _close_eyes(points, contraction[MUSCLES.index("oculi")])
     return Expression(_keep_lips_apart(points), contraction, tone, closing)
@@ -171,9 +247,9 @@ def _field(pull: dict[int, tuple[float, float]]) -> FloatArray:
     return displacement
 
 
-def _tone_lost(palsy: Palsy) -> float:
+def _tone_lost(palsy: Palsy, level: float | None = None) -> float:
     share = 1.0 if palsy.kind == "flaccid" or palsy.grade == 6 else 0.35
-    return share * _at(_TONE_LOST, palsy.level("mouth"))
+    return share * _at(_TONE_LOST, palsy.level("mouth") if level is None else level)
 
 
 def _contracture(palsy: Palsy) -> float:
@@ -182,9 +258,8 @@ def _contracture(palsy: Palsy) -> float:
 
 def _at_rest(palsy: Palsy) -> FloatArray:
     """What the weak side does without any movement: it sags, or it is tight."""
-    lax, tight = _field(LAX), _field(TIGHT)
-    share = 1.0 if palsy.kind == "flaccid" or palsy.grade == 6 else 0.35
-    upper = share * _at(_TONE_LOST, (palsy.level("brow") + palsy.level("eye")) / 2)
+    lax, tight = _field(_LAX), _field(_TIGHT)
+    upper = _tone_lost(palsy, (palsy.level("brow") + palsy.level("eye")) / 2)
     displacement = lax * _tone_lost(palsy)
     displacement[17:27] = lax[17:27] * upper
     displacement[36:48] = lax[36:48] * upper

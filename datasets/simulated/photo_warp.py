@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from common.errors import UserError, did_you_mean
-from datasets.simulated.movement import Kind, Palsy, Side, Vigour, express
-from datasets.simulated.muscles import CONTRACTIONS
-from datasets.simulated.shape import AVERAGE_POINTS, FloatArray
+from common.errors import UserError
+from datasets.simulated.canvas import FloatArray
+from datasets.simulated.movement import Kind, Palsy, Side, Vigour, check_movement, express
+from datasets.simulated.shape import AVERAGE_POINTS
 
 _EYE_SPAN_MM = 90.0
 _LID_GAP_MM = 2.0
@@ -49,8 +49,7 @@ def simulate_from_photo(
     side
         Weak side, the patient's own: ``left`` or ``right``; not used for grade 1.
     task
-        Movement to perform; the eight standard ones are rest, brow_raise, gentle_eye_closure,
-        full_eye_closure, gentle_smile, full_smile, lip_pucker and lower_teeth.
+        Movement to perform, one of ``CONTRACTIONS``.
     photo_task
         Movement that the portrait shows already; with ``full_smile`` for both, the weak side
         loses the smile it has in the picture.
@@ -64,19 +63,15 @@ def simulate_from_photo(
     rgb : (H, W, 3) uint8
     points : (68, 2) float64
         Where the landmarks are now.
-
-    Raises
-    ------
-    UserError
-        When an argument is out of range, or the points lie outside the picture.
     """
     points = np.asarray(points, float)
     _check(photo_rgb, points, grade, side, kind)
-    _check_movements(task, photo_task)
-    palsy = Palsy(1, "none", "none") if grade == 1 else Palsy(grade, side, kind)
+    check_movement(task)
+    check_movement(photo_task)
+    healthy = Palsy(1, "none", "none")
+    palsy = healthy if grade == 1 else Palsy(grade, side, kind)
     axes, scale, origin = _face_frame(points)
     level = (points - origin) @ axes / scale
-    healthy = Palsy(1, "none", "none")
     shown = express(AVERAGE_POINTS, healthy, Vigour(), photo_task).points - AVERAGE_POINTS
     moved = express(level - shown, palsy, Vigour(), task, amplitude=amplitude).points
     target = origin + _keep_lids_apart(moved, level) * scale @ axes.T
@@ -105,15 +100,6 @@ def _check(photo: NDArray[np.uint8], points: FloatArray, grade: int, side: str, 
         raise UserError(f'side is "{side}": give left or right, the patient\'s own.')
     if grade > 1 and kind not in ("flaccid", "synkinetic"):
         raise UserError(f'kind is "{kind}": give flaccid or synkinetic.')
-
-
-def _check_movements(*tasks: str) -> None:
-    for task in tasks:
-        if task not in CONTRACTIONS:
-            raise UserError(
-                f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
-                + did_you_mean(task, CONTRACTIONS)
-            )
 
 
 def _face_frame(points: FloatArray) -> tuple[FloatArray, float, FloatArray]:
@@ -170,8 +156,7 @@ def _lid_creases(points: FloatArray) -> FloatArray:
     Linear in the points, so that it serves positions and displacements alike.
     """
     brows, lids = points[[19, 20, 23, 24]], points[[37, 38, 43, 44]]
-    crease: FloatArray = (2 * brows + lids) / 3
-    return crease
+    return (2 * brows + lids) / 3
 
 
 def _still_points(points: FloatArray) -> FloatArray:
@@ -179,5 +164,4 @@ def _still_points(points: FloatArray) -> FloatArray:
     centre = (points[0] + points[16]) / 2
     radius = np.linalg.norm(points[16] - points[0]) / 2 * _FIXED_RING
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    ring: FloatArray = centre + radius * np.column_stack([np.cos(angles), 1.2 * np.sin(angles)])
-    return ring
+    return centre + radius * np.column_stack([np.cos(angles), 1.2 * np.sin(angles)])

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.simulated.canvas import Canvas, Image, blurred, shifted, spline, taper
+from datasets.simulated.canvas import Canvas, FloatArray, Image, blurred, shifted, spline, taper
 from datasets.simulated.movement import Expression
-from datasets.simulated.shape import FloatArray, Shape, half_width, mid_profile
+from datasets.simulated.shape import Shape, half_width, mid_profile
 
 _DEPTH_MM = 78.0
 _SIDES = ((0, -1.0), (1, 1.0))
@@ -48,16 +48,9 @@ def add_creases(canvas: Canvas, relief: Image, creases: list[Crease]) -> Image:
 
 
 def find_creases(shape: Shape, lines: float, face: Expression) -> list[Crease]:
-    """Every fold and wrinkle of a face at one moment.
+    """Every fold and wrinkle of a face at one moment; age lines are 0 to 1 deep.
 
-    Parameters
-    ----------
-    shape
-        The person.
-    lines
-        Depth of the person's age lines, 0 to 1.
-    face
-        The expression; the weak side loses its folds, a contracted one deepens them.
+    The weak side loses its folds, a contracted one deepens them.
     """
     creases: list[Crease] = []
     p = face.points
@@ -69,30 +62,16 @@ def find_creases(shape: Shape, lines: float, face: Expression) -> list[Crease]:
         squeeze = float(face.of("squeeze")[side] + 0.5 * smile * min(1.0, 0.3 + smile))
         frown = float(face.of("corrugator")[side] + 0.7 * face.of("squeeze")[side])
 
-        fold = np.array(
-            [
-                shifted(ala, sign * 1.5, -7), shifted(ala, sign * 6.5, 0.5),
-                (corner + ala) / 2 + (sign * 9.5, 0), shifted(corner, sign * 8.5, 0.5),
-                shifted(corner, sign * 7.0, 8),
-            ]
-        )  # fmt: skip
+        fold = [
+            shifted(ala, sign * 1.5, -7), shifted(ala, sign * 6.5, 0.5),
+            (corner + ala) / 2 + (sign * 9.5, 0), shifted(corner, sign * 8.5, 0.5),
+            shifted(corner, sign * 7.0, 8),
+        ]  # fmt: skip
         depth = (0.25 + 1.0 * lines) * tone + (0.9 + 0.7 * lines) * smile
         creases.append((spline(fold[: 5 if lines > 0.4 else 4]), 4.2, depth))
-        marionette = np.array(
-            [
-                shifted(corner, sign * 2.5, 3),
-                shifted(corner, sign * 4, 11),
-                shifted(corner, sign * 4, 19),
-            ]
-        )
+        marionette = corner + np.array([(sign * 2.5, 3), (sign * 4, 11), (sign * 4, 19)])
         creases.append((spline(marionette), 3.0, 0.9 * max(0.0, lines - 0.35)))
-        dimple = np.array(
-            [
-                shifted(corner, sign * 3.0, -2.5),
-                shifted(corner, sign * 4.2, 0.5),
-                shifted(corner, sign * 3.2, 3.5),
-            ]
-        )
+        dimple = corner + np.array([(sign * 3.0, -2.5), (sign * 4.2, 0.5), (sign * 3.2, 3.5)])
         creases.append((spline(dimple), 2.2, 0.7 * smile))
 
         for k in range(4):
@@ -101,27 +80,24 @@ def find_creases(shape: Shape, lines: float, face: Expression) -> list[Crease]:
             wave = np.array([2.5, 0.2, -1.2, -0.4, 2.2]) + 0.5 * np.sin(xs / 7 + 2 * k)
             strength = lines * (0.35 * tone + 0.9 * raise_) + 0.35 * raise_
             creases.append((spline(np.stack([xs, height + wave], 1)), 2.0, 0.62 * strength))
-        frown_line = np.array(
-            [(sign * 5.0, p[27, 1] - 24), (sign * 4.2, p[27, 1] - 14), (sign * 5.6, p[27, 1] - 8)]
-        )
+        root = p[27, 1]
+        frown_line = [(sign * 5.0, root - 24), (sign * 4.2, root - 14), (sign * 5.6, root - 8)]
         creases.append((spline(frown_line), 2.4, 0.45 * lines * tone + (0.5 + 0.5 * lines) * frown))
 
         outer = eye[3]
         for angle in (-28, 0, 26):
             direction = np.array([sign * np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-            foot = np.array(
-                [outer + direction * 5, outer + direction * 10 + (0, 0.5), outer + direction * 16]
-            )
-            creases.append(
-                (spline(foot), 1.7, (0.15 + 0.85 * lines) * (0.25 * tone + squeeze) * 0.75)
-            )
-        bag = np.array(
-            [
-                shifted(eye[0], sign * 1, 5.5),
-                shifted(eye.mean(0), sign * -2, 11.5),
-                shifted(eye[3], sign * -5, 8.5),
+            foot = [
+                outer + direction * 5,
+                outer + direction * 10 + (0, 0.5),
+                outer + direction * 16,
             ]
-        )
+            depth = (0.15 + 0.85 * lines) * (0.25 * tone + squeeze) * 0.75
+            creases.append((spline(foot), 1.7, depth))
+        bag = [
+            shifted(eye[0], sign * 1, 5.5), shifted(eye.mean(0), sign * -2, 11.5),
+            shifted(eye[3], sign * -5, 8.5),
+        ]  # fmt: skip
         creases.append((spline(bag), 3.2, 0.18 + 0.75 * lines + 0.3 * squeeze))
     return creases
 
@@ -151,9 +127,8 @@ def _cheeks(canvas: Canvas, relief: Image, face: Expression) -> None:
         tone = float(np.clip(face.tone[side], 0, 1.3))
         smile = float(face.of("zygomatic")[side] + 0.4 * face.of("squeeze")[side])
         canvas.blob((sign * 45, 24), (14, 12)).add(relief, 3.4)
-        canvas.blob((sign * 34, 36 - 6 * smile), (12, 10)).add(
-            relief, 0.8 + 1.2 * tone + 4.0 * smile
-        )
+        bulge = canvas.blob((sign * 34, 36 - 6 * smile), (12, 10))
+        bulge.add(relief, 0.8 + 1.2 * tone + 4.0 * smile)
         canvas.blob((sign * 47, 62), (11, 16)).add(relief, -1.8 - 0.8 * (1 - tone))
         canvas.blob((sign * 52, -28), (9, 16)).add(relief, -1.6)
         canvas.blob((sign * 22, p[8, 1] - 14), (9, 7)).add(relief, 1.2)

@@ -1,40 +1,117 @@
-"""From a face to a photograph: the head is drawn, lit, turned, set on its body and developed."""
+"""From a face to a photograph: the head is drawn, lit, turned, set on its body and developed.
+
+A point at (x, y) with depth z is seen at ``scale * R (x, y, z)``; a picture is filled by solving
+this for (x, y) at every pixel. The 68 points go through the same formula with the same depth,
+which is why they are exact.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.simulated.canvas import Canvas, Image
-from datasets.simulated.facial_features import add_catchlights, paint_eyes, paint_mouth
-from datasets.simulated.hair import ear_outline, head_outline, paint_hair
-from datasets.simulated.light import shade
+from datasets.simulated.canvas import Canvas, FloatArray, Image, blurred
+from datasets.simulated.facial_features import (
+    add_catchlights,
+    paint_brows,
+    paint_eyes,
+    paint_lips,
+    paint_mouth,
+    paint_nostrils,
+    paint_skin,
+)
 from datasets.simulated.look import Look, View
 from datasets.simulated.movement import Expression
-from datasets.simulated.projection import Projection, depth_at
 from datasets.simulated.relief import add_creases, find_creases, head_relief, smoothed_for_pose
-from datasets.simulated.shape import FloatArray, Shape
-from datasets.simulated.skin import paint_brows, paint_lips, paint_nostrils, paint_skin
-from datasets.simulated.surroundings import paint_surroundings
+from datasets.simulated.shape import Shape
+from datasets.simulated.surroundings import (
+    ear_outline,
+    head_outline,
+    paint_hair,
+    paint_surroundings,
+)
 
-_SUPERSAMPLING = 1.0
+_EYE_LEVEL = 0.44
+_FRAME_MM = 258.0
 _HAIR_DEPTH_MM = -58.0
+_PIVOT_MM = -62.0  # depth of the axis about which the head turns
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Weak-perspective view of the face plane: millimetres to pixels of the picture.
+
+    `matrix` is the scaled rotation, ``(2, 3)``, `centre` the pixel where the pivot of the head is
+    seen.
+    """
+
+    matrix: FloatArray
+    centre: FloatArray
+
+    @classmethod
+    def of(cls, view: View, width: int, height: int) -> Projection:
+        """The projection of a view on to a picture of ``width`` by ``height`` pixels."""
+        yaw, pitch, roll = np.radians([view.yaw, view.pitch, view.roll])
+        c, s = np.cos(yaw), np.sin(yaw)
+        turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        c, s = np.cos(pitch), np.sin(pitch)
+        nod = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+        # y points down, so a head that leans counter-clockwise as seen turns by -roll here.
+        c, s = np.cos(roll), np.sin(roll)
+        lean = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+        scale = min(width, 0.75 * height) / _FRAME_MM * view.distance
+        middle = np.array([(width - 1) / 2, _EYE_LEVEL * (height - 1)])
+        return cls((scale * lean @ turn @ nod)[:2], middle + view.shift * width)
+
+    @property
+    def scale(self) -> float:
+        """Pixels per millimetre in the plane of the face."""
+        return float(np.sqrt(np.abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def forward(self, points: FloatArray, depth: FloatArray) -> FloatArray:
+        """Pixels of points ``(n, 2)`` mm at depths ``(n,)`` mm."""
+        return self.centre + np.column_stack([points, depth - _PIVOT_MM]) @ self.matrix.T
+
+    def backward(
+        self, canvas: Canvas, relief: Image, width: int, height: int
+    ) -> tuple[Image, Image]:
+        """For every pixel of the picture, where on the canvas it sees the head (canvas pixels)."""
+        coarse = 2
+        cols, rows = width // coarse, height // coarse
+        u = (np.arange(cols) + 0.5) * (width / cols) - 0.5 - self.centre[0]
+        v = (np.arange(rows) + 0.5) * (height / rows) - 0.5 - self.centre[1]
+        inverse = np.linalg.inv(self.matrix[:, :2])
+        along_depth = inverse @ self.matrix[:, 2]
+        flat_x = (inverse[0, 0] * u[None] + inverse[0, 1] * v[:, None]).astype(np.float32)
+        flat_y = (inverse[1, 0] * u[None] + inverse[1, 1] * v[:, None]).astype(np.float32)
+        scale, left, top = canvas.scale, canvas.left, canvas.top
+        at_x, at_y = (flat_x - left) * scale, (flat_y - top) * scale
+        base_x, base_y = at_x, at_y
+        shift_x, shift_y = (np.float32(a * scale) for a in along_depth)
+        lift = relief - np.float32(_PIVOT_MM)
+        for _ in range(4):
+            z = cv2.remap(lift, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            at_x, at_y = base_x - shift_x * z, base_y - shift_y * z
+        at_x, at_y = (cv2.resize(a, (width, height)) for a in (at_x, at_y))
+        return at_x, at_y
+
+
+def depth_at(canvas: Canvas, relief: Image, points: FloatArray) -> FloatArray:
+    """Depth in mm under points in mm, between the pixels of the relief; ``(n,)``."""
+    at = canvas.pixels(points).astype(np.float32)
+    depth = cv2.remap(
+        relief, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(depth, float).ravel()
 
 
 def render(
     shape: Shape, look: Look, face: Expression, view: View, *, width: int, height: int, seed: int
 ) -> tuple[NDArray[np.uint8], FloatArray]:
-    """Photograph one face.
-
-    Parameters
-    ----------
-    shape, look, face, view
-        Who, how they look, what they do, and how they are seen.
-    width, height
-        Size of the picture in pixels.
-    seed
-        Seed of the sensor noise.
+    """Photograph one face; `seed` is that of the sensor noise.
 
     Returns
     -------
@@ -43,7 +120,7 @@ def render(
         True landmarks in pixels of the picture.
     """
     projection = Projection.of(view, width, height)
-    scale = projection.scale * _SUPERSAMPLING
+    scale = projection.scale
     canvas = Canvas(-98.0, -140.0, scale, int(272 * scale), int(196 * scale))
     relief = head_relief(canvas, shape, face)
     plain = smoothed_for_pose(canvas, relief)
@@ -52,7 +129,9 @@ def render(
     radiance, cover = _head(canvas, relief, shape, look, face, view)
     map_x, map_y = projection.backward(canvas, plain, width, height)
     seen = cv2.remap(np.dstack([radiance, cover]), map_x, map_y, cv2.INTER_LINEAR)
-    picture = paint_surroundings(look, view, projection, seen[..., 3], shape, width, height)
+    left, top = -projection.centre / scale
+    body = Canvas(left, top, scale, height, width)
+    picture = paint_surroundings(body, shape, look, view, seen[..., 3])
     picture += (seen[..., :3] - picture) * seen[..., 3:]
     return _develop(picture, view, np.random.default_rng([seed, 3])), points
 
@@ -79,7 +158,7 @@ def _head(
     fine += falling * (_HAIR_DEPTH_MM - fine)
     gloss = 0.055 * (1 - 0.6 * hair) * (1 - wet)
     canvas.blob((face.points[57] + face.points[66]) / 2, (9, 2.5)).add(gloss, 0.05)
-    radiance = shade(colour, fine, canvas.scale, view, gloss)
+    radiance = _shade(colour, fine, canvas.scale, view, gloss)
     add_catchlights(canvas, radiance, face, wet, view.light)
     return radiance, np.maximum(mask, hair)
 
@@ -108,7 +187,52 @@ def _develop(picture: Image, view: View, rng: np.random.Generator) -> NDArray[np
     exposed = np.clip(picture * cast * np.float32(0.98), 0, None)
     exposed = exposed / (1 + 0.18 * exposed) * np.float32(1.1)
     grey = 255 * np.asarray(cv2.pow(exposed, 1 / 2.2))
-    noise = rng.standard_normal(grey.shape[:2], dtype=np.float32)[..., None] * np.float32(
-        view.noise
-    )
-    return np.asarray(np.clip(np.round(grey + noise), 0, 255), np.uint8)
+    noise = rng.standard_normal(grey.shape[:2], dtype=np.float32)[..., None]
+    noisy = np.round(grey + noise * np.float32(view.noise))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def _shade(colour: Image, relief: Image, scale: float, view: View, gloss: Image | float) -> Image:
+    """Light a coloured relief; linear light, ``(rows, cols, 3)``."""
+    slope_x = cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3) * np.float32(scale / 8)
+    slope_y = cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3) * np.float32(scale / 8)
+    upright = 1 / np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)
+    light = view.light.astype(np.float32)
+    facing = (light[2] - light[0] * slope_x - light[1] * slope_y) * upright
+    facing *= 1 - 0.55 * _cast_shadow(relief, scale, view)
+    half = light + np.array([0, 0, 1], np.float32)
+    half /= np.linalg.norm(half)
+    mirror = np.clip((half[2] - half[0] * slope_x - half[1] * slope_y) * upright, 0, 1)
+    mirror = mirror * mirror
+    mirror = mirror * mirror
+    shine = (mirror**4) * gloss
+    around = blurred(relief, 7.0 * scale)
+    hollow = np.clip(around - relief, -1.0, 8.0)
+    open_sky = np.exp(-0.10 * hollow) * (0.72 + 0.28 * upright)
+    from_above = 0.88 + 0.12 * np.clip(slope_y * upright, -1, 1)
+    key = np.float32(view.key)
+    fill = np.float32(view.fill) * open_sky * from_above
+    lit = np.empty_like(colour)
+    # Light scatters in skin, red the farthest: the edge of a shadow is soft and warm.
+    for channel, wrap in enumerate((0.38, 0.24, 0.18)):
+        diffuse = np.clip((facing + wrap) / (1 + wrap), 0, None)
+        falling = key * diffuse * (0.4 + 0.6 * open_sky) + fill
+        lit[..., channel] = colour[..., channel] * falling + shine
+    return lit
+
+
+def _cast_shadow(relief: Image, scale: float, view: View) -> Image:
+    """How much of the main light each point loses to the nose, brow and lips, 0 to 1."""
+    light = view.light
+    coarse = cv2.resize(relief, None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)
+    rows, cols = coarse.shape
+    shadow = np.zeros_like(coarse)
+    for reach in (4.0, 8.0, 13.0, 19.0, 26.0):
+        x, y = (light[axis] * reach * scale * 0.3 for axis in (0, 1))
+        beyond = cv2.warpAffine(
+            coarse, np.array([[1, 0, x], [0, 1, y]]), (cols, rows),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        shadow = np.maximum(shadow, np.clip((beyond - coarse - light[2] * reach) / 3.0, 0, 1))
+    soft = cv2.GaussianBlur(shadow, (0, 0), 1.6 * scale * 0.3)
+    return np.asarray(cv2.resize(soft, relief.shape[::-1]), np.float32)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
-FloatArray = NDArray[np.float64]
+from datasets.simulated.canvas import FloatArray
+
 Sex = Literal["female", "male"]
 
 IRIS_DIAMETER_MM = 11.77
@@ -63,17 +64,9 @@ _PROFILE_DEPTHS = np.array(
 class Shape:
     """Proportions of one person, as factors of (or millimetres added to) the average face.
 
-    Attributes
-    ----------
-    sex, age
-        Sex, and age in years.
-    face_width, face_length, jaw_width, eye_width, eye_height, nose_width, nose_depth, \
-mouth_width, lip_height
-        Factors; 1 is the average face.
-    canthal_tilt, brow_lift, brow_arch, eye_distance, lower_face
-        Millimetres added; 0 is the average face.
-    asymmetry
-        ``(68, 2)`` mm, the person's natural asymmetry, added to the symmetric points.
+    `age` is in years. Widths, lengths, heights and the depth are factors, 1 on the average face;
+    from `canthal_tilt` on they are mm added, 0 on the average face. `asymmetry` is what is added
+    to the symmetric points, ``(68, 2)`` mm: the person's natural asymmetry.
     """
 
     sex: Sex
@@ -101,30 +94,22 @@ mouth_width, lip_height
 
 def mirror_points(points: FloatArray) -> FloatArray:
     """Mirror 68 points (or displacements) about x = 0 and renumber them; ``(68, 2)``."""
-    mirrored: FloatArray = points[MIRROR] * np.array([-1.0, 1.0])
-    return mirrored
+    return points[MIRROR] * np.array([-1.0, 1.0])
 
 
 def draw_shape(rng: np.random.Generator, *, sex: Sex, age: int) -> Shape:
     """Draw one person's proportions.
 
-    Parameters
-    ----------
-    rng
-        Source of randomness.
-    sex
-        ``female`` or ``male``; shifts jaw, brow, nose and lips.
-    age
-        Years; the brow sinks and the lips thin with age.
+    The sex shifts jaw, brow, nose and lips; the brow sinks and the lips thin with age (years).
     """
     male = sex == "male"
     old = max(0.0, (age - 40) / 45)
 
-    def factor(spread: float, shift: float = 0.0) -> float:
-        return float(1 + shift + np.clip(rng.normal(0, spread), -2.2 * spread, 2.2 * spread))
-
     def offset(spread: float, shift: float = 0.0) -> float:
         return float(shift + np.clip(rng.normal(0, spread), -2.2 * spread, 2.2 * spread))
+
+    def factor(spread: float, shift: float = 0.0) -> float:
+        return offset(spread, 1 + shift)
 
     return Shape(
         sex=sex,
@@ -151,25 +136,17 @@ def _draw_asymmetry(rng: np.random.Generator) -> FloatArray:
     """Small shifts of whole regions, opposite on the two sides: nobody is symmetric."""
     half = np.zeros((68, 2))
     for points, spread_x, spread_y in (
-        (range(22, 27), 0.35, 0.55),
-        (range(42, 48), 0.3, 0.25),
-        ((43, 44), 0.0, 0.18),
-        ((46, 47), 0.0, 0.15),
-        ((34, 35), 0.3, 0.25),
-        ((53, 54, 55, 64), 0.45, 0.5),
-    ):
+        (range(22, 27), 0.35, 0.55), (range(42, 48), 0.3, 0.25), ((43, 44), 0.0, 0.18),
+        ((46, 47), 0.0, 0.15), ((34, 35), 0.3, 0.25), ((53, 54, 55, 64), 0.45, 0.5),
+    ):  # fmt: skip
         half[list(points)] += np.clip(rng.normal(0, 1, 2), -2, 2) * (spread_x, spread_y)
     return half - mirror_points(half)
 
 
 def neutral_points(shape: Shape) -> FloatArray:
-    """The 68 points at rest, without palsy.
+    """The 68 points at rest, without palsy: ``(68, 2)`` mm in the plane of the face.
 
-    Returns
-    -------
-    (68, 2) float64
-        Millimetres in the plane of the face; points 0-7, 17-21, 36-41 and 48 lie on the
-        patient's right, at negative x.
+    Points 0-7, 17-21, 36-41 and 48 lie on the patient's right, at negative x.
     """
     half = AVERAGE_POINTS.copy()
     x, y = half[:, 0], half[:, 1]
@@ -210,21 +187,10 @@ def _lengthen(y: FloatArray, shape: Shape) -> FloatArray:
 
 
 def half_width(shape: Shape, points: FloatArray, rows: ArrayLike) -> FloatArray:
-    """Half the width of the head at each row, through the jaw points and over the crown.
+    """Half the width of the head in mm at each row, through the jaw points and over the crown.
 
-    Parameters
-    ----------
-    shape
-        The person.
-    points
-        ``(68, 2)`` mm, from which the jaw line is read (it moves when the mouth opens).
-    rows
-        y in mm, any shape.
-
-    Returns
-    -------
-    array like ``rows``
-        Millimetres; 0 above the crown and below the chin.
+    `rows` is y in mm, in any shape; above the crown and below the chin the width is 0. The jaw
+    line is read from the points, ``(68, 2)`` mm: it moves when the mouth opens.
     """
     jaw_x = (points[8:17, 0] - points[8::-1, 0]) / 2
     jaw_y = (points[8:17, 1] + points[8::-1, 1]) / 2
@@ -233,7 +199,7 @@ def half_width(shape: Shape, points: FloatArray, rows: ArrayLike) -> FloatArray:
     x = np.concatenate([_CROWN_HALF_WIDTHS * shape.face_width, jaw_x[::-1]])
     # Squares are interpolated, so that crown and chin come out round.
     square = PchipInterpolator(y, x * x, extrapolate=False)(np.asarray(rows, float))
-    return np.asarray(np.sqrt(np.clip(np.nan_to_num(square), 0, None)))
+    return np.sqrt(np.clip(np.nan_to_num(square), 0, None))
 
 
 def mid_profile(shape: Shape, points: FloatArray, rows: ArrayLike) -> FloatArray:
@@ -242,15 +208,10 @@ def mid_profile(shape: Shape, points: FloatArray, rows: ArrayLike) -> FloatArray
     y = _PROFILE_ROWS.copy()
     y[y < 0] *= shape.face_length
     y[y >= 0] += drop * np.clip(y[y >= 0] / 113.0, 0, 1.0)
-    depth = PchipInterpolator(y, _PROFILE_DEPTHS)(np.clip(rows, y[0], y[-1]))
-    return np.asarray(depth)
+    return PchipInterpolator(y, _PROFILE_DEPTHS)(np.clip(rows, y[0], y[-1]))
 
 
-def _average() -> FloatArray:
-    half = np.zeros((68, 2))
-    half[list(_HALF)] = list(_HALF.values())
-    return _both_halves(half)
-
-
-AVERAGE_POINTS = _average()
+_drawn = np.zeros((68, 2))
+_drawn[list(_HALF)] = list(_HALF.values())
+AVERAGE_POINTS = _both_halves(_drawn)
 """The 68 points of the average face at rest, mm, ``(68, 2)``."""

@@ -190,7 +190,7 @@ def test_contact_sheet_places_photographs_in_rows_and_columns() -> None:
     blues = np.argwhere((sheet == (0, 0, 200)).all(2))
     assert len(reds) == 2 * 80 * 60 and len(blues) == 80 * 60
     assert blues[:, 1].min() > reds[:, 1].min()
-    with pytest.raises(UserError, match="2 rows but 1 row labels"):
+    with pytest.raises(UserError, match="2 rows but 1 row label:"):
         contact_sheet([[red], [red]], row_labels=["one"])
     with pytest.raises(UserError, match="needs a photograph"):
         contact_sheet([])

@@ -15,7 +15,7 @@ from common.movements import MOVEMENTS
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import Patient, draw_patient, pose_face, render_photo
 from datasets.simulated.movement import Expression, Palsy, Vigour, express
-from datasets.simulated.projection import Projection
+from datasets.simulated.render import Projection
 from datasets.simulated.shape import AVERAGE_POINTS, MIRROR, mirror_points, neutral_points
 
 GRADES = range(2, 7)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from datasets.simulated.canvas import Canvas
 from datasets.simulated.face import draw_patient, pose_face
-from datasets.simulated.projection import Projection, depth_at
 from datasets.simulated.relief import head_relief, smoothed_for_pose
+from datasets.simulated.render import Projection, depth_at
 from landmarks.plausibility import implausible
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 from landmarks.tables import LANDMARKS_FILE, failure_lines, read_landmarks
