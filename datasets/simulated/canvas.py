@@ -93,8 +93,8 @@ class Canvas:
         margin = 3 * spread + 2
         x0, y0 = np.floor(corners.min(0) - margin).astype(int)
         x1, y1 = np.ceil(corners.max(0) + margin).astype(int) + 1
-        x0, y0 = int(np.clip(x0, 0, self.cols)), int(np.clip(y0, 0, self.rows))
-        x1, y1 = int(np.clip(x1, x0, self.cols)), int(np.clip(y1, y0, self.rows))
+        x0, y0 = _within(x0, 0, self.cols), _within(y0, 0, self.rows)
+        x1, y1 = _within(x1, x0, self.cols), _within(y1, y0, self.rows)
         window = (slice(y0, y1), slice(x0, x1))
         if x1 == x0 or y1 == y0:
             return Patch(window, np.zeros((y1 - y0, x1 - x0), np.float32))
@@ -115,11 +115,16 @@ class Canvas:
         radius_x, radius_y = radius if isinstance(radius, tuple) else (radius, radius)
         x, y = self.pixels(centre)
         sx, sy = radius_x * self.scale, radius_y * self.scale
-        x0, x1 = (int(np.clip(v, 0, self.cols)) for v in (x - 3 * sx, x + 3 * sx + 2))
-        y0, y1 = (int(np.clip(v, 0, self.rows)) for v in (y - 3 * sy, y + 3 * sy + 2))
+        x0, x1 = (_within(v, 0, self.cols) for v in (x - 3 * sx, x + 3 * sx + 2))
+        y0, y1 = (_within(v, 0, self.rows) for v in (y - 3 * sy, y + 3 * sy + 2))
         across = np.exp(-0.5 * ((np.arange(x0, x1) - x) / sx) ** 2)
         down = np.exp(-0.5 * ((np.arange(y0, y1) - y) / sy) ** 2)
         return Patch((slice(y0, y1), slice(x0, x1)), np.outer(down, across).astype(np.float32))
+
+
+def _within(value: float, low: int, high: int) -> int:
+    """Return a whole number from `low` to `high`; for one number far quicker than `np.clip`."""
+    return int(min(max(value, low), high))
 
 
 def shifted(points: FloatArray, right: float, down: float) -> FloatArray:

@@ -48,9 +48,10 @@ def test_a_complete_cohort_is_not_drawn_again(
 
 def test_clips_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("datasets.simulated.layouts._CLIPS_PER_SUBJECT", 2)
     folder = example_clips(subjects=1)
     frames = sorted(folder.rglob("*.jpg"))
-    assert len({frame.parent for frame in frames}) == 6
+    assert len({frame.parent for frame in frames}) == 2
     monkeypatch.setattr(module, "simulate", None)
     assert example_clips(subjects=1) == folder
 
