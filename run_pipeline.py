@@ -30,6 +30,10 @@ COMMANDS = {
         "features.commands.features:features",
         "A landmark table to distances and features.",
     ),
+    "review": (
+        "features.commands.review:review",
+        "Correct points in the browser, the most uncertain photographs first.",
+    ),
     "evaluate-landmarks": (
         "landmarks.commands.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",

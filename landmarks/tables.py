@@ -27,6 +27,7 @@ from landmarks.points import N_POINTS, POINT_COLUMNS
 
 LANDMARKS_FILE, IRISES_FILE = "landmarks.csv", "irises.csv"
 DETECTORS = ("hog_200", "hog_full", "cnn")
+POINTS_FROM = ("model", "corrected")
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
 QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
 
@@ -37,6 +38,7 @@ LANDMARKS = pa.DataFrameSchema(
         "reason": text(nullable=True, required=False),
         "n_faces": pa.Column("Int64", nullable=True, coerce=True, required=False),
         "detector": text(nullable=True, required=False),
+        "points_from": choice(POINTS_FROM, nullable=True, required=False),
         **{name: number(required=False) for name in QUALITY_COLUMNS},
         **{name: number() for name in POINT_COLUMNS},
     },
@@ -47,6 +49,7 @@ LANDMARKS = pa.DataFrameSchema(
 
 `detector` is the one that found the face. `detector_score` is comparable within one detector
 only. `spread_px` is the mean length of the spreads in `spreads.csv`.
+`points_from` says whether the model's points stand as they are or somebody moved one (`review`).
 `spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
 """
 

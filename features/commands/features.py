@@ -39,6 +39,7 @@ from features.tables import (
 )
 from landmarks.emotrics import import_emotrics
 from landmarks.find.iris import Irises
+from landmarks.review.corrections import CORRECTIONS_FILE, corrected, read_corrections
 from landmarks.scale import Unit, length_factors, mm_per_px_of
 from landmarks.tables import (
     IRISES,
@@ -113,6 +114,7 @@ def features(
     definition: DefinitionName = STANDARD,
     unit: Literal["px", "mm", "box"] = "px",
     manifest: Path | None = None,
+    corrections: Path | None = None,
 ) -> FeatureTables:
     """Compute dists.csv, features.csv and measures.csv from a landmark table.
 
@@ -137,6 +139,9 @@ def features(
     manifest
         Table of patients and grades whose columns are put behind the measurements; they take the
         place of those that the features.csv beside the landmark table has.
+    corrections
+        Points moved by hand, as review keeps them; the corrections.csv beside the landmark table
+        when not given.
 
     Returns
     -------
@@ -151,11 +156,17 @@ def features(
     """
     began = time.monotonic()
     given, irises = read_points(landmarks)
+    given, corrections = _with_corrections(given, corrections, landmarks=landmarks)
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)
     grades = _known_of(table, manifest=manifest, source=landmarks)
     in_place = _is_in_place(landmarks, out=out)
+    if in_place and corrections is not None:
+        raise UserError(
+            f"{corrections.name} changes points, and {landmarks} keeps those of the model: give "
+            "another folder with --out."
+        )
     landmark_run = landmark_run_of(landmarks)  # before OUT, perhaps the same folder, is written
     if unit == "mm" and ("mm_per_px" not in table or table["mm_per_px"].isna().all()):
         raise UserError(
@@ -176,6 +187,7 @@ def features(
         _write_points(table, irises, out=out)
     files = {"landmarks": landmarks} if landmarks.is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
+    files |= {} if corrections is None else {"corrections": corrections}
     write_run_record(
         out,
         command="features",
@@ -291,6 +303,20 @@ def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
     beside = source.parent / IRISES_FILE
     table = read_table(source, schema=LANDMARKS)
     return table, read_irises(beside) if beside.is_file() else {}
+
+
+def _with_corrections(
+    table: pd.DataFrame, corrections: Path | None, *, landmarks: Path
+) -> tuple[pd.DataFrame, Path | None]:
+    """Return the table with what was moved by hand, and the corrections that were taken."""
+    if corrections is None:
+        beside = landmarks.parent / CORRECTIONS_FILE
+        if not (landmarks.is_file() and beside.is_file()):
+            return table, None
+        corrections = beside
+    elif not corrections.is_file():
+        raise UserError(f"The corrections {corrections} do not exist: check the path.")
+    return corrected(table, read_corrections(corrections)), corrections
 
 
 def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
