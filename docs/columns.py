@@ -30,6 +30,7 @@ from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
 from htnet.palsy.asymmetry import BY_GRADE
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
 from htnet.palsy.training import SEEN_PATIENTS
+from landmarks.review.corrections import CORRECTIONS
 from landmarks.tables import IRISES, LANDMARKS, SPREADS
 
 JOINED = (
@@ -123,6 +124,7 @@ _LANDMARKS = Table(
         "reason": _SHARED["reason"],
         "n_faces": "faces seen; empty when it did not come to looking",
         "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
+        "points_from": "`model`, or `corrected` where somebody moved a point (`review`); else empty",
         "detector_score": "its score; comparable within one detector only",
         "box_left … box_bottom": "the face box, px",
         "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
@@ -144,6 +146,24 @@ _SPREADS = Table(
         "copies_failed": "copies in which no face was found",
         "spread_x_0 … spread_x_67": "spread of each point in x over the copies, px",
         "spread_y_0 … spread_y_67": "and in y",
+    },
+)
+_CORRECTIONS = Table(
+    "corrections.csv",
+    "review",
+    "point moved, or verdict on a photograph; the last of a point holds",
+    CORRECTIONS,
+    {
+        "image_id": _SHARED["image_id"],
+        "action": "`move`, `undo`, `redo`; or `checked`, `unmeasurable`, `measurable` again",
+        "point": "0 to 67; empty for a verdict on the whole photograph",
+        "from_x": "where it was, px; empty where there was no point",
+        "from_y": "where it was, px",
+        "to_x": "where it is now, px; empty when a point is taken away again",
+        "to_y": "where it is now, px",
+        "reason": "why it cannot be measured",
+        "rater": "who, with `--rater`",
+        "at": "when, UTC; rows of one change have the same time",
     },
 )
 _IRISES = Table(
@@ -481,6 +501,7 @@ _SEEN = Table(
 
 TABLES = (
     _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
+    _CORRECTIONS,
     _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _CONFUSION,
     _SUMMARY, _GRADES, _PHOTOGRAPH_GRADES, _PATIENT_GRADES, _SEEN, _ASYMMETRY,
 )  # fmt: skip
