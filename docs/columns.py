@@ -124,7 +124,7 @@ _LANDMARKS = Table(
         "reason": _SHARED["reason"],
         "n_faces": "faces seen; empty when it did not come to looking",
         "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
-        "points_from": "`model`, or `corrected` where somebody moved a point (`review`); else empty",
+        "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
         "detector_score": "its score; comparable within one detector only",
         "box_left … box_bottom": "the face box, px",
         "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
