@@ -145,6 +145,7 @@ def prepare(
         if "onset" in manifest:  # clips have no truth_file to tell it by
             manifest = manifest.assign(**{SIMULATED: "yes"})
         problems.append(note("simulated_cohort", what, "report every result on it as simulated"))
+    problems += _one_class(manifest)
     if len(manifest) and (shares or (split and "split" not in manifest)):
         manifest, uneven = split_by_patient(manifest, shares=shares or SHARES, seed=seed)
         problems += uneven
@@ -195,6 +196,19 @@ def _options_of(entry: DatasetEntry, given: dict[str, Any], *, seed: int) -> dic
                 f"{option} means nothing to {entry.name}: leave it out, or choose another dataset."
             )
     return {n: value for n, value in {**given, "seed": seed}.items() if n in entry.options}
+
+
+def _one_class(manifest: pd.DataFrame) -> list[Problem]:
+    """Say when all that is graded has one grade, or is of one class."""
+    for column, name in (("hb_grade", "grade"), ("palsy_class", "class")):
+        known = manifest.get(column, pd.Series(dtype="object")).dropna()
+        if len(known) and known.nunique() > 1:
+            return []
+        if len(known):
+            what = f"every patient with a {name} has the same, {known.iloc[0]}"
+            advice = "extract, features and explore take it; benchmark and fit need two classes"
+            return [note("one_class", what, advice)]
+    return []
 
 
 def _unsaid(found: Sequence[Problem], said: Sequence[Problem]) -> list[Problem]:
