@@ -27,7 +27,7 @@ from features.commands.extract import extract
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated cohort of twelve, measured, with a model in `fitted`."""
     folder = tmp_path_factory.mktemp("cohort")
-    simulate(folder / "photos", patients=12, seed=1)
+    simulate(folder / "photos", patients=12, seed=1, width=300, height=400)
     prepare("meei", folder / "photos", out=folder / "manifest.csv")
     extract(folder / "manifest.csv", out=folder / "measured", tta=0, jobs=1)
     fit(
