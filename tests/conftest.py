@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and small sums are
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # slower on several threads
+
 import matplotlib
 import numpy as np
 import pytest

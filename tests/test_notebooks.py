@@ -104,7 +104,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(cohort_module, "WIDTH", 210)
         patch.setattr(cohort_module, "HEIGHT", 280)
         patch.setattr(cohort_module, "extract", partial(cohort_module.extract, tta=0))
+        patch.setattr("datasets.simulated.layouts._CLIPS_PER_SUBJECT", 4)
         cohort_module.example_cohort()
+        cohort_module.example_clips()
     return folder
 
 
