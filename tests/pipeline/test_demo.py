@@ -13,9 +13,9 @@ import pytest
 import datasets.simulated.cohort
 import features.commands.extract
 import pipeline.demo.network
-import pipeline.demo.stages
 from common.errors import UserError
 from pipeline.commands.demo import STAGES, demo
+from pipeline.demo.layout import FOLDS
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ SMALL_NETWORK = (
     "network.image_size=28", "network.patch_size=7", "network.dim=12", "network.heads=2",
     "network.num_hierarchies=2", "network.block_repeats=[1, 1]",
 )  # fmt: skip
-FOLDS = 2
 REPORTS = ("", "comparison", "fusion", "benchmark")
 
 
@@ -39,7 +38,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
         patch.setattr(pipeline.demo.network, "CHANGES", SMALL_NETWORK)
-        patch.setattr(pipeline.demo.stages, "FOLDS", FOLDS)
         result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"
