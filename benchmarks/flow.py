@@ -23,10 +23,15 @@ import cv2
 import numpy as np
 
 from htnet.alignment import alignment_map
-from htnet.micro.clips.flow import FlowEstimator, FlowMethod, optical_strain
+from htnet.micro.clips.flow import (
+    FlowEstimator,
+    FlowMethod,
+    fit_head_motion,
+    optical_strain,
+    skin_to_fit,
+)
 from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, align_frames
-from htnet.micro.clips.head_motion import fit_head_motion, skin_to_fit
-from htnet.micro.clips.regions import region_boxes
+from htnet.micro.clips.maps import region_boxes
 from tests.htnet.micro.known_motion import (
     moved,
     photographed,
@@ -124,7 +129,7 @@ def ms(work: Callable[[], object]) -> float:
 
 def head_table(manifest: Path) -> None:
     from common.photos import read_photo
-    from htnet.micro.clips.manifest import clip_tasks, read_clip_manifest
+    from htnet.micro.clips.folder import clip_tasks, read_clip_manifest
     from landmarks.find.finder import LandmarkFinder
     from landmarks.predictor import find_predictor
 
@@ -137,7 +142,7 @@ def head_table(manifest: Path) -> None:
             continue
         pair = {n: read_photo(task.frames[n]).pixels for n in (task.onset, task.apex)}
         points = finder.find(pair[task.onset]).points
-        frames = align_frames(pair, points)
+        frames = align_frames(pair.items(), points)
         flow = dis.flow(*frames.grey)
         box = region_boxes(frames.points, regions=(region,), size=FACE_SIZE)[0]
         x0, y0, x1, y1 = np.clip(np.rint(box).astype(int), 0, FACE_SIZE - 1)

@@ -24,9 +24,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from htnet.micro.classes import class_set_named
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips.sources import class_set_named, read_clips
 from htnet.micro.loso.driver import run_loso, scored_run
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.htnet import FlowModel, flow_model

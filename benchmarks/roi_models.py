@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from htnet.micro.clips.regions import TOGETHER, RoiKind
+from htnet.micro.clips.maps import TOGETHER, RoiKind
 from htnet.micro.loso.folds import Fold
-from htnet.micro.models.configurations import ROI_KINDS
 from htnet.micro.models.inputs import NetworkClips
 from htnet.micro.models.recipes import RoiRecipe, read_recipe
-from htnet.micro.models.roi import RegionEncoder
+from htnet.micro.models.roi import ROI_KINDS, RegionEncoder
 from htnet.micro.models.roi_training import RoiModel
 
 LEARNED, ANSWERED = 54, 18

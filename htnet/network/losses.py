@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 LossName = Literal["cross_entropy", "focal", "corn", "coral"]
@@ -80,6 +83,17 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
     """
     logs = logits.log_softmax(dim=1)
     return -(target * (1 - logs.exp()) ** gamma * logs).sum(dim=1)
+
+
+def class_weights(labels: NDArray[np.int64], *, num_classes: int) -> Tensor:
+    """Return `(k,)` weights that give every class the same say; their mean over `labels` is 1.
+
+    Labels are counted from 0. A class without any gets weight 1, which nothing uses.
+    """
+    present = np.unique(labels)
+    weights = np.ones(num_classes)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return torch.tensor(weights, dtype=torch.float32)
 
 
 def side_loss(logits: Tensor, side: Tensor) -> Tensor:

@@ -13,7 +13,14 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
-from htnet.network.losses import grade_loss, point_loss, probabilities, region_loss, side_loss
+from htnet.network.losses import (
+    class_weights,
+    grade_loss,
+    point_loss,
+    probabilities,
+    region_loss,
+    side_loss,
+)
 from htnet.network.region_fusion import GradingNetwork
 from htnet.palsy.augmentation import augment
 from htnet.palsy.labelled_faces import FaceTensors, LabelledFaces
@@ -41,11 +48,9 @@ class PalsyGrader(L.LightningModule):
         self.patients = np.unique(data.patients, return_inverse=True)[1]
         self.scores: list[float] = []
         self._seen: list[tuple[Tensor, Tensor]] = []
-        k = len(data.classes)
-        weights = torch.ones(k)
+        weights = torch.ones(len(data.classes))
         if recipe.training.class_weights:
-            counts = np.bincount(data.labels[train] - 1, minlength=k)
-            weights = torch.tensor(len(train) / (k * np.maximum(counts, 1)), dtype=torch.float32)
+            weights = class_weights(data.labels[train] - 1, num_classes=len(data.classes))
         self.register_buffer("class_weights", weights, persistent=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

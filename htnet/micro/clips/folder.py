@@ -1,23 +1,30 @@
-"""All clips of a manifest, done by worker processes and written as one folder.
+"""A manifest of clips, done by worker processes and written as one folder.
 
-From clip tasks to the files of `clips.store`. Whatever becomes of a clip, it has its row.
+From the rows of the manifest to the files of `clips.store`. Whatever becomes of a clip, it has its
+row.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from common.tables import write_table
+from common.clip_frames import ANNOTATED, read_frames
+from common.errors import UserError
+from common.progress import JobProgress
+from common.tables import read_manifest, sort_by_image_id, write_table
+from common.workers import supervised_map
 from htnet.micro.clips.maps import APEX_SIZE, CENTRES, CHANNELS, MAP_SIZE
-from htnet.micro.clips.results import LIMIT_S, ClipFacts, ClipMaps, FlowSettings, do_clips
+from htnet.micro.clips.reader import ClipFacts, ClipMaps, ClipReader, ClipSpot, FlowSettings
 from htnet.micro.clips.store import (
     FLOW,
     FLOW_FILE,
@@ -28,13 +35,17 @@ from htnet.micro.clips.store import (
     RegionStore,
     write_maps,
 )
-from htnet.micro.clips.task import ClipTask
-from htnet.micro.clips.worker import ClipReader
+from htnet.micro.clips.tasks import ClipTask
 from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import PredictorFile
 
 IDENTITY = ("image_id", "patient_id", "dataset", "emotion", "emotion3")
 """Columns of `flow.csv` that are the manifest's."""
+
+MARKS = ("onset", "apex", "offset")
+PICTURE_FOLDER = "pictures"
+LIMIT_S = 600.0  # for one clip: TV-L1 on a long one takes minutes
+_Result = TypeVar("_Result", ClipMaps, ClipSpot)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,95 @@ class FlowRun:
     work_s: float
 
 
+def read_clip_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest of clips, in natural order, with every column of `IDENTITY`.
+
+    `dataset` becomes the part that a clip of a composite comes from (its column `source`).
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, is empty, or is a manifest of photographs.
+    """
+    rows = read_manifest(path)
+    missing = [name for name in MARKS if name not in rows.columns]
+    if missing:
+        raise UserError(
+            f"{path} has no column {missing[0]}: give a manifest of clips, made by prepare casme2, "
+            "samm, smic, casme3 or megc2019."
+        )
+    if rows.empty:
+        raise UserError(f"{path} holds no rows: list one clip per row.")
+    for name in IDENTITY:
+        if name not in rows.columns:
+            rows[name] = None
+    if "source" in rows.columns:
+        rows["dataset"] = rows["source"].where(rows["source"].notna(), rows["dataset"])
+    return sort_by_image_id(rows)
+
+
+def clip_tasks(
+    rows: pd.DataFrame, *, pictures: Path | None = None, spot: bool = False
+) -> list[ClipTask]:
+    """Return a task for each row of a manifest of clips; no frame is opened yet.
+
+    Pictures are drawn below the folder `pictures`; `spot` forgets the annotated apexes, so that
+    all are found.
+    """
+    return [
+        _task(row, pictures=pictures, spot=spot)
+        for row in rows.astype(object).to_dict(orient="records")
+    ]
+
+
+def _task(row: dict[Any, Any], *, pictures: Path | None, spot: bool) -> ClipTask:
+    image_id = str(row["image_id"])
+    marks: dict[str, int | None] = dict.fromkeys(MARKS)
+    problem = ""
+    for name in MARKS:
+        try:
+            marks[name] = frame_number(row[name])
+        except (ValueError, OverflowError):
+            problem = f'The manifest gives "{row[name]}" as {name}: write a frame number.'
+    # A stand-in (the middle frame, where nobody marked the apex) is no apex.
+    if spot or str(row.get("apex_source", ANNOTATED)) not in (ANNOTATED, "nan", "None"):
+        marks["apex"] = None
+    folder = Path(str(row["path"]))
+    try:
+        names = read_frames(folder).names
+        frames = {number: folder / names[number] for number in sorted(names)}
+    except OSError:
+        frames = {}
+        problem = problem or (
+            f"The folder {folder.name} cannot be opened: the manifest must give a clip's folder of "
+            "frames as its path."
+        )
+    picture = None if pictures is None else picture_path(pictures, image_id)
+    return ClipTask(image_id, frames, picture=picture, problem=problem, **marks)
+
+
+def frame_number(value: Any) -> int | None:
+    """Return a cell of the manifest as a frame number, None when empty; else ValueError."""
+    if value is None or pd.isna(value) or str(value).strip() == "":
+        return None
+    number = float(value)
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def picture_path(out: Path, image_id: str) -> Path:
+    """Return `OUT/pictures/IMAGE_ID.png`; an id that climbs out with `..` stays inside."""
+    below = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
+    *folders, name = below or ["clip"]
+    return out.joinpath(PICTURE_FOLDER, *folders, f"{name}.png")
+
+
+def is_simulated(rows: pd.DataFrame) -> bool:
+    """Return whether a clip of a manifest was drawn and shows no person."""
+    return "simulated" in rows.columns and bool((rows["simulated"] == "yes").any())
+
+
 def make_flow_folder(
     rows: pd.DataFrame,
     tasks: Sequence[ClipTask],
@@ -72,22 +172,8 @@ def make_flow_folder(
 ) -> FlowRun:
     """Compute the flow of every clip and write `flow.csv`, `maps.npz` and the regions.
 
-    Parameters
-    ----------
-    rows
-        One for each clip, with the columns of `IDENTITY`.
-    tasks
-        The same clips in the same order.
-    out
-        Folder for the results and the cache.
-    settings
-        What is made of every clip.
-    predictor
-        Landmark model.
-    jobs
-        Worker processes; the files are the same for any number.
-    limit_s
-        Longest time for one clip in seconds.
+    `rows` of the manifest and `tasks` are the same clips in the same order. The files are the same
+    for any number of `jobs`; a clip that takes longer than `limit_s` seconds has failed.
 
     Raises
     ------
@@ -97,7 +183,15 @@ def make_flow_folder(
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     cache = out / CACHE_FOLDER
-    store = _region_store(out, settings, n_clips=len(tasks))
+    store = None
+    if settings.regions:
+        store = RegionStore(
+            out,
+            n_clips=len(tasks),
+            regions=settings.regions,
+            size=settings.region_size,
+            scaling=settings.scaling,
+        )
     first_at: list[float] = []
 
     def put(place: int, result: ClipMaps) -> ClipMaps:
@@ -118,10 +212,29 @@ def make_flow_folder(
             done=put,
             limit_s=limit_s,
         )
-        table = _write(out, rows, results, store=store, settings=settings)
+        table = flow_table(rows, [result.facts for result in results])
+        ok = [place for place, result in enumerate(results) if result.status == "ok"]
+        if store is not None:
+            store.close(ok, clip_id=table["image_id"].iloc[ok].tolist())
+        else:  # of an earlier run that asked for them
+            for name in (REGIONS_FILE, REGION_NAMES_FILE):
+                (out / name).unlink(missing_ok=True)
     finally:
         if store is not None:
             store.discard()
+    small = [results[place].small for place in ok]
+    centres = [results[place].centres for place in ok]
+    apex = [results[place].apex for place in ok]
+    write_maps(
+        out / MAPS_FILE,
+        maps=np.array(small, np.float32).reshape(-1, MAP_SIZE, MAP_SIZE, len(CHANNELS)),
+        centres=np.array(centres, np.float32).reshape(-1, len(CENTRES), 2),
+        apex=np.array(apex, np.uint8).reshape(-1, APEX_SIZE, APEX_SIZE),
+        rows=table.iloc[ok],
+        scaling=settings.scaling,
+        simulated=is_simulated(rows),
+    )
+    write_table(table, out / FLOW_FILE, schema=FLOW)
     remove_others(cache, {result.cache_file for result in results})
     ended = time.monotonic()
     tally = Counter(table["status"])
@@ -134,9 +247,42 @@ def make_flow_folder(
     )
 
 
-def is_simulated(rows: pd.DataFrame) -> bool:
-    """Return whether a clip of a manifest was drawn and shows no person."""
-    return "simulated" in rows.columns and bool((rows["simulated"] == "yes").any())
+def do_clips(
+    title: str,
+    do: Callable[[Any, ClipTask], _Result],
+    tasks: Sequence[ClipTask],
+    *,
+    start: Callable[[], Any],
+    jobs: int,
+    lost: Callable[[str], _Result],
+    done: Callable[[int, _Result], _Result] = lambda _, result: result,
+    limit_s: float = LIMIT_S,
+) -> list[_Result]:
+    """Do all clips in worker processes, and return the results in the order of the tasks.
+
+    Parameters
+    ----------
+    do, start
+        Importable function of a reader and a task, and what makes the reader in a worker.
+    lost
+        Makes the result of a clip whose worker died, of a reason.
+    done
+        Called with place and result as soon as a clip is done; returns what is remembered of it.
+    """
+    found: dict[int, _Result] = {}
+    outcomes = supervised_map(do, tasks, jobs=jobs, start=start, limit_s=limit_s)
+    with (
+        closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
+        JobProgress(title, total=len(tasks)) as progress,
+    ):
+        for outcome in outcomes:
+            result = outcome.value or lost(
+                f"This clip could not be processed ({outcome.error}): run again, and leave it out "
+                "if it fails again."
+            )
+            found[outcome.index] = done(outcome.index, result)
+            progress.advance(ok=result.status == "ok")
+    return [found[index] for index in range(len(tasks))]
 
 
 def flow_table(rows: pd.DataFrame, facts: Sequence[ClipFacts]) -> pd.DataFrame:
@@ -145,56 +291,7 @@ def flow_table(rows: pd.DataFrame, facts: Sequence[ClipFacts]) -> pd.DataFrame:
     identity = rows[list(IDENTITY)].reset_index(drop=True).astype("str")
     table = pd.concat([identity, found], axis=1)
     table["reason"] = [one.reason or None for one in facts]
-    for name in ("onset", "apex", "offset"):
+    for name in MARKS:
         table[name] = pd.array([getattr(one, name) for one in facts], dtype="Int64")
     table = table.astype({"reason": "str", "apex_source": "str", "status": "str"})
     return table[list(FLOW.columns)]
-
-
-def _write(
-    out: Path,
-    rows: pd.DataFrame,
-    results: Sequence[ClipMaps],
-    *,
-    store: RegionStore | None,
-    settings: FlowSettings,
-) -> pd.DataFrame:
-    table = flow_table(rows, [result.facts for result in results])
-    ok = [place for place, result in enumerate(results) if result.small is not None]
-    chosen = table.iloc[ok]
-    maps = np.zeros((len(ok), MAP_SIZE, MAP_SIZE, len(CHANNELS)), dtype=np.float32)
-    centres = np.zeros((len(ok), len(CENTRES), 2), dtype=np.float32)
-    apex = np.zeros((len(ok), APEX_SIZE, APEX_SIZE), dtype=np.uint8)
-    for place, row in enumerate(ok):
-        one = results[row]
-        assert one.small is not None and one.centres is not None and one.apex is not None
-        maps[place], centres[place], apex[place] = one.small, one.centres, one.apex
-    if store is not None:
-        store.close(ok, clip_id=[str(name) for name in chosen["image_id"]])
-    else:  # of an earlier run that asked for them
-        for name in (REGIONS_FILE, REGION_NAMES_FILE):
-            (out / name).unlink(missing_ok=True)
-    path = out / MAPS_FILE
-    write_maps(
-        path,
-        maps=maps,
-        centres=centres,
-        apex=apex,
-        rows=chosen,
-        scaling=settings.scaling,
-        simulated=is_simulated(rows),
-    )
-    write_table(table, out / FLOW_FILE, schema=FLOW)
-    return table
-
-
-def _region_store(out: Path, settings: FlowSettings, *, n_clips: int) -> RegionStore | None:
-    if settings.regions is None:
-        return None
-    return RegionStore(
-        out,
-        n_clips=n_clips,
-        regions=settings.regions,
-        size=settings.region_size,
-        scaling=settings.scaling,
-    )

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import read_photo
 from htnet.alignment import AlignedFace, align_face, alignment_map
-from htnet.micro.clips.flow import FlowEstimator
-from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
-from htnet.micro.clips.task import ClipError
+from htnet.micro.clips.flow import FlowEstimator, HeadMotion, fit_head_motion, skin_to_fit
+from htnet.micro.clips.tasks import ClipError
 from landmarks.find.finder import LandmarkFinder
 
 FACE_SIZE = 224
@@ -59,83 +58,18 @@ class FaceFrames:
 
 @dataclass(frozen=True)
 class FaceMotion:
-    """How the face has moved from one frame to another, and the head, which is taken out of it.
-
-    Attributes
-    ----------
-    flow
-        `(FACE_SIZE, FACE_SIZE, 2)` float32, px of the face square.
-    head
-        What was removed.
-    """
+    """Motion of the face, `(FACE_SIZE, FACE_SIZE, 2)` px of the square, less that of the head."""
 
     flow: NDArray[np.float32]
     head: HeadMotion
 
 
-def align_frames(
-    frames: Mapping[int, NDArray[np.uint8]], points: NDArray[np.float64]
-) -> FaceFrames:
-    """Cut the face out of every frame by the points of the first.
-
-    Parameters
-    ----------
-    frames
-        `(h, w, 3)` RGB uint8 by frame number; the lowest number is the onset.
-    points
-        `(68, 2)` px of the onset frame.
-
-    Raises
-    ------
-    ClipError
-        When the frames are not all of one size.
-    """
-    return _align(((number, frames[number]) for number in sorted(frames)), points)
-
-
-def read_face_frames(
-    finder: LandmarkFinder, paths: Mapping[int, Path], *, numbers: Sequence[int]
-) -> FaceFrames:
-    """Read frames from disk and align them by the face found in the first.
-
-    Parameters
-    ----------
-    finder
-        Finds the 68 points on the onset frame.
-    paths
-        Files by frame number.
-    numbers
-        Which of them are wanted; the lowest is the onset.
-
-    Raises
-    ------
-    ClipError
-        When a frame cannot be read, or the onset frame shows no face.
-    """
-    first, *later = sorted(numbers)
-    onset = _read(paths[first])
-    found = finder.find(onset)
-    if found.status != "ok":
-        raise ClipError(found.status, f"In the onset frame {paths[first].name}: {found.reason}")
-    # One frame at a time is in memory: a clip can have hundreds.
-    rest = ((number, _read(paths[number])) for number in later)
-    return _align(itertools.chain([(first, onset)], rest), found.points)
-
-
 class MotionReader:
     """Reads motions of the face between frames of one clip, by one method.
 
-    The head's motion is always measured by DIS, which follows large motion. With another method
-    the second frame is first moved back by it, for Farneback loses what moves by several px.
-
-    Parameters
-    ----------
-    estimator
-        Computes the flow of the face.
-    tracker
-        Computes the flow that the head's motion is fitted to: DIS.
-    frames
-        The clip.
+    The head's motion is always measured by DIS (the `tracker`), which follows large motion. With
+    another method (the `estimator`'s) the second frame is first moved back by it, for Farneback
+    loses what moves by several px.
     """
 
     def __init__(
@@ -155,9 +89,43 @@ class MotionReader:
         return FaceMotion(flow - head.field(FACE_SIZE), head)
 
 
-def _align(
+def read_face_frames(
+    finder: LandmarkFinder, paths: Mapping[int, Path], *, numbers: Sequence[int]
+) -> FaceFrames:
+    """Read the frames of these numbers, and align them by the face found in the lowest.
+
+    Raises
+    ------
+    ClipError
+        When a frame cannot be read, or the onset frame shows no face.
+    """
+    first, *later = sorted(numbers)
+    onset = _read(paths[first])
+    found = finder.find(onset)
+    if found.status != "ok":
+        raise ClipError(found.status, f"In the onset frame {paths[first].name}: {found.reason}")
+    # One frame at a time is in memory: a clip can have hundreds.
+    rest = ((number, _read(paths[number])) for number in later)
+    return align_frames(itertools.chain([(first, onset)], rest), found.points)
+
+
+def align_frames(
     frames: Iterable[tuple[int, NDArray[np.uint8]]], points: NDArray[np.float64]
 ) -> FaceFrames:
+    """Cut the face out of every frame by the points of the first.
+
+    Parameters
+    ----------
+    frames
+        Numbers, rising, and `(h, w, 3)` RGB uint8; the first is the onset.
+    points
+        `(68, 2)` px of the onset frame.
+
+    Raises
+    ------
+    ClipError
+        When the frames are not all of one size, or there are none.
+    """
     numbers: list[int] = []
     grey: list[NDArray[np.uint8]] = []
     first: AlignedFace | None = None
@@ -200,13 +168,11 @@ def _moved_back(grey: NDArray[np.uint8], head: HeadMotion) -> NDArray[np.uint8]:
     )
     centre = (len(grey) - 1) / 2
     forward[:, 2] += centre - forward[:, :2] @ [centre, centre]
-    return np.asarray(
-        cv2.warpAffine(
-            grey,
-            forward,
-            grey.shape[::-1],
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        dtype=np.uint8,
+    moved = cv2.warpAffine(
+        grey,
+        forward,
+        grey.shape[::-1],
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
+    return np.asarray(moved, dtype=np.uint8)

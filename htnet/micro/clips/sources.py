@@ -1,4 +1,9 @@
-"""Where clips come from: the published flow maps, or a folder made by `micro flow`.
+"""Labelled clips: published flow maps or a folder of `micro flow`, and the class of each clip.
+
+Which emotions make a class differs between studies: the composite of MEGC 2019 has three (See et
+al. 2019, FG, doi 10.1109/FG.2019.8756611), CASME II is used with four of its own words (Yan et al.
+2014, doi 10.1371/journal.pone.0086041), CAS(ME)3 with three, four or seven (Li et al. 2023,
+doi 10.1109/TPAMI.2022.3174895).
 
 The published file holds 28 x 28 maps stretched map by map to 0..255, in the channel order of
 OpenCV (strain, v, u); here the channels are u, v, strain as everywhere.
@@ -7,36 +12,159 @@ OpenCV (strain, v, u); here the channels are u, v, strain as everywhere.
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from common.errors import UserError
-from htnet.micro.classes import ClassSet, label_words
+from common.emotions import EMOTIONS, SAME_WORD, THREE_CLASSES
+from common.errors import UserError, did_you_mean
+from common.words import counted
 from htnet.micro.clips.maps import CENTRES, FlowMaps
-from htnet.micro.clips.store import FLOW_FILE, FlowFolder, read_flow_folder, subjects_of, text_array
+from htnet.micro.clips.store import (
+    FLOW_FILE,
+    FlowFolder,
+    read_flow_folder,
+    reason_of,
+    subjects_of,
+    text_array,
+)
 
 SIMULATED = "These clips are simulated: no person is on them, and results say nothing about people."
 PUBLISHED_KEYS = ("flow", "centres", "dataset", "subject", "clip", "label")
 _FROM_OPENCV = (2, 1, 0)  # strain, v, u -> u, v, strain
 
+ClassSetName = Literal["composite3", "casme2-4", "casme3-3", "casme3-4", "casme3-7"]
+
 
 @dataclass(frozen=True)
-class ClipSource:
-    """Clips that are ready, and what has to be said about those that are not.
+class ClassSet:
+    """Classes of a study: their names in order, and the emotion words of each.
+
+    With `common_column` the manifest's `emotion3`, where it is filled, decides before its
+    `emotion`: the organisers of a composite have the last word on its classes.
+    """
+
+    name: ClassSetName
+    words: Mapping[str, tuple[str, ...]]
+    common_column: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order in which they are numbered."""
+        return tuple(self.words)
+
+
+def _own_words(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: (name,) for name in names}
+
+
+CLASS_SETS: dict[str, ClassSet] = {
+    one.name: one
+    for one in (
+        ClassSet("composite3", THREE_CLASSES, common_column=True),
+        ClassSet("casme2-4", _own_words("happiness", "disgust", "surprise", "repression")),
+        ClassSet("casme3-3", THREE_CLASSES),
+        ClassSet("casme3-4", {**THREE_CLASSES, "others": ("others",)}),
+        ClassSet(
+            "casme3-7",
+            _own_words("happiness", "anger", "disgust", "fear", "sadness", "surprise", "others"),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class of each clip.
 
     Attributes
     ----------
-    maps
-        The clips that take part.
-    complaints
-        One sentence for each kind of clip that was left out.
-    n_failed
-        How many clips could not be used (no flow); those of other emotions do not count.
-    folder
-        What `micro flow` wrote, with regions if there are any; None for published maps.
+    label
+        `(n,)` int64, index into the set's classes; -1 where the clip takes no part.
+    left_out
+        How many clips take no part, by emotion word (empty: the manifest has none).
+    """
+
+    label: NDArray[np.int64]
+    left_out: Mapping[str, int]
+
+    def sentence(self, class_set: ClassSet) -> str | None:
+        """Say how many clips were left out and why; None when none were."""
+        if not self.left_out:
+            return None
+        number = sum(self.left_out.values())
+        belong, were = ("belongs", "was") if number == 1 else ("belong", "were")
+        parts = [f"{count} {word or 'without an emotion'}" for word, count in self.left_out.items()]
+        return (
+            f"{counted(number, 'clip')} {belong} to none of {', '.join(class_set.classes)} and "
+            f"{were} left out: {', '.join(parts)}."
+        )
+
+
+def class_set_named(name: str) -> ClassSet:
+    """Return a set of classes by name; UserError when there is none."""
+    if name not in CLASS_SETS:
+        raise UserError(
+            f'There are no classes "{name}": choose one of {", ".join(CLASS_SETS)}.'
+            + did_you_mean(name, CLASS_SETS)
+        )
+    return CLASS_SETS[name]
+
+
+def label_words(
+    emotion: Sequence[str],
+    *,
+    class_set: ClassSet,
+    emotion3: Sequence[str] | None = None,
+    source: str = "the manifest",
+) -> Labels:
+    """Return the class of each clip.
+
+    A clip whose emotion is known but belongs to none of the classes is left out and counted, and
+    so is one without an emotion. A word that no dataset uses is refused: it is a slip of the pen.
+
+    Parameters
+    ----------
+    emotion
+        The datasets' own words; empty where there is none.
+    class_set
+        The classes.
+    emotion3
+        Classes of the composite, where the manifest gives them.
+    source
+        What an error names.
+    """
+    class_of = {word: i for i, words in enumerate(class_set.words.values()) for word in words}
+    labels = np.full(len(emotion), -1, dtype=np.int64)
+    left_out: Counter[str] = Counter()
+    for row, own in enumerate(emotion):
+        decided = emotion3[row] if emotion3 is not None and class_set.common_column else ""
+        word = (decided or own or "").strip().lower()
+        word = SAME_WORD.get(word, word)
+        if word and word not in EMOTIONS:
+            raise UserError(
+                f'{source}, clip {row + 1}: the emotion "{word}" is unknown; correct it, or leave '
+                "it empty to leave the clip out." + did_you_mean(word, EMOTIONS)
+            )
+        if word in class_of:
+            labels[row] = class_of[word]
+        else:
+            left_out[word] += 1
+    return Labels(labels, dict(sorted(left_out.items())))
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Clips that take part, and a sentence for each kind of clip that was left out.
+
+    `n_failed` clips have no flow (those of other emotions do not count); `folder` is what
+    `micro flow` wrote, with regions if there are any, None for published maps.
     """
 
     maps: FlowMaps
@@ -76,31 +204,28 @@ def _read_published(path: Path, class_set: ClassSet) -> ClipSource:
             content = {name: stored[name] for name in PUBLISHED_KEYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} cannot be read as published flow maps ({_reason(error)}): it needs the arrays "
-            f"{', '.join(PUBLISHED_KEYS)}."
+            f"{path} cannot be read as published flow maps ({reason_of(error)}): it needs the "
+            f"arrays {', '.join(PUBLISHED_KEYS)}."
         ) from error
-    flow, centres, label = content["flow"], content["centres"], content["label"]
+    label = content["label"]
     n = len(label)
-    wanted = {"flow": (n, 28, 28, 3), "centres": (n, len(CENTRES), 2)}
-    for name, shape in wanted.items():
+    for name, shape in {"flow": (n, 28, 28, 3), "centres": (n, len(CENTRES), 2)}.items():
         if content[name].shape != shape:
             raise UserError(f"{path}: {name} has the shape {content[name].shape}, not {shape}.")
     if not np.isin(label, range(len(class_set.classes))).all():
         raise UserError(f"{path}: label must be 0 negative, 1 positive or 2 surprise.")
     for name in ("dataset", "subject", "clip"):
         if len(content[name]) != n:
-            raise UserError(f"{path}: {name} has {len(content[name])} entries for {n} clips.")
+            raise UserError(
+                f"{path}: {name} has {counted(len(content[name]), 'entry', 'entries')} for "
+                f"{counted(n, 'clip')}."
+            )
     dataset = content["dataset"].astype(np.str_)
-    subject = np.array(
-        [f"{a}/{b}" for a, b in zip(dataset, content["subject"], strict=True)], dtype=np.str_
-    )
-    clip_id = np.array(
-        [f"{a}/{b}" for a, b in zip(subject, content["clip"], strict=True)], dtype=np.str_
-    )
+    subject = _joined(dataset, content["subject"])
     maps = FlowMaps(
-        maps=np.ascontiguousarray(flow[..., _FROM_OPENCV], dtype=np.float32),
-        centres=centres.astype(np.float32),
-        clip_id=clip_id,
+        maps=np.ascontiguousarray(content["flow"][..., _FROM_OPENCV], dtype=np.float32),
+        centres=content["centres"].astype(np.float32),
+        clip_id=_joined(subject, content["clip"]),
         dataset=dataset,
         subject=subject,
         label=label.astype(np.int64),
@@ -110,18 +235,17 @@ def _read_published(path: Path, class_set: ClassSet) -> ClipSource:
     return ClipSource(maps, complaints=())
 
 
+def _joined(first: NDArray[np.str_], second: NDArray[np.str_]) -> NDArray[np.str_]:
+    return np.array([f"{a}/{b}" for a, b in zip(first, second, strict=True)], dtype=np.str_)
+
+
 def _read_folder(path: Path, class_set: ClassSet) -> ClipSource:
     folder = read_flow_folder(path)
     rows = folder.ok
-    words = {
-        name: rows[name].fillna("").astype(str).tolist()
-        for name in ("emotion", "emotion3")
-        if name in rows.columns
-    }
     labels = label_words(
-        words.get("emotion", [""] * len(rows)),
+        text_array(rows["emotion"]).tolist(),
         class_set=class_set,
-        emotion3=words.get("emotion3"),
+        emotion3=text_array(rows["emotion3"]).tolist(),
         source=str(path / FLOW_FILE),
     )
     kept = np.flatnonzero(labels.label >= 0)
@@ -138,17 +262,23 @@ def _read_folder(path: Path, class_set: ClassSet) -> ClipSource:
         apex=None if folder.apex is None else folder.apex[kept],
     )
     failed = folder.table[folder.table["status"] != "ok"]
-    complaints = [SIMULATED] if folder.simulated else []
-    complaints += [_failed_sentence(failed)] if len(failed) else []
-    left_out = labels.sentence(class_set)
-    complaints += [left_out] if left_out else []
-    return ClipSource(maps, tuple(complaints), n_failed=len(failed), folder=folder)
+    complaints = (
+        SIMULATED if folder.simulated else None,
+        _failed_sentence(failed) if len(failed) else None,
+        labels.sentence(class_set),
+    )
+    said = tuple(sentence for sentence in complaints if sentence)
+    return ClipSource(maps, said, n_failed=len(failed), folder=folder)
 
 
 def _failed_sentence(failed: pd.DataFrame) -> str:
     kinds = failed["status"].value_counts().sort_index()
     parts = ", ".join(f"{number} {status}" for status, number in kinds.items())
-    return f"{len(failed)} clips have no flow and were left out ({parts}): see {FLOW_FILE}."
+    have, were = ("has", "was") if len(failed) == 1 else ("have", "were")
+    return (
+        f"{counted(len(failed), 'clip')} {have} no flow and {were} left out ({parts}): see "
+        f"{FLOW_FILE}."
+    )
 
 
 def _check(maps: FlowMaps, path: Path) -> None:
@@ -160,15 +290,11 @@ def _check(maps: FlowMaps, path: Path) -> None:
         raise UserError(f"{path}: the map of {clip} has a value that is no number: make it again.")
     if len(maps.subjects) < 3:
         raise UserError(
-            f"{path} has clips of {len(maps.subjects)} subjects: leave-one-subject-out needs 3 or "
-            "more."
+            f"{path} has clips of {counted(len(maps.subjects), 'subject')}: leave-one-subject-out "
+            "needs 3 or more."
         )
     if len(np.unique(maps.label)) < 2:
         raise UserError(f"{path}: all clips are {maps.classes[maps.label[0]]}; give two classes.")
     if len(np.unique(maps.clip_id)) < len(maps):
         names, times = np.unique(maps.clip_id, return_counts=True)
         raise UserError(f"{path}: the clip {names[times > 1][0]} occurs twice; name clips apart.")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,15 +10,16 @@ first, and the peak is sought again relative to the sub-clip's own beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from common.words import counted
 from htnet.micro.clips.frames import FACE_SIZE, MotionReader
-from htnet.micro.clips.regions import region_boxes
-from htnet.micro.clips.task import ClipError
+from htnet.micro.clips.maps import box_edges
+from htnet.micro.clips.tasks import ClipError
 
 SPOTTING_REGIONS = ("eyebrows", "mouth")
 LEAST_FRAMES = 3
@@ -52,14 +53,7 @@ class Spot:
 
 
 def spot_apex(motions: MotionReader, numbers: Sequence[int] | None = None) -> Spot:
-    """Find the apex between a known onset and offset.
-
-    Parameters
-    ----------
-    motions
-        Of the clip.
-    numbers
-        Frames from onset to offset; None takes all of the clip.
+    """Find the apex among the frames from onset to offset; None takes all of the clip.
 
     Raises
     ------
@@ -70,8 +64,8 @@ def spot_apex(motions: MotionReader, numbers: Sequence[int] | None = None) -> Sp
     if len(numbers) < LEAST_FRAMES:
         raise ClipError(
             "missing_frames",
-            f"Only {len(numbers)} frames from onset to offset are there, too few to find the apex: "
-            "give three or more.",
+            f"Only {counted(len(numbers), 'frame')} from onset to offset: too few to find the "
+            "apex; give three or more.",
         )
     motion = motion_curve(motions, numbers)
     smooth = smoothed(motion)
@@ -82,36 +76,22 @@ def spot_apex(motions: MotionReader, numbers: Sequence[int] | None = None) -> Sp
 def spot_expression(motions: MotionReader) -> Spot:
     """Find onset, apex and offset of the strongest expression in a clip of which nothing is known.
 
-    Raises
-    ------
-    ClipError
-        With fewer than three frames.
+    ClipError with fewer than three frames.
     """
     everything = spot_apex(motions)
     first, last = _hill(everything.smooth)
     while last - first < LEAST_FRAMES - 1:  # a hill of one frame: look at its neighbours
         first, last = max(0, first - 1), min(len(everything.numbers) - 1, last + 1)
     within = spot_apex(motions, everything.numbers[first : last + 1])
-    return Spot(
-        numbers=everything.numbers,
-        motion=everything.motion,
-        smooth=everything.smooth,
-        onset=within.onset,
-        apex=within.apex,
-        offset=within.offset,
-    )
+    return replace(everything, onset=within.onset, apex=within.apex, offset=within.offset)
 
 
 def motion_curve(motions: MotionReader, numbers: Sequence[int]) -> NDArray[np.float64]:
     """Return how far the face has moved in each frame since the first of `numbers`.
 
-    Returns
-    -------
-    array
-        `(n,)` fraction of the face size: mean over the brows or the mouth, whichever is larger.
+    `(n,)`, a fraction of the face size: mean over the brows or the mouth, whichever is larger.
     """
-    boxes = region_boxes(motions.frames.points, regions=SPOTTING_REGIONS, size=FACE_SIZE)
-    edges = np.clip(np.rint(boxes).astype(int), 0, FACE_SIZE - 1)
+    edges = box_edges(motions.frames.points, regions=SPOTTING_REGIONS, size=FACE_SIZE)
     curve = np.zeros(len(numbers))
     for place, number in enumerate(numbers[1:], start=1):
         flow = motions.between(numbers[0], number).flow

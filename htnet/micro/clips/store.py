@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.tables import choice, number, read_table, text
-from htnet.micro.clips.regions import WINDOWS, RegionWindows
+from htnet.micro.clips.maps import WINDOWS, RegionWindows
+from htnet.micro.finished import keep
 
 FLOW_FILE, MAPS_FILE = "flow.csv", "maps.npz"
 REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"
@@ -33,7 +34,8 @@ REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "missing_frames", "failed")
 
 
-def _frame_number() -> pa.Column:
+def frame_column() -> pa.Column:
+    """Return a column of frame numbers, empty where one is not known."""
     return pa.Column("Int64", nullable=True, coerce=True)
 
 
@@ -46,9 +48,9 @@ FLOW = pa.DataFrameSchema(
         "emotion3": text(nullable=True),
         "status": choice(STATUSES),
         "reason": text(nullable=True),
-        "onset": _frame_number(),
-        "apex": _frame_number(),
-        "offset": _frame_number(),
+        "onset": frame_column(),
+        "apex": frame_column(),
+        "offset": frame_column(),
         "apex_source": text(nullable=True),
         "face_px": number(),
         "head_px": number(),
@@ -75,16 +77,10 @@ class FlowFolder:
     ----------
     table
         `flow.csv`, one row per clip of the manifest.
-    maps
-        `(n, 28, 28, 3)` float32 of the n clips that are `ok`, in the table's order.
-    centres
-        `(n, 5, 2)` float32, as in `htnet.micro.clips.maps`.
-    scaling
-        `physical` or `published`.
+    maps, centres, apex, scaling
+        As in `FlowMaps`, of the n clips that are `ok`, in the table's order.
     regions
         The region windows of the same n clips; None when they were not asked for.
-    apex
-        `(n, 56, 56)` uint8 grey faces at the apex; None in folders of earlier versions.
     simulated
         Whether a clip was drawn and shows no person.
     """
@@ -140,51 +136,33 @@ def write_maps(
     scaling: str,
     simulated: bool = False,
 ) -> None:
-    """Write `maps.npz`: the maps with the names, subjects and emotions of their clips.
+    """Write `maps.npz`: maps `(n, 28, 28, 3)`, centres `(n, 5, 2)`, apex pictures `(n, 56, 56)`.
 
-    Parameters
-    ----------
-    path
-        The file.
-    maps, centres, apex
-        `(n, 28, 28, 3)`, `(n, 5, 2)` and `(n, 56, 56)`.
-    rows
-        The n rows of the flow table.
-    scaling
-        `physical` or `published`.
-    simulated
-        Whether a clip was drawn and shows no person.
+    `rows` are the n rows of the flow table; names, subjects and emotions of the clips are kept
+    with their maps.
     """
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            maps=maps,
-            centres=centres,
-            apex=apex,
-            clip_id=text_array(rows["image_id"]),
-            dataset=text_array(rows["dataset"]),
-            subject=subjects_of(rows),
-            emotion=text_array(rows["emotion"]),
-            emotion3=text_array(rows["emotion3"]),
-            scaling=np.array(scaling),
-            simulated=np.array(simulated),
-        )
+    keep(
+        path,
+        {
+            "maps": maps,
+            "centres": centres,
+            "apex": apex,
+            "clip_id": text_array(rows["image_id"]),
+            "dataset": text_array(rows["dataset"]),
+            "subject": subjects_of(rows),
+            "emotion": text_array(rows["emotion"]),
+            "emotion3": text_array(rows["emotion3"]),
+            "scaling": np.array(scaling),
+            "simulated": np.array(simulated),
+        },
+    )
 
 
 class RegionStore:
     """Writes `regions.npy` clip by clip as clips finish, in any order; only one is held in memory.
 
     Rows are kept in a file of all clips while it is not known which of them fail; `close` leaves
-    the rows that are asked for.
-
-    Parameters
-    ----------
-    folder
-        Where the file goes.
-    n_clips
-        Of the manifest.
-    regions, size, scaling
-        Names of the regions, side of a region map in px, and what its numbers are.
+    the rows that are asked for. UserError where the disk is too small.
     """
 
     def __init__(
@@ -244,8 +222,7 @@ class RegionStore:
 
 def subjects_of(rows: pd.DataFrame) -> NDArray[np.str_]:
     """Return names that tell people apart over all datasets: `casme2/sub01`."""
-    names = zip(rows["dataset"].fillna("").astype(str), rows["patient_id"], strict=True)
-    return np.array([f"{dataset}/{patient}" for dataset, patient in names], dtype=np.str_)
+    return text_array(rows["dataset"].fillna("").astype(str) + "/" + rows["patient_id"])
 
 
 def text_array(column: pd.Series) -> NDArray[np.str_]:
@@ -260,28 +237,21 @@ def _read_regions(path: Path, ok: pd.DataFrame) -> RegionWindows | None:
         names = json.loads((path / REGION_NAMES_FILE).read_text(encoding="utf-8"))
         # numpy cannot map an array without rows.
         values = np.load(path / REGIONS_FILE, mmap_mode="r" if len(ok) else None)
-        windows, regions = tuple(names["windows"]), tuple(names["regions"])
-        scaling, clips = str(names["scaling"]), names["clips"]
+        regions, scaling = tuple(names["regions"]), str(names["scaling"])
+        shape, clips = (len(ok), len(names["windows"]), len(regions)), names["clips"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise _damaged(path / REGIONS_FILE, error) from error
-    shape = (len(ok), len(windows), len(regions))
     if values.shape[:3] != shape or clips != ok["image_id"].tolist():
         raise UserError(
             f"{path / REGIONS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
         )
-    return RegionWindows(
-        values=values,
-        windows=windows,
-        regions=regions,
-        clip_id=text_array(ok["image_id"]),
-        dataset=text_array(ok["dataset"]),
-        subject=subjects_of(ok),
-        emotion=text_array(ok["emotion"]),
-        emotion3=text_array(ok["emotion3"]),
-        scaling=scaling,
-    )
+    return RegionWindows(values, regions, text_array(ok["image_id"]), scaling)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of an error, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(f"{path} is missing or damaged ({reason}): run micro flow again.")
+    return UserError(f"{path} is missing or damaged ({reason_of(error)}): run micro flow again.")

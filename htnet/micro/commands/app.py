@@ -11,7 +11,7 @@ SUB_COMMANDS = {
     "spot": ("htnet.micro.commands.spot:spot", "Find the apex where none was annotated."),
     "loso": ("htnet.micro.commands.loso:loso", "Every model, one subject left out at a time."),
     "weights": (
-        "htnet.micro.commands.weights:weights",
+        "htnet.micro.commands.fit:weights",
         "Train HTNet on everybody's flow: weights for `htnet train --pretrained`.",
     ),
     "fit": ("htnet.micro.commands.fit:fit", "Train one model on all clips and keep it."),

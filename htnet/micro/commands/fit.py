@@ -1,4 +1,4 @@
-"""The command `micro fit`: train a micro-expression model on all subjects and keep it."""
+"""The commands `micro fit` and `micro weights`: train on all subjects, keep what is learned."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from typing import Literal
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, read_run_record, write_run_record
+from common.settings import settings_from
+from common.words import counted
 from htnet.commands.train import set_threads
-from htnet.micro.classes import ClassSetName, class_set_named
-from htnet.micro.clips.regions import RegionWindows
-from htnet.micro.clips.sources import ClipSource, read_clips
+from htnet.micro.clips.maps import InputName
+from htnet.micro.clips.reader import FlowSettings
+from htnet.micro.clips.sources import ClassSetName, ClipSource, class_set_named, read_clips
 from htnet.micro.clips.store import FLOW_FILE
-from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
-from htnet.micro.models.htnet import flow_model
-from htnet.micro.models.kept import ClipGrader, FlowNeeds, KeptGrader, save_grader
+from htnet.micro.loso.networks import device_named
+from htnet.micro.models.htnet import flow_model, keep_weights
+from htnet.micro.models.kept import (
+    ClipGrader,
+    HTNetGrader,
+    KeptGrader,
+    KernelRidgeGrader,
+    RoiGrader,
+    save_grader,
+)
 from htnet.micro.models.recipes import Recipe, RoiRecipe, read_recipe
 from htnet.micro.models.roi_training import RoiModel
 
@@ -27,9 +36,9 @@ FitModel = Literal["kernel-ridge", "htnet", "temporal", "graph", "hybrid"]
 
 @dataclass(frozen=True)
 class MicroFitResult:
-    """What was kept, and how many clips could not be used."""
+    """What was kept, or the file of weights, and how many clips were and could not be used."""
 
-    kept: KeptGrader
+    kept: KeptGrader | Path
     clips: int
     failed: int
 
@@ -96,7 +105,8 @@ def fit(
     method = flow_method(flow)
     clips = source.maps
     settings: Recipe | None = None
-    needs = FlowNeeds(method=method, scaling=clips.scaling)
+    how = {"method": method, "scaling": clips.scaling}
+    needs = settings_from(FlowSettings, how, source=str(flow / RUN_FILE), section="settings")
     grader: ClipGrader
     if model == "kernel-ridge":
         grader = KernelRidgeGrader.fit(clips)
@@ -106,15 +116,13 @@ def fit(
         grader = HTNetGrader.fit(clips, model=flow_network, seed=seed)
     else:
         settings = read_recipe(RoiRecipe, recipe or "roi-small", changes=change)
-        windows = _windows(source, flow)
+        windows = source.folder.regions
+        if windows is None:
+            raise UserError(f"{flow} holds no region windows: run micro flow again with --regions.")
         network = RoiModel(model, settings, windows)
         grader = RoiGrader.fit(network.clips(clips), model=network, seed=seed)
-        needs = FlowNeeds(
-            method=method,
-            scaling=windows.scaling,
-            regions=windows.regions,
-            region_size=windows.size,
-        )
+        sizes = {"regions": windows.regions, "region_size": windows.size}
+        needs = needs.model_copy(update=sizes)
     notes = {
         "model": model,
         "recipe": settings.as_dict() if settings else None,
@@ -129,19 +137,17 @@ def fit(
         out,
         command="micro fit",
         settings={
-            "model": model,
-            "classes": classes,
+            "model": model, "classes": classes, "change": change,
             "recipe": settings.name if settings else None,
-            "change": change,
         },
         seed=seed,
         files={"flow": flow / FLOW_FILE},
-        counts={"clips": len(clips), "subjects": len(clips.subjects), "failed": source.n_failed},
+        counts=_counts(source),
         seconds={"all": time.monotonic() - began},
-    )
+    )  # fmt: skip
     print(
-        f"Kept {model} of {len(clips)} clips of {len(clips.subjects)} subjects in {out}; how often "
-        "it is right is measured by micro loso."
+        f"Kept {model} of {_described(source)} in {out}; how often it is right is measured by "
+        "micro loso."
     )
     return MicroFitResult(kept, clips=len(clips), failed=source.n_failed)
 
@@ -164,8 +170,72 @@ def flow_method(flow: Path) -> str:
         ) from error
 
 
-def _windows(source: ClipSource, flow: Path) -> RegionWindows:
-    windows = source.folder.regions if source.folder else None
-    if windows is None:
-        raise UserError(f"{flow} holds no region windows: run micro flow again with --regions.")
-    return windows
+def weights(
+    flow: Path,
+    *,
+    out: Path,
+    inputs: InputName = "whole",
+    classes: ClassSetName = "composite3",
+    recipe: str = "small",
+    change: tuple[str, ...] = (),
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "auto",
+) -> MicroFitResult:
+    """Train HTNet on the flow of all subjects and keep its weights for `htnet train --pretrained`.
+
+    Nobody is held out: how often such a network is right in people it has not seen is what `micro
+    loso` measures. Give `htnet train` a recipe with the same dim and heads. Research use only.
+
+    Parameters
+    ----------
+    flow
+        Folder that `micro flow` wrote, or a file of published maps (.npz).
+    out
+        Folder for `network.safetensors` and `run.json`.
+    inputs
+        What the network reads: the `whole` map, or the `mosaic` of eyes and mouth corners.
+    classes
+        Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
+    recipe
+        `small`, `paper`, or a YAML file with the same sections.
+    change
+        Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
+    seed
+        Of initial weights, order of clips and augmentation.
+    threads
+        Processor threads; as many as there are processors when not given.
+    device
+        `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    UserError
+        When there are no clips of these classes, or a setting is unknown.
+    """
+    set_threads(threads)
+    began = time.monotonic()
+    source = read_clips(flow, class_set=class_set_named(classes))
+    model = flow_model(recipe, inputs=inputs, changes=change)
+    kept = keep_weights(model, source.maps, out, seed=seed, device=device_named(device))
+    write_run_record(
+        out,
+        command="micro weights",
+        settings={"classes": classes, **model.recipe.as_dict()},
+        seed=seed,
+        files={"clips": flow / FLOW_FILE if source.folder is not None else flow},
+        counts=_counts(source),
+        seconds={"all": time.monotonic() - began},
+    )
+    print(f"Kept {kept} of {_described(source)}: begin with it by htnet train --pretrained.")
+    return MicroFitResult(kept, clips=len(source.maps), failed=source.n_failed)
+
+
+def _counts(source: ClipSource) -> dict[str, int]:
+    clips = source.maps
+    return {"clips": len(clips), "subjects": len(clips.subjects), "failed": source.n_failed}
+
+
+def _described(source: ClipSource) -> str:
+    clips = source.maps
+    return f"{counted(len(clips), 'clip')} of {counted(len(clips.subjects), 'subject')}"

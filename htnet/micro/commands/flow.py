@@ -10,13 +10,19 @@ from typing import Literal
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, write_run_record
+from common.words import counted
 from common.workers import jobs_asked
-from htnet.micro.clips.flow import FlowEstimator
-from htnet.micro.clips.folder import FlowRun, is_simulated, make_flow_folder
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod
+from htnet.micro.clips.folder import (
+    FlowRun,
+    clip_tasks,
+    is_simulated,
+    make_flow_folder,
+    read_clip_manifest,
+)
 from htnet.micro.clips.frames import FACE_SIZE
-from htnet.micro.clips.manifest import clip_tasks, read_clip_manifest
-from htnet.micro.clips.regions import APART, REGION_SIZE, TOGETHER
-from htnet.micro.clips.results import FlowSettings
+from htnet.micro.clips.maps import APART, REGION_SIZE, TOGETHER, Scaling
+from htnet.micro.clips.reader import SPOTTED, FlowSettings
 from htnet.micro.clips.sources import SIMULATED
 from landmarks.predictor import find_predictor
 
@@ -41,8 +47,8 @@ def flow(
     manifest: Path,
     *,
     out: Path,
-    method: Literal["dis", "tvl1", "farneback"] = "dis",
-    scaling: Literal["physical", "published"] = "physical",
+    method: FlowMethod = "dis",
+    scaling: Scaling = "physical",
     regions: bool = False,
     sides: Literal["together", "apart"] = "together",
     region_size: int = REGION_SIZE,
@@ -97,7 +103,7 @@ def flow(
     settings = FlowSettings(
         method=method,
         scaling=scaling,
-        regions=names if regions else None,
+        regions=names if regions else (),
         region_size=region_size,
     )
     # A stop between the tables and their record must not leave the record of other tables.
@@ -114,16 +120,9 @@ def flow(
         out,
         command="micro flow",
         settings={
-            "manifest": manifest.name,
-            "method": method,
-            "scaling": scaling,
-            "regions": regions,
-            "sides": sides,
-            "region_size": region_size,
-            "spot": spot,
-            "pictures": pictures,
-            "predictor": predictor,
-            "jobs": jobs,
+            "manifest": manifest.name, "method": method, "scaling": scaling, "regions": regions,
+            "sides": sides, "region_size": region_size, "spot": spot, "pictures": pictures,
+            "predictor": predictor, "jobs": jobs,
         },
         files={"manifest": manifest, "predictor": model.path},
         counts=run.counts,
@@ -137,7 +136,7 @@ def flow(
             "device": "cpu",
             "simulated": is_simulated(rows),
         },
-    )
+    )  # fmt: skip
     result = FlowResult(out=out, run=run)
     _tell(result)
     if is_simulated(rows):
@@ -153,13 +152,14 @@ def _tell(result: FlowResult) -> None:
     ok = table[table["status"] == "ok"]
     for row in ok[ok["reason"].notna()].itertuples():
         print(f"note: {row.image_id}: {row.reason}", file=sys.stderr)
-    again = f" {run.from_cache} had been computed before." if run.from_cache else ""
-    spotted = int((ok["apex_source"] == "spotted").sum())
-    found = f" The apex of {spotted} was found from the motion." if spotted else ""
-    motion = ""
+    said = [f"{len(ok)} of {counted(len(table), 'clip')} have flow."]
+    if run.from_cache:
+        said.append(f"{run.from_cache} had been computed before.")
+    if spotted := int((ok["apex_source"] == SPOTTED).sum()):
+        said.append(f"The apex of {spotted} was found from the motion.")
     if len(ok):
-        motion = (
-            f" Largest motion, median over clips: {ok['peak_px'].median():.2f} px, "
+        said.append(
+            f"Largest motion, median over clips: {ok['peak_px'].median():.2f} px, "
             f"{100 * ok['peak_fraction'].median():.2f} % of the face size."
         )
-    print(f"{len(ok)} of {len(table)} clips have flow.{again}{found}{motion} In {result.out}")
+    print(*said, f"In {result.out}")

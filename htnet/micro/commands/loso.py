@@ -12,17 +12,11 @@ from common.exit_codes import exit_code_for
 from common.provenance import write_run_record
 from common.tables import write_table
 from common.workers import default_jobs
-from htnet.micro.classes import ClassSetName, class_set_named
 from htnet.micro.clips.maps import InputName
-from htnet.micro.clips.sources import ClipSource, read_clips
+from htnet.micro.clips.sources import ClassSetName, ClipSource, class_set_named, read_clips
 from htnet.micro.clips.store import FLOW_FILE, MAPS_FILE
 from htnet.micro.loso.driver import LosoRun, Protocol, run_loso, scored_run
-from htnet.micro.loso.registry import (
-    DEFAULT,
-    GUESSING,
-    Options,
-    recognisers_named,
-)
+from htnet.micro.loso.registry import DEFAULT, GUESSING, Options, recognisers_named
 from htnet.micro.loso.report import loso_report
 from htnet.micro.loso.tables import (
     CONFUSION,
@@ -160,8 +154,7 @@ def loso(
         seed=seed,
         files=_files(source, out),
         counts={
-            "clips": len(read.maps),
-            "subjects": len(read.maps.subjects),
+            "clips": len(read.maps), "subjects": len(read.maps.subjects),
             "without_flow": read.n_failed,
         },
         seconds={**seconds, "all": time.monotonic() - began},

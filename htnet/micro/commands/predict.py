@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from matplotlib.figure import Figure
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
@@ -21,26 +19,21 @@ from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import choice, number, text, write_table
 from htnet.commands.train import set_threads
-from htnet.micro.clips.flow import FlowEstimator, FlowMethod
+from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.folder import MARKS
 from htnet.micro.clips.frames import MotionReader, read_face_frames
-from htnet.micro.clips.maps import Scaling
-from htnet.micro.clips.new_clip import NewClip, find_clip, record_clip
-from htnet.micro.clips.regions import REGION_SIZE
-from htnet.micro.clips.results import ClipFacts, ClipMaps, FlowSettings
+from htnet.micro.clips.reader import ClipFacts, ClipMaps, ClipReader
+from htnet.micro.clips.spots import motion_figure
 from htnet.micro.clips.spotting import Spot, spot_expression
-from htnet.micro.clips.store import STATUSES
-from htnet.micro.clips.task import ClipError, ClipTask
-from htnet.micro.clips.worker import ClipReader
-from htnet.micro.models.kept import CARD, WEIGHTS, FlowNeeds, KeptGrader, load_grader
+from htnet.micro.clips.store import STATUSES, frame_column
+from htnet.micro.clips.tasks import ClipError, ClipTask, find_clip, record_clip
+from htnet.micro.models.kept import CARD, WEIGHTS, KeptGrader, load_grader
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import find_predictor
 
 PREDICTION, FLOW_PICTURE, MOTION_PICTURE = "prediction.csv", "flow.png", "motion.png"
 LEAST_MOTION = 0.002
 """Of the face size. Less is the noise of the flow: the clip shows no expression."""
-
-_INK, _GREY = "#333333", "#999999"
-_MARKS = {"onset": ("#009E73", ":"), "apex": ("#D55E00", "-"), "offset": ("#0072B2", "--")}
 
 
 @dataclass(frozen=True)
@@ -122,57 +115,42 @@ def predict(
             clip = find_clip(source, folder=folder)
         else:
             raise UserError("Give a clip's folder, a video, or --camera 0.")
-        marks = Marks(onset, apex, offset)
+        clip = replace(clip, onset=onset, apex=apex, offset=offset, picture=out / FLOW_PICTURE)
         finder = LandmarkFinder(landmark_model)  # once for both: it reads 100 MB
         try:
-            marks, spot = find_marks(clip, marks, finder)
+            clip, spot = find_marks(clip, finder)
         except ClipError as error:
             maps = ClipMaps(ClipFacts(status=error.status, reason=error.reason))
         else:
-            _write_motion(spot, marks, out / MOTION_PICTURE)
-            task = ClipTask(
-                clip.name, clip.frames, marks.onset, marks.apex, marks.offset, out / FLOW_PICTURE
-            )
-            reader = ClipReader(landmark_model, _settings(kept.needs), folder, finder=finder)
-            maps = reader.read(task)
-    table, importance = _answer(kept, maps, clip.name)
+            marks = {name: getattr(clip, name) for name in MARKS}
+            with atomic_write(out / MOTION_PICTURE) as picture:
+                picture.write_bytes(figure_png(motion_figure(spot, **marks)))
+            maps = ClipReader(landmark_model, kept.needs, folder, finder=finder).read(clip)
+    table, importance = _answer(kept, maps, clip.image_id)
     write_table(table, out / PREDICTION, schema=prediction_schema(kept.classes))
     write_run_record(
         out,
         command="micro predict",
         settings={
-            "source": clip.name,
-            "onset": onset,
-            "apex": apex,
-            "offset": offset,
-            "predictor": predictor,
-            "seconds": seconds if camera is not None else None,
+            "source": clip.image_id, "onset": onset, "apex": apex, "offset": offset,
+            "predictor": predictor, "seconds": seconds if camera is not None else None,
         },
         files={"model": model / CARD, "weights": model / WEIGHTS},
         counts={"frames": len(clip.frames)},
         seconds={"all": time.monotonic() - began},
         notes={"region_importance": importance, "model": kept.notes.get("model")},
-    )
+    )  # fmt: skip
     _tell(table, kept, importance)
     return MicroPredictResult(table, importance)
 
 
-@dataclass(frozen=True)
-class Marks:
-    """Frame numbers of an expression; None where not known."""
-
-    onset: int | None
-    apex: int | None
-    offset: int | None
-
-
-def find_marks(clip: NewClip, given: Marks, finder: LandmarkFinder) -> tuple[Marks, Spot]:
-    """Find what is not given of onset, apex and offset.
+def find_marks(clip: ClipTask, finder: LandmarkFinder) -> tuple[ClipTask, Spot]:
+    """Find what is not known of onset, apex and offset.
 
     Returns
     -------
-    Marks
-        All three.
+    ClipTask
+        With all three.
     Spot
         Motion over time, relative to the first frame that was looked at.
 
@@ -183,57 +161,41 @@ def find_marks(clip: NewClip, given: Marks, finder: LandmarkFinder) -> tuple[Mar
     ClipError
         When the clip shows no face, or has too few frames.
     """
-    for name, value in vars(given).items():
-        if value is not None and value not in clip.frames:
+    known = {name: getattr(clip, name) for name in MARKS if getattr(clip, name) is not None}
+    for name, value in known.items():
+        if value not in clip.frames:
             raise UserError(
-                f"--{name} {value} is no frame of {clip.name}: its frames are "
+                f"--{name} {value} is no frame of {clip.image_id}: its frames are "
                 f"{min(clip.frames)} to {max(clip.frames)}."
             )
-    first = given.onset if given.onset is not None else min(clip.frames)
-    last = given.offset if given.offset is not None else max(clip.frames)
+    first = known.get("onset", min(clip.frames))
+    last = known.get("offset", max(clip.frames))
     wanted = [frame for frame in sorted(clip.frames) if first <= frame <= last]
-    frames = read_face_frames(finder, clip.frames, numbers=wanted)
     dis = FlowEstimator("dis")
+    frames = read_face_frames(finder, clip.frames, numbers=wanted)
     spot = spot_expression(MotionReader(dis, dis, frames))
-    found = Marks(
-        onset=spot.onset if given.onset is None else given.onset,
-        apex=spot.apex if given.apex is None else given.apex,
-        offset=spot.offset if given.offset is None else given.offset,
-    )
-    assert found.onset is not None and found.apex is not None and found.offset is not None
-    if not found.onset < found.apex <= found.offset:
+    onset, apex, offset = (known.get(name, getattr(spot, name)) for name in MARKS)
+    if not onset < apex <= offset:
         raise UserError(
-            f"Onset {found.onset}, apex {found.apex} and offset {found.offset} are not in order: "
-            "give all three, or none to have them found."
+            f"Onset {onset}, apex {apex} and offset {offset} are not in order: give all three, or "
+            "none to have them found."
         )
-    return found, spot
+    return replace(clip, onset=onset, apex=apex, offset=offset), spot
 
 
 def prediction_schema(classes: tuple[str, ...]) -> pa.DataFrameSchema:
     """Return the schema of `prediction.csv`: one clip, its frames, and a column for each class."""
-    frame = pa.Column("Int64", nullable=True, coerce=True)
     return pa.DataFrameSchema(
         {
             "clip": text(),
             "status": choice(STATUSES),
             "reason": text(nullable=True),
-            "onset": frame,
-            "apex": frame,
-            "offset": frame,
+            **{name: frame_column() for name in MARKS},
             "peak_fraction": number(),
             "predicted": text(nullable=True),
             **{f"p_{name}": number() for name in classes},
         },
         name="prediction",
-    )
-
-
-def _settings(needs: FlowNeeds) -> FlowSettings:
-    return FlowSettings(
-        method=cast(FlowMethod, needs.method),
-        scaling=cast(Scaling, needs.scaling),
-        regions=needs.regions or None,
-        region_size=needs.region_size or REGION_SIZE,
     )
 
 
@@ -256,36 +218,13 @@ def _answer(kept: KeptGrader, maps: ClipMaps, name: str) -> tuple[pd.DataFrame, 
         "clip": name,
         "status": facts.status,
         "reason": reason,
-        "onset": facts.onset,
-        "apex": facts.apex,
-        "offset": facts.offset,
+        **{name: getattr(facts, name) for name in MARKS},
         "peak_fraction": facts.peak_fraction,
         "predicted": predicted,
         **{f"p_{one}": value for one, value in zip(kept.classes, answer, strict=True)},
     }
-    table = pd.DataFrame([row]).astype(
-        {"onset": "Int64", "apex": "Int64", "offset": "Int64", "peak_fraction": float}
-    )
-    return table.astype({"reason": object, "predicted": object}), importance
-
-
-def _write_motion(spot: Spot, marks: Marks, path: Path) -> None:
-    """Draw the motion over the frames with onset, apex and offset marked."""
-    figure = Figure(figsize=(6.8, 3.0), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(spot.numbers, 100 * spot.motion, "o", color=_GREY, markersize=3, label="each frame")
-    axes.plot(spot.numbers, 100 * spot.smooth, color=_INK, label="smoothed")
-    for name, (colour, style) in _MARKS.items():
-        frame = getattr(marks, name)
-        axes.axvline(frame, color=colour, linestyle=style, label=f"{name}, frame {frame}")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("Frame")
-    axes.set_ylabel("Motion, % of the face size")
-    axes.set_title(f"Motion of brows or mouth since frame {spot.numbers[0]}", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(figure_png(figure))
+    table = pd.DataFrame([row]).astype(dict.fromkeys(MARKS, "Int64"))
+    return table.astype({"peak_fraction": float, "reason": object, "predicted": object}), importance
 
 
 def _tell(table: pd.DataFrame, kept: KeptGrader, importance: dict[str, float]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,24 +17,30 @@ from common.files import atomic_write, write_json
 from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table
+from common.words import counted
 from common.workers import jobs_asked
-from htnet.micro.clips.folder import is_simulated
-from htnet.micro.clips.manifest import PICTURE_FOLDER, clip_tasks, read_clip_manifest
-from htnet.micro.clips.results import ClipSpot, FlowSettings, Within, do_clips
+from htnet.micro.clips.folder import (
+    PICTURE_FOLDER,
+    clip_tasks,
+    do_clips,
+    is_simulated,
+    read_clip_manifest,
+)
+from htnet.micro.clips.reader import ClipReader, ClipSpot, FlowSettings, Within
 from htnet.micro.clips.sources import SIMULATED
-from htnet.micro.clips.spotting_pictures import curves_figure
-from htnet.micro.clips.spotting_scores import (
+from htnet.micro.clips.spots import (
     CURVES,
     CURVES_FILE,
     SPOTS,
     SPOTS_FILE,
     SpottingScores,
-    errors_of,
+    curves_figure,
+    curves_table,
+    spots_table,
     spotting_scores,
 )
 from htnet.micro.clips.store import STATUSES
-from htnet.micro.clips.task import ClipTask
-from htnet.micro.clips.worker import ClipReader
+from htnet.micro.clips.tasks import ClipTask
 from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import find_predictor
 
@@ -107,17 +112,19 @@ def spot(
     )
     spots = spots_table(rows, tasks, found)
     write_table(spots, out / SPOTS_FILE, schema=SPOTS)
-    write_table(_curves(spots, found), out / CURVES_FILE, schema=CURVES)
+    write_table(curves_table(spots, found), out / CURVES_FILE, schema=CURVES)
     scores = spotting_scores(spots, seed=seed)
     ends = mean_end_errors(spots) if within == "clip" else {}
-    content = {
-        "within": within,
-        "simulated": is_simulated(rows),
-        "clips_scored": int(spots["error_frames"].notna().sum()),
-        **{score.name.replace(" ", "_"): score.as_json() for score in scores},
-        **ends,
-    }
-    write_json(out / METRICS_FILE, content)
+    write_json(
+        out / METRICS_FILE,
+        {
+            "within": within,
+            "simulated": is_simulated(rows),
+            "clips_scored": int(spots["error_frames"].notna().sum()),
+            **{score.name.replace(" ", "_"): score.as_json() for score in scores},
+            **ends,
+        },
+    )
     if pictures:
         _draw(out, spots, found)
     remove_others(out / CACHE_FOLDER, {one.cache_file for one in found})
@@ -126,55 +133,19 @@ def spot(
         out,
         command="micro spot",
         settings={
-            "manifest": manifest.name,
-            "within": within,
-            "pictures": pictures,
-            "predictor": predictor,
-            "jobs": jobs,
+            "manifest": manifest.name, "within": within, "pictures": pictures,
+            "predictor": predictor, "jobs": jobs,
         },
         seed=seed,
         files={"manifest": manifest, "predictor": model.path},
         counts={status: tally[status] for status in STATUSES},
         seconds={"all": time.monotonic() - began},
-    )
+    )  # fmt: skip
     result = SpotResult(out=out, spots=spots, scores=scores)
     _tell(result, ends)
     if is_simulated(rows):
         print(SIMULATED)
     return result
-
-
-def spots_table(
-    rows: pd.DataFrame, tasks: Sequence[ClipTask], found: Sequence[ClipSpot]
-) -> pd.DataFrame:
-    """Return `spots.csv`.
-
-    Parameters
-    ----------
-    rows
-        Of the manifest of clips.
-    tasks, found
-        The same clips in the same order, and what was found in them.
-    """
-    lines: list[dict[str, Any]] = []
-    for row, task, one in zip(rows.to_dict("records"), tasks, found, strict=True):
-        line: dict[str, Any] = {name: row[name] for name in ("image_id", "patient_id", "dataset")}
-        line |= {"status": one.status, "reason": one.reason or None}
-        line |= {f"annotated_{name}": getattr(task, name) for name in ("onset", "apex", "offset")}
-        if one.spot is not None:
-            numbers = one.spot.numbers
-            middle = numbers[len(numbers) // 2]
-            line |= {"first_frame": numbers[0], "last_frame": numbers[-1]}
-            line |= {"n_frames": len(numbers), "apex": one.spot.apex}
-            line |= {"onset": one.spot.onset, "offset": one.spot.offset}
-            line |= errors_of(one.spot.apex, task.apex, numbers)
-            line |= errors_of(middle, task.apex, numbers, prefix="middle_")
-        lines.append(line)
-    table = pd.DataFrame(lines, columns=list(SPOTS.columns))
-    for name, column in SPOTS.columns.items():
-        kind = str(column.dtype)
-        table[name] = table[name].astype("str" if kind.startswith("str") else kind)
-    return table
 
 
 def mean_end_errors(spots: pd.DataFrame) -> dict[str, float]:
@@ -190,24 +161,6 @@ def mean_end_errors(spots: pd.DataFrame) -> dict[str, float]:
 def _spot(reader: ClipReader, task: ClipTask, *, within: Within) -> ClipSpot:
     """Do one clip in a worker process."""
     return reader.spot(task, within=within)
-
-
-def _curves(spots: pd.DataFrame, found: Sequence[ClipSpot]) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame(
-            {
-                "image_id": image_id,
-                "frame": one.spot.numbers,
-                "motion": one.spot.motion,
-                "smooth": one.spot.smooth,
-            }
-        )
-        for image_id, one in zip(spots["image_id"], found, strict=True)
-        if one.spot is not None
-    ]
-    if not parts:
-        return pd.DataFrame({name: [] for name in CURVES.columns}).astype({"image_id": "str"})
-    return pd.concat(parts, ignore_index=True)
 
 
 def _draw(out: Path, spots: pd.DataFrame, found: Sequence[ClipSpot]) -> None:
@@ -232,12 +185,12 @@ def _tell(result: SpotResult, ends: dict[str, float]) -> None:
     for row in spots[spots["status"] != "ok"].itertuples():
         print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
     ok = int((spots["status"] == "ok").sum())
-    print(f"An apex was found in {ok} of {len(spots)} clips. In {result.out}")
+    print(f"An apex was found in {ok} of {counted(len(spots), 'clip')}. In {result.out}")
     if not result.scores:
         print("No apex is annotated to compare with.")
         return
     n = int(spots["error_frames"].notna().sum())
-    print(f"Against the annotated apex of {n} clips (95 % intervals by resampling subjects):")
+    print(f"Against the annotated apex of {counted(n, 'clip')} (95 % intervals over subjects):")
     for score in result.scores:
         print(
             f"  {score.name + ':':<14} mean error {score.error_frames} frames, "

@@ -4,6 +4,14 @@
 fold. `published` keeps for each held-out subject the epoch that scored best on that same subject;
 it is optimistic, exists only for models that are trained in epochs, and is marked wherever it is
 shown. Answers of the two rules are never pooled.
+
+The clips of all folds are pooled before anything is scored: a third of the subjects of the
+composite have clips of one class only, and a mean of their own scores would mean nothing. UF1 is
+the mean over classes of F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c), UAR the mean over classes of
+TP_c / n_c (See et al. 2019, FG, doi 10.1109/FG.2019.8756611). The definition supposes that every
+class occurs. Where one does not, in a dataset or in a resample, TP_c / n_c has no value and is left
+out of UAR; F1_c is 0 when the class was answered (every such answer is wrong), and is left out when
+it was not answered either.
 """
 
 from __future__ import annotations
@@ -15,15 +23,32 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from common.bootstrap import (
+    RESAMPLES,
+    Estimate,
+    interval,
+    resampled_counts,
+    resampling_weights,
+)
 from common.errors import UserError
+from common.grading.scores import (
+    Counts,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+    weighted_f1,
+)
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import LosoAnswers, Recogniser, Rule
-from htnet.micro.loso.scores import Scores, counts_by_subject, score
 
 Protocol = Literal["honest", "published", "both"]
 ALL = "all"
 OPTIMISTIC = "best epoch on the held-out subject: optimistic"
+
+uf1 = macro_f1
+uar = balanced_accuracy
 
 
 @dataclass(frozen=True)
@@ -39,9 +64,26 @@ class ModelAnswers:
         """The model as it is printed: an optimistic figure never goes by its bare name."""
         return self.model if self.rule == "honest" else f"{self.model} ({OPTIMISTIC})"
 
-    def predicted(self) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    def predicted(self) -> list[NDArray[np.int64]]:
         """`(n,)` answers for each seed."""
         return [one.predicted for one in self.by_seed]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one set of answers, 0 to 1, with 95 % intervals from resampling whole subjects.
+
+    In the weighted F1 each class counts as often as it occurs. `counts` are `(k, k)` clips, true
+    class in rows, of several seeds the mean; `spread_...` is the standard deviation over seeds
+    (n - 1), NaN for one seed.
+    """
+
+    uf1: Estimate
+    uar: Estimate
+    weighted_f1: Estimate
+    counts: Counts
+    spread_uf1: float
+    spread_uar: float
 
 
 @dataclass(frozen=True)
@@ -57,18 +99,10 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class LosoRun:
-    """What leave-one-subject-out gave.
+    """What leave-one-subject-out gave: answers in the order in which the models were asked.
 
-    Attributes
-    ----------
-    clips
-        The clips.
-    models
-        Answers in the order in which the models were asked.
-    scored
-        Scores of each on `all` clips, then on each dataset where there are several.
-    seconds
-        How long each model took.
+    `scored` holds the scores of each on `all` clips, then on each dataset where there are several;
+    `seconds` how long each model took.
     """
 
     clips: FlowMaps
@@ -101,22 +135,10 @@ def run_loso(
 ) -> tuple[list[ModelAnswers], dict[str, float]]:
     """Ask every recogniser for its answers, and check that they are answers to these clips.
 
-    Parameters
-    ----------
-    clips
-        The clips.
-    recognisers
-        Models, names all different.
-    seeds
-        Of the models in which anything is random.
-    protocol
-        Which answers of a model that has both rules are kept. Models without epochs have honest
-        answers only, and these are kept always, as what the others are compared with.
-
-    Raises
-    ------
-    UserError
-        When two models have one name, or a model does not answer as it must.
+    `seeds` are those of the models in which anything is random. Of a model that has both rules the
+    answers by `protocol` are kept. Models without epochs have honest answers only, and these are
+    kept always, as what the others are compared with. UserError when two models have one name, or
+    a model does not answer as it must.
     """
     models: list[ModelAnswers] = []
     seconds: dict[str, float] = {}
@@ -137,29 +159,73 @@ def scored_run(
     clips: FlowMaps, models: Sequence[ModelAnswers], *, seconds: dict[str, float], seed: int = 0
 ) -> LosoRun:
     """Score all answers, on all clips and on each dataset; `seed` is that of the bootstrap."""
-    parts: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]] = {
-        ALL: np.ones(len(clips), dtype=bool)
-    }
     names = sorted(set(clips.dataset.tolist()))
-    if len(names) > 1:
-        parts |= {name: clips.dataset == name for name in names}
-    fold = clips.fold
     scored = []
     for model in models:
         by_subject = np.stack([counts_by_subject(clips, one) for one in model.predicted()])
-        for name, rows in parts.items():
-            subjects = np.unique(fold[rows])
+        for name in (ALL, *names) if len(names) > 1 else (ALL,):
+            rows = np.ones(len(clips), dtype=bool) if name == ALL else clips.dataset == name
             # A subject belongs to one dataset, so its counts are those of the dataset too.
-            scored.append(
-                ScoredModel(
-                    answers=model,
-                    dataset=name,
-                    n_clips=int(rows.sum()),
-                    n_subjects=len(subjects),
-                    scores=score(by_subject[:, subjects], seed=seed),
-                )
-            )
+            subjects = np.unique(clips.fold[rows])
+            scores = score(by_subject[:, subjects], seed=seed)
+            scored.append(ScoredModel(model, name, int(rows.sum()), len(subjects), scores))
     return LosoRun(clips, tuple(models), tuple(scored), seconds)
+
+
+def counts_by_subject(clips: FlowMaps, predicted: NDArray[np.int64]) -> Counts:
+    """Return `(subjects, k, k)` confusion counts, subjects in the order of `clips.subjects`."""
+    k = len(clips.classes)
+    fold = clips.fold
+    return np.stack(
+        [
+            confusion_counts(clips.label[fold == s], predicted[fold == s], k=k)
+            for s in range(len(clips.subjects))
+        ]
+    )
+
+
+def score(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
+    """Pool the subjects' clips and score them.
+
+    `counts` are `(seeds, subjects, k, k)` from `counts_by_subject`. A score is computed for each
+    seed and the mean over seeds is reported: it is what one training may be expected to give. The
+    same subjects give the same draws of the bootstrap, so that models are compared on the same
+    resamples.
+    """
+    weights = resampling_weights(counts.shape[1], resamples=resamples, seed=seed)
+    pooled = counts.sum(axis=1)
+    drawn = np.stack([resampled_counts(one, weights=weights) for one in counts])
+    estimates = [
+        interval(float(of(pooled).mean()), of(drawn).mean(axis=0)) for of in (uf1, uar, weighted_f1)
+    ]
+    return Scores(
+        uf1=estimates[0],
+        uar=estimates[1],
+        weighted_f1=estimates[2],
+        counts=pooled.mean(axis=0),
+        spread_uf1=_spread(uf1(pooled)),
+        spread_uar=_spread(uar(pooled)),
+    )
+
+
+def subject_bootstrap_difference(
+    counts: Counts, other: Counts, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Return the difference in UF1 of two models on the same subjects, first minus second.
+
+    Both are `(seeds, subjects, k, k)`; the same resampled subjects are scored for both.
+    """
+    weights = resampling_weights(counts.shape[1], resamples=resamples, seed=seed)
+    whole = [float(uf1(of.sum(axis=1)).mean()) for of in (counts, other)]
+    drawn = [
+        np.stack([uf1(resampled_counts(one, weights=weights)) for one in of]).mean(axis=0)
+        for of in (counts, other)
+    ]
+    return interval(whole[0] - whole[1], drawn[0] - drawn[1])
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _kept(answers: Sequence[LosoAnswers], protocol: Protocol) -> list[ModelAnswers]:
@@ -168,11 +234,7 @@ def _kept(answers: Sequence[LosoAnswers], protocol: Protocol) -> list[ModelAnswe
         rules = [rule for rule in rules if rule == protocol]
     names = dict.fromkeys(one.model for one in answers)
     return [
-        ModelAnswers(
-            name,
-            rule,
-            tuple(one for one in answers if (one.model, one.rule) == (name, rule)),
-        )
+        ModelAnswers(name, rule, tuple(a for a in answers if (a.model, a.rule) == (name, rule)))
         for name in names
         for rule in rules
     ]

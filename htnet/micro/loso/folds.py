@@ -20,19 +20,10 @@ _DRAWS = 50  # of validation subjects, to find some without whom every class is 
 
 @dataclass(frozen=True)
 class LosoAnswers:
-    """Answers of one model, one seed and one rule to all clips.
+    """Answers of one model, one seed (0 where nothing is random) and one rule to all clips.
 
-    Attributes
-    ----------
-    model
-        Name as printed in tables, e.g. `htnet-small whole`, `kernel ridge`.
-    seed
-        Seed of the training; 0 where nothing is random.
-    rule
-        `honest` or `published`.
-    probabilities
-        `(n, k)` float64, rows sum to one; the row of a clip comes from the model that was
-        trained without the clip's subject.
+    `probabilities` are `(n, k)`, rows sum to one; the row of a clip comes from the model that was
+    trained without the clip's subject.
     """
 
     model: str
@@ -71,13 +62,7 @@ def published_epoch(predicted: NDArray[np.int64], label: NDArray[np.int64]) -> i
     """Return the epoch with most of the held-out clips right, the last of equals, from 0.
 
     So did the published code. Optimistic: the held-out clips choose the network that answers them.
-
-    Parameters
-    ----------
-    predicted
-        `(epochs, m)` answers to the held-out clips.
-    label
-        `(m,)` their classes.
+    `predicted` are `(epochs, m)` answers to the m clips, whose classes are `label`.
     """
     right = (predicted == label).sum(axis=1)
     return len(right) - 1 - int(np.argmax(right[::-1]))
@@ -92,14 +77,9 @@ def folds_of(clips: FlowMaps) -> Iterator[tuple[NDArray[np.int64], NDArray[np.in
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of one training.
+    """Row numbers of one training: clips to learn from, to choose the epoch, only to answer.
 
-    Attributes
-    ----------
-    train, validation
-        Clips that are learned from, and clips that choose the epoch.
-    held_out
-        Clips that are only answered. No subject is in two of the three.
+    No subject is in two of the three.
     """
 
     train: NDArray[np.intp]
@@ -117,21 +97,9 @@ def make_fold(
 ) -> Fold:
     """Hold a subject out and draw some of the others as validation subjects.
 
-    Parameters
-    ----------
-    subject, label
-        `(n,)` of all clips.
-    held_out
-        Subject that is only answered; None holds nobody out.
-    validation_folds
-        One part in so many of the other subjects validates.
-    seed
-        Of the drawing. Draws that would leave a class without training clips are put back.
-
-    Raises
-    ------
-    UserError
-        When fewer than two subjects are left to learn from and to validate.
+    One part in `validation_folds` of the other subjects validates; draws that would leave a class
+    without training clips are put back. None holds nobody out. UserError when fewer than two
+    subjects are left to learn from and to validate.
     """
     test = subject == held_out
     others = list(dict.fromkeys(subject[~test].tolist()))
@@ -158,14 +126,8 @@ def deal_folds(
 ) -> list[Fold]:
     """Deal all subjects into parts; each part validates once, and nobody is held out.
 
-    Parameters
-    ----------
-    subject, label
-        `(n,)` of all clips.
-    parts
-        Number of folds, at most that of subjects. Every subject is in exactly one part.
-    seed
-        Of the dealing. The dealing in which most folds learn every class is taken.
+    There are at most as many parts as subjects. Of several dealings that in which most folds learn
+    every class is taken.
     """
     people = list(dict.fromkeys(subject.tolist()))
     if len(people) < 2:
@@ -186,13 +148,7 @@ def deal_folds(
 
 
 def check_fold(subject: NDArray[np.str_], fold: Fold, *, validated: bool = True) -> None:
-    """Refuse a fold in which a subject has two parts, or a part that is needed is empty.
-
-    Raises
-    ------
-    UserError
-        With the subject.
-    """
+    """Refuse a fold in which a subject has two parts, or a part that is needed is empty."""
     parts = {"learned from": fold.train, "validated": fold.validation, "held out": fold.held_out}
     seen: dict[str, str] = {}
     for part, rows in parts.items():

@@ -61,18 +61,8 @@ class FoldTask:
 class NetworkRecogniser:
     """One network with its recipe, trained once for each held-out subject and seed.
 
-    Attributes
-    ----------
-    model
-        HTNet, the residual network, or a ROI model.
-    folder
-        Where the answers of finished folds are kept, so that a run that was stopped goes on; None
-        keeps nothing.
-    jobs
-        Folds trained at the same time, one processor thread each. The answers are the same for any
-        number.
-    device
-        `auto`, `cpu` or `cuda`.
+    The answers of finished folds are kept in `folder`, so that a run that was stopped goes on.
+    They are the same for any number of `jobs`, folds that are trained at the same time.
     """
 
     model: FlowModel | RoiModel
@@ -93,19 +83,6 @@ class NetworkRecogniser:
         `honest` are the answers after the epoch that validation subjects chose, or the recipe's
         last; the held-out subject chooses nothing. `published` are those after the epoch that has
         most of the held-out subject's own clips right: optimistic.
-
-        Parameters
-        ----------
-        clips
-            Which clips take part.
-        seeds
-            Of weights, order, dropout, augmentation and the choice of validation subjects.
-
-        Raises
-        ------
-        UserError
-            When the clips do not suit the recipe, there are too few subjects, or a GPU was asked
-            for that is not there.
         """
         device = device_named(self.device)
         data = self.model.clips(clips)
@@ -124,15 +101,15 @@ class NetworkRecogniser:
     def _answers(self, seed: int, clips: FlowMaps, done: dict[FoldTask, Kept]) -> list[LosoAnswers]:
         """Put the answers of one seed's folds together by both rules."""
         fold = clips.fold
-        by_rule = {rule: np.full((len(clips), len(clips.classes)), np.nan) for rule in (0, 1)}
+        honest, published = np.full((2, len(clips), len(clips.classes)), np.nan)
         for place in range(len(clips.subjects)):
             kept, own = done[FoldTask(seed, place)], fold == place
             best = published_epoch(kept["answers"].argmax(axis=2), clips.label[own])
-            for rule, epoch in enumerate((int(kept["epoch"]), best)):
-                by_rule[rule][own] = kept["answers"][epoch]
+            honest[own] = kept["answers"][int(kept["epoch"])]
+            published[own] = kept["answers"][best]
         return [
-            LosoAnswers(self.name, seed, "honest", by_rule[0]),
-            LosoAnswers(self.name, seed, "published", by_rule[1]),
+            LosoAnswers(self.name, seed, "honest", honest),
+            LosoAnswers(self.name, seed, "published", published),
         ]
 
     def _store(self, data: NetworkClips, device: str) -> Path | None:
@@ -179,13 +156,7 @@ class NetworkRecogniser:
 
 
 def device_named(name: str) -> str:
-    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`.
-
-    Raises
-    ------
-    UserError
-        When there is no such device.
-    """
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`; UserError when it is not there."""
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f'The device is "{name}": choose auto, cpu or cuda.')
     there = torch.cuda.is_available()
@@ -237,11 +208,7 @@ def _work(state: _State, task: FoldTask, *, told: Callable[[], None] = lambda: N
 def _write_importance(path: Path, subjects: tuple[str, ...], done: dict[FoldTask, Kept]) -> None:
     """Write the share of each region in each fold; nothing for a model that has none."""
     rows = [
-        {
-            "seed": task.seed,
-            "subject": subjects[task.number],
-            **json.loads(str(kept["importance"])),
-        }
+        {"seed": task.seed, "subject": subjects[task.number], **json.loads(str(kept["importance"]))}
         for task, kept in done.items()
     ]
     regions = list(rows[0])[2:]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError, did_you_mean
-from htnet.micro.clips.maps import InputName
-from htnet.micro.clips.regions import RegionWindows, RoiKind
+from htnet.micro.clips.maps import InputName, RegionWindows, RoiKind
 from htnet.micro.loso.folds import Recogniser
 from htnet.micro.models.baselines import (
     Guessing,
@@ -28,26 +27,10 @@ DEFAULT = ("htnet",)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the networks need to know; classical models have no options.
+    """What the networks need to know, as in `micro loso`; classical models have no options.
 
-    Attributes
-    ----------
-    recipe
-        Of HTNet: `small`, `paper`, or a YAML file.
-    roi_recipe
-        Of the ROI models: `roi-small`, `roi`, or a YAML file.
-    inputs
-        What HTNet sees, a network for each: the whole map, or the mosaic of eyes and mouth.
-    changes, roi_changes
-        Settings of the recipes to replace, each `section.key=value`.
-    windows
-        Region windows of the clips, for the ROI models.
-    folder
-        Where networks keep finished folds, so that a run that was stopped goes on.
-    jobs
-        Folds trained at the same time.
-    device
-        `auto`, `cpu` or `cuda`.
+    `windows` are the region windows of the clips, for the ROI models; in `folder` networks keep
+    finished folds, so that a run that was stopped goes on.
     """
 
     recipe: str = "small"

@@ -9,10 +9,16 @@ import pandas as pd
 
 from common.bootstrap import Estimate
 from common.report import Report, Section
-from htnet.micro.loso.driver import ALL, LosoRun, ModelAnswers, ScoredModel
+from htnet.micro.loso.driver import (
+    ALL,
+    LosoRun,
+    ModelAnswers,
+    ScoredModel,
+    counts_by_subject,
+    subject_bootstrap_difference,
+)
 from htnet.micro.loso.folds import Rule
 from htnet.micro.loso.pictures import confusion_figure, interval_figure, subjects_figure
-from htnet.micro.loso.scores import counts_by_subject, subject_bootstrap_difference
 from htnet.micro.loso.tables import BASELINE
 from htnet.micro.models.baselines import Guessing
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from common.bootstrap import Estimate
 from common.tables import choice, number, text
 from htnet.micro.loso.driver import ALL, LosoRun
 from htnet.micro.loso.folds import Rule
@@ -87,7 +88,7 @@ and `_high` their 95 % interval over resampled subjects, `_sd` the standard devi
 
 def results_schema(classes: Sequence[str]) -> pa.DataFrameSchema:
     """Return the schema of `loso_results.csv` for these classes."""
-    chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
+    share = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(
         {
             "image_id": text(),
@@ -99,7 +100,7 @@ def results_schema(classes: Sequence[str]) -> pa.DataFrameSchema:
             "seed": pa.Column("int64"),
             "emotion": choice(tuple(classes)),
             "predicted": choice(tuple(classes)),
-            **{f"p_{name}": pa.Column(float, chance, coerce=True) for name in classes},
+            **{f"p_{name}": pa.Column(float, share, coerce=True) for name in classes},
         },
         name="loso results",
     )
@@ -110,26 +111,22 @@ def results_table(run: LosoRun) -> pd.DataFrame:
     clips = run.clips
     names = np.array(clips.classes)
     parts = []
-    for model in run.models:
-        for one in model.by_seed:
-            # Rounding errors of float32 networks must not leave 0 to 1.
-            chances = np.clip(one.probabilities, 0.0, 1.0)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "image_id": clips.clip_id.tolist(),
-                        "dataset": clips.dataset.tolist(),
-                        "subject": clips.subject.tolist(),
-                        "model": model.model,
-                        "rule": model.rule,
-                        "optimistic": _optimistic(model.rule),
-                        "seed": one.seed,
-                        "emotion": names[clips.label].tolist(),
-                        "predicted": names[one.predicted].tolist(),
-                        **{f"p_{name}": chances[:, i] for i, name in enumerate(names.tolist())},
-                    }
-                )
-            )
+    for one in (answers for model in run.models for answers in model.by_seed):
+        # Rounding errors of float32 networks must not leave 0 to 1.
+        probabilities = np.clip(one.probabilities, 0.0, 1.0)
+        content = {
+            "image_id": clips.clip_id.tolist(),
+            "dataset": clips.dataset.tolist(),
+            "subject": clips.subject.tolist(),
+            "model": one.model,
+            "rule": one.rule,
+            "optimistic": _optimistic(one.rule),
+            "seed": one.seed,
+            "emotion": names[clips.label].tolist(),
+            "predicted": names[one.predicted].tolist(),
+            **{f"p_{name}": probabilities[:, i] for i, name in enumerate(names.tolist())},
+        }
+        parts.append(pd.DataFrame(content))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -180,17 +177,11 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
                 "n_clips": one.n_clips,
                 "n_subjects": one.n_subjects,
                 "n_seeds": len(one.answers.by_seed),
-                "uf1": scores.uf1.value,
-                "uf1_low": scores.uf1.low,
-                "uf1_high": scores.uf1.high,
+                **_columns("uf1", scores.uf1),
                 "uf1_sd": scores.spread_uf1,
-                "uar": scores.uar.value,
-                "uar_low": scores.uar.low,
-                "uar_high": scores.uar.high,
+                **_columns("uar", scores.uar),
                 "uar_sd": scores.spread_uar,
-                "weighted_f1": scores.weighted_f1.value,
-                "weighted_f1_low": scores.weighted_f1.low,
-                "weighted_f1_high": scores.weighted_f1.high,
+                **_columns("weighted_f1", scores.weighted_f1),
                 "baseline_uf1": below.uf1.value if below else np.nan,
                 "baseline_uar": below.uar.value if below else np.nan,
             }
@@ -198,6 +189,11 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     order = {name: place for place, name in enumerate((ALL, *run.datasets))}
     return frame.sort_values("dataset", key=lambda names: names.map(order), kind="stable")
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    """Return a score and its interval under the names of `SUMMARY`."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _optimistic(rule: Rule) -> str:

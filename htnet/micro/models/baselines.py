@@ -33,21 +33,35 @@ _RANK_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Majority:
-    """The most frequent class of the training subjects, whatever the clip: the floor."""
+class Classical:
+    """A model without chance: it has one answer, honest, whatever the seeds."""
 
-    name: str = "majority"
+    name: str = ""
+
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Return `(n, k)`: each clip answered by what was learned without its subject."""
+        raise NotImplementedError
 
     def leave_one_subject_out(
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
-        """Return the class shares of each fold's training clips; `seeds` change nothing."""
-        shares = training_shares(clips.label, clips.fold, k=len(clips.classes))
-        return honest(self.name, shares[clips.fold])
+        """Answer each clip without its subject; `seeds` change nothing."""
+        return honest(self.name, self.probabilities(clips))
 
 
 @dataclass(frozen=True)
-class KernelRidge:
+class Majority(Classical):
+    """The most frequent class of the training subjects, whatever the clip: the floor."""
+
+    name: str = "majority"
+
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Return the class shares of each fold's training clips."""
+        return shares_of(clips)[clips.fold]
+
+
+@dataclass(frozen=True)
+class KernelRidge(Classical):
     """Kernel ridge regression on class membership, all folds in closed form.
 
     Attributes
@@ -57,85 +71,70 @@ class KernelRidge:
     penalty
         λ of the ridge.
     strength
-        How far rare classes are weighed up, 0 to 1 (`decisions.balanced`).
+        How far rare classes are weighed up, 0 to 1 (`kernels.balanced`).
     """
 
+    name: str = "kernel ridge"
     width: float = 1.0
     penalty: float = 0.1
     strength: float = 0.0
-    name: str = "kernel ridge"
 
-    def leave_one_subject_out(
-        self, clips: FlowMaps, *, seeds: tuple[int, ...]
-    ) -> list[LosoAnswers]:
-        """Answer each clip without its subject; `seeds` change nothing."""
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Solve once for all folds."""
         values = held_out_answers(
             rbf(standardised(clips.maps), width=self.width) + 1.0,  # 1: an intercept
             membership(clips),
             fold=clips.fold,
             penalty=self.penalty,
         )
-        shares = training_shares(clips.label, clips.fold, k=len(clips.classes))
-        return honest(self.name, balanced(values, shares[clips.fold], strength=self.strength))
+        return balanced(values, shares_of(clips)[clips.fold], strength=self.strength)
 
 
 @dataclass(frozen=True)
-class SupportVectors:
+class SupportVectors(Classical):
     """Support-vector machines with the same kernel, one class against the others, balanced.
 
-    Attributes
-    ----------
-    width
-        As in `KernelRidge`.
-    cost
-        C: what a clip on the wrong side costs.
+    `width` is as in `KernelRidge`, `cost` is C: what a clip on the wrong side costs.
     """
 
+    name: str = "svm"
     width: float = 1.0
     cost: float = 1.0
-    name: str = "svm"
 
-    def leave_one_subject_out(
-        self, clips: FlowMaps, *, seeds: tuple[int, ...]
-    ) -> list[LosoAnswers]:
-        """Answer each clip without its subject; `seeds` change nothing."""
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Fit one machine for each fold and class."""
         kernel = rbf(standardised(clips.maps), width=self.width)
-        return honest(self.name, held_out_support_vectors(kernel, clips, cost=self.cost))
+        return held_out_support_vectors(kernel, clips, cost=self.cost)
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Classical):
     """Multinomial logistic regression on standardised maps, ridge penalty, balanced classes.
 
-    Attributes
-    ----------
-    cost
-        C: the inverse of the penalty, for maps of unit mean square.
+    `cost` is C: the inverse of the penalty, for maps of unit mean square.
     """
 
-    cost: float = 3.0
     name: str = "logistic"
+    cost: float = 3.0
 
-    def leave_one_subject_out(
-        self, clips: FlowMaps, *, seeds: tuple[int, ...]
-    ) -> list[LosoAnswers]:
-        """Answer each clip without its subject; `seeds` change nothing."""
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Fit one model for each fold."""
         kernel = correlations(standardised(clips.maps))
-        return honest(self.name, held_out_logistic(kernel, clips, cost=self.cost))
+        return held_out_logistic(kernel, clips, cost=self.cost)
 
 
 @dataclass(frozen=True)
-class NestedKernelRidge:
+class NestedKernelRidge(Classical):
     """Kernel ridge regression whose settings are chosen on inner subjects, all in closed form.
 
     The answers to inner subjects come from leaving two subjects out at a time, so that a grid costs
     seconds. Attributes are the grid: as in `KernelRidge`.
     """
 
+    name: str = "kernel ridge nested"
     widths: tuple[float, ...] = (1.0, 0.5, 2.0)
     penalties: tuple[float, ...] = (1.0, 0.3, 0.1, 3.0)
     strengths: tuple[float, ...] = (0.5, 0.0, 1.0)
-    name: str = "kernel ridge nested"
 
     @property
     def grid(self) -> list[tuple[float, float, float]]:
@@ -145,7 +144,7 @@ class NestedKernelRidge:
     def choose(self, clips: FlowMaps) -> Choice:
         """Return what each fold chooses."""
         maps, targets, fold = standardised(clips.maps), membership(clips), clips.fold
-        shares = training_shares(clips.label, fold, k=len(clips.classes))
+        shares = shares_of(clips)
         candidates = []
         for width in self.widths:
             kernel = rbf(maps, width=width) + 1.0
@@ -157,11 +156,9 @@ class NestedKernelRidge:
                 ]
         return choose_inside(np.stack(candidates), label=clips.label, fold=fold)
 
-    def leave_one_subject_out(
-        self, clips: FlowMaps, *, seeds: tuple[int, ...]
-    ) -> list[LosoAnswers]:
-        """Answer each clip with the settings of its fold; `seeds` change nothing."""
-        return honest(self.name, self.choose(clips).probabilities)
+    def probabilities(self, clips: FlowMaps) -> Values:
+        """Answer each clip with the settings of its fold."""
+        return self.choose(clips).probabilities
 
 
 @dataclass(frozen=True)
@@ -173,15 +170,14 @@ class Guessing:
     leak and nothing else.
     """
 
-    epochs: int = 80
     name: str = "guessing"
+    epochs: int = 80
 
     def leave_one_subject_out(
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
         """Return random answers by both rules for each seed."""
-        k = len(clips.classes)
-        shares = training_shares(clips.label, clips.fold, k=k)
+        k, shares = len(clips.classes), shares_of(clips)
         answers = []
         for seed in seeds:
             rng = np.random.default_rng(seed)
@@ -197,16 +193,10 @@ class Guessing:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for each fold, and the answers that follow.
+    """What was chosen for each fold, and the answers `(n, k)` to the held-out clips that follow.
 
-    Attributes
-    ----------
-    chosen
-        `(folds,)` place among the candidates.
-    inner_score
-        `(candidates, folds)` mean of UF1 and UAR of each candidate on the inner subjects.
-    probabilities
-        `(n, k)` answers to the held-out clips.
+    `chosen` is the place among the candidates `(folds,)`, `inner_score` the mean of UF1 and UAR of
+    each candidate on the inner subjects `(candidates, folds)`.
     """
 
     chosen: NDArray[np.int64]
@@ -220,16 +210,9 @@ def choose_inside(
     """Take, for each held-out subject, the candidate that scores best on all other subjects.
 
     The score is the mean of UF1 and UAR: a study reports both, and UF1 alone jumps when a few
-    clips of a rare class change sides.
-
-    Parameters
-    ----------
-    candidates
-        `(candidates, folds, n, k)` probabilities. `[:, s, rows of t]` must come from models that
-        have seen neither s nor t; `[:, s, rows of s]` from those that have not seen s. Put the
-        simplest candidate first: it wins when scores are equal.
-    label, fold
-        `(n,)` class, and number of the subject.
+    clips of a rare class change sides. Of `candidates`, `(candidates, folds, n, k)` probabilities,
+    `[:, s, rows of t]` must come from models that have seen neither s nor t, `[:, s, rows of s]`
+    from those that have not seen s. The first of equally good candidates wins.
     """
     k = candidates.shape[-1]
     n_candidates, n_folds = candidates.shape[:2]
@@ -295,6 +278,11 @@ def coordinates(kernel: Values) -> Values:
     kept = strengths > _RANK_TOLERANCE * strengths[-1]
     rows: Values = axes[:, kept] * np.sqrt(strengths[kept])
     return rows
+
+
+def shares_of(clips: FlowMaps) -> Values:
+    """Return `(folds, k)` class shares of the clips that a fold is trained on."""
+    return training_shares(clips.label, clips.fold, k=len(clips.classes))
 
 
 def membership(clips: FlowMaps) -> Values:

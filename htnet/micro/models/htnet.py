@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,20 +20,17 @@ from torch import Tensor, nn
 
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
-from htnet.micro.models.configurations import ResidualConfig
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
-from htnet.micro.models.recipes import FlowRecipe, ResidualRecipe, read_recipe
-from htnet.micro.models.residual import ResidualNetwork
+from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
 from htnet.micro.models.training import (
     Rows,
     Standardised,
     Trained,
     Training,
-    class_weights,
     cosine,
-    dtype_of,
 )
 from htnet.network.htnet import HTNet
+from htnet.network.losses import class_weights
 from htnet.network.weights import save_weights
 
 WEIGHTS = "network.safetensors"
@@ -41,14 +39,9 @@ Sees = Literal["flow", "apex"]
 
 @dataclass(frozen=True)
 class FlowModel:
-    """HTNet or the residual network with a recipe, ready to be trained on any fold.
+    """HTNet or the residual network (the recipe's kind says which), to be trained on any fold.
 
-    Attributes
-    ----------
-    recipe
-        Settings of network, augmentation and training; its kind says which network.
-    sees
-        `flow` from onset to apex, or the picture of the `apex` alone.
+    It sees the `flow` from onset to apex, or the picture of the `apex` alone.
     """
 
     recipe: FlowRecipe
@@ -92,36 +85,17 @@ class FlowModel:
         device: str = "cpu",
         told: Callable[[], None] = lambda: None,
     ) -> Trained:
-        """Train one fold.
+        """Train one fold of `clips`, whose number decides the order of the clips.
 
-        Parameters
-        ----------
-        clips
-            From `clips`.
-        fold
-            Who learns and who is held out.
-        seed
-            Of weights, order, augmentation and dropout; all folds begin with the same weights.
-        number
-            Of the fold; it decides the order of the clips.
-        device, told
-            As in `Training`.
-
-        Raises
-        ------
-        UserError
-            When a subject is in two parts of the fold.
+        All folds begin with the same weights, which follow from the seed.
         """
         check_fold(clips.subject, fold, validated=False)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = self.build(num_classes=len(clips.classes))
-            settings = self.recipe.training
-            precision = settings.arithmetic(torch.device(device).type)
             learner = _FlowTraining.of(
-                clips, network, fold, self.recipe, place=(seed, number), device=device,
-                precision=precision,
-            )  # fmt: skip
+                clips, network, fold, self.recipe, place=(seed, number), device=device
+            )
             return learner.run(fold, told=told)
 
     def build(self, *, num_classes: int) -> nn.Module:
@@ -154,9 +128,10 @@ class _FlowTraining(Training):
         *,
         place: tuple[int, int],
         device: str,
-        precision: str,
     ) -> _FlowTraining:
-        settings, dtype = recipe.training, dtype_of(precision)
+        settings = recipe.training
+        precision = settings.arithmetic(torch.device(device).type)
+        dtype = torch.float64 if precision == "float64" else torch.float32
         maps = clips.batch(np.arange(len(clips))).to(dtype)
         ways = [maps]
         if recipe.augmentation.mirror:
@@ -246,10 +221,7 @@ def keep_weights(
 ) -> Path:
     """Train on all subjects and keep the last epoch's weights, for `htnet train --pretrained`.
 
-    Returns
-    -------
-    Path
-        `network.safetensors` in the folder `out`, with the configuration inside.
+    They lie in `network.safetensors` in the folder `out`, with the configuration inside.
     """
     data = model.clips(clips)
     fold = model.fold(data, None, seed=seed)
@@ -270,17 +242,7 @@ def keep_weights(
 def flow_model(
     recipe: str | Path, *, inputs: str | None = None, changes: tuple[str, ...] = ()
 ) -> FlowModel:
-    """Return HTNet with a recipe by name or file.
-
-    Parameters
-    ----------
-    recipe
-        `small`, `paper`, or a YAML file.
-    inputs
-        `whole` or `mosaic`; the recipe's own when None.
-    changes
-        Settings to replace, each `section.key=value`.
-    """
+    """Return HTNet with a recipe by name or file; `inputs` None takes the recipe's own."""
     more = () if inputs is None else (f"training.input={inputs}",)
     return FlowModel(read_recipe(FlowRecipe, recipe, changes=(*changes, *more)))
 
@@ -303,3 +265,40 @@ def _moved(maps: Tensor, move: tuple[int, int]) -> Tensor:
     size = maps.shape[-1]
     x, y = ((torch.arange(size) - step).clamp(0, size - 1) for step in move)
     return maps[..., y[:, None], x[None, :]]
+
+
+class ResidualNetwork(nn.Module):
+    """A small residual network (He et al. 2016): what a plain network makes of the same maps."""
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        first, *_ = config.channels
+        self.stem = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        steps = [(first, first), *pairwise(config.channels)]
+        self.stages = nn.Sequential(*(ResidualBlock(before, after) for before, after in steps))
+        self.head = nn.Linear(config.channels[-1], config.num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, S, S)` to logits `(n, k)`."""
+        logits: Tensor = self.head(self.stages(self.stem(maps)).mean(dim=(2, 3)))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions added to their input, which is halved and widened to fit."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.past = nn.Conv2d(before, after, 1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(n, before, h, w)` to `(n, after, h / 2, w / 2)`."""
+        out: Tensor = torch.relu(self.convolutions(x) + self.past(x))
+        return out

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from htnet.micro.clips.maps import CENTRES, CHANNELS, FlowMaps, InputName
-from htnet.micro.clips.regions import RegionWindows
+from htnet.micro.clips.maps import CENTRES, CHANNELS, FlowMaps, InputName, RegionWindows
 
 # Quadrants of the mosaic, as a face lies in a photograph: eyes above, mouth corners below, and
 # the subject's right on the image's left. The nose tip has no quadrant (nor has it as published).
@@ -32,14 +31,10 @@ class NetworkClips:
     ----------
     values
         `(n, ..., 3, S, S)`; may be memory-mapped. Of the ROI models `(n, windows, regions, ...)`.
-    subject
-        `(n,)` text, who is held out together.
-    label
-        `(n,)` int64, index into `classes`.
-    classes, regions
-        Names, in the order of numbers and of the third axis of region windows.
-    scaling
-        As in `FlowMaps`; `pixels` for pictures of the apex.
+    subject, label, classes, scaling
+        As in `FlowMaps`; the scaling is `pixels` for pictures of the apex.
+    regions
+        Names, in the order of the third axis of region windows.
     """
 
     values: NDArray[np.floating]
@@ -78,13 +73,7 @@ class NetworkClips:
 
 
 def flow_clips(clips: FlowMaps, *, name: InputName, image_size: int) -> NetworkClips:
-    """Return clips as HTNet reads them: the whole map or the mosaic, channels first.
-
-    Raises
-    ------
-    UserError
-        When the maps have another size.
-    """
+    """Return clips as HTNet reads them: the whole map or the mosaic, channels first."""
     if clips.maps.shape[1:] != (image_size, image_size, len(CHANNELS)):
         raise UserError(
             f"The flow maps are {clips.maps.shape[2]} x {clips.maps.shape[1]} px, but the recipe's "
@@ -95,13 +84,7 @@ def flow_clips(clips: FlowMaps, *, name: InputName, image_size: int) -> NetworkC
 
 
 def apex_clips(clips: FlowMaps, *, image_size: int) -> NetworkClips:
-    """Return the grey pictures of the apex, `(n, 3, S, S)` 0..1, without any motion.
-
-    Raises
-    ------
-    UserError
-        When the clips have none: published maps, or flow of an earlier version.
-    """
+    """Return the grey pictures of the apex, `(n, 3, S, S)` 0..1, without any motion."""
     if clips.apex is None:
         raise UserError(
             "These clips have no pictures of the apex: run micro flow on their manifest (again), "
@@ -113,21 +96,10 @@ def apex_clips(clips: FlowMaps, *, image_size: int) -> NetworkClips:
 
 
 def roi_clips(windows: RegionWindows, clips: FlowMaps, *, size: int) -> NetworkClips:
-    """Give each clip its region windows, brought to the model's size.
+    """Give each clip its region windows, brought to the model's size in px.
 
-    Parameters
-    ----------
-    windows
-        Region flow, of these clips and perhaps of others.
-    clips
-        Says which clips take part, in which order, and with which subject and class.
-    size
-        Side of the maps in px; the mean over each px is taken, which keeps the unit.
-
-    Raises
-    ------
-    UserError
-        When a clip has no region windows, or they are smaller than `size`.
+    `windows` may be of more clips than take part. The mean over each px is taken, which keeps the
+    unit. UserError when a clip has no region windows, or they are smaller than `size`.
     """
     known = set(windows.clip_id.tolist())
     absent = [name for name in clips.clip_id.tolist() if name not in known]
@@ -148,18 +120,8 @@ def roi_clips(windows: RegionWindows, clips: FlowMaps, *, size: int) -> NetworkC
 def mosaic(maps: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
     """Put crops around eyes and mouth corners together, each a quarter of the map.
 
-    Parameters
-    ----------
-    maps
-        `(n, S, S, c)`.
-    centres
-        `(n, 5, 2)` x and y on the maps' grid, rows as in `CENTRES`. A crop that would reach over
-        the border is moved inside.
-
-    Returns
-    -------
-    numpy.ndarray
-        `(n, S, S, c)`: 14-px crops at 28 px.
+    `maps` in and out are `(n, S, S, c)` (14-px crops at 28 px), `centres` `(n, 5, 2)` x and y on
+    their grid, rows as in `CENTRES`. A crop that would reach over the border is moved inside.
     """
     count, size = maps.shape[:2]
     half = size // 2
@@ -180,13 +142,7 @@ def mosaic(maps: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[n
 def shrunk(
     values: NDArray[np.floating], rows: NDArray[np.int64], *, size: int
 ) -> NDArray[np.floating]:
-    """Return rows of `(n, windows, regions, 3, S, S)` at another size, by the mean over areas.
-
-    Raises
-    ------
-    UserError
-        When the maps are smaller than `size`.
-    """
+    """Return rows of `(n, windows, regions, 3, S, S)` at a smaller size, by the mean over areas."""
     stored = values.shape[-1]
     if stored == size:
         return np.asarray(values[rows])

@@ -1,105 +1,259 @@
-"""Models that are kept for new clips: a folder with `grader.json` and its numbers, no code.
+"""Models that are kept for new clips: HTNet, ROI networks, kernel ridge; numbers and no code.
 
-grader.json            what it is, which classes it knows, and how clips must be turned into maps
-weights.safetensors    networks, or the training maps and coefficients of a kernel ridge regression
+A folder holds `grader.json` (what it is, which classes it knows, and how clips must be turned into
+maps) and `weights.safetensors` (networks, or the training maps and coefficients of a kernel ridge
+regression).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import atomic_write, write_json
-from htnet.micro.clips.results import ClipMaps
-from htnet.micro.models.graders import Content, HTNetGrader, KernelRidgeGrader, RoiGrader
+from common.progress import JobProgress
+from common.settings import settings_from
+from common.words import counted
+from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.clips.reader import ClipMaps, FlowSettings
+from htnet.micro.loso.folds import deal_folds
+from htnet.micro.models.baselines import KernelRidge, membership
+from htnet.micro.models.htnet import FlowModel
+from htnet.micro.models.inputs import NetworkClips, mirrored, mosaic, shrunk
+from htnet.micro.models.kernels import balanced, rbf, standardised
+from htnet.micro.models.recipes import FlowRecipe, recipe_from
+from htnet.micro.models.roi import RoiConfig, RoiNetwork, build_roi
+from htnet.micro.models.roi_training import RoiModel
+from htnet.micro.models.training import Standardised, each_epoch
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"
+Content = tuple[dict[str, Any], dict[str, Tensor]]
+"""Settings and numbers of a grader: what `content` gives and `read` builds it from."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowNeeds:
-    """How clips must be turned into maps: as those that the model was trained on.
+@dataclass(frozen=True)
+class HTNetGrader:
+    """HTNet behind the standardisation of its training clips, trained on all by its recipe."""
+
+    model: FlowModel
+    network: Standardised
+    scaling: str
+    classes: int
+    kind: ClassVar[str] = "htnet"
+
+    @classmethod
+    def fit(cls, clips: FlowMaps, *, model: FlowModel, seed: int = 0) -> HTNetGrader:
+        """Train on all subjects for all epochs of the recipe."""
+        data = model.clips(clips)
+        fold = model.fold(data, None, seed=seed)
+        number = len(clips.subjects)  # of the fold: after the last held-out subject
+        with (
+            JobProgress(f"epochs of {model.name}", total=model.epochs) as progress,
+            each_epoch(progress, at_most=model.epochs) as told,
+        ):
+            trained = model.train(data, fold, seed=seed, number=number, told=told)
+        assert isinstance(trained.network, Standardised)
+        return cls(model, trained.network, clips.scaling, len(clips.classes))
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str) -> Self:
+        """Build it from its content."""
+        recipe = recipe_from(
+            FlowRecipe, settings["recipe"], source=source, name=settings["recipe_name"]
+        )
+        model = FlowModel(recipe)
+        bare = model.build(num_classes=settings["classes"])
+        network = Standardised(bare, torch.zeros(3), torch.ones(3))
+        _load(network, state, source)
+        return cls(model, network.float().eval(), settings["scaling"], settings["classes"])
+
+    def content(self) -> Content:
+        """Return the recipe and the weights."""
+        recipe = self.model.recipe
+        settings = {
+            "recipe": recipe.as_dict(),
+            "recipe_name": recipe.name,
+            "scaling": self.scaling,
+            "classes": self.classes,
+        }
+        return settings, _state_of(self.network)
+
+    def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
+        """Return the whole map or the mosaic, `(1, 3, S, S)`."""
+        assert clip.small is not None and clip.centres is not None
+        maps = clip.small[None]
+        if self.model.recipe.training.input == "mosaic":
+            maps = mosaic(maps, clip.centres[None])
+        return np.moveaxis(maps, -1, 1)
+
+    def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return `(n, k)` of `(n, 3, S, S)`."""
+        shown = [torch.from_numpy(np.array(maps, dtype=np.float32))]
+        if self.model.recipe.augmentation.mirror:
+            shown.append(mirrored(shown[0], scaling=self.scaling))
+        with torch.inference_mode():
+            return _mean_answer([self.network(one) for one in shown])
+
+    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
+        """Return nothing: it has no regions."""
+        return {}
+
+
+@dataclass(frozen=True)
+class RoiGrader:
+    """ROI networks of one configuration; their mean probability is the answer."""
+
+    networks: tuple[RoiNetwork, ...]
+    kind: ClassVar[str] = "roi"
+
+    @classmethod
+    def fit(cls, clips: NetworkClips, *, model: RoiModel, seed: int = 0) -> RoiGrader:
+        """Train one network for each part of the subjects that can validate, so that all teach.
+
+        The subjects are dealt: each validates exactly one network, and teaches the others.
+        """
+        parts = model.recipe.training.validation_folds
+        folds = deal_folds(clips.subject, clips.label, parts=parts, seed=seed)
+        networks = []
+        title = f"epochs of {counted(len(folds), f'{model.kind} network')}"
+        with JobProgress(title, total=len(folds) * model.epochs) as progress:
+            for part, fold in enumerate(folds):
+                own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0])
+                with each_epoch(progress, at_most=model.epochs) as told:
+                    network = model.train(clips, fold, seed=own, told=told).network
+                assert isinstance(network, RoiNetwork)
+                networks.append(network)
+        return cls(tuple(networks))
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str) -> Self:
+        """Build it from its content."""
+        config = settings_from(RoiConfig, settings["config"], source=source, section="config")
+        networks = tuple(build_roi(config).eval() for _ in range(settings["networks"]))
+        _load(nn.ModuleList(networks), state, source)
+        return cls(networks)
+
+    def content(self) -> Content:
+        """Return the configuration and all networks' weights."""
+        settings = {
+            "config": self.networks[0].config.model_dump(mode="json"),
+            "networks": len(self.networks),
+        }
+        return settings, _state_of(nn.ModuleList(self.networks))  # names begin with 0., 1., ...
+
+    def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
+        """Return the region windows."""
+        assert clip.regions is not None
+        return clip.regions[None]
+
+    def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return `(n, k)` of `(n, windows, regions, 3, S, S)` of the model's size or larger."""
+        batch = self._batch(maps)
+        with torch.inference_mode():
+            return _mean_answer([network(batch) for network in self.networks])
+
+    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
+        """Return the learned weight of each region, or the attention it gets in these clips."""
+        batch = self._batch(maps)
+        with torch.inference_mode():
+            shares = [network.region_importance(batch) for network in self.networks]
+        return {name: float(np.mean([share[name] for share in shares])) for name in shares[0]}
+
+    def _batch(self, maps: NDArray[np.floating]) -> Tensor:
+        small = shrunk(maps, np.arange(len(maps)), size=self.networks[0].config.size)
+        return torch.from_numpy(np.asarray(small, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class KernelRidgeGrader:
+    """Kernel ridge regression with its training maps.
 
     Attributes
     ----------
-    method
-        Of the flow: `dis`, `tvl1` or `farneback`.
-    scaling
-        `physical` or `published`.
-    regions
-        Names of the regions; empty when the model reads the map of the whole face.
-    region_size
-        Side of a region's map in px; 0 without regions.
+    maps
+        `(n, 28, 28, 3)` float32 of the training clips, standardised; flow of persons' faces.
+    coefficients, shares
+        `(n, k)`, and `(k,)` of the classes among the training clips.
+    settings
+        Width, penalty and strength.
     """
 
-    method: str
-    scaling: str
-    regions: tuple[str, ...] = ()
-    region_size: int = 0
+    maps: NDArray[np.float32]
+    coefficients: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    settings: KernelRidge
+    kind: ClassVar[str] = "kernel ridge"
 
+    @classmethod
+    def fit(cls, clips: FlowMaps, *, settings: KernelRidge | None = None) -> KernelRidgeGrader:
+        """Solve for the coefficients on all clips, with the settings of the baseline."""
+        settings = settings or KernelRidge()
+        maps = standardised(clips.maps).astype(np.float32)
+        targets = membership(clips)
+        kernel = _kernel(maps, maps, settings)
+        kernel[np.diag_indices(len(kernel))] += settings.penalty
+        counts = np.maximum(targets.sum(axis=0), 1.0)
+        solved: NDArray[np.float64] = np.linalg.solve(kernel, targets)
+        return cls(maps, solved, counts / counts.sum(), settings)
 
-class ClipGrader(Protocol):
-    """Anything kept that can answer new clips."""
-
-    @property
-    def kind(self) -> str:
-        """Which reader understands the folder."""
-        ...
-
-    def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
-        """Return what it reads of a clip that is ok, `(1, ...)`."""
-        ...
-
-    def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return class probabilities `(n, k)`."""
-        ...
-
-    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
-        """Return the share of each region in the answers; empty where the model knows none."""
-        ...
+    @classmethod
+    def read(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str) -> Self:
+        """Build it from its content."""
+        arrays = {name: state[name].numpy() for name in ("maps", "coefficients", "shares")}
+        return cls(**arrays, settings=KernelRidge(**settings))
 
     def content(self) -> Content:
-        """Return settings and numbers to be kept."""
-        ...
+        """Return settings, training maps and coefficients."""
+        arrays = {"maps": self.maps, "coefficients": self.coefficients, "shares": self.shares}
+        state = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in arrays.items()}
+        return dataclasses.asdict(self.settings), state
+
+    def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
+        """Return the map of the whole face."""
+        assert clip.small is not None
+        return clip.small[None]
+
+    def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return `(n, k)` of `(n, 28, 28, 3)`."""
+        new = standardised(np.asarray(maps, dtype=np.float32))
+        values = _kernel(self.maps, new, self.settings).T @ self.coefficients
+        return balanced(values, self.shares, strength=self.settings.strength)
+
+    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
+        """Return nothing: it has no regions."""
+        return {}
+
+
+ClipGrader = HTNetGrader | RoiGrader | KernelRidgeGrader
+_KINDS: dict[str, type[ClipGrader]] = {
+    one.kind: one for one in (HTNetGrader, RoiGrader, KernelRidgeGrader)
+}
 
 
 @dataclass(frozen=True)
 class KeptGrader:
-    """A grader with its classes and needs.
+    """A grader with its classes, in the order of the probabilities.
 
-    Attributes
-    ----------
-    grader
-        What answers.
-    classes
-        Names, in the order of the probabilities.
-    needs
-        How clips must be turned into maps.
-    notes
-        Where it comes from: clips, subjects, recipe, seed.
+    `needs` says how clips must be turned into maps: as those that it was trained on; `notes` where
+    it comes from: clips, subjects, recipe, seed.
     """
 
     grader: ClipGrader
     classes: tuple[str, ...]
-    needs: FlowNeeds
+    needs: FlowSettings
     notes: Mapping[str, Any]
-
-
-_READERS: dict[str, Callable[..., ClipGrader]] = {
-    "htnet": HTNetGrader.read,
-    "roi": RoiGrader.read,
-    "kernel ridge": KernelRidgeGrader.read,
-}
 
 
 def save_grader(kept: KeptGrader, folder: Path) -> None:
@@ -112,7 +266,7 @@ def save_grader(kept: KeptGrader, folder: Path) -> None:
         {
             "kind": kept.grader.kind,
             "classes": list(kept.classes),
-            "needs": dataclasses.asdict(kept.needs),
+            "needs": kept.needs.model_dump(mode="json"),
             "settings": settings,
             "notes": dict(kept.notes),
         },
@@ -122,26 +276,48 @@ def save_grader(kept: KeptGrader, folder: Path) -> None:
 def load_grader(folder: Path) -> KeptGrader:
     """Read a grader's folder.
 
-    Raises
-    ------
-    UserError
-        When a file is missing or damaged, or the two do not belong together.
+    UserError when a file is missing or damaged, or the two do not belong together.
     """
     path = folder / CARD
     if not path.is_file():
         raise UserError(f"{folder} holds no {CARD}: give a folder that micro fit wrote.")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        kind, classes = card["kind"], tuple(card["classes"])
-        needs = FlowNeeds(**{**card["needs"], "regions": tuple(card["needs"]["regions"])})
-        settings, notes = card["settings"], card["notes"]
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        needs = settings_from(FlowSettings, card["needs"], source=str(path), section="needs")
+        if card["kind"] not in _KINDS:
+            raise UserError(f'{path}: there is no grader of the kind "{card["kind"]}".')
+        grader = _KINDS[card["kind"]].read(card["settings"], state, source=str(folder))
+        return KeptGrader(grader, tuple(card["classes"]), needs, card["notes"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
             f"{folder} cannot be read as a kept grader ({error}): run micro fit again."
         ) from error
-    if kind not in _READERS:
-        raise UserError(f'{path}: there is no grader of the kind "{kind}".')
-    grader = _READERS[kind](settings, state, source=str(folder))
-    return KeptGrader(grader, classes, needs, notes)
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise UserError(
+            f"{source}: the weights are those of another configuration than its card: copy both "
+            "files from one training."
+        ) from error
+
+
+def _state_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+
+
+def _mean_answer(logits: list[Tensor]) -> NDArray[np.float64]:
+    """Return the mean probability `(n, k)` of several answers to the same clips."""
+    return np.asarray(torch.stack(logits).double().softmax(dim=-1).mean(dim=0).numpy())
+
+
+def _kernel(
+    maps: NDArray[np.floating], other: NDArray[np.floating], settings: KernelRidge
+) -> NDArray[np.float64]:
+    """Return the baseline's kernel `(n, m)`; the one added is its intercept."""
+    pair = np.asarray(maps, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    return rbf(*pair, width=settings.width) + 1.0

@@ -39,38 +39,24 @@ def correlations(maps: Values) -> Values:
     return products
 
 
-def rbf(
-    maps: Values, other: Values | None = None, *, width: float = 1.0, unit: float | None = None
-) -> Values:
+def rbf(maps: Values, other: Values | None = None, *, width: float = 1.0) -> Values:
     """Return the Gaussian kernel exp(-width d²/2), d² in units of the mean square length of a map.
 
     For standardised maps this is exp(-width (1 - r)) with r the correlation of pixels: two maps
-    that have nothing in common are at exp(-width).
-
-    Parameters
-    ----------
-    maps, other
-        `(n, H, W, c)`; `other` None for the kernel of maps among themselves.
-    width
-        Above 0; the larger, the more local.
-    unit
-        Mean square length of a map, in place of that of `maps`.
+    that have nothing in common are at exp(-width): the larger, the more local. Without `other` it
+    is the kernel of the maps `(n, H, W, c)` among themselves.
     """
     a = maps.reshape(len(maps), -1)
     b = a if other is None else other.reshape(len(other), -1)
     lengths_a, lengths_b = np.sum(a**2, axis=1), np.sum(b**2, axis=1)
     squares = lengths_a[:, None] + lengths_b[None, :] - 2.0 * (a @ b.T)
-    size = max(float(lengths_a.mean()) if unit is None else unit, _TINY)
+    size = max(float(lengths_a.mean()), _TINY)
     values: Values = np.exp(-width * np.maximum(squares, 0.0) / (2.0 * size))
     return values
 
 
 def held_out_answers(
-    kernel: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    *,
-    fold: NDArray[np.int64],
-    penalty: float,
+    kernel: Values, targets: Values, *, fold: NDArray[np.int64], penalty: float
 ) -> Values:
     """Answer each clip by the model of all other subjects' clips.
 
@@ -87,7 +73,7 @@ def held_out_answers(
 
     Returns
     -------
-    numpy.ndarray
+    array
         `(n, k)`, equal to fitting without each subject in turn.
     """
     complement = _complement(kernel, penalty)
@@ -100,24 +86,13 @@ def held_out_answers(
 
 
 def inner_answers(
-    kernel: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    *,
-    fold: NDArray[np.int64],
-    penalty: float,
+    kernel: Values, targets: Values, *, fold: NDArray[np.int64], penalty: float
 ) -> Values:
     """Answer, for every held-out subject, the clips of all others, each left out as well.
 
-    Parameters
-    ----------
-    kernel, targets, fold, penalty
-        As for `held_out_answers`.
-
-    Returns
-    -------
-    numpy.ndarray
-        `(folds, n, k)`. `[s, rows of t]` comes from a model that has seen neither s nor t: it may
-        choose settings for fold s. `[s, rows of s]` is the answer of fold s itself.
+    Of `(folds, n, k)`, `[s, rows of t]` comes from a model that has seen neither s nor t: it may
+    choose settings for fold s. `[s, rows of s]` is the answer of fold s itself. Parameters as for
+    `held_out_answers`.
     """
     complement = _complement(kernel, penalty)
     residuals = complement @ targets
@@ -134,26 +109,20 @@ def inner_answers(
     return answers
 
 
-def _complement(kernel: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def _complement(kernel: Values, penalty: float) -> Values:
     """Return I - H = λ (K + λI)⁻¹."""
-    shifted = kernel + penalty * np.eye(len(kernel))
-    return np.asarray(penalty * np.linalg.inv(shifted), dtype=np.float64)
+    return np.asarray(penalty * np.linalg.inv(kernel + penalty * np.eye(len(kernel))))
 
 
 def _left_out(
-    complement: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    rows: NDArray[np.int64],
+    complement: Values, residuals: Values, targets: Values, rows: NDArray[np.int64]
 ) -> Values:
     block = complement[np.ix_(rows, rows)]
     answers: Values = targets[rows] - np.linalg.solve(block, residuals[rows])
     return answers
 
 
-def training_shares(
-    label: NDArray[np.int64], fold: NDArray[np.int64], *, k: int
-) -> NDArray[np.float64]:
+def training_shares(label: NDArray[np.int64], fold: NDArray[np.int64], *, k: int) -> Values:
     """Return `(folds, k)`: the share of each class among the clips of a fold's training subjects.
 
     A class that the training subjects do not show counts as one clip, so that it can be divided
@@ -163,23 +132,16 @@ def training_shares(
     own = np.zeros((folds, k))
     np.add.at(own, (fold, label), 1.0)
     training = np.maximum(own.sum(axis=0) - own, 1.0)
-    shares: NDArray[np.float64] = training / training.sum(axis=1, keepdims=True)
+    shares: Values = training / training.sum(axis=1, keepdims=True)
     return shares
 
 
-def balanced(values: Values, shares: NDArray[np.float64], *, strength: float) -> Values:
+def balanced(values: Values, shares: Values, *, strength: float) -> Values:
     """Return probabilities: values divided by their class's share to the power of `strength`.
 
     UF1 and UAR count every class alike, however rare. Regression on class membership and
     unweighted models lean towards the frequent class; a strength of 1 undoes that wholly, 0 not
-    at all.
-
-    Parameters
-    ----------
-    values
-        `(..., k)`; what is not positive counts as next to nothing.
-    shares
-        `(..., k)`, from `training_shares`.
+    at all. `values` are `(..., k)`; what is not positive counts as next to nothing.
     """
     weighed = np.maximum(values, _LEAST) / shares**strength
     probabilities: Values = weighed / weighed.sum(axis=-1, keepdims=True)

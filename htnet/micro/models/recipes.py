@@ -16,32 +16,36 @@ from pydantic import Field, model_validator
 
 from common.errors import UserError
 from common.settings import Settings, settings_from
-from htnet.micro.clips.maps import InputName
-from htnet.micro.clips.regions import RoiKind
-from htnet.micro.models.configurations import ResidualConfig, RoiConfig
+from htnet.micro.clips.maps import InputName, RoiKind
+from htnet.micro.models.roi import RoiConfig
 from htnet.network.configuration import HTNetConfig, config_from
 from htnet.palsy.recipe import changed_sections, check_sections, read_sections
 
 R = TypeVar("R", bound="Recipe")
 FOLDER = Path(__file__).parent.parent / "recipes"
-
-
 _NOT_FOR_FLOW = (
     "use_micro_attention", "use_roi_module", "side_head", "point_head", "read_points",
     "face_position", "dropout",
 )  # fmt: skip
 
 
+class ResidualConfig(Settings):
+    """Sizes of the small residual network: side of the square input in px, channels of its stages.
+
+    Each stage is two convolutions and halves the map.
+    """
+
+    image_size: int = Field(default=28, ge=8)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)
+    num_classes: int = Field(default=3, ge=2)
+
+
 class FlowAugmentation(Settings):
     """How training clips of HTNet are varied.
 
-    Attributes
-    ----------
-    mirror
-        Show each clip mirrored every other time (right and left exchanged, u turned round), and
-        answer by the mean over both ways.
-    shift
-        Move each training map by up to this many pixels each way, edges repeated.
+    `mirror` shows each clip mirrored every other time (right and left exchanged, u turned round),
+    and answers by the mean over both; `shift` moves each training map by up to so many pixels each
+    way, edges repeated.
     """
 
     mirror: bool = False
@@ -98,12 +102,9 @@ class FlowTraining(Settings):
 class RoiAugmentation(Settings):
     """How training clips of a ROI model are varied.
 
-    Attributes
-    ----------
-    mirror
-        Share of clips that are mirrored: maps flipped, u negated, right and left regions swapped.
-    magnitude
-        Flow is multiplied by a factor drawn evenly from 1 - magnitude to 1 + magnitude.
+    `mirror` is the share of clips that are mirrored (maps flipped, u negated, right and left
+    regions swapped); flow is multiplied by a factor drawn evenly from 1 - `magnitude` to
+    1 + `magnitude`.
     """
 
     mirror: float = Field(default=0.0, ge=0, le=1)
@@ -160,14 +161,16 @@ class RoiTraining(Settings):
 
 
 class Recipe(Settings):
-    """A recipe: settings of the network (without what follows from the clips), and the training."""
+    """A recipe: settings of the network (without what follows from the clips), and the training.
+
+    `derived` are the settings of the network that follow from the clips.
+    """
 
     network: dict[str, Any]
     augmentation: Any
     training: Any
     name: str = "own"
-    derived: ClassVar[tuple[str, ...]] = ()  # settings of the network that follow from the clips
-    sections: ClassVar[dict[str, type[Settings]]] = {}
+    derived: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Refuse unknown settings of the network and impossible sizes."""
@@ -184,9 +187,6 @@ class FlowRecipe(Recipe):
     augmentation: FlowAugmentation = FlowAugmentation()
     training: FlowTraining = FlowTraining()
     derived: ClassVar[tuple[str, ...]] = ("num_classes", "head", "input")
-    sections: ClassVar[dict[str, type[Settings]]] = {
-        "augmentation": FlowAugmentation, "training": FlowTraining
-    }  # fmt: skip
 
     def config(self, *, num_classes: int) -> HTNetConfig | ResidualConfig:
         """Return the network's configuration for a number of classes."""
@@ -224,9 +224,6 @@ class RoiRecipe(Recipe):
     augmentation: RoiAugmentation = RoiAugmentation()
     training: RoiTraining = RoiTraining()
     derived: ClassVar[tuple[str, ...]] = ("model", "num_classes", "regions", "windows")
-    sections: ClassVar[dict[str, type[Settings]]] = {
-        "augmentation": RoiAugmentation, "training": RoiTraining
-    }  # fmt: skip
 
     def config(
         self, *, model: RoiKind, num_classes: int, regions: tuple[str, ...], windows: int
@@ -253,19 +250,8 @@ class RoiRecipe(Recipe):
 def read_recipe(kind: type[R], name: str | Path, *, changes: Sequence[str] = ()) -> R:
     """Read a shipped recipe by name, or a YAML file with the same sections.
 
-    Parameters
-    ----------
-    kind
-        `FlowRecipe`, `ResidualRecipe` or `RoiRecipe`.
-    name
-        Of the recipe, or its file.
-    changes
-        Settings to replace, each given as `section.key=value` (YAML value).
-
-    Raises
-    ------
-    UserError
-        When there is no such recipe, or it holds a section or setting that nothing reads.
+    `changes` are settings to replace, each given as `section.key=value` (YAML value). UserError
+    when there is no such recipe, or it holds a section or setting that nothing reads.
     """
     path, content = read_sections(name, folder=FOLDER)
     recipe = recipe_from(kind, content, source=path.name, name=path.stem)
@@ -279,8 +265,13 @@ def recipe_from(kind: type[R], content: Mapping[str, Any], *, source: str, name:
     """Make a recipe of nested settings; an unknown section or setting is refused."""
     check_sections(content, source=source, derived=kind.derived)
     sections = {
-        section: settings_from(of, content.get(section, {}), source=source, section=section)
-        for section, of in kind.sections.items()
+        section: settings_from(
+            type(kind.model_fields[section].default),
+            content.get(section, {}),
+            source=source,
+            section=section,
+        )
+        for section in ("augmentation", "training")
     }
     recipe = kind(network=dict(content["network"]), name=name, **sections)
     recipe.check()

@@ -9,13 +9,84 @@ Veličković et al. 2018, every region a neighbour of every other), or both.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Self, get_args
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.micro.clips.maps import CHANNELS
-from htnet.micro.models.configurations import RoiConfig
+from common.settings import Settings
+from htnet.micro.clips.maps import CHANNELS, RoiKind
+
+ROI_KINDS: tuple[RoiKind, ...] = get_args(RoiKind)
+
+
+class RoiConfig(Settings):
+    """Sizes of a ROI model.
+
+    Attributes
+    ----------
+    model
+        `temporal` (a transformer over the windows), `graph` (attention among the regions), or
+        `hybrid` (both, with learned region weights and a learned fusion).
+    size
+        Side of a region's map in px.
+    channels, shared_encoder
+        Of the encoder's strided convolutions, the last of which is the length of an embedding; one
+        encoder for all regions in place of one for each.
+    temporal_layers, feed_forward, graph_layers
+        Layers of the transformer over the windows and width of its feed-forward layers; layers of
+        the attention among the regions.
+    dropout
+        Share of attention weights and outputs dropped in training.
+    """
+
+    model: RoiKind
+    num_classes: int = Field(ge=2)
+    regions: tuple[str, ...] = Field(min_length=1)
+    windows: int = Field(default=4, ge=1)
+    size: int = 224
+    channels: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1)
+    shared_encoder: bool = False
+    heads: int = Field(default=8, ge=1)
+    temporal_layers: int = Field(default=2, ge=1)
+    graph_layers: int = Field(default=2, ge=1)
+    feed_forward: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(set(self.regions)) != len(self.regions):
+            raise ValueError(f"regions {list(self.regions)} must be different names.")
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {list(self.channels)} must be numbers of 1 or more.")
+        if self.size < 2 ** len(self.channels):
+            raise ValueError(
+                f"size {self.size} is too small for the {len(self.channels)} halvings of "
+                f"channels: give {2 ** len(self.channels)} or more."
+            )
+        if self.embedding % self.heads:
+            raise ValueError(
+                f"the last of channels {list(self.channels)} is no multiple of heads {self.heads}: "
+                f"give for instance heads {self.embedding}."
+            )
+        return self
+
+    @property
+    def embedding(self) -> int:
+        """Length of a region's embedding."""
+        return self.channels[-1]
+
+    @property
+    def token(self) -> int:
+        """Length of a window's token: the embeddings of its regions side by side."""
+        return self.embedding * len(self.regions)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Shape of one clip: windows, regions, channels, H, W."""
+        return (self.windows, len(self.regions), len(CHANNELS), self.size, self.size)
 
 
 class RegionEncoder(nn.Module):
@@ -45,11 +116,9 @@ class RegionEncoder(nn.Module):
 class RoiNetwork(nn.Module):
     """What the three models share: the encoders and the head.
 
-    Attributes
-    ----------
-    unit
-        `(3,)` magnitude by which u, v and strain are divided, found on the training clips: flow is
-        a fraction of the face's size, far below what batch normalisation takes for nothing.
+    `unit` is the magnitude `(3,)` by which u, v and strain are divided, found on the training
+    clips: flow is a fraction of the face's size, far below what batch normalisation takes for
+    nothing.
     """
 
     unit: Tensor
@@ -67,17 +136,9 @@ class RoiNetwork(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the logits `(batch, num_classes)`.
+        """Map `(batch, windows, regions, 3, H, W)` to logits `(batch, num_classes)`.
 
-        Parameters
-        ----------
-        maps
-            `(batch, windows, regions, 3, H, W)`: u, v and strain.
-
-        Raises
-        ------
-        UserError
-            When the shape is another than the configuration's.
+        UserError when the shape is another than the configuration's.
         """
         logits: Tensor = self.head(self.summary(self.embed(maps)))
         return logits
@@ -102,10 +163,6 @@ class RoiNetwork(nn.Module):
                 f"regions {len(self.config.regions)} and size {self.config.size} need (batch, "
                 f"{', '.join(map(str, expected))})."
             )
-        return self._encode(maps)
-
-    def _encode(self, maps: Tensor) -> Tensor:
-        """Encode `(batch, windows, regions, 3, H, W)`; each encoder sees all its maps at once."""
         batch, windows, regions = maps.shape[:3]
         maps = maps / self.unit[:, None, None]
         # (batch, windows, regions, ...) -> (regions, batch windows, ...), or (1, all, ...)
@@ -201,27 +258,11 @@ class RoiTemporal(RoiNetwork):
 
 
 class RoiGraph(RoiNetwork):
-    """How the regions move together, whatever the order in time.
-
-    Takes `(batch, regions, 3, H, W)` of one window too.
-    """
+    """How the regions move together, whatever the order in time."""
 
     def __init__(self, config: RoiConfig) -> None:
         super().__init__(config, summary=config.embedding)
         self.graph = GraphBranch(config)
-
-    def embed(self, maps: Tensor) -> Tensor:
-        """Return an embedding of each map, `(batch, windows, regions, c)`."""
-        expected = self.config.window_shape[1:]
-        if maps.ndim != 5:
-            return super().embed(maps)
-        if tuple(maps.shape[1:]) != expected:
-            raise UserError(
-                f"The maps have the shape {tuple(maps.shape)}, but regions "
-                f"{len(self.config.regions)} and size {self.config.size} need (batch, "
-                f"{', '.join(map(str, expected))}), or windows before the regions."
-            )
-        return self._encode(maps[:, None])
 
     def summary(self, embeddings: Tensor) -> Tensor:
         """Map `(batch, windows, regions, c)` to `(batch, c)`."""
@@ -258,14 +299,11 @@ class RoiHybrid(RoiNetwork):
         return _by_name(self.config, self.region_logits.softmax(dim=0))
 
 
-_KINDS: dict[str, type[RoiTemporal] | type[RoiGraph] | type[RoiHybrid]] = {
-    "temporal": RoiTemporal, "graph": RoiGraph, "hybrid": RoiHybrid
-}  # fmt: skip
-
-
 def build_roi(config: RoiConfig) -> RoiNetwork:
     """Build the model that a configuration names."""
-    return _KINDS[config.model](config)
+    if config.model == "temporal":
+        return RoiTemporal(config)
+    return RoiGraph(config) if config.model == "graph" else RoiHybrid(config)
 
 
 def _by_name(config: RoiConfig, values: Tensor) -> dict[str, float]:

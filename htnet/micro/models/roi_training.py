@@ -10,29 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.regions import RegionWindows, RoiKind
+from htnet.micro.clips.maps import FlowMaps, RegionWindows, RoiKind
 from htnet.micro.loso.folds import Fold, check_fold, make_fold
 from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips
 from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
 from htnet.micro.models.roi import build_roi
-from htnet.micro.models.training import Rows, Trained, Training, class_weights, cosine
-from htnet.network.losses import focal
+from htnet.micro.models.training import Rows, Trained, Training, cosine
+from htnet.network.losses import class_weights, focal
 
 
 @dataclass(frozen=True)
 class RoiModel:
     """A ROI model with a recipe, ready to be trained on any fold.
 
-    Attributes
-    ----------
-    kind
-        `temporal`, `graph` or `hybrid`.
-    recipe
-        Settings of network, augmentation and training.
-    windows
-        Region flow of the clips that will be asked for, and perhaps of others; None for a model
-        that gets its clips from elsewhere.
+    `windows` are the region flow of the clips that will be asked for, and perhaps of others; None
+    for a model that gets its clips from elsewhere.
     """
 
     kind: RoiKind
@@ -77,23 +69,7 @@ class RoiModel:
     ) -> Trained:
         """Train until the validation subjects' loss has not fallen for `patience` epochs.
 
-        Parameters
-        ----------
-        clips
-            Region maps at the recipe's size.
-        fold
-            Who learns, who chooses, who is held out.
-        seed
-            Of weights, order, dropout and augmentation.
-        number
-            Of the fold, of which nothing follows here.
-        device, told
-            As in `Training`.
-
-        Raises
-        ------
-        UserError
-            When a subject is in two parts of the fold, sizes do not fit, or the training diverges.
+        Everything random follows from the seed, nothing from the fold's `number`.
         """
         check_fold(clips.subject, fold)
         settings = self.recipe.training

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from common.errors import UserError
@@ -29,18 +28,11 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and how it went.
+    """A network with the weights of the honest epoch, in evaluation mode, and how it went.
 
-    Attributes
-    ----------
-    network
-        With the weights of the honest epoch, in evaluation mode.
-    epoch
-        The honest one, counted from 0: the lowest validation loss, or the last.
-    answers
-        `(epochs, m, k)` class probabilities of the held-out clips after each epoch.
-    losses
-        Validation loss by epoch; empty without validation clips.
+    The honest epoch, counted from 0, is that of the lowest validation loss, or the last. `answers`
+    are `(epochs, m, k)` class probabilities of the held-out clips after each epoch, `losses` the
+    validation loss by epoch, empty without validation clips.
     """
 
     network: nn.Module
@@ -53,22 +45,8 @@ class Trained:
 class Training:
     """What the loop needs of a network; subclasses say what is shown, and what is lost.
 
-    Attributes
-    ----------
-    clips
-        All clips.
-    network, optimizer
-        What is trained.
-    device
-        `cpu` or `cuda`.
-    epochs
-        Passes over the training clips.
-    clip
-        Largest norm of the gradient; 0 leaves it as it is.
-    precision
-        `bf16` for mixed arithmetic.
-    patience
-        Epochs without a lower validation loss before the end; None never ends early.
+    The gradient is clipped to the norm `clip` (0: left as it is), `bf16` is mixed arithmetic, and
+    after `patience` epochs without a lower validation loss the training ends (None: never early).
     """
 
     clips: NetworkClips
@@ -101,17 +79,7 @@ class Training:
     def run(self, fold: Fold, *, told: Callable[[], None] = lambda: None) -> Trained:
         """Train, choose the epoch on the validation clips, and answer the held-out ones.
 
-        Parameters
-        ----------
-        fold
-            Who learns, who chooses, who is held out.
-        told
-            Called after every epoch; progress.
-
-        Raises
-        ------
-        UserError
-            When the training diverges.
+        `told` is called after every epoch. UserError when the training diverges.
         """
         losses: list[float] = []
         answers = []
@@ -165,15 +133,7 @@ class Training:
 
 
 class Standardised(nn.Module):
-    """A network behind the standardisation of its training clips.
-
-    Parameters
-    ----------
-    network
-        Reads `(n, 3, S, S)` of mean 0 and deviation 1 in each channel.
-    mean, deviation
-        `(3,)` of the training clips.
-    """
+    """A network behind the standardisation of its training clips, by mean and deviation `(3,)`."""
 
     mean: Tensor
     deviation: Tensor
@@ -191,25 +151,9 @@ class Standardised(nn.Module):
         return logits
 
 
-def dtype_of(precision: str) -> torch.dtype:
-    """Return the type in which weights are kept: float32, also under bf16, or float64."""
-    return torch.float64 if precision == "float64" else torch.float32
-
-
 def cosine(done: float, *, last: float = 0.0) -> float:
     """Return half a cosine from 1, where nothing is done, to `last`, where all is."""
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def class_weights(labels: NDArray[np.int64], *, num_classes: int) -> Tensor:
-    """Return `(k,)` weights that give every class the same say; their mean over clips is 1.
-
-    A class without clips gets weight 1, which nothing uses.
-    """
-    present = np.unique(labels)
-    weights = np.ones(num_classes)
-    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
-    return torch.tensor(weights, dtype=torch.float32)
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.regions import TOGETHER, WINDOWS, RegionWindows
+from htnet.micro.clips.maps import TOGETHER, WINDOWS, FlowMaps, RegionWindows
 from htnet.micro.models.recipes import RoiRecipe, read_recipe
 
 SIZE = 16
@@ -49,16 +48,12 @@ def drawn_regions(
     values[:, :2, regions.index("mouth"), 1, SIZE // 2 :] += motion * sign[:, None, None, None]
     subject = np.repeat([f"drawn/s{number}" for number in range(subjects)], clips)
     clip_id = np.array([f"clip{number}" for number in range(count)])
-    emotion = np.array(NAMES)[label]
-    dataset = np.full(count, "drawn")
-    windows = RegionWindows(
-        values, WINDOWS, regions, clip_id, dataset, subject, emotion, emotion, "physical"
-    )
+    windows = RegionWindows(values, regions, clip_id, "physical")
     maps = FlowMaps(
         maps=np.zeros((count, 28, 28, 3), np.float32),
         centres=np.zeros((count, 5, 2), np.float32),
         clip_id=clip_id,
-        dataset=dataset,
+        dataset=np.full(count, "drawn"),
         subject=subject,
         label=label,
         classes=NAMES[:classes],

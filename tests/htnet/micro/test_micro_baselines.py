@@ -12,11 +12,10 @@ from sklearn.kernel_ridge import KernelRidge as SklearnRidge
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from htnet.micro.classes import class_set_named
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips.sources import class_set_named, read_clips
+from htnet.micro.loso.driver import counts_by_subject, score
 from htnet.micro.loso.folds import Recogniser, folds_of
-from htnet.micro.loso.scores import counts_by_subject, score
 from htnet.micro.models.baselines import (
     KernelRidge,
     Logistic,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from htnet.micro.classes import CLASS_SETS, EMOTIONS, SAME_WORD, class_set_named, label_words
+from htnet.micro.clips.sources import CLASS_SETS, EMOTIONS, SAME_WORD, class_set_named, label_words
 
 WORDS = ["happy", "disgust", "fear", "sad", "surprise", "anger", "others", "repression", ""]
 

@@ -15,9 +15,9 @@ from common.errors import UserError
 from common.photos import read_photo
 from common.tables import read_table
 from common.workers import Outcome
-from htnet.micro.clips.manifest import clip_tasks, picture_path, read_clip_manifest
-from htnet.micro.clips.regions import APART, TOGETHER
-from htnet.micro.clips.spotting_scores import CURVES, CURVES_FILE, SPOTS, SPOTS_FILE
+from htnet.micro.clips.folder import clip_tasks, picture_path, read_clip_manifest
+from htnet.micro.clips.maps import APART, TOGETHER
+from htnet.micro.clips.spots import CURVES, CURVES_FILE, SPOTS, SPOTS_FILE
 from htnet.micro.clips.store import FLOW, FLOW_FILE, MAPS_FILE, REGIONS_FILE, read_flow_folder
 from htnet.micro.commands.flow import flow
 from htnet.micro.commands.spot import spot
@@ -65,9 +65,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch, finder: LandmarkFinder) -> None:
         state = start()
         yield from (Outcome(row, value=function(state, item)) for row, item in enumerate(items))
 
-    worker = "htnet.micro.clips.worker"
-    monkeypatch.setattr("htnet.micro.clips.results.supervised_map", plain_map)
-    monkeypatch.setattr(f"{worker}.LandmarkFinder", lambda predictor: finder)
+    monkeypatch.setattr("htnet.micro.clips.folder.supervised_map", plain_map)
+    monkeypatch.setattr("htnet.micro.clips.reader.LandmarkFinder", lambda predictor: finder)
 
 
 def copy_of(clips: Path, to: Path, **changes: object) -> Path:

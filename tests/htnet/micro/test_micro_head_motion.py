@@ -10,12 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from htnet.alignment import alignment_map
-from htnet.micro.clips.flow import FlowEstimator
+from htnet.micro.clips.flow import FlowEstimator, HeadMotion, fit_head_motion, skin_to_fit
 from htnet.micro.clips.frames import FACE_SIZE, ClipError, FaceFrames, MotionReader, align_frames
-from htnet.micro.clips.head_motion import HeadMotion, fit_head_motion, skin_to_fit
-from htnet.micro.clips.maps import face_map, map_centres, small_map
-from htnet.micro.clips.regions import APART, TOGETHER, cut_regions, region_boxes
-from htnet.micro.clips.worker import peak_motion
+from htnet.micro.clips.maps import (
+    APART,
+    TOGETHER,
+    cut_regions,
+    face_map,
+    map_centres,
+    region_boxes,
+    small_map,
+)
+from htnet.micro.clips.reader import peak_motion
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import mirror_points
 from tests.htnet.drawn_faces import face_points
@@ -38,7 +44,7 @@ def points(finder: LandmarkFinder, face: NDArray[np.uint8]) -> NDArray[np.float6
 
 @pytest.fixture(scope="module")
 def smile_flow(face: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float32]:
-    return motion_of(align_frames(smiling(face, points), points))
+    return motion_of(align_frames(smiling(face, points).items(), points))
 
 
 def motion_of(frames: FaceFrames, *, method: FlowEstimator = DIS) -> NDArray[np.float32]:
@@ -70,8 +76,8 @@ def test_a_drifting_head_changes_the_flow_of_the_face_by_little(
     face: NDArray[np.uint8], points: NDArray[np.float64], method: str
 ) -> None:
     estimator = FlowEstimator(method)
-    still = align_frames(smiling(face, points), points)
-    drifting = align_frames(smiling(face, points, head=(1.5, 1.0)), points)
+    still = align_frames(smiling(face, points).items(), points)
+    drifting = align_frames(smiling(face, points, head=(1.5, 1.0)).items(), points)
     alone = motion_of(still, method=estimator)
     motion = MotionReader(estimator, DIS, drifting).between(ONSET, APEX)
     drift = alignment_map(points, size=FACE_SIZE)[:, :2] @ [3 * 1.5, 3 * 1.0]
@@ -81,7 +87,7 @@ def test_a_drifting_head_changes_the_flow_of_the_face_by_little(
 
 
 def test_a_smile_is_measured_where_it_is(smile_flow: NDArray[np.float32], points, face) -> None:
-    frames = align_frames({ONSET: face}, points)
+    frames = align_frames([(ONSET, face)], points)
     scale = FACE_SIZE / frames.face_px
     for corner, outwards in ((48, -1), (54, 1)):
         x, y = frames.points[corner].round().astype(int)
@@ -100,7 +106,7 @@ def test_a_mirrored_clip_gives_mirrored_maps_and_swapped_regions(
     frames = smiling(face, points, corners=(48,))
     mirrored = {n: np.ascontiguousarray(pixels[:, ::-1]) for n, pixels in frames.items()}
     there = mirror_points(points, width=face.shape[1])
-    plain, other = align_frames(frames, points), align_frames(mirrored, there)
+    plain, other = align_frames(frames.items(), points), align_frames(mirrored.items(), there)
     whole = face_map(motion_of(plain), plain.points)
     back = face_map(motion_of(other), other.points)[:, ::-1] * np.array([-1, 1, 1])
     small, small_back = small_map(whole), small_map(np.ascontiguousarray(back, dtype=np.float32))
@@ -135,7 +141,7 @@ def test_flow_is_computed_on_a_face_of_170_px_or_more(
     for share in (1.0, 0.5):
         small = cv2.resize(face, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
         there = (points + 0.5) * share - 0.5
-        frames = align_frames({1: small}, there)
+        frames = align_frames([(1, small)], there)
         assert np.hypot(*(frames.points[16] - frames.points[0])) >= 170
         assert frames.face_px == pytest.approx(share * 203.7, abs=1)  # told in px of the frames
 
@@ -181,5 +187,5 @@ def test_a_frame_of_another_size_is_named(
     face: NDArray[np.uint8], points: NDArray[np.float64]
 ) -> None:
     with pytest.raises(ClipError, match="Frame 9 has another size") as error:
-        align_frames({8: face, 9: face[:-1]}, points)
+        align_frames([(8, face), (9, face[:-1])], points)
     assert error.value.status == "failed"

@@ -115,7 +115,7 @@ def test_clips_without_flow_are_said_and_change_the_exit_code(
     )
     said = capsys.readouterr().err
     assert code == 3
-    assert "1 clips have no flow and were left out (1 no_face): see flow.csv." in said
+    assert "1 clip has no flow and was left out (1 no_face): see flow.csv." in said
     assert "3 clips belong to none of negative, positive, surprise" in said
     assert "1 no_face" in (tmp_path / "out" / REPORT_FILE).read_text(encoding="utf-8")
 

@@ -12,8 +12,8 @@ import pytest
 from common.errors import UserError
 from common.tables import write_table
 from htnet.micro.clips.folder import flow_table
-from htnet.micro.clips.regions import TOGETHER, WINDOWS
-from htnet.micro.clips.results import ClipFacts
+from htnet.micro.clips.maps import TOGETHER
+from htnet.micro.clips.reader import ClipFacts
 from htnet.micro.clips.store import (
     FLOW,
     FLOW_FILE,
@@ -76,7 +76,7 @@ def test_rows_maps_and_regions_belong_together(tmp_path: Path, facts: list[ClipF
     assert folder.regions.values.shape == (len(ok), 4, 3, 3, 8, 8)
     assert folder.regions.values.dtype == np.float16
     assert [int(one[0, 0, 0, 0, 0]) for one in folder.regions.values] == ok
-    assert (folder.regions.windows, folder.regions.regions) == (WINDOWS, TOGETHER)
+    assert folder.regions.regions == TOGETHER
     assert not list(tmp_path.glob(".writing*"))
 
 
@@ -93,10 +93,9 @@ def test_regions_stay_on_disk_and_rows_are_found_by_clip(tmp_path: Path) -> None
 
 def test_names_keep_their_zeros_and_missing_emotions_are_empty(tmp_path: Path) -> None:
     write_folder(tmp_path, [OK, OK])
-    regions = read_flow_folder(tmp_path).regions
-    assert regions is not None
-    assert regions.subject.tolist() == ["casme2/007", "casme2/008"]
-    assert regions.emotion.tolist() == ["happiness", ""]
+    with np.load(tmp_path / MAPS_FILE) as stored:
+        assert stored["subject"].tolist() == ["casme2/007", "casme2/008"]
+        assert stored["emotion"].tolist() == ["happiness", ""]
 
 
 def test_without_regions_there_are_none(tmp_path: Path) -> None:

@@ -18,30 +18,28 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import write_json
 from common.tables import read_table, write_table
-from htnet.micro.classes import class_set_named
-from htnet.micro.clips import new_clip as micro_new_clip
-from htnet.micro.clips import worker
-from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.clips.new_clip import find_clip, record_clip
-from htnet.micro.clips.regions import TOGETHER
-from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips import reader, tasks
+from htnet.micro.clips.maps import TOGETHER, FlowMaps
+from htnet.micro.clips.reader import FlowSettings
+from htnet.micro.clips.sources import class_set_named, read_clips
 from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
+from htnet.micro.clips.tasks import find_clip, record_clip
 from htnet.micro.commands import predict as micro_predict
 from htnet.micro.commands.fit import fit
 from htnet.micro.commands.predict import predict, prediction_schema
 from htnet.micro.models.baselines import KernelRidge
-from htnet.micro.models.configurations import RoiConfig
-from htnet.micro.models.graders import HTNetGrader, KernelRidgeGrader, RoiGrader
 from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
     CARD,
     WEIGHTS,
-    FlowNeeds,
+    HTNetGrader,
     KeptGrader,
+    KernelRidgeGrader,
+    RoiGrader,
     load_grader,
     save_grader,
 )
-from htnet.micro.models.roi import build_roi
+from htnet.micro.models.roi import RoiConfig, build_roi
 from landmarks.find.finder import LandmarkFinder
 
 CLASSES = ("brows up", "brows down")
@@ -52,7 +50,7 @@ FIRST, APEX, LAST = 8, 13, 18  # frame numbers with one and two digits
 def one_thread_and_one_finder(finder: LandmarkFinder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The landmark model is loaded once for all tests, for it takes longer than a clip."""
     torch.set_num_threads(1)
-    for module in (micro_predict, worker):
+    for module in (micro_predict, reader):
         monkeypatch.setattr(module, "LandmarkFinder", lambda _: finder)
 
 
@@ -107,7 +105,7 @@ def brow_clips(count: int = 6) -> FlowMaps:
 def ridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ridge")
     grader = KernelRidgeGrader.fit(brow_clips())
-    needs = FlowNeeds(method="dis", scaling="physical")
+    needs = FlowSettings(method="dis", scaling="physical")
     save_grader(KeptGrader(grader, CLASSES, needs, {"model": "kernel-ridge"}), folder)
     return folder
 
@@ -120,7 +118,7 @@ SMALL = RoiConfig(
 def kept_roi(folder: Path, config: RoiConfig = SMALL) -> Path:
     torch.manual_seed(0)
     networks = tuple(build_roi(config).eval() for _ in range(2))
-    needs = FlowNeeds(method="dis", scaling="physical", regions=config.regions, region_size=32)
+    needs = FlowSettings(method="dis", scaling="physical", regions=config.regions, region_size=32)
     save_grader(KeptGrader(RoiGrader(networks), CLASSES, needs, {"model": "graph"}), folder)
     return folder
 
@@ -199,7 +197,7 @@ def test_a_camera_records_for_as_long_as_asked(
 ) -> None:
     camera = DrawnCamera([np.full((4, 6, 3), shade, np.uint8) for shade in (10, 20, 30)])
     asked = []
-    monkeypatch.setattr(micro_new_clip, "open_camera", lambda n: asked.append(n) or camera)
+    monkeypatch.setattr(tasks, "open_camera", lambda n: asked.append(n) or camera)
     ticks = iter(np.arange(0, 100, 0.5))
     clip = record_clip(2, seconds=2.0, folder=tmp_path, clock=lambda: float(next(ticks)))
     assert (asked, camera.released) == ([2], True)
@@ -214,8 +212,8 @@ def test_what_a_camera_sees_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     camera = DrawnCamera(list(drawn_frames(portrait).values()))
-    monkeypatch.setattr(micro_new_clip, "open_camera", lambda _: camera)
-    monkeypatch.setattr(micro_new_clip, "_frames_until_end", lambda c: iter(c.frames))
+    monkeypatch.setattr(tasks, "open_camera", lambda _: camera)
+    monkeypatch.setattr(tasks, "_frames_until_end", lambda c: iter(c.frames))
     row = predict(model=ridge, out=tmp_path, camera=0).prediction.iloc[0]
     assert (row["clip"], row["predicted"]) == ("camera", "brows up")
 
@@ -277,13 +275,13 @@ def test_sources_that_are_no_clips_are_told_apart(
             find_clip(tmp_path / name, folder=tmp_path)
     with pytest.raises(UserError, match="Give a clip's folder"):
         predict(model=ridge, out=tmp_path)
-    monkeypatch.setattr(micro_new_clip, "open_camera", lambda _: DrawnCamera([]))
+    monkeypatch.setattr(tasks, "open_camera", lambda _: DrawnCamera([]))
     with pytest.raises(UserError, match="Camera 3 gives no picture"):
         record_clip(3, seconds=1, folder=tmp_path)
-    monkeypatch.setattr(micro_new_clip, "MOST_BYTES", 100)
+    monkeypatch.setattr(tasks, "MOST_BYTES", 100)
     camera = DrawnCamera([np.zeros((4, 6, 3), np.uint8)])
-    monkeypatch.setattr(micro_new_clip, "open_camera", lambda _: camera)
-    with pytest.raises(UserError, match="too long: more than 1 frames of 6 x 4"):
+    monkeypatch.setattr(tasks, "open_camera", lambda _: camera)
+    with pytest.raises(UserError, match="too long: more than 1 frame of 6 x 4"):
         record_clip(0, seconds=0.01, folder=tmp_path, clock=iter([0.0, 0.0, 1.0]).__next__)
 
 
@@ -298,7 +296,7 @@ def test_a_kept_model_answers_as_before_it_was_kept(tmp_path: Path, ridge: Path)
     kept_roi(tmp_path)
     first, second = load_grader(tmp_path), load_grader(tmp_path)
     np.testing.assert_array_equal(first.grader.answers(windows), second.grader.answers(windows))
-    assert first.needs == FlowNeeds(
+    assert first.needs == FlowSettings(
         method="dis", scaling="physical", regions=TOGETHER, region_size=32
     )
 

@@ -8,10 +8,16 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.settings import settings_from
-from htnet.micro.clips.regions import APART, TOGETHER
-from htnet.micro.models.configurations import ROI_KINDS, RoiConfig
+from htnet.micro.clips.maps import APART, TOGETHER
 from htnet.micro.models.inputs import mirrored
-from htnet.micro.models.roi import RegionEncoder, RoiGraph, RoiHybrid, build_roi
+from htnet.micro.models.roi import (
+    ROI_KINDS,
+    RegionEncoder,
+    RoiConfig,
+    RoiGraph,
+    RoiHybrid,
+    build_roi,
+)
 
 SMALL = RoiConfig(
     model="hybrid",
@@ -60,15 +66,6 @@ def test_published_sizes_by_default() -> None:
     with torch.inference_mode():
         assert encoder(torch.zeros(2, 3, 224, 224)).shape == (2, 256)
         assert encoder.convolutions(torch.zeros(2, 3, 224, 224)).shape == (2, 256, 14, 14)
-
-
-def test_graph_takes_one_window_or_several() -> None:
-    torch.manual_seed(0)
-    network = build_roi(small(model="graph")).eval()
-    window = clip_maps()[:, 0]
-    torch.testing.assert_close(
-        network(window), network(window[:, None].expand(-1, 4, -1, -1, -1, -1))
-    )
 
 
 def test_order_of_windows_matters_to_the_temporal_model_and_not_to_the_graph() -> None:

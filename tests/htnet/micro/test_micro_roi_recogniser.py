@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from htnet.micro.clips.regions import RegionWindows
+from htnet.micro.clips.maps import RegionWindows
 from htnet.micro.loso.folds import LosoAnswers
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.recipes import RoiRecipe

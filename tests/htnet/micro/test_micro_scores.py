@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 
 from common.grading.scores import confusion_counts
-from htnet.micro.loso.scores import counts_by_subject, score, subject_bootstrap_difference, uar, uf1
+from htnet.micro.loso.driver import counts_by_subject, score, subject_bootstrap_difference, uar, uf1
 from tests.htnet.micro.drawn_maps import drawn_maps
 
 

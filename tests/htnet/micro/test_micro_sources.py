@@ -10,9 +10,8 @@ import pytest
 
 from common.errors import UserError
 from common.tables import write_table
-from htnet.micro.classes import class_set_named
 from htnet.micro.clips.maps import CHANNELS
-from htnet.micro.clips.sources import read_clips
+from htnet.micro.clips.sources import class_set_named, read_clips
 from htnet.micro.clips.store import FLOW, FLOW_FILE, MAPS_FILE, write_maps
 from tests.htnet.micro.drawn_maps import CENTRES, drawn_maps, stretched, write_published
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.frames import ClipError, MotionReader, align_frames
+from htnet.micro.clips.spots import SPOTS, curves_figure, errors_of, spotting_scores
 from htnet.micro.clips.spotting import Spot, smoothed, spot_apex, spot_expression
-from htnet.micro.clips.spotting_pictures import curves_figure
-from htnet.micro.clips.spotting_scores import SPOTS, errors_of, spotting_scores
 from landmarks.find.finder import LandmarkFinder
 from tests.htnet.micro.drawn_motion import ONSET, portrait_face, smiling
 
@@ -26,7 +25,7 @@ LONG = (0.0, 0.0, 0.0, 0.5, 1.6, 2.6, 3.2, 2.4, 1.2, 0.0, 0.0)
 def motions(finder: LandmarkFinder, portrait_path: Path) -> MotionReader:
     face = portrait_face(portrait_path)
     points = finder.find(face).points
-    frames = align_frames(smiling(face, points, amounts=LONG, head=(0.2, -0.1)), points)
+    frames = align_frames(smiling(face, points, amounts=LONG, head=(0.2, -0.1)).items(), points)
     dis = FlowEstimator("dis")
     return MotionReader(dis, dis, frames)
 

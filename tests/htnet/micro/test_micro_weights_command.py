@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from htnet.micro.commands.weights import weights
+from htnet.micro.commands.fit import weights
 from htnet.network.weights import load_weights
 from tests.htnet.micro.drawn_maps import drawn_maps, write_published
 
@@ -15,7 +15,7 @@ def test_weights_of_published_maps_are_kept_with_what_made_them(tmp_path: Path) 
     changes = ("network.dim=6", "network.heads=2", "training.epochs=1", "training.batch_size=8")
     result = weights(maps, out=tmp_path / "out", change=changes, inputs="mosaic", seed=3)
     assert result.exit_code == 0 and result.clips == 12
-    network, notes = load_weights(result.weights)
+    network, notes = load_weights(result.kept)
     assert network.config.dim == 6
     assert notes["channels"] == "u, v, strain"
     about = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))

@@ -12,54 +12,118 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.clip_frames import ANNOTATED
 from common.files import sha256_of
-from htnet.micro.clips.flow import FlowEstimator
+from common.settings import Settings
+from htnet.micro.clips.flow import FlowEstimator, FlowMethod
 from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, read_face_frames
 from htnet.micro.clips.maps import (
     APEX_SIZE,
+    REGION_SIZE,
+    TOGETHER,
+    Scaling,
+    box_edges,
+    cut_regions,
     face_map,
     map_centres,
+    region_boxes,
     scaled,
     small_map,
 )
 from htnet.micro.clips.pictures import write_flow_picture
-from htnet.micro.clips.regions import TOGETHER, cut_regions, region_boxes
-from htnet.micro.clips.results import ClipFacts, ClipMaps, ClipSpot, FlowSettings, Within
 from htnet.micro.clips.spotting import Spot, spot_apex, spot_expression
-from htnet.micro.clips.task import ClipError, ClipPlan, ClipTask, plan_clip, window_marks
+from htnet.micro.clips.tasks import ClipError, ClipPlan, ClipTask, plan_clip, window_marks
 from htnet.micro.finished import keep, key_of, load_kept
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import PredictorFile
 
 METHOD = 2  # raise when the same frames and settings give other fields or another curve
-ANNOTATED, SPOTTED = "annotated", "spotted"  # where an apex comes from
+SPOTTED = "spotted"  # an apex that was found, where none is annotated
+Within = Literal["expression", "clip"]
 
 _PEAK_PERCENTILE = 99.0  # over the moving regions: a single pixel is noise
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class ClipReader:
-    """Turns clips into maps; make one per process, for it loads the landmark model.
+class FlowSettings(Settings):
+    """How clips become maps: method of the flow, scaling, regions (none: no region windows)."""
 
-    Parameters
+    method: FlowMethod = "dis"
+    scaling: Scaling = "physical"
+    regions: tuple[str, ...] = ()
+    region_size: int = REGION_SIZE
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A clip's row of `flow.csv`; see `htnet.micro.clips.store`. NaN and None are missing."""
+
+    status: str = "ok"
+    reason: str = ""
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    apex_source: str | None = None
+    face_px: float = float("nan")
+    head_px: float = float("nan")
+    peak_px: float = float("nan")
+    peak_fraction: float = float("nan")
+
+
+@dataclass(frozen=True)
+class ClipMaps:
+    """A clip's results, ready to be stored; arrays are None unless ok.
+
+    Attributes
     ----------
-    predictor
-        Landmark model, from `landmarks.predictor.find_predictor`.
-    settings
-        What is made of every clip.
-    cache
-        Folder of what is kept.
-    finder
-        The same landmark model, where it is loaded already; loaded here when None.
+    facts
+        Its row of the table.
+    small, centres, apex
+        `(28, 28, 3)`, `(5, 2)`, and the grey face at the apex, `(56, 56)` uint8.
+    regions
+        `(4, R, 3, S, S)` float16; None also when not asked for.
+    cache_file, from_cache
+        Name of its file in the cache, and whether it was there already.
+    """
+
+    facts: ClipFacts
+    small: NDArray[np.float32] | None = None
+    centres: NDArray[np.float32] | None = None
+    apex: NDArray[np.uint8] | None = None
+    regions: NDArray[np.float16] | None = None
+    cache_file: str = ""
+    from_cache: bool = False
+
+    @property
+    def status(self) -> str:
+        """Whether it worked, or why not."""
+        return self.facts.status
+
+
+@dataclass(frozen=True)
+class ClipSpot:
+    """What was found in one clip; `spot` is None and `cache_file` empty unless ok."""
+
+    status: str = "ok"
+    reason: str = ""
+    spot: Spot | None = None
+    cache_file: str = ""
+
+
+class ClipReader:
+    """Turns clips into maps or apexes; make one per process, for it loads the landmark model.
+
+    What is expensive is kept in the folder `cache`; `finder` is the landmark model where it is
+    loaded already.
     """
 
     def __init__(
@@ -84,9 +148,10 @@ class ClipReader:
 
     def read(self, task: ClipTask) -> ClipMaps:
         """Return the maps of a clip, or its status and reason."""
-        method, windows = self._settings.method, self._settings.regions is not None
-        about: dict[str, Any] = {"method": method, "windows": windows}
-        if method == "tvl1":
+        settings = self._settings
+        windows = bool(settings.regions)
+        about: dict[str, Any] = {"method": settings.method, "windows": windows}
+        if settings.method == "tvl1":
             about["scikit-image"] = version("scikit-image")
         try:
             plan = plan_clip(task, windows=windows)
@@ -106,12 +171,17 @@ class ClipReader:
                 face_px=facts.face_px,
                 title=f"{task.image_id}: frame {facts.onset} to {facts.apex}",
             )
+        regions = None
+        if windows:
+            boxes = region_boxes(points, regions=settings.regions, size=FACE_SIZE)
+            cut = cut_regions(np.stack(wholes[1:]), boxes, size=settings.region_size)
+            regions = scaled(cut, scaling=settings.scaling, axes=(-2, -1)).astype(np.float16)
         return ClipMaps(
             facts=facts,
-            small=scaled(small_map(wholes[0]), scaling=self._settings.scaling, axes=(0, 1)),
+            small=scaled(small_map(wholes[0]), scaling=settings.scaling, axes=(0, 1)),
             centres=map_centres(points, size=FACE_SIZE),
             apex=np.asarray(kept["apex_grey"], dtype=np.uint8),
-            regions=self._regions(np.stack(wholes[1:]), points) if len(wholes) > 1 else None,
+            regions=regions,
             cache_file=name,
             from_cache=there,
         )
@@ -173,7 +243,7 @@ class ClipReader:
             apex, source = spot_apex(fast).apex, SPOTTED
         whole = motions.between(plan.onset, apex)
         flows = [whole.flow]
-        if self._settings.regions is not None:
+        if self._settings.regions:
             marks = window_marks(frames.numbers, plan.onset, apex, plan.offset)
             for first, second in itertools.pairwise(marks):
                 still = first == second
@@ -213,20 +283,11 @@ class ClipReader:
             "smooth": spot.smooth,
         }
 
-    def _regions(
-        self, windows: NDArray[np.float32], points: NDArray[np.float64]
-    ) -> NDArray[np.float16]:
-        settings = self._settings
-        boxes = region_boxes(points, regions=settings.regions or (), size=FACE_SIZE)
-        cut = cut_regions(windows, boxes, size=settings.region_size)
-        return scaled(cut, scaling=settings.scaling, axes=(-2, -1)).astype(np.float16)
-
 
 def peak_motion(flow: NDArray[np.float32], frames: FaceFrames) -> float:
     """Return the largest motion in eyes, brows and mouth: 99th percentile, px of the square."""
     length = np.hypot(flow[..., 0], flow[..., 1])
     within = np.zeros(length.shape, dtype=bool)
-    boxes = region_boxes(frames.points, regions=TOGETHER, size=FACE_SIZE)
-    for left, top, right, bottom in np.clip(np.rint(boxes).astype(int), 0, FACE_SIZE - 1):
+    for left, top, right, bottom in box_edges(frames.points, regions=TOGETHER, size=FACE_SIZE):
         within[top : bottom + 1, left : right + 1] = True
     return float(np.percentile(length[within], _PEAK_PERCENTILE))
