@@ -84,7 +84,7 @@ class FlowEstimator:
             from skimage.registration import optical_flow_tvl1  # half a second to import
 
             field = np.stack(optical_flow_tvl1(first, second, dtype=np.float32)[::-1], axis=-1)
-        return np.asarray(field, dtype=np.float32)
+        return field
 
 
 def optical_strain(flow: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ def optical_strain(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     u_y, u_x = np.gradient(flow[..., 0])
     v_y, v_x = np.gradient(flow[..., 1])
-    return np.asarray(np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2), dtype=np.float32)
+    return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def skin_to_fit(points: NDArray[np.float64], *, size: int) -> NDArray[np.bool_]:
     skin = cv2.erode(face, np.ones((width, width), np.uint8)) > 0
     thinned = np.zeros_like(skin)
     thinned[::_THIN, ::_THIN] = skin[::_THIN, ::_THIN]
-    return np.asarray(thinned)
+    return thinned
 
 
 def fit_head_motion(flow: NDArray[np.float32], skin: NDArray[np.bool_]) -> HeadMotion:

@@ -50,18 +50,9 @@ _Result = TypeVar("_Result", ClipMaps, ClipSpot)
 
 @dataclass(frozen=True)
 class FlowRun:
-    """What was made.
+    """What was made: `flow.csv`, clips by status, and how many had been computed before.
 
-    Attributes
-    ----------
-    table
-        `flow.csv`.
-    counts
-        Clips by status.
-    from_cache
-        Clips whose flow had been computed before.
-    startup_s, work_s
-        Seconds until the first clip was done, and from there to the last.
+    `startup_s` and `work_s` are seconds until the first clip was done, and from there to the last.
     """
 
     table: pd.DataFrame
@@ -75,11 +66,6 @@ def read_clip_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest of clips, in natural order, with every column of `IDENTITY`.
 
     `dataset` becomes the part that a clip of a composite comes from (its column `source`).
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, is empty, or is a manifest of photographs.
     """
     rows = read_manifest(path)
     missing = [name for name in MARKS if name not in rows.columns]
@@ -174,11 +160,6 @@ def make_flow_folder(
 
     `rows` of the manifest and `tasks` are the same clips in the same order. The files are the same
     for any number of `jobs`; a clip that takes longer than `limit_s` seconds has failed.
-
-    Raises
-    ------
-    UserError
-        When the folder cannot be written or the landmark model cannot be loaded.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -260,14 +241,9 @@ def do_clips(
 ) -> list[_Result]:
     """Do all clips in worker processes, and return the results in the order of the tasks.
 
-    Parameters
-    ----------
-    do, start
-        Importable function of a reader and a task, and what makes the reader in a worker.
-    lost
-        Makes the result of a clip whose worker died, of a reason.
-    done
-        Called with place and result as soon as a clip is done; returns what is remembered of it.
+    `start` makes the reader in a worker, `do` is an importable function of reader and task. `lost`
+    makes the result of a clip whose worker died, of a reason; `done` is called with place and
+    result as soon as a clip is done, and returns what is remembered of it.
     """
     found: dict[int, _Result] = {}
     outcomes = supervised_map(do, tasks, jobs=jobs, start=start, limit_s=limit_s)

@@ -34,13 +34,12 @@ class FaceFrames:
     Attributes
     ----------
     numbers
-        Numbers of the frames, rising; the first is the onset.
+        Of the frames, rising; the first is the onset.
     grey
         `(n, FACE_SIZE, FACE_SIZE)` uint8.
-    onset_rgb
-        `(FACE_SIZE, FACE_SIZE, 3)` uint8, the onset frame in colour, for pictures.
-    points
-        `(68, 2)` px of the face square, on the onset frame.
+    onset_rgb, points
+        The onset frame in colour, `(FACE_SIZE, FACE_SIZE, 3)` uint8, and its `(68, 2)` points in px
+        of the square.
     face_px
         Side of the face square in px of the frames.
     """
@@ -53,7 +52,7 @@ class FaceFrames:
 
     def at(self, number: int) -> NDArray[np.uint8]:
         """Return the face in the frame of this number."""
-        return np.asarray(self.grey[self.numbers.index(number)])
+        return self.grey[self.numbers.index(number)]
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,7 @@ def read_face_frames(
 ) -> FaceFrames:
     """Read the frames of these numbers, and align them by the face found in the lowest.
 
-    Raises
-    ------
-    ClipError
-        When a frame cannot be read, or the onset frame shows no face.
+    ClipError when a frame cannot be read, or the onset frame shows no face.
     """
     first, *later = sorted(numbers)
     onset = _read(paths[first])
@@ -114,17 +110,8 @@ def align_frames(
 ) -> FaceFrames:
     """Cut the face out of every frame by the points of the first.
 
-    Parameters
-    ----------
-    frames
-        Numbers, rising, and `(h, w, 3)` RGB uint8; the first is the onset.
-    points
-        `(68, 2)` px of the onset frame.
-
-    Raises
-    ------
-    ClipError
-        When the frames are not all of one size, or there are none.
+    Frames come by rising number as RGB uint8; the first is the onset, `points` are `(68, 2)` px of
+    it. ClipError when they are not all of one size, or there are none.
     """
     numbers: list[int] = []
     grey: list[NDArray[np.uint8]] = []
@@ -141,7 +128,7 @@ def align_frames(
                 "frames of the clip in one size.",
             )
         numbers.append(number)
-        grey.append(np.asarray(cv2.cvtColor(face.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+        grey.append(cv2.cvtColor(face.pixels, cv2.COLOR_RGB2GRAY))
     if first is None:
         raise ClipError("missing_frames", "The clip has no frames.")
     linear = alignment_map(points, size=FACE_SIZE)
@@ -168,11 +155,10 @@ def _moved_back(grey: NDArray[np.uint8], head: HeadMotion) -> NDArray[np.uint8]:
     )
     centre = (len(grey) - 1) / 2
     forward[:, 2] += centre - forward[:, :2] @ [centre, centre]
-    moved = cv2.warpAffine(
+    return cv2.warpAffine(
         grey,
         forward,
         grey.shape[::-1],
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(moved, dtype=np.uint8)

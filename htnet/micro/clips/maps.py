@@ -108,17 +108,8 @@ class FlowMaps:
 class RegionWindows:
     """Region flow of n clips; `values` may be memory-mapped, so index before computing.
 
-    Attributes
-    ----------
-    values
-        `(n, 4, R, 3, S, S)` float16 or float32: clip, window as in `WINDOWS`, region as in
-        `regions`, channel, row, column. The unit is that of `scaling`.
-    regions
-        `TOGETHER`, or `APART` where right and left (the subject's own) are kept apart.
-    clip_id
-        `(n,)` text.
-    scaling
-        `physical` or `published`.
+    `values` are `(n, 4, R, 3, S, S)`: clip, window as in `WINDOWS`, region, channel, row, column.
+    The regions are `TOGETHER`, or `APART` where right and left (the subject's own) are kept apart.
     """
 
     values: NDArray[np.float16] | NDArray[np.float32]
@@ -143,34 +134,22 @@ class RegionWindows:
 def face_map(flow: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return u, v and strain at every pixel of the face square, in real units; 0 beside the face.
 
-    Strain is that of the flow under a Gaussian of 3 px: bare flow has small steps everywhere,
-    which differentiation would turn into most of the strain. Beyond the outline of the face is
-    hair and background, where the flow is noise.
-
-    Parameters
-    ----------
-    flow
-        `(s, s, 2)` px of the face square.
-    points
-        `(68, 2)` px of the face square.
-
-    Returns
-    -------
-    array
-        `(s, s, 3)` float32: u (to the right) and v (down) as fractions of the face size, strain.
+    From flow `(s, s, 2)` and points `(68, 2)` in px of the square to `(s, s, 3)` float32: u (to the
+    right) and v (down) as fractions of the face size, strain. Strain is that of the flow under a
+    Gaussian of 3 px: bare flow has small steps everywhere, which differentiation would turn into
+    most of the strain. Beyond the outline of the face is hair and background, where flow is noise.
     """
     size = len(flow)
     strain = optical_strain(cv2.GaussianBlur(flow, (0, 0), _STRAIN_SMOOTHING))
     whole = np.dstack([flow / np.float32(size), strain])
     face = face_outline(points, size=size, forehead=_FOREHEAD).astype(np.float32)
     face = cv2.GaussianBlur(face, (0, 0), _FEATHER)
-    return np.asarray(whole * face[..., None], dtype=np.float32)
+    return whole * face[..., None]
 
 
 def small_map(whole: NDArray[np.float32], *, size: int = MAP_SIZE) -> NDArray[np.float32]:
     """Shrink a `(s, s, 3)` map to `(size, size, 3)` by averaging; values keep their unit."""
-    shrunk = cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(shrunk, dtype=np.float32)
+    return cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def map_centres(
@@ -197,7 +176,7 @@ def scaled(
     low = maps.min(axis=axes, keepdims=True)
     span = maps.max(axis=axes, keepdims=True) - low
     stretched = np.divide(255 * (maps - low), span, out=np.zeros_like(maps), where=span > 0)
-    return np.asarray(np.rint(stretched), dtype=np.float32)
+    return np.rint(stretched)
 
 
 def region_boxes(
@@ -228,19 +207,8 @@ def cut_regions(
 ) -> NDArray[np.float32]:
     """Cut regions out of face-wide maps and bring each box to a square; values are not rescaled.
 
-    Parameters
-    ----------
-    maps
-        `(windows, H, W, 3)`, in any unit.
-    boxes
-        `(R, 4)` from `region_boxes`; what lies beyond the map is taken from its edge.
-    size
-        Side of the result in px. A box that is wider than high is stretched in height.
-
-    Returns
-    -------
-    array
-        `(windows, R, 3, size, size)`.
+    From maps `(windows, H, W, 3)` and boxes `(R, 4)` to `(windows, R, 3, size, size)`. What lies
+    beyond the map is taken from its edge; a box that is wider than high is stretched in height.
     """
     cut = np.empty((len(maps), len(boxes), 3, size, size), dtype=np.float32)
     for region, (left, top, right, bottom) in enumerate(boxes):

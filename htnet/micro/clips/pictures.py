@@ -31,19 +31,9 @@ _LEAST_FASTEST = 0.002  # of the face size: below it, noise would be drawn as if
 
 
 def flow_colours(flow: NDArray[np.float32], *, fastest: float) -> NDArray[np.uint8]:
-    """Return a flow as colours.
+    """Return a flow `(h, w, 2)` as colours `(h, w, 3)` RGB uint8; no motion is white.
 
-    Parameters
-    ----------
-    flow
-        `(h, w, 2)` in any unit.
-    fastest
-        Length that gets the full colour, in the same unit; no motion is white.
-
-    Returns
-    -------
-    array
-        `(h, w, 3)` RGB uint8.
+    What is `fastest`, in the unit of the flow, or faster gets the full colour.
     """
     quarter = np.arctan2(flow[..., 1], flow[..., 0]) / (np.pi / 2) % 4.0
     first = np.floor(quarter).astype(int) % 4
@@ -51,22 +41,15 @@ def flow_colours(flow: NDArray[np.float32], *, fastest: float) -> NDArray[np.uin
     hue = (1 - share) * WHEEL[first] + share * WHEEL[(first + 1) % 4]
     length = np.hypot(flow[..., 0], flow[..., 1])
     strength = np.clip(length / fastest, 0.0, 1.0)[..., None]
-    return np.asarray(np.rint(255 * (1 - strength) + hue * strength), dtype=np.uint8)
+    return np.rint(255 * (1 - strength) + hue * strength).astype(np.uint8)
 
 
 def draw_arrows(
     rgb: NDArray[np.uint8], flow: NDArray[np.float32], *, fastest: float
 ) -> NDArray[np.uint8]:
-    """Return the face with an arrow every `_STEP` px where it moves.
+    """Return the face square with an arrow every `_STEP` px where it moves.
 
-    Parameters
-    ----------
-    rgb
-        `(s, s, 3)` uint8, the face square.
-    flow
-        `(s, s, 2)` px of the square.
-    fastest
-        Length that gets the longest arrow.
+    `flow` and `fastest`, the length of the longest arrow, are in px of the square.
     """
     canvas = np.ascontiguousarray(cv2.resize(rgb, (_PANEL, _PANEL), interpolation=cv2.INTER_CUBIC))
     grow = _PANEL / len(flow)
@@ -82,7 +65,7 @@ def draw_arrows(
             end = (round(x * grow + u * reach), round(y * grow + v * reach))
             cv2.arrowedLine(canvas, start, end, (255, 255, 255), 4, cv2.LINE_AA, tipLength=0.35)
             cv2.arrowedLine(canvas, start, end, _ARROW, 2, cv2.LINE_AA, tipLength=0.35)
-    return np.asarray(canvas, dtype=np.uint8)
+    return canvas
 
 
 def flow_picture(
@@ -90,16 +73,7 @@ def flow_picture(
 ) -> NDArray[np.uint8]:
     """Return three panels side by side: arrows on the onset frame, colours, strain; with legends.
 
-    Parameters
-    ----------
-    whole
-        `(s, s, 3)` from `htnet.micro.clips.maps.face_map`.
-    onset_rgb
-        `(s, s, 3)` uint8.
-    face_px
-        Side of the square in px of the frames.
-    title
-        Written above.
+    `whole` is from `face_map`, `face_px` the side of the face square in px of the frames.
     """
     size = len(whole)
     flow = whole[..., :2] * np.float32(size)
@@ -185,5 +159,4 @@ def write_flow_picture(
 
 
 def _enlarged(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    larger = cv2.resize(rgb, (_PANEL, _PANEL), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(larger, dtype=np.uint8)
+    return cv2.resize(rgb, (_PANEL, _PANEL), interpolation=cv2.INTER_LINEAR)

@@ -81,18 +81,11 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class ClipMaps:
-    """A clip's results, ready to be stored; arrays are None unless ok.
+    """A clip's row of the table and its arrays, ready to be stored; they are None unless ok.
 
-    Attributes
-    ----------
-    facts
-        Its row of the table.
-    small, centres, apex
-        `(28, 28, 3)`, `(5, 2)`, and the grey face at the apex, `(56, 56)` uint8.
-    regions
-        `(4, R, 3, S, S)` float16; None also when not asked for.
-    cache_file, from_cache
-        Name of its file in the cache, and whether it was there already.
+    `small` is `(28, 28, 3)`, `centres` `(5, 2)`, `apex` the grey face at the apex, `(56, 56)`
+    uint8, and `regions` `(4, R, 3, S, S)` float16, None also when not asked for. `from_cache` says
+    whether `cache_file` was there already.
     """
 
     facts: ClipFacts
@@ -180,7 +173,7 @@ class ClipReader:
             facts=facts,
             small=scaled(small_map(wholes[0]), scaling=settings.scaling, axes=(0, 1)),
             centres=map_centres(points, size=FACE_SIZE),
-            apex=np.asarray(kept["apex_grey"], dtype=np.uint8),
+            apex=kept["apex_grey"],
             regions=regions,
             cache_file=name,
             from_cache=there,
@@ -270,7 +263,7 @@ class ClipReader:
             "flows": np.stack(flows),
             "points": frames.points,
             "onset_rgb": frames.onset_rgb,
-            "apex_grey": np.asarray(picture),
+            "apex_grey": picture,
         }
 
     def _curve(self, plan: ClipPlan, frames: FaceFrames, *, within: Within) -> Arrays:

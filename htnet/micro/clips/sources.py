@@ -81,14 +81,9 @@ CLASS_SETS: dict[str, ClassSet] = {
 
 @dataclass(frozen=True)
 class Labels:
-    """Class of each clip.
+    """Class of each clip, an index into the set's classes; -1 where the clip takes no part.
 
-    Attributes
-    ----------
-    label
-        `(n,)` int64, index into the set's classes; -1 where the clip takes no part.
-    left_out
-        How many clips take no part, by emotion word (empty: the manifest has none).
+    `left_out` counts the clips that take no part, by emotion word (empty: the manifest has none).
     """
 
     label: NDArray[np.int64]
@@ -124,21 +119,11 @@ def label_words(
     emotion3: Sequence[str] | None = None,
     source: str = "the manifest",
 ) -> Labels:
-    """Return the class of each clip.
+    """Return the class of each clip by the datasets' own words, empty where there is none.
 
     A clip whose emotion is known but belongs to none of the classes is left out and counted, and
     so is one without an emotion. A word that no dataset uses is refused: it is a slip of the pen.
-
-    Parameters
-    ----------
-    emotion
-        The datasets' own words; empty where there is none.
-    class_set
-        The classes.
-    emotion3
-        Classes of the composite, where the manifest gives them.
-    source
-        What an error names.
+    `emotion3` are the classes of the composite, where the manifest gives them.
     """
     class_of = {word: i for i, words in enumerate(class_set.words.values()) for word in words}
     labels = np.full(len(emotion), -1, dtype=np.int64)
@@ -176,10 +161,7 @@ class ClipSource:
 def read_clips(path: Path, *, class_set: ClassSet) -> ClipSource:
     """Read clips from a file of published maps or a folder of `micro flow`.
 
-    Raises
-    ------
-    UserError
-        When there is nothing to read, or what is read cannot be leave-one-subject-out data.
+    UserError when there is nothing to read, or it cannot be leave-one-subject-out data.
     """
     if path.suffix == ".npz" and path.is_file():
         source = _read_published(path, class_set)
@@ -251,8 +233,8 @@ def _read_folder(path: Path, class_set: ClassSet) -> ClipSource:
     kept = np.flatnonzero(labels.label >= 0)
     chosen = rows.iloc[kept]
     maps = FlowMaps(
-        maps=np.asarray(folder.maps[kept], dtype=np.float32),
-        centres=np.asarray(folder.centres[kept], dtype=np.float32),
+        maps=folder.maps[kept],
+        centres=folder.centres[kept],
         clip_id=text_array(chosen["image_id"]),
         dataset=text_array(chosen["dataset"]),
         subject=subjects_of(chosen),

@@ -30,18 +30,11 @@ _EDGE = 0.2  # of the hill's height above its foot: below it, the expression has
 
 @dataclass(frozen=True)
 class Spot:
-    """An expression found in time.
+    """An expression found in time, by numbers of the n frames that were looked at.
 
-    Attributes
-    ----------
-    numbers
-        Numbers of the n frames that were looked at.
-    motion, smooth
-        `(n,)` motion relative to the reference frame as a fraction of the face size, and the same
-        smoothed.
-    onset, apex, offset
-        Frame numbers. Onset and offset are found only by `spot_expression`; from `spot_apex` they
-        are the first and last frame that were given.
+    `motion` is `(n,)`, relative to the first frame as a fraction of the face size, `smooth` the
+    same smoothed. Onset and offset are found only by `spot_expression`; from `spot_apex` they are
+    the first and last frame that were given.
     """
 
     numbers: tuple[int, ...]
@@ -55,10 +48,7 @@ class Spot:
 def spot_apex(motions: MotionReader, numbers: Sequence[int] | None = None) -> Spot:
     """Find the apex among the frames from onset to offset; None takes all of the clip.
 
-    Raises
-    ------
-    ClipError
-        With fewer than three frames there is nothing between onset and offset.
+    ClipError with fewer than three frames: there is nothing between onset and offset.
     """
     numbers = tuple(motions.frames.numbers if numbers is None else numbers)
     if len(numbers) < LEAST_FRAMES:
@@ -106,7 +96,7 @@ def motion_curve(motions: MotionReader, numbers: Sequence[int]) -> NDArray[np.fl
 def smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the curve under a Gaussian of 5 % of its length, at least one frame."""
     width = max(_LEAST_SMOOTHING, _SMOOTHING * len(curve))
-    return np.asarray(gaussian_filter1d(curve, width, mode="nearest"))
+    return gaussian_filter1d(curve, width, mode="nearest")
 
 
 def _hill(smooth: NDArray[np.float64]) -> tuple[int, int]:

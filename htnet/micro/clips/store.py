@@ -71,18 +71,10 @@ divided by `face_px`. NaN unless `ok`.
 
 @dataclass(frozen=True)
 class FlowFolder:
-    """What `micro flow` has written.
+    """What `micro flow` has written: the table of all clips, and the maps of those that are `ok`.
 
-    Attributes
-    ----------
-    table
-        `flow.csv`, one row per clip of the manifest.
-    maps, centres, apex, scaling
-        As in `FlowMaps`, of the n clips that are `ok`, in the table's order.
-    regions
-        The region windows of the same n clips; None when they were not asked for.
-    simulated
-        Whether a clip was drawn and shows no person.
+    Maps, centres, apex pictures and region windows (None when they were not asked for) are in the
+    table's order. `simulated` says whether a clip was drawn and shows no person.
     """
 
     table: pd.DataFrame
@@ -102,10 +94,7 @@ class FlowFolder:
 def read_flow_folder(path: Path) -> FlowFolder:
     """Read the folder that `micro flow` has written.
 
-    Raises
-    ------
-    UserError
-        When a file is missing or damaged, or the maps are not those of the table.
+    UserError when a file is missing or damaged, or the maps are not those of the table.
     """
     table = read_table(path / FLOW_FILE, schema=FLOW)
     ok = table[table["status"] == "ok"].reset_index(drop=True)

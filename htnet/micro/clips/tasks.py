@@ -36,20 +36,10 @@ class ClipError(Exception):
 
 @dataclass(frozen=True)
 class ClipTask:
-    """A clip and its place in time.
+    """A clip: its files by frame number, and what is known of its onset, apex and offset.
 
-    Attributes
-    ----------
-    image_id
-        As in the manifest; of a new clip the name of its folder or file.
-    frames
-        Files by frame number, all that there are.
-    onset, apex, offset
-        Frame numbers; None where not known.
-    picture
-        Where its picture goes; None for none.
-    problem
-        What is wrong with its row of the manifest, one sentence; empty when nothing is.
+    `image_id` is that of the manifest, of a new clip the name of its folder or file; `picture`
+    says where its picture goes, `problem` what is wrong with its row of the manifest.
     """
 
     image_id: str
@@ -63,16 +53,10 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """The frames that are needed.
+    """The frames that are needed, all of them there; `apex` is None when it is to be found.
 
-    Attributes
-    ----------
-    onset, apex, offset
-        Frame numbers, all of them there; `apex` is None when it is to be found.
-    needed
-        Rising: all from onset to offset when the apex is to be found, else those that count.
-    remark
-        One sentence when a frame stands in for a missing one.
+    `needed` are all from onset to offset when the apex is to be found, else those that count;
+    `remark` is a sentence when a frame stands in for a missing one.
     """
 
     onset: int
@@ -83,14 +67,9 @@ class ClipPlan:
 
 
 def plan_clip(task: ClipTask, *, windows: bool) -> ClipPlan:
-    """Decide which frames of a clip are needed, before any is read.
+    """Decide which frames of a clip are needed, before any is read; ClipError says why not.
 
     With `windows` the flow after the apex is wanted too, so that there must be an offset.
-
-    Raises
-    ------
-    ClipError
-        When the clip cannot be used.
     """
     if task.problem:
         raise ClipError("failed", task.problem)
@@ -151,13 +130,7 @@ def window_marks(
 
 
 def find_clip(source: Path, *, folder: Path) -> ClipTask:
-    """Return the frames of a folder, or those of a video written into `folder`.
-
-    Raises
-    ------
-    UserError
-        When there is no such source, or it holds no frames.
-    """
+    """Return the frames of a folder, or those of a video written into `folder`."""
     if source.is_dir():
         names = read_frames(source).names
         if not names:
@@ -189,13 +162,7 @@ def open_camera(number: int) -> Any:
 def record_clip(
     number: int, *, seconds: float, folder: Path, clock: Callable[[], float] = time.monotonic
 ) -> ClipTask:
-    """Record from a camera for some seconds, and write the frames into `folder`.
-
-    Raises
-    ------
-    UserError
-        When there is no such camera, or it gives no frames.
-    """
+    """Record from a camera for some seconds, and write the frames into `folder`."""
     if seconds <= 0:
         raise UserError(f"--seconds is {seconds}: give more than 0.")
     with _opened(lambda: open_camera(number)) as capture:

@@ -8,14 +8,17 @@ from cyclopts import App
 
 SUB_COMMANDS = {
     "flow": ("htnet.micro.commands.flow:flow", "Optical flow of clips, from onset to apex."),
-    "spot": ("htnet.micro.commands.spot:spot", "Find the apex where none was annotated."),
-    "loso": ("htnet.micro.commands.loso:loso", "Every model, one subject left out at a time."),
+    "spot": ("htnet.micro.commands.spot:spot", "Find the apex frame of clips from their motion."),
+    "loso": ("htnet.micro.commands.loso:loso", "Leave-one-subject-out evaluation of every model."),
     "weights": (
         "htnet.micro.commands.fit:weights",
-        "Train HTNet on everybody's flow: weights for `htnet train --pretrained`.",
+        "Train HTNet on the flow of all clips: weights for `htnet train --pretrained`.",
     ),
     "fit": ("htnet.micro.commands.fit:fit", "Train one model on all clips and keep it."),
-    "predict": ("htnet.micro.commands.predict:predict", "A new clip or a camera: found and named."),
+    "predict": (
+        "htnet.micro.commands.predict:predict",
+        "Find and classify the expression in a new clip.",
+    ),
 }
 
 app = App(

@@ -61,36 +61,31 @@ def fit(
 ) -> MicroFitResult:
     """Train one micro-expression model on all subjects and keep it for `micro predict`.
 
-    How often such a model is right in people it has not seen is what `micro loso` measures; here
-    nobody is held out. A ROI model is five networks, each stopped by other subjects, so that
-    everybody is learned from. Research use only.
+    Nobody is held out: `micro loso` measures the accuracy in unseen subjects. A ROI model is an
+    ensemble of five networks, each with other validation subjects for early stopping, so that
+    every subject is used for training. Research use only.
 
     Parameters
     ----------
     flow
         Folder that `micro flow` wrote, with `--regions` for the ROI models.
     out
-        Folder for `grader.json`, `weights.safetensors` and `run.json`. Of a kernel ridge, the
-        weights hold the flow maps of the training clips.
+        Folder for `grader.json`, `weights.safetensors` and `run.json`. The weights of a kernel
+        ridge model contain the flow maps of the training clips.
     model
         `hybrid`, `temporal`, `graph` (ROI models), or `htnet` and `kernel-ridge`, which read the
         map of the whole face.
     classes
-        Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
+        Emotion classes: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
     recipe
-        `roi-small` (the ROI models' own), `roi`, `small` (that of `htnet`), `paper`, or a YAML file
-        with the same sections; kernel ridge needs none.
+        `roi-small` (default of the ROI models), `roi`, `small` (default of `htnet`), `paper`, or a
+        YAML file with the same sections; kernel ridge needs none.
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     seed
-        Of weights, order, augmentation and the choice of validation subjects.
+        Seed of initial weights, order of clips, augmentation and choice of validation subjects.
     threads
-        Processor threads; as many as there are processors when not given.
-
-    Raises
-    ------
-    UserError
-        When the folder holds no clips of these classes, or no regions, or a setting is unknown.
+        Processor threads. Default: the number of processors.
     """
     set_threads(threads)
     began = time.monotonic()
@@ -153,13 +148,7 @@ def fit(
 
 
 def flow_method(flow: Path) -> str:
-    """Return the method by which `micro flow` made a folder.
-
-    Raises
-    ------
-    UserError
-        When its `run.json` is missing or does not say.
-    """
+    """Return the method by which `micro flow` made a folder."""
     record = read_run_record(flow) or {}
     try:
         return str(record["settings"]["method"])
@@ -184,8 +173,8 @@ def weights(
 ) -> MicroFitResult:
     """Train HTNet on the flow of all subjects and keep its weights for `htnet train --pretrained`.
 
-    Nobody is held out: how often such a network is right in people it has not seen is what `micro
-    loso` measures. Give `htnet train` a recipe with the same dim and heads. Research use only.
+    Nobody is held out: `micro loso` measures the accuracy in unseen subjects. `htnet train` needs a
+    recipe with the same dim and heads. Research use only.
 
     Parameters
     ----------
@@ -194,24 +183,19 @@ def weights(
     out
         Folder for `network.safetensors` and `run.json`.
     inputs
-        What the network reads: the `whole` map, or the `mosaic` of eyes and mouth corners.
+        Input of the network: the `whole` map, or the `mosaic` of eyes and mouth corners.
     classes
-        Which emotions: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
+        Emotion classes: `composite3`, `casme2-4`, `casme3-3`, `casme3-4` or `casme3-7`.
     recipe
         `small`, `paper`, or a YAML file with the same sections.
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     seed
-        Of initial weights, order of clips and augmentation.
+        Seed of initial weights, order of clips and augmentation.
     threads
-        Processor threads; as many as there are processors when not given.
+        Processor threads. Default: the number of processors.
     device
         `auto`, `cpu` or `cuda`.
-
-    Raises
-    ------
-    UserError
-        When there are no clips of these classes, or a setting is unknown.
     """
     set_threads(threads)
     began = time.monotonic()

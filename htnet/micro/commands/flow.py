@@ -59,10 +59,10 @@ def flow(
 ) -> FlowResult:
     """Compute the optical flow of micro-expression clips: flow.csv, maps.npz, regions, pictures.
 
-    The face is found on the onset frame, every frame is cut by the same box, and the motion of
-    the head is taken out. Every clip gets one row in flow.csv, with a status and a reason when it
-    could not be used. What was computed is kept by the content of the frames: a run that was
-    stopped goes on where it was, and a changed frame is computed again.
+    The face is detected on the onset frame, all frames are cropped by the same box, and head motion
+    is removed. Every clip gets one row in flow.csv, with a status, and a reason when it could not
+    be used. Results are cached by the content of the frames: a run that was stopped continues where
+    it was, and a changed frame is computed again.
 
     Parameters
     ----------
@@ -71,25 +71,25 @@ def flow(
     out
         Folder for the results.
     method
-        Optical flow: dis (fast, default), tvl1 (calmer where nothing moves, slow), or farneback.
+        Optical flow: dis (fast, default), tvl1 (smoother and slow), or farneback.
     scaling
-        physical keeps real units (u and v as fractions of the face size); published stretches
-        every map to 0..255 as earlier code did, which hides how strong an expression is.
+        physical keeps real units (u and v as fractions of the face size); published rescales
+        every map to 0..255 as earlier code did, which hides the strength of an expression.
     regions
-        Write the flow in eyes, eyebrows and mouth over four windows of time too: from onset over
-        apex to offset. About 4 MB a clip.
+        Also write the flow of eyes, eyebrows and mouth in four time windows from onset over apex to
+        offset, for the ROI models. About 4 MB a clip.
     sides
-        Regions with right and left together (3), or eyes and brows apart (5).
+        Three regions with right and left together, or five with right and left eye and brow apart.
     region_size
         Side of a region map in px.
     spot
-        Find every apex from the motion, also where one is annotated.
+        Find every apex from the motion, even where one is annotated.
     pictures
         Draw each clip's flow into OUT/pictures.
     predictor
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     jobs
-        Clips worked on at the same time; as many as there are processors when not given.
+        Worker processes. Default: the number of processors.
     """
     jobs = jobs_asked(jobs)
     if not _LEAST_REGION <= region_size <= _LARGEST_REGION:

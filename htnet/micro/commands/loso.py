@@ -67,11 +67,11 @@ def loso(
     jobs: int | None = None,
     device: str = "auto",
 ) -> MicroLosoResult:
-    """Recognise micro-expressions, one subject left out at a time, by every model.
+    """Evaluate models of micro-expressions by leave-one-subject-out cross-validation.
 
-    Each model answers a subject's clips after learning from all other subjects. Classical models
-    run beside the networks always. Networks that were stopped go on where they were. Research use
-    only.
+    Each model classifies a subject's clips after training on all other subjects. The classical
+    models always run as baselines. A run that was stopped continues with the folds that are
+    missing. Research use only.
 
     Parameters
     ----------
@@ -84,39 +84,34 @@ def loso(
     models
         Any of `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `residual-flow` (a small residual
         network on the whole map), `residual-apex` (the same on the picture of the apex alone),
-        `kernel-ridge`, `kernel-ridge-nested`, `svm`, `logistic`; the last four run in any case.
-        `htnet` when not given.
+        `kernel-ridge`, `kernel-ridge-nested`, `svm`, `logistic`; the last four always run.
+        Default: `htnet`.
     classes
         `composite3` (negative, positive, surprise), `casme2-4` (happiness, disgust, surprise,
         repression), `casme3-3`, `casme3-4` or `casme3-7`.
     protocol
-        `honest`: everything is chosen on subjects inside the training fold. `published`: the
-        epoch that was best on the held-out subject, optimistic and marked so; only networks have
-        it. `both`: side by side.
+        `honest`: every choice is made on subjects inside the training fold. `published`: the
+        epoch with the best score on the held-out subject; optimistic, marked as such, and only for
+        networks. `both`: side by side.
     recipe
-        Of HTNet: `small`, `paper`, or a YAML file.
+        Recipe of HTNet: `small`, `paper`, or a YAML file.
     roi_recipe
-        Of the ROI models: `roi-small`, `roi`, or a YAML file.
+        Recipe of the ROI models: `roi-small`, `roi`, or a YAML file.
     inputs
-        What HTNet sees: the `whole` map, or the `mosaic` of eyes and mouth corners; both give a
-        network for each.
+        Input of HTNet: the `whole` map, or the `mosaic` of eyes and mouth corners. With both, one
+        network is trained for each.
     change
         Settings of HTNet's recipe to replace, such as `training.epochs=40`.
     roi_change
         The same for the ROI models.
     seeds
-        How many trainings of each network.
+        Number of trainings of each network, each with another seed.
     seed
-        The first of them; the others follow it.
+        First seed; the others are the next whole numbers.
     jobs
-        Worker processes for flow and networks; as many as there are processors when not given.
+        Worker processes for flow and networks. Default: the number of processors.
     device
         `auto`, `cpu` or `cuda`.
-
-    Raises
-    ------
-    UserError
-        When clips cannot be read, or a model, class set or recipe does not exist.
     """
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}: give 1 or more.")

@@ -65,10 +65,9 @@ def predict(
 ) -> MicroPredictResult:
     """Find the micro-expression in a clip and give the probability of each class.
 
-    The strongest expression is looked for in the motion of brows and mouth: where it begins
-    (onset), is strongest (apex) and has gone (offset). Whatever the clip shows, one of the classes
-    is the most probable; a clip without an expression gets an answer too. Research use only: this
-    is no diagnosis.
+    Onset, apex and offset of the strongest expression are found from the motion of brows and mouth.
+    One of the classes is always the most probable: a clip without an expression gets an answer too.
+    Research use only: this is no diagnosis.
 
     Parameters
     ----------
@@ -80,25 +79,20 @@ def predict(
         Folder for `prediction.csv`, `flow.png` (motion from onset to apex), `motion.png` (motion
         over time) and `run.json`.
     camera
-        Number of a camera to record from in place of a source; 0 is the first.
+        Number of a camera to record from instead of a source; 0 is the first.
     seconds
-        How long the camera records.
+        Duration of the recording.
     onset
-        Number of the first frame of the expression, where it is known; else it is found. Frames of
-        a video and of a camera count from 1.
+        Frame number of the onset, where it is known; found from the motion when not given. Frames
+        of a video or a recording count from 1.
     apex
-        Number of the frame where the expression is strongest; found when not given.
+        Frame number of the apex; found when not given.
     offset
-        Number of the frame where the expression has gone; found when not given.
+        Frame number of the offset; found when not given.
     predictor
         Landmark model, as for `extract`.
     threads
         Processor threads of the network.
-
-    Raises
-    ------
-    UserError
-        When there is no clip, no camera, or no such model.
     """
     set_threads(threads)
     began = time.monotonic()
@@ -145,14 +139,7 @@ def predict(
 
 
 def find_marks(clip: ClipTask, finder: LandmarkFinder) -> tuple[ClipTask, Spot]:
-    """Find what is not known of onset, apex and offset.
-
-    Returns
-    -------
-    ClipTask
-        With all three.
-    Spot
-        Motion over time, relative to the first frame that was looked at.
+    """Return the clip with what was not known of onset, apex and offset, and its motion over time.
 
     Raises
     ------

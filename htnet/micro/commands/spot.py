@@ -72,11 +72,11 @@ def spot(
     seed: int = 0,
     jobs: int | None = None,
 ) -> SpotResult:
-    """Find the apex of every clip, and compare with the annotated one where there is one.
+    """Find the apex of every clip, and compare it with the annotated apex where there is one.
 
     The apex is the peak of the motion of brows or mouth since the onset, smoothed over time.
-    Writes spots.csv, curves.csv, metrics.json and a picture of the curves of each subject. The
-    middle frame, which needs no picture at all, is scored beside it.
+    Writes spots.csv, curves.csv, metrics.json and a figure of the motion curves of each subject.
+    The middle frame of the clip is scored as a baseline.
 
     Parameters
     ----------
@@ -85,16 +85,16 @@ def spot(
     out
         Folder for the results.
     within
-        expression looks between the annotated onset and offset; clip looks at all frames of the
-        folder, and finds onset and offset as well.
+        expression searches from the annotated onset to the offset; clip searches all frames of the
+        folder, and also finds onset and offset.
     pictures
         Draw the curves into OUT/pictures.
     predictor
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     seed
-        Of the intervals, which resample subjects.
+        Seed of the bootstrap intervals, which resample subjects.
     jobs
-        Clips worked on at the same time; as many as there are processors when not given.
+        Worker processes. Default: the number of processors.
     """
     jobs = jobs_asked(jobs)
     began = time.monotonic()

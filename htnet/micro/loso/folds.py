@@ -34,8 +34,7 @@ class LosoAnswers:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """`(n,)` index of the most probable class; the first of equals."""
-        first: NDArray[np.int64] = np.argmax(self.probabilities, axis=1)
-        return first
+        return np.argmax(self.probabilities, axis=1)
 
 
 class Recogniser(Protocol):

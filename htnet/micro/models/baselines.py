@@ -276,8 +276,7 @@ def coordinates(kernel: Values) -> Values:
     """Return `(n, rank)` rows whose inner products are the kernel."""
     strengths, axes = np.linalg.eigh(kernel)
     kept = strengths > _RANK_TOLERANCE * strengths[-1]
-    rows: Values = axes[:, kept] * np.sqrt(strengths[kept])
-    return rows
+    return axes[:, kept] * np.sqrt(strengths[kept])
 
 
 def shares_of(clips: FlowMaps) -> Values:

@@ -280,8 +280,7 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(n, 3, S, S)` to logits `(n, k)`."""
-        logits: Tensor = self.head(self.stages(self.stem(maps)).mean(dim=(2, 3)))
-        return logits
+        return self.head(self.stages(self.stem(maps)).mean(dim=(2, 3)))
 
 
 class ResidualBlock(nn.Module):
@@ -300,5 +299,4 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(n, before, h, w)` to `(n, after, h / 2, w / 2)`."""
-        out: Tensor = torch.relu(self.convolutions(x) + self.past(x))
-        return out
+        return torch.relu(self.convolutions(x) + self.past(x))

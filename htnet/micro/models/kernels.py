@@ -35,8 +35,7 @@ def standardised(maps: NDArray[np.float32]) -> Values:
 def correlations(maps: Values) -> Values:
     """Return `(n, n)` mean products of the values of two standardised maps: their correlation."""
     rows = maps.reshape(len(maps), -1)
-    products: Values = rows @ rows.T / rows.shape[1]
-    return products
+    return rows @ rows.T / rows.shape[1]
 
 
 def rbf(maps: Values, other: Values | None = None, *, width: float = 1.0) -> Values:
@@ -51,30 +50,17 @@ def rbf(maps: Values, other: Values | None = None, *, width: float = 1.0) -> Val
     lengths_a, lengths_b = np.sum(a**2, axis=1), np.sum(b**2, axis=1)
     squares = lengths_a[:, None] + lengths_b[None, :] - 2.0 * (a @ b.T)
     size = max(float(lengths_a.mean()), _TINY)
-    values: Values = np.exp(-width * np.maximum(squares, 0.0) / (2.0 * size))
-    return values
+    return np.exp(-width * np.maximum(squares, 0.0) / (2.0 * size))
 
 
 def held_out_answers(
     kernel: Values, targets: Values, *, fold: NDArray[np.int64], penalty: float
 ) -> Values:
-    """Answer each clip by the model of all other subjects' clips.
+    """Answer each clip by the model of all other subjects' clips: `(n, k)`.
 
-    Parameters
-    ----------
-    kernel
-        `(n, n)`, positive semi-definite; add a constant to it for an intercept.
-    targets
-        `(n, k)`.
-    fold
-        `(n,)` number of each clip's subject, from 0.
-    penalty
-        λ, above 0.
-
-    Returns
-    -------
-    array
-        `(n, k)`, equal to fitting without each subject in turn.
+    It equals fitting without each subject in turn. The kernel is `(n, n)`, with a constant added
+    for an intercept; the targets are `(n, k)`, `fold` numbers the clips' subjects from 0, and the
+    penalty is λ.
     """
     complement = _complement(kernel, penalty)
     residuals = complement @ targets
@@ -118,8 +104,7 @@ def _left_out(
     complement: Values, residuals: Values, targets: Values, rows: NDArray[np.int64]
 ) -> Values:
     block = complement[np.ix_(rows, rows)]
-    answers: Values = targets[rows] - np.linalg.solve(block, residuals[rows])
-    return answers
+    return targets[rows] - np.linalg.solve(block, residuals[rows])
 
 
 def training_shares(label: NDArray[np.int64], fold: NDArray[np.int64], *, k: int) -> Values:
@@ -132,8 +117,7 @@ def training_shares(label: NDArray[np.int64], fold: NDArray[np.int64], *, k: int
     own = np.zeros((folds, k))
     np.add.at(own, (fold, label), 1.0)
     training = np.maximum(own.sum(axis=0) - own, 1.0)
-    shares: Values = training / training.sum(axis=1, keepdims=True)
-    return shares
+    return training / training.sum(axis=1, keepdims=True)
 
 
 def balanced(values: Values, shares: Values, *, strength: float) -> Values:
@@ -144,5 +128,4 @@ def balanced(values: Values, shares: Values, *, strength: float) -> Values:
     at all. `values` are `(..., k)`; what is not positive counts as next to nothing.
     """
     weighed = np.maximum(values, _LEAST) / shares**strength
-    probabilities: Values = weighed / weighed.sum(axis=-1, keepdims=True)
-    return probabilities
+    return weighed / weighed.sum(axis=-1, keepdims=True)

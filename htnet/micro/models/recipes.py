@@ -239,8 +239,7 @@ class RoiRecipe(Recipe):
     @property
     def size(self) -> int:
         """Side of a region's map in px."""
-        size: int = self.network.get("size", RoiConfig.model_fields["size"].default)
-        return size
+        return self.network.get("size", RoiConfig.model_fields["size"].default)
 
     def check(self) -> None:
         """Refuse unknown settings of the network and impossible sizes."""

@@ -30,8 +30,6 @@ class RoiConfig(Settings):
     model
         `temporal` (a transformer over the windows), `graph` (attention among the regions), or
         `hybrid` (both, with learned region weights and a learned fusion).
-    size
-        Side of a region's map in px.
     channels, shared_encoder
         Of the encoder's strided convolutions, the last of which is the length of an embedding; one
         encoder for all regions in place of one for each.
@@ -140,8 +138,7 @@ class RoiNetwork(nn.Module):
 
         UserError when the shape is another than the configuration's.
         """
-        logits: Tensor = self.head(self.summary(self.embed(maps)))
-        return logits
+        return self.head(self.summary(self.embed(maps)))
 
     def summary(self, embeddings: Tensor) -> Tensor:
         """Bring embeddings `(batch, windows, regions, c)` of a clip together."""
@@ -199,8 +196,7 @@ class TemporalBranch(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map `(batch, windows, regions, c)` to `(batch, regions * c)`."""
         tokens = embeddings.flatten(2) + self.position  # (batch, windows, regions * c)
-        read: Tensor = self.layers(tokens).mean(dim=1)
-        return read
+        return self.layers(tokens).mean(dim=1)
 
 
 class GraphLayer(nn.Module):
@@ -253,8 +249,7 @@ class RoiTemporal(RoiNetwork):
 
     def summary(self, embeddings: Tensor) -> Tensor:
         """Map `(batch, windows, regions, c)` to `(batch, regions * c)`."""
-        summary: Tensor = self.temporal(embeddings)
-        return summary
+        return self.temporal(embeddings)
 
 
 class RoiGraph(RoiNetwork):
@@ -266,8 +261,7 @@ class RoiGraph(RoiNetwork):
 
     def summary(self, embeddings: Tensor) -> Tensor:
         """Map `(batch, windows, regions, c)` to `(batch, c)`."""
-        summary: Tensor = self.graph(embeddings)
-        return summary
+        return self.graph(embeddings)
 
     def region_importance(self, maps: Tensor) -> dict[str, float]:
         """Return the share of attention that each region gets, mean over clips; sums to 1."""
@@ -291,8 +285,7 @@ class RoiHybrid(RoiNetwork):
         weighted = embeddings * weights[:, None]
         in_time, in_space = self.narrow(self.temporal(weighted)), self.graph(weighted)
         gate = torch.sigmoid(self.gate(torch.cat([in_time, in_space], dim=1)))
-        fused: Tensor = gate * in_time + (1 - gate) * in_space
-        return fused
+        return gate * in_time + (1 - gate) * in_space
 
     def region_importance(self, maps: Tensor | None = None) -> dict[str, float]:
         """Return the learned weight of each region; it is the same for all clips."""

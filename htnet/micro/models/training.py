@@ -147,8 +147,7 @@ class Standardised(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(n, 3, S, S)` to logits `(n, k)`."""
         shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
-        logits: Tensor = self.network(shown)
-        return logits
+        return self.network(shown)
 
 
 def cosine(done: float, *, last: float = 0.0) -> float:
