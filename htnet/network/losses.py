@@ -6,6 +6,7 @@ j + 1. A grade III of six is 1, 1, 0, 0, 0. Steps may lie between 0 and 1 when f
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -83,6 +84,11 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
     """
     logs = logits.log_softmax(dim=1)
     return -(target * (1 - logs.exp()) ** gamma * logs).sum(dim=1)
+
+
+def cosine(done: float, *, last: float = 0.0) -> float:
+    """Return the factor of a rate that falls from 1 to `last` as half a cosine."""
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def class_weights(labels: NDArray[np.int64], *, num_classes: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from htnet.network.losses import (
     class_weights,
+    cosine,
     grade_loss,
     point_loss,
     probabilities,
@@ -122,7 +122,7 @@ class PalsyGrader(L.LightningModule):
         def rate(step: int) -> float:
             if step < warm:
                 return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+            return cosine((step - warm) / max(1, total - warm))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {

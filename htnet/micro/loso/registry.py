@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 from common.errors import UserError, did_you_mean
 from htnet.micro.clips.maps import InputName, RegionWindows, RoiKind
@@ -47,10 +49,7 @@ class Options:
 def recognisers_named(names: tuple[str, ...], *, options: Options) -> list[Recogniser]:
     """Return the models of these names, and the classical ones beside them, in a fixed order.
 
-    Raises
-    ------
-    UserError
-        When there is no such model, or something that it needs is missing.
+    UserError when there is no such model, or something that it needs is missing.
     """
     for name in names:
         if name not in REGISTRY:
@@ -65,51 +64,49 @@ def recognisers_named(names: tuple[str, ...], *, options: Options) -> list[Recog
     return made
 
 
-# Torch takes seconds to load: the networks are imported when they are asked for.
-def _htnet(options: Options) -> list[Recogniser]:
-    """One recogniser for each kind of input."""
+def _networks(
+    models: Callable[[Options], Iterable[Any]],
+) -> Callable[[Options], list[Recogniser]]:
+    """Return what makes a recogniser of each model; torch takes seconds to load, so not earlier."""
+
+    def recognisers(options: Options) -> list[Recogniser]:
+        from htnet.micro.loso.networks import NetworkRecogniser
+
+        return [
+            NetworkRecogniser(
+                model, folder=options.folder, jobs=options.jobs, device=options.device
+            )
+            for model in models(options)
+        ]
+
+    return recognisers
+
+
+def _htnet(options: Options) -> Iterable[Any]:
+    """One network for each kind of input."""
     from htnet.micro.models.htnet import flow_model
 
-    return [
-        _network(flow_model(options.recipe, inputs=inputs, changes=options.changes), options)
-        for inputs in options.inputs
-    ]
+    for inputs in options.inputs:
+        yield flow_model(options.recipe, inputs=inputs, changes=options.changes)
 
 
-def _residual(sees: str) -> Callable[[Options], list[Recogniser]]:
-    def make(options: Options) -> list[Recogniser]:
-        from htnet.micro.models.htnet import residual_model
+def _residual(sees: Literal["flow", "apex"]) -> Iterable[Any]:
+    from htnet.micro.models.htnet import residual_model
 
-        return [_network(residual_model("apex" if sees == "apex" else "flow"), options)]
-
-    return make
+    yield residual_model(sees)
 
 
-def _roi(kind: RoiKind) -> Callable[[Options], list[Recogniser]]:
-    def make(options: Options) -> list[Recogniser]:
-        from htnet.micro.models.recipes import RoiRecipe, read_recipe
-        from htnet.micro.models.roi_training import RoiModel
+def _roi(kind: RoiKind, options: Options) -> Iterable[Any]:
+    from htnet.micro.models.recipes import RoiRecipe, read_recipe
+    from htnet.micro.models.roi_training import RoiModel
 
-        if options.windows is None:
-            raise UserError(
-                f"roi-{kind} reads flow inside regions, which these clips have not: run micro "
-                "flow with --regions and give its folder."
-            )
-        recipe = read_recipe(RoiRecipe, options.roi_recipe, changes=options.roi_changes)
-        return [_network(RoiModel(kind, recipe, options.windows), options)]
-
-    return make
-
-
-def _network(model: object, options: Options) -> Recogniser:
-    from htnet.micro.loso.networks import NetworkRecogniser
-
-    return NetworkRecogniser(
-        model,  # type: ignore[arg-type]
-        folder=options.folder,
-        jobs=options.jobs,
-        device=options.device,
-    )
+    if options.windows is None:
+        raise UserError(
+            f"roi-{kind} reads flow inside regions, which these clips have not: run micro flow "
+            "with --regions and give its folder."
+        )
+    recipe = read_recipe(RoiRecipe, options.roi_recipe, changes=options.roi_changes)
+    yield RoiModel(kind, recipe, options.windows)
 
 
 REGISTRY: Mapping[str, Callable[[Options], list[Recogniser]]] = {
@@ -119,10 +116,10 @@ REGISTRY: Mapping[str, Callable[[Options], list[Recogniser]]] = {
     "kernel-ridge-nested": lambda _: [NestedKernelRidge()],
     "svm": lambda _: [SupportVectors()],
     "logistic": lambda _: [Logistic()],
-    "residual-apex": _residual("apex"),
-    "residual-flow": _residual("flow"),
-    "htnet": _htnet,
-    "roi-temporal": _roi("temporal"),
-    "roi-graph": _roi("graph"),
-    "roi-hybrid": _roi("hybrid"),
+    "residual-apex": _networks(lambda _: _residual("apex")),
+    "residual-flow": _networks(lambda _: _residual("flow")),
+    "htnet": _networks(_htnet),
+    "roi-temporal": _networks(partial(_roi, "temporal")),
+    "roi-graph": _networks(partial(_roi, "graph")),
+    "roi-hybrid": _networks(partial(_roi, "hybrid")),
 }

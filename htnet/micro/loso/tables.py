@@ -20,8 +20,8 @@ import pandera.pandas as pa
 
 from common.bootstrap import Estimate
 from common.tables import choice, number, text
-from htnet.micro.loso.driver import ALL, LosoRun
-from htnet.micro.loso.folds import Rule
+from htnet.micro.loso.driver import ALL, LosoRun, ModelAnswers
+from htnet.micro.loso.folds import LosoAnswers, Rule
 
 RESULTS_FILE, SUBJECTS_FILE = "loso_results.csv", "loso_subjects.csv"
 CONFUSION_FILE, SUMMARY_FILE = "loso_confusion.csv", "loso_summary.csv"
@@ -32,15 +32,15 @@ _INTERVALS = (
     "weighted_f1_low", "weighted_f1_high",
 )  # fmt: skip
 
+_MODEL = {"model": text(), "rule": choice(RULES), "optimistic": choice(("yes", "no"))}
+
 SUBJECTS = pa.DataFrameSchema(
     {
         "subject": text(),
         "dataset": text(nullable=True),
         "n_clips": pa.Column(int),
         "n_classes": pa.Column(int),
-        "model": text(),
-        "rule": choice(RULES),
-        "optimistic": choice(("yes", "no")),
+        **_MODEL,
         "right": number(),
         "accuracy": number(),
     },
@@ -53,9 +53,7 @@ given: a subject with one class has no UF1."""
 CONFUSION = pa.DataFrameSchema(
     {
         "subject": text(),
-        "model": text(),
-        "rule": choice(RULES),
-        "optimistic": choice(("yes", "no")),
+        **_MODEL,
         "seed": pa.Column("int64"),
         "annotated": text(),
         "answered": text(),
@@ -68,9 +66,7 @@ pairs without clips have no row."""
 
 SUMMARY = pa.DataFrameSchema(
     {
-        "model": text(),
-        "rule": choice(RULES),
-        "optimistic": choice(("yes", "no")),
+        **_MODEL,
         "dataset": text(),
         "n_clips": pa.Column(int),
         "n_subjects": pa.Column(int),
@@ -94,9 +90,7 @@ def results_schema(classes: Sequence[str]) -> pa.DataFrameSchema:
             "image_id": text(),
             "dataset": text(nullable=True),
             "subject": text(),
-            "model": text(),
-            "rule": choice(RULES),
-            "optimistic": choice(("yes", "no")),
+            **_MODEL,
             "seed": pa.Column("int64"),
             "emotion": choice(tuple(classes)),
             "predicted": choice(tuple(classes)),
@@ -118,9 +112,7 @@ def results_table(run: LosoRun) -> pd.DataFrame:
             "image_id": clips.clip_id.tolist(),
             "dataset": clips.dataset.tolist(),
             "subject": clips.subject.tolist(),
-            "model": one.model,
-            "rule": one.rule,
-            "optimistic": _optimistic(one.rule),
+            **_named(one),
             "seed": one.seed,
             "emotion": names[clips.label].tolist(),
             "predicted": names[one.predicted].tolist(),
@@ -144,9 +136,7 @@ def subjects_table(run: LosoRun) -> pd.DataFrame:
                     "dataset": str(clips.dataset[own][0]),
                     "n_clips": int(own.sum()),
                     "n_classes": len(np.unique(clips.label[own])),
-                    "model": model.model,
-                    "rule": model.rule,
-                    "optimistic": _optimistic(model.rule),
+                    **_named(model),
                     "right": float(right[own].sum()),
                     "accuracy": float(right[own].mean()),
                 }
@@ -170,9 +160,7 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
         below = floor.get(one.dataset)
         rows.append(
             {
-                "model": one.answers.model,
-                "rule": one.answers.rule,
-                "optimistic": _optimistic(one.answers.rule),
+                **_named(one.answers),
                 "dataset": one.dataset,
                 "n_clips": one.n_clips,
                 "n_subjects": one.n_subjects,
@@ -196,5 +184,7 @@ def _columns(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _optimistic(rule: Rule) -> str:
-    return "yes" if rule == "published" else "no"
+def _named(one: LosoAnswers | ModelAnswers) -> dict[str, str]:
+    """Return the columns that name a model and its rule."""
+    optimistic = "yes" if one.rule == "published" else "no"
+    return {"model": one.model, "rule": one.rule, "optimistic": optimistic}

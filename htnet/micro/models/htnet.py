@@ -22,15 +22,9 @@ from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
 from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
-from htnet.micro.models.training import (
-    Rows,
-    Standardised,
-    Trained,
-    Training,
-    cosine,
-)
+from htnet.micro.models.training import Rows, Standardised, Trained, Training
 from htnet.network.htnet import HTNet
-from htnet.network.losses import class_weights
+from htnet.network.losses import cosine
 from htnet.network.weights import save_weights
 
 WEIGHTS = "network.safetensors"
@@ -93,10 +87,10 @@ class FlowModel:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = self.build(num_classes=len(clips.classes))
-            learner = _FlowTraining.of(
+            training = _FlowTraining(
                 clips, network, fold, self.recipe, place=(seed, number), device=device
             )
-            return learner.run(fold, told=told)
+            return training.run(told=told)
 
     def build(self, *, num_classes: int) -> nn.Module:
         """Build the network for a number of classes."""
@@ -106,50 +100,46 @@ class FlowModel:
         return HTNet.from_config(config)
 
 
-@dataclass(kw_only=True)
 class _FlowTraining(Training):
     """Every clip once an epoch in steps of equal length, AdamW, cross-entropy."""
 
-    recipe: FlowRecipe
-    place: tuple[int, int]  # seed and number of the fold
-    steps: int
-    shown: Tensor  # (variants, n, 3, S, S), unmoved and unmirrored first
-    ways: int
-    weights: Tensor
-    rates: torch.optim.lr_scheduler.LRScheduler
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         clips: NetworkClips,
         network: nn.Module,
         fold: Fold,
         recipe: FlowRecipe,
         *,
-        place: tuple[int, int],
+        place: tuple[int, int],  # seed and number of the fold
         device: str,
-    ) -> _FlowTraining:
+    ) -> None:
         settings = recipe.training
-        precision = settings.arithmetic(torch.device(device).type)
-        dtype = torch.float64 if precision == "float64" else torch.float32
+        super().__init__(clips, fold, settings, device=device)
+        self.settings, self.place = settings, place
+        self.precision = settings.arithmetic(torch.device(device).type)
+        dtype = torch.float64 if self.precision == "float64" else torch.float32
+        self.weights = self.weights.to(dtype)
         maps = clips.batch(np.arange(len(clips))).to(dtype)
-        ways = [maps]
+        shown = [maps]
         if recipe.augmentation.mirror:
-            ways.append(mirrored(maps, scaling=clips.scaling))
+            shown.append(mirrored(maps, scaling=clips.scaling))
         reach = range(-recipe.augmentation.shift, recipe.augmentation.shift + 1)
         moves = sorted(((x, y) for x in reach for y in reach), key=lambda move: move != (0, 0))
+        self.answered = len(shown)  # the first of the variants, which are not moved
+        variants = [_moved(one, move) for move in moves for one in shown]
+        self.shown = torch.stack(variants).to(device)  # (variants, n, 3, S, S)
         deviation, mean = torch.std_mean(maps[fold.train].double(), dim=(0, 2, 3), correction=0)
-        network = Standardised(
+        self.network = Standardised(
             network.to(dtype), mean.to(dtype), deviation.clamp_min(1e-12).to(dtype)
         ).to(device)
-        optimizer = torch.optim.AdamW(
-            network.parameters(),
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        steps = math.ceil(_most_learned(clips, fold) / settings.batch_size)
-        total = settings.epochs * steps
+        self.steps = math.ceil(_most_learned(clips, fold) / settings.batch_size)
+        total = settings.epochs * self.steps
         rising = round(settings.warmup * total)
 
         def rate(step: int) -> float:
@@ -158,26 +148,7 @@ class _FlowTraining(Training):
             falls = settings.schedule == "cosine"
             return cosine((step - rising) / max(1, total - rising)) if falls else 1.0
 
-        weights = torch.ones(len(clips.classes))
-        if settings.class_weights:
-            weights = class_weights(clips.label[fold.train], num_classes=len(clips.classes))
-        return cls(
-            clips=clips,
-            network=network,
-            optimizer=optimizer,
-            device=device,
-            epochs=settings.epochs,
-            clip=settings.clip,
-            precision=precision,
-            patience=None,
-            recipe=recipe,
-            place=place,
-            steps=steps,
-            shown=torch.stack([_moved(way, move) for move in moves for way in ways]).to(device),
-            ways=len(ways),
-            weights=weights.to(device, dtype),
-            rates=torch.optim.lr_scheduler.LambdaLR(optimizer, rate),
-        )
+        self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
 
     def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
         batches, variants = epoch_order(
@@ -188,16 +159,15 @@ class _FlowTraining(Training):
 
     def loss(self, logits: Tensor, rows: Rows) -> Tensor:
         label = torch.from_numpy(self.clips.label[rows]).to(self.device)
-        smoothing = self.recipe.training.label_smoothing
         each = nn.functional.cross_entropy(
-            logits, label, reduction="none", label_smoothing=smoothing
+            logits, label, reduction="none", label_smoothing=self.settings.label_smoothing
         )
         return (each * self.weights[label]).mean()
 
     def logits(self, rows: Rows) -> Tensor:
         self.network.eval()
         with torch.inference_mode():
-            return torch.stack([self.forward(way[rows]) for way in self.shown[: self.ways]])
+            return torch.stack([self.forward(one[rows]) for one in self.shown[: self.answered]])
 
     def after_step(self) -> None:
         self.rates.step()

@@ -112,28 +112,19 @@ class RoiAugmentation(Settings):
 
 
 class RoiTraining(Settings):
-    """How a ROI model is trained.
+    """How a ROI model is trained; what is not listed is as in `FlowTraining`.
 
     Attributes
     ----------
-    gamma, alpha, label_smoothing
+    gamma, alpha
         Of the focal loss.
-    class_weights
-        Weigh classes by the inverse of their frequency among the training clips.
-    epochs, batch_size
-        Passes over the training clips, and clips of a step.
-    learning_rate, last_rate
-        Of Adam: from the first to the last epoch it falls as half a cosine.
-    region_rate
-        The region weights learn at this multiple of the rate.
-    clip
-        Largest norm of the gradient.
+    learning_rate, last_rate, region_rate
+        Of Adam: from the first to the last epoch it falls as half a cosine. The region weights
+        learn at `region_rate` times the rate.
     patience
         Stop after this many epochs without a lower loss of the validation subjects.
     validation_folds
         The training subjects are dealt into this many parts; one of them chooses the epoch.
-    precision
-        Of the arithmetic: `32`, or `bf16` (mixed).
     """
 
     gamma: float = Field(default=2.0, ge=0)

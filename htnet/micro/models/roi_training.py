@@ -14,9 +14,9 @@ from htnet.micro.clips.maps import FlowMaps, RegionWindows, RoiKind
 from htnet.micro.loso.folds import Fold, check_fold, make_fold
 from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips
 from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
-from htnet.micro.models.roi import build_roi
-from htnet.micro.models.training import Rows, Trained, Training, cosine
-from htnet.network.losses import class_weights, focal
+from htnet.micro.models.roi import RoiNetwork, build_roi
+from htnet.micro.models.training import Rows, Trained, Training
+from htnet.network.losses import cosine, focal
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ class RoiModel:
         Everything random follows from the seed, nothing from the fold's `number`.
         """
         check_fold(clips.subject, fold)
-        settings = self.recipe.training
         config = self.recipe.config(
             model=self.kind,
             num_classes=len(clips.classes),
@@ -83,46 +82,39 @@ class RoiModel:
             torch.manual_seed(seed)
             network = build_roi(config)
             network.unit.copy_(clips.unit(fold.train))
-            network = network.to(device)
-            weights = torch.ones(len(clips.classes))
-            if settings.class_weights:
-                weights = class_weights(clips.label[fold.train], num_classes=len(clips.classes))
-            by_name = dict(network.named_parameters())
-            slow = [value for name, value in by_name.items() if name != "region_logits"]
-            groups: list[dict[str, Any]] = [{"params": slow, "lr": settings.learning_rate}]
-            if "region_logits" in by_name:
-                fast = settings.region_rate * settings.learning_rate
-                groups.append({"params": [by_name["region_logits"]], "lr": fast})
-            optimizer = torch.optim.Adam(groups)
-            last = settings.last_rate / settings.learning_rate
-            rates = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda epoch: cosine(epoch / max(1, settings.epochs - 1), last=last)
-            )
-            learner = _RoiTraining(
-                clips=clips,
-                network=network,
-                optimizer=optimizer,
-                device=device,
-                epochs=settings.epochs,
-                clip=settings.clip,
-                precision=settings.precision,
-                patience=settings.patience,
-                recipe=self.recipe,
-                weights=weights.to(device),
-                rng=np.random.default_rng(seed),
-                rates=rates,
-            )
-            return learner.run(fold, told=told)
+            training = _RoiTraining(clips, network, fold, self.recipe, seed=seed, device=device)
+            return training.run(told=told)
 
 
-@dataclass(kw_only=True)
 class _RoiTraining(Training):
     """Batches in random order, Adam, focal loss."""
 
-    recipe: RoiRecipe
-    weights: Tensor
-    rng: np.random.Generator
-    rates: torch.optim.lr_scheduler.LRScheduler
+    def __init__(
+        self,
+        clips: NetworkClips,
+        network: RoiNetwork,
+        fold: Fold,
+        recipe: RoiRecipe,
+        *,
+        seed: int,
+        device: str,
+    ) -> None:
+        settings = recipe.training
+        super().__init__(clips, fold, settings, device=device)
+        self.recipe, self.rng = recipe, np.random.default_rng(seed)
+        self.precision, self.patience = settings.precision, settings.patience
+        self.network = network.to(device)
+        by_name = dict(network.named_parameters())
+        slow = [value for name, value in by_name.items() if name != "region_logits"]
+        groups: list[dict[str, Any]] = [{"params": slow, "lr": settings.learning_rate}]
+        if "region_logits" in by_name:
+            fast = settings.region_rate * settings.learning_rate
+            groups.append({"params": [by_name["region_logits"]], "lr": fast})
+        self.optimizer = torch.optim.Adam(groups)
+        last, steps = settings.last_rate / settings.learning_rate, max(1, settings.epochs - 1)
+        self.rates = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda epoch: cosine(epoch / steps, last=last)
+        )
 
     def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
         for some in self._cut(self.rng.permutation(rows)):

@@ -22,6 +22,8 @@ from common.errors import UserError
 from common.progress import JobProgress
 from htnet.micro.loso.folds import Fold
 from htnet.micro.models.inputs import NetworkClips
+from htnet.micro.models.recipes import FlowTraining, RoiTraining
+from htnet.network.losses import class_weights
 
 Rows = NDArray[np.intp]
 
@@ -41,22 +43,32 @@ class Trained:
     losses: tuple[float, ...] = ()
 
 
-@dataclass(kw_only=True)
 class Training:
     """What the loop needs of a network; subclasses say what is shown, and what is lost.
 
-    The gradient is clipped to the norm `clip` (0: left as it is), `bf16` is mixed arithmetic, and
-    after `patience` epochs without a lower validation loss the training ends (None: never early).
+    After `patience` epochs without a lower validation loss the training ends (None: never early).
     """
 
-    clips: NetworkClips
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    device: str
-    epochs: int
-    clip: float
-    precision: str
-    patience: int | None
+    rates: torch.optim.lr_scheduler.LRScheduler
+    precision: str  # `bf16` is mixed arithmetic
+    patience: int | None = None
+
+    def __init__(
+        self,
+        clips: NetworkClips,
+        fold: Fold,
+        settings: FlowTraining | RoiTraining,
+        *,
+        device: str,
+    ) -> None:
+        self.clips, self.fold, self.device = clips, fold, device
+        self.epochs, self.clip = settings.epochs, settings.clip
+        weights = torch.ones(len(clips.classes))
+        if settings.class_weights:
+            weights = class_weights(clips.label[fold.train], num_classes=len(clips.classes))
+        self.weights = weights.to(device)
 
     def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
         """Yield the maps and rows of each step of an epoch."""
@@ -76,11 +88,12 @@ class Training:
     def after_epoch(self) -> None:
         """Change the rate after an epoch."""
 
-    def run(self, fold: Fold, *, told: Callable[[], None] = lambda: None) -> Trained:
+    def run(self, *, told: Callable[[], None] = lambda: None) -> Trained:
         """Train, choose the epoch on the validation clips, and answer the held-out ones.
 
         `told` is called after every epoch. UserError when the training diverges.
         """
+        fold = self.fold
         losses: list[float] = []
         answers = []
         kept, best = self.network.state_dict(), 0
@@ -148,11 +161,6 @@ class Standardised(nn.Module):
         """Map `(n, 3, S, S)` to logits `(n, k)`."""
         shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
         return self.network(shown)
-
-
-def cosine(done: float, *, last: float = 0.0) -> float:
-    """Return half a cosine from 1, where nothing is done, to `last`, where all is."""
-    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @contextmanager
