@@ -205,7 +205,7 @@ class KernelRidgeGrader:
         kernel = _kernel(maps, maps, settings)
         kernel[np.diag_indices(len(kernel))] += settings.penalty
         counts = np.maximum(targets.sum(axis=0), 1.0)
-        solved: NDArray[np.float64] = np.linalg.solve(kernel, targets)
+        solved = np.linalg.solve(kernel, targets).astype(np.float64)
         return cls(maps, solved, counts / counts.sum(), settings)
 
     @classmethod
