@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from common.words import counted
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.clips.sources import class_set_named, read_clips
 from htnet.micro.loso.driver import run_loso, scored_run
@@ -121,7 +122,7 @@ def heads(options: argparse.Namespace) -> None:
         models, seconds = run_loso(clips, [one], seeds=tuple(range(options.seeds)))
         scores = scored_run(clips, models, seconds=seconds).on()[0].scores
         print(
-            f"  {number} heads: UF1 {scores.uf1} ± {scores.spread_uf1:.3f} over seeds, "
+            f"  {counted(number, 'head')}: UF1 {scores.uf1} ± {scores.spread_uf1:.3f} over seeds, "
             f"UAR {scores.uar.value:.3f}",
             flush=True,
         )
