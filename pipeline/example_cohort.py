@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.provenance import RUN_FILE
 from common.tables import MANIFEST, write_table
+from common.truth import TRUTH_TABLE
 from datasets.dataset import relative_to_folder
 from datasets.readers.meei import read_meei
 from datasets.simulated.cohort import simulate
@@ -26,39 +27,18 @@ _OUTPUT = Path(__file__).resolve().parent.parent / "notebooks" / "output"
 
 @dataclass(frozen=True)
 class ExampleCohort:
-    """Where the simulated patients and their tables lie, all below `folder`."""
+    """Where the simulated patients and their tables lie, all below `folder`.
+
+    The photographs have the layout of the MEEI standard set, the manifest a row for each; the
+    manifest's columns stand behind the distances and the features.
+    """
 
     folder: Path
-
-    @property
-    def photographs(self) -> Path:
-        """Folder of the photographs, in the layout of the MEEI standard set."""
-        return self.folder / "photographs"
-
-    @property
-    def manifest(self) -> Path:
-        """One row per photograph: patient, movement, weak side, grade."""
-        return self.folder / "manifest.csv"
-
-    @property
-    def landmarks(self) -> Path:
-        """The 68 points of each photograph."""
-        return self.folder / "measured" / "landmarks.csv"
-
-    @property
-    def dists(self) -> Path:
-        """The 34 distances, with the manifest's columns behind them."""
-        return self.folder / "measured" / "dists.csv"
-
-    @property
-    def features(self) -> Path:
-        """The 29 features, with the manifest's columns behind them."""
-        return self.folder / "measured" / "features.csv"
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything has been made."""
-        return (self.folder / "measured" / RUN_FILE).is_file()
+    photographs: Path
+    manifest: Path
+    landmarks: Path
+    dists: Path
+    features: Path
 
 
 def output_folder(name: str) -> Path:
@@ -72,40 +52,26 @@ def example_cohort(*, patients: int = PATIENTS, seed: int = 0) -> ExampleCohort:
     """Draw and measure the simulated patients, unless that has been done.
 
     Twenty-four patients, four of each House-Brackmann grade, at rest and in seven movements. They
-    are nobody's photographs: results on them are results on simulated faces.
-
-    Parameters
-    ----------
-    patients
-        How many; another number makes another cohort beside the first.
-    seed
-        Another seed gives other patients.
-
-    Returns
-    -------
-    ExampleCohort
-        Where everything lies.
+    are nobody's photographs: results on them are results on simulated faces. Another number or
+    seed makes another cohort beside the first.
     """
-    cohort = ExampleCohort(output_folder(f"cohort_{patients}_patients_seed_{seed}"))
-    if not cohort.is_complete:
+    folder = output_folder(f"cohort_{patients}_patients_seed_{seed}")
+    measured = folder / "measured"
+    tables = (measured / f"{name}.csv" for name in ("landmarks", "dists", "features"))
+    cohort = ExampleCohort(folder, folder / "photographs", folder / "manifest.csv", *tables)
+    if not (measured / RUN_FILE).is_file():
         simulate(cohort.photographs, patients=patients, seed=seed, width=WIDTH, height=HEIGHT)
-        manifest = relative_to_folder(read_meei(cohort.photographs).manifest, cohort.folder)
+        manifest = relative_to_folder(read_meei(cohort.photographs).manifest, folder)
         write_table(manifest, cohort.manifest, schema=MANIFEST)
-        extract(cohort.manifest, out=cohort.features.parent, jobs=1)
+        extract(cohort.manifest, out=measured, jobs=1)
     return cohort
 
 
 def example_clips(*, subjects: int = SUBJECTS, seed: int = 0) -> Path:
     """Draw the simulated micro-expression clips, unless that has been done.
 
-    Six clips of each subject, each a folder of sixteen frames, in the layout of CASME II.
-
-    Parameters
-    ----------
-    subjects
-        How many people; another number makes other clips beside the first.
-    seed
-        Another seed gives other people.
+    Six clips of each subject, each a folder of sixteen frames, in the layout of CASME II. Another
+    number or seed makes other clips beside the first.
 
     Returns
     -------
@@ -113,7 +79,7 @@ def example_clips(*, subjects: int = SUBJECTS, seed: int = 0) -> Path:
         The folder that `prepare casme2` reads.
     """
     folder = output_folder(f"clips_{subjects}_subjects_seed_{seed}")
-    if not (folder / "true_landmarks.csv").is_file():  # the last file that is written
+    if not (folder / TRUTH_TABLE).is_file():  # the last file that is written
         simulate(
             folder, patients=subjects, seed=seed, layout="casme", width=CLIP_WIDTH,
             height=CLIP_HEIGHT,

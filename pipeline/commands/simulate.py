@@ -13,8 +13,9 @@ from common.files import atomic_write
 from common.movements import MOVEMENTS
 from common.photos import read_photo
 from common.tables import write_table
+from common.words import counted
+from datasets.simulated import cohort
 from datasets.simulated.cohort import LayoutName
-from datasets.simulated.cohort import simulate as simulate_cohort
 from datasets.simulated.photo_warp import simulate_from_photo
 from landmarks.find.extraction import landmark_table
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
@@ -87,14 +88,16 @@ def simulate(
         With --from-photo: the movement that the portrait already shows, full_smile for instance.
     """
     if from_photo is None:
-        written = simulate_cohort(
+        written = cohort.simulate(
             out, patients=patients, seed=seed, layout=layout, width=width, height=height, jobs=jobs
         )
-        print(f"{len(written)} simulated photographs of {patients} patients in {out}")
+        said = counted(len(written), "simulated photograph")
+        print(f"{said} of {counted(patients, 'patient')} in {out}")
         return Simulated(tuple(written))
     written = _warp(from_photo, out, grade=grade, side=side, kind=kind, photo_task=photo_task)
     weak = "healthy" if grade == 1 else f"grade {grade}, weak on the patient's {side}"
-    print(f"{len(written)} simulated photographs ({weak}) and their landmarks.csv in {out}")
+    said = counted(len(written), "simulated photograph")
+    print(f"{said} ({weak}) and their landmarks.csv in {out}")
     return Simulated(tuple(written))
 
 
