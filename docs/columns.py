@@ -20,11 +20,10 @@ from common.grading.predictions import predictions_schema
 from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
-from features.measure_table import MEASURES_SCHEMA, columns_of
 from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
-from features.tables import DISTS, FEATURES
+from features.tables import DISTS, FEATURES, MEASURES_SCHEMA, columns_of
 from htnet.micro.clips.store import FLOW
 from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
 from htnet.palsy.asymmetry import BY_GRADE

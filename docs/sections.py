@@ -17,11 +17,10 @@ from common.tables import STATUSES
 from datasets.registry import DATASETS
 from docs.columns import TABLES, Table, described, types_of
 from docs.reference_page import difference_table, distance_table, feature_table
-from features.definitions import DEFINITIONS, definition_named
-from features.geometry import measure
-from features.measure_table import measures_page
+from features.definitions import DEFINITIONS, definition_named, measure
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
+from features.tables import measures_page
 from htnet.commands import app as htnet_app
 from htnet.micro.commands import app as micro_app
 from landmarks.points import REGIONS, mirror_points

@@ -1,8 +1,8 @@
-"""The three definitions of the measurements: `standard`, and two that reproduce older results.
+"""The three definitions of the measurements, and faces measured by them: 34 distances, 29 features.
 
-`standard` is the registry as it stands. The others are lists of the entries that they change.
-Their values agree with those of the code they stand for (tests/features/test_parity.py); what
-that code does where the papers are silent was found there:
+`standard` is the registry as it stands. The others reproduce older results: lists of the entries
+that they change. Their values agree with those of the code they stand for
+(tests/features/test_parity.py); what that code does where the papers are silent was found there:
 
 - f11, f12, f13 pair N with O, Nl with Or and Nr with Ol in all definitions.
 - `huo2022` keeps mean image y for the brows (f3 therefore depends on where the face lies in the
@@ -20,6 +20,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
 from common.errors import UserError, did_you_mean
 from features.formulas import (
     angle,
@@ -32,6 +36,7 @@ from features.formulas import (
     signed_lean,
     smaller_ratio,
 )
+from features.levelling import FloatArray, level
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,
@@ -39,6 +44,7 @@ from features.registry import (
     FEATURES,
     HUO_2022,
     PARRA_2021,
+    PX,
     Measurement,
 )
 
@@ -68,6 +74,73 @@ class Definition:
     purpose: str
     measurements: Mapping[str, Measurement]
     refuse_no_length: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on n photographs by a definition.
+
+    Attributes
+    ----------
+    distances
+        n rows, the 34 distances in column order, px.
+    features
+        n rows, `f0` to `f28`; units in the registry.
+    measurable
+        `(n,)` False where points were missing, not finite, or (`standard`) all in one place; the
+        rows are NaN there.
+    """
+
+    definition: DefinitionName
+    distances: pd.DataFrame
+    features: pd.DataFrame
+    measurable: NDArray[np.bool_]
+
+
+def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
+    """Measure every distance and asymmetry feature, all photographs at once.
+
+    Only the 51 selected points are looked at. A photograph with a missing (NaN) or infinite one
+    among them gives a row of NaN.
+
+    In `standard` nothing is divided by a length of zero, and coincident points have no direction:
+    such a value is NaN, never infinite. So a ratio is NaN unless both lengths are positive (a brow
+    on or below the line of the eye corners, lips of no height), an angle or slope is NaN when its
+    points coincide, a slope also when they lie upright above each other, fractions of W are NaN
+    when the mouth has no width, and everything is NaN when P48 and P49 coincide, for then the face
+    cannot be levelled. Closed eyes do have a value: f11 to f13 stay finite, and are 0 when both
+    are closed. Zero means at most 1e-9 of the face width A. In the older definitions infinities
+    and zeros come out as their code had them.
+
+    Parameters
+    ----------
+    points
+        `(n, 68, 2)` px, x right, y down; missing is NaN.
+    definition
+        `standard`, `huo2022` or `parra2021`.
+
+    Raises
+    ------
+    UserError
+        When there is no such definition. ValueError when the array has another shape.
+    """
+    chosen = definition_named(definition)
+    measured: dict[str, FloatArray] = {}
+    with np.errstate(all="ignore"):  # what divisions by zero give is decided above
+        faces = level(np.asarray(points, float), refuse_no_length=chosen.refuse_no_length)
+        for name, entry in chosen.measurements.items():
+            value = entry.formula.value(faces)
+            known = faces.measurable & (np.isfinite(value) | (not chosen.refuse_no_length))
+            value = np.where(known, value, np.nan)
+            measured[name] = value
+            if entry.unit == PX:
+                faces.distances[name] = value
+    return Measured(
+        definition=chosen.name,
+        distances=pd.DataFrame(measured, columns=list(DISTANCE_NAMES)),
+        features=pd.DataFrame(measured, columns=list(FEATURE_NAMES)),
+        measurable=faces.measurable,
+    )
 
 
 def definition_named(name: str) -> Definition:

@@ -7,7 +7,7 @@ the documentation says is what is computed.
 In the texts `dx` and `dy` are absolute differences along the levelled horizontal and vertical,
 `d` is the Euclidean distance, `angle(Pa, Pb)` = atan2(-(y_b - y_a), x_b - x_a) in degrees.
 
-Divisions by zero give NaN or infinity as IEEE 754 has it; `features.geometry` silences numpy.
+Divisions by zero give NaN or infinity as IEEE 754 has it; `features.definitions` silences numpy.
 """
 
 from __future__ import annotations
@@ -119,8 +119,7 @@ def brow_height(brow: range) -> Formula:
         right = face.x[brow.start : brow.stop].mean(axis=0) - face.x[a]
         down = face.y[brow.start : brow.stop].mean(axis=0) - face.y[a]
         across = face.dy(a, b) * right - face.dx(a, b) * down
-        above: FloatArray = across / face.usable(face.d(a, b))
-        return above
+        return np.divide(across, face.usable(face.d(a, b)))
 
     return Formula(
         text=f"height of mean(P{brow[0]}..P{brow[-1]}) above the line P{a}-P{b}",
@@ -134,12 +133,12 @@ def brow_height(brow: range) -> Formula:
 def mean_image_y(brow: range) -> Formula:
     """Mean y of a brow in the levelled image, px: depends on where the face lies in it."""
 
-    def value(face: LevelledFaces) -> FloatArray:
-        mean: FloatArray = face.y[brow.start : brow.stop].mean(axis=0)
-        return mean
-
-    text = f"mean image y of P{brow[0]}..P{brow[-1]}"
-    return Formula(text=text, value=value, points=tuple(brow), brow=tuple(brow))
+    return Formula(
+        text=f"mean image y of P{brow[0]}..P{brow[-1]}",
+        value=lambda face: np.mean(face.y[brow.start : brow.stop], axis=0),
+        points=tuple(brow),
+        brow=tuple(brow),
+    )
 
 
 def perimeter(*edges: tuple[int, int]) -> Formula:
@@ -237,8 +236,7 @@ def fraction(*distances: str, of: str) -> Formula:
 
     def value(face: LevelledFaces) -> FloatArray:
         largest = np.maximum.reduce([face.distances[name] for name in distances])
-        part: FloatArray = largest / face.usable(face.distances[of])
-        return part
+        return np.divide(largest, face.usable(face.distances[of]))
 
     names = ", ".join(distances)
     text = f"max({names}) / {of}" if len(distances) > 1 else f"{names} / {of}"

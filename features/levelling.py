@@ -46,13 +46,11 @@ class LevelledFaces:
 
     def dx(self, a: int, b: int) -> FloatArray:
         """Return x of Pb minus x of Pa, signed."""
-        difference: FloatArray = self.x[b] - self.x[a]
-        return difference
+        return np.subtract(self.x[b], self.x[a])
 
     def dy(self, a: int, b: int) -> FloatArray:
         """Return y of Pb minus y of Pa, signed, downwards positive."""
-        difference: FloatArray = self.y[b] - self.y[a]
-        return difference
+        return np.subtract(self.y[b], self.y[a])
 
     def d(self, a: int, b: int) -> FloatArray:
         """Return the Euclidean distance from Pa to Pb."""
@@ -72,19 +70,10 @@ class LevelledFaces:
 
 
 def level(points: FloatArray, *, refuse_no_length: bool) -> LevelledFaces:
-    """Select the 51 points and rotate each face about P48 until P48 to P49 is horizontal.
+    """Select the 51 of `(n, 68, 2)` points and rotate each face about P48 until P49 lies level.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px, x right, y down.
-    refuse_no_length
-        Whether coincident points give NaN (`standard`), or what older code made of them.
-
-    Raises
-    ------
-    ValueError
-        When the array has another shape.
+    `refuse_no_length` says whether coincident points give NaN (`standard`), or what older code made
+    of them. ValueError when the array has another shape.
     """
     if points.ndim != 3 or points.shape[1:] != (N_POINTS, 2):
         raise ValueError(

@@ -7,14 +7,11 @@ and the midline of the frame are white. Letters at the lines lead to the table b
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.files import atomic_write
 from features.eye_frame import FROM_CORNERS, FacesInFrame, FloatArray
 from features.measures import MEASURES, SIDES, Measure, Side, measure_faces
 from landmarks.find.iris import Irises
@@ -70,8 +67,7 @@ def draw_measures(
     faces = measured.faces
 
     def to_canvas(place: FloatArray) -> FloatArray:
-        mapped: FloatArray = (faces.to_photo(place[np.newaxis])[0] - corner + 0.5) * zoom - 0.5
-        return mapped
+        return np.asarray((faces.to_photo(place[np.newaxis])[0] - corner + 0.5) * zoom - 0.5)
 
     _draw_frame(canvas, faces, to_canvas)
     if irises is not None:
@@ -91,17 +87,6 @@ def draw_measures(
     }
     table = _table(values, unit=unit, from_corners=faces.source[0] == FROM_CORNERS)
     return np.concatenate([canvas, table])
-
-
-def write_measure_overlay(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture of `draw_measures` as JPEG."""
-    ok, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90]
-    )
-    if not ok:
-        raise UserError(f"The picture {path} cannot be encoded: report this photograph's size.")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content.tobytes())
 
 
 def _letters() -> str:

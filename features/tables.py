@@ -1,41 +1,92 @@
-"""The two tables of this package, `dists.csv` and `features.csv`: schemas, readers, provenance."""
+"""The tables of this package: `dists.csv`, `features.csv` and `measures.csv`; and whence they come.
+
+With the palsied side known (the manifest's `side`), the differences of clinical measures are those
+of the affected side to the healthy one. Without it nothing is guessed: those columns stay empty,
+and the differences of right to left, which are always there, say in their name what they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from common.errors import UserError
 from common.provenance import read_run_record
-from common.tables import OTHERS_AS_TEXT, STATUSES, choice, joined_columns, number, read_table, text
+from common.tables import (
+    OTHERS_AS_TEXT,
+    STATUSES,
+    choice,
+    joined_columns,
+    number,
+    read_table,
+    sort_by_image_id,
+    text,
+)
 from features.definitions import DefinitionName, definition_named
+from features.eye_frame import FloatArray
+from features.measures import MEASURES, SIDES, Measure, measure_faces
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
+from landmarks.find.iris import Irises
+from landmarks.scale import Unit, length_factors, no_scale_reason
+from landmarks.tables import points_of
 
-DISTS_FILE, FEATURES_FILE = "dists.csv", "features.csv"
+DISTS_FILE, FEATURES_FILE, MEASURES_FILE = "dists.csv", "features.csv", "measures.csv"
+UNITS = ("px", "mm", "box diagonal")
+RIGHT_TO_LEFT = "right_minus_left"
+TO_HEALTHY = "affected_minus_healthy"
+_HEALTHY = {"right": "left", "left": "right"}  # of the affected side
+_NOTHING = 1e-9  # of the eye distance; a percentage of less is a percentage of nothing
 
 
-def _schema(name: str, columns: tuple[str, ...]) -> pa.DataFrameSchema:
-    """One row per photograph; what a joined manifest adds behind keeps the manifest's types."""
-    return pa.DataFrameSchema(
-        {
-            "image_id": text(unique=True),
-            "status": choice(STATUSES),
-            **{column: number() for column in columns},
-            **joined_columns(),
-        },
-        name=name,
-        metadata=OTHERS_AS_TEXT,
+def columns_of(measure: Measure) -> tuple[str, ...]:
+    """Return the six columns of one measure."""
+    return (
+        *(f"{measure.name}_{side}" for side in SIDES),
+        *(
+            f"{measure.name}_{difference}{percent}"
+            for difference in (RIGHT_TO_LEFT, TO_HEALTHY)
+            for percent in ("", "_percent")
+        ),
     )
 
 
-DISTS = _schema("distances", DISTANCE_NAMES)
+MEASURE_COLUMNS: tuple[str, ...] = tuple(name for entry in MEASURES for name in columns_of(entry))
+MEASURED_COLUMNS = ("unit", "frame", "healthy_side", "no_scale", *MEASURE_COLUMNS)
+"""What a manifest joined behind never replaces."""
+
+
+def _schema(name: str, columns: Mapping[str, pa.Column]) -> pa.DataFrameSchema:
+    """One row per photograph; what a joined manifest adds behind keeps the manifest's types."""
+    key = {"image_id": text(unique=True), "status": choice(STATUSES)}
+    return pa.DataFrameSchema(
+        {**key, **columns, **joined_columns()}, name=name, metadata=OTHERS_AS_TEXT
+    )
+
+
+DISTS = _schema("distances", {name: number() for name in DISTANCE_NAMES})
 """`dists.csv`: the 34 distances, px; NaN unless `ok`."""
 
-FEATURES = _schema("features", FEATURE_NAMES)
+FEATURES = _schema("features", {name: number() for name in FEATURE_NAMES})
 """`features.csv`: `f0` to `f28`, units in the registry; NaN unless `ok`."""
+
+MEASURES_SCHEMA = _schema(
+    "measures",
+    {
+        "unit": choice(UNITS),
+        **{name: text(nullable=True) for name in ("frame", "healthy_side", "no_scale")},
+        **{name: number() for name in MEASURE_COLUMNS},
+    },
+)
+"""`measures.csv`: lengths in `unit`, angles in degrees, percentages of the side compared with.
+
+`frame` is `irises` or, where an iris was not found, `eye_corners`. `healthy_side` is empty where
+the manifest does not name one palsied side. `no_scale` says why a photograph's lengths are missing.
+"""
 
 
 def read_dists(path: Path) -> pd.DataFrame:
@@ -48,29 +99,24 @@ def read_features(path: Path) -> pd.DataFrame:
     return read_table(path, schema=FEATURES)
 
 
+def read_measures(path: Path) -> pd.DataFrame:
+    """Read a table of measures; manifest columns joined behind them come along."""
+    return read_table(path, schema=MEASURES_SCHEMA)
+
+
 def definition_of(table: Path) -> DefinitionName | None:
     """Return the definition that `dists.csv` or `features.csv` was measured with.
 
-    It is written in the `run.json` beside the table, under `notes`, `definition`.
-
-    Parameters
-    ----------
-    table
-        Path of the table.
-
-    Returns
-    -------
-    The definition, or None when no `run.json` lies there or it names none (a table brought from
-    elsewhere): then nobody knows, and nothing is guessed.
+    It is written in the `run.json` beside the table, under `notes`, `definition`. None when no
+    `run.json` lies there or it names none (a table brought from elsewhere): then nobody knows, and
+    nothing is guessed.
 
     Raises
     ------
     UserError
         When `run.json` is damaged or names a definition that this version does not have.
     """
-    record = read_run_record(table.parent)
-    notes = record.get("notes") if record else None
-    name = notes.get("definition") if isinstance(notes, dict) else None
+    name = _notes(read_run_record(table.parent)).get("definition")
     return None if name is None else definition_named(str(name)).name
 
 
@@ -83,22 +129,122 @@ def landmark_run_of(table: Path) -> dict[str, Any] | None:
     record = read_run_record(table.parent)
     if record is None or record.get("command") != "features":
         return record
-    notes = record.get("notes")
-    earlier = notes.get("landmark_run") if isinstance(notes, dict) else None
+    earlier = _notes(record).get("landmark_run")
     return earlier if isinstance(earlier, dict) else None
+
+
+def _notes(record: dict[str, Any] | None) -> dict[str, Any]:
+    notes = (record or {}).get("notes")
+    return notes if isinstance(notes, dict) else {}
 
 
 def refuse_other_definition(table: Path, *, found: str | None, learned: str | None) -> None:
     """Refuse a feature table of another definition than a model learned from.
 
-    Parameters
-    ----------
-    found, learned
-        Definition of the table, and of those that the model learned from; where one of them is
-        not recorded, nobody knows and nothing is refused.
+    Where one of the two is not recorded, nobody knows and nothing is refused.
     """
     if learned and found and found != learned:
         raise UserError(
             f"{table} was measured with the feature definition {found} and the model learned from "
             f"{learned}: measure again with --definition {learned}."
         )
+
+
+def measure_table(
+    landmark_table: pd.DataFrame,
+    *,
+    unit: Unit = "px",
+    irises: Mapping[str, Irises] | None = None,
+    manifest: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Take the clinical measures of a landmark table: rows in natural order, `MEASURES_SCHEMA`.
+
+    Parameters
+    ----------
+    landmark_table
+        Columns of `landmarks.tables.LANDMARKS`, px.
+    unit
+        Of the lengths; see `landmarks.scale.length_factors`.
+    irises
+        By `image_id`, where they were looked for.
+    manifest
+        Its `side` tells the healthy side.
+    """
+    rows = sort_by_image_id(landmark_table)
+    ok = (rows["status"] == "ok").to_numpy(dtype=bool)
+    points = np.where(ok[:, np.newaxis, np.newaxis], points_of(rows), np.nan)
+    ids = [str(image_id) for image_id in rows["image_id"]]
+    pairs = [(irises or {}).get(image_id) for image_id in ids]
+    measured = measure_faces(points, pairs)
+    factors = length_factors(rows, unit=unit)
+    healthy = _healthy_sides(ids, manifest)
+
+    head = rows[["image_id", "status"]].copy()
+    # A face whose points are missing or fall together has no frame.
+    head.loc[ok & np.array([not name for name in measured.faces.source]), "status"] = "failed"
+    head["unit"] = unit
+    head["frame"] = pd.array([name or None for name in measured.faces.source], dtype="str")
+    head["healthy_side"] = pd.array(healthy, dtype="str")
+    head["no_scale"] = pd.array(
+        [
+            _no_scale(pair) if good and not known else None
+            for pair, good, known in zip(pairs, ok, np.isfinite(factors), strict=True)
+        ],
+        dtype="str",
+    )
+    smallest = _NOTHING * measured.faces.apart
+    columns: dict[str, FloatArray] = {}
+    for entry in MEASURES:
+        by_side = measured.values[entry.name]
+        factor = factors if entry.is_length else np.ones(len(rows))
+        values = _differences(by_side["right"], by_side["left"], healthy, smallest=smallest)
+        scaled = (v if "percent" in name else v * factor for name, v in values.items())
+        columns |= dict(zip(columns_of(entry), scaled, strict=True))
+    return pd.concat([head, pd.DataFrame(columns)], axis="columns")
+
+
+def _differences(
+    right: FloatArray, left: FloatArray, healthy: list[str | None], *, smallest: FloatArray
+) -> dict[str, FloatArray]:
+    """Both sides and their differences, in the order of `columns_of`."""
+
+    def percent(part: FloatArray, whole: FloatArray) -> FloatArray:
+        return np.divide(100 * part, np.where(whole > smallest, whole, np.nan))
+
+    is_right = np.array([side == "right" for side in healthy])
+    known = np.array([side is not None for side in healthy])
+    good, bad = np.where(is_right, right, left), np.where(is_right, left, right)
+    mean_size = (np.abs(right) + np.abs(left)) / 2
+    return {
+        "right": right,
+        "left": left,
+        RIGHT_TO_LEFT: right - left,
+        f"{RIGHT_TO_LEFT}_percent": percent(right - left, mean_size),
+        TO_HEALTHY: np.where(known, bad - good, np.nan),
+        f"{TO_HEALTHY}_percent": np.where(known, percent(bad - good, np.abs(good)), np.nan),
+    }
+
+
+def _healthy_sides(ids: list[str], manifest: pd.DataFrame | None) -> list[str | None]:
+    if manifest is None or "side" not in manifest:
+        return [None] * len(ids)
+    affected = dict(zip(manifest["image_id"], manifest["side"], strict=True))
+    return [_HEALTHY.get(str(affected.get(image_id))) for image_id in ids]
+
+
+def _no_scale(pair: Irises | None) -> str:
+    reason = "" if pair is None else no_scale_reason(pair)
+    return reason or "This photograph has no scale: its row has no mm_per_px or no face box."
+
+
+def measures_page() -> str:
+    """Return the reference of the measures as a Markdown table, made from the registry."""
+    kinds = {"rise": "height", "distance": "distance", "angle": "angle"}
+    head = "| Name | Meaning | Formula | Points (patient's right) | Unit | Source |\n"
+    lines = [
+        f"| `{entry.name}` | {entry.meaning} | {kinds[entry.kind]}: {entry.formula} | "
+        f"{', '.join(map(str, entry.points))} | {'mm or px' if entry.is_length else 'degrees'} | "
+        f"{entry.source} |\n"
+        for entry in MEASURES
+    ]
+    return head + "| --- | --- | --- | --- | --- | --- |\n" + "".join(lines)

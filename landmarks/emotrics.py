@@ -1,4 +1,4 @@
-"""Landmark files of Emotrics as a landmark table, so that its users can bring their work.
+"""Landmark files of Emotrics wherever a landmark table may stand: its users can bring their work.
 
 One text file per photograph, beside it and with its name: the photograph's name, 68 points, both
 irises, the face box. The facts of the format are those of Emotrics' public source
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.photos import PHOTO_SUFFIXES
-from common.tables import sort_by_image_id
+from common.tables import read_table, sort_by_image_id
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import N_POINTS, POINT_COLUMNS, tilt_degrees
-from landmarks.tables import BOX_COLUMNS, LANDMARKS
+from landmarks.scale import mm_per_px_of
+from landmarks.tables import BOX_COLUMNS, IRISES_FILE, LANDMARKS, read_irises
 
 _SECTIONS = {
     "name": re.compile(r"file name", re.IGNORECASE),
@@ -93,6 +94,24 @@ def import_emotrics(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
     table = pd.DataFrame(rows).reindex(columns=_COLUMNS)
     floats = dict.fromkeys((*BOX_COLUMNS, "tilt_deg", *POINT_COLUMNS), "float64")
     return sort_by_image_id(table.astype({"reason": "str", **floats})), irises
+
+
+def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
+    """Read `landmarks.csv` with the irises beside it, or a `.txt` of Emotrics or a folder of them.
+
+    The landmark table is as it is, slips included (see `landmarks.tables.with_slips_failed`); there
+    are no irises where none were looked for.
+    """
+    if source.is_dir() or source.suffix.lower() == ".txt":
+        table, irises = import_emotrics(source)
+        table["mm_per_px"] = [
+            mm_per_px_of(irises[image_id]) if image_id in irises else np.nan
+            for image_id in table["image_id"]
+        ]
+        return table, irises
+    beside = source.parent / IRISES_FILE
+    table = read_table(source, schema=LANDMARKS)
+    return table, read_irises(beside) if beside.is_file() else {}
 
 
 def read_emotrics(path: Path) -> EmotricsFile:

@@ -18,6 +18,7 @@ from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER, side_of
 
 RIGHT_RGB, LEFT_RGB, MIDLINE_RGB = (230, 159, 0), (86, 180, 233), (255, 255, 255)
 SPREAD_RGB = (240, 228, 66)  # yellow of the same palette
+OVERLAY_FOLDER = "overlays"
 MAX_SIDE = 1600  # px of the longer side of an overlay
 _COLOURS = {"right": RIGHT_RGB, "left": LEFT_RGB, "midline": MIDLINE_RGB}
 _MOUTH_CORNERS = (48, 54)
@@ -86,7 +87,6 @@ def write_overlay(
     points: NDArray[np.float64],
     *,
     spread: NDArray[np.float64] | None = None,
-    **options: object,
 ) -> None:
     """Draw an overlay and write it as JPEG, at most `MAX_SIDE` px on the longer side."""
     scale = min(1.0, MAX_SIDE / max(rgb.shape[:2]))
@@ -96,14 +96,25 @@ def write_overlay(
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         points = (points + 0.5) * factors - 0.5
         spread = spread * factors if spread is not None else None
-    picture = draw_overlay(rgb, points, spread=spread, **options)  # type: ignore[arg-type]
+    write_jpeg(path, draw_overlay(rgb, points, spread=spread))
+
+
+def write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
+    """Write `(h, w, 3)` RGB uint8, whole or not at all; UserError when that fails."""
     ok, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
     if not ok:
-        raise UserError(f"The overlay {path} cannot be encoded: report this photograph's size.")
+        raise UserError(f"The picture {path} cannot be encoded: report this photograph's size.")
     with atomic_write(path) as temporary:
         temporary.write_bytes(content.tobytes())
+
+
+def picture_path(folder: Path, image_id: str) -> Path:
+    """Return `FOLDER/IMAGE_ID.jpg`; an id that climbs out with `..` stays inside."""
+    below = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
+    *folders, name = below or ["photograph"]
+    return folder.joinpath(*folders, f"{name}.jpg")
 
 
 def _subpixel(point: NDArray[np.float64]) -> tuple[int, int]:

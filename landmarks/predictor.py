@@ -43,45 +43,29 @@ class ModelFile:
 
 _BROUGHT = "brought by the user; see the terms of whoever trained it"
 
+_IBUG = ModelFile(
+    name="ibug",
+    file_name="shape_predictor_68_face_landmarks.dat",
+    purpose="68 points, trained on iBUG 300-W (healthy faces)",
+    licence="released to the public domain by its author, Davis King; its training data, "
+    "iBUG 300-W, excludes commercial use",
+    sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+    packaged=True,
+)
+_68_POINTS = "shape_predictor_68_face_landmarks"
+_FROM_USER = (
+    ("mee", f"mee_{_68_POINTS}", "trained on palsied faces (Massachusetts Eye and Ear, Emotrics)"),
+    ("mee2", f"mee2_{_68_POINTS}", "second model of the mee family"),
+    ("mee3", f"mee3_{_68_POINTS}", "third model of the mee family"),
+    ("gtx", f"{_68_POINTS}_GTX", "robust to poor detection boxes (dlib-models)"),
+)
+
 PREDICTORS: dict[str, ModelFile] = {
-    model.name: model
-    for model in (
-        ModelFile(
-            name="ibug",
-            file_name="shape_predictor_68_face_landmarks.dat",
-            purpose="68 points, trained on iBUG 300-W (healthy faces)",
-            licence=(
-                "released to the public domain by its author, Davis King; its training data, "
-                "iBUG 300-W, excludes commercial use"
-            ),
-            sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
-            packaged=True,
-        ),
-        ModelFile(
-            name="mee",
-            file_name="mee_shape_predictor_68_face_landmarks.dat",
-            purpose="68 points, trained on palsied faces (Massachusetts Eye and Ear, Emotrics)",
-            licence=_BROUGHT,
-        ),
-        ModelFile(
-            name="mee2",
-            file_name="mee2_shape_predictor_68_face_landmarks.dat",
-            purpose="68 points, second model of the mee family",
-            licence=_BROUGHT,
-        ),
-        ModelFile(
-            name="mee3",
-            file_name="mee3_shape_predictor_68_face_landmarks.dat",
-            purpose="68 points, third model of the mee family",
-            licence=_BROUGHT,
-        ),
-        ModelFile(
-            name="gtx",
-            file_name="shape_predictor_68_face_landmarks_GTX.dat",
-            purpose="68 points, robust to poor detection boxes (dlib-models)",
-            licence=_BROUGHT,
-        ),
-    )
+    "ibug": _IBUG,
+    **{
+        name: ModelFile(name, f"{file}.dat", f"68 points, {purpose}", _BROUGHT)
+        for name, file, purpose in _FROM_USER
+    },
 }
 
 CNN_DETECTOR = ModelFile(

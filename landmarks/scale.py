@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from landmarks.find.iris import Iris, Irises
+from landmarks.find.iris import Irises
 from landmarks.tables import BOX_COLUMNS
 
 ScaleName = Literal["none", "iris", "box"]
@@ -134,15 +134,14 @@ def no_scale_reason(irises: Irises) -> str:
     """Return one sentence on why the irises give no scale; empty when they do."""
     if np.isfinite(mm_per_px_of(irises)):
         return ""
-
-    def of(side: str, iris: Iris) -> str:
-        return f"{side}: {iris.reason.rstrip('.')}"
-
-    return f"No iris gives a scale ({of('right', irises.right)}; {of('left', irises.left)})."
+    right, left = (iris.reason.rstrip(".") for iris in (irises.right, irises.left))
+    return f"No iris gives a scale (right: {right}; left: {left})."
 
 
 def length_factors(landmark_table: pd.DataFrame, *, unit: Unit) -> NDArray[np.float64]:
-    """Return what each photograph's lengths in px have to be multiplied by.
+    """Return what each photograph's lengths in px have to be multiplied by, `(n,)` float64.
+
+    NaN where a photograph has no scale, so that its lengths are missing.
 
     Parameters
     ----------
@@ -151,10 +150,6 @@ def length_factors(landmark_table: pd.DataFrame, *, unit: Unit) -> NDArray[np.fl
     unit
         `px`, `mm` (column `mm_per_px`) or `box diagonal` (of the detection box, whose first and
         last px belong to it).
-
-    Returns
-    -------
-    `(n,)` float64; NaN where a photograph has no scale, so that its lengths are missing.
 
     Raises
     ------

@@ -8,7 +8,7 @@ Sullivan 2014, doi 10.1109/CVPR.2014.241, as dlib implements it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dlib
@@ -18,36 +18,18 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import atomic_write
 from common.photos import read_photo
+from common.words import counted
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import DETECTION_MIN_SIDE
 from landmarks.find.tta import cut_face
-from landmarks.points import MIRROR_PARTNER, N_POINTS, map_points
+from landmarks.points import N_POINTS, map_points, swap_sides
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of dlib's trainer; the defaults suit some hundred photographs.
-
-    Attributes
-    ----------
-    cascades, trees, depth
-        Cascades, trees in each, and splits from root to leaf of a tree. More trees or deeper ones
-        remember the training faces better and cost time and file size.
-    nu
-        Learning rate, above 0 to 1; smaller generalises better and needs more trees.
-    oversampling
-        Start shapes tried for each face.
-    jitter
-        How far the box of a start shape is moved and scaled, as a fraction of its size.
-    test_splits
-        Random splits compared at every node.
-    feature_pool
-        Pixels of which the splits are made, per cascade.
-    mirror
-        Add every face mirrored, sides exchanged, so that neither side is favoured.
-    seed
-        Of everything random.
-    """
+    """Options of dlib's trainer, as `train-landmarks` explains them; the defaults suit some hundred
+    photographs. More or deeper trees remember the training faces better and cost time and file
+    size."""
 
     cascades: int = 10
     trees: int = 300
@@ -62,23 +44,18 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         whole = ("cascades", "trees", "depth", "oversampling", "test_splits")
-        for name in whole:
-            if getattr(self, name) < 1:
-                raise UserError(f"--{_option(name)} is {getattr(self, name)}: give 1 or more.")
-        if self.depth > 8:
-            raise UserError(f"--depth is {self.depth}: give 8 or less; 3 to 5 are usual.")
-        if self.feature_pool < 2:
-            raise UserError(f"--feature-pool is {self.feature_pool}: give 2 or more.")
-        if not 0 < self.nu <= 1:
-            raise UserError(f"--nu is {self.nu:g}: give more than 0 and at most 1.")
-        if not 0 <= self.jitter < 0.5:
-            raise UserError(f"--jitter is {self.jitter:g}: give 0 or more and less than 0.5.")
-        if self.seed < 0:
-            raise UserError(f"--seed is {self.seed}: give 0 or more.")
-
-    def as_dict(self) -> dict[str, int | float | bool]:
-        """Return every option by name."""
-        return asdict(self)
+        rules = [(name, getattr(self, name) >= 1, "1 or more") for name in whole]
+        rules += [
+            ("depth", self.depth <= 8, "8 or less; 3 to 5 are usual"),
+            ("feature_pool", self.feature_pool >= 2, "2 or more"),
+            ("nu", 0 < self.nu <= 1, "more than 0 and at most 1"),
+            ("jitter", 0 <= self.jitter < 0.5, "0 or more and less than 0.5"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ]
+        for name, is_kept, words in rules:
+            if not is_kept:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} is {getattr(self, name):g}: give {words}.")
 
 
 @dataclass(frozen=True)
@@ -122,7 +99,8 @@ def held_out_patients(patients: Sequence[str], *, share: float, seed: int) -> fr
     names = np.array(sorted(set(patients)))
     if len(names) < 2:
         raise UserError(
-            f"There are photographs with points of {len(names)} patient and at least 2 are needed: "
+            f"There are photographs with points of {counted(len(names), 'patient')} and at least 2 "
+            "are needed: "
             "one to learn from and one to be held out."
         )
     number = min(max(1, round(share * len(names))), len(names) - 1)
@@ -132,15 +110,6 @@ def held_out_patients(patients: Sequence[str], *, share: float, seed: int) -> fr
 
 def train_predictor(faces: Sequence[TrainingFace], *, out: Path, options: TrainingOptions) -> Path:
     """Train a 68-point predictor and write it as a dlib model file.
-
-    Parameters
-    ----------
-    faces
-        All of patients that are not held out.
-    out
-        File to write, `.dat`.
-    options
-        See `TrainingOptions`.
 
     Raises
     ------
@@ -175,7 +144,7 @@ def _example(
     crop = cut_face(photo.pixels, small).turned(0.0, mirrored=mirrored)
     points = map_points(photo.from_original(face.points), crop.to_crop)
     if mirrored:
-        points = points[list(MIRROR_PARTNER)]
+        points = swap_sides(points)
     ends = map_points(corners, crop.to_crop)
     rectangle = dlib.rectangle(*(round(v) for v in (*ends.min(axis=0), *ends.max(axis=0))))
     parts = [dlib.point(round(float(x)), round(float(y))) for x, y in points]
@@ -198,7 +167,3 @@ def _dlib_options(options: TrainingOptions) -> dlib.shape_predictor_training_opt
     ours.num_threads = 1  # with another number the same seed gives another model
     ours.be_verbose = False
     return ours
-
-
-def _option(name: str) -> str:
-    return name.replace("_", "-")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and small sums are
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # slower on several threads
 
+import hypothesis
 import matplotlib
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from landmarks.find.finder import LandmarkFinder
 
 matplotlib.use("Agg")
+# A test is wrong or right however busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 

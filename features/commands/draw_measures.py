@@ -10,9 +10,11 @@ from common.errors import PhotoError, UserError
 from common.exit_codes import exit_code_for
 from common.photos import read_photo
 from common.progress import JobProgress
+from common.words import counted
 from features.commands.extract import find_source
-from features.commands.features import read_points
-from features.measure_overlay import draw_measures, write_measure_overlay
+from features.measure_overlay import draw_measures
+from landmarks.emotrics import read_points
+from landmarks.overlay import picture_path, write_jpeg
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import points_of, with_slips_failed
 
@@ -83,9 +85,8 @@ def draw_measures_on(
                 unit=unit,
                 factor=float(factors[image_id]),
             )
-            parts = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
-            write_measure_overlay(folder.joinpath(*parts[:-1], f"{parts[-1]}.jpg"), picture)
+            write_jpeg(picture_path(folder, image_id), picture)
             drawn += 1
             progress.advance(ok=True)
-    print(f"{drawn} pictures in {folder}")
+    print(f"{counted(drawn, 'picture')} in {folder}")
     return MeasurePictures(folder=folder, drawn=drawn, failed=len(photos) - drawn)

@@ -21,26 +21,27 @@ from common.tables import (
     STATUSES,
     join_manifest,
     read_manifest,
-    read_table,
     sort_by_image_id,
     write_table,
 )
-from features.definitions import STANDARD, DefinitionName
-from features.geometry import measure
-from features.measure_table import write_measure_table
+from common.words import counted
+from features.definitions import STANDARD, DefinitionName, measure
 from features.registry import FEATURE_NAMES
 from features.tables import (
     DISTS,
     DISTS_FILE,
     FEATURES,
     FEATURES_FILE,
+    MEASURES_FILE,
+    MEASURES_SCHEMA,
     landmark_run_of,
+    measure_table,
     read_features,
 )
-from landmarks.emotrics import import_emotrics
+from landmarks.emotrics import read_points
 from landmarks.find.iris import Irises
 from landmarks.review.corrections import CORRECTIONS_FILE, corrected, read_corrections
-from landmarks.scale import Unit, length_factors, mm_per_px_of
+from landmarks.scale import Unit, length_factors
 from landmarks.tables import (
     IRISES,
     IRISES_FILE,
@@ -49,7 +50,6 @@ from landmarks.tables import (
     failure_lines,
     iris_table,
     points_of,
-    read_irises,
     with_slips_failed,
 )
 
@@ -60,10 +60,8 @@ class FeatureTables:
 
     Attributes
     ----------
-    dists, features, measures
-        Paths of the three tables.
-    definition
-        The definition used.
+    features
+        Path of `features.csv`; the other tables lie beside it.
     counts
         Photographs per status, all statuses named.
     newly_failed
@@ -75,10 +73,7 @@ class FeatureTables:
         Photographs that were measured but have no lengths, because nothing scales them.
     """
 
-    dists: Path
     features: Path
-    measures: Path
-    definition: DefinitionName
     counts: dict[str, int]
     newly_failed: tuple[str, ...]
     unit: Unit = "px"
@@ -93,7 +88,7 @@ class FeatureTables:
     def sentence(self) -> str:
         """Return the counts as one line of text."""
         parts = [f"{count} {status}" for status, count in self.counts.items() if count]
-        line = f"{sum(self.counts.values())} photographs: {', '.join(parts) or 'none'}."
+        line = f"{counted(sum(self.counts.values()), 'photograph')}: {', '.join(parts) or 'none'}."
         if self.newly_failed:
             line += (
                 f" {len(self.newly_failed)} of them had status ok but no usable points and became "
@@ -102,7 +97,7 @@ class FeatureTables:
         if self.without_scale:
             line += (
                 f" {self.without_scale} have no scale, so that their lengths are empty "
-                f"({self.measures.name} says why)."
+                f"({MEASURES_FILE} says why)."
             )
         return line
 
@@ -143,11 +138,6 @@ def features(
         Points moved by hand, as review keeps them; the corrections.csv beside the landmark table
         when not given.
 
-    Returns
-    -------
-    FeatureTables
-        Paths, counts and exit code.
-
     Raises
     ------
     UserError
@@ -184,7 +174,11 @@ def features(
     slips = (given["status"] == "ok") & (table["status"] != "ok")
     written = replace(written, newly_failed=(*given.loc[slips, "image_id"], *written.newly_failed))
     if not in_place:
-        _write_points(table, irises, out=out)
+        if irises:
+            write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
+        else:
+            (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
+        write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
     files = {"landmarks": landmarks} if landmarks.is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
     files |= {} if corrections is None else {"corrections": corrections}
@@ -228,13 +222,11 @@ def write_feature_tables(
     out
         Folder, made if needed.
     definition
-        `standard`, `huo2022` or `parra2021`; callers record it in `run.json` under `notes`,
-        `definition`, where `features.tables.definition_of` finds it.
+        Callers record it in `run.json`, where `features.tables.definition_of` finds it.
     manifest
-        Its columns are put behind the measurements by `image_id`; without it there are none. Its
-        `side` tells which side is healthy.
+        Its columns are put behind the measurements; its `side` tells which side is healthy.
     unit
-        Of lengths; features have none and do not change. Callers record it in `run.json`.
+        Of lengths; callers record it in `run.json`.
     irises
         By `image_id`; their centres make the frame of the clinical measures.
 
@@ -251,58 +243,25 @@ def write_feature_tables(
     newly_failed = ok & ~measured.measurable
     key = rows[["image_id", "status"]].copy()
     key.loc[newly_failed, "status"] = "failed"
-
     factors = length_factors(rows, unit=unit)
-    paths = {"dists": out / DISTS_FILE, "features": out / FEATURES_FILE}
-    values = {
-        "dists": measured.distances.mul(factors, axis="index"),
-        "features": measured.features,
-    }
-    schemas = {"dists": DISTS, "features": FEATURES}
-    for name, path in paths.items():
-        table = pd.concat([key, values[name]], axis="columns")
+    distances = measured.distances.mul(factors, axis="index")
+    measures = measure_table(rows, unit=unit, irises=irises, manifest=manifest)
+    for table, name, schema in (
+        (pd.concat([key, distances], axis="columns"), DISTS_FILE, DISTS),
+        (pd.concat([key, measured.features], axis="columns"), FEATURES_FILE, FEATURES),
+        (measures, MEASURES_FILE, MEASURES_SCHEMA),
+    ):
         if manifest is not None:
             table = join_manifest(table, manifest, measured=table.columns)
-        write_table(table, path, schema=schemas[name])
-
-    measures = write_measure_table(rows, out=out, unit=unit, irises=irises, manifest=manifest)
-
+        write_table(table, out / name, schema=schema)
     found = Counter(key["status"])
     return FeatureTables(
-        dists=paths["dists"],
-        features=paths["features"],
-        measures=measures,
-        definition=measured.definition,
+        out / FEATURES_FILE,
         counts={status: found[status] for status in STATUSES},
         newly_failed=tuple(key.loc[newly_failed, "image_id"]),
         unit=unit,
         without_scale=int(((key["status"] == "ok") & np.isnan(factors)).sum()),
     )
-
-
-def read_points(source: Path) -> tuple[pd.DataFrame, dict[str, Irises]]:
-    """Read a landmark table with the irises beside it, or landmark files of Emotrics.
-
-    Parameters
-    ----------
-    source
-        `landmarks.csv`, a `.txt` of Emotrics, or a folder of them.
-
-    Returns
-    -------
-    The landmark table as it is, slips included (see `landmarks.tables.with_slips_failed`), and
-    irises by `image_id`, empty where none were looked for.
-    """
-    if source.is_dir() or source.suffix.lower() == ".txt":
-        table, irises = import_emotrics(source)
-        table["mm_per_px"] = [
-            mm_per_px_of(irises[image_id]) if image_id in irises else np.nan
-            for image_id in table["image_id"]
-        ]
-        return table, irises
-    beside = source.parent / IRISES_FILE
-    table = read_table(source, schema=LANDMARKS)
-    return table, read_irises(beside) if beside.is_file() else {}
 
 
 def _with_corrections(
@@ -322,14 +281,22 @@ def _with_corrections(
 def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
     """Return what is known of the photographs beside their points, by `image_id`; None if nothing.
 
-    It comes from the features that were measured before, and from the manifest, which wins.
+    It comes from the features that were measured before, and from the manifest, which wins; one
+    that knows none of the photographs is surely the wrong one.
     """
     known = table[["image_id"]]
     earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
     if earlier.is_file():
         known = join_manifest(known, read_features(earlier).drop(columns=[*FEATURE_NAMES]))
     if manifest is not None:
-        known = join_manifest(known, _manifest_of(table, manifest=manifest, source=source))
+        grades = read_manifest(manifest)
+        if not table["image_id"].isin(grades["image_id"]).any():
+            raise UserError(
+                f'{manifest} names none of the photographs of {source} (first "image_id" '
+                f'"{next(iter(grades["image_id"]), "")}" and "{table["image_id"].iloc[0]}"): give '
+                "the manifest that the landmarks were extracted from."
+            )
+        known = join_manifest(known, grades)
     return known if len(known.columns) > 1 else None
 
 
@@ -353,24 +320,3 @@ def _is_in_place(landmarks: Path, *, out: Path) -> bool:
             "give another folder with --out."
         )
     return False
-
-
-def _write_points(table: pd.DataFrame, irises: Mapping[str, Irises], *, out: Path) -> None:
-    """Write OUT/landmarks.csv and, where there are any, OUT/irises.csv."""
-    if irises:
-        write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
-    else:
-        (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
-    write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
-
-
-def _manifest_of(table: pd.DataFrame, *, manifest: Path, source: Path) -> pd.DataFrame:
-    """Read the manifest; one that knows none of the photographs is surely the wrong one."""
-    grades = read_manifest(manifest)
-    if not table["image_id"].isin(grades["image_id"]).any():
-        raise UserError(
-            f'{manifest} names none of the photographs of {source} (first "image_id" '
-            f'"{next(iter(grades["image_id"]), "")}" and "{table["image_id"].iloc[0]}"): give the '
-            "manifest that the landmarks were extracted from."
-        )
-    return grades

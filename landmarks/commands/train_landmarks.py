@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +161,7 @@ def train_landmarks(
         "patients_held_out": int(people.loc[found & tested, "patient_id"].nunique()),
         "without_face": int((~found).sum()),
     }
-    settings = {**options.as_dict(), "held_out": held_out, "compared_with": predictor}
+    settings = {**asdict(options), "held_out": held_out, "compared_with": predictor}
     card = {
         "what": "dlib shape predictor, 68 points, patient's right is image-left",
         "sha256": ours.sha256,

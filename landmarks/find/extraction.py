@@ -22,17 +22,11 @@ from common.files import sha256_of
 from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import default_jobs, supervised_map
-from landmarks.find.finder import (
-    FaceLandmarks,
-    Faces,
-    LandmarkFinder,
-    PhotoTask,
-    do_photo,
-    overlay_path,
-)
+from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder, PhotoTask, do_photo
 from landmarks.find.iris import IRIS_METHOD, Irises
 from landmarks.find.journal import Journal, fingerprint
 from landmarks.find.method import Method
+from landmarks.overlay import OVERLAY_FOLDER, picture_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
 from landmarks.scale import Scale
@@ -134,7 +128,7 @@ def extract_landmarks(
         PhotoTask(
             image_id,
             path,
-            overlay=overlay_path(out, image_id) if overlays else None,
+            overlay=picture_path(out / OVERLAY_FOLDER, image_id) if overlays else None,
             irises=scale.needs_irises,
             iris_radii=scale.iris_radii.get(image_id, (None, None)),
         )

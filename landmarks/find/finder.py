@@ -30,7 +30,6 @@ DETECTION_MIN_SIDE = 600
 """Photographs are decoded by 1/2, 1/4 or 1/8 as long as the shorter side keeps this many px."""
 IRIS_MIN_SIDE = 1000
 """The same for the irises, which need more detail."""
-OVERLAY_FOLDER = "overlays"
 
 Faces = Literal["largest", "error"]
 
@@ -228,13 +227,6 @@ def do_photo(finder: LandmarkFinder, task: PhotoTask) -> FaceLandmarks:
         else:
             task.overlay.unlink(missing_ok=True)  # of an earlier run with another outcome
     return result
-
-
-def overlay_path(out: Path, image_id: str) -> Path:
-    """Return `OUT/overlays/IMAGE_ID.jpg`; an id that climbs out with `..` stays inside."""
-    below = [part for part in Path(image_id).parts if part not in ("..", "/", "\\")]
-    *folders, name = below or ["photograph"]
-    return out.joinpath(OVERLAY_FOLDER, *folders, f"{name}.jpg")
 
 
 def _irises_of(task: PhotoTask, result: FaceLandmarks) -> Irises:

@@ -18,7 +18,7 @@ from common.files import sha256_of
 from common.photos import read_photo
 from common.provenance import package_versions
 from common.workers import default_jobs
-from features.geometry import measure
+from features.definitions import measure
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import CNN_DETECTOR, PREDICTORS, ModelFile, find_predictor
 

@@ -21,7 +21,7 @@ from common.truth import read_truth
 from datasets.contact_sheet import contact_sheet
 from features.commands.extract import ExtractResult
 from features.registry import FEATURES
-from landmarks.find.finder import OVERLAY_FOLDER
+from landmarks.overlay import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
 from pipeline.demo.layout import BENCHMARK, COMPARED, FUSED

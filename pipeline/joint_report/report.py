@@ -27,7 +27,7 @@ from common.grading.target import Target, TargetName, target_named
 from common.report import Report
 from common.tables import join_manifest, read_manifest
 from common.words import counted
-from features.measure_table import MEASURED_COLUMNS, MEASURES_FILE, read_measures
+from features.tables import MEASURED_COLUMNS, MEASURES_FILE, read_measures
 from pipeline.joint_report.comparison import add_comparison, add_groups
 from pipeline.joint_report.first_page import add_first_page, summary_of
 from pipeline.joint_report.pages import add_pages, map_images

@@ -24,7 +24,7 @@ from classifiers.reports.side_readings import (
     side_spread,
 )
 from common.grading.target import target_named
-from features.geometry import measure
+from features.definitions import measure
 from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.schematic_face import WIDTH, schematic_face

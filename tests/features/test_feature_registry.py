@@ -14,11 +14,11 @@ from features.definitions import (
     DEFINITIONS,
     definition_named,
     definitions_that_differ,
+    measure,
     measurement,
     points_used,
 )
 from features.drawing import COLOURS, draw_measurements
-from features.geometry import measure
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,

@@ -14,11 +14,9 @@ from common.errors import UserError
 from common.provenance import write_run_record
 from common.tables import write_table
 from features.commands.features import features, write_feature_tables
-from features.definitions import DEFINITIONS
-from features.geometry import measure
-from features.measure_table import read_measures
+from features.definitions import DEFINITIONS, measure
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
-from features.tables import definition_of, read_dists, read_features
+from features.tables import definition_of, read_dists, read_features, read_measures
 from landmarks.find.iris import Irises
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import IRISES, iris_table, read_landmarks
@@ -83,7 +81,11 @@ def test_tables_hold_what_was_measured(
 
     assert result.newly_failed == ("p3/e.jpg",)
     assert result.exit_code == 3
-    assert definition_of(result.features) == definition_of(result.dists) == definition
+    assert (
+        definition_of(result.features)
+        == definition_of(result.features.with_name("dists.csv"))
+        == definition
+    )
 
 
 def test_the_run_record_and_the_line_say_what_became_of_the_photographs(
@@ -135,7 +137,7 @@ def test_the_manifest_is_joined_behind(landmarks: Path, manifest: Path, tmp_path
     result = features(landmarks, out=out, manifest=manifest)
     for table, names in (
         (read_features(result.features), FEATURE_NAMES),
-        (read_dists(result.dists), DISTANCE_NAMES),
+        (read_dists(result.features.with_name("dists.csv")), DISTANCE_NAMES),
     ):
         assert list(table.columns) == [
             "image_id", "status", *names, "patient_id", "hb_grade", "visit",
@@ -234,7 +236,8 @@ def test_a_table_saved_by_excel_gives_the_same_bytes(landmarks: Path, tmp_path: 
     excel.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
     saved = features(excel, out=tmp_path / "excel")
     assert saved.features.read_bytes() == plain.features.read_bytes()
-    assert saved.dists.read_bytes() == plain.dists.read_bytes()
+    one, other = (tables.features.with_name("dists.csv") for tables in (saved, plain))
+    assert one.read_bytes() == other.read_bytes()
     assert not plain.features.read_bytes().startswith(b"\xef\xbb\xbf")
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from features.definitions import DEFINITIONS, STANDARD, measurement
-from features.geometry import Measured, measure
+from features.definitions import DEFINITIONS, STANDARD, Measured, measure, measurement
 from features.registry import DISTANCE_NAMES, DISTANCES, FEATURE_NAMES, FEATURES
 from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import SELECTION_51, mirror_points

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.tables import read_table
+from features.commands.features import write_feature_tables
 from features.eye_frame import curve_height, faces_in_frame
 from features.measure_overlay import draw_measures
-from features.measure_table import (
+from features.measures import MEASURE_NAMES, MEASURES, SIDES, measure_faces
+from features.schematic_face import schematic_face
+from features.tables import (
     MEASURE_COLUMNS,
     MEASURES_SCHEMA,
     columns_of,
     measure_table,
     measures_page,
     read_measures,
-    write_measure_table,
 )
-from features.measures import MEASURE_NAMES, MEASURES, SIDES, measure_faces
-from features.schematic_face import schematic_face
 from landmarks.find.iris import Iris, Irises
 from landmarks.overlay import LEFT_RGB, RIGHT_RGB
 from landmarks.points import POINT_COLUMNS, mirror_points
@@ -228,7 +228,7 @@ def test_failed_photographs_have_no_values(tmp_path):
     points[2, 40] = np.nan
     table = landmark_table(points)
     table["status"] = ["ok", "no_face", "ok"]
-    write_measure_table(table, out=tmp_path)
+    write_feature_tables(table, out=tmp_path)
     found = read_measures(tmp_path / "measures.csv")
     assert list(found["status"]) == ["ok", "no_face", "failed"]
     assert found.loc[[1, 2], list(MEASURE_COLUMNS)].isna().all(axis=None)
@@ -237,7 +237,7 @@ def test_failed_photographs_have_no_values(tmp_path):
 
 def test_table_holds_what_the_registry_says(tmp_path):
     table = landmark_table([made_face()], mm_per_px=[0.2])
-    write_measure_table(table, out=tmp_path, unit="mm", manifest=manifest("left"))
+    write_feature_tables(table, out=tmp_path, unit="mm", manifest=manifest("left"))
     found = read_table(tmp_path / "measures.csv", schema=MEASURES_SCHEMA)
     first = ["image_id", "status", "unit", "frame", "healthy_side", "no_scale"]
     assert list(found)[: len(first)] == first

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.definitions import DEFINITIONS, STANDARD
-from features.geometry import measure
+from features.definitions import DEFINITIONS, STANDARD, measure
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from landmarks.points import POINT_COLUMNS, SELECTION_51
 
