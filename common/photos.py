@@ -119,14 +119,18 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with Image.open(file, formats=_FORMATS) as image:
-                _refuse_bomb(image, path)
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
                 photo = _decode(image, grey=grey, min_side=min_side)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
         raise PhotoError(_what_it_is(path)) from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(_bomb_sentence(path)) from error
+        raise PhotoError(
+            f"{path.name} says it is larger than {MAX_PIXELS // 1_000_000} megapixels, which no "
+            "clinical photograph is: check the file or scale it down."
+        ) from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, ArithmeticError) as error:
         raise PhotoError(
             f"{path.name} cannot be decoded ({_first_line(error)}): it is damaged, cut short or of "
@@ -154,9 +158,7 @@ def list_photos(folder: Path) -> PhotoFolder:
     and HEIC and RAW files are listed so that each gets a row with its reason. Pictures of other
     kinds (GIF, JPEG 2000, drawings) are counted and named.
     """
-    photos: list[tuple[str, Path]] = []
-    problems: list[str] = []
-    others: list[str] = []
+    photos, problems, others = [], [], []
     for file in _walk(folder, problems=problems):
         if file.suffix.lower() in OTHER_PICTURE_SUFFIXES:
             others.append(image_id_of(file, folder))
@@ -254,18 +256,6 @@ def _open(path: Path) -> BufferedReader:
             f"{path.name} cannot be opened ({error.strerror or error}): check that the file "
             "exists and that you may read it."
         ) from error
-
-
-def _refuse_bomb(image: Image.Image, path: Path) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise PhotoError(_bomb_sentence(path))
-
-
-def _bomb_sentence(path: Path) -> str:
-    return (
-        f"{path.name} says it is larger than {MAX_PIXELS // 1_000_000} megapixels, which no "
-        "clinical photograph is: check the file or scale it down."
-    )
 
 
 def _what_it_is(path: Path) -> str:

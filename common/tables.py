@@ -18,6 +18,7 @@ import pandera.pandas as pa
 
 from common.errors import UserError, did_you_mean
 from common.files import atomic_write, natural_key
+from common.words import counted
 
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
 SIDES = ("left", "right", "none", "both", "unknown")
@@ -104,14 +105,13 @@ def nameless_patients(photographs: pd.DataFrame) -> list[str]:
 
     Every command that holds out patients shows it first.
     """
-    if "patient_source" not in photographs:
-        return []
-    alone = int((photographs["patient_source"] == PHOTOGRAPH).sum())
+    sources = photographs.get("patient_source", pd.Series(dtype="str"))
+    alone = int((sources == PHOTOGRAPH).sum())
     if not alone:
         return []
     return [
-        f"{alone} of {len(photographs)} photographs name no patient and count as a patient each: "
-        "photographs of one person may be learned from and tested at once, so that whole patients "
+        f"{alone} of {counted(len(photographs), 'photograph')} name no patient and count "
+        "as a patient each: photographs of one person may be learned from and tested at once, so that whole patients "
         "are not held out for certain and the scores may be too good."
     ]
 
@@ -174,8 +174,7 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     Raises
     ------
     UserError
-        When the file is missing, is not a table, lacks a column, or holds a value that the
-        schema does not allow; the sentence names the file, the column and the row.
+        Names file, column and row of what is missing or not allowed.
     """
     if not path.is_file():
         raise UserError(
@@ -299,6 +298,6 @@ def _first_failure(cases: pd.DataFrame, *, source: Path) -> str:
     value = case["failure_case"]
     shown = "empty" if pd.isna(value) else f'"{value}"'
     others = len(cases) - 1
-    more = f" ({others} more such problem{'s'[: others > 1]})" if others else ""
+    more = f" ({counted(others, 'more such problem')})" if others else ""
     rule = _RULES.get(str(case["check"]), str(case["check"]))
     return f'{source}{where}: column "{case["column"]}" is {shown} but must {rule}{more}.'

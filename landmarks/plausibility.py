@@ -4,7 +4,8 @@ A digit too many, two columns exchanged, right for left, the row of another phot
 face shows, however weak its muscles and however it is turned. The rules hold for a head at any
 tilt. Each limit lies well beyond the most that was met in true and predicted points of the
 simulated cohorts, in the same faces with three times their asymmetry, and in heads turned by 45
-and nodding by 20 degrees (`tests/landmarks/test_plausibility.py`).
+and nodding by 20 degrees (`tests/landmarks/test_plausibility.py`, predicted points in
+`tests/landmarks/test_extraction.py`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.provenance import write_run_record
 from common.tables import photos_of, read_manifest, write_table
 from common.truth import read_truth
+from common.words import counted
 from common.workers import jobs_asked
 from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_check
 from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate, part_errors
@@ -267,7 +268,7 @@ def _name_of(method: Method) -> str:
     parts = []
     if method.augmentation:
         kinds = " and ".join(name.replace("_", " ") for name, _ in method.augmentation.kinds)
-        parts.append(f"{method.augmentation.copies} copies ({kinds})")
+        parts.append(f"{counted(method.augmentation.copies, 'copy', 'copies')} ({kinds})")
     if method.relevel:
         parts.append("levelled")
     return ", ".join(parts) or PLAIN
@@ -290,6 +291,7 @@ def _tell(evaluation: LandmarkEvaluation, *, out: Path) -> None:
     for row in evaluation.grid.itertuples():
         print(
             f"{row.setting}: NRMSE {row.nrmse_eye:.2f} % ({row.nrmse_eye_low:.2f} to "
-            f"{row.nrmse_eye_high:.2f}), {row.found} of {row.photographs} photographs"
+            f"{row.nrmse_eye_high:.2f}), {row.found} of "
+            f"{counted(row.photographs, 'photograph')}"
         )
     print(f"Report: {out / 'report.html'}")

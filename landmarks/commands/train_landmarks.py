@@ -15,6 +15,7 @@ from common.files import sha256_of, write_json
 from common.provenance import package_versions, write_run_record
 from common.tables import photos_of, read_manifest, write_table
 from common.truth import read_truth
+from common.words import counted, spoken
 from common.workers import jobs_asked
 from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
 from landmarks.check.scores import in_one_row, patient_intervals
@@ -49,8 +50,7 @@ class TrainedLandmarks:
     model, card
         The `.dat` file and its JSON card.
     errors
-        One row per part of the face: `before`, `after` and `change` in percent of the outer-eye
-        distance, each with `low` and `high`.
+        One row per part of the face: `before`, `after`, `change`, % of the outer-eye distance.
     left_out
         Photographs with points in which no face was found.
     """
@@ -171,7 +171,8 @@ def train_landmarks(
         "error": "NRMSE by outer-eye distance, %, mean over held-out photographs, 95 % interval "
         "over patients",
         "errors": {
-            part: {name: _plain(row[name]) for name in row.index} for part, row in errors.iterrows()
+            part: {k: round(v, 4) if np.isfinite(v) else None for k, v in row.items()}
+            for part, row in errors.iterrows()
         },
         "versions": package_versions(),
         "licence": LICENCE_NOTE,
@@ -198,7 +199,9 @@ def train_landmarks(
 
 
 def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
-    """Read the corrected points of a manifest's photographs.
+    """Read the corrected points of a manifest's photographs, one row for each of them.
+
+    `image_id`, `status`, `reason`, `x_0` ... `y_67`; points are NaN unless `ok`.
 
     Parameters
     ----------
@@ -206,12 +209,6 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
         The manifest.
     points
         Landmark table, dlib XML, file or folder of Emotrics; None for the manifest's own truth.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `image_id`, `status`, `reason`, `x_0` ... `y_67`; one row for every photograph of the
-        manifest, points NaN unless `ok`.
 
     Raises
     ------
@@ -287,20 +284,19 @@ def _compare(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _plain(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
-
-
 def _tell(result: TrainedLandmarks, counts: dict[str, int]) -> None:
+    (learned, teachers), (tested, others) = (
+        (counted(counts[f"photographs_{part}"], "photograph"), counts[f"patients_{part}"])
+        for part in ("to_learn_from", "held_out")
+    )
     print(
-        f"Learned from {counts['photographs_to_learn_from']} photographs of "
-        f"{counts['patients_to_learn_from']} patients; tested on "
-        f"{counts['photographs_held_out']} of {counts['patients_held_out']} other patients."
+        f"Learned from {learned} of {counted(teachers, 'patient')}; tested on {tested} of "
+        f"{counted(others, 'other patient')}."
     )
     for part, row in result.errors.iterrows():
         print(
-            f"{str(part).replace('_', ' ')}: {row['before']:.2f} % before, {row['after']:.2f} % "
-            f"after, change {row['change']:+.2f} ({row['change_low']:+.2f} to "
-            f"{row['change_high']:+.2f}) of the outer-eye distance"
+            f"{spoken(part)}: {row['before']:.2f} % before, {row['after']:.2f} % after, change "
+            f"{row['change']:+.2f} ({row['change_low']:+.2f} to {row['change_high']:+.2f}) of the "
+            "outer-eye distance"
         )
     print(f"Model in {result.model}; use it with --predictor {result.model}")

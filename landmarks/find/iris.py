@@ -14,7 +14,7 @@ the lids serve better on photographs of faces is from Guarin et al. 2018, doi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -27,9 +27,7 @@ IRIS_METHOD = 1
 """Raise this when the same eye may give another iris: it ends the journals of `--scale iris`."""
 
 IrisStatus = Literal["ok", "closed", "unclear", "too_small", "outside", "no_face"]
-IRIS_STATUSES: tuple[IrisStatus, ...] = (
-    "ok", "closed", "unclear", "too_small", "outside", "no_face",
-)  # fmt: skip
+IRIS_STATUSES: tuple[IrisStatus, ...] = get_args(IrisStatus)
 
 SMALLEST_EYE = 20.0  # px between the corners in the photograph; the iris is then 8 px wide
 CLOSED_OPENING = 0.10  # height between the lids, in eye widths
@@ -48,8 +46,6 @@ _LEAST_CONTRAST = 0.35  # range of brightness between the lids, of the brightest
 _LEAST_DISC = 0.30  # visible part of the iris
 _LARGEST_DIFFERENCE = 0.15  # between the two radii, of the larger; in people it is below 0.03
 _REFINEMENTS = (1.0, 0.5, 0.25, 0.1, 0.04)  # px steps around the best circle so far
-
-_EYES = {"right": REGIONS["right_eye"], "left": REGIONS["left_eye"]}
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def find_irises(
     right_radius: float | None = None,
     left_radius: float | None = None,
 ) -> Irises:
-    """Find both irises of a face.
+    """Find both irises of a face; an eye whose iris cannot be seen has a status, a reason and NaN.
 
     Parameters
     ----------
@@ -111,16 +107,11 @@ def find_irises(
         `(68, 2)` px of `image`.
     right_radius, left_radius
         Radius in px when it is known; then only the centre is sought.
-
-    Returns
-    -------
-    Irises
-        Never a guess: an eye whose iris cannot be seen has a status, a reason and NaN.
     """
     # Of the three channels, red shows light irises darkest beside the white of the eye.
     brightness = image[..., 0] if image.ndim == 3 else image
-    right = _find_iris(brightness, points[list(_EYES["right"])], radius=right_radius)
-    left = _find_iris(brightness, points[list(_EYES["left"])], radius=left_radius)
+    right = _find_iris(brightness, points[list(REGIONS["right_eye"])], radius=right_radius)
+    left = _find_iris(brightness, points[list(REGIONS["left_eye"])], radius=left_radius)
     if right_radius is not None or left_radius is not None:
         return Irises(right=right, left=left)
     return _without_contradiction(right, left)
@@ -136,9 +127,7 @@ def _without_contradiction(right: Iris, left: Iris) -> Irises:
         f"The iris cannot be told: its radius differs by {1 - smaller / larger:.0%} from that of "
         "the other eye, whose outline is stronger.",
     )
-    if right.strength < left.strength:
-        return Irises(right=refused, left=left)
-    return Irises(right=right, left=refused)
+    return Irises(refused, left) if right.strength < left.strength else Irises(right, refused)
 
 
 def _find_iris(
@@ -195,13 +184,8 @@ def _search(picture: EyePicture, *, opening: float, radius: float | None) -> Iri
     if _visible_disc(picture.seen[..., 1], x, y, r) < _LEAST_DISC:
         return _not_seen(opening, "the lids cover most of it")
     centre = picture.to_photo @ (x, y, 1.0)
-    return Iris(
-        status="ok",
-        x=float(centre[0]),
-        y=float(centre[1]),
-        radius=float(r * picture.scale),
-        strength=float(strength),
-    )
+    x, y = centre.tolist()
+    return Iris("ok", x=x, y=y, radius=float(r * picture.scale), strength=float(strength))
 
 
 def _not_seen(opening: float, why: str, *, closed: float = NEARLY_CLOSED) -> Iris:
@@ -235,7 +219,7 @@ def circle_strengths(
     half_step: float = _FINE,
     visibility: float = 0.5,
 ) -> NDArray[np.float32]:
-    """Evaluate the operator for every circle of a grid at once.
+    """Evaluate the operator for every circle of a grid at once: `(nx, ny, nr)` float32.
 
     The strength of one arc is the mean rise in brightness across it, over the directions in which
     the circle can be seen on both sides, times a power of the share of such directions; that of a
@@ -251,10 +235,6 @@ def circle_strengths(
         px from the circle, inwards and outwards, at which the brightness is read.
     visibility
         The power, 0 to 1: how much it counts that a circle is seen all along its arcs.
-
-    Returns
-    -------
-    `(nx, ny, nr)` float32.
     """
     # Neighbouring radii share the rings they are read on.
     rings, place = np.unique(
@@ -279,8 +259,7 @@ def circle_strengths(
     rise = ((outside[..., 0] - inside[..., 0]) * usable).sum(axis=-1) / _ANGLES.shape[1]
     arcs = np.where(share >= _LEAST_VISIBLE, rise * np.maximum(share, 1e-6) ** (visibility - 1), 0)
     arcs = np.maximum(arcs, 0)
-    strengths: NDArray[np.float32] = np.sqrt(arcs[..., 0] * arcs[..., 1])
-    return strengths
+    return np.asarray(np.sqrt(arcs[..., 0] * arcs[..., 1]))
 
 
 def _visible_disc(between: NDArray[np.float32], x: float, y: float, r: float) -> float:

@@ -16,10 +16,12 @@ from common.errors import UserError
 from common.photos import list_photos, read_photo
 from common.workers import Outcome, supervised_map
 from landmarks.find.extraction import Extraction, extract_landmarks
+from landmarks.plausibility import implausible
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
 from landmarks.tables import points_of, read_landmarks
 from tests.common.photo_files import portrait_folder, save, small_portrait
+from tests.landmarks.test_plausibility import with_asymmetry
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,8 @@ def test_the_simulated_patients_are_measured_as_well_as_before(sim_meei: SimMeei
     assert len(table) == 480
     assert (table["status"] == "ok").all()
     assert mean_error(points_of(table), sim_meei.truth) <= 0.0335
+    for times in (1, 2, 3):  # predicted points are no slips of the hand, however weak the face
+        assert not any(implausible(with_asymmetry(points_of(table), times)))
 
 
 def test_the_portrait_is_measured_as_well_when_it_is_small_or_dark(run: Run, portrait) -> None:
