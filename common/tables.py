@@ -107,13 +107,12 @@ def nameless_patients(photographs: pd.DataFrame) -> list[str]:
     """
     sources = photographs.get("patient_source", pd.Series(dtype="str"))
     alone = int((sources == PHOTOGRAPH).sum())
-    if not alone:
-        return []
-    return [
-        f"{alone} of {counted(len(photographs), 'photograph')} name no patient and count "
-        "as a patient each: photographs of one person may be learned from and tested at once, so that whole patients "
-        "are not held out for certain and the scores may be too good."
-    ]
+    sentence = (
+        f"{alone} of {counted(len(photographs), 'photograph')} name no patient and count as a "
+        "patient each: photographs of one person may be learned from and tested at once, so that "
+        "whole patients are not held out for certain and the scores may be too good."
+    )
+    return [sentence] if alone else []
 
 
 def severities(rows: pd.DataFrame) -> pd.Series:
