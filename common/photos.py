@@ -158,7 +158,9 @@ def list_photos(folder: Path) -> PhotoFolder:
     and HEIC and RAW files are listed so that each gets a row with its reason. Pictures of other
     kinds (GIF, JPEG 2000, drawings) are counted and named.
     """
-    photos, problems, others = [], [], []
+    photos: list[tuple[str, Path]] = []
+    problems: list[str] = []
+    others: list[str] = []
     for file in _walk(folder, problems=problems):
         if file.suffix.lower() in OTHER_PICTURE_SUFFIXES:
             others.append(image_id_of(file, folder))

@@ -288,10 +288,10 @@ def _write(evaluation: LandmarkEvaluation, *, out: Path) -> None:
 def _tell(evaluation: LandmarkEvaluation, *, out: Path) -> None:
     for line in failure_lines(evaluation.chosen.photographs):
         print(line, file=sys.stderr)
-    for row in evaluation.grid.itertuples():
+    for row in evaluation.grid.to_dict("records"):
         print(
-            f"{row.setting}: NRMSE {row.nrmse_eye:.2f} % ({row.nrmse_eye_low:.2f} to "
-            f"{row.nrmse_eye_high:.2f}), {row.found} of "
-            f"{counted(row.photographs, 'photograph')}"
+            f"{row['setting']}: NRMSE {row['nrmse_eye']:.2f} % ({row['nrmse_eye_low']:.2f} to "
+            f"{row['nrmse_eye_high']:.2f}), {row['found']} of "
+            f"{counted(row['photographs'], 'photograph')}"
         )
     print(f"Report: {out / 'report.html'}")
