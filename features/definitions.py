@@ -36,7 +36,7 @@ from features.formulas import (
     signed_lean,
     smaller_ratio,
 )
-from features.levelling import FloatArray, level
+from features.frames import FloatArray, level
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,

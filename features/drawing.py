@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from features.definitions import STANDARD, measurement, points_used
 from features.formulas import Stroke
-from features.levelling import FloatArray
+from features.frames import FloatArray
 from features.schematic_face import HEIGHT, WIDTH, schematic_face
 from landmarks.points import REGIONS, SELECTION_51, side_of
 

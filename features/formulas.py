@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.levelling import FloatArray, LevelledFaces
+from features.frames import FloatArray, LevelledFaces
 
 OUTER_EYE_CORNERS = (10, 19)
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.eye_frame import FROM_CORNERS, FacesInFrame, FloatArray
+from features.frames import FROM_CORNERS, FacesInFrame, FloatArray
 from features.measures import MEASURES, SIDES, Measure, Side, measure_faces
 from landmarks.find.iris import Irises
 from landmarks.overlay import LEFT_RGB, MIDLINE_RGB, RIGHT_RGB

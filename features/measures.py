@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.eye_frame import FacesInFrame, FloatArray, faces_in_frame
+from features.frames import FacesInFrame, FloatArray, faces_in_frame
 from landmarks.find.iris import Irises
 
 Side = Literal["right", "left"]
@@ -105,7 +105,7 @@ def measure_faces(
     points
         `(n, 68, 2)` px.
     irises
-        One per face, or None where they were not looked for; see `features.eye_frame`.
+        One per face, or None where they were not looked for; see `features.frames`.
 
     Returns
     -------

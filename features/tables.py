@@ -28,7 +28,7 @@ from common.tables import (
     text,
 )
 from features.definitions import DefinitionName, definition_named
-from features.eye_frame import FloatArray
+from features.frames import FloatArray
 from features.measures import MEASURES, SIDES, Measure, measure_faces
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from landmarks.find.iris import Irises

@@ -13,7 +13,7 @@ from common.progress import JobProgress
 from common.words import counted
 from features.commands.extract import find_source
 from features.measure_overlay import draw_measures
-from landmarks.emotrics import read_points
+from landmarks.exchange import read_points
 from landmarks.overlay import picture_path, write_jpeg
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import points_of, with_slips_failed

@@ -38,7 +38,7 @@ from features.tables import (
     measure_table,
     read_features,
 )
-from landmarks.emotrics import read_points
+from landmarks.exchange import read_points
 from landmarks.find.iris import Irises
 from landmarks.review.corrections import CORRECTIONS_FILE, corrected, read_corrections
 from landmarks.scale import Unit, length_factors

@@ -27,9 +27,9 @@ from landmarks.check.scores import (
     patient_intervals,
     score_table,
 )
+from landmarks.exchange import read_imglab
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, make_method
-from landmarks.imglab import read_imglab
 from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.tables import failure_lines, read_landmarks
 

@@ -19,10 +19,9 @@ from common.words import counted, spoken
 from common.workers import jobs_asked
 from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
 from landmarks.check.scores import in_one_row, patient_intervals
-from landmarks.emotrics import import_emotrics
+from landmarks.exchange import import_emotrics, read_imglab
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import extract_landmarks
-from landmarks.imglab import read_imglab
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.tables import BOX_COLUMNS, points_of, read_landmarks

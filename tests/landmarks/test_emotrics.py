@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from landmarks.emotrics import import_emotrics, read_emotrics
+from landmarks.exchange import import_emotrics, read_emotrics
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
 from landmarks.tables import LANDMARKS, points_of
