@@ -17,7 +17,7 @@ from common.photos import list_photos
 from common.tables import read_manifest, read_table
 from common.words import counted
 from features.commands.features import FeatureTables, features
-from features.geometry import measure
+from features.definitions import measure
 from features.measures import MEASURES, SIDES, measure_faces
 from features.registry import FEATURES
 from features.tables import FEATURES_FILE, definition_of, read_features

@@ -89,7 +89,7 @@ def test_an_overlay_is_never_larger_than_its_limit(
     width, height = size
     assert MAX_SIDE == 1600
     scaled = points / 512 * [width, height]
-    write_overlay(tmp_path / "a.jpg", np.zeros((height, width, 3), np.uint8), scaled, legend=False)
+    write_overlay(tmp_path / "a.jpg", np.zeros((height, width, 3), np.uint8), scaled)
     drawn = read_photo(tmp_path / "a.jpg").pixels
     assert drawn.shape[1::-1] == expected
     x, y = np.rint((scaled[30] + 0.5) * expected[0] / width - 0.5).astype(int)
