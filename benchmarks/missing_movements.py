@@ -26,12 +26,12 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from classifiers.graders.cohort import Samples, read_cohort  # noqa: E402
-from classifiers.graders.missing_movements import LEAST_SIDE, side_chances  # noqa: E402
 from classifiers.graders.nested import NestedGrader, fit_nested  # noqa: E402
-from classifiers.graders.patients import LANDMARKS_FILE, patient_samples  # noqa: E402
+from classifiers.graders.patients import LEAST_SIDE, patient_samples, tested_in  # noqa: E402
 from classifiers.graders.registry import choose_graders  # noqa: E402
 from classifiers.graders.validation import SEARCHED_SCALERS  # noqa: E402
-from common.grading.folds import folds_of_patients, make_folds, splits  # noqa: E402
+from common.arrays import Floats  # noqa: E402
+from common.grading.folds import make_folds  # noqa: E402
 from common.grading.target import target_named  # noqa: E402
 from common.movements import MOVEMENTS, REST  # noqa: E402
 
@@ -51,22 +51,22 @@ def choices(*, draws: int, seed: int) -> Iterator[tuple[bool, tuple[str, ...]]]:
 
 
 def answers(
-    grader: NestedGrader, photographs: Samples, movements: tuple[str, ...], *, landmarks: Path,
+    grader: NestedGrader, photographs: Samples, movements: tuple[str, ...], *, points: Floats,
     inputs: list[str],
 ) -> pd.DataFrame:  # fmt: skip
     """Answer the patients of these photographs from the given movements only."""
     rows = np.flatnonzero(photographs.rows["task"].isin(movements))
-    patients = patient_samples(photographs.at(rows), landmarks=landmarks)
+    patients = patient_samples(photographs.at(rows), points=points[rows])
     patients = replace(patients, features=patients.features.reindex(columns=inputs))
     chances = grader.probabilities(patients)
-    left = side_chances(grader.columns.severity_, patients)  # type: ignore[union-attr]
+    left, sure = grader.columns.severity_.weak_sides(patients.features)  # type: ignore[union-attr]
     sets = grader.sets.of(chances) if grader.sets else np.full((len(chances), 2), np.nan)
     truth = patients.labels
     assert patients.sides is not None
     answer = TARGET.answers(chances)
     weak = patients.sides != 0
-    named = weak & (np.maximum(left, 1 - left) >= LEAST_SIDE)
-    right = np.where(left > 0.5, 1.0, -1.0) == patients.sides
+    named = weak & (sure >= LEAST_SIDE)
+    right = np.where(left, 1.0, -1.0) == patients.sides
     return pd.DataFrame(
         {
             "error": np.abs(answer - truth),
@@ -74,7 +74,7 @@ def answers(
             "covered": (sets[:, 0] <= truth) & (truth <= sets[:, 1]),
             "width": sets[:, 1] - sets[:, 0] + 1,
             "side_right": np.where(weak, right, np.nan),
-            "side_chance": np.where(weak, np.maximum(left, 1 - left), np.nan),
+            "side_chance": np.where(weak, sure, np.nan),
             "side_named": np.where(weak, named, np.nan),
             "named_right": np.where(named, right, np.nan),
         }
@@ -89,15 +89,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=12, help="sets of movements of each size")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    landmarks = asked.features.with_name(LANDMARKS_FILE)
     cohort = read_cohort(asked.features, target=TARGET)
-    whole = patient_samples(cohort.usable, landmarks=landmarks)
-    folds = folds_of_patients(make_folds(cohort.labelled, seed=asked.seed))
+    points = cohort.study.points(list(cohort.usable.rows["image_id"]))
+    whole = patient_samples(cohort.usable, points=points)
+    parts = tested_in(make_folds(cohort.labelled, seed=asked.seed), whole, unit="patient")
     for entry in choose_graders(asked.graders):
         if entry.name not in asked.graders:
             continue
         found = []
-        for part in splits(folds, whole.rows["patient_id"], patients=whole.patients):
+        for part in parts:
             grader = fit_nested(
                 entry, whole.at(part.train), target=TARGET, scalers=("standard", *SEARCHED_SCALERS),
                 seed=asked.seed,
@@ -105,7 +105,7 @@ def main() -> None:
             tested = np.flatnonzero(np.isin(cohort.usable.patients, whole.patients[part.test]))
             for kept, movements in choices(draws=asked.draws, seed=asked.seed):
                 told = answers(
-                    grader, cohort.usable.at(tested), movements, landmarks=landmarks,
+                    grader, cohort.usable.at(tested), movements, points=points[tested],
                     inputs=list(whole.features.columns),
                 )  # fmt: skip
                 others = len(movements) - kept

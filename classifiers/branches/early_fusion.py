@@ -17,10 +17,10 @@ from classifiers.branches.alignment import InnerAnswers
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.fusion import WEIGHT_COLUMNS, FusedModel, folds_of
 from classifiers.graders.cohort import Samples
-from classifiers.graders.columns import DEEP
 from classifiers.graders.nested import fit_nested
+from classifiers.graders.patients import DEEP
 from classifiers.graders.registry import GraderEntry
-from classifiers.graders.validation import SEARCHED_SCALERS, seed_of
+from classifiers.graders.validation import SEARCHED_SCALERS
 from common.arrays import Floats, Places
 from common.errors import UserError
 from common.grading.folds import Split
@@ -66,7 +66,7 @@ def fuse_summary(
                 _beside(samples.at(train), _summary(inner.shared, deep)[unseen]),
                 target=shared.target,
                 scalers=SEARCHED_SCALERS,
-                seed=seed_of(seed, SUMMARY, Split(repeat, fold, train, rows[at])),
+                seed=Split(repeat, fold, train, rows[at]).seed(seed, SUMMARY),
             )
             tested = _beside(samples.at(rows[at]), _summary(shared, deep)[at])
             chances[at] = fitted.probabilities(tested)

@@ -10,64 +10,47 @@ import pandas as pd
 from rich.console import Console
 
 from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
-from classifiers.graders.inner_predictions import (
-    INNER_FILE,
-    answer_inside,
-    refuse_too_few,
-    write_inner_predictions,
-)
-from classifiers.graders.patients import patient_samples
+from classifiers.graders.patients import rows_to_answer, tested_in
 from classifiers.graders.registry import USUAL, choose_graders, title_of
 from classifiers.graders.scaling import ScalerName, scaler_in_words
-from classifiers.graders.validation import Plan, Validation, cross_validate
+from classifiers.graders.validation import (
+    Plan,
+    Validation,
+    answer_inside,
+    cross_validate,
+    refuse_too_few,
+)
 from classifiers.reports.benchmark import benchmark_report
 from classifiers.reports.console import print_scores
-from classifiers.reports.patient_pages import add_benchmark_pages
-from common.errors import UserError
-from common.files import atomic_write, write_json
+from classifiers.reports.patient_pages import add_benchmark_pages, read_material
+from common.files import atomic_write
 from common.grading.evaluation import (
     Evaluation,
-    both_levels,
-    evaluate,
+    every_level,
     fold_confusions,
     fold_confusions_schema,
+    write_metrics,
 )
 from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
-from common.grading.folds import (
-    FoldMethod,
-    folds_of_patients,
-    make_folds,
-    read_folds,
-    splits,
-    write_folds,
-)
+from common.grading.folds import FoldMethod, make_folds, read_folds, write_folds
 from common.grading.plots import confusion_figure
-from common.grading.predictions import KEY, Unit, write_predictions
+from common.grading.predictions import Unit, inner_predictions_schema, write_predictions
 from common.grading.target import Target, TargetName, target_named
 from common.provenance import write_run_record
-from common.report import figure_png
+from common.report import Report, figure_png
 from common.tables import write_table
 from common.workers import default_jobs
-from features.tables import definition_of
-from landmarks.tables import LANDMARKS_FILE
+
+INNER_FILE = "inner_predictions.csv"
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
     """What a benchmark found.
 
-    Attributes
-    ----------
-    evaluations
-        Scores of photographs, then of patients.
-    predictions
-        Content of `predictions.csv`.
-    folds
-        Content of `folds.csv`.
-    problems
-        Sentences about folds and fits that the report shows first.
-    exit_code
-        0, or 3 when a grader failed in some fold.
+    Scores of photographs, then of patients; the content of `predictions.csv` and `folds.csv`;
+    sentences about folds and fits that the report shows first; exit code 3 when a grader failed in
+    some fold.
     """
 
     evaluations: list[Evaluation]
@@ -167,45 +150,29 @@ def benchmark(
     question = target_named(target)
     chosen = choose_graders(graders)
     cohort = read_cohort(features, target=question, manifest=manifest)
-    refuse_unanswerable(cohort, target=question, source=features)
+    refuse_unanswerable(cohort, target=question)
     table = (
         read_folds(fold_table)
         if fold_table
         else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     )
-    if level == "patient":
-        landmarks = features.with_name(LANDMARKS_FILE)
-        samples, own_folds = (
-            patient_samples(cohort.usable, landmarks=landmarks),
-            folds_of_patients(table),
-        )
-    else:
-        samples, own_folds = cohort.usable, table
-        if question.column == "side":
-            raise UserError(
-                "The features of one photograph do not tell left from right: ask for the affected "
-                "side with --level patient."
-            )
-    parts = list(splits(own_folds, samples.rows[KEY[level]], patients=samples.patients))
-    problems = fold_problems(parts, labels=samples.labels, class_names=question.classes, unit=level)
+    samples = rows_to_answer(cohort, level=level, target=question)
     plan = Plan(
-        samples, parts, question.name, [entry.name for entry in chosen], scaler, seed,
-        unit=level, search=search,
+        samples, tested_in(table, samples, unit=level), question.name,
+        [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
     )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
-    problems += validation.problems
-    failed = validation.failed
+    runs = [validation]
     if inner_predictions is not None:
         inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
-        write_inner_predictions(inside.predictions, out / INNER_FILE, target=question, unit=level)
-        problems += inside.problems
-        failed += inside.failed
-    evaluations = (
-        [evaluate(validation.predictions, target=question, unit="patient", seed=seed)]
-        if level == "patient"
-        else both_levels(validation.predictions, target=question, seed=seed)
+        schema = inner_predictions_schema(question, unit=level)
+        write_table(inside.predictions, out / INNER_FILE, schema=schema)
+        runs.append(inside)
+    problems = fold_problems(
+        plan.parts, labels=samples.labels, class_names=question.classes, unit=level
     )
-
+    problems += [sentence for run in runs for sentence in run.problems]
+    evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
     settings = {
         "target": question.name,
         "truth": cohort.truth_source,
@@ -214,75 +181,60 @@ def benchmark(
         "graders": ", ".join(plan.graders),
         "folds": folds_in_words(table, method="given table" if fold_table else folds),
         "scaler": scaler_in_words(scaler),
-        "feature definition": definition_of(features) or "unknown (no run.json beside the table)",
+        "feature definition": cohort.study.definition or "unknown (no run.json beside the table)",
         "seed": seed,
     }
     report = benchmark_report(
-        cohort,
-        evaluations,
-        problems=problems,
-        settings=settings,
-        choices=validation.choices,
+        cohort, evaluations, problems=problems, settings=settings, choices=validation.choices
     )
     add_benchmark_pages(
-        report, features, manifest=manifest, evaluation=evaluations[-1], redact=redact
+        report, read_material(cohort.study), evaluation=evaluations[-1], redact=redact
     )
     write_folds(table, out / "folds.csv")
     write_predictions(validation.predictions, out / "predictions.csv", target=question, unit=level)
-    write_json(out / "metrics.json", _metrics(question, evaluations, dropped=n_dropped(parts)))
-    _write_confusions(evaluations, out)
-    by_fold = [
-        fold_confusions(one.predictions, target=question, unit=one.unit) for one in evaluations
-    ]
-    write_table(
-        pd.concat(by_fold), out / "fold_confusions.csv", schema=fold_confusions_schema(question)
-    )
+    _write_scores(out, evaluations, target=question, dropped=n_dropped(plan.parts))
     report.write(out / "report.html")
     _write_run(
-        out, cohort, validation, settings=settings, started=started, warnings=report.warnings,
-        files={"features": features, "manifest": manifest, "fold_table": fold_table},
-    )  # fmt: skip
+        out, cohort, validation, report, settings=settings, started=started, fold_table=fold_table
+    )
     for evaluation in evaluations:
         print_scores(evaluation)
     for sentence in report.warnings:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
+    failed = any(run.failed for run in runs)
     return BenchmarkResult(
-        evaluations=evaluations,
-        predictions=validation.predictions,
-        folds=table,
-        problems=problems,
-        exit_code=3 if failed else 0,
+        evaluations, validation.predictions, table, problems, exit_code=3 if failed else 0
     )
 
 
-def _metrics(target: Target, evaluations: list[Evaluation], *, dropped: int) -> dict[str, object]:
-    return {
-        "target": target.name,
-        "classes": list(target.classes),
-        "interval": "95 %, patients resampled 2000 times",
-        "missing_in_the_table_of_folds": dropped,
-        **{f"per_{evaluation.unit}": evaluation.as_json() for evaluation in evaluations},
-    }
-
-
-def _write_confusions(evaluations: list[Evaluation], out: Path) -> None:
-    for evaluation in evaluations:
-        for model, confusion in evaluation.confusions.items():
-            title = f"{title_of(model)}, per {evaluation.unit}"
-            figure = confusion_figure(confusion.total, target=evaluation.target, title=title)
-            with atomic_write(out / f"confusion_{model}_per_{evaluation.unit}.png") as temporary:
+def _write_scores(
+    out: Path, evaluations: list[Evaluation], *, target: Target, dropped: int
+) -> None:
+    """Write metrics.json, and confusions as pictures and by fold."""
+    by_unit = {one.unit: one.as_json() for one in evaluations}
+    write_metrics(out, target=target, by_unit=by_unit, missing_in_the_table_of_folds=dropped)
+    for one in evaluations:
+        for model, confusion in one.confusions.items():
+            title = f"{title_of(model)}, per {one.unit}"
+            figure = confusion_figure(confusion.total, target=target, title=title)
+            with atomic_write(out / f"confusion_{model}_per_{one.unit}.png") as temporary:
                 temporary.write_bytes(figure_png(figure))
+    by_fold = [
+        fold_confusions(one.predictions, target=target, unit=one.unit) for one in evaluations
+    ]
+    schema = fold_confusions_schema(target)
+    write_table(pd.concat(by_fold), out / "fold_confusions.csv", schema=schema)
 
 
 def _write_run(
     out: Path,
     cohort: Cohort,
     validation: Validation,
+    report: Report,
     *,
     settings: dict[str, object],
     started: float,
-    warnings: list[str],
-    files: dict[str, Path | None],
+    fold_table: Path | None,
 ) -> None:
     left_out = cohort.excluded()
     write_run_record(
@@ -290,7 +242,7 @@ def _write_run(
         command="benchmark",
         settings=settings,
         seed=int(str(settings["seed"])),
-        files={role: path for role, path in files.items() if path is not None},
+        files=cohort.study.files | ({} if fold_table is None else {"fold_table": fold_table}),
         counts={
             "photographs": len(cohort.photographs),
             "usable": len(cohort.usable.rows),
@@ -300,5 +252,5 @@ def _write_run(
             },
         },
         seconds={**validation.seconds, "total": time.perf_counter() - started},
-        notes={"warnings": warnings},
+        notes={"warnings": report.warnings},
     )

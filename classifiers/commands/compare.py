@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from classifiers.branches.branch import Branch, read_branches
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.reports.compare import comparison_report
 from common.errors import UserError
-from common.files import natural_key, write_json
+from common.files import natural_key
+from common.grading.evaluation import write_metrics
+from common.grading.predictions import KEY
 from common.grading.target import Target, TargetName, target_named
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import nameless_patients, read_manifest, write_csv
+from common.words import counted
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,7 @@ def compare(
         When the tables cannot be compared; the sentence names the first differences.
     """
     started = time.perf_counter()
-    if len(tables) < 2:
-        raise UserError(
-            f"Prediction tables given: {len(tables)}; give two or more to compare, before the "
-            "options."
-        )
+    refuse_one_table(tables, to="compare")
     question = target_named(target)
     branches = read_branches(tables, target=question, models=models)
     known = read_manifest(manifest) if manifest else None
@@ -91,15 +91,8 @@ def compare(
     ]
     write_csv(pd.concat([level.table for level in levels]), out / "comparison.csv")
     write_csv(pd.concat([level.disagreements for level in levels]), out / "disagreements.csv")
-    write_json(
-        out / "metrics.json",
-        {
-            "target": question.name,
-            "classes": list(question.classes),
-            "interval": "95 %, patients resampled 2000 times",
-            **{f"per_{level.shared.unit}": level.as_json() for level in levels},
-        },
-    )
+    by_unit = {level.shared.unit: level.as_json() for level in levels}
+    write_metrics(out, target=question, by_unit=by_unit)
     report = comparison_report(levels, manifest=known, redact=redact)
     warn_of_nameless(report, known)
     report.write(out / "report.html")
@@ -112,13 +105,21 @@ def compare(
             "shared_only": shared_only,
         },
         seed=seed,
-        files=dict(given_files(branches, manifest=manifest)),
+        files=given_files(branches, manifest=manifest),
         counts={f"{level.shared.unit}s": len(level.shared.rows) for level in levels},
         seconds={"total": time.perf_counter() - started},
         notes={"warnings": report.warnings},
     )
     print(report.summary)
     return CompareResult(levels)
+
+
+def refuse_one_table(tables: Sequence[Path], *, to: str) -> None:
+    """Refuse fewer than two prediction tables."""
+    if len(tables) < 2:
+        raise UserError(
+            f"Prediction tables given: {len(tables)}; give two or more to {to}, before the options."
+        )
 
 
 def refuse_other_truth(branches: list[Branch], manifest: pd.DataFrame, *, target: Target) -> None:
@@ -140,11 +141,10 @@ def refuse_other_truth(branches: list[Branch], manifest: pd.DataFrame, *, target
                 index=rows.index,
             )
         if wrong.any():
-            key = "image_id" if branch.unit == "photograph" else "patient_id"
-            names = sorted(set(rows.loc[wrong, key].astype(str)), key=natural_key)
+            names = sorted(set(rows.loc[wrong, KEY[branch.unit]].astype(str)), key=natural_key)
             raise UserError(
-                f"{branch.source} has another {target.column} than the manifest for {len(names)} "
-                f'{branch.unit}{"s"[: len(names) > 1]}, "{names[0]}" first: make the predictions '
+                f"{branch.source} has another {target.column} than the manifest for "
+                f'{counted(len(names), branch.unit)}, "{names[0]}" first: make the predictions '
                 "again with this manifest, or give the one that they were made with."
             )
 

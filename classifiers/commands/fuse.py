@@ -15,18 +15,23 @@ from classifiers.branches.branch import Branch, SharedAnswers, read_branches
 from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod
-from classifiers.commands.compare import given_files, refuse_other_truth, warn_of_nameless
-from classifiers.graders.cohort import Cohort, Samples, read_cohort
-from classifiers.graders.patients import patient_samples
-from classifiers.graders.registry import GRADERS, GraderEntry
+from classifiers.commands.compare import (
+    given_files,
+    refuse_one_table,
+    refuse_other_truth,
+    warn_of_nameless,
+)
+from classifiers.graders.cohort import Samples, read_cohort
+from classifiers.graders.patients import rows_to_answer
+from classifiers.graders.registry import GRADERS, GraderEntry, is_baseline
 from classifiers.reports.fuse import fusion_report
 from common.errors import UserError, did_you_mean
-from common.files import write_json
+from common.grading.evaluation import write_metrics
 from common.grading.predictions import write_predictions
 from common.grading.target import Target, TargetName, target_named
 from common.provenance import write_run_record
 from common.tables import read_manifest, write_csv
-from landmarks.tables import LANDMARKS_FILE
+from common.words import counted
 
 DEEP, GEOMETRIC = "deep", "geometric"
 PHOTOGRAPHS_FILE = "photograph_predictions.csv"
@@ -38,15 +43,6 @@ class FuseResult:
 
     levels: list[Fusion]
     exit_code: int = 0
-
-
-@dataclass(frozen=True)
-class EarlyInputs:
-    """What early fusion needs besides the prediction tables."""
-
-    cohort: Cohort
-    features: Path
-    grader: GraderEntry
 
 
 def fuse(
@@ -110,10 +106,7 @@ def fuse(
         When the tables do not belong together, or a method lacks what it needs.
     """
     started = time.perf_counter()
-    if len(tables) < 2:
-        raise UserError(
-            f"Prediction tables given: {len(tables)}; give two or more to fuse, before the options."
-        )
+    refuse_one_table(tables, to="fuse")
     question = target_named(target)
     branches = read_branches(tables, target=question, models=models)
     known = None if manifest is None else read_manifest(manifest)
@@ -122,10 +115,8 @@ def fuse(
     inner_paths = _inner_paths(tables, inner)
     inside = _read_inner(inner_paths, branches, target=question)
     methods_for(method, inner=bool(inside))  # refuse before the long work
-    early = _early_inputs(
-        branches, features=features, manifest=manifest, grader=grader, target=question,
-        inner=bool(inside),
-    )  # fmt: skip
+    early = _early_grader(branches, asked=grader, given=features is not None, inner=bool(inside))
+    cohort = features and read_cohort(features, target=question, manifest=manifest)
     levels = shared_levels(branches, target=question, shared_only=shared_only)
     answered = [
         shared_inner(inside, shared, shared_only=shared_only) if inside else None
@@ -135,8 +126,10 @@ def fuse(
         fuse_late(shared, inner=unseen, methods=method)
         for shared, unseen in zip(levels, answered, strict=True)
     ]
-    if early is not None:
-        _add_early(fused, levels, answered, early, branches=branches, seed=seed)
+    if early and cohort:
+        samples = rows_to_answer(cohort, level=levels[0].unit, target=question)
+        deep = next(branch.name for branch in branches if branch.branch == DEEP)
+        _add_early(fused, levels, answered[0], samples, deep=deep, grader=early, seed=seed)
     found = [
         fusion_of(shared, models_of_level, seed=seed)
         for shared, models_of_level in zip(levels, fused, strict=True)
@@ -153,7 +146,7 @@ def fuse(
             "models": [branch.model for branch in branches],
             "methods": [model.name for model in fused[-1]],
             "chosen": found[-1].chosen,
-            "grader": early.grader.name if early else None,
+            "grader": early.name if early else None,
             "shared_only": shared_only,
         },
         seed=seed,
@@ -173,8 +166,8 @@ def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
     if inner:
         if len(inner) != len(tables):
             raise UserError(
-                f"{len(inner)} inner tables are given for {len(tables)} prediction tables: give "
-                "one for each, in the same order (--inner)."
+                f"{counted(len(inner), 'inner table')} given for {len(tables)} prediction tables: "
+                "give one for each, in the same order (--inner)."
             )
         return list(inner)
     beside = [path.with_name(f"inner_{path.name}") for path in tables]
@@ -198,18 +191,15 @@ def _read_inner(
     return read_branches(paths, target=target, models=names, inner=True)
 
 
-def _early_inputs(
-    branches: Sequence[Branch],
-    *,
-    features: Path | None,
-    manifest: Path | None,
-    grader: str | None,
-    target: Target,
-    inner: bool,
-) -> EarlyInputs | None:
-    """Read what early fusion needs; None when it was not asked for."""
-    if features is None:
-        if grader is not None:
+def _early_grader(
+    branches: Sequence[Branch], *, asked: str | None, given: bool, inner: bool
+) -> GraderEntry | None:
+    """Return the grader of early fusion, None when it was not asked for; refuse what it lacks.
+
+    `given` and `inner` say whether measurements and inner predictions are there.
+    """
+    if not given:
+        if asked is not None:
             raise UserError(
                 "Early fusion was asked for (--grader) without the measurements: give the "
                 "features.csv of the geometric branch (--features)."
@@ -226,34 +216,29 @@ def _early_inputs(
             f'prediction table whose branch is "{DEEP}".'
         )
     of_geometric = [b.model for b in branches if b.branch == GEOMETRIC and b.model in GRADERS]
-    name = grader or next(iter(of_geometric), "")
-    if name not in GRADERS or GRADERS[name].baseline:
+    name = asked or next(iter(of_geometric), "")
+    if name not in GRADERS or is_baseline(name):
         known = [entry.name for entry in GRADERS.values() if not entry.baseline]
         raise UserError(
             f'Early fusion needs a grader, and "{name}" is none: choose one of '
             f"{', '.join(known)} (--grader)." + did_you_mean(name, known)
         )
-    cohort = read_cohort(features, target=target, manifest=manifest)
-    return EarlyInputs(cohort, features, GRADERS[name])
+    return GRADERS[name]
 
 
 def _add_early(
     fused: list[list[FusedModel]],
     levels: list[SharedAnswers],
-    answered: list[InnerAnswers | None],
-    early: EarlyInputs,
+    unseen: InnerAnswers | None,
+    samples: Samples,
     *,
-    branches: Sequence[Branch],
+    deep: str,
+    grader: GraderEntry,
     seed: int,
 ) -> None:
     """Add early fusion on the lowest level, and its answers summed up to patients."""
-    shared, unseen = levels[0], answered[0]
-    assert unseen is not None  # early inputs are refused without inner predictions
-    samples: Samples = early.cohort.usable
-    if shared.unit == "patient":
-        samples = patient_samples(samples, landmarks=early.features.with_name(LANDMARKS_FILE))
-    deep = next(branch.name for branch in branches if branch.branch == DEEP)
-    model = fuse_summary(samples, shared, unseen, deep=deep, grader=early.grader, seed=seed)
+    assert unseen is not None  # refused without inner predictions
+    model = fuse_summary(samples, levels[0], unseen, deep=deep, grader=grader, seed=seed)
     fused[0].append(model)
     if len(levels) > 1:
         fused[1].append(model_of_patients(model, levels[0], levels[1]))
@@ -264,12 +249,5 @@ def _write(levels: list[Fusion], out: Path, *, target: Target) -> None:
         name = "predictions.csv" if level.shared.unit == "patient" else PHOTOGRAPHS_FILE
         write_predictions(level.predictions, out / name, target=target, unit=level.shared.unit)
     write_csv(pd.concat([level.weights for level in levels]), out / "weights.csv")
-    write_json(
-        out / "metrics.json",
-        {
-            "target": target.name,
-            "classes": list(target.classes),
-            "interval": "95 %, patients resampled 2000 times",
-            **{f"per_{level.shared.unit}": level.as_json() for level in levels},
-        },
-    )
+    by_unit = {level.shared.unit: level.as_json() for level in levels}
+    write_metrics(out, target=target, by_unit=by_unit)

@@ -144,7 +144,7 @@ def profile(
         patient=patient,
         table=table,
         healthy=len(healthy),
-        material=read_material(features, manifest=manifest),
+        material=read_material(cohort.study),
         redact=redact,
     )
     write_table(table, out / "profile.csv", schema=PROFILE)

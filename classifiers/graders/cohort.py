@@ -1,4 +1,4 @@
-"""The photographs that a benchmark can use: features joined with patients and grades.
+"""The tables of a study, each read once, and the photographs of it that graders can use.
 
 Comes from `features.csv` (and `manifest.csv`), goes to folds and graders. What cannot be used is
 kept with its reason, so that every report can state it.
@@ -6,26 +6,98 @@ kept with its reason, so that every report can state it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError
 from common.grading.target import CLASS_COLUMN, NO_LABEL, Target, refuse_two_grades
 from common.tables import join_manifest, read_manifest, sort_by_image_id
-from features.registry import FEATURE_NAMES
-from features.tables import read_features
+from common.words import counted
+from features.registry import DISTANCE_NAMES, FEATURE_NAMES
+from features.tables import DISTS_FILE, definition_of, read_dists, read_features
+from landmarks.tables import LANDMARKS_FILE, points_of, read_landmarks
+
+
+@dataclass(frozen=True)
+class Study:
+    """`features.csv`, what `extract` wrote beside it, and a manifest, each read when asked for.
+
+    The manifest's columns win over those that were joined to a table earlier.
+    """
+
+    features: Path
+    manifest: Path | None = None
+
+    @cached_property
+    def photographs(self) -> pd.DataFrame:
+        """The features of every photograph."""
+        return self._joined(read_features(self.features), measured=FEATURE_NAMES)
+
+    @cached_property
+    def dists(self) -> pd.DataFrame | None:
+        """The distances of every photograph; None where no table lies beside the features."""
+        path = self.features.with_name(DISTS_FILE)
+        return self._joined(read_dists(path), measured=DISTANCE_NAMES) if path.is_file() else None
+
+    @cached_property
+    def landmarks(self) -> pd.DataFrame | None:
+        """The landmark table; None where it does not lie beside the features."""
+        path = self.features.with_name(LANDMARKS_FILE)
+        return read_landmarks(path) if path.is_file() else None
+
+    @cached_property
+    def listed(self) -> pd.DataFrame | None:
+        """The manifest itself."""
+        return None if self.manifest is None else read_manifest(self.manifest)
+
+    @cached_property
+    def definition(self) -> str | None:
+        """The feature definition, as far as it is recorded."""
+        return definition_of(self.features)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What was given, by role, for `run.json`."""
+        given = {"features": self.features, "manifest": self.manifest}
+        return {role: path for role, path in given.items() if path is not None}
+
+    def points(self, image_ids: Sequence[str]) -> Floats:
+        """Return `(n, 68, 2)` points of the photographs, px; a table without them is refused."""
+        if self.landmarks is None:
+            raise UserError(
+                f"There is no {LANDMARKS_FILE} in {self.features.parent}: grading patients needs "
+                "the landmark table that extract wrote beside the features, or give --level "
+                "photograph."
+            )
+        table = self.landmarks.set_index("image_id")
+        missing = pd.Index(image_ids).difference(table.index)
+        if len(missing):
+            raise UserError(
+                f"{self.features.with_name(LANDMARKS_FILE)} has no row for "
+                f'"{missing[0]}": give the landmark table from which the features were measured.'
+            )
+        return points_of(table.loc[list(image_ids)])
+
+    def _joined(self, table: pd.DataFrame, *, measured: Sequence[str]) -> pd.DataFrame:
+        if self.listed is None:
+            return table
+        return join_manifest(table, self.listed, measured=measured)
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Every photograph of the feature table, and which of them can be used.
+    """Every photograph of a study, and which of them can be used.
 
     Attributes
     ----------
+    study
+        The tables.
     photographs
         One row per photograph in natural order: `image_id`, `status`, `patient_id`, `hb_grade`
         and whatever else the manifest adds.
@@ -39,20 +111,20 @@ class Cohort:
         Where the labels come from, in words: a column, or derived from the grade.
     """
 
+    study: Study
     photographs: pd.DataFrame
     features: pd.DataFrame
-    labels: NDArray[np.int64]
-    reasons: NDArray[np.str_]
-    truth_source: str = ""
+    labels: Ints
+    reasons: Names
+    truth_source: str
 
     @property
     def labelled(self) -> pd.DataFrame:
         """The photographs that folds are made over: those with a patient and a label."""
         known = self.photographs["patient_id"].notna() & (self.labels != NO_LABEL)
-        labelled: pd.DataFrame = self.photographs[known].reset_index(drop=True)
-        return labelled
+        return self.photographs[known].reset_index(drop=True)
 
-    @property
+    @cached_property
     def usable(self) -> Samples:
         """The photographs that graders learn from and are tested on."""
         keep = self.reasons == ""
@@ -74,18 +146,16 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Samples:
-    """What graders work on.
+    """What graders work on: a row for each photograph or patient.
 
     Attributes
     ----------
     rows
-        One row per photograph or patient, with the columns that predictions need.
+        The columns that predictions need.
     features
         `(n, k)`, the same rows.
-    labels
-        `(n,)` class numbers of the target.
-    patients
-        `(n,)` patient of each row.
+    labels, patients
+        `(n,)` class number of the target, and patient, of each row.
     grades, sides
         Of patients only: House-Brackmann grade (the middle of the class where only that is known),
         and weak side (+1 left, -1 right, 0 not known).
@@ -93,12 +163,12 @@ class Samples:
 
     rows: pd.DataFrame
     features: pd.DataFrame
-    labels: NDArray[np.int64]
-    patients: NDArray[np.str_]
-    grades: NDArray[np.float64] | None = None
-    sides: NDArray[np.float64] | None = None
+    labels: Ints
+    patients: Names
+    grades: Floats | None = None
+    sides: Floats | None = None
 
-    def at(self, rows: NDArray[np.intp]) -> Samples:
+    def at(self, rows: Places) -> Samples:
         """Return the given rows only."""
         return Samples(
             rows=self.rows.iloc[rows],
@@ -118,9 +188,8 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
     UserError
         When patients or labels are missing altogether, or when no photograph is left to work with.
     """
-    table = read_features(features)
-    if manifest is not None:
-        table = join_manifest(table, read_manifest(manifest), measured=FEATURE_NAMES)
+    study = Study(features, manifest)
+    table = study.photographs
     for columns in (("patient_id",), target.sources):
         if not set(columns) & set(table.columns):
             raise UserError(
@@ -130,8 +199,9 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
     table = sort_by_image_id(table)
     truth_source = target.truth_source(table)
     table = target.with_truth(table)
-    values = table[list(FEATURE_NAMES)].astype(np.float64).replace([np.inf, -np.inf], np.nan)
+    values = finite(table[list(FEATURE_NAMES)])
     cohort = Cohort(
+        study=study,
         photographs=table.drop(columns=list(FEATURE_NAMES)),
         features=values,
         labels=target.numbers(table),
@@ -140,35 +210,32 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
     )
     if not len(cohort.usable.rows):
         raise UserError(
-            f"None of the {len(table)} photographs of {features} can be used: "
+            f"None of the {counted(len(table), 'photograph')} of {features} can be used: "
             f"{cohort.excluded()['reason'].iat[0]}."
         )
     return cohort
 
 
-def refuse_unanswerable(cohort: Cohort, *, target: Target, source: Path) -> None:
-    """Refuse a cohort that cannot be graded by patients: of one class, or with two grades for one.
+def finite(values: pd.DataFrame) -> pd.DataFrame:
+    """Return the values as float64, what is infinite as missing."""
+    return values.astype(np.float64).replace([np.inf, -np.inf], np.nan)
 
-    Parameters
-    ----------
-    source
-        The feature table, for the sentence.
-    """
+
+def refuse_unanswerable(cohort: Cohort, *, target: Target) -> None:
+    """Refuse a cohort of one class, or with two grades for a patient: nothing can be graded."""
     usable = cohort.usable
     classes = sorted(set(usable.labels.tolist()))
     if len(classes) == 1:
         raise UserError(
-            f"All {len(usable.labels)} usable photographs of {source} are of one class, "
-            f"{target.classes[classes[0] - 1]} ({target.title}): there is nothing to tell apart; "
-            "add patients of another class or ask something else (--target)."
+            f"All {counted(len(usable.labels), 'usable photograph')} of {cohort.study.features} "
+            f"are of one class, {target.classes[classes[0] - 1]} ({target.title}): there is "
+            "nothing to tell apart; add patients of another class or ask something else (--target)."
         )
     refuse_two_grades(usable.rows, column=target.column)
 
 
-def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> NDArray[np.str_]:
+def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> Names:
     """First reason that applies to each row; empty for a usable one."""
-    failed = table["status"] != "ok"
-    status = "status " + table["status"].astype(str)
     unlabelled = target.numbers(table) == NO_LABEL
     hint = " (its palsy_class answers three_classes and healthy_palsy)"
     only_class = (
@@ -178,7 +245,9 @@ def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> ND
     )
     missing = f"no usable {' or '.join(target.sources)}"
     return np.select(
-        [failed, table["patient_id"].isna(), only_class, unlabelled, values.isna().all(axis=1)],
-        [status, "no patient_id", missing + hint, missing, "all features are missing"],
+        [table["status"] != "ok", table["patient_id"].isna(), only_class, unlabelled,
+         values.isna().all(axis=1)],
+        ["status " + table["status"].astype(str), "no patient_id", missing + hint, missing,
+         "all features are missing"],
         default="",
     ).astype(np.str_)  # fmt: skip

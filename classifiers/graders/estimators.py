@@ -20,11 +20,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from xgboost import XGBClassifier
 
+from common.arrays import Floats, Ints, Names
 from common.grading.folds import inner_splits
 from common.grading.target import commonest_class
 
 
-def learn_classes(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def learn_classes(y: Any) -> tuple[NDArray[Any], Ints]:
     """Return the classes that occur and each row's position among them; real numbers are refused.
 
     This is the one place where labels are encoded to 0..k-1.
@@ -43,15 +44,10 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
     allows_missing = False
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Fit.
+        """Fit on `(n, k)` features and `(n,)` labels.
 
-        Parameters
-        ----------
-        X, y
-            `(n, k)` features and `(n,)` labels.
-        groups
-            `(n,)` patient of each row, for graders that split the rows themselves; without them
-            every row is its own patient.
+        `groups` is the patient of each row, for graders that split the rows themselves; without
+        them every row is its own patient.
         """
         values, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite)
         self.classes_, encoded = learn_classes(labels)
@@ -60,7 +56,7 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
             self._learn(values, encoded, patients.astype(str))
         return self
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> Floats:
         """Return `(n, k)` probabilities, columns in the order of `classes_`."""
         check_is_fitted(self)
         values = validate_data(
@@ -73,15 +69,12 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class."""
         chances = self.predict_proba(X)
-        likeliest: NDArray[Any] = self.classes_[chances.argmax(axis=1)]
-        return likeliest
+        return self.classes_[chances.argmax(axis=1)]
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         raise NotImplementedError
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _chances(self, values: Floats) -> Floats:
         raise NotImplementedError
 
     @property
@@ -100,16 +93,8 @@ class CalibratedSVC(GradeClassifier):
 
     `SVC(probability=True)` is deprecated and splits a patient's photographs over its inner folds.
     Here the decision values are predicted on inner patient-grouped folds, and a multinomial
-    logistic regression turns them into probabilities (Platt 1999, for several classes).
-
-    Parameters
-    ----------
-    C, gamma, kernel
-        As in `sklearn.svm.SVC`.
-    n_folds
-        Inner folds.
-    random_state
-        Seed of the inner dealing.
+    logistic regression turns them into probabilities (Platt 1999, for several classes). `C`,
+    `gamma` and `kernel` are those of `sklearn.svm.SVC`; `random_state` deals the `n_folds`.
     """
 
     def __init__(
@@ -127,9 +112,7 @@ class CalibratedSVC(GradeClassifier):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         n_classes = len(self.classes_)
         self.machine_ = self._machine().fit(values, encoded)
         unseen = _margins(self.machine_, values, n_classes=n_classes)
@@ -142,48 +125,30 @@ class CalibratedSVC(GradeClassifier):
         self.calibration_ = LogisticRegression(class_weight="balanced", max_iter=1000)
         self.calibration_.fit(unseen, encoded)
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _chances(self, values: Floats) -> Floats:
         margins = _margins(self.machine_, values, n_classes=len(self.classes_))
-        chances: NDArray[np.float64] = self.calibration_.predict_proba(margins)
-        return chances
+        return self.calibration_.predict_proba(margins)
 
     def _machine(self) -> SVC:
         return SVC(C=self.C, gamma=self.gamma, kernel=self.kernel, class_weight="balanced")
 
 
 class LogisticGrader(GradeClassifier):
-    """Multinomial logistic regression with a ridge penalty.
-
-    Parameters
-    ----------
-    C
-        Inverse strength of the penalty, as in `sklearn.linear_model.LogisticRegression`.
-    """
+    """Multinomial logistic regression with a ridge penalty of inverse strength `C`."""
 
     def __init__(self, *, C: float = 1.0) -> None:
         self.C = C
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         self.regression_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
         self.regression_.fit(values, encoded)
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        chances: NDArray[np.float64] = self.regression_.predict_proba(values)
-        return chances
+    def _chances(self, values: Floats) -> Floats:
+        return self.regression_.predict_proba(values)
 
 
 class XGBoostGrader(GradeClassifier):
-    """Gradient-boosted trees of XGBoost that accept labels with a gap.
-
-    Parameters
-    ----------
-    n_estimators, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight
-        As in `xgboost.XGBClassifier`.
-    random_state
-        Seed of the subsampling.
-    """
+    """Gradient-boosted trees that accept labels with a gap; options of `xgboost.XGBClassifier`."""
 
     allows_missing = True
 
@@ -231,32 +196,20 @@ class XGBoostGrader(GradeClassifier):
         # One thread: the benchmark runs its folds side by side.
         return XGBClassifier(**self.get_params(), tree_method="hist", n_jobs=1, verbosity=0)
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         self.trees_ = self._trees()
         self.trees_.fit(values, encoded, sample_weight=compute_sample_weight("balanced", encoded))
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        chances: NDArray[np.float64] = self.trees_.predict_proba(values).astype(np.float64)
+    def _chances(self, values: Floats) -> Floats:
+        chances: Floats = self.trees_.predict_proba(values).astype(np.float64)
         chances /= chances.sum(axis=1, keepdims=True)
         return chances
 
 
 class MLPGrader(GradeClassifier):
-    """Neural network with one hidden layer and weight decay, trained by L-BFGS.
+    """Neural network with one hidden layer and weight decay `alpha`, trained by L-BFGS.
 
-    Parameters
-    ----------
-    hidden_units
-        Width of the hidden layer; its activation is tanh, which is smooth, so that L-BFGS
-        converges.
-    alpha
-        Strength of the weight decay.
-    max_iter
-        Most iterations.
-    random_state
-        Seed of the first weights.
+    The activation is tanh, which is smooth, so that L-BFGS converges.
     """
 
     def __init__(
@@ -272,9 +225,7 @@ class MLPGrader(GradeClassifier):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         self.network_ = MLPClassifier(
             hidden_layer_sizes=(self.hidden_units,),
             activation="tanh",
@@ -288,12 +239,21 @@ class MLPGrader(GradeClassifier):
         self.network_.fit(values, encoded, sample_weight=weights)
         self.n_iter_ = self.network_.n_iter_
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        chances: NDArray[np.float64] = self.network_.predict_proba(values)
-        return chances
+    def _chances(self, values: Floats) -> Floats:
+        return self.network_.predict_proba(values)
 
 
-def _margins(machine: SVC, values: NDArray[np.float64], *, n_classes: int) -> NDArray[np.float64]:
+class CommonestClass(GradeClassifier):
+    """Answers `commonest_class` of what it learned from, whatever the features."""
+
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
+        self.commonest_ = commonest_class(encoded, patients)
+
+    def _chances(self, values: Floats) -> Floats:
+        return np.tile(np.eye(len(self.classes_))[self.commonest_], (len(values), 1))
+
+
+def _margins(machine: SVC, values: Floats, *, n_classes: int) -> Floats:
     """Decision values `(n, n_classes)`; a class the machine never saw lies below all others."""
     decision = np.asarray(machine.decision_function(values), dtype=np.float64)
     if decision.ndim == 1:
@@ -301,15 +261,3 @@ def _margins(machine: SVC, values: NDArray[np.float64], *, n_classes: int) -> ND
     margins = np.repeat(decision.min(axis=1, keepdims=True) - 1.0, n_classes, axis=1)
     margins[:, machine.classes_] = decision
     return margins
-
-
-class CommonestClass(GradeClassifier):
-    """Answers `commonest_class` of what it learned from, whatever the features."""
-
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
-        self.commonest_ = commonest_class(encoded, patients)
-
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.tile(np.eye(len(self.classes_))[self.commonest_], (len(values), 1))

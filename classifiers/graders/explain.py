@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.nested import NestedGrader
+from common.arrays import Floats, Ints
+from common.words import spoken
 from features.mirror_difference import MIDLINE, PAIRED
 from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
 from landmarks.points import REGIONS as PARTS
 
+WORTH_SAYING = 0.15  # of a class: smaller effects of a region are not told
 _REGION_OF_PART: dict[str, Region] = {
     "jaw": "jaw", "right_brow": "brow", "left_brow": "brow", "nose": "nose",
     "right_eye": "eye", "left_eye": "eye", "mouth": "mouth",
@@ -47,6 +49,16 @@ def region_of(column: str) -> Region:
     return "face"
 
 
+def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
+    """Return the columns of each region that has any, in the order of the registry."""
+    regions = {str(name): region_of(str(name)) for name in features.columns}
+    return {
+        region: [name for name, of in regions.items() if of == region]
+        for region in REGIONS
+        if region in set(regions.values())
+    }
+
+
 def region_effects(
     grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
 ) -> pd.DataFrame:
@@ -54,8 +66,6 @@ def region_effects(
 
     Parameters
     ----------
-    samples
-        Rows that the grader can answer.
     typical
         By column, what stands in for it: the medians of healthy training patients; a column
         without one keeps its values.
@@ -70,18 +80,14 @@ def region_effects(
     classes = np.arange(1, grader.grader.n_classes + 1)
     features = samples.features
     measured = grader.probabilities(samples) @ classes
-    known = {name: value for name, value in typical.items() if value is not None}
     effects = {}
-    for region in REGIONS:
-        names = [name for name in features.columns if region_of(str(name)) == region]
-        if not names:
-            continue
-        values = {name: known[str(name)] for name in names if str(name) in known}
+    for region, names in columns_of_regions(features).items():
+        known = {name: typical[name] for name in names if typical.get(name) is not None}
         # Where nothing was measured nothing can be exchanged: missing stays missing.
         altered = features.assign(
             **{
                 name: features[name].where(features[name].isna(), value)
-                for name, value in values.items()
+                for name, value in known.items()
             }
         )
         effects[region] = (
@@ -104,17 +110,16 @@ class TreeValues:
         Names of the columns, and class numbers from 1.
     """
 
-    values: NDArray[np.float64]
-    base: NDArray[np.float64]
+    values: Floats
+    base: Floats
     columns: list[str]
-    classes: NDArray[np.int64]
+    classes: Ints
 
-    def for_class(self, row: int, number: int, *, count: int = 5) -> pd.Series:
-        """Return the columns that spoke most for or against one class in one row."""
+    def for_class(self, number: int) -> pd.Series:
+        """Return how much each column spoke for a class, mean of the rows, strongest first."""
         at = int(np.flatnonzero(self.classes == number)[0])
-        spoken = pd.Series(self.values[row, :, at], index=self.columns)
-        order = spoken.abs().sort_values(ascending=False, kind="stable").index[:count]
-        return spoken[order]
+        mean = pd.Series(self.values[:, :, at].mean(axis=0), index=self.columns)
+        return mean.sort_values(ascending=False, kind="stable")
 
 
 def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
@@ -139,3 +144,46 @@ def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
     return TreeValues(
         values[:, :-1], values[:, -1], [str(name) for name in features.columns], classes
     )
+
+
+def part_sentences(
+    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
+) -> list[str]:
+    """Say which parts of the face moved the answer, compared with healthy ones."""
+    effects = region_effects(grader, samples, typical=typical).mean()
+    told = effects[effects.abs() >= WORTH_SAYING].sort_values(ascending=False, kind="stable")
+    if told.empty:
+        return []
+    parts = [
+        f"the {region} {abs(effect):.1f} {'lower' if effect > 0 else 'higher'}"
+        for region, effect in told.items()
+    ]
+    return [
+        "With one part of the face as in healthy people, the expected class would be: "
+        f"{', '.join(parts)}."
+    ]
+
+
+def tree_sentences(grader: NestedGrader, samples: Samples, *, number: int, name: str) -> list[str]:
+    """Name the features that spoke most for the answer, in graders made of trees."""
+    found = tree_values(grader, samples)
+    if found is None or number not in found.classes:
+        return []
+    strongest = found.for_class(number).head(3)
+    said = ", ".join(
+        f"{column} ({_meaning(str(column))}) {value:+.2f}" for column, value in strongest.items()
+    )
+    return [f"What spoke most for {name}, in log-odds: {said}."]
+
+
+def _meaning(column: str) -> str:
+    """Return what a column tells, in words."""
+    how, _, what = column.rpartition(".")
+    if column == "severity":
+        return "one-sidedness of the face in all movements"
+    if how in ("lack", "reach"):
+        lags, goes = f"how far the weak side lags in {spoken(what)}", f"how far {spoken(what)} goes"
+        return lags if how == "lack" else goes
+    meaning = _MEASURED[what].meaning if what in _MEASURED else what
+    summary = {"mean": ", mean over photographs", "worst": ", largest of all photographs"}
+    return f"{meaning[0].lower()}{meaning[1:]}{summary.get(how, '')}"

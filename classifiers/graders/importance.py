@@ -15,30 +15,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from classifiers.graders.cohort import Samples
-from classifiers.graders.explain import region_of
-from common.bootstrap import Estimate, interval, resampling_weights
-from common.grading.evaluation import confusion_of
+from classifiers.graders.explain import columns_of_regions
+from common.arrays import Floats, Places
+from common.bootstrap import Estimate, paired_difference, resampling_weights
+from common.grading.evaluation import confusion_of, two_lines
 from common.grading.predictions import Unit, prediction_rows, to_patients
 from common.grading.scores import SCORES, Score
 from common.grading.target import Target
-from features.registry import REGIONS, Region
+from features.registry import Region
 
 EXCHANGES = 5  # how often each fold's patients are exchanged
 
 
 @dataclass(frozen=True)
 class RegionImportance:
-    """How much of a score each part of the face is worth.
+    """How much of a score, per patient, each part of the face is worth.
 
     Attributes
     ----------
-    score
-        The score, per patient.
     whole
-        Its value with every part as measured.
+        The score with every part as measured.
     falls
         By region: whole minus the score with the region exchanged, with the 95 % interval over
         resampled patients.
@@ -59,8 +57,7 @@ class RegionImportance:
                 "Part of the face": list(order),
                 "Columns": [self.columns[region] for region in order],
                 f"Fall of {self.score.title.lower()}": [
-                    f"{found.value:.2f}\n{found.low:.2f} to {found.high:.2f}"
-                    for found in (self.falls[region] for region in order)
+                    two_lines(self.falls[region]) for region in order
                 ],
             }
         )
@@ -68,48 +65,32 @@ class RegionImportance:
 
 @dataclass(frozen=True)
 class ExchangedFold:
-    """What one fitted grader answered in its fold, as measured and with parts exchanged.
+    """What a grader answered to the `n` tested rows, as measured and with parts exchanged.
 
-    Attributes
-    ----------
-    rows
-        The `n` tested photographs or patients.
-    repeat, fold
-        Where they were tested.
-    whole
-        `(n, k)` probabilities with every part as measured.
-    exchanged
-        By region, `(n, k)` for every exchange.
+    `whole` are `(n, k)` probabilities; `exchanged`, by region, holds as many for every exchange.
     """
 
     rows: pd.DataFrame
     repeat: int
     fold: int
-    whole: NDArray[np.float64]
-    exchanged: dict[Region, list[NDArray[np.float64]]]
+    whole: Floats
+    exchanged: dict[Region, list[Floats]]
 
 
 def exchanged_answers(
-    answer: Callable[[Samples], NDArray[np.float64]],
+    answer: Callable[[Samples], Floats],
     tested: Samples,
     *,
     exchanges: int = EXCHANGES,
     seed: Sequence[int],
-) -> dict[Region, list[NDArray[np.float64]]]:
-    """Let a fitted grader answer the tested rows with each region exchanged.
+) -> dict[Region, list[Floats]]:
+    """Let a grader, learned without the tested patients, answer them with each region exchanged.
 
-    Parameters
-    ----------
-    answer
-        From rows to `(n, k)` probabilities; learned without the tested patients.
-    exchanges
-        How often the patients are exchanged; in each exchange all regions come from the same donor.
-    seed
-        Of the exchanges, together with their number.
+    In each exchange all regions come from the same donor.
     """
     names = columns_of_regions(tested.features)
     measured = tested.features.to_numpy(dtype=np.float64)
-    found: dict[Region, list[NDArray[np.float64]]] = {region: [] for region in names}
+    found: dict[Region, list[Floats]] = {region: [] for region in names}
     for exchange in range(exchanges):
         donors = exchanged_rows(tested.rows, rng=np.random.default_rng([*seed, exchange]))
         for region, columns in names.items():
@@ -123,16 +104,6 @@ def exchanged_answers(
     return found
 
 
-def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
-    """Return the columns of each region that has any, in the order of the registry."""
-    regions = {str(name): region_of(str(name)) for name in features.columns}
-    return {
-        region: [name for name, of in regions.items() if of == region]
-        for region in REGIONS
-        if region in set(regions.values())
-    }
-
-
 def region_importance(
     folds: Sequence[ExchangedFold],
     *,
@@ -143,25 +114,16 @@ def region_importance(
 ) -> RegionImportance:
     """Compare the score as measured with the score after each region was exchanged.
 
-    Parameters
-    ----------
-    folds
-        Answers of one grader in every fold.
-    columns
-        By region, from `columns_of_regions`.
-    target, unit
-        Of the answers.
-    seed
-        Of the bootstrap.
+    `folds` are one grader's, `columns` are those of `columns_of_regions`.
     """
     score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
 
-    def counted(tables: list[pd.DataFrame]) -> NDArray[np.float64]:
+    def counted(tables: list[pd.DataFrame]) -> Floats:
         rows = pd.concat(tables)
         rows = rows if unit == "patient" else to_patients(rows, target=target)
         return confusion_of(rows, target=target).counts
 
-    def table(fold: ExchangedFold, chances: NDArray[np.float64], exchange: int) -> pd.DataFrame:
+    def table(fold: ExchangedFold, chances: Floats, exchange: int) -> pd.DataFrame:
         return prediction_rows(  # every exchange counts as a repeat
             fold.rows, target=target, unit=unit, probabilities=chances,
             repeat=fold.repeat * 1000 + exchange, fold=fold.fold, model="exchanged",
@@ -178,7 +140,7 @@ def region_importance(
                 for exchange, chances in enumerate(fold.exchanged[region])
             ]
         )
-        falls[region] = _fall(score, whole, without, weights=weights)
+        falls[region], _ = paired_difference(score.of, whole, without, weights=weights)
     return RegionImportance(
         score=score,
         whole=float(score.of(whole.sum(axis=0))),
@@ -187,7 +149,7 @@ def region_importance(
     )
 
 
-def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> NDArray[np.intp]:
+def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> Places:
     """Return for each row the row whose values it is given.
 
     Each patient gets another patient's photographs, movement for movement where the other has it;
@@ -205,16 +167,3 @@ def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> NDArray[n
         same = of_donor[tasks[of_donor] == tasks[at]]
         donors[at] = rng.choice(same if len(same) else of_donor)
     return donors
-
-
-def _fall(
-    score: Score,
-    whole: NDArray[np.float64],
-    without: NDArray[np.float64],
-    *,
-    weights: NDArray[np.float64],
-) -> Estimate:
-    """Whole minus without, on the same resampled patients."""
-    fall = float(score.of(whole.sum(axis=0)) - score.of(without.sum(axis=0)))
-    drawn = [np.tensordot(weights, counts, axes=1) for counts in (whole, without)]
-    return interval(fall, score.of(drawn[0]) - score.of(drawn[1]))

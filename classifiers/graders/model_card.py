@@ -7,18 +7,33 @@ Comes from `fit`, is kept beside the grader as `card.json` and `CARD.md`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from classifiers.graders.cohort import Cohort, Samples
+from classifiers.graders.nested import NestedGrader
+from classifiers.graders.registry import title_of
+from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
+from common.files import sha256_of
+from common.grading.evaluation import Evaluation
+from common.grading.target import MAJORITY, Target
 from common.provenance import package_versions
 from common.report import RESEARCH_USE
-from features.tables import refuse_other_definition
+from common.tables import GRADES, severities
+from common.words import counted
+from features.registry import FEATURE_NAMES
+from features.tables import landmark_run_of, refuse_other_definition
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _DECIDING = ("scikit-learn", "xgboost", "numpy", "skops")  # versions that can change an answer
 
 LICENCE = (
@@ -27,6 +42,10 @@ LICENCE = (
     "The photographs were measured with a landmark model. The one that comes with this project was "
     "trained on iBUG 300-W, which excludes commercial use.",
 )
+_ORIGIN = {
+    "yes": "The patients are simulated: the scores say nothing about real ones.",
+    "unknown": "Whether the patients are real or simulated is not recorded.",
+}
 LIMITS = (
     RESEARCH_USE,
     "It answers for photographs like those it learned from: frontal, the movements and grades "
@@ -58,17 +77,14 @@ class ModelCard:
     data
         Counts, classes, hashes of the tables, and whether the patients are simulated.
     validation
-        Folds, and the scores with intervals and baseline, by unit.
+        Folds, and by unit the scores with intervals and baseline, and how many of each class were
+        answered exactly.
     notes
         What the libraries warned of while fitting, and what the benchmark warned of.
     limits, licence
         Sentences.
-    versions
-        Of Python and the libraries.
-    settings
-        Options of the run.
-    format_version
-        Of the folder's files.
+    versions, settings, format_version
+        Of Python and the libraries, of the run, and of the folder's files.
     """
 
     grader: str
@@ -117,19 +133,9 @@ class ModelCard:
     def refuse_other_features(
         self, *, definition: str | None, columns: Sequence[str], source: Path
     ) -> None:
-        """Refuse a table that this grader cannot be given.
+        """Refuse a table of another definition, or without a column that this grader needs.
 
-        Parameters
-        ----------
-        definition
-            Feature definition of the table; None when nobody recorded it, which is not refused.
-        columns
-            Columns of the table.
-
-        Raises
-        ------
-        UserError
-            When the definition is another one or a column is missing.
+        A definition that nobody recorded (None) is not refused.
         """
         refuse_other_definition(source, found=definition, learned=self.definition)
         missing = [name for name in self.columns if name not in set(columns)]
@@ -152,101 +158,147 @@ class ModelCard:
 
     def markdown(self) -> str:
         """Return the content of `CARD.md`."""
-        return "\n".join(_markdown(self)) + "\n"
+        environment = Environment(
+            trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, autoescape=False
+        )
+        environment.filters |= {
+            "cell": _cell, "counted": counted, "number": _number, "shortened": _shortened
+        }  # fmt: skip
+        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+        return template.render(card=self, research_use=RESEARCH_USE)
+
+
+def card_of(
+    fitted: NestedGrader,
+    cohort: Cohort,
+    samples: Samples,
+    evaluations: list[Evaluation],
+    *,
+    target: Target,
+    sides: Mapping[tuple[str, str], Spread],
+    settings: dict[str, Any],
+    said: str,
+    notes: list[str],
+) -> ModelCard:
+    """Return the card of a fitted grader: what it learned from, how well it does, what it needs.
+
+    Parameters
+    ----------
+    cohort, samples, evaluations
+        The photographs, the rows that got an answer, and the scores of their cross-validation.
+    sides
+        How uneven the healthy patients are (`side_spread`), which `grade` needs.
+    settings
+        Of the run: `grader`, `level`, `folds`, `seed` and whatever else is to be told.
+    said
+        What the user says of the patients.
+    """
+    grader, folds = settings["grader"], settings["folds"]
+    return ModelCard(
+        grader=grader,
+        title=title_of(grader),
+        target=target.name,
+        classes=list(target.classes),
+        unit=settings["level"],
+        scaler=fitted.choice.scaler,
+        seed=settings["seed"],
+        definition=cohort.study.definition,
+        columns=list(FEATURE_NAMES),
+        inputs=[str(name) for name in samples.features.columns],
+        coverage=None if fitted.sets is None else fitted.sets.coverage,
+        data=_data(cohort, samples, sides=sides, target=target, said=said),
+        validation={
+            "folds": f"{folds[0].upper()}{folds[1:]}.",
+            "how": "Whole patients were held out; the kept grader learned from all of them.",
+            "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
+            "recall": {one.unit: one.recall_of(grader) for one in reversed(evaluations)},
+        },
+        notes=list(dict.fromkeys([*notes, *fitted.grader.notes])),
+        limits=list(LIMITS),
+        licence=list(LICENCE),
+        versions=library_versions(),
+        settings=settings,
+    )
+
+
+def _data(
+    cohort: Cohort,
+    rows: Samples,
+    *,
+    sides: Mapping[tuple[str, str], Spread],
+    target: Target,
+    said: str,
+) -> dict[str, Any]:
+    """Return what the card says of the data, and the healthy reference that `grade` needs."""
+    samples, study = cohort.usable, cohort.study
+    record = landmark_run_of(study.features) or {}
+    measured, simulated = record.get("settings"), _simulated(cohort)
+    return {
+        "question": target.title,
+        "photographs": len(samples.rows),
+        "patients": len(set(samples.patients)),
+        "origin": f"{_ORIGIN[simulated]} {said.strip()}".strip(),
+        "simulated": simulated,
+        "classes": [
+            {
+                "class": name,
+                "patients": len(set(samples.patients[samples.labels == number])),
+                "photographs": int((samples.labels == number).sum()),
+            }
+            for number, name in enumerate(target.spoken, start=1)
+        ],
+        "left_out": [list(row) for row in cohort.excluded().itertuples(index=False, name=None)],
+        "sha256": {role: sha256_of(path) for role, path in study.files.items()} | _hashes(record),
+        "measured": measured if isinstance(measured, dict) else {},
+        "typical": _typical(rows),
+        "healthy_sides": [
+            [movement, part, spread.mean, spread.sd] for (movement, part), spread in sides.items()
+        ],
+    }
+
+
+def _simulated(cohort: Cohort) -> str:
+    """Say whether the photographs carry the truth that only simulated cohorts have."""
+    truth = cohort.photographs.get("truth_file")
+    if truth is None:
+        return "unknown"
+    names = truth.dropna().astype(str)
+    return "yes" if len(names) and names.str.endswith(TRUTH_OF_SIMULATED).all() else "unknown"
+
+
+def _hashes(record: Mapping[str, object]) -> dict[str, str]:
+    """Return the hashes that the run of `extract` recorded, of the landmark model for one."""
+    files = record.get("files")
+    if not isinstance(files, dict):
+        return {}
+    return {f"{role} of extract": str(file["sha256"]) for role, file in files.items()}
+
+
+def _typical(samples: Samples) -> dict[str, float | None]:
+    """Return medians of healthy patients, or of all when there are fewer than three healthy."""
+    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
+    enough = len(set(samples.patients[healthy])) >= FEWEST_HEALTHY
+    medians = samples.features[healthy if enough else np.ones(len(healthy), dtype=bool)].median()
+    return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
+
+
+def _scores(evaluation: Evaluation, *, grader: str) -> dict[str, dict[str, float | None]]:
+    return {
+        score.title: {
+            **evaluation.estimates[grader][score.name].as_json(),
+            "majority_baseline": evaluation.estimates[MAJORITY][score.name].as_json()["value"],
+        }
+        for score in evaluation.scores
+    }
 
 
 def library_versions() -> dict[str, str]:
     """Return versions of Python and of every library that has a part in an answer."""
-    found = package_versions()
-    try:
-        found["skops"] = version("skops")
-    except PackageNotFoundError:
-        found["skops"] = "not installed"
-    return found
+    return package_versions() | {"skops": version("skops")}
 
 
-def _markdown(card: ModelCard) -> Iterator[str]:
-    data = card.data
-    yield f"# {card.title}: {data['question']}"
-    yield ""
-    yield RESEARCH_USE
-    yield ""
-    yield "## What it learned from"
-    yield ""
-    yield f"{data['photographs']} photographs of {data['patients']} patients. {data['origin']}"
-    yield ""
-    yield from _table(
-        ("Class", "Patients", "Photographs"),
-        [(row["class"], row["patients"], row["photographs"]) for row in data["classes"]],
-    )
-    if data["left_out"]:
-        yield from _listed(
-            [f"{count} photographs left out: {why}" for why, count in data["left_out"]]
-        )
-    yield from _table(
-        ("Table", "SHA-256"), [(role, f"`{digest}`") for role, digest in data["sha256"].items()]
-    )
-    yield "## How well it does"
-    yield ""
-    yield f"{card.validation['folds']} {card.validation['how']}"
-    yield ""
-    for unit, scores in card.validation["scores"].items():
-        yield from _table(
-            (f"Per {unit}", "Score", "95 % interval", "Always the commonest class"),
-            [
-                (
-                    title,
-                    _number(found["value"]),
-                    f"{_number(found['low'])} to {_number(found['high'])}",
-                    _number(found["majority_baseline"]),
-                )
-                for title, found in scores.items()
-            ],
-        )
-    if card.notes:
-        yield "## Beware"
-        yield ""
-        yield from _listed(card.notes)
-    yield "## Limits"
-    yield ""
-    yield from _listed(card.limits)
-    yield "## Licence"
-    yield ""
-    yield from _listed(card.licence)
-    yield "## What it needs"
-    yield ""
-    definition = card.definition or "unknown (no run.json lay beside the table)"
-    yield from _listed(
-        [
-            f"Feature definition: {definition}",
-            f"Columns of features.csv: {_shortened(card.columns)}",
-            "It answers for each photograph, summed up to patients"
-            if card.unit == "photograph"
-            else "It answers for a patient, from landmarks.csv beside the features and the "
-            "movement of each photograph (column task)",
-            "No sets of classes"
-            if card.coverage is None
-            else f"Sets of adjacent classes that are meant to hold the truth in "
-            f"{card.coverage:.0%} of patients",
-            f"Format version {card.format_version}; " + _pairs(card.versions),
-        ]
-    )
-    yield "## Settings"
-    yield ""
-    yield from _table(("Setting", "Value"), list(card.settings.items()))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + " --- |" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
-    yield ""
-
-
-def _listed(sentences: Sequence[str]) -> Iterator[str]:
-    yield from (f"- {sentence}" for sentence in sentences)
-    yield ""
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|")
 
 
 def _number(value: float | None) -> str:
@@ -256,7 +308,3 @@ def _number(value: float | None) -> str:
 def _shortened(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 4 else f"{shown}, …, {names[-1]}"
-
-
-def _pairs(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -45,24 +45,24 @@ TRUSTED: dict[str, frozenset[str]] = {
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "ObjectNode": frozenset(
         {
-            "classifiers.graders.estimators.CommonestClass",
-            "common.grading.calibration.GradeSets",
-            "classifiers.graders.columns.PatientColumns",
-            "classifiers.graders.columns.PhotographColumns",
             "classifiers.graders.estimators.CalibratedSVC",
+            "classifiers.graders.estimators.CommonestClass",
             "classifiers.graders.estimators.LogisticGrader",
             "classifiers.graders.estimators.MLPGrader",
             "classifiers.graders.estimators.XGBoostGrader",
-            "classifiers.graders.registry.FittedGrader",
             "classifiers.graders.nested.Candidate",
             "classifiers.graders.nested.NestedGrader",
             "classifiers.graders.ordinal.FrankHall",
             "classifiers.graders.ordinal.OrdinalLogistic",
+            "classifiers.graders.patients.PatientColumns",
+            "classifiers.graders.patients.PhotographColumns",
+            "classifiers.graders.registry.FittedGrader",
             "classifiers.graders.scaling.BoxCoxScaler",
             "classifiers.graders.scaling.ConstantToZero",
             "classifiers.graders.scaling.RankScaler",
             "classifiers.graders.scaling.YeoJohnsonScaler",
             "classifiers.graders.severity.SignedSeverity",
+            "common.grading.calibration.GradeSets",
             "sklearn.dummy.DummyClassifier",
             "sklearn.ensemble._forest.RandomForestClassifier",
             "sklearn.impute._base.SimpleImputer",
@@ -88,16 +88,9 @@ the registry and says which type is missing.
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A grader read from disk.
+    """A grader read from disk, which answers as on the day it was stored, and its card.
 
-    Attributes
-    ----------
-    grader
-        The fitted grader; gives the same probabilities as on the day it was stored.
-    card
-        What it is, and what its scores were.
-    warnings
-        One sentence for each library whose version differs from the one it was made with.
+    `warnings` has a sentence for each library whose version differs from that of the day.
     """
 
     grader: NestedGrader

@@ -9,21 +9,23 @@ width of the sets. The tested patients take no part.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import has_fit_parameter
 
 from classifiers.graders.cohort import Samples
-from classifiers.graders.columns import Columns, Sets, columns_for
-from classifiers.graders.registry import FittedGrader, GraderEntry
-from classifiers.graders.scaling import ScalerName, preparation, scaler_notes
+from classifiers.graders.patients import Columns, Sets, columns_for
+from classifiers.graders.registry import (
+    FittedGrader,
+    GraderEntry,
+    fit_estimator,
+    fit_grader,
+    over_all_classes,
+)
+from classifiers.graders.scaling import ScalerName, preparation
+from common.arrays import Floats, Ints, Places
 from common.grading.calibration import GradeSets, learn_sets, learn_temperature, tempered
 from common.grading.folds import inner_splits
 from common.grading.target import Target
@@ -65,7 +67,7 @@ class NestedGrader:
     temperature: float
     sets: GradeSets | None
 
-    def probabilities(self, samples: Samples) -> NDArray[np.float64]:
+    def probabilities(self, samples: Samples) -> Floats:
         """Return calibrated `(n, k)` chances.
 
         A patient with missing movements is answered less surely: the temperature is divided by
@@ -86,18 +88,8 @@ def fit_nested(
 ) -> NestedGrader:
     """Choose, fit and calibrate one grader on training rows.
 
-    Parameters
-    ----------
-    entry
-        From `GRADERS`; its `search` lists the options to choose from.
-    samples
-        Training rows of one outer fold.
-    scalers
-        Scalers to choose from.
-    seed
-        Of the grader, and of the inner folds when they are not given.
-    inner
-        Inner folds of the same samples, when another grader has used them before.
+    Options are chosen from the entry's `search`, scalers from `scalers`. `inner` are the inner
+    folds of the same samples, when another grader has used them before.
     """
     k = len(target.classes)
     inner = inner or InnerFolds(samples, target=target, seed=seed)
@@ -118,26 +110,21 @@ def fit_nested(
         if target.ordered:
             honest = _honest(answers, inner.splits, labels=samples.labels, weights=weights)
             sets = learn_sets(honest, samples.labels)
-    fitted = _fit(entry, chosen, inner.whole, samples, n_classes=k, seed=seed)
-    return NestedGrader(
-        choice=chosen,
-        columns=inner.columns,
-        grader=FittedGrader(
-            pipeline=fitted.pipeline,
-            n_classes=k,
-            notes=tuple(dict.fromkeys([*notes, *fitted.notes])),
-        ),
-        temperature=temperature,
-        sets=sets,
+    fitted = fit_grader(
+        entry,
+        features=inner.whole[chosen.columns],
+        labels=samples.labels,
+        patients=samples.patients,
+        n_classes=k,
+        scaler=chosen.scaler,
+        options=chosen.options,
+        seed=seed,
     )
+    told = tuple(dict.fromkeys([*notes, *fitted.notes]))
+    return NestedGrader(chosen, inner.columns, replace(fitted, notes=told), temperature, sets)
 
 
-def ranked_loss(
-    chances: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    *,
-    weights: NDArray[np.float64] | None = None,
-) -> float:
+def ranked_loss(chances: Floats, labels: Ints, *, weights: Floats | None = None) -> float:
     """Return the mean ranked probability score (Epstein 1969): 0 perfect, small is better.
 
     The squared distance between the cumulative chances and the truth, so that probability far from
@@ -149,15 +136,12 @@ def ranked_loss(
     return float(np.average(loss, weights=weights))
 
 
-def share_seen(samples: Samples) -> NDArray[np.float64]:
+def share_seen(samples: Samples) -> Floats:
     """Return `(n,)` the share of all movements that each patient's row has; 1 for photographs."""
-    odd = [name for name in samples.features.columns if str(name).startswith("odd.")]
-    first = [name for name in odd if name.endswith(".0")]
-    if not first:
+    first = samples.features.filter(regex=r"^odd\..*\.0$")
+    if first.columns.empty:
         return np.ones(len(samples.labels))
-    seen = samples.features[first].notna().mean(axis=1).to_numpy()
-    share: NDArray[np.float64] = np.maximum(seen, 0.1)
-    return share
+    return np.maximum(first.notna().mean(axis=1).to_numpy(), 0.1)
 
 
 def _candidates(
@@ -196,12 +180,7 @@ class InnerFolds:
         ]
 
 
-def _best(
-    answers: list[NDArray[np.float64]],
-    labels: NDArray[np.int64],
-    *,
-    weights: NDArray[np.float64],
-) -> tuple[int, float]:
+def _best(answers: list[Floats], labels: Ints, *, weights: Floats) -> tuple[int, float]:
     """Return which candidate answered best, and its temperature."""
     losses = [ranked_loss(found, labels, weights=weights) for found in answers]
     best = int(np.argmin(losses))
@@ -209,12 +188,8 @@ def _best(
 
 
 def _honest(
-    answers: list[NDArray[np.float64]],
-    splits: list[_Split],
-    *,
-    labels: NDArray[np.int64],
-    weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    answers: list[Floats], splits: list[_Split], *, labels: Ints, weights: Floats
+) -> Floats:
     """Return answers to each inner fold by what was best, and calibrated, on the other ones.
 
     The winner's own answers look better than they are, because they were looked at to choose it;
@@ -235,72 +210,29 @@ class _Split:
     """One inner fold: its column sets, and each of them scaled once for all options."""
 
     train: Samples
-    test: NDArray[np.intp]
+    test: Places
     learned: Sets
     asked: Sets
-    scaled: dict[tuple[str, str], tuple[Pipeline, NDArray[np.float64], NDArray[np.float64]]]
+    scaled: dict[tuple[str, str], tuple[Floats, Floats]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        samples: Samples,
-        train: NDArray[np.intp],
-        test: NDArray[np.intp],
-        *,
-        target: Target,
-    ) -> _Split:
+    def of(cls, samples: Samples, train: Places, test: Places, *, target: Target) -> _Split:
         columns = columns_for(samples, target=target)
         learned = columns.learn(samples.at(train))
-        return cls(samples.at(train), test, learned, columns.make(samples.at(test)), {})
+        return cls(samples.at(train), test, learned, columns.make(samples.at(test)))
 
     def answer(
         self, entry: GraderEntry, candidate: Candidate, *, n_classes: int, seed: int
-    ) -> tuple[NDArray[np.float64], list[str]]:
+    ) -> tuple[Floats, list[str]]:
         """Let a candidate learn here and answer the tested rows; also what libraries warned of."""
         key = (candidate.columns, candidate.scaler)
         if key not in self.scaled:
-            steps = Pipeline(preparation(candidate.scaler))
+            steps = preparation(candidate.scaler)
             scaled = steps.fit_transform(self.learned[candidate.columns])
-            self.scaled[key] = (steps, scaled, steps.transform(self.asked[candidate.columns]))
-        _, scaled, asked = self.scaled[key]
-        estimator, notes = _learned(entry, candidate, scaled, self.train, seed=seed)
-        chances = np.zeros((len(asked), n_classes))
-        seen = np.asarray(estimator.classes_, dtype=np.intp) - 1
-        chances[:, seen] = estimator.predict_proba(asked)
-        return chances, notes
-
-
-def _fit(
-    entry: GraderEntry,
-    candidate: Candidate,
-    sets: Sets,
-    samples: Samples,
-    *,
-    n_classes: int,
-    seed: int,
-) -> FittedGrader:
-    """Fit the chosen candidate on all training rows, as one pipeline."""
-    steps = preparation(candidate.scaler)
-    scaled = Pipeline(steps).fit_transform(sets[candidate.columns])
-    estimator, notes = _learned(entry, candidate, scaled, samples, seed=seed)
-    pipeline = Pipeline([*steps, ("grader", estimator)])
-    notes = [*scaler_notes(pipeline), *notes]
-    return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=tuple(notes))
-
-
-def _learned(
-    entry: GraderEntry,
-    candidate: Candidate,
-    values: NDArray[np.float64],
-    samples: Samples,
-    *,
-    seed: int,
-) -> tuple[Any, list[str]]:
-    """Return the fitted estimator of a candidate, and what libraries warned of."""
-    estimator = entry.build(seed).set_params(**candidate.options)
-    takes = has_fit_parameter(estimator, "groups")
-    extra = {"groups": samples.patients} if takes else {}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        estimator.fit(values, samples.labels, **extra)
-    return estimator, list(dict.fromkeys(str(item.message).splitlines()[0] for item in caught))
+            self.scaled[key] = (scaled, steps.transform(self.asked[candidate.columns]))
+        scaled, asked = self.scaled[key]
+        estimator, notes = fit_estimator(
+            entry, scaled, self.train.labels, self.train.patients,
+            options=candidate.options, seed=seed,
+        )  # fmt: skip
+        return over_all_classes(estimator, asked, n_classes=n_classes), notes

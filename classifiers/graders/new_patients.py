@@ -15,47 +15,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
-from classifiers.graders.cohort import Samples
-from classifiers.graders.explain import region_effects, tree_values
-from classifiers.graders.missing_movements import (
+from classifiers.graders.cohort import Samples, Study, finite
+from classifiers.graders.explain import part_sentences, tree_sentences
+from classifiers.graders.model_store import SUMS_FILE, StoredModel
+from classifiers.graders.patients import (
     LEAST_SIDE,
     learned_movements,
     missing_movements,
-    weak_side,
+    patient_samples,
     why_not_graded,
 )
-from classifiers.graders.model_store import SUMS_FILE, StoredModel
-from classifiers.graders.patients import patient_samples
 from classifiers.reports.patient_pages import Answer, Material, read_material
 from classifiers.reports.side_readings import Reading, Spread, most_uneven
+from common.arrays import Floats
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
-from common.grading.plots import roman
+from common.grading.predictions import probability, probability_columns
 from common.grading.target import Target, target_named
-from common.tables import choice, join_manifest, read_manifest, text
-from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
-from features.tables import definition_of, read_features
-from landmarks.tables import LANDMARKS_FILE
+from common.tables import choice, text
+from common.words import counted
 
 STATUSES = ("ok", "abstained", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
-WORTH_SAYING = 0.15  # of a class: smaller effects of a region are not told
 _TYPES = {
     **dict.fromkeys(("predicted", "reason", "missing", "why"), "str"),
     **dict.fromkeys(("set_low", "set_high"), "Int64"),
 }
-_MEANING = {entry.name: entry.meaning for entry in (*DISTANCES, *FEATURES)}
 
 
 def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
-    movements that the grader needs (`classifiers.graders.missing_movements`). `photographs` were
+    movements that the grader needs (`why_not_graded`). `photographs` were
     given, `used` of them could be measured; `missing` names the movements that the grader learned
     from and that are not there. `set_low` and `set_high` bound the conformal set of adjacent
     classes (class numbers), empty for a grader without sets of patients. `side` is the weak side as
@@ -63,7 +58,6 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     healthy, `unknown` when it is less probable than `LEAST_SIDE` or the grader knows no sides.
     `why` says in words what was measured.
     """
-    chance = pa.Check.in_range(0, 1, error="be a probability, 0 to 1")
     return pa.DataFrameSchema(
         {
             "patient_id": text(unique=True),
@@ -73,14 +67,11 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             "used": pa.Column("int64"),
             "missing": text(nullable=True),
             "predicted": text(nullable=True),
-            **{
-                name: pa.Column(float, chance, coerce=True, nullable=True)
-                for name in target.probability_columns
-            },
+            **probability_columns(target, nullable=True),
             "set_low": pa.Column("Int64", nullable=True, coerce=True),
             "set_high": pa.Column("Int64", nullable=True, coerce=True),
             "side": choice(SIDES_ANSWERED),
-            "p_side": pa.Column(float, chance, coerce=True, nullable=True),
+            "p_side": probability(nullable=True),
             "why": text(nullable=True),
         },
         name="grades",
@@ -93,10 +84,8 @@ class Grades:
 
     Attributes
     ----------
-    table
-        By `grades_schema`.
-    answers
-        The same for the pages of a report, by patient.
+    table, answers
+        By `grades_schema`, and the same for the pages of a report, by patient.
     material
         What the pages show; None without distances.
     reference
@@ -130,8 +119,6 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
 
     Parameters
     ----------
-    model
-        From `load_model`.
     features
         `features.csv`; `dists.csv` and `landmarks.csv` beside it give sides and reasons.
     manifest
@@ -142,17 +129,15 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     UserError
         When the table has another feature definition than the model, lacks columns or patients.
     """
-    card, target = model.card, target_named(model.card.target)
-    table = read_features(features)
-    if manifest is not None:
-        table = join_manifest(table, read_manifest(manifest), measured=FEATURE_NAMES)
+    card, target, study = model.card, target_named(model.card.target), Study(features, manifest)
+    table = study.photographs
     card.refuse_other_features(
-        definition=definition_of(features), columns=list(table.columns), source=features
+        definition=study.definition, columns=list(table.columns), source=features
     )
     if "patient_id" not in table.columns:
         raise UserError(f'{features} has no column "patient_id": give a manifest (--manifest).')
-    rows = _rows_of(table, model=model, features=features)
-    material = read_material(features, manifest=manifest)
+    rows = _rows_of(study, model=model)
+    material = read_material(study)
     reference = {
         (movement, part): Spread(mean, sd)
         for movement, part, mean, sd in card.data["healthy_sides"]
@@ -160,18 +145,14 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     found, answers = [], {}
     named = table["patient_id"].astype(str).where(table["patient_id"].notna())
     for patient in sorted(set(named.dropna()), key=natural_key):
-        own = np.flatnonzero(rows.patients == patient)
-        row, answer = _one_patient(
+        readings = [] if material is None else material.readings(patient)
+        row, answers[patient] = _one_patient(
             model,
-            target,
-            patient,
-            rows.at(own),
+            rows.at(np.flatnonzero(rows.patients == patient)),
             table[named == patient],
-            readings=[] if material is None else material.readings(patient),
-            reference=reference,
+            uneven=most_uneven(readings, reference=reference or None, count=3),
         )
-        found.append(row)
-        answers[patient] = answer
+        found.append({"patient_id": patient, **row})
     columns = list(grades_schema(target).columns)
     return Grades(
         table=pd.DataFrame(found, columns=columns).astype(_TYPES),
@@ -179,66 +160,58 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         answers=answers,
         material=material,
         reference=reference,
-        warnings=_warnings(model, table, named, definition=definition_of(features)),
-    )  # fmt: skip
+        warnings=_warnings(model, table, named, definition=study.definition),
+    )
 
 
-def _rows_of(table: pd.DataFrame, *, model: StoredModel, features: Path) -> Samples:
+def _rows_of(study: Study, *, model: StoredModel) -> Samples:
     """Return what the grader answers, photographs or patients; grades in the table are not used."""
-    card = model.card
-    values = table[card.columns].astype(np.float64).replace([np.inf, -np.inf], np.nan)
+    card, table = model.card, study.photographs
+    values = finite(table[card.columns])
     named = table["patient_id"].notna() & (table["status"] == "ok") & ~values.isna().all(axis=1)
     rows = table[named].assign(hb_grade=1)
-    rows = rows.drop(columns=["side", "palsy_class"], errors="ignore")
     photographs = Samples(
-        rows=rows.reset_index(drop=True),
+        rows=rows.drop(columns=["side", "palsy_class"], errors="ignore").reset_index(drop=True),
         features=values[named].reset_index(drop=True),
         labels=np.ones(len(rows), dtype=np.int64),
         patients=rows["patient_id"].to_numpy(dtype=np.str_),
     )
     if card.unit == "photograph" or rows.empty:
         return photographs
-    patients = patient_samples(photographs, landmarks=features.with_name(LANDMARKS_FILE))
+    points = study.points(list(rows["image_id"]))
+    patients = patient_samples(photographs, points=points)
     # Movements that the grader never saw have no place; those that are not there are missing.
     return replace(patients, features=patients.features.reindex(columns=card.inputs))
 
 
 def _one_patient(
-    model: StoredModel,
-    target: Target,
-    patient: str,
-    rows: Samples,
-    photographs: pd.DataFrame,
-    *,
-    readings: list[Reading],
-    reference: Mapping[tuple[str, str], Spread],
+    model: StoredModel, rows: Samples, photographs: pd.DataFrame, *, uneven: list[Reading]
 ) -> tuple[dict[str, object], Answer]:
     """Return the patient's row of the table, and the same in words."""
-    used = 0 if rows.rows.empty else int((photographs["status"] == "ok").sum())
+    target = target_named(model.card.target)
     missing = missing_movements(rows, model.card.inputs)
     row: dict[str, object] = {
-        "patient_id": patient,
         "photographs": len(photographs),
-        "used": used,
+        "used": 0 if rows.rows.empty else int((photographs["status"] == "ok").sum()),
         "missing": ", ".join(missing) or None,
         "side": "unknown",
     }
     if rows.rows.empty:
         found = ", ".join(sorted(set(photographs["status"].astype(str)) - {"ok"})) or "no features"
-        reason = f"none of {len(photographs)} photographs could be measured ({found})"
-        row |= {"status": "failed", "reason": reason}
-        return row, Answer(summary=(f"Not graded: {reason}.",))
-    uneven = [
-        item.sentence() for item in most_uneven(readings, reference=reference or None, count=3)
-    ]
+        reason = f"none of {counted(len(photographs), 'photograph')} could be measured ({found})"
+        return row | {"status": "failed", "reason": reason}, _not_graded(reason)
+    why = [item.sentence() for item in uneven]
     lacks = why_not_graded(missing, learned_movements(model.card.inputs))
     if lacks is not None:
-        row |= {"status": "abstained", "reason": lacks, "why": " ".join(uneven)}
-        return row, Answer(summary=(f"Not graded: {lacks}.",))
+        row |= {"status": "abstained", "reason": lacks, "why": " ".join(why)}
+        return row, _not_graded(lacks)
     chances = model.grader.probabilities(rows).mean(axis=0)
     number = int(target.answers(chances[None])[0])
-    name = roman(target)[number - 1]
-    reasons = [*_part_sentences(model, rows), *_tree_sentences(model, rows, number, name)]
+    name = target.spoken[number - 1]
+    reasons = [
+        *part_sentences(model.grader, rows, typical=model.card.data["typical"]),
+        *tree_sentences(model.grader, rows, number=number, name=name),
+    ]
     low, high = _set(model, chances)
     side, chance = _side(model, target, number, rows, chances)
     row |= {
@@ -250,12 +223,16 @@ def _one_patient(
         "set_high": high,
         "side": side,
         "p_side": chance,
-        "why": " ".join([*uneven, *reasons]),
+        "why": " ".join([*why, *reasons]),
     }
     return row, _answer(row, target, name=name, chances=chances, reasons=reasons)
 
 
-def _set(model: StoredModel, chances: NDArray[np.float64]) -> tuple[int | None, int | None]:
+def _not_graded(reason: str) -> Answer:
+    return Answer(summary=(f"Not graded: {reason}.",))
+
+
+def _set(model: StoredModel, chances: Floats) -> tuple[int | None, int | None]:
     """Return lowest and highest class of the patient's conformal set; None when there is none.
 
     A grader of photographs has sets for photographs only: they promise nothing of a mean.
@@ -268,11 +245,7 @@ def _set(model: StoredModel, chances: NDArray[np.float64]) -> tuple[int | None, 
 
 
 def _side(
-    model: StoredModel,
-    target: Target,
-    number: int,
-    rows: Samples,
-    chances: NDArray[np.float64],
+    model: StoredModel, target: Target, number: int, rows: Samples, chances: Floats
 ) -> tuple[str, float | None]:
     """Return the weak side and its probability; `unknown` when it is not probable enough."""
     severity: Any = getattr(model.grader.columns, "severity_", None)
@@ -283,85 +256,31 @@ def _side(
     elif not hasattr(severity, "error_"):
         return "unknown", None
     else:
-        side, chance = weak_side(severity, rows)
+        left, sure = severity.weak_sides(rows.features)
+        side, chance = "left" if left[0] else "right", float(sure[0])
     return (side, chance) if chance >= LEAST_SIDE else ("unknown", None)
 
 
 def _answer(
-    row: Mapping[str, object],
-    target: Target,
-    *,
-    name: str,
-    chances: NDArray[np.float64],
-    reasons: list[str],
+    row: Mapping[str, Any], target: Target, *, name: str, chances: Floats, reasons: list[str]
 ) -> Answer:
-    names = roman(target)
-    low, high = row["set_low"], row["set_high"]
-    within = (
-        ""
-        if low is None
-        else f" {range_title()}: {range_in_words(int(str(low)), int(str(high)), names)}."
-    )
-    side = "" if row["side"] == "none" else " Which side is weaker cannot be told."
+    """Say the answer in words, what was missing, the likely range and the side."""
+    words = f"Answer: {name}, from {row['used']} of {counted(row['photographs'], 'photograph')}."
+    if row["missing"] is not None:
+        words += f" Missing: {row['missing']}."
+    if row["set_low"] is not None:
+        within = range_in_words(row["set_low"], row["set_high"], target.spoken)
+        words += f" {range_title()}: {within}."
     if row["p_side"] is not None:
-        side = (
+        words += (
             f" The patient's {row['side']} side is the weaker one "
             f"(probability {row['p_side']:.2f})."
         )
-    lacks = "" if row["missing"] is None else f" Missing: {row['missing']}."
-    return Answer(
-        summary=(
-            f"Answer: {name}, from {row['used']} of {row['photographs']} photographs."
-            f"{lacks}{within}{side}",
-        ),
-        table=pd.DataFrame({"": ["Probability"], **{n: [c] for n, c in zip(names, chances,
-                                                                          strict=True)}}),
-        reasons=reasons,
-    )  # fmt: skip
-
-
-def _part_sentences(model: StoredModel, rows: Samples) -> list[str]:
-    """Say which parts of the face moved the answer, compared with healthy ones."""
-    effects = region_effects(model.grader, rows, typical=model.card.data["typical"]).mean()
-    told = effects[effects.abs() >= WORTH_SAYING].sort_values(ascending=False, kind="stable")
-    if told.empty:
-        return []
-    parts = [
-        f"the {region} {abs(effect):.1f} {'lower' if effect > 0 else 'higher'}"
-        for region, effect in told.items()
-    ]
-    return [
-        "With one part of the face as in healthy people, the expected class would be: "
-        f"{', '.join(parts)}."
-    ]
-
-
-def _tree_sentences(model: StoredModel, rows: Samples, number: int, name: str) -> list[str]:
-    """Name the features that spoke most for the answer, in graders made of trees."""
-    found = tree_values(model.grader, rows)
-    if found is None or number not in found.classes:
-        return []
-    at = int(np.flatnonzero(found.classes == number)[0])
-    mean = pd.Series(found.values[:, :, at].mean(axis=0), index=found.columns)
-    strongest = mean.sort_values(ascending=False, kind="stable").head(3)
-    spoken = ", ".join(
-        f"{column} ({_meaning(str(column))}) {value:+.2f}" for column, value in strongest.items()
-    )
-    return [f"What spoke most for {name}, in log-odds: {spoken}."]
-
-
-def _meaning(column: str) -> str:
-    """Return what a column tells, in words."""
-    how, _, what = column.rpartition(".")
-    if column == "severity":
-        return "one-sidedness of the face in all movements"
-    if how in ("lack", "reach"):
-        movement = what.replace("_", " ")
-        return {"lack": f"how far the weak side lags in {movement}",
-                "reach": f"how far {movement} goes"}[how]  # fmt: skip
-    meaning = _MEANING.get(what, what)
-    summary = {"mean": ", mean over photographs", "worst": ", largest of all photographs"}
-    return f"{meaning[0].lower()}{meaning[1:]}{summary.get(how, '')}"
+    elif row["side"] != "none":
+        words += " Which side is weaker cannot be told."
+    table = pd.DataFrame([chances], columns=list(target.spoken))
+    table.insert(0, "", "Probability")
+    return Answer(summary=(words,), table=table, reasons=reasons)
 
 
 def _warnings(
@@ -380,8 +299,9 @@ def _warnings(
         )
     failed = int((table["status"] != "ok").sum())
     if failed:
-        sentences.append(f"{failed} of {len(table)} photographs could not be measured.")
+        sentences.append(f"{failed} of {counted(len(table), 'photograph')} could not be measured.")
     nobody = int(named.isna().sum())
     if nobody:
-        sentences.append(f"{nobody} photographs belong to no patient and were not graded.")
+        belong = "belongs to no patient and was" if nobody == 1 else "belong to no patient and were"
+        sentences.append(f"{counted(nobody, 'photograph')} {belong} not graded.")
     return sentences

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from sklearn.base import clone
@@ -17,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
 from classifiers.graders.estimators import GradeClassifier
+from common.arrays import Floats, Ints, Names
 
 Loss = Literal["cumulative", "all_threshold"]
 
@@ -41,10 +41,8 @@ class OrdinalLogistic(GradeClassifier):
 
     Attributes
     ----------
-    coef_
-        `(n_features,)`.
-    thresholds_
-        `(k - 1,)`, increasing.
+    coef_, thresholds_
+        `(n_features,)`, and `(k - 1,)`, increasing.
     """
 
     def __init__(
@@ -54,10 +52,9 @@ class OrdinalLogistic(GradeClassifier):
         self.loss = loss
         self.max_iter = max_iter
 
-    def score_rows(self, X: Any) -> NDArray[np.float64]:
+    def score_rows(self, X: Any) -> Floats:
         """Return the one score of each row, `(n,)`, in the units of `thresholds_`."""
-        scores: NDArray[np.float64] = np.asarray(X, dtype=np.float64) @ self.coef_
-        return scores
+        return np.asarray(X, dtype=np.float64) @ self.coef_
 
     def __sklearn_tags__(self) -> Any:
         """Say that classes in no order are not ours: the standard checks test with such."""
@@ -65,16 +62,14 @@ class OrdinalLogistic(GradeClassifier):
         tags.classifier_tags.poor_score = True
         return tags
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         cuts = len(self.classes_) - 1
         weights = compute_sample_weight("balanced", encoded)
         weights = weights / weights.sum()
         start = np.concatenate([np.zeros(values.shape[1]), [-np.log(cuts)], np.zeros(cuts - 1)])
         objective = _cumulative_loss if self.loss == "cumulative" else _all_threshold_loss
 
-        def penalised(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        def penalised(parameters: Floats) -> tuple[float, Floats]:
             coef, thresholds, slope = _unpack(parameters, n_features=values.shape[1])
             loss, by_score, by_threshold = objective(
                 values @ coef, thresholds, encoded=encoded, weights=weights
@@ -90,7 +85,7 @@ class OrdinalLogistic(GradeClassifier):
         self.n_iter_ = max(1, int(found.nit))
         self.coef_, self.thresholds_, _ = _unpack(found.x, n_features=values.shape[1])
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _chances(self, values: Floats) -> Floats:
         above = expit(self.score_rows(values)[:, None] - self.thresholds_)
         return chances_from_above(above)
 
@@ -100,45 +95,36 @@ class FrankHall(GradeClassifier):
 
     One copy of the classifier learns whether the grade lies above each threshold; differences of
     neighbouring answers are the chances of the grades. Answers that would make a higher threshold
-    likelier than a lower one are levelled first, from both ends alike.
-
-    Parameters
-    ----------
-    estimator
-        A classifier with `predict_proba`; logistic regression when None.
+    likelier than a lower one are levelled first, from both ends alike. `estimator` is a classifier
+    with `predict_proba`; logistic regression when None.
     """
 
     def __init__(self, estimator: Any = None) -> None:
         self.estimator = estimator
 
-    def _learn(
-        self, values: NDArray[np.float64], encoded: NDArray[np.int64], patients: NDArray[np.str_]
-    ) -> None:
+    def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         base = LogisticRegression() if self.estimator is None else self.estimator
         self.steps_ = [
             clone(base).fit(values, (encoded > cut).astype(np.int64))
             for cut in range(len(self.classes_) - 1)
         ]
 
-    def _chances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _chances(self, values: Floats) -> Floats:
         above = np.column_stack([step.predict_proba(values)[:, 1] for step in self.steps_])
         return chances_from_above(above)
 
 
-def chances_from_above(above: NDArray[np.float64]) -> NDArray[np.float64]:
+def chances_from_above(above: Floats) -> Floats:
     """Turn `(n, k-1)` chances of lying above each threshold into `(n, k)` chances of each class."""
     inside = np.clip(above, 0.0, 1.0)
     from_below = np.minimum.accumulate(inside, axis=1)
     from_above = np.maximum.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
     falling = (from_below + from_above) / 2.0
     edges = np.column_stack([np.ones(len(above)), falling, np.zeros(len(above))])
-    chances: NDArray[np.float64] = edges[:, :-1] - edges[:, 1:]
-    return chances
+    return edges[:, :-1] - edges[:, 1:]
 
 
-def _unpack(
-    parameters: NDArray[np.float64], *, n_features: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _unpack(parameters: Floats, *, n_features: int) -> tuple[Floats, Floats, Floats]:
     """Return coefficients, increasing thresholds, and the thresholds' derivative.
 
     The free parameters are the first threshold and the logarithms of the steps between them.
@@ -151,12 +137,8 @@ def _unpack(
 
 
 def _cumulative_loss(
-    scores: NDArray[np.float64],
-    thresholds: NDArray[np.float64],
-    *,
-    encoded: NDArray[np.int64],
-    weights: NDArray[np.float64],
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    scores: Floats, thresholds: Floats, *, encoded: Ints, weights: Floats
+) -> tuple[float, Floats, Floats]:
     """Return the weighted negative log-likelihood and its derivatives by score and threshold."""
     edges = np.concatenate([[-np.inf], thresholds, [np.inf]])
     low, high = edges[encoded] - scores, edges[encoded + 1] - scores
@@ -171,12 +153,8 @@ def _cumulative_loss(
 
 
 def _all_threshold_loss(
-    scores: NDArray[np.float64],
-    thresholds: NDArray[np.float64],
-    *,
-    encoded: NDArray[np.int64],
-    weights: NDArray[np.float64],
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    scores: Floats, thresholds: Floats, *, encoded: Ints, weights: Floats
+) -> tuple[float, Floats, Floats]:
     """Return the weighted sum over thresholds of logistic losses, and its derivatives."""
     sign = np.where(encoded[:, None] > np.arange(len(thresholds)), 1.0, -1.0)
     margin = sign * (scores[:, None] - thresholds)

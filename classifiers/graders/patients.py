@@ -1,37 +1,73 @@
-"""One row per patient: the patient's photographs in all movements, side by side.
+"""What graders see: photographs as they were measured, patients as one row of all movements.
 
-Takes the usable photographs of a cohort and the landmark table beside `features.csv`. A movement
-that was not photographed stays missing; several photographs of one movement are averaged.
+A patient's row holds the antisymmetric and symmetric shape of the face in each movement
+(`classifiers.graders.severity`) and a summary of the features. A movement that was not
+photographed stays missing; several photographs of one movement are averaged. From the rows come
+named sets of columns, some of which are learned, so that they are made anew inside every training
+fold, outer and inner.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from classifiers.graders.cohort import Samples
-from classifiers.graders.severity import REST, block_columns
+from classifiers.graders.cohort import Cohort, Samples
+from classifiers.graders.severity import REST, SignedSeverity, block_columns
+from common.arrays import Floats, Places
+from common.bootstrap import summed_by
 from common.errors import UserError
-from common.grading.target import refuse_two_grades
+from common.grading.folds import Split, folds_of_patients, splits
+from common.grading.predictions import KEY, Unit
+from common.grading.target import Target, refuse_two_grades
 from common.tables import severities
-from features.mirror_difference import N_PARTS, mirror_parts
-from landmarks.tables import points_of, read_landmarks
+from features.mirror_difference import mirror_parts
 
 SIGN = {"left": 1.0, "right": -1.0}
+DEEP = "deep."  # what the names of an image branch's columns begin with
+MOST_MISSING = 4  # one movement in so many may be missing
+LEAST_SIDE = 0.90  # probability from which a side is named
+Sets = dict[str, pd.DataFrame]
 
 
-def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
+def rows_to_answer(cohort: Cohort, *, level: Unit, target: Target) -> Samples:
+    """Return the rows that get an answer: usable photographs, or their patients.
+
+    Raises
+    ------
+    UserError
+        When photographs are asked for the affected side, or patients cannot be gathered.
+    """
+    if level == "patient":
+        points = cohort.study.points(list(cohort.usable.rows["image_id"]))
+        return patient_samples(cohort.usable, points=points)
+    if target.column == "side":
+        raise UserError(
+            "The features of one photograph do not tell left from right: ask for the affected "
+            "side with --level patient."
+        )
+    return cohort.usable
+
+
+def tested_in(folds: pd.DataFrame, samples: Samples, *, unit: Unit) -> list[Split]:
+    """Return the folds of a table of folds as row numbers of the samples."""
+    own = folds_of_patients(folds) if unit == "patient" else folds
+    return list(splits(own, samples.rows[KEY[unit]], patients=samples.patients))
+
+
+def patient_samples(photographs: Samples, *, points: Floats) -> Samples:
     """Gather the photographs of each patient into one row.
 
     Parameters
     ----------
     photographs
         Usable photographs with `patient_id`, `task` and the label.
-    landmarks
-        The `landmarks.csv` from which the features were measured.
+    points
+        `(n, 68, 2)` landmarks from which their features were measured.
 
     Returns
     -------
@@ -44,10 +80,172 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
     Raises
     ------
     UserError
-        When movements are not named, the landmark table is missing or of other photographs, or a
-        patient has more than one grade.
+        When movements are not named, or a patient has no grade or more than one.
     """
     rows = photographs.rows
+    _refuse_unfit(rows)
+    patients, first, at = np.unique(photographs.patients, return_index=True, return_inverse=True)
+    movements = sorted(set(rows["task"]), key=lambda name: (name != REST, name))
+    blocks = _blocks(rows["task"], at, points=points, movements=movements)
+    by_patient = photographs.features.groupby(at)
+    features = pd.concat(
+        [
+            pd.DataFrame(blocks.reshape(len(patients), -1), columns=block_columns(movements)),
+            by_patient.mean().add_prefix("mean."),
+            by_patient.max().add_prefix("worst."),
+        ],
+        axis=1,
+    )
+    table = rows.iloc[first].reset_index(drop=True)
+    kept = ("patient_id", "hb_grade", "palsy_class", "side")
+    side = table.get("side", pd.Series(index=table.index, dtype=object))
+    return Samples(
+        rows=table[[name for name in kept if name in table.columns]].assign(
+            photographs=np.bincount(at),
+            movements=(~np.isnan(blocks[:, 0, :, 0])).sum(axis=1),
+        ),
+        features=features,
+        labels=photographs.labels[first],
+        patients=patients,
+        grades=severities(table).to_numpy(),
+        sides=np.asarray(side.map(SIGN).fillna(0.0), dtype=np.float64),
+    )
+
+
+def missing_movements(patient: Samples, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return which of the learned movements the row of one patient lacks."""
+    learned = learned_movements(inputs)
+    if patient.rows.empty:
+        return learned
+    return tuple(name for name in learned if patient.features[f"odd.{name}.0"].isna().all())
+
+
+def learned_movements(inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the movements that a grader of patients learned from; none for one of photographs.
+
+    `inputs` are the columns of its rows (`ModelCard.inputs`).
+    """
+    parts = [name.split(".") for name in inputs if name.startswith("odd.")]
+    return tuple(movement for _, movement, number in parts if number == "0")
+
+
+def why_not_graded(missing: Sequence[str], learned: Sequence[str]) -> str | None:
+    """Return the reason to abstain, or None when enough movements are there.
+
+    A patient is not graded without the photograph at rest, or when more than a quarter of the
+    movements are missing. The threshold is a cautious choice, no measured limit: two runs of
+    `python -m benchmarks.missing_movements` differ in how much answers lose with two or three
+    movements missing (docs/measurements.md).
+    """
+    most = len(learned) // MOST_MISSING
+    if len(missing) <= most and REST not in missing:
+        return None
+    needs = "all of them" if most == 0 else f"at least {len(learned) - most} of them"
+    rest = f", {REST} among them" if REST in learned and most else ""
+    return (
+        f"{len(missing)} of the {len(learned)} movements that the grader learned from are missing "
+        f"({', '.join(missing)}); it needs {needs}{rest}"
+    )
+
+
+class Columns(Protocol):
+    """Makes the column sets of rows."""
+
+    def learn(self, samples: Samples) -> Sets:
+        """Learn from training rows and return their sets."""
+
+    def make(self, samples: Samples) -> Sets:
+        """Return the sets of other rows."""
+
+
+class PhotographColumns:
+    """One set: the 29 features as they are."""
+
+    def learn(self, samples: Samples) -> Sets:
+        """Return the features."""
+        return self.make(samples)
+
+    def make(self, samples: Samples) -> Sets:
+        """Return the features."""
+        return {"features": samples.features}
+
+
+class PatientColumns:
+    """Sets of a patient.
+
+    `severity`: the severity learned from the antisymmetric shape in all movements, alone.
+    `asymmetry`: with it, for each movement how far it goes and how far the weak side lags behind.
+    `summary`: mean and worst of f0 to f28 over the photographs. For the affected side
+    there are `sign`, the severity with its sign, and `signed`, with it the lags with their sign.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.about_side = target.column == "side"
+
+    def learn(self, samples: Samples) -> Sets:
+        """Learn the severity from grades and sides of training patients."""
+        self.severity_ = SignedSeverity()
+        made = self.severity_.fit_transform(
+            samples.features, samples.grades, samples.patients, samples.sides
+        )
+        return self._sets(made, samples)
+
+    def make(self, samples: Samples) -> Sets:
+        """Return the sets of other patients."""
+        return self._sets(self.severity_.transform(samples.features), samples)
+
+    def _sets(self, made: pd.DataFrame, samples: Samples) -> Sets:
+        if self.about_side:
+            return {"sign": made[["signed_severity"]], "signed": made.filter(regex=r"^signed_")}
+        return {
+            "severity": made[["severity"]],
+            "asymmetry": made.filter(regex=r"^(severity|lack\.|reach\.)"),
+            "summary": samples.features.filter(regex=r"^(mean|worst)\."),
+        }
+
+
+class WithDeep:
+    """The sets of others, with what an image branch says of the same rows beside each."""
+
+    def __init__(self, measured: PhotographColumns | PatientColumns) -> None:
+        self.measured = measured
+
+    def learn(self, samples: Samples) -> Sets:
+        """Learn the other columns."""
+        return self._beside(self.measured.learn(_without_deep(samples)), samples)
+
+    def make(self, samples: Samples) -> Sets:
+        """Return the sets of other rows."""
+        return self._beside(self.measured.make(_without_deep(samples)), samples)
+
+    @staticmethod
+    def _beside(sets: Sets, samples: Samples) -> Sets:
+        deep = samples.features.filter(regex=f"^{DEEP}")
+        return {
+            name: pd.concat([made.set_axis(deep.index), deep], axis=1)
+            for name, made in sets.items()
+        }
+
+
+def columns_for(
+    samples: Samples, *, target: Target
+) -> PhotographColumns | PatientColumns | WithDeep:
+    """Return what makes the columns of these samples."""
+    measured = PhotographColumns() if samples.grades is None else PatientColumns(target)
+    return WithDeep(measured) if _deep_names(samples) else measured
+
+
+def _deep_names(samples: Samples) -> list[str]:
+    return [name for name in samples.features.columns if str(name).startswith(DEEP)]
+
+
+def _without_deep(samples: Samples) -> Samples:
+    """Return the samples with measured columns only."""
+    return replace(samples, features=samples.features.drop(columns=_deep_names(samples)))
+
+
+def _refuse_unfit(rows: pd.DataFrame) -> None:
+    """Refuse photographs without a movement, and patients without one grade."""
     if "task" not in rows.columns or rows["task"].isna().any():
         raise UserError(
             'Grading patients needs the movement of every photograph: fill the column "task" of '
@@ -56,84 +254,24 @@ def patient_samples(photographs: Samples, *, landmarks: Path) -> Samples:
     for column in ("hb_grade", "palsy_class"):
         if column in rows.columns:
             refuse_two_grades(rows, column=column)
-    strength = severities(rows)
-    if strength.isna().any():
+    unknown = severities(rows).isna()
+    if unknown.any():
         raise UserError(
-            f'Patient "{rows.loc[strength.isna(), "patient_id"].iloc[0]}" has no hb_grade and no '
+            f'Patient "{rows.loc[unknown, "patient_id"].iloc[0]}" has no hb_grade and no '
             "palsy_class, from which graders of patients learn how strong a palsy is: fill one of "
             "them, or leave the patient out."
         )
-    parts = _parts_of(rows, landmarks=landmarks)
-    tasks = rows["task"].to_numpy(dtype=str)
-    movements = sorted(set(tasks), key=lambda name: (name != REST, name))
-    patients, first, at = np.unique(photographs.patients, return_index=True, return_inverse=True)
-    blocks = np.stack(
-        [
-            _mean_by(parts[:, part], at, tasks == movement, n=len(patients))
-            for part in range(2)
-            for movement in movements
-        ],
-        axis=1,
-    )
-    shape = pd.DataFrame(blocks.reshape(len(patients), -1), columns=block_columns(movements))
-    by_patient = photographs.features.groupby(at)
-    features = pd.concat(
-        [
-            shape,
-            by_patient.mean().add_prefix("mean."),
-            by_patient.max().add_prefix("worst."),
-        ],
-        axis=1,
-    )
-    table = rows.iloc[first].reset_index(drop=True)
-    side = table["side"].map(SIGN).fillna(0.0) if "side" in table else pd.Series(0.0, table.index)
-    kept = [
-        name for name in ("patient_id", "hb_grade", "palsy_class", "side") if name in table.columns
-    ]
-    counted = pd.DataFrame(
-        {
-            "photographs": np.bincount(at),
-            "movements": (~np.isnan(blocks[:, : len(movements), 0])).sum(axis=1),
-        }
-    )
-    return Samples(
-        rows=pd.concat([table[kept], counted], axis=1),
-        features=features,
-        labels=photographs.labels[first],
-        patients=patients,
-        grades=severities(table).to_numpy(),
-        sides=np.asarray(side, dtype=np.float64),
-    )
 
 
-def _parts_of(rows: pd.DataFrame, *, landmarks: Path) -> NDArray[np.float64]:
-    """Odd and even part of each photograph, `(n, 2, 51)`."""
-    if not landmarks.is_file():
-        raise UserError(
-            f"There is no {landmarks.name} in {landmarks.parent}: grading patients needs the "
-            "landmark table that extract wrote beside the features, or give --level photograph."
-        )
-    table = read_landmarks(landmarks).set_index("image_id")
-    missing = pd.Index(rows["image_id"]).difference(table.index)
-    if len(missing):
-        raise UserError(
-            f'{landmarks} has no row for "{missing[0]}": give the landmark table from which the '
-            "features were measured."
-        )
-    found = mirror_parts(points_of(table.loc[list(rows["image_id"])]))
-    return np.stack([found.odd, found.even], axis=1)
-
-
-def _mean_by(
-    values: NDArray[np.float64], at: NDArray[np.intp], chosen: NDArray[np.bool_], *, n: int
-) -> NDArray[np.float64]:
-    """Mean over the chosen photographs of each patient, `(n, 51)`; NaN without one."""
-    total, count = np.zeros((n, N_PARTS)), np.zeros(n)
-    good = chosen & ~np.isnan(values[:, 0])
-    np.add.at(total, at[good], values[good])
-    np.add.at(count, at[good], 1.0)
-    means = np.full((n, N_PARTS), np.nan)
-    found: NDArray[np.float64] = np.divide(
-        total, count[:, None], out=means, where=count[:, None] > 0
-    )
-    return found
+def _blocks(tasks: pd.Series, at: Places, *, points: Floats, movements: list[str]) -> Floats:
+    """Mean odd and even part of each patient's movements, `(n, 2, movements, 51)`; NaN without."""
+    found = mirror_parts(points)
+    parts = np.stack([found.odd, found.even], axis=1)
+    place = {name: number for number, name in enumerate(movements)}
+    cell = at * len(movements) + tasks.map(place).to_numpy(dtype=np.intp)
+    cells = (int(at.max()) + 1) * len(movements)
+    good = ~np.isnan(parts[:, 0, 0])
+    total = summed_by(parts[good], cell[good], n=cells)
+    count = np.bincount(cell[good], minlength=cells)[:, None, None]
+    means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means.reshape(-1, len(movements), *parts.shape[1:]).swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""The registry of graders: one entry for each, and the one place that builds them.
+"""The registry of graders: one entry for each, and the one place that builds and fits them.
 
 To add a grader, add an entry to `GRADERS`: an estimator with `fit`, `predict_proba` and
 `classes_` (if its `fit` takes `groups`, it gets the patients). Everything else follows.
@@ -7,12 +7,14 @@ To add a grader, add an entry to `GRADERS`: an estimator with `fit`, `predict_pr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -28,12 +30,13 @@ from classifiers.graders.estimators import (
     XGBoostGrader,
 )
 from classifiers.graders.ordinal import FrankHall, OrdinalLogistic
-from classifiers.graders.scaling import ScalerName, prepared, scaler_notes
+from classifiers.graders.scaling import ScalerName, preparation, scaler_notes
+from common.arrays import Floats, Ints, Names
 from common.errors import UserError, did_you_mean
 from common.grading.target import MAJORITY
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GraderEntry:
     """One grader.
 
@@ -59,6 +62,7 @@ class GraderEntry:
     title: str
     about: str
     build: Callable[[int], BaseEstimator]
+    _: KW_ONLY
     baseline: bool = False
     search: Mapping[str, Sequence[object]] = field(default_factory=dict)
     scale_matters: bool = True
@@ -69,79 +73,65 @@ GRADERS: dict[str, GraderEntry] = {
     entry.name: entry
     for entry in (
         GraderEntry(
-            name="svm",
-            title="SVM (RBF)",
-            about="Support vector machine with a radial kernel, calibrated on inner patients.",
-            build=lambda seed: CalibratedSVC(random_state=seed),
+            "svm", "SVM (RBF)",
+            "Support vector machine with a radial kernel, calibrated on inner patients.",
+            lambda seed: CalibratedSVC(random_state=seed),
             search={"C": (1.0, 10.0)},
         ),
         GraderEntry(
-            name="linear_svm",
-            title="SVM (linear)",
-            about="Support vector machine without a kernel, calibrated on inner patients.",
-            build=lambda seed: CalibratedSVC(kernel="linear", random_state=seed),
+            "linear_svm", "SVM (linear)",
+            "Support vector machine without a kernel, calibrated on inner patients.",
+            lambda seed: CalibratedSVC(kernel="linear", random_state=seed),
             search={"C": (0.01, 0.1, 1.0)},
             usual=False,
         ),
         GraderEntry(
-            name="xgboost",
-            title="XGBoost",
-            about="Gradient-boosted decision trees.",
-            build=lambda seed: XGBoostGrader(random_state=seed),
+            "xgboost", "XGBoost", "Gradient-boosted decision trees.",
+            lambda seed: XGBoostGrader(random_state=seed),
             search={"max_depth": (1, 2)},
             scale_matters=False,
         ),
         GraderEntry(
-            name="mlp",
-            title="MLP",
-            about="Neural network with one hidden layer of 32 units and strong weight decay.",
-            build=lambda seed: MLPGrader(random_state=seed),
+            "mlp", "MLP",
+            "Neural network with one hidden layer of 32 units and strong weight decay.",
+            lambda seed: MLPGrader(random_state=seed),
             search={"alpha": (1.0, 10.0)},
         ),
         GraderEntry(
-            name="random_forest",
-            title="Random forest",
-            about="Average of 150 decision trees grown on resampled photographs or patients.",
-            build=lambda seed: RandomForestClassifier(
+            "random_forest", "Random forest",
+            "Average of 150 decision trees grown on resampled photographs or patients.",
+            lambda seed: RandomForestClassifier(
                 n_estimators=150, min_samples_leaf=2, class_weight="balanced", random_state=seed
             ),
             scale_matters=False,
         ),
         GraderEntry(
-            name="logistic",
-            title="Logistic",
-            about="Multinomial logistic regression with a ridge penalty.",
-            build=lambda seed: LogisticGrader(),
+            "logistic", "Logistic", "Multinomial logistic regression with a ridge penalty.",
+            lambda seed: LogisticGrader(),
             search={"C": (0.1, 1.0, 10.0)},
         ),
         GraderEntry(
-            name="ordinal_logistic",
-            title="Ordinal logistic",
-            about="One score, cut into grades by thresholds that are learned with it.",
-            build=lambda seed: OrdinalLogistic(),
+            "ordinal_logistic", "Ordinal logistic",
+            "One score, cut into grades by thresholds that are learned with it.",
+            lambda seed: OrdinalLogistic(),
             search={"alpha": (0.003, 0.03, 0.3), "loss": ("cumulative", "all_threshold")},
         ),
         GraderEntry(
-            name="frank_hall",
-            title="Frank-Hall",
-            about="A logistic regression for each step between grades (Frank and Hall 2001).",
-            build=lambda seed: FrankHall(
-                LogisticRegression(class_weight="balanced", max_iter=1000)
-            ),
+            "frank_hall", "Frank-Hall",
+            "A logistic regression for each step between grades (Frank and Hall 2001).",
+            lambda seed: FrankHall(LogisticRegression(class_weight="balanced", max_iter=1000)),
             search={"estimator__C": (0.1, 1.0, 10.0)},
         ),
         GraderEntry(
-            name=MAJORITY,
-            title="Always the commonest",
-            about="Baseline: always answers the class with the most patients in training.",
-            build=lambda seed: CommonestClass(),
+            MAJORITY, "Always the commonest",
+            "Baseline: always answers the class with the most patients in training.",
+            lambda seed: CommonestClass(),
             baseline=True,
         ),
         GraderEntry(
-            name="stratified_random",
-            title="Random guess",
-            about="Baseline: draws answers as often as they occurred in training.",
-            build=lambda seed: DummyClassifier(strategy="stratified", random_state=seed),
+            "stratified_random", "Random guess",
+            "Baseline: draws answers as often as they occurred in training.",
+            lambda seed: DummyClassifier(strategy="stratified", random_state=seed),
             baseline=True,
         ),
     )
@@ -158,12 +148,16 @@ class FittedGrader:
     n_classes: int
     notes: tuple[str, ...]
 
-    def probabilities(self, features: pd.DataFrame) -> NDArray[np.float64]:
+    def probabilities(self, features: pd.DataFrame) -> Floats:
         """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
-        spread = np.zeros((len(features), self.n_classes))
-        seen = np.asarray(self.pipeline.classes_, dtype=np.intp) - 1
-        spread[:, seen] = self.pipeline.predict_proba(features)
-        return spread
+        return over_all_classes(self.pipeline, features, n_classes=self.n_classes)
+
+
+def over_all_classes(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
+    """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
+    spread = np.zeros((len(rows), n_classes))
+    spread[:, np.asarray(fitted.classes_) - 1] = fitted.predict_proba(rows)
+    return spread
 
 
 def choose_graders(names: Sequence[str]) -> list[GraderEntry]:
@@ -197,38 +191,60 @@ def fit_grader(
     entry: GraderEntry,
     *,
     features: pd.DataFrame,
-    labels: NDArray[np.int64],
-    patients: NDArray[np.str_],
+    labels: Ints,
+    patients: Names,
     n_classes: int,
     scaler: ScalerName = "standard",
+    options: Mapping[str, object] = MappingProxyType({}),
     seed: int = 0,
 ) -> FittedGrader:
     """Fit one grader with its preparation on the given rows and nothing else.
 
     Parameters
     ----------
-    entry
-        From `GRADERS`.
     features, labels, patients
         `(n, k)` features, class numbers 1..`n_classes`, and the patient of each row.
     n_classes
         Of the target, including classes that these rows lack.
-    scaler
-        Name in `classifiers.graders.scaling.SCALERS`.
+    options
+        Of the estimator, from the entry's `search`.
     seed
         Of everything random in the grader.
-
-    Returns
-    -------
-    FittedGrader
-        Its `notes` hold what the libraries warned of while fitting, without repetition.
     """
-    pipeline = prepared(entry.build(seed), scaler=scaler)
-    takes_patients = has_fit_parameter(pipeline[-1], "groups")
-    extra = {"grader__groups": patients} if takes_patients else {}
+    steps = preparation(scaler)
+    with _told() as of_scaler:
+        values = steps.fit_transform(features)
+    estimator, notes = fit_estimator(entry, values, labels, patients, options=options, seed=seed)
+    told = [] if entry.baseline else scaler_notes(steps)
+    return FittedGrader(
+        Pipeline([*steps.steps, ("grader", estimator)]),
+        n_classes,
+        notes=tuple(dict.fromkeys([*told, *of_scaler, *notes])),
+    )
+
+
+def fit_estimator(
+    entry: GraderEntry,
+    values: Floats,
+    labels: Ints,
+    patients: Names,
+    *,
+    options: Mapping[str, object],
+    seed: int,
+) -> tuple[Any, list[str]]:
+    """Fit a grader on prepared values; return it, and what the libraries warned of."""
+    estimator = entry.build(seed).set_params(**options)
+    extra = {"groups": patients} if has_fit_parameter(estimator, "groups") else {}
+    with _told() as notes:
+        estimator.fit(values, labels, **extra)
+    return estimator, notes
+
+
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """Gather the first line of what libraries warn of, without repetition."""
+    notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pipeline.fit(features, labels, **extra)
-    notes = [str(item.message).splitlines()[0] for item in caught]
-    told = tuple(dict.fromkeys([*(() if entry.baseline else scaler_notes(pipeline)), *notes]))
-    return FittedGrader(pipeline=pipeline, n_classes=n_classes, notes=told)
+        yield notes
+    notes += dict.fromkeys(str(item.message).splitlines()[0] for item in caught)

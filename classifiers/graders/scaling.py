@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import fminbound
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.impute import SimpleImputer
@@ -19,6 +18,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from common.arrays import Floats
 
 ScalerName = Literal["standard", "min_max", "power", "box_cox", "quantile"]
 
@@ -37,7 +38,7 @@ class ConstantToZero(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.varies_ = spread > 1e-12 * np.maximum(1.0, np.abs(values).max(axis=0))
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float64]:
+    def transform(self, X: Any) -> Floats:
         """Return the features with the constant ones at 0."""
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, reset=False)
@@ -62,11 +63,11 @@ class YeoJohnsonScaler(PowerTransformer):
     dozen patients that takes far longer than the step itself.
     """
 
-    def _yeo_johnson_optimize(self, x: NDArray[np.float64]) -> float:
+    def _yeo_johnson_optimize(self, x: Floats) -> float:
         return most_likely_power(x[~np.isnan(x)])
 
 
-def most_likely_power(values: NDArray[np.float64]) -> float:
+def most_likely_power(values: Floats) -> float:
     """Return the Yeo-Johnson power of the greatest likelihood, to the last bit as SciPy finds it.
 
     Searched as in `scipy.stats.yeojohnson_normmax`: among the powers with which values up to 20
@@ -126,11 +127,11 @@ class BoxCoxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self.yeo_johnson_.fit(values[:, ~self.positive_])
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float64]:
+    def transform(self, X: Any) -> Floats:
         """Return the transformed features, each with mean 0 and spread 1 in training."""
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, reset=False)
-        made: NDArray[np.float64] = np.empty_like(values)
+        made = np.empty_like(values)
         positive = self.positive_
         if positive.any():
             own = values[:, positive]
@@ -142,15 +143,13 @@ class BoxCoxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 SCALERS: dict[str, Callable[[], BaseEstimator]] = {
-    "standard": lambda: StandardScaler(),
+    "standard": StandardScaler,
     "min_max": lambda: MinMaxScaler(clip=True),
-    "power": lambda: YeoJohnsonScaler(),
-    "box_cox": lambda: BoxCoxScaler(),
+    "power": YeoJohnsonScaler,
+    "box_cox": BoxCoxScaler,
     "quantile": lambda: RankScaler(n_quantiles=100, output_distribution="normal"),
 }
-
-
-SCALER_WORDS: dict[str, str] = {
+_WORDS = {
     "power": "power (Yeo-Johnson)",
     "box_cox": "box_cox (Box-Cox where a feature is positive throughout, else Yeo-Johnson)",
 }
@@ -158,38 +157,34 @@ SCALER_WORDS: dict[str, str] = {
 
 def scaler_in_words(scaler: ScalerName) -> str:
     """Return the name of a scaler with the transform behind it, for reports."""
-    return SCALER_WORDS.get(scaler, scaler)
+    return _WORDS.get(scaler, scaler)
 
 
-def scaler_notes(pipeline: Pipeline) -> tuple[str, ...]:
-    """Say that a fitted Box-Cox scaler had to leave features to Yeo-Johnson.
-
-    In words and not in numbers, which differ a little from fold to fold.
-    """
-    scale = pipeline.named_steps["scale"]
-    if not isinstance(scale, BoxCoxScaler) or scale.positive_.all():
-        return ()
-    left = len(scale.positive_) - int(scale.positive_.sum())
-    share = "most" if left > len(scale.positive_) / 2 else "some"
-    return (
-        f"Yeo-Johnson in place of Box-Cox for {share} features, which are not positive in all "
-        "training rows",
-    )
-
-
-def preparation(scaler: ScalerName) -> list[tuple[str, BaseEstimator]]:
+def preparation(scaler: ScalerName) -> Pipeline:
     """Return the steps before the grader: fill by the median, silence constants, scale.
 
     Missing values are filled with the median of the training fold only for the grader's own use;
     the tables keep them missing. A feature missing in every training row becomes 0.
     """
+    return Pipeline(
+        [
+            ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("constant", ConstantToZero()),
+            ("scale", SCALERS[scaler]()),
+        ]
+    )
+
+
+def scaler_notes(steps: Pipeline) -> list[str]:
+    """Say that a fitted Box-Cox scaler had to leave features to Yeo-Johnson.
+
+    In words and not in numbers, which differ a little from fold to fold.
+    """
+    scale = steps.named_steps["scale"]
+    if not isinstance(scale, BoxCoxScaler) or scale.positive_.all():
+        return []
+    share = "most" if (~scale.positive_).mean() > 0.5 else "some"
     return [
-        ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
-        ("constant", ConstantToZero()),
-        ("scale", SCALERS[scaler]()),
+        f"Yeo-Johnson in place of Box-Cox for {share} features, which are not positive in all "
+        "training rows"
     ]
-
-
-def prepared(grader: BaseEstimator, *, scaler: ScalerName) -> Pipeline:
-    """Return `grader` behind its preparation, as one estimator that is fitted as a whole."""
-    return Pipeline([*preparation(scaler), ("grader", grader)])

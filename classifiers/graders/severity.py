@@ -15,9 +15,11 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from common.arrays import Flags, Floats
 from features.mirror_difference import N_PARTS, PAIRED
 
 REST = "rest"
@@ -33,15 +35,14 @@ class Blocks:
     Rest, when there is one, is the first movement.
     """
 
-    odd: NDArray[np.float64]
-    even: NDArray[np.float64]
+    odd: Floats
+    even: Floats
     movements: tuple[str, ...]
 
     @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> Flags:
         """`(n, movements)`: which movements were photographed."""
-        seen: NDArray[np.bool_] = ~np.isnan(self.odd[:, :, 0])
-        return seen
+        return ~np.isnan(self.odd[:, :, 0])
 
 
 def block_columns(movements: Sequence[str]) -> list[str]:
@@ -114,10 +115,8 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X
-            `(n, ...)` patient table with the columns of `block_columns`.
-        y
-            `(n,)` grades.
+        X, y
+            `(n, ...)` patient table with the columns of `block_columns`, and `(n,)` grades.
         groups
             `(n,)` patient of each row; every row its own when None.
         sides
@@ -134,7 +133,7 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
         flat = parts.reshape(len(parts), -1)
         lack, _ = self._amplitudes(blocks)
         known = np.zeros(len(grade)) if sides is None else np.asarray(sides, dtype=np.float64)
-        side = np.where(known != 0, known, np.where(np.nansum(lack, axis=1) >= 0, 1.0, -1.0))
+        side = np.where(known != 0, known, _signs(np.nansum(lack, axis=1)))
         unseen = np.zeros(len(grade))
         for _ in range(ROUNDS):
             self.ridge_, unseen = min(
@@ -144,7 +143,7 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
                 ),
                 key=lambda found: float(np.square(np.abs(found[1]) - target).sum()),
             )
-            found = np.where(known != 0, known, np.where(unseen >= 0, 1.0, -1.0))
+            found = np.where(known != 0, known, _signs(unseen))
             if (found == side).all():
                 break
             side = found
@@ -164,12 +163,19 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
             parts[:, 0] + parts[:, 1:].sum(axis=1) / covered, blocks, index=X.index
         )
 
-    def _columns(
-        self, signed: NDArray[np.float64], blocks: Blocks, *, index: pd.Index
-    ) -> pd.DataFrame:
+    def weak_sides(self, X: pd.DataFrame) -> tuple[Flags, Floats]:
+        """Return whether each row's left is the weak side, and the probability of the side told.
+
+        The signed severity of a patient who was not learned from is wrong by `error_`; its sign is
+        right with the probability that an error of a normal distribution does not reach over 0.
+        """
+        signed = self.transform(X)["signed_severity"].to_numpy()
+        return signed > 0, norm.cdf(np.abs(signed) / self.error_)
+
+    def _columns(self, signed: Floats, blocks: Blocks, *, index: pd.Index) -> pd.DataFrame:
         """Return severity, signed severity, and each movement's lack on either side."""
         lack, reach = self._amplitudes(blocks)
-        side = np.where(signed >= 0, 1.0, -1.0)
+        side = _signs(signed)
         relative = 2 * lack / np.maximum(reach + np.abs(lack), LEAST_REACH)
         moves = self.movements_[1:] if len(self.template_) else ()
         return pd.DataFrame(
@@ -183,32 +189,27 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
             index=index,
         )
 
-    def _parts(self, blocks: Blocks) -> NDArray[np.float64]:
+    def _parts(self, blocks: Blocks) -> Floats:
         """Mean over movements and differences from it, `(n, movements + 1, 51)`; missing is 0."""
         mean, rest = _mean_and_differences(blocks)
         return np.concatenate(
             [mean[:, None] / self.sizes_[0], np.nan_to_num(rest) / self.sizes_[1]], axis=1
         )
 
-    def _template(self, blocks: Blocks) -> NDArray[np.float64]:
+    def _template(self, blocks: Blocks) -> Floats:
         """Mean movement from rest of the training patients, `(movements - 1, 51)`."""
         if REST not in blocks.movements:
             return np.zeros((0, N_PARTS))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a movement nobody here made
             mean = np.nanmean(blocks.even[:, 1:] - blocks.even[:, :1], axis=0)
-        template: NDArray[np.float64] = np.nan_to_num(mean)
-        return template
+        return np.nan_to_num(mean)
 
-    def _amplitudes(self, blocks: Blocks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How far each movement goes, as a share of the mean movement, `(n, movements - 1)`.
+    def _amplitudes(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """How far each movement goes, as a share of the mean movement, `(n, movements - 1)` each.
 
-        Returns
-        -------
-        lack
-            Half the difference between the sides: positive where the patient's left lags.
-        reach
-            Mean of the sides; 1 is the mean of the training patients.
+        First half the difference between the sides, positive where the patient's left lags; then
+        the mean of the sides, 1 for the mean of the training patients.
         """
         if not len(self.template_):
             return np.zeros((len(blocks.odd), 0)), np.zeros((len(blocks.odd), 0))
@@ -217,12 +218,10 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
         size = np.maximum((template**2).sum(axis=1), 1e-12)
         odd = (blocks.odd[:, 1:] - blocks.odd[:, :1])[:, :, paired]
         even = (blocks.even[:, 1:] - blocks.even[:, :1])[:, :, paired]
-        lack: NDArray[np.float64] = (odd * template).sum(axis=2) / size
-        reach: NDArray[np.float64] = (even * template).sum(axis=2) / size
-        return lack, reach
+        return (odd * template).sum(axis=2) / size, (even * template).sum(axis=2) / size
 
 
-def _mean_and_differences(blocks: Blocks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _mean_and_differences(blocks: Blocks) -> tuple[Floats, Floats]:
     """Mean over the photographed movements `(n, 51)`, and each one's difference from it."""
     seen = blocks.seen.sum(axis=1)
     mean = np.nansum(blocks.odd, axis=1) / np.maximum(seen, 1)[:, None]
@@ -236,37 +235,32 @@ def _sizes(blocks: Blocks) -> tuple[float, float]:
     return float(np.sqrt((mean**2).mean())) + 1e-12, float(difference) + 1e-12
 
 
-def _ridge(
-    values: NDArray[np.float64], target: NDArray[np.float64], *, ridge: float
-) -> NDArray[np.float64]:
-    """Return the weights of ridge regression without intercept, through the small kernel."""
+def _signs(values: Floats) -> Floats:
+    return np.where(values >= 0, 1.0, -1.0)
+
+
+def _penalised_kernel(values: Floats, *, ridge: float) -> Floats:
+    """Return `K + penalty I` of the rows, the penalty relative to their mean squared size."""
     kernel = values @ values.T
     penalty = ridge * max(float(np.trace(kernel)) / len(kernel), 1e-12)
-    weights: NDArray[np.float64] = values.T @ np.linalg.solve(
-        kernel + penalty * np.eye(len(kernel)), target
-    )
-    return weights
+    return kernel + penalty * np.eye(len(kernel))
 
 
-def _unseen(
-    values: NDArray[np.float64],
-    target: NDArray[np.float64],
-    *,
-    ridge: float,
-    patients: NDArray[Any],
-) -> NDArray[np.float64]:
+def _ridge(values: Floats, target: Floats, *, ridge: float) -> Floats:
+    """Return the weights of ridge regression without intercept, through the small kernel."""
+    return values.T @ np.linalg.solve(_penalised_kernel(values, ridge=ridge), target)
+
+
+def _unseen(values: Floats, target: Floats, *, ridge: float, patients: NDArray[Any]) -> Floats:
     """Return what ridge regression predicts for each row when its patient is left out.
 
     In closed form: with `G = (K + penalty I)^-1` and `a = G y`, the error on the rows of a left-out
     patient is `G_pp^-1 a_p`.
     """
-    kernel = values @ values.T
-    penalty = ridge * max(float(np.trace(kernel)) / len(kernel), 1e-12)
-    inverse = np.linalg.inv(kernel + penalty * np.eye(len(kernel)))
+    inverse = np.linalg.inv(_penalised_kernel(values, ridge=ridge))
     scaled = inverse @ target
     unseen = np.empty(len(target))
     for patient in np.unique(patients):
         rows = np.flatnonzero(patients == patient)
-        error = np.linalg.solve(inverse[np.ix_(rows, rows)], scaled[rows])
-        unseen[rows] = target[rows] - error
+        unseen[rows] = target[rows] - np.linalg.solve(inverse[np.ix_(rows, rows)], scaled[rows])
     return unseen

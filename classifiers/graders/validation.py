@@ -1,21 +1,21 @@
 """Cross-validation: every grader learns on the training patients of a fold and answers the rest.
 
 The rows tested in a fold are given to a grader once, for its answers. Scaling, filling-in and
-calibration are all learned inside the training rows.
+calibration are all learned inside the training rows. For fusion the graders also answer inside the
+training patients of each fold (`answer_inside`), whom the whole procedure of a fold then holds out
+in turn; the patients that the outer fold tests take no part.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Samples
@@ -23,11 +23,13 @@ from classifiers.graders.importance import ExchangedFold, exchanged_answers
 from classifiers.graders.nested import InnerFolds, fit_nested
 from classifiers.graders.registry import GRADERS, choose_graders, fit_grader
 from classifiers.graders.scaling import ScalerName
+from common.arrays import Floats, Ints
 from common.errors import UserError
-from common.grading.folds import Split
+from common.grading.folds import Split, inner_splits
 from common.grading.predictions import Unit, in_order, prediction_rows
 from common.grading.target import target_named
 from common.progress import JobProgress
+from common.words import counted
 from common.workers import supervised_map
 from features.registry import Region
 
@@ -67,17 +69,28 @@ class Plan:
             for entry in choose_graders(self.graders)
         ]
 
+    def inner_folds(self, at: int) -> InnerFolds:
+        """Return the inner folds of one outer fold, made once in each process for all graders."""
+        if at not in self.inner:
+            part = self.parts[at]
+            self.inner[at] = InnerFolds(
+                self.samples.at(part.train),
+                target=target_named(self.target),
+                seed=part.seed(self.seed, "inner folds"),
+            )
+        return self.inner[at]
+
 
 @dataclass(frozen=True)
 class FoldAnswers:
     """What one grader answered in one fold: `(n_test, k)`, and how it went."""
 
-    probabilities: NDArray[np.float64]
+    probabilities: Floats
     seconds: float
     notes: tuple[str, ...]
-    sets: NDArray[np.int64] | None = None
+    sets: Ints | None = None
     choice: str = ""
-    exchanged: dict[Region, list[NDArray[np.float64]]] | None = None
+    exchanged: dict[Region, list[Floats]] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class Validation:
     Attributes
     ----------
     predictions
-        By `predictions_schema`.
+        By `predictions_schema`; those of `answer_inside` by `inner_predictions_schema`.
     seconds
         Time of fitting and answering, by grader, summed over folds.
     problems
@@ -109,138 +122,155 @@ class Validation:
 
 
 def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Validation:
-    """Run every grader on every fold.
-
-    Parameters
-    ----------
-    plan
-        Samples, folds and graders.
-    jobs
-        Worker processes, each with one thread; the answers do not depend on it.
-    title
-        What the progress line calls it.
+    """Run every grader on every fold, in `jobs` processes; the answers do not depend on it.
 
     Raises
     ------
     UserError
-        When no fit succeeded at all.
+        When there is no fold to learn and answer in, or no fit succeeded at all.
     """
-    fits = plan.fits
-    target = target_named(plan.target)
-    if not fits:
+    if not plan.fits:
         raise UserError(
             "No fold has both photographs to learn from and photographs to test: there must be "
             "at least two patients with usable photographs."
         )
-    tables: list[pd.DataFrame] = []
-    seconds: defaultdict[str, float] = defaultdict(float)
+    answered: dict[tuple[str, int], FoldAnswers] = {}
     notes: Counter[tuple[str, str]] = Counter()
-    chosen: Counter[tuple[str, str]] = Counter()
-    exchanged: dict[tuple[str, int], ExchangedFold] = {}
-    with JobProgress(title, total=len(fits)) as progress:
-        for index, answers, error in _run(plan, fits, jobs=jobs):
-            grader, at = fits[index]
+    with JobProgress(title, total=len(plan.fits)) as progress:
+        for fit, answers, error in _run(plan, jobs=jobs):
             progress.advance(ok=answers is not None)
             if answers is None:
-                notes[grader, f"failed: {error}"] += 1
-                continue
-            part = plan.parts[at]
-            tables.append(
-                prediction_rows(
-                    plan.samples.rows.iloc[part.test],
-                    target=target,
-                    unit=plan.unit,
-                    probabilities=answers.probabilities,
-                    repeat=part.repeat,
-                    fold=part.fold,
-                    model=grader,
-                    sets=answers.sets,
-                )
-            )
-            if answers.exchanged is not None:
-                exchanged[grader, at] = ExchangedFold(
-                    rows=plan.samples.rows.iloc[part.test],
-                    repeat=part.repeat,
-                    fold=part.fold,
-                    whole=answers.probabilities,
-                    exchanged=answers.exchanged,
-                )
-            if answers.choice:
-                chosen[grader, answers.choice] += 1
-            seconds[grader] += answers.seconds
-            notes.update((grader, note) for note in answers.notes)
+                notes[fit[0], f"failed: {error}"] += 1
+            else:
+                answered[fit] = answers
+                notes.update((fit[0], note) for note in answers.notes)
     problems = [
-        f"{grader}, {count} of {len(plan.parts)} fits: {note}"
+        f"{grader}, {count} of {counted(len(plan.parts), 'fit')}: {note}"
         for (grader, note), count in sorted(notes.items())
     ]
-    if not tables:
+    if not answered:
         raise UserError(f"Every fit failed ({problems[0]}): check the features and the grades.")
+    return _gathered(plan, answered, problems=problems, failed=progress.failed)
+
+
+def _gathered(
+    plan: Plan,
+    answered: dict[tuple[str, int], FoldAnswers],
+    *,
+    problems: list[str],
+    failed: int,
+) -> Validation:
+    """Put the answers of all fits into tables."""
+    tables: list[pd.DataFrame] = []
+    seconds: defaultdict[str, float] = defaultdict(float)
+    chosen: Counter[tuple[str, str]] = Counter()
+    exchanged: defaultdict[str, list[ExchangedFold]] = defaultdict(list)
+    for grader, at in sorted(answered):
+        part, answers = plan.parts[at], answered[grader, at]
+        rows = plan.samples.rows.iloc[part.test]
+        tables.append(
+            prediction_rows(
+                rows, target=target_named(plan.target), unit=plan.unit,
+                probabilities=answers.probabilities, repeat=part.repeat, fold=part.fold,
+                model=grader, sets=answers.sets,
+            )
+        )  # fmt: skip
+        seconds[grader] += answers.seconds
+        if answers.choice:
+            chosen[grader, answers.choice] += 1
+        if answers.exchanged is not None:
+            exchanged[grader].append(
+                ExchangedFold(
+                    rows, part.repeat, part.fold, answers.probabilities, answers.exchanged
+                )
+            )
     models = [entry.name for entry in choose_graders(plan.graders)]
-    predictions = in_order(pd.concat(tables), unit=plan.unit, models=models)
     return Validation(
-        predictions=predictions,
+        predictions=in_order(pd.concat(tables), unit=plan.unit, models=models),
         seconds={name: seconds[name] for name in models if name in seconds},
         problems=problems,
-        failed=progress.failed,
+        failed=failed,
         choices=_choices(chosen, models=models),
-        exchanged={
-            name: [exchanged[key] for key in sorted(exchanged) if key[0] == name] for name in models
-        },
+        exchanged={name: exchanged[name] for name in models},
+    )
+
+
+def refuse_too_few(n_folds: int | None) -> None:
+    """Refuse fewer than two inner folds, before the long work; None asks for none."""
+    if n_folds is not None and n_folds < 2:
+        raise UserError(f"--inner-predictions is {n_folds}: give 2 folds or more.")
+
+
+def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> Validation:
+    """Let every grader answer the training rows of every outer fold, unseen, on 2 or more folds."""
+    refuse_too_few(n_folds)
+    inner: list[Split] = []
+    origin: list[tuple[int, int]] = []  # outer fold and inner number of each
+    for part in plan.parts:
+        samples = plan.samples.at(part.train)
+        dealt = inner_splits(
+            samples.labels,
+            samples.patients,
+            n_folds=n_folds,
+            seed=part.seed(plan.seed, "inner predictions"),
+        )
+        for number, (train, test) in enumerate(dealt if len(part.test) else [], start=1):
+            # Counted through all outer folds, so that each has a seed of its own.
+            inner.append(Split(part.repeat, len(inner) + 1, part.train[train], part.train[test]))
+            origin.append((part.fold, number))
+    inside = cross_validate(
+        replace(plan, parts=inner, inner={}), jobs=jobs, title="inner predictions"
+    )
+    outer_fold, fold = np.array(origin, dtype=np.int64)[inside.predictions["fold"] - 1].T
+    return replace(
+        inside,
+        predictions=inside.predictions.assign(outer_fold=outer_fold, fold=fold),
+        problems=[f"Inner predictions: {sentence}" for sentence in inside.problems],
     )
 
 
 def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     """Fit one grader on the training rows of one fold and let it answer the tested rows."""
     grader, at = fit
-    part, samples = plan.parts[at], plan.samples
+    entry, part = GRADERS[grader], plan.parts[at]
+    train, tested = plan.samples.at(part.train), plan.samples.at(part.test)
+    target, seed = target_named(plan.target), part.seed(plan.seed, grader)
     started = time.perf_counter()
-    seed = seed_of(plan.seed, grader, part)
-    target, tested = target_named(plan.target), samples.at(part.test)
+    answer: Callable[[Samples], Floats]
+    sets, choice = None, ""
     if plan.search or plan.unit == "patient":
         nested = fit_nested(
-            GRADERS[grader],
-            samples.at(part.train),
-            target=target,
-            scalers=tuple(dict.fromkeys([plan.scaler, *SEARCHED_SCALERS])),
-            seed=seed,
-            inner=_inner_folds(plan, at),
+            entry, train, target=target, scalers=scalers_to_try(plan.scaler), seed=seed,
+            inner=plan.inner_folds(at),
+        )  # fmt: skip
+        answer, notes, sets = nested.probabilities, nested.grader.notes, nested.sets
+        choice = "" if entry.baseline else str(nested.choice)
+    else:
+        fitted = fit_grader(
+            entry, features=train.features, labels=train.labels, patients=train.patients,
+            n_classes=len(target.classes), scaler=plan.scaler, seed=seed,
+        )  # fmt: skip
+        answer, notes = lambda rows: fitted.probabilities(rows.features), fitted.notes
+    probabilities = answer(tested)
+    seconds = time.perf_counter() - started
+    exchanged = None
+    if plan.exchanges and grader in plan.graders:
+        exchanged = exchanged_answers(
+            answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at)
         )
-        probabilities = nested.probabilities(tested)
-        return FoldAnswers(
-            probabilities,
-            time.perf_counter() - started,
-            nested.grader.notes,
-            sets=nested.sets.of(probabilities) if nested.sets else None,
-            choice="" if GRADERS[grader].baseline else str(nested.choice),
-            exchanged=_exchanged(plan, fit, nested.probabilities),
-        )
-    fitted = fit_grader(
-        GRADERS[grader],
-        features=samples.features.iloc[part.train],
-        labels=samples.labels[part.train],
-        patients=samples.patients[part.train],
-        n_classes=len(target.classes),
-        scaler=plan.scaler,
-        seed=seed,
-    )
-    probabilities = fitted.probabilities(tested.features)
     return FoldAnswers(
         probabilities,
-        time.perf_counter() - started,
-        fitted.notes,
-        exchanged=_exchanged(plan, fit, lambda rows: fitted.probabilities(rows.features)),
+        seconds,
+        notes,
+        sets=None if sets is None else sets.of(probabilities),
+        choice=choice,
+        exchanged=exchanged,
     )
 
 
-def _exchanged(
-    plan: Plan, fit: tuple[str, int], answer: Callable[[Samples], NDArray[np.float64]]
-) -> dict[Region, list[NDArray[np.float64]]] | None:
-    """Return the answers with parts exchanged; None where they are not asked for."""
-    grader, at = fit
-    if not plan.exchanges or grader not in plan.graders:
-        return None
-    tested = plan.samples.at(plan.parts[at].test)
-    return exchanged_answers(answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at))
+def scalers_to_try(first: ScalerName) -> tuple[ScalerName, ...]:
+    """Return the scalers that a search chooses from."""
+    return tuple(dict.fromkeys([first, *SEARCHED_SCALERS]))
 
 
 def _choices(chosen: Counter[tuple[str, str]], *, models: list[str]) -> pd.DataFrame:
@@ -255,44 +285,26 @@ def _choices(chosen: Counter[tuple[str, str]], *, models: list[str]) -> pd.DataF
 
 
 def _run(
-    plan: Plan, fits: list[tuple[str, int]], *, jobs: int
-) -> Iterator[tuple[int, FoldAnswers | None, str | None]]:
-    """Yield number, answers and error of each fit, here or in worker processes."""
+    plan: Plan, *, jobs: int
+) -> Iterator[tuple[tuple[str, int], FoldAnswers | None, str | None]]:
+    """Yield each fit with its answers or its error, here or in worker processes."""
+    fits = plan.fits
     if jobs > 1:
         for outcome in supervised_map(
             answer_fold, fits, jobs=jobs, start=partial(_given, plan), limit_s=LIMIT_S
         ):
-            yield outcome.index, outcome.value, outcome.error
+            yield fits[outcome.index], outcome.value, outcome.error
         return
-    for index, fit in enumerate(fits):
+    for fit in fits:
         try:
             with threadpool_limits(limits=1):
                 answers = answer_fold(plan, fit)
         except Exception as error:  # one grader that cannot fit must not lose the others
-            yield index, None, f"{type(error).__name__}: {error}"
+            yield fit, None, f"{type(error).__name__}: {error}"
         else:
-            yield index, answers, None
-
-
-def _inner_folds(plan: Plan, at: int) -> InnerFolds:
-    """Return the inner folds of one outer fold, made once in each process for all graders."""
-    if plan.inner.get(at) is None:
-        part = plan.parts[at]
-        plan.inner[at] = InnerFolds(
-            plan.samples.at(part.train),
-            target=target_named(plan.target),
-            seed=seed_of(plan.seed, "inner folds", part),
-        )
-    return plan.inner[at]
+            yield fit, answers, None
 
 
 def _given(plan: Plan) -> Plan:
     """Return what a worker process starts with."""
     return plan
-
-
-def seed_of(seed: int, grader: str, part: Split) -> int:
-    """Return a seed of its own for every grader, repeat and fold, the same in every process."""
-    name = int.from_bytes(hashlib.sha256(grader.encode()).digest()[:4])
-    sequence = np.random.SeedSequence([seed, name, part.repeat, part.fold])
-    return int(sequence.generate_state(1)[0] & 0x7FFFFFFF)

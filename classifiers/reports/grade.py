@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from classifiers.graders.missing_movements import LEAST_SIDE
 from classifiers.graders.model_store import StoredModel
 from classifiers.graders.nested import LEAST_PATIENTS
 from classifiers.graders.new_patients import Grades
+from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import GRADERS
 from classifiers.reports.patient_pages import add_patient_pages, anchor_of, face_of
 from common.grading.calibration import about_ranges, range_in_words, range_title

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from classifiers.graders.cohort import Study
 from classifiers.graders.registry import GRADERS
 from classifiers.reports.side_readings import (
     Reading,
@@ -31,12 +32,10 @@ from common.files import natural_key
 from common.grading.evaluation import Evaluation
 from common.photos import Photo, read_photo
 from common.report import Picture, Report, Section, image_picture
-from common.tables import GRADES, join_manifest, read_manifest, severities
+from common.tables import GRADES, severities
 from common.words import spoken
-from features.registry import DISTANCE_NAMES
-from features.tables import DISTS_FILE, read_dists
 from landmarks.overlay import draw_overlay
-from landmarks.tables import points_of, read_landmarks
+from landmarks.tables import points_of
 
 TELLING = ("full_smile", "big_smile", "smile", "rest")  # what stands for a patient, first first
 FACE = 120  # px of the picture that stands for a patient
@@ -122,24 +121,17 @@ class Answer:
     reasons: Sequence[str] = ()
 
 
-def read_material(features: Path, *, manifest: Path | None = None) -> Material | None:
-    """Read what lies beside a feature table; None without distances or without patients."""
-    path = features.with_name(DISTS_FILE)
-    if not path.is_file():
+def read_material(study: Study) -> Material | None:
+    """Return what is known of a study's photographs; None without distances or patients."""
+    dists, listed = study.dists, study.listed
+    if dists is None or "patient_id" not in dists.columns:
         return None
-    dists, paths = read_dists(path), {}
-    if manifest is not None:
-        table = read_manifest(manifest)
-        dists = join_manifest(dists, table, measured=DISTANCE_NAMES)
-        paths = {
-            str(name): Path(file)
-            for name, file in zip(table["image_id"], table["path"], strict=True)
-        }
-    if "patient_id" not in dists.columns:
-        return None
-    points = features.with_name("landmarks.csv")
-    landmarks = read_landmarks(points) if points.is_file() else None
-    return Material(dists, landmarks, paths, unit=length_unit(features.parent))
+    paths = (
+        {}
+        if listed is None
+        else dict(zip(listed["image_id"], map(Path, listed["path"]), strict=True))
+    )
+    return Material(dists, study.landmarks, paths, unit=length_unit(study.features.parent))
 
 
 def add_patient_pages(
@@ -343,23 +335,9 @@ def _reduced(pixels: NDArray[np.uint8], *, size: int) -> NDArray[np.uint8]:
 
 
 def add_benchmark_pages(
-    report: Report,
-    features: Path,
-    *,
-    manifest: Path | None,
-    evaluation: Evaluation,
-    redact: bool = False,
+    report: Report, material: Material | None, *, evaluation: Evaluation, redact: bool = False
 ) -> None:
-    """Add the pages of a cross-validation; a sentence in their place when the tables are missing.
-
-    Parameters
-    ----------
-    features, manifest
-        Tables that were graded; what lies beside them is shown.
-    evaluation
-        Answers per patient.
-    """
-    material = read_material(features, manifest=manifest)
+    """Add the pages of a cross-validation; a sentence in their place without distances."""
     if material is None:
         report.section("Patients, one by one").text(
             "There are no pages of patients, because dists.csv does not lie beside the features."

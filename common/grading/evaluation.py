@@ -7,8 +7,9 @@ can be summed over any resample of patients at once, which makes the bootstrap o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.arrays import Floats, Names
-from common.bootstrap import Estimate, resampling_weights
+from common.bootstrap import RESAMPLES, Estimate, resampling_weights
+from common.files import write_json
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
 from common.grading.scores import Score, more_scores_for, scores_for
@@ -194,6 +196,15 @@ def evaluate(
     return Evaluation(unit, target, predictions, confusions, estimates, probabilities)
 
 
+def every_level(
+    predictions: pd.DataFrame, *, target: Target, unit: Unit, seed: int = 0
+) -> list[Evaluation]:
+    """Score what was answered: patients, or photographs and then their sums over patients."""
+    if unit == "patient":
+        return [evaluate(predictions, target=target, unit="patient", seed=seed)]
+    return both_levels(predictions, target=target, seed=seed)
+
+
 def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> list[Evaluation]:
     """Score photographs, and the same answers summed up to patients."""
     patients = to_patients(predictions, target=target)
@@ -240,6 +251,20 @@ def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> 
     table = found.fillna(0).astype(np.int64).reset_index()
     table.insert(0, "unit", unit)
     return table
+
+
+def write_metrics(
+    out: Path, *, target: Target, by_unit: Mapping[Unit, dict[str, Any]], **more: object
+) -> None:
+    """Write `metrics.json`: the scores per photograph and per patient, and what else is told."""
+    content = {
+        "target": target.name,
+        "classes": list(target.classes),
+        "interval": f"95 %, patients resampled {RESAMPLES} times",
+        **more,
+        **{f"per_{unit}": found for unit, found in by_unit.items()},
+    }
+    write_json(out / "metrics.json", content)
 
 
 def two_lines(found: Estimate) -> str:

@@ -7,6 +7,7 @@ folds drops what it cannot use.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,12 @@ class Split:
     train: Places
     test: Places
     dropped: Places = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+
+    def seed(self, seed: int, purpose: str) -> int:
+        """Return a seed of its own for every purpose, repeat and fold, the same in any process."""
+        name = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+        sequence = np.random.SeedSequence([seed, name, self.repeat, self.fold])
+        return int(sequence.generate_state(1)[0] & 0x7FFFFFFF)
 
 
 def make_folds(

@@ -20,6 +20,7 @@ from classifiers.branches.branch import Branch, read_branches
 from classifiers.branches.comparison import compare_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.commands.compare import warn_of_nameless
+from classifiers.graders.cohort import Study
 from classifiers.reports.patient_pages import Material, read_material
 from common.errors import UserError
 from common.grading.predictions import read_either_unit
@@ -134,7 +135,7 @@ def build_joint_report(
 def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -> JointStudy:
     """Read all tables, check that they belong together, and compare the ways of grading."""
     manifest = read_manifest(given.manifest)
-    material = read_material(given.features, manifest=given.manifest)
+    material = read_material(Study(given.features, given.manifest))
     if material is None:
         raise UserError(
             f"{given.features.parent} holds no dists.csv of patients: give the features.csv that "

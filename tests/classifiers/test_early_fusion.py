@@ -19,8 +19,7 @@ from classifiers.branches.early_fusion import fuse_summary
 from classifiers.commands.benchmark import benchmark
 from classifiers.commands.fuse import fuse
 from classifiers.graders.cohort import Samples, read_cohort
-from classifiers.graders.columns import columns_for
-from classifiers.graders.patients import patient_samples
+from classifiers.graders.patients import columns_for, rows_to_answer
 from classifiers.graders.registry import GRADERS
 from common.errors import UserError
 from common.grading.folds import make_folds, read_folds, write_folds
@@ -98,7 +97,7 @@ def laid_out(faces: Path, deep: Path) -> tuple[Samples, SharedAnswers, InnerAnsw
     paths = [path.with_name("inner_predictions.csv") for path in tables]
     inner = shared_inner(read_branches(paths, target=SIX, models=models, inner=True), shared)
     cohort = read_cohort(faces / "features.csv", target=SIX)
-    return patient_samples(cohort.usable, landmarks=faces / "landmarks.csv"), shared, inner
+    return rows_to_answer(cohort, level="patient", target=SIX), shared, inner
 
 
 def mean_error(shared: SharedAnswers, chances: np.ndarray) -> float:

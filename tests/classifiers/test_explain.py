@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.graders.cohort import Samples
+from classifiers.graders.cohort import Samples, Study
 from classifiers.graders.estimators import XGBoostGrader
 from classifiers.graders.explain import region_effects, region_of, tree_values
 from classifiers.graders.nested import NestedGrader, fit_nested
@@ -160,7 +160,7 @@ def test_the_healthy_spread_counts_people_and_not_photographs():
 
 
 def test_nobody_is_held_against_a_reference_that_contains_them(tmp_path):
-    material = read_material(write_faces(tmp_path, patients_per_grade=4))
+    material = read_material(Study(write_faces(tmp_path, patients_per_grade=4)))
     healthy = list(material.healthy_readings)
     key = ("full_eye_closure", "eye")
     without = material.healthy_spread(without=healthy[0])
@@ -235,7 +235,7 @@ def test_tree_values_find_the_only_feature_that_matters():
     cohort.features["f14"] = cohort.rows["hb_grade"].astype(float)
     samples = samples_of(cohort, cohort.rows["hb_grade"].to_numpy())
     found = tree_values(learned("xgboost", samples), samples)
-    assert found.for_class(0, 1, count=1).index[0] == "f14"
+    assert replace(found, values=found.values[:1]).for_class(1).index[0] == "f14"
 
 
 def test_graders_without_trees_have_no_tree_values():

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.fit import MODEL_FOLDER, fit
-from classifiers.graders.cohort import Samples
-from classifiers.graders.missing_movements import weak_side, why_not_graded
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, model_folder
+from classifiers.graders.patients import why_not_graded
 from classifiers.graders.registry import GRADERS
+from classifiers.graders.severity import SignedSeverity
 from classifiers.reports.grade import grade_report
 from common.errors import UserError
 from common.movements import MOVEMENTS
@@ -232,23 +232,15 @@ def test_rest_and_three_quarters_of_the_movements_are_needed(missing, enough):
 def test_a_side_is_as_probable_as_its_severity_is_sure():
     """The error of the signed severity decides: at one standard error, 84 %."""
 
-    class Severity:
+    class Severity(SignedSeverity):
         error_ = 2.0
 
         def transform(self, table):
-            return pd.DataFrame({"signed_severity": table["at"]})
+            return table
 
-    for signed, side, chance in (
-        (2.0, "left", 0.841),
-        (-2.0, "right", 0.841),
-        (-6, "right", 0.999),
-    ):
-        patient = Samples(
-            rows=pd.DataFrame({"patient_id": ["p"]}), features=pd.DataFrame({"at": [signed]}),
-            labels=np.ones(1, dtype=np.int64), patients=np.array(["p"]),
-        )  # fmt: skip
-        found, probability = weak_side(Severity(), patient)
-        assert (found, round(probability, 3)) == (side, chance)
+    left, sure = Severity().weak_sides(pd.DataFrame({"signed_severity": [2.0, -2.0, -6.0]}))
+    assert left.tolist() == [True, False, False]
+    assert sure.round(3).tolist() == [0.841, 0.841, 0.999]
 
 
 @pytest.mark.parametrize("level", ["patient", "photograph"])

@@ -14,9 +14,13 @@ from classifiers.branches.branch import read_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
 from classifiers.branches.late_fusion import METHODS
 from classifiers.commands.fuse import fuse
-from classifiers.graders.inner_predictions import write_inner_predictions
 from common.errors import UserError
-from common.grading.predictions import predictions_schema, read_predictions, to_patients
+from common.grading.predictions import (
+    inner_predictions_schema,
+    predictions_schema,
+    read_predictions,
+    to_patients,
+)
 from common.tables import write_table
 from tests.classifiers.branch_tables import SIX, made_manifest, made_predictions, write_branch
 
@@ -145,7 +149,7 @@ def test_weights_come_from_the_inner_answers_of_their_own_fold(tmp_path: Path):
     good = frame["outer_fold"] == 2
     frame.loc[good, CHANCES] = np.eye(6)[frame.loc[good, "hb_grade"] - 1]
     frame.loc[good, "predicted"] = frame.loc[good, "hb_grade"]
-    write_inner_predictions(frame, path, target=SIX)
+    write_table(frame, path, schema=inner_predictions_schema(SIX))
     fuse(*tables, out=tmp_path / "out", method=("weighted",))
     weights = pd.read_csv(tmp_path / "out" / "weights.csv")
     deep = weights[(weights["branch"] == "deep") & (weights["level"] == "photograph")]

@@ -11,13 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.graders.registry import GRADERS, USUAL, choose_graders, fit_grader
-from classifiers.graders.scaling import (
-    SCALERS,
-    ConstantToZero,
-    RankScaler,
-    YeoJohnsonScaler,
-    prepared,
-)
+from classifiers.graders.scaling import SCALERS, ConstantToZero, RankScaler, YeoJohnsonScaler
 from common.errors import UserError
 
 from .conftest import MadeCohort, made_cohort
@@ -150,9 +144,8 @@ def test_warnings_of_libraries_become_notes():
 
 def test_the_preparation_is_learned_with_the_grader_and_not_before():
     cohort = made_cohort()
-    pipeline = prepared(MLPGrader(), scaler="standard")
-    assert [name for name, _ in pipeline.steps] == ["fill", "constant", "scale", "grader"]
     found = fitted(GRADERS["mlp"], cohort, keep=slice(0, 40)).pipeline
+    assert [name for name, _ in found.steps] == ["fill", "constant", "scale", "grader"]
     np.testing.assert_allclose(
         found.named_steps["scale"].mean_, cohort.features[:40].mean(axis=0), atol=1e-12
     )

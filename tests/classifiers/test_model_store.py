@@ -86,6 +86,7 @@ def card(name: str = "svm") -> ModelCard:
         validation={
             "folds": "stratified, 5 folds.",
             "how": "Whole patients were held out.",
+            "recall": {"patient": "I 2/3"},
             "scores": {
                 "patient": {
                     "Accuracy": {"value": 0.5, "low": 0.4, "high": None, "majority_baseline": 0.2}

@@ -13,9 +13,9 @@ from classifiers.commands.benchmark import benchmark
 from classifiers.commands.explore import explore
 from classifiers.commands.fit import fit
 from classifiers.commands.profile import profile
-from classifiers.graders.cohort import Samples, read_cohort
+from classifiers.graders.cohort import Samples, Study, read_cohort
 from classifiers.graders.nested import InnerFolds, fit_nested, share_seen
-from classifiers.graders.patients import patient_samples
+from classifiers.graders.patients import rows_to_answer
 from classifiers.graders.registry import GRADERS
 from classifiers.graders.validation import Plan, cross_validate
 from classifiers.reports.patient_pages import read_material
@@ -39,7 +39,7 @@ def faces(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def patients(faces) -> Samples:
     cohort = read_cohort(faces, target=SIX)
-    return patient_samples(cohort.usable, landmarks=faces.with_name("landmarks.csv"))
+    return rows_to_answer(cohort, level="patient", target=SIX)
 
 
 def plan_of(samples: Samples, *, graders=QUICK, n_folds: int = 4) -> Plan:
@@ -277,7 +277,7 @@ def test_every_next_command_takes_a_folder_of_corrected_points(tmp_path):
     assert set(found.predictions["patient_id"]) == set(marks["image_id"].str.split("/").str[0])
     assert len(explore(again, out=tmp_path / "e").patients.names) == 18
     assert profile(again, patient="patient05", out=tmp_path / "p").healthy == 3
-    assert len(read_material(again).readings("patient05"))
+    assert len(read_material(Study(again)).readings("patient05"))
 
 
 def test_a_search_over_photographs_keeps_patients_together(faces, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from classifiers.graders.cohort import Study
 from classifiers.reports.patient_pages import (
     Answer,
     Material,
@@ -57,7 +58,7 @@ def photographed(folder: Path, *, patients: int, movements: int = 8) -> Path:
 
 
 def page_of(folder: Path, features: Path, *, redact: bool, patients: int) -> str:
-    material = read_material(features, manifest=folder / "manifest.csv")
+    material = read_material(Study(features, folder / "manifest.csv"))
     report = Report(title="Report", summary="Of a test.")
     answers = {name: Answer(summary=("Answer: 3.",)) for name in material.patients}
     assert len(answers) == patients
@@ -156,7 +157,7 @@ def test_what_is_missing_is_said_and_nothing_stands_in_for_it(tmp_path):
     (tmp_path / "landmarks.csv").unlink()
     assert pictures_in(page_of(tmp_path, features, redact=True, patients=2)) == []
     (tmp_path / "dists.csv").unlink()
-    assert read_material(features, manifest=tmp_path / "manifest.csv") is None
+    assert read_material(Study(features, tmp_path / "manifest.csv")) is None
 
 
 def test_material_without_movements_says_that_sides_are_not_compared(tmp_path):
