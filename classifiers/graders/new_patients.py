@@ -30,7 +30,6 @@ from classifiers.reports.patient_pages import Answer, Material, read_material
 from classifiers.reports.side_readings import Reading, Spread, most_uneven
 from common.arrays import Floats
 from common.errors import UserError
-from common.exit_codes import exit_code_for
 from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
 from common.grading.predictions import probability, probability_columns
@@ -100,12 +99,6 @@ class Grades:
     material: Material | None
     reference: Mapping[tuple[str, str], Spread]
     warnings: list[str]
-
-    @property
-    def exit_code(self) -> int:
-        """0 everybody was graded, 3 some were not, 4 nobody was."""
-        graded = int((self.table["status"] == "ok").sum())
-        return exit_code_for(ok=graded, failed=len(self.table) - graded)
 
 
 def model_folder(path: Path) -> Path:
