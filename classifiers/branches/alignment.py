@@ -49,13 +49,8 @@ def shared_levels(
 ) -> list[SharedAnswers]:
     """Lay the branches side by side, per photograph (when all have photographs) and per patient.
 
-    With `shared_only` what some table lacks is left out, in place of refusing; folds and truths
-    must agree anyway.
-
-    Raises
-    ------
-    UserError
-        When patients, photographs, folds or truths differ; the sentence names the first few.
+    With `shared_only` what some table lacks is left out; else patients, photographs, folds and
+    truths must agree, and a `UserError` names the first few that differ.
     """
     levels: list[SharedAnswers] = []
     if all(branch.unit == "photograph" for branch in branches):
@@ -71,18 +66,9 @@ def shared_inner(
 ) -> InnerAnswers:
     """Lay inner predictions side by side and check them against the folds that they belong to.
 
-    Parameters
-    ----------
-    inner
-        The same branches in the same order, from `inner_predictions.csv`.
-    tested
-        What the branches answered to the tested patients, on the level that is wanted.
-
-    Raises
-    ------
-    UserError
-        When an outer fold has no inner predictions, or inner predictions hold a patient whom their
-        own outer fold tests: weights would then be learned from the tested.
+    `inner` are the same branches in the same order, `tested` their answers on the level that is
+    wanted. Refused (`UserError`) when an outer fold has none, or when they hold a patient whom
+    their own outer fold tests: weights would then be learned from the tested.
     """
     target, unit = tested.target, tested.unit
     inner = [replace(b, name=name) for b, name in zip(inner, tested.names, strict=True)]

@@ -42,19 +42,9 @@ class Branch:
 class SharedAnswers:
     """What every branch answered to the same photographs or patients, row by row.
 
-    Attributes
-    ----------
-    unit, target
-        What was answered, and the question.
-    rows
-        `(n,)` rows: `repeat`, `fold`, `image_id` (of photographs), `patient_id` and the truth, in
-        the order of repeat and natural order of the key.
-    names
-        Names of the branches.
-    chances
-        By branch name, `(n, k)` probabilities of the same rows.
-    answers
-        By branch name, `(n,)` class numbers from 1, as the tables say.
+    `rows` are `repeat`, `fold`, `image_id` (of photographs), `patient_id` and the truth, in the
+    order of repeat and natural order of the key. By branch name, `chances` are `(n, k)`
+    probabilities and `answers` `(n,)` class numbers from 1, as the tables say.
     """
 
     unit: Unit
@@ -125,19 +115,9 @@ def read_branches(
 ) -> list[Branch]:
     """Read one model from each prediction table, of photographs or of patients.
 
-    Parameters
-    ----------
-    models
-        Which model of each table, in the order of the tables; not needed for a table with a
-        single model besides baselines.
-    inner
-        Whether the tables are `inner_predictions.csv`.
-
-    Raises
-    ------
-    UserError
-        When a table holds several models and none is named: choosing the best of them after the
-        fact would make it look better than it is.
+    `models` names the model of each table in their order; not needed for a table with a single one
+    besides baselines. A table of several is else refused (`UserError`): choosing the best of them
+    after the fact would make it look better than it is.
     """
     if models and len(models) != len(tables):
         raise UserError(

@@ -68,16 +68,12 @@ class BranchComparison:
 
     Attributes
     ----------
-    shared
-        The answers that were compared, row by row.
     evaluation
-        Scores of every branch, and of always answering the commonest grade (`majority`).
-    table
-        Rows of `comparison.csv`.
+        Scores of every branch, and of always answering the commonest class (`majority`).
+    table, disagreements
+        Rows of `comparison.csv` and of `disagreements.csv`.
     agreements
         One for each pair of branches.
-    disagreements
-        Rows of `disagreements.csv`.
     who_was_right
         A row for each group (`by`, `group`) and pair: `first`, `second`, and how many rows were
         answered right by `both`, `only_first`, `only_second`, `neither`.

@@ -41,16 +41,8 @@ def fuse_summary(
 ) -> FusedModel:
     """Grade with the measurements and two numbers of the image branch, unseen in training too.
 
-    Parameters
-    ----------
-    samples
-        Measured photographs or patients, whichever `shared` has.
-    shared, inner
-        What the branches answered to tested rows, and inside the training patients.
-    deep
-        Name of the image branch.
-    grader
-        From `GRADERS`; options, columns and calibration are chosen on inner folds.
+    `samples` are the measured photographs or patients, whichever `shared` has; `deep` is the name
+    of the image branch; options, columns and calibration of the grader are chosen on inner folds.
     """
     rows = _rows_of(samples, shared.rows[KEY[shared.unit]])
     k = len(shared.target.classes)

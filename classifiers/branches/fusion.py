@@ -53,19 +53,11 @@ _STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mea
 
 @dataclass(frozen=True)
 class FusedModel:
-    """What one way of fusing answered, in the rows of the shared answers.
+    """What one way of fusing (`fused_` and the method) answered, in the rows of the shared answers.
 
-    Attributes
-    ----------
-    name
-        `fused_` and the method.
-    chances
-        `(n, k)`.
-    sets
-        `(n, 2)` lowest and highest class number of the conformal set; None without inner
-        predictions.
-    weights
-        Rows of `weights.csv`; empty for a fusion that has none.
+    `chances` are `(n, k)`; `sets` `(n, 2)` lowest and highest class number of the conformal set,
+    None without inner predictions; `weights` rows of `weights.csv`, none for a fusion without
+    weights.
     """
 
     name: str
@@ -80,22 +72,16 @@ class Fusion:
 
     Attributes
     ----------
-    shared
-        What was fused.
-    predictions
-        By `predictions_schema`, one model for each method (`fused_mean`, `fused_weighted`, ...),
-        branch `fused`; with `set_low` and `set_high` where inner predictions allow sets.
-    weights
-        Rows of `weights.csv`.
+    predictions, weights
+        Rows of `predictions.csv` (branch `fused`, one model for each method; with sets where inner
+        predictions allow them) and of `weights.csv`.
     evaluation
         Scores of every branch, every fused model, and `majority`.
     differences
-        A row for each fused model and score: `level`, `model`, `score`, `better_branch` (of the
-        single branches, by this score), `fused_value`, `branch_value`, `difference` (fused minus
-        the better branch), `low`, `high`, `p_permutation`, `p_permutation_holm`.
+        A row of `DIFFERENCE_COLUMNS` for each fused model and score: fused minus the better of the
+        single branches by this score.
     chosen
-        The model whose answer stands for the fusion in reports and patient pages; see
-        `stands_for_fusion`.
+        The model that stands for the fusion in reports and on pages; see `stands_for_fusion`.
     """
 
     shared: SharedAnswers
@@ -117,10 +103,7 @@ class Fusion:
 def methods_for(asked: Sequence[FusionMethod], *, inner: bool) -> tuple[FusionMethod, ...]:
     """Return the late methods to use: those asked for, or all that are possible.
 
-    Raises
-    ------
-    UserError
-        When a method that learns weights was asked for without inner predictions.
+    A method that learns weights is refused (`UserError`) without inner predictions.
     """
     if not asked:
         return tuple(method for method in METHODS if inner or method not in LEARNED)
@@ -142,14 +125,8 @@ def fuse_late(
 ) -> list[FusedModel]:
     """Fuse the probabilities of the branches, weights learned anew in every fold.
 
-    Parameters
-    ----------
-    shared
-        Answers to tested rows; their truth is not looked at.
-    inner
-        Answers inside the training patients of every fold; for weights and for sets.
-    methods
-        All that are possible when empty.
+    The truth of tested rows is not looked at; weights and sets come from `inner`, the answers
+    inside the training patients of every fold.
     """
     return [
         _fused(method, shared, inner=inner)

@@ -34,15 +34,11 @@ Stacked = Floats
 class LateFusion:
     """One way of fusing, with what it learned.
 
-    Attributes
-    ----------
-    method
-        `mean`: mean of the probabilities. `product`: their geometric mean, brought back to sum 1;
-        a class that one branch excludes is excluded. `weighted`: weighted mean. `stacking`:
-        ordinal logistic regression on the branches' log odds of lying above each grade, one
-        coefficient for each branch and no thresholds of its own.
-    strength
-        `(branches,)` what each branch is multiplied with: weight, exponent or coefficient.
+    `mean`: mean of the probabilities. `product`: their geometric mean, brought back to sum 1; a
+    class that one branch excludes is excluded. `weighted`: weighted mean. `stacking`: ordinal
+    logistic regression on the branches' log odds of lying above each grade, one coefficient for
+    each branch and no thresholds of its own. `strength` is what each branch is multiplied with:
+    weight, exponent or coefficient, `(branches,)`.
     """
 
     method: FusionMethod
@@ -69,22 +65,14 @@ def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
 
 
 def learn_fusion(method: FusionMethod, chances: Stacked, labels: Ints) -> LateFusion:
-    """Learn how much each branch counts.
+    """Learn how much each branch counts from answers to training rows that it had not seen.
 
-    Parameters
-    ----------
-    method
-        `mean` and `product` learn nothing. `weighted` finds the weights, none below 0 and of sum
-        1, with the smallest ranked probability score (Epstein 1969). `stacking` finds the
-        coefficients, none below 0, with the smallest sum of logistic losses over the thresholds
-        (all-threshold ordinal regression, Rennie and Srebro 2005). Each grade counts alike.
-    chances
-        Answers to training rows that the branches had not seen.
-    labels
-        `(n,)` class numbers from 1.
+    `mean` and `product` learn nothing. `weighted` finds the weights, none below 0 and of sum 1,
+    with the smallest ranked probability score (Epstein 1969). `stacking` finds the coefficients,
+    none below 0, with the smallest sum of logistic losses over the thresholds (all-threshold
+    ordinal regression, Rennie and Srebro 2005). Each class counts alike; `labels` are class numbers
+    from 1.
 
-    Notes
-    -----
     Stacking has no thresholds of its own, because with them two copies of a branch would not give
     that branch. Log odds that are multiplied by little become even odds, which put the probability
     on both ends of the scale; so coefficients sum to at least `LEAST_STRENGTH`.

@@ -31,18 +31,10 @@ Sums = Floats
 
 @dataclass(frozen=True)
 class PairedScore:
-    """One score of a branch.
+    """One score of a branch, named and worded as `common.grading.scores.Score`.
 
-    Attributes
-    ----------
-    name, title, meaning
-        As in `common.grading.scores.Score`.
-    higher_is_better
-        False for errors and losses.
-    sums
-        From answers and a branch's name to `(rows, m)`, which are summed over each patient.
-    of
-        From totals `(..., m)` to values `(...)`.
+    `sums` makes of answers and a branch's name `(rows, m)`, which are summed over each patient;
+    `of` makes of totals `(..., m)` values `(...)`.
     """
 
     name: str
@@ -148,14 +140,8 @@ def difference(
 ) -> Difference:
     """Compare one score of two branches on the same patients.
 
-    Parameters
-    ----------
-    first, second
-        From `PairedScore.by_patient`.
-    weights
-        `(resamples, n_patients)` from `common.bootstrap.resampling_weights`.
-    exchanges
-        `(permutations, n_patients)` from `exchange_patients`; no test is made without.
+    `weights` are `(resamples, n_patients)`, `exchanges` `(permutations, n_patients)` from
+    `exchange_patients`; no test is made without.
     """
     found, _ = paired_difference(score.of, first, second, weights=weights)
     p = float("nan")
@@ -218,15 +204,9 @@ def _mean(total: Floats) -> Floats:
 class Agreement:
     """How well two branches agree with each other, whoever is right.
 
-    Attributes
-    ----------
-    weighted_kappa, exact, within_one
-        Between the two branches' answers.
-    bias, low_limit, high_limit
-        Bland-Altman on expected grades: mean of first minus second, and the limits between which
-        95 % of the differences lie, each with its interval over patients.
-    answer_bias, answer_low, answer_high
-        The same on the answered grades.
+    Kappa, exact and within one are between the two branches' answers; `bias`, `low_limit` and
+    `high_limit` Bland-Altman on expected grades (mean of first minus second, and the limits between
+    which 95 % of the differences lie), and the last three the same on the answered grades.
     """
 
     first: str

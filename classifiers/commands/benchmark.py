@@ -134,11 +134,6 @@ def benchmark(
     jobs
         Worker processes; one for each processor when not given. The results do not depend on it.
 
-    Returns
-    -------
-    BenchmarkResult
-        The scores and the tables that were written.
-
     Raises
     ------
     UserError

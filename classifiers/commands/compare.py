@@ -68,11 +68,6 @@ def compare(
     seed
         Of the resampling and of the permutation tests.
 
-    Returns
-    -------
-    CompareResult
-        The comparison on each level.
-
     Raises
     ------
     UserError

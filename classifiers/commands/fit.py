@@ -12,11 +12,7 @@ from pathlib import Path
 
 from classifiers.graders.cohort import read_cohort, refuse_unanswerable
 from classifiers.graders.explain import columns_of_regions
-from classifiers.graders.importance import (
-    EXCHANGES,
-    RegionImportance,
-    region_importance,
-)
+from classifiers.graders.importance import EXCHANGES, RegionImportance, region_importance
 from classifiers.graders.model_card import ModelCard, card_of
 from classifiers.graders.model_store import save_model
 from classifiers.graders.nested import fit_nested
@@ -110,11 +106,6 @@ def fit(
         Seed of everything random.
     jobs
         Worker processes; one for each processor when not given.
-
-    Returns
-    -------
-    FitResult
-        The model's folder, its card and its scores.
 
     Raises
     ------

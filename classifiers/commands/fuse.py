@@ -95,11 +95,6 @@ def fuse(
     seed
         Of the resampling, the permutation tests and early fusion.
 
-    Returns
-    -------
-    FuseResult
-        The fusion on each level.
-
     Raises
     ------
     UserError

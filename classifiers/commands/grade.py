@@ -80,11 +80,6 @@ def grade(
     jobs
         Photographs worked on at the same time; as many as there are processors when not given.
 
-    Returns
-    -------
-    GradeResult
-        The answers.
-
     Raises
     ------
     UserError

@@ -96,17 +96,14 @@ class Cohort:
 
     Attributes
     ----------
-    study
-        The tables.
     photographs
         One row per photograph in natural order: `image_id`, `status`, `patient_id`, `hb_grade`
         and whatever else the manifest adds.
     features
         `(n, k)` float64, the same rows; NaN where missing.
-    labels
-        `(n,)` class numbers of the target from 1, `NO_LABEL` without one.
-    reasons
-        `(n,)` empty for a usable photograph, else why it is left out.
+    labels, reasons
+        `(n,)` class numbers of the target from 1, `NO_LABEL` without one; and why a photograph is
+        left out, empty for a usable one.
     truth_source
         Where the labels come from, in words: a column, or derived from the grade.
     """
@@ -148,17 +145,9 @@ class Cohort:
 class Samples:
     """What graders work on: a row for each photograph or patient.
 
-    Attributes
-    ----------
-    rows
-        The columns that predictions need.
-    features
-        `(n, k)`, the same rows.
-    labels, patients
-        `(n,)` class number of the target, and patient, of each row.
-    grades, sides
-        Of patients only: House-Brackmann grade (the middle of the class where only that is known),
-        and weak side (+1 left, -1 right, 0 not known).
+    `rows` hold the columns that predictions need, `features` are `(n, k)`, `labels` and `patients`
+    `(n,)`. Of patients only: `grades` (House-Brackmann, or the middle of the class where only that
+    is known) and `sides` (the weak one: +1 left, -1 right, 0 not known).
     """
 
     rows: pd.DataFrame
@@ -183,10 +172,8 @@ class Samples:
 def read_cohort(features: Path, *, target: Target, manifest: Path | None = None) -> Cohort:
     """Read a feature table and join the manifest, whose columns win over joined ones.
 
-    Raises
-    ------
-    UserError
-        When patients or labels are missing altogether, or when no photograph is left to work with.
+    Refused (`UserError`) when patients or labels are missing altogether, or no photograph is
+    usable.
     """
     study = Study(features, manifest)
     table = study.photographs

@@ -64,18 +64,10 @@ def region_effects(
 ) -> pd.DataFrame:
     """Return how the answer changes when a part of the face is given typical values instead.
 
-    Parameters
-    ----------
-    typical
-        By column, what stands in for it: the medians of healthy training patients; a column
-        without one keeps its values.
-
-    Returns
-    -------
-    DataFrame
-        Rows as `samples`, a column for each region: expected class (sum of class number times
-        probability) as measured, minus that with the region typical. Positive: the region makes
-        the answer worse.
+    `typical` holds by column the median of healthy training patients; a column without one keeps
+    its values. Rows as `samples`, a column for each region: expected class (sum of class number
+    times probability) as measured, minus that with the region typical. Positive: the region makes
+    the answer worse.
     """
     classes = np.arange(1, grader.grader.n_classes + 1)
     features = samples.features
@@ -100,14 +92,8 @@ def region_effects(
 class TreeValues:
     """SHAP values of boosted trees, in log-odds.
 
-    Attributes
-    ----------
-    values
-        `(n, k, c)`: for each row and column, what it adds towards each class that was learned.
-    base
-        `(n, c)`: what a class starts from; base plus the sum over columns is the grader's output.
-    columns, classes
-        Names of the columns, and class numbers from 1.
+    `values` are `(n, k, c)`: for each row and column, what it adds towards each class (numbers from
+    1) that was learned; `base` `(n, c)` is what a class starts from. Both together are the output.
     """
 
     values: Floats

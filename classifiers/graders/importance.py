@@ -33,15 +33,8 @@ EXCHANGES = 5  # how often each fold's patients are exchanged
 class RegionImportance:
     """How much of a score, per patient, each part of the face is worth.
 
-    Attributes
-    ----------
-    whole
-        The score with every part as measured.
-    falls
-        By region: whole minus the score with the region exchanged, with the 95 % interval over
-        resampled patients.
-    columns
-        By region: how many columns the grader has for it.
+    `falls` holds by region `whole`, the score as measured, minus that with the region exchanged;
+    `columns` how many columns the grader has for it.
     """
 
     score: Score

@@ -67,24 +67,17 @@ class ModelCard:
         are photographs or patients, and how features are scaled.
     definition
         Feature definition of the tables it learned from; None when nobody recorded it.
-    columns
-        Columns of `features.csv` that it needs.
-    inputs
-        Columns of its own rows, in its order: the same for photographs; for patients those of
-        `classifiers.graders.patients`, made from the landmark table.
+    columns, inputs
+        Columns of `features.csv` that it needs, and of its own rows, in its order: the same for
+        photographs; for patients those of `classifiers.graders.patients`.
     coverage
         Stated coverage of its sets of adjacent classes; None when it makes none.
     data
         Counts, classes, hashes of the tables, and whether the patients are simulated.
     validation
-        Folds, and by unit the scores with intervals and baseline, and how many of each class were
-        answered exactly.
+        Folds, and by unit the scores with intervals and baseline, and the recall of each class.
     notes
         What the libraries warned of while fitting, and what the benchmark warned of.
-    limits, licence
-        Sentences.
-    versions, settings, format_version
-        Of Python and the libraries, of the run, and of the folder's files.
     """
 
     grader: str
@@ -182,16 +175,8 @@ def card_of(
 ) -> ModelCard:
     """Return the card of a fitted grader: what it learned from, how well it does, what it needs.
 
-    Parameters
-    ----------
-    cohort, samples, evaluations
-        The photographs, the rows that got an answer, and the scores of their cross-validation.
-    sides
-        How uneven the healthy patients are (`side_spread`), which `grade` needs.
-    settings
-        Of the run: `grader`, `level`, `folds`, `seed` and whatever else is to be told.
-    said
-        What the user says of the patients.
+    `sides` says how uneven the healthy patients are, which `grade` needs; `settings` are the run's,
+    `grader`, `level`, `folds` and `seed` among them; `said` is what the user says of the patients.
     """
     grader, folds = settings["grader"], settings["folds"]
     return ModelCard(

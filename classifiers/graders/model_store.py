@@ -101,11 +101,8 @@ class StoredModel:
 def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
     """Write a model folder; files of an earlier model in it are replaced.
 
-    Raises
-    ------
-    UserError
-        When the folder holds something else, cannot be written, or the grader holds a type that is
-        not on the list.
+    Refused (`UserError`) when the folder holds something else or cannot be written, or the grader
+    holds a type that is not on the list.
     """
     import skops.io
 
@@ -133,11 +130,8 @@ def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
 def load_model(folder: Path) -> StoredModel:
     """Read a model folder, checking everything before anything is rebuilt.
 
-    Raises
-    ------
-    UserError
-        When the folder is no model, a file was altered, the format is another one, or the file
-        names a type that is not on the list.
+    Refused (`UserError`) when the folder is no model, a file was altered, the format is another
+    one, or the file names a type that is not on the list.
     """
     _refuse_altered(folder)
     card = ModelCard.from_json((folder / CARD_FILE).read_bytes(), source=folder / CARD_FILE)

@@ -51,14 +51,8 @@ class Candidate:
 class NestedGrader:
     """A grader with everything that was learned on its training rows.
 
-    Attributes
-    ----------
-    choice
-        The candidate that was best on inner folds.
-    temperature
-        1 leaves the chances as they are, more makes them less sure.
-    sets
-        Conformal sets; None when there were too few patients.
+    `choice` was best on inner folds; a `temperature` of 1 leaves the chances as they are, more
+    makes them less sure; `sets` are None when there were too few patients.
     """
 
     choice: Candidate
@@ -161,12 +155,8 @@ def _candidates(
 class InnerFolds:
     """Inner folds of one outer training fold, with the columns learned in each; for all graders.
 
-    Attributes
-    ----------
-    columns, whole
-        What makes columns, learned on all training rows, and the sets of these rows.
-    splits
-        The inner folds; empty when there are too few patients to choose anything on.
+    `columns` and `whole` are what makes columns, learned on all training rows, and the sets of
+    these; `splits` is empty when there are too few patients to choose anything on.
     """
 
     def __init__(self, samples: Samples, *, target: Target, seed: int = 0) -> None:

@@ -79,18 +79,10 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
 
 @dataclass(frozen=True)
 class Grades:
-    """Answers for every patient.
+    """Answers for every patient: by `grades_schema`, and in words for the pages of a report.
 
-    Attributes
-    ----------
-    table, answers
-        By `grades_schema`, and the same for the pages of a report, by patient.
-    material
-        What the pages show; None without distances.
-    reference
-        Spread of right minus left in the healthy patients that the grader learned from.
-    warnings
-        Sentences for the top of a report.
+    `material` is what the pages show, None without distances; `reference` the spread of right minus
+    left in the healthy patients that the grader learned from.
     """
 
     table: pd.DataFrame
@@ -108,19 +100,10 @@ def model_folder(path: Path) -> Path:
 
 
 def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = None) -> Grades:
-    """Grade every patient of a feature table.
+    """Grade every patient of a feature table; the tables beside it give sides and reasons.
 
-    Parameters
-    ----------
-    features
-        `features.csv`; `dists.csv` and `landmarks.csv` beside it give sides and reasons.
-    manifest
-        Patients of the photographs, when the table does not name them.
-
-    Raises
-    ------
-    UserError
-        When the table has another feature definition than the model, lacks columns or patients.
+    Refused (`UserError`) when it has another feature definition than the model, lacks columns, or
+    names no patients and no manifest does.
     """
     card, target, study = model.card, target_named(model.card.target), Study(features, manifest)
     table = study.photographs

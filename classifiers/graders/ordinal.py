@@ -24,7 +24,8 @@ Loss = Literal["cumulative", "all_threshold"]
 class OrdinalLogistic(GradeClassifier):
     """Ordinal logistic regression: one score for each row, cut into classes by learned thresholds.
 
-    The chance of lying above threshold j is `expit(x @ coef_ - thresholds_[j])`.
+    The chance of lying above threshold j is `expit(x @ coef_ - thresholds_[j])`; the thresholds `(k
+    - 1,)` increase.
 
     Parameters
     ----------
@@ -38,11 +39,6 @@ class OrdinalLogistic(GradeClassifier):
         less swayed by single far rows.
     max_iter
         Most iterations of L-BFGS.
-
-    Attributes
-    ----------
-    coef_, thresholds_
-        `(n_features,)`, and `(k - 1,)`, increasing.
     """
 
     def __init__(

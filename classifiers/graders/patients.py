@@ -37,10 +37,7 @@ Sets = dict[str, pd.DataFrame]
 def rows_to_answer(cohort: Cohort, *, level: Unit, target: Target) -> Samples:
     """Return the rows that get an answer: usable photographs, or their patients.
 
-    Raises
-    ------
-    UserError
-        When photographs are asked for the affected side, or patients cannot be gathered.
+    Photographs are refused (`UserError`) where the affected side is asked for.
     """
     if level == "patient":
         points = cohort.study.points(list(cohort.usable.rows["image_id"]))
@@ -60,22 +57,19 @@ def tested_in(folds: pd.DataFrame, samples: Samples, *, unit: Unit) -> list[Spli
 
 
 def patient_samples(photographs: Samples, *, points: Floats) -> Samples:
-    """Gather the photographs of each patient into one row.
+    """Gather the usable photographs of each patient into one row.
 
     Parameters
     ----------
-    photographs
-        Usable photographs with `patient_id`, `task` and the label.
     points
-        `(n, 68, 2)` landmarks from which their features were measured.
+        `(n, 68, 2)` landmarks from which the features were measured.
 
     Returns
     -------
     Samples
         Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known), `photographs`
         (how many) and `movements` (how many different ones). Columns: the blocks of
-        `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature over
-        the photographs.
+        `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature.
 
     Raises
     ------

@@ -42,10 +42,8 @@ class GraderEntry:
 
     Attributes
     ----------
-    name, title
-        Name on the command line and in tables, and words for a report.
-    about
-        One sentence for the reader of a report.
+    name, title, about
+        Name on the command line and in tables, and words and a sentence for a report.
     build
         From a seed to an unfitted estimator.
     baseline
@@ -163,10 +161,7 @@ def over_all_classes(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
 def choose_graders(names: Sequence[str]) -> list[GraderEntry]:
     """Return the entries for `names` in registry order, always with the majority baseline.
 
-    Raises
-    ------
-    UserError
-        For an unknown name, with a suggestion.
+    An unknown name is refused (`UserError`) with a suggestion.
     """
     for name in names:
         if name not in GRADERS:
@@ -200,16 +195,8 @@ def fit_grader(
 ) -> FittedGrader:
     """Fit one grader with its preparation on the given rows and nothing else.
 
-    Parameters
-    ----------
-    features, labels, patients
-        `(n, k)` features, class numbers 1..`n_classes`, and the patient of each row.
-    n_classes
-        Of the target, including classes that these rows lack.
-    options
-        Of the estimator, from the entry's `search`.
-    seed
-        Of everything random in the grader.
+    `labels` are class numbers 1..`n_classes` (of the target, including classes that these rows
+    lack), `options` those of the estimator, from the entry's `search`.
     """
     steps = preparation(scaler)
     with _told() as of_scaler:

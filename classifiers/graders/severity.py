@@ -70,7 +70,9 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
     Ridge regression without intercept of `side * (grade - lowest grade)` on the antisymmetric
     numbers: their mean over the patient's photographs, and each photograph's difference from that
     mean. Both parts keep their own units (landmark noise is alike in all points, so what moves far
-    is what can be trusted) and are brought to the same size in all.
+    is what can be trusted) and are brought to the same size in all. Of the penalties `ridges`,
+    relative to the mean squared size of a row, the one with the smallest leave-one-patient-out
+    error is kept.
 
     Sides that are not given are found: they begin with the side that moves less (compared with the
     mean movement of the training patients) and are replaced by the sign of the severity that was
@@ -79,20 +81,12 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
     A missing movement adds nothing, and the sum over movements is divided by the share that the
     patient's other movements have in it on average.
 
-    Parameters
-    ----------
-    ridges
-        Penalties to choose from, relative to the mean squared size of a row; the one with the
-        smallest leave-one-patient-out error is kept.
-
     Attributes
     ----------
     weights_
         `(movements + 1, 51)`: weights of the mean, then of each movement's difference from it.
     shares_
         `(movements,)`: mean share of each movement in the sum over movements; they add up to 1.
-    ridge_
-        The penalty that was kept.
     error_
         Root mean square error of the signed severity, each patient predicted by the others.
     """
@@ -113,14 +107,8 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
         So what learns from these numbers sees the same kind of numbers later (as with
         `sklearn.preprocessing.TargetEncoder`, this differs from `fit` and then `transform`).
 
-        Parameters
-        ----------
-        X, y
-            `(n, ...)` patient table with the columns of `block_columns`, and `(n,)` grades.
-        groups
-            `(n,)` patient of each row; every row its own when None.
-        sides
-            `(n,)` +1 where the patient's left is weak, -1 the right, 0 or None where not known.
+        `X` has the columns of `block_columns`, `y` are grades, `groups` patients (every row its own
+        when None), `sides` +1 where the patient's left is weak, -1 the right, 0 where not known.
         """
         blocks = blocks_of(X)
         self.movements_ = blocks.movements

@@ -103,10 +103,8 @@ class Validation:
         By `predictions_schema`; those of `answer_inside` by `inner_predictions_schema`.
     seconds
         Time of fitting and answering, by grader, summed over folds.
-    problems
-        Sentences for the top of the report: failed fits, and what libraries warned of.
-    failed
-        Number of fits that gave no answers.
+    problems, failed
+        Sentences on failed fits and on what libraries warned of, and how many fits failed.
     choices
         What was chosen on inner folds: `model`, `choice`, `folds` (how often).
     exchanged
@@ -124,10 +122,7 @@ class Validation:
 def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Validation:
     """Run every grader on every fold, in `jobs` processes; the answers do not depend on it.
 
-    Raises
-    ------
-    UserError
-        When there is no fold to learn and answer in, or no fit succeeded at all.
+    Refused (`UserError`) when there is no fold to learn and answer in, or no fit succeeded at all.
     """
     if not plan.fits:
         raise UserError(
@@ -154,11 +149,7 @@ def cross_validate(plan: Plan, *, jobs: int = 1, title: str = "benchmark") -> Va
 
 
 def _gathered(
-    plan: Plan,
-    answered: dict[tuple[str, int], FoldAnswers],
-    *,
-    problems: list[str],
-    failed: int,
+    plan: Plan, answered: dict[tuple[str, int], FoldAnswers], *, problems: list[str], failed: int
 ) -> Validation:
     """Put the answers of all fits into tables."""
     tables: list[pd.DataFrame] = []

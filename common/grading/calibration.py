@@ -125,14 +125,8 @@ class GradeSets:
     Split conformal promises its coverage for one grader and patients kept aside. Here the answers
     come from the graders of the inner folds, the sets go to a grader refitted on all of these
     patients, and where photographs are graded, photographs are counted, several of each patient.
-    The coverage is therefore an aim; reports state what it was on the tested patients.
-
-    Attributes
-    ----------
-    limit
-        A class belongs to the set when `mass_before` it is at most this.
-    coverage
-        The share of patients (of photographs, where these are graded) that is aimed at.
+    The coverage is therefore an aim; reports state what it was on the tested patients. A class
+    belongs to the set when `mass_before` it is at most `limit`.
     """
 
     limit: float
@@ -174,17 +168,8 @@ def fewest_for_sets(*, coverage: float = COVERAGE, worst: int = 0) -> int:
 def abstention_curve(errors: Floats, sureness: Floats) -> Floats:
     """Return the mean error among the surest patients, for every number of patients kept.
 
-    Parameters
-    ----------
-    errors
-        `(n,)` distance from the truth.
-    sureness
-        `(n,)` larger is surer; equally sure patients are taken together.
-
-    Returns
-    -------
-    ndarray
-        `(m, 3)`: share answered, mean error of the answered, least sureness asked for.
+    From `(n,)` distances from the truth and sureness (equally sure patients are taken together) to
+    `(m, 3)`: share answered, mean error of the answered, least sureness asked for.
     """
     levels = np.unique(sureness)[::-1]
     kept = [sureness >= level for level in levels]

@@ -26,12 +26,9 @@ def compare_models(
 ) -> pd.DataFrame:
     """Compare every pair of models by a score, from the rows of all on the same folds.
 
-    Returns
-    -------
-    DataFrame
-        One row per pair: `first`, `second`, `difference` (first minus second), `low`, `high`,
-        `p_bootstrap`, `p_mcnemar`, `p_folds`, and each p with `_holm` behind it. NaN where a test
-        has nothing to go by.
+    Returns a row per pair: `first`, `second`, `difference` (first minus second), `low`, `high`,
+    `p_bootstrap`, `p_mcnemar`, `p_folds`, and each p with `_holm` behind it. NaN where a test has
+    nothing to go by.
     """
     confusions = {
         model: confusion_of(predictions[predictions["model"] == model], target=target)
@@ -84,15 +81,10 @@ def mcnemar_p(first_right: Flags, second_right: Flags) -> float:
 
 
 def corrected_t_p(differences: Floats, *, test_train_ratio: float) -> float:
-    """Corrected resampled t-test on differences per fold (Nadeau and Bengio 2003).
+    """Corrected resampled t-test on differences per fold of each repeat (Nadeau and Bengio 2003).
 
-    Parameters
-    ----------
-    differences
-        One for each fold of each repeat.
-    test_train_ratio
-        Ratio of tested to training patients, about 1/4 in five folds. Training sets overlap, so
-        folds are not independent; the variance is enlarged by this ratio.
+    Training sets overlap, so folds are not independent; the variance is enlarged by the ratio of
+    tested to training patients, about 1/4 in five folds.
     """
     n = len(differences)
     if n < 2 or not np.isfinite(differences).all():

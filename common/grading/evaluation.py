@@ -31,16 +31,11 @@ RECALL = "Exact in each class"
 
 @dataclass(frozen=True)
 class Confusion:
-    """Answers of one model.
+    """Answers of one model to patients, whose names are sorted.
 
-    Attributes
-    ----------
-    counts
-        `(n_patients, k, k)`: for each patient how often class i (row) was answered with class j
-        (column). The mean over all times that the patient was tested, so that everybody counts
-        the number of photographs (or 1), however often repeats or random draws tested them.
-    patients
-        `(n_patients,)` names, sorted.
+    `counts` are `(n_patients, k, k)`: how often class i (row) was answered with class j (column).
+    The mean over all times that the patient was tested, so that everybody counts the number of
+    photographs (or 1), however often repeats or random draws tested them.
     """
 
     counts: Floats
@@ -99,19 +94,10 @@ def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores at one level.
+    """Scores of photographs or of patients, by model.
 
-    Attributes
-    ----------
-    unit
-        What was scored: each photograph, or each patient as a whole.
-    target
-        The question that was answered.
-    predictions
-        The answers that were scored.
-    confusions, estimates, probabilities
-        By model; the estimates by score name, those of probabilities (`auc`, `brier`,
-        `calibration_error`) apart.
+    `estimates` are by score name, those of probabilities (`auc`, `brier`, `calibration_error`)
+    apart.
     """
 
     unit: Unit

@@ -35,16 +35,8 @@ def fold_problems(
 ) -> list[str]:
     """Say, one sentence each, which folds cannot show what a reader would expect of them.
 
-    Parameters
-    ----------
-    parts
-        All the folds.
-    labels
-        `(n,)` class numbers from 1 of the rows that the folds point to.
-    class_names
-        Name of class 1, class 2, and so on.
-    unit
-        What a row is: a `photograph` or a `patient`.
+    `labels` are `(n,)` class numbers from 1 of the rows that the folds point to, `unit` what a row
+    is.
     """
     sentences = []
     dropped = n_dropped(parts)

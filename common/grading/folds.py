@@ -71,7 +71,7 @@ def make_folds(
     repeats: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Deal whole patients into folds.
+    """Deal whole patients into folds, by the schema `FOLDS`.
 
     Parameters
     ----------
@@ -87,22 +87,12 @@ def make_folds(
         `seed` have no say. `repeated_holdout`: each repeat is one random draw of a quarter of the
         patients, who are tested, all others learned from; `n_folds` has no say.
     n_folds
-        Folds in each repeat, 2 or more.
+        Folds in each repeat, 2 or more; no more than patients.
     repeats
         How often the dealing is done anew: once when not given, `HOLDOUTS` times for
         `repeated_holdout`.
     seed
         The same seed and the same patients give the same folds, whatever the order of the rows.
-
-    Returns
-    -------
-    DataFrame
-        By the schema `FOLDS`, in natural order of `image_id` within each repeat.
-
-    Raises
-    ------
-    UserError
-        When there are fewer patients than folds.
     """
     patients = _patients(photographs)
     if repeats is None:
@@ -159,11 +149,8 @@ def write_folds(folds: pd.DataFrame, path: Path) -> None:
 def read_folds(path: Path) -> pd.DataFrame:
     """Read `folds.csv` and refuse one that would test a patient on itself.
 
-    Raises
-    ------
-    UserError
-        When a photograph is named twice in one fold, or some photographs of a patient are tested
-        in a fold that would learn from the others.
+    Refused (`UserError`) is a photograph named twice in one fold, and a patient of whom only some
+    photographs are tested in a fold.
     """
     folds = read_table(path, schema=FOLDS)
     twice = folds[folds.duplicated(["image_id", "repeat", "fold"])]
@@ -190,20 +177,8 @@ def splits(folds: pd.DataFrame, ids: pd.Series, *, patients: Names | pd.Series) 
     """Yield every fold as row numbers of `ids`, leaving out photographs it does not know.
 
     Nobody is learned from in a fold that tests them, whether or not the table names all their
-    photographs.
-
-    Parameters
-    ----------
-    folds
-        By the schema `FOLDS`.
-    ids, patients
-        `(n,)` photographs (or patients) that are usable, in the order of the caller's rows, and
-        the patient of each.
-
-    Raises
-    ------
-    UserError
-        When not one of the photographs is in a fold, as with the folds of another cohort.
+    photographs. `ids` are the usable photographs (or patients), `patients` the patient of each.
+    Folds of another cohort, which know none of them, are refused (`UserError`).
     """
     index, own = pd.Index(ids), np.asarray(patients, dtype=np.str_)
     if not index.isin(folds["image_id"]).any():

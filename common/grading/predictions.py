@@ -90,14 +90,8 @@ def prediction_rows(
 ) -> pd.DataFrame:
     """Return the table rows of one test fold.
 
-    Parameters
-    ----------
-    rows
-        The tested photographs or patients, with their key, `patient_id` and the truth.
-    probabilities
-        `(n, k)`, one row each, columns in class order; `Target.answers` makes the answer of them.
-    sets
-        `(n, 2)` lowest and highest class number of the conformal set, when there is one.
+    `rows` have key, `patient_id` and truth; `probabilities` are `(n, k)`, of which `Target.answers`
+    makes the answers; `sets` are `(n, 2)` lowest and highest class number of the conformal set.
     """
     known = ["hb_grade"] if "hb_grade" in rows.columns else []
     keys = list(dict.fromkeys([KEY[unit], "patient_id", *known, target.column]))
@@ -117,12 +111,8 @@ def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
     """Sum up photographs to patients: the mean probability over a patient's photographs.
 
     Returns one row per patient, repeat, fold and model (of `inner_predictions.csv` also per outer
-    fold); the answer is made of the mean probabilities as for a photograph.
-
-    Raises
-    ------
-    UserError
-        For a patient with photographs of different grades.
+    fold); the answer is made of the mean probabilities as for a photograph. A patient with
+    photographs of different grades is refused (`UserError`).
     """
     refuse_two_grades(predictions, column=target.column)
     keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]

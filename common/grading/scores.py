@@ -28,14 +28,10 @@ class Score:
 
     Attributes
     ----------
-    name, title
-        Name in `metrics.json`, and words for a table heading.
+    name, title, meaning
+        Name in `metrics.json`, words for a table heading, and a sentence for the reader.
     of
         From counts `(..., k, k)` to values `(...)`.
-    meaning
-        One sentence for the reader of a report.
-    higher_is_better
-        False for errors.
     ordered_only
         Whether it supposes that classes are steps of one scale.
     proportion
@@ -52,19 +48,13 @@ class Score:
     proportion: bool = False
 
     def estimate(self, counts: Counts, *, weights: Floats) -> Estimate:
-        """Score all patients, and give the 95 % interval over patients.
+        """Score `(n_patients, k, k)` counts, and give the 95 % interval over patients.
 
-        The limits are percentiles of the bootstrap. For a proportion, percentiles are too narrow
-        near 0 and 1; there the bootstrap only gives the number of independent patients that would
-        be as uncertain (Korn and Graubard 1998), and the limits are Wilson's (1927) for that many.
-        When all answers are right, or none, they are those of Clopper and Pearson (1934).
-
-        Parameters
-        ----------
-        counts
-            `(n_patients, k, k)` confusion counts of each patient.
-        weights
-            `(resamples, n_patients)` from `common.bootstrap.resampling_weights`.
+        The limits are percentiles of the bootstrap (`weights`: `(resamples, n_patients)`). For a
+        proportion, percentiles are too narrow near 0 and 1; there the bootstrap only gives the
+        number of independent patients that would be as uncertain (Korn and Graubard 1998), and the
+        limits are Wilson's (1927) for that many. When all answers are right, or none, they are
+        those of Clopper and Pearson (1934).
         """
         value = float(self.of(counts.sum(axis=0)))
         resampled = self.of(resampled_counts(counts, weights=weights))

@@ -37,10 +37,9 @@ class Target:
     column
         Column of manifests and predictions that holds the truth. `palsy_class` is filled from
         `hb_grade` where the manifest gives the grade alone (`with_truth`).
-    classes
-        Names of class 1, class 2, ...; they name the probability columns `p_<class>`.
-    number_of
-        From a value of `column` to its class number.
+    classes, number_of
+        Names of class 1, class 2, ... in the columns `p_<class>`, and from a value of `column` to
+        its class number.
     ordered
         Whether the classes are steps of one scale, so that being off by one has a meaning.
     source
@@ -78,10 +77,8 @@ class Target:
     def with_truth(self, photographs: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with the truth in `column`; a class that is not given is the grade's.
 
-        Raises
-        ------
-        UserError
-            When no column answers the question, or a row's class is not that of its grade.
+        Refused (`UserError`) when no column answers the question, or a class is not that of its
+        grade.
         """
         if not set(self.sources) & set(photographs.columns):
             needed = " or ".join(f'"{name}"' for name in self.sources)
@@ -204,16 +201,11 @@ def median_class(probabilities: Floats) -> Ints:
 
 
 def commonest_class(labels: Ints, patients: NDArray[Any]) -> int:
-    """Return the class with the most patients; 0 without any row.
+    """Return the class (of `labels` from 0 or 1) with the most patients; 0 without any row.
 
     Patients are counted, not photographs. Classes within one patient of the commonest count as
     equally common, and the lowest of them stands: in a balanced cohort, whoever is held out makes
     their own class rarer by one, and the strictly commonest class would be wrong every time.
-
-    Parameters
-    ----------
-    labels, patients
-        `(n,)` class number from 0 or 1, and patient, of each training row.
     """
     if not len(labels):
         return 0
@@ -226,12 +218,7 @@ def refuse_two_grades(rows: pd.DataFrame, *, column: str = "hb_grade") -> None:
     """Refuse a patient with photographs of several grades, where a patient gets one answer.
 
     Visits under patient names of their own would be no way out: a grader that learned from one
-    visit would know the patient at the other.
-
-    Raises
-    ------
-    UserError
-        Naming the first such patient and their grades.
+    visit would know the patient at the other. The `UserError` names the first and their grades.
     """
     known = rows[[column, "patient_id"]].dropna().drop_duplicates()
     several = known[known.duplicated("patient_id", keep=False)]

@@ -178,7 +178,7 @@ def test_without_inner_predictions_only_what_needs_no_weights(tmp_path: Path):
 def test_inner_tables_must_be_of_the_same_models_and_number(tmp_path: Path):
     tables = two_branches(tmp_path, 0.7, 0.9)
     inner = [path.with_name("inner_predictions.csv") for path in tables]
-    with pytest.raises(UserError, match="1 inner tables are given for 2"):
+    with pytest.raises(UserError, match="1 inner table given for 2"):
         fuse(*tables, out=tmp_path / "out", inner=(inner[0],))
     with pytest.raises(UserError, match='no model "model_0"'):
         fuse(*tables, out=tmp_path / "out", inner=(inner[1], inner[0]))
