@@ -16,12 +16,11 @@ from common.files import patient_of
 from common.movements import MOVEMENTS, movement_of_number
 from common.provenance import read_run_record, write_run_record
 from common.tables import MANIFEST, read_manifest, write_table
+from common.words import counted
 from features.commands.extract import ExtractResult, extract, find_source
 from features.definitions import STANDARD, definition_named
 
-MEASURED, ASSIGNED, GRADES, REPORT = (
-    "measurements", "manifest.csv", "grades.csv", "report.html",
-)  # fmt: skip
+MEASURED, ASSIGNED, GRADES = "measurements", "manifest.csv", "grades.csv"
 PRINTED = 10  # patients named on the console
 _NUMBERED = re.compile(r"(?:^|\D)([1-8])$")
 
@@ -102,7 +101,7 @@ def grade(
     if other:
         grades.warnings.append(other)
     write_table(grades.table, out / GRADES, schema=grades_schema(grades.target))
-    report = out / REPORT
+    report = out / "report.html"
     grade_report(grades, model=stored, found_by=found_by, redact=redact).write(report)
     write_run_record(
         out,
@@ -124,7 +123,8 @@ def grade(
     for sentence in _not_graded(grades.table):
         print(sentence)
     graded = int((grades.table["status"] == "ok").sum())
-    print(f"{graded} of {len(grades.table)} patients graded. {found_by} Report in {report}")
+    patients = counted(len(grades.table), "patient")
+    print(f"{graded} of {patients} graded. {found_by} Report in {report}")
     return GradeResult(table=grades.table, report=report, extraction=extraction)
 
 
@@ -137,7 +137,9 @@ def _not_graded(table: pd.DataFrame) -> list[str]:
         else:
             lines.append(f"{row.patient_id}: not graded, {row.reason}.")
     more = len(lines) - PRINTED
-    return lines[:PRINTED] + ([f"{more} more patients: see {GRADES}."] if more > 0 else [])
+    return lines[:PRINTED] + (
+        [f"{counted(more, 'more patient')}: see {GRADES}."] if more > 0 else []
+    )
 
 
 def _patients(photos: Path, *, out: Path, numbered: bool) -> tuple[Path, str]:

@@ -181,7 +181,7 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
         if not set(columns) & set(table.columns):
             raise UserError(
                 f'{features} has no column "{columns[0]}": give the manifest that names the '
-                "patients and grades (--manifest)."
+                f"patients and {target.steps} (--manifest)."
             )
     table = sort_by_image_id(table)
     truth_source = target.truth_source(table)

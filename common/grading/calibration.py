@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from common.arrays import Floats, Ints
 from common.grading.target import median_class
+from common.words import counted
 
 Chances = Floats
 """`(n, k)` probabilities, a row each, sum 1."""
@@ -50,15 +51,16 @@ def _why_wide(learned: int | None, *, coverage: float) -> str:
             "A wide range has two causes: the photographs do not tell more, or few patients were "
             "learned from."
         )
+    patients = counted(learned, "patient")
     fewest, steady = fewest_for_sets(coverage=coverage), fewest_for_sets(coverage=coverage, worst=1)
     if learned < fewest:
         return (
-            f"Here it holds all classes because a grader learned from {learned} patients: a range "
+            f"Here it holds all classes because a grader learned from {patients}: a range "
             f"that leaves any out needs {fewest} or more."
         )
     if learned < steady:
         return (
-            f"Here it is wide because a grader learned from {learned} patients only: with fewer "
+            f"Here it is wide because a grader learned from {patients} only: with fewer "
             f"than {steady}, the one who was answered worst decides the width for everybody."
         )
     return "A wide range means that the photographs do not tell more."

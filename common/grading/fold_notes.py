@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from common.arrays import Ints
 from common.grading.folds import HELD_OUT, Split
+from common.words import counted, spoken
 
 
 def folds_in_words(folds: pd.DataFrame, *, method: str) -> str:
@@ -18,7 +19,7 @@ def folds_in_words(folds: pd.DataFrame, *, method: str) -> str:
             "tested several times and some perhaps never"
         )
     times = f" × {repeats} repeats" if repeats > 1 else ""
-    return f"{method.replace('_', ' ')}, {n_folds} folds{times}"
+    return f"{spoken(method)}, {counted(n_folds, 'fold')}{times}"
 
 
 def n_dropped(parts: list[Split]) -> int:
@@ -29,7 +30,7 @@ def n_dropped(parts: list[Split]) -> int:
 def fold_problems(
     parts: list[Split],
     *,
-    labels: NDArray[np.int64],
+    labels: Ints,
     class_names: tuple[str, ...],
     unit: str = "photograph",
 ) -> list[str]:
@@ -39,17 +40,17 @@ def fold_problems(
     is.
     """
     sentences = []
-    dropped = n_dropped(parts)
+    dropped, usable = n_dropped(parts), counted(len(labels), f"usable {unit}")
     if dropped:
         sentences.append(
-            f"{dropped} of {len(labels)} usable {unit}s are not in the table of folds though their "
-            "patients are: where these are tested, such a photograph is neither tested nor "
-            "learned from."
+            f"{dropped} of {usable} are not in the table of folds "
+            "though their patients are: where these are tested, such a photograph is neither "
+            "tested nor learned from."
         )
     named = np.unique(np.concatenate([[*part.test, *part.dropped] for part in parts]))
     if len(named) < len(labels):
         sentences.append(
-            f"{len(labels) - len(named)} of {len(labels)} usable {unit}s are in no fold: "
+            f"{len(labels) - len(named)} of {usable} are in no fold: "
             "they are learned from and never tested."
         )
     times = np.bincount(np.concatenate([part.test for part in parts]), minlength=len(labels))

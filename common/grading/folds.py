@@ -21,6 +21,7 @@ from common.arrays import Ints, Names, Places
 from common.errors import UserError
 from common.files import natural_key
 from common.tables import read_table, severities, sort_naturally, text, write_table
+from common.words import counted
 
 FoldMethod = Literal["stratified", "shuffled", "leave_one_patient_out", "repeated_holdout"]
 HOLDOUTS, HELD_OUT = 10, 0.25  # draws of `repeated_holdout`, and the share of patients in each
@@ -101,13 +102,13 @@ def make_folds(
         n_folds, repeats = len(patients), 1
     if n_folds < 2 or repeats < 1:
         raise UserError(
-            f"{n_folds} folds and {repeats} repeats were asked for: give at least 2 folds "
-            "and 1 repeat."
+            f"Asked for: {counted(n_folds, 'fold')} and {counted(repeats, 'repeat')}; give at "
+            "least 2 folds and 1 repeat."
         )
     if len(patients) < (2 if method == "repeated_holdout" else max(2, n_folds)):
         raise UserError(
-            f"There are {len(patients)} patients for {n_folds} folds: whole patients are held "
-            "out, so give at most as many folds as patients (--n-folds)."
+            f"{counted(len(patients), 'patient')} for {counted(n_folds, 'fold')}: whole patients "
+            "are held out, so give at most as many folds as patients (--n-folds)."
         )
     tables = []
     for repeat in range(1, repeats + 1):

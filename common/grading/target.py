@@ -224,9 +224,10 @@ def refuse_two_grades(rows: pd.DataFrame, *, column: str = "hb_grade") -> None:
     several = known[known.duplicated("patient_id", keep=False)]
     if len(several):
         patient = several["patient_id"].iat[0]
+        kind = "grades" if column == "hb_grade" else "classes"
         found = sorted(str(value) for value in several[column][several["patient_id"] == patient])
         raise UserError(
-            f'Patient "{patient}" has photographs of different grades ({column} '
+            f'Patient "{patient}" has photographs of different {kind} ({column} '
             f"{' and '.join(found)}), and every patient gets one answer: keep the photographs of "
             "one visit."
         )

@@ -149,7 +149,11 @@ def test_unusable_photographs_are_left_out_of_a_fold_and_not_moved():
 
 @pytest.mark.parametrize(
     ("grades", "n_folds", "words"),
-    [([1, 2], 3, "2 patients for 3 folds"), ([1], 1, "at least 2 folds"), ([1], 2, "1 patients")],
+    [
+        ([1, 2], 3, "2 patients for 3 folds"),
+        ([1], 1, "at least 2 folds"),
+        ([1], 2, "1 patient for 2 folds"),
+    ],
 )
 def test_too_few_patients_is_one_sentence(grades, n_folds, words):
     with pytest.raises(UserError, match=words):
