@@ -38,10 +38,11 @@ def learn_classes(y: Any) -> tuple[NDArray[Any], Ints]:
 class GradeClassifier(ClassifierMixin, BaseEstimator):
     """What our graders share: labels outside, positions 0..k-1 inside, one class alone.
 
-    A grader built on this writes `_learn` and `_chances`.
+    A grader built on this writes `_learn`, which keeps in `model_` what answers, or `_chances` too.
     """
 
     allows_missing = False
+    model_: Any
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on `(n, k)` features and `(n,)` labels.
@@ -75,7 +76,7 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def _chances(self, values: Floats) -> Floats:
-        raise NotImplementedError
+        return self.model_.predict_proba(values)
 
     @property
     def _finite(self) -> bool | str:
@@ -140,11 +141,8 @@ class LogisticGrader(GradeClassifier):
         self.C = C
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
-        self.regression_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
-        self.regression_.fit(values, encoded)
-
-    def _chances(self, values: Floats) -> Floats:
-        return self.regression_.predict_proba(values)
+        self.model_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
+        self.model_.fit(values, encoded)
 
 
 class XGBoostGrader(GradeClassifier):
@@ -201,9 +199,8 @@ class XGBoostGrader(GradeClassifier):
         self.trees_.fit(values, encoded, sample_weight=compute_sample_weight("balanced", encoded))
 
     def _chances(self, values: Floats) -> Floats:
-        chances: Floats = self.trees_.predict_proba(values).astype(np.float64)
-        chances /= chances.sum(axis=1, keepdims=True)
-        return chances
+        chances = self.trees_.predict_proba(values).astype(np.float64)
+        return chances / chances.sum(axis=1, keepdims=True)
 
 
 class MLPGrader(GradeClassifier):
@@ -226,7 +223,7 @@ class MLPGrader(GradeClassifier):
         self.random_state = random_state
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
-        self.network_ = MLPClassifier(
+        self.model_ = MLPClassifier(
             hidden_layer_sizes=(self.hidden_units,),
             activation="tanh",
             solver="lbfgs",
@@ -236,11 +233,8 @@ class MLPGrader(GradeClassifier):
             random_state=self.random_state,
         )
         weights = compute_sample_weight("balanced", encoded)
-        self.network_.fit(values, encoded, sample_weight=weights)
-        self.n_iter_ = self.network_.n_iter_
-
-    def _chances(self, values: Floats) -> Floats:
-        return self.network_.predict_proba(values)
+        self.model_.fit(values, encoded, sample_weight=weights)
+        self.n_iter_ = self.model_.n_iter_
 
 
 class CommonestClass(GradeClassifier):
