@@ -43,21 +43,11 @@ PROBLEMS = pa.DataFrameSchema(
 class Problem:
     """One thing that is wrong or was handled, in words for the person who can mend it.
 
-    Attributes
-    ----------
-    severity
-        `error`: a photograph, a row or a value was lost. `warning`: everything was kept, but
-        look at it before you evaluate. `note`: a known peculiarity, and how it was handled.
-    kind
-        A short stable name such as `missing_photograph`, to sort and filter by.
-    what, advice
-        Beginning and end of a sentence: what is wrong; what to do.
-    file
-        File or folder, relative to the dataset's folder.
-    rows
-        Rows of that file as a spreadsheet shows them: the header of a plain table is row 1.
-    patient_id
-        The patient concerned, where it is one.
+    An `error` lost a photograph, a row or a value; a `warning` kept everything, but look at it
+    before you evaluate; a `note` tells a known peculiarity, and how it was handled. `kind` is a
+    short stable name such as `missing_photograph`, to sort and filter by; `what` begins a sentence
+    that `advice` ends. `file` is relative to the dataset's folder, its `rows` are those that a
+    spreadsheet shows: the header of a plain table is row 1.
     """
 
     severity: Severity
@@ -93,18 +83,10 @@ def note(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as read from disk.
+    """A dataset as its reader (`name`) read it from disk, below `root`.
 
-    Attributes
-    ----------
-    name
-        Name of the reader, `meei` for instance.
-    root
-        The folder that was read; `image_id` is relative to it.
-    manifest
-        `common.tables.MANIFEST`, natural order of `image_id`, with absolute `path`.
-    problems
-        In the order in which they were found.
+    The manifest follows `common.tables.MANIFEST`, in natural order of `image_id`, which is relative
+    to `root`; `path` is absolute. The problems stand in the order in which they were found.
     """
 
     name: str

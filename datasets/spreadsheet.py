@@ -48,8 +48,6 @@ class Spreadsheet:
 
     Attributes
     ----------
-    file
-        Name of the file.
     rows
         One row per non-empty line: text, or missing where the cell is empty. The index is the
         row number that a spreadsheet shows. Understood columns have their own name, the others
@@ -58,8 +56,6 @@ class Spreadsheet:
         Headings that no understood column has, as they are written.
     slips
         Of these, each that looks like a misspelt column which the table lacks: its name.
-    header_row
-        Number of the row with the headings.
     """
 
     file: str

@@ -37,20 +37,10 @@ CODING = (
 
 @dataclass(frozen=True)
 class Coding:
-    """One row of a coding sheet, as written.
+    """One row of a coding sheet, and where it stands.
 
-    Attributes
-    ----------
-    subject, clip
-        As the manifest shall name them.
-    onset, apex, offset
-        Frame numbers; None where the cell holds none.
-    emotion
-        In the dataset's own word, lower case.
-    file, row
-        Where it stands.
-    extra
-        Columns to be carried through.
+    Subject and clip as the manifest shall name them; frame numbers, None where the cell holds none;
+    the emotion in the dataset's own word, lower case; further columns to be carried through.
     """
 
     subject: str

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.look import Look, View, draw_look, draw_view, next_photograph
 from datasets.simulated.movement import (
@@ -63,15 +62,6 @@ def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind) -> Patient:
     kind
         ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
     """
-    if grade not in range(1, 7):
-        raise UserError(
-            f"grade is {grade}, but House-Brackmann grades are 1 to 6: give one of those."
-        )
-    if (grade == 1) != (side == "none") or (grade == 1) != (kind == "none"):
-        raise UserError(
-            f'Grade {grade} does not go with side "{side}" and kind "{kind}": a healthy face (1) '
-            'has "none" for both, a palsy (2 to 6) has a side and a kind.'
-        )
     rng = np.random.default_rng(seed)
     sex: Sex = "female" if rng.random() < 0.5 else "male"
     shape = draw_shape(rng, sex=sex, age=int(rng.integers(18, 81)))

@@ -75,23 +75,11 @@ class Look:
 class View:
     """Camera and light of one photograph.
 
-    Attributes
-    ----------
-    yaw, pitch, roll
-        Pose of the head in degrees: yaw > 0 turns the nose towards the right of the picture,
-        pitch > 0 lowers it, roll > 0 turns the head counter-clockwise as seen.
-    shift
-        ``(2,)`` shift of the face, as a fraction of the picture's width.
-    distance
-        Factor on the size of the face.
-    light
-        ``(3,)`` unit vector towards the main light.
-    key, fill
-        Strength of the main light and of the light from everywhere.
-    warmth
-        Colour cast; 0 is neutral, > 0 warm.
-    noise
-        Standard deviation of the sensor noise, in grey levels of 255.
+    Pose of the head in degrees: yaw > 0 turns the nose towards the right of the picture, pitch > 0
+    lowers it, roll > 0 turns the head counter-clockwise as seen. The face is shifted by a fraction
+    of the picture's width, ``(2,)``; `distance` is a factor on its size. `light` is the unit vector
+    towards the main light, `key` its strength, `fill` that of the light from everywhere; warmth > 0
+    is a warm colour cast; the sensor's noise is in grey levels of 255.
     """
 
     yaw: float

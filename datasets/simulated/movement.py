@@ -141,6 +141,18 @@ class Palsy:
     kind: Kind
     region_shift: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        if self.grade not in range(1, 7):
+            raise UserError(
+                f"grade is {self.grade}, but House-Brackmann grades are 1 to 6: give one of those."
+            )
+        healthy = self.grade == 1
+        if healthy != (self.side == "none") or healthy != (self.kind == "none"):
+            raise UserError(
+                f'Grade {self.grade} does not go with side "{self.side}" and kind "{self.kind}": a '
+                'healthy face (1) has "none" for both, a palsy (2 to 6) has a side and a kind.'
+            )
+
     def level(self, region: str) -> float:
         """Severity of a region on the scale of grades, 1.0 to 6.0."""
         if self.grade in (1, 6):
@@ -160,17 +172,11 @@ class Vigour:
 class Expression:
     """A face at one moment; columns of two are the patient's right and left.
 
-    Attributes
-    ----------
-    points
-        ``(68, 2)`` mm in the plane of the face.
-    contraction
-        ``(9, 2)`` contraction of each muscle (rows as ``MUSCLES``), after palsy and synkinesis;
-        drives wrinkles, folds and bulges.
-    tone
-        ``(2,)`` resting tone: 1 healthy, 0 lax, above 1 contracture.
-    closing
-        ``(2,)`` effort to close each eye; where the lid stays open the eye is seen to roll up.
+    The points, ``(68, 2)``, are mm in the plane of the face. The contraction of each muscle,
+    ``(9, 2)`` with rows as ``MUSCLES``, is that after palsy and synkinesis, and drives wrinkles,
+    folds and bulges. The resting tone, ``(2,)``, is 1 where healthy, 0 where lax, above 1 in
+    contracture; `closing`, ``(2,)``, is the effort to close each eye, which is seen to roll up
+    where the lid stays open.
     """
 
     points: FloatArray

@@ -65,7 +65,7 @@ def simulate_from_photo(
         Where the landmarks are now.
     """
     points = np.asarray(points, float)
-    _check(photo_rgb, points, grade, side, kind)
+    _check(photo_rgb, points)
     check_movement(task)
     check_movement(photo_task)
     healthy = Palsy(1, "none", "none")
@@ -78,7 +78,7 @@ def simulate_from_photo(
     return _warp(photo_rgb, points, target, scale), target
 
 
-def _check(photo: NDArray[np.uint8], points: FloatArray, grade: int, side: str, kind: str) -> None:
+def _check(photo: NDArray[np.uint8], points: FloatArray) -> None:
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
         raise UserError(
             "The portrait must be an RGB picture with 8 bits per channel: convert it first."
@@ -92,14 +92,6 @@ def _check(photo: NDArray[np.uint8], points: FloatArray, grade: int, side: str, 
         raise UserError(
             "A landmark lies outside the portrait: give a picture that shows the whole face."
         )
-    if grade not in range(1, 7):
-        raise UserError(
-            f"grade is {grade}, but House-Brackmann grades are 1 to 6: give one of those."
-        )
-    if grade > 1 and side not in ("left", "right"):
-        raise UserError(f'side is "{side}": give left or right, the patient\'s own.')
-    if grade > 1 and kind not in ("flaccid", "synkinetic"):
-        raise UserError(f'kind is "{kind}": give flaccid or synkinetic.')
 
 
 def _face_frame(points: FloatArray) -> tuple[FloatArray, float, FloatArray]:

@@ -87,8 +87,8 @@ def test_a_turned_portrait_gives_turned_points(portrait) -> None:
     ("change", "message"),
     [
         ({"grade": 0}, "grade is 0"),
-        ({"side": "none"}, 'side is "none"'),
-        ({"kind": "none"}, 'kind is "none"'),
+        ({"side": "none"}, 'does not go with side "none"'),
+        ({"kind": "none"}, 'and kind "none"'),
         ({"task": "smile"}, 'Unknown movement "smile"'),
     ],
 )
