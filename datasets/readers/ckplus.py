@@ -16,6 +16,7 @@ from typing import Any
 from common.errors import UserError
 from common.photos import image_id_of
 from common.truth import read_point_list
+from common.words import counted
 from datasets.dataset import (
     Dataset,
     Problem,
@@ -109,8 +110,8 @@ def read_ckplus(root: Path) -> Dataset:
             rows.append(row)
     unlabelled = [f"{s}/{q}" for s, q in sequences if (s, q) not in emotions]
     if unlabelled:
-        what = f"{len(unlabelled)} of {len(sequences)} sequences have no emotion; theirs is empty"
-        problems.append(note("no_emotion", f"{what} ({say_list(unlabelled)})"))
+        what = f"{len(unlabelled)} of {counted(len(sequences), 'sequence')} without an emotion"
+        problems.append(note("no_emotion", f"{what}, which stays empty ({say_list(unlabelled)})"))
     return Dataset("ckplus", root, make_manifest(rows, dataset="ckplus"), tuple(problems))
 
 

@@ -422,7 +422,7 @@ def test_ckplus_takes_neutral_and_peak(ckplus, problem_of):
     assert (peak["phase"], peak["frame"], peak["task"]) == ("peak", 11, "disgust")
     assert (peak["patient_id"], peak["facs"]) == ("S005", "AU9:4 AU17")
     assert rows["hb_grade"].isna().all()
-    assert "1 of 2 sequences have no emotion" in problem_of(dataset, "no_emotion").what
+    assert "1 of 2 sequences without an emotion" in problem_of(dataset, "no_emotion").what
     truth = read_truth(dataset.manifest)
     assert truth["x_0"].tolist() == [1.5, 11.5, 1.5, 3.5] and truth["y_67"].iloc[0] == 67
 
