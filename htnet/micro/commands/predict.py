@@ -27,7 +27,7 @@ from htnet.micro.clips.spots import motion_figure
 from htnet.micro.clips.spotting import Spot, spot_expression
 from htnet.micro.clips.store import STATUSES, frame_column
 from htnet.micro.clips.tasks import ClipError, ClipTask, find_clip, record_clip
-from htnet.micro.models.kept import CARD, WEIGHTS, KeptGrader, load_grader
+from htnet.micro.models.kept import CARD, WEIGHTS, KeptGrader, RoiGrader, load_grader
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import find_predictor
 
@@ -194,7 +194,9 @@ def _answer(kept: KeptGrader, maps: ClipMaps, name: str) -> tuple[pd.DataFrame, 
     predicted, reason = None, facts.reason or None
     if facts.status == "ok":
         seen = kept.grader.seen(maps)
-        answer, importance = kept.grader.answers(seen)[0], kept.grader.importance(seen)
+        answer = kept.grader.answers(seen)[0]
+        if isinstance(kept.grader, RoiGrader):
+            importance = kept.grader.importance(seen)
         if facts.peak_fraction < LEAST_MOTION:
             reason = (
                 f"The face hardly moves (at most {100 * facts.peak_fraction:.2f} % of its size): "

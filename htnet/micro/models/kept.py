@@ -82,12 +82,8 @@ class HTNetGrader:
     def content(self) -> Content:
         """Return the recipe and the weights."""
         recipe = self.model.recipe
-        settings = {
-            "recipe": recipe.as_dict(),
-            "recipe_name": recipe.name,
-            "scaling": self.scaling,
-            "classes": self.classes,
-        }
+        settings = {"recipe": recipe.as_dict(), "recipe_name": recipe.name}
+        settings |= {"scaling": self.scaling, "classes": self.classes}
         return settings, _state_of(self.network)
 
     def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
@@ -105,10 +101,6 @@ class HTNetGrader:
             shown.append(mirrored(shown[0], scaling=self.scaling))
         with torch.inference_mode():
             return _mean_answer([self.network(one) for one in shown])
-
-    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
-        """Return nothing: it has no regions."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -147,10 +139,8 @@ class RoiGrader:
 
     def content(self) -> Content:
         """Return the configuration and all networks' weights."""
-        settings = {
-            "config": self.networks[0].config.model_dump(mode="json"),
-            "networks": len(self.networks),
-        }
+        config = self.networks[0].config.model_dump(mode="json")
+        settings = {"config": config, "networks": len(self.networks)}
         return settings, _state_of(nn.ModuleList(self.networks))  # names begin with 0., 1., ...
 
     def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
@@ -178,16 +168,10 @@ class RoiGrader:
 
 @dataclass(frozen=True)
 class KernelRidgeGrader:
-    """Kernel ridge regression with its training maps.
+    """Kernel ridge regression with its training maps, which are flow of persons' faces.
 
-    Attributes
-    ----------
-    maps
-        `(n, 28, 28, 3)` float32 of the training clips, standardised; flow of persons' faces.
-    coefficients, shares
-        `(n, k)`, and `(k,)` of the classes among the training clips.
-    settings
-        Width, penalty and strength.
+    The maps are `(n, 28, 28, 3)`, standardised; the coefficients `(n, k)`, and `shares` those of
+    the classes among the training clips, `(k,)`.
     """
 
     maps: NDArray[np.float32]
@@ -231,10 +215,6 @@ class KernelRidgeGrader:
         values = _kernel(self.maps, new, self.settings).T @ self.coefficients
         return balanced(values, self.shares, strength=self.settings.strength)
 
-    def importance(self, maps: NDArray[np.floating]) -> dict[str, float]:
-        """Return nothing: it has no regions."""
-        return {}
-
 
 ClipGrader = HTNetGrader | RoiGrader | KernelRidgeGrader
 _KINDS: dict[str, type[ClipGrader]] = {
@@ -274,10 +254,7 @@ def save_grader(kept: KeptGrader, folder: Path) -> None:
 
 
 def load_grader(folder: Path) -> KeptGrader:
-    """Read a grader's folder.
-
-    UserError when a file is missing or damaged, or the two do not belong together.
-    """
+    """Read a grader's folder; UserError when a file is damaged or of another grader."""
     path = folder / CARD
     if not path.is_file():
         raise UserError(f"{folder} holds no {CARD}: give a folder that micro fit wrote.")

@@ -36,8 +36,6 @@ class RoiConfig(Settings):
     temporal_layers, feed_forward, graph_layers
         Layers of the transformer over the windows and width of its feed-forward layers; layers of
         the attention among the regions.
-    dropout
-        Share of attention weights and outputs dropped in training.
     """
 
     model: RoiKind
@@ -145,7 +143,7 @@ class RoiNetwork(nn.Module):
         raise NotImplementedError
 
     def region_importance(self, maps: Tensor) -> dict[str, float]:
-        """Return the share of each region in the answers to some clips, by name; sums to 1.
+        """Return the share of each region in the answers to some clips; sums to 1.
 
         Empty for a model that has none: the transformer's token is all regions in one.
         """
@@ -189,9 +187,8 @@ class TemporalBranch(nn.Module):
             batch_first=True,
             norm_first=True,
         )
-        self.layers = nn.TransformerEncoder(
-            layer, config.temporal_layers, enable_nested_tensor=False
-        )
+        depth = config.temporal_layers
+        self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map `(batch, windows, regions, c)` to `(batch, regions * c)`."""
@@ -218,7 +215,7 @@ class GraphLayer(nn.Module):
 class GraphBranch(nn.Module):
     """Attention among the regions, pooled over time before and over the regions behind.
 
-    A learned vector says which region a node is: else all regions would be alike to the pooling.
+    A learned vector says which region a node is, or all would be alike to the pooling.
     """
 
     def __init__(self, config: RoiConfig) -> None:
