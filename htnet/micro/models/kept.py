@@ -82,8 +82,8 @@ class HTNetGrader:
     def content(self) -> Content:
         """Return the recipe and the weights."""
         recipe = self.model.recipe
-        settings = {"recipe": recipe.as_dict(), "recipe_name": recipe.name}
-        settings |= {"scaling": self.scaling, "classes": self.classes}
+        named = {"recipe": recipe.as_dict(), "recipe_name": recipe.name}
+        settings = {**named, "scaling": self.scaling, "classes": self.classes}
         return settings, _state_of(self.network)
 
     def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
