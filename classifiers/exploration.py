@@ -60,12 +60,7 @@ MAPS = pa.DataFrameSchema(
 class Patients:
     """One row per patient: the mean features, and the class number.
 
-    Attributes
-    ----------
-    values
-        `(n, k)` means over the patient's usable photographs; NaN where all are missing.
-    classes
-        `(n,)` class numbers from 1.
+    `values` are `(n, k)`, NaN where all of the patient's usable photographs lack the feature.
     """
 
     names: NDArray[np.str_]
@@ -170,8 +165,9 @@ def superiority(values: NDArray[np.float64], classes: NDArray[np.int64]) -> NDAr
 
 
 def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.full(np.shape(below), np.nan)
-    return np.asarray(np.divide(above, below, out=out, where=np.asarray(below) > 0))
+    found = np.full(np.shape(below), np.nan)
+    np.divide(above, below, out=found, where=below > 0)
+    return found
 
 
 def outliers(cohort: Cohort) -> pd.DataFrame:
@@ -194,20 +190,16 @@ def outliers(cohort: Cohort) -> pd.DataFrame:
         far = away.stack()
         far = far[far > FAR_OUT]
         at, names = far.index.get_level_values(0), far.index.get_level_values(1)
+        who = samples.rows.loc[at, ["image_id", "patient_id"]].reset_index(drop=True)
         tables.append(
-            pd.DataFrame(
-                {
-                    "image_id": samples.rows["image_id"].loc[at].to_numpy(),
-                    "patient_id": samples.rows["patient_id"].loc[at].to_numpy(),
-                    "feature": names,
-                    "value": [values.at[row, name] for row, name in far.index],
-                    "usual": usual.loc[names].to_numpy(),
-                    "deviations": far.to_numpy(),
-                }
+            who.assign(
+                feature=names,
+                value=[values.at[row, name] for row, name in far.index],
+                usual=usual.loc[names].to_numpy(),
+                deviations=far.to_numpy(),
             )
         )
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=list(OUTLIERS.columns))
-    table = table.astype(dict.fromkeys(("image_id", "patient_id", "feature"), "str"))
+    table = pd.concat(tables).astype(dict.fromkeys(("image_id", "patient_id", "feature"), "str"))
     return table.sort_values("deviations", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -247,12 +239,12 @@ def maps(patients: Patients, *, seed: int = 0) -> Maps | None:
 
 def between_classes(values: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
     """Return the share of the variance that lies between classes (eta squared), 0 to 1."""
-    total = float(((values - values.mean()) ** 2).sum())
+    total = float(np.square(values - values.mean()).sum())
     if total <= 0:
         return float("nan")
-    means = {number: values[classes == number].mean() for number in np.unique(classes)}
-    fitted = np.array([means[number] for number in classes])
-    return float(((fitted - values.mean()) ** 2).sum()) / total
+    _, at, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    fitted = (np.bincount(at, weights=values) / counts)[at]
+    return float(np.square(fitted - values.mean()).sum()) / total
 
 
 def map_table(patients: Patients, found: Maps) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from common.arrays import Floats, Places
 
 LEVEL = 0.95
 RESAMPLES = 2000
+INTERVALS = f"{100 * LEVEL:.0f} %, patients resampled {RESAMPLES} times"  # in `metrics.json`
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,22 +36,6 @@ JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
-class Text:
-    """One paragraph."""
-
-    words: str
-    kind: Literal["text"] = "text"
-
-
-@dataclass(frozen=True)
-class Subheading:
-    """A heading within a section."""
-
-    words: str
-    kind: Literal["subheading"] = "subheading"
-
-
-@dataclass(frozen=True)
 class Link:
     """Words that lead to another place: `#anchor` of this page, or a file beside it."""
 
@@ -67,26 +51,10 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Links:
-    """Links in one line, after words that say what they lead to."""
-
-    before: str
-    links: list[Link]
-    kind: Literal["links"] = "links"
-
-
-@dataclass(frozen=True)
 class Fact:
-    """One number of an answer box: what it is, its value, and what must be known beside it.
+    """One number of an answer box, with lines on what must be known beside it, as its interval.
 
-    Attributes
-    ----------
-    label, value
-        `together` and `0.91`, for instance.
-    notes
-        Lines below the value, such as its interval.
-    quiet
-        Set back, as a baseline is.
+    A `quiet` one is set back, as a baseline is.
     """
 
     label: str
@@ -96,46 +64,14 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """An answer box: a few numbers side by side under one question."""
-
-    question: str
-    facts: list[Fact]
-    kind: Literal["facts"] = "facts"
-
-
-@dataclass(frozen=True)
 class Cell:
-    """One cell of a table as it is shown.
-
-    Attributes
-    ----------
-    words, is_number
-        The text, and whether it keeps to one line as a number does.
-    note
-        Stands below it, smaller.
-    target
-        Where it leads to, if it is a link.
-    shade
-        How dark its ground is, 0 to 1.
-    """
+    """One cell of a table: its words, a smaller note below, a link, a ground 0 to 1 dark."""
 
     words: str
     is_number: bool
     note: str = ""
     target: str = ""
     shade: float = 0.0
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a heading; `quiet` rows are set back, as a baseline is."""
-
-    columns: list[str]
-    rows: list[list[Cell]]
-    caption: str
-    quiet: list[bool]
-    kind: Literal["table"] = "table"
 
 
 @dataclass(frozen=True)
@@ -157,14 +93,6 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures side by side as far as the window is wide."""
-
-    pictures: list[Picture]
-    kind: Literal["gallery"] = "gallery"
-
-
-@dataclass(frozen=True)
 class Bar:
     """One of several probabilities (0 to 1) side by side; strong where it is the answer."""
 
@@ -175,20 +103,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """What is said of one person at a glance.
+    """What is said of one person at a glance: the answer leads, lines and bars stand below it.
 
-    Attributes
-    ----------
-    title, target
-        The name, and where it leads to (empty: nowhere).
-    lead
-        The answer.
-    lines
-        What must be known beside it.
-    bars
-        Probabilities of the classes, in their order.
-    picture
-        A face.
+    `target` is where the title leads to, if anywhere; `picture` is a face.
     """
 
     title: str
@@ -200,11 +117,14 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Cards:
-    """Cards, as many in a row as the window is wide."""
+class Block:
+    """A part of a section, as the template shows it: its `kind`, and what it holds."""
 
-    cards: list[Card]
-    kind: Literal["cards"] = "cards"
+    kind: Literal["text", "subheading", "links", "facts", "cards", "table", "gallery"]
+    words: str = ""
+    items: tuple[Any, ...] = ()
+    columns: tuple[str, ...] = ()
+    quiet: tuple[bool, ...] = ()
 
 
 @dataclass
@@ -219,90 +139,72 @@ class Section:
     anchor: str
     one_of_many: bool = False
     folded: bool = False
-    blocks: list[Text | Subheading | Links | Facts | Cards | Table | Gallery] = field(
-        default_factory=list
-    )
+    blocks: list[Block] = field(default_factory=list)
 
-    def text(self, words: str) -> None:
-        """Add a paragraph of plain text."""
-        self.blocks.append(Text(words))
+    def text(self, *sentences: str) -> None:
+        """Add a paragraph of plain text; nothing when there is none."""
+        words = " ".join(sentence for sentence in sentences if sentence)
+        if words:
+            self.blocks.append(Block("text", words))
 
     def subheading(self, words: str) -> None:
         """Begin a part of the section."""
-        self.blocks.append(Subheading(words))
+        self.blocks.append(Block("subheading", words))
 
     def links(self, links: Iterable[Link], *, before: str = "") -> None:
-        """Add a line of links."""
-        self.blocks.append(Links(before, list(links)))
+        """Add a line of links, after words that say what they lead to."""
+        self.blocks.append(Block("links", before, tuple(links)))
 
     def facts(self, question: str, facts: Iterable[Fact]) -> None:
-        """Add an answer box."""
-        self.blocks.append(Facts(question, list(facts)))
+        """Add an answer box: a few numbers side by side under one question."""
+        self.blocks.append(Block("facts", question, tuple(facts)))
 
     def cards(self, cards: Iterable[Card]) -> None:
-        """Add a card for each person."""
-        self.blocks.append(Cards(list(cards)))
+        """Add a card for each person, as many in a row as the window is wide."""
+        self.blocks.append(Block("cards", items=tuple(cards)))
 
     def table(
         self,
-        frame: pd.DataFrame,
+        rows: pd.DataFrame | Iterable[Mapping[str, object]],
         *,
         caption: str = "",
-        quiet: Sequence[bool] | None = None,
+        quiet: Iterable[bool] = (),
         digits: int = 2,
     ) -> None:
-        """Add a table.
+        """Add a table, with a sentence above it.
 
         Parameters
         ----------
-        frame
-            Its columns are the headings; the index is not shown. Floats get `digits` decimals,
-            missing values a dash; a text with a line break shows what follows it as a note below;
-            a `Link` leads to its target, a `Share` is shaded.
-        caption
-            One sentence above the table.
+        rows
+            Keys are the headings. Floats get `digits` decimals, missing values a dash; a text with
+            a line break shows what follows it as a note below; a `Link` leads to its target, a
+            `Share` is shaded. An index is not shown.
         quiet
             Which rows to set back, one value for each row.
         """
-        rows = [
+        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+        cells = tuple(
             [_cell(value, digits=digits) for value in row]
             for row in frame.itertuples(index=False, name=None)
-        ]
-        self.blocks.append(
-            Table(
-                columns=[str(name) for name in frame.columns],
-                rows=rows,
-                caption=caption,
-                quiet=list(quiet) if quiet is not None else [False] * len(rows),
-            )
         )
+        names = tuple(map(str, frame.columns))
+        back = tuple(quiet) or (False,) * len(cells)
+        self.blocks.append(Block("table", caption, cells, columns=names, quiet=back))
 
     def figure(self, figure: Figure, *, alt: str, caption: str = "") -> None:
         """Add a matplotlib figure, shown at its size in inches or the width of the window."""
         self.gallery([figure_picture(figure, alt=alt, caption=caption)])
 
-    def image(
-        self, pixels: NDArray[np.uint8], *, alt: str, caption: str = "", width: int | None = None
-    ) -> None:
-        """Add an RGB picture; see `image_picture`."""
-        self.gallery([image_picture(pixels, alt=alt, caption=caption, width=width)])
-
     def gallery(self, pictures: Iterable[Picture]) -> None:
-        """Add pictures side by side."""
-        self.blocks.append(Gallery(list(pictures)))
+        """Add pictures side by side as far as the window is wide; nothing when there are none."""
+        items = tuple(pictures)
+        if items:
+            self.blocks.append(Block("gallery", items=items))
 
 
 @dataclass
 class Report:
-    """A report in the making.
-
-    Parameters
-    ----------
-    title
-        What it is about, a few words.
-    summary
-        The result in one sentence; the reader may read nothing else.
-    """
+    """A report in the making; the reader may read nothing but the one sentence of its summary."""
 
     title: str
     summary: str
@@ -322,15 +224,7 @@ class Report:
         folded: bool = False,
         anchor: str | None = None,
     ) -> Section:
-        """Add a section and return it, to be filled.
-
-        Parameters
-        ----------
-        one_of_many, folded
-            See `Section`.
-        anchor
-            Its name for links; numbered when not given.
-        """
+        """Add a section and return it, to be filled; its anchor is a number when not given."""
         made = Section(
             heading=heading,
             anchor=anchor or f"section-{len(self.sections) + 1}",
@@ -374,22 +268,7 @@ def figure_picture(figure: Figure, *, alt: str, caption: str = "") -> Picture:
 def image_picture(
     pixels: NDArray[np.uint8], *, alt: str, caption: str = "", width: int | None = None
 ) -> Picture:
-    """Return an RGB picture as JPEG.
-
-    Parameters
-    ----------
-    pixels
-        `(H, W, 3)` uint8 RGB.
-    alt
-        What it shows, in words.
-    width
-        Shown width in px; a wider picture is reduced to it, a smaller one is not enlarged.
-
-    Raises
-    ------
-    UserError
-        For anything but an RGB uint8 picture.
-    """
+    """Return `(H, W, 3)` uint8 RGB pixels as JPEG, reduced to `width` px; never enlarged."""
     import cv2
 
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import pandera.pandas as pa
 
-from classifiers.commands.profile import PROFILE
 from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
 from classifiers.graders.new_patients import grades_schema
+from classifiers.healthy_people import PROFILE
 from common.grading.folds import FOLDS
 from common.grading.predictions import predictions_schema
 from common.grading.target import target_named

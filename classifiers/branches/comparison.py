@@ -157,7 +157,7 @@ def disagreements_of(shared: SharedAnswers, rows: pd.DataFrame) -> pd.DataFrame:
         nearest=_joined(names, off == off.min(axis=1, keepdims=True)),
     )
     columns = [shared.target.column if c == "hb_grade" else c for c in DISAGREEMENT_COLUMNS]
-    table = table.reindex(columns=columns)
+    table = table.reindex(columns=list(dict.fromkeys(columns)))  # the truth may be the side
     for at, name in enumerate(shared.names):
         chances = shared.chances[name]
         table[f"predicted_{name}"] = shared.target.named(shared.answers[name])

@@ -20,9 +20,9 @@ from classifiers.graders.validation import (
     cross_validate,
     refuse_too_few,
 )
-from classifiers.reports.benchmark import benchmark_report
-from classifiers.reports.console import print_scores
-from classifiers.reports.patient_pages import add_benchmark_pages, read_material
+from classifiers.reports.benchmark import benchmark_report, print_scores
+from classifiers.reports.patient_answers import add_benchmark_pages
+from classifiers.reports.patient_pictures import read_material
 from common.files import atomic_write
 from common.grading.evaluation import (
     Evaluation,
@@ -180,7 +180,12 @@ def benchmark(
         "seed": seed,
     }
     report = benchmark_report(
-        cohort, evaluations, problems=problems, settings=settings, choices=validation.choices
+        cohort,
+        evaluations,
+        problems=problems,
+        settings=settings,
+        choices=validation.choices,
+        redact=redact,
     )
     add_benchmark_pages(
         report, read_material(cohort.study), evaluation=evaluations[-1], redact=redact

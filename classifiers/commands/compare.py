@@ -13,7 +13,7 @@ import pandas as pd
 from classifiers.branches.alignment import shared_levels
 from classifiers.branches.branch import Branch, read_branches
 from classifiers.branches.comparison import BranchComparison, compare_branches
-from classifiers.reports.compare import comparison_report
+from classifiers.reports.branches import comparison_report
 from common.errors import UserError
 from common.files import natural_key
 from common.grading.evaluation import write_metrics

@@ -20,6 +20,7 @@ from classifiers.reports.explore import explore_report
 from common.grading.target import TargetName, refuse_two_grades, target_named
 from common.provenance import write_run_record
 from common.tables import write_table
+from common.words import counted
 from features.tables import definition_of
 
 
@@ -85,8 +86,10 @@ def explore(
         counts={"photographs": len(cohort.usable.rows), "patients": len(patients.names)},
         notes={"definition": definition_of(features)},
     )
+    photographs = counted(len(cohort.usable.rows), "photograph")
+    stand_out = counted(len(found.outliers), "value stands out", "values stand out")
     print(
-        f"{len(cohort.usable.rows)} photographs of {len(patients.names)} patients; "
-        f"{len(found.outliers)} values stand out. Report in {out / 'report.html'}"
+        f"{photographs} of {counted(len(patients.names), 'patient')}; {stand_out}. "
+        f"Report in {out / 'report.html'}"
     )
     return found

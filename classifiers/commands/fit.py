@@ -21,7 +21,8 @@ from classifiers.graders.registry import choose_graders
 from classifiers.graders.scaling import ScalerName
 from classifiers.graders.validation import Plan, cross_validate, scalers_to_try
 from classifiers.reports.benchmark import benchmark_report
-from classifiers.reports.patient_pages import add_benchmark_pages, read_material
+from classifiers.reports.patient_answers import add_benchmark_pages
+from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
 from common.grading.evaluation import RECALL, Evaluation, every_level
 from common.grading.fold_notes import fold_problems, folds_in_words
@@ -147,6 +148,7 @@ def fit(
         problems=[*problems, *validation.problems],
         settings=settings,
         choices=validation.choices,
+        redact=redact,
     )
     material = read_material(cohort.study)
     card = card_of(

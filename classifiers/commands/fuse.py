@@ -24,7 +24,7 @@ from classifiers.commands.compare import (
 from classifiers.graders.cohort import Samples, read_cohort
 from classifiers.graders.patients import rows_to_answer
 from classifiers.graders.registry import GRADERS, GraderEntry, is_baseline
-from classifiers.reports.fuse import fusion_report
+from classifiers.reports.branches import fusion_report
 from common.errors import UserError, did_you_mean
 from common.grading.evaluation import write_metrics
 from common.grading.predictions import write_predictions

@@ -20,7 +20,15 @@ from common.grading.target import CLASS_COLUMN, NO_LABEL, Target, refuse_two_gra
 from common.tables import join_manifest, read_manifest, sort_by_image_id
 from common.words import counted
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
-from features.tables import DISTS_FILE, definition_of, read_dists, read_features
+from features.tables import (
+    DISTS_FILE,
+    MEASURED_COLUMNS,
+    MEASURES_FILE,
+    definition_of,
+    read_dists,
+    read_features,
+    read_measures,
+)
 from landmarks.tables import LANDMARKS_FILE, points_of, read_landmarks
 
 
@@ -50,6 +58,14 @@ class Study:
         """The landmark table; None where it does not lie beside the features."""
         path = self.features.with_name(LANDMARKS_FILE)
         return read_landmarks(path) if path.is_file() else None
+
+    @cached_property
+    def measures(self) -> pd.DataFrame | None:
+        """The clinical measures of every photograph; None where no table lies beside."""
+        path = self.features.with_name(MEASURES_FILE)
+        if not path.is_file():
+            return None
+        return self._joined(read_measures(path), measured=MEASURED_COLUMNS)
 
     @cached_property
     def listed(self) -> pd.DataFrame | None:

@@ -26,7 +26,8 @@ from classifiers.graders.patients import (
     patient_samples,
     why_not_graded,
 )
-from classifiers.reports.patient_pages import Answer, Material, read_material
+from classifiers.reports.patient_page import Answer
+from classifiers.reports.patient_pictures import Material, read_material
 from classifiers.reports.side_readings import Reading, Spread, most_uneven
 from common.arrays import Floats
 from common.errors import UserError

@@ -1,28 +1,39 @@
-"""The report of a benchmark: what to beware of, how well, which mistakes, and how it was done."""
+"""The report of a benchmark, on a page and on a terminal: how well, which mistakes, how done."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from classifiers.graders.cohort import Cohort
-from classifiers.graders.registry import GRADERS, is_baseline, title_of
+from classifiers.graders.registry import GRADERS, title_of
 from classifiers.reports.sections import (
+    BELOW,
     add_agreement,
+    add_answer_box,
     add_certainty,
-    add_choices,
     add_comparison,
-    score_facts,
-    scores_table,
+    add_meanings,
+    add_mistakes,
+    add_scores,
+    from_best_to_worst,
+    learners,
+    what_was_graded,
 )
-from common.grading.evaluation import Evaluation
-from common.grading.plots import confusion_figure, roman
-from common.report import Report, figure_picture
+from common.grading.evaluation import RECALL, Evaluation, two_lines
+from common.report import Report
 from common.tables import nameless_patients
 from common.words import counted
 
 FEW_PATIENTS = 5
+LOG_WIDTH = 112  # columns of the table when standard output is a file
 
 
 def benchmark_report(
@@ -32,6 +43,7 @@ def benchmark_report(
     problems: list[str],
     settings: Mapping[str, object],
     choices: pd.DataFrame | None = None,
+    redact: bool = False,
 ) -> Report:
     """Build the report.
 
@@ -47,38 +59,72 @@ def benchmark_report(
         Options as they were used, for the last section.
     choices
         What was chosen on inner folds, from `Validation`.
+    redact
+        Tell problems that name a patient or a photograph on the console, not in the report.
     """
-    target = evaluations[0].target
+    *_, patients = evaluations
+    target = patients.target
     report = Report(
         title=f"Benchmark: {target.title}", summary=_summary(evaluations, settings=settings)
     )
-    for sentence in [*_about_cohort(cohort, evaluations[0]), *_about_scores(evaluations)]:
+    classes = _classes(cohort, names=target.spoken)
+    for sentence in [*_about_cohort(cohort, classes), *_about_scores(evaluations)]:
         report.warn(sentence)
     for sentence in problems:
-        report.warn(sentence)
-    _first_section(report, evaluations[-1])
+        report.warn(_redacted(sentence, cohort) if redact else sentence)
+    section = report.section("How far are the answers from the reference?")
+    question = f"{patients.headline.title}, per {patients.unit}"
+    add_answer_box(section, patients, question=question)
     for evaluation in reversed(evaluations):
-        _scores_section(report, evaluation, levels=len(evaluations))
-    _confusions_section(report, evaluations)
-    add_agreement(report, evaluations[-1])
-    add_certainty(report, evaluations[-1])
-    add_comparison(report, evaluations[-1])
-    if choices is not None:
-        add_choices(report, choices)
-    _cohort_section(report, cohort, evaluations[0])
-    _method_section(report, evaluations[0], settings=settings)
+        section = report.section(f"Scores per {evaluation.unit}")
+        section.text(
+            f"The answer is {target.rule}.",
+            "A patient's probabilities are the mean over the patient's photographs."
+            if evaluation.unit == "patient" and len(evaluations) > 1
+            else "",
+        )
+        add_scores(section, evaluation, caption=BELOW)
+    add_meanings(section, patients)
+    add_mistakes(report.section("Which mistakes are made"), evaluations[::-1])
+    add_agreement(report, patients)
+    add_certainty(report, patients)
+    add_comparison(report, patients)
+    if choices is not None and len(choices):
+        _add_choices(report, choices)
+    section = report.section("Who was graded")
+    section.table(classes, caption="Usable photographs and patients.")
+    left_out = cohort.excluded()
+    if len(left_out):
+        words = {"reason": "Left out because", "photographs": "Photographs"}
+        section.table(left_out.rename(columns=words))
+    _add_method(report, patients, settings=settings)
     return report
 
 
-def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
-    graders = [name for name in evaluations[0].estimates if not is_baseline(name)]
-    words = (
-        f"{what_was_graded(evaluations[0])}, each graded by models that never saw the patient "
-        f"({settings['folds']})."
+def _redacted(sentence: str, cohort: Cohort) -> str:
+    """Return a sentence that names nobody; one that does is printed, and its place is taken."""
+    columns = (cohort.photographs[column].dropna() for column in ("patient_id", "image_id"))
+    named = {str(name) for column in columns for name in column}
+    if not any(_names(sentence, name) for name in named):
+        return sentence
+    print(sentence, file=sys.stderr)
+    return (
+        "A problem of folds or fits is told where the report was made and not here, since it "
+        "names a patient."
     )
-    words = words[0].upper() + words[1:]
+
+
+def _names(sentence: str, name: str) -> bool:
+    """Say whether a sentence names somebody; a number must be quoted or follow `patient`."""
+    before = r'(?:"|[Pp]atient )' if name.isdigit() else r"(?<!\w)"
+    return re.search(rf"{before}{re.escape(name)}(?!\w)", sentence) is not None
+
+
+def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
+    graded = what_was_graded(evaluations[0])
+    words = f"{graded}, each graded by models that never saw the patient ({settings['folds']})."
     for evaluation in reversed(evaluations):
-        if graders:
+        if learners(evaluation):
             score = evaluation.headline
             words += (
                 f" Per {evaluation.unit}, {score.title.lower()} {from_best_to_worst(evaluation)};"
@@ -87,47 +133,9 @@ def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -
     return words
 
 
-def from_best_to_worst(evaluation: Evaluation) -> str:
-    """Return the headline score of the best and the worst grader with their intervals, in words.
-
-    The best alone would be a choice made on the tested patients.
-    """
-    score = evaluation.headline
-    graders = [name for name in evaluation.estimates if not is_baseline(name)]
-    found = sorted((evaluation.estimates[name][score.name].value, name) for name in graders)
-    ends = found if score.higher_is_better else found[::-1]
-    worst, best = (
-        f"{evaluation.estimates[name][score.name]} with {title_of(name)}"
-        for _, name in (ends[0], ends[-1])
-    )
-    return best if len(found) == 1 else f"{best} to {worst}"
-
-
-def _first_section(report: Report, evaluation: Evaluation) -> None:
-    """Add the answer box: how far from the reference, and how many of each class are exact."""
-    score = evaluation.headline
-    section = report.section("How far are the answers from the reference?")
-    section.facts(
-        f"{score.title}, per {evaluation.unit}",
-        score_facts(evaluation, models=list(evaluation.estimates)),
-    )
-    section.text(
-        f"The large number is the {score.meaning}. Below it are its 95 % interval over resampled "
-        "patients, and how many of each class were answered exactly."
-    )
-
-
-def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:
-    sentences = nameless_patients(cohort.photographs)
-    left_out = cohort.excluded()
-    if len(left_out):
-        reasons = ", ".join(f"{row.photographs} × {row.reason}" for row in left_out.itertuples())
-        sentences.append(
-            f"{left_out['photographs'].sum()} of {counted(len(cohort.photographs), 'photograph')} "
-            f"were left out ({reasons}); the scores say nothing about them."
-        )
-    table = _class_counts(cohort, evaluation)
-    few = table[(table["Patients"] > 0) & (table["Patients"] < FEW_PATIENTS)]
+def _about_cohort(cohort: Cohort, classes: pd.DataFrame) -> list[str]:
+    sentences = [*nameless_patients(cohort.photographs), *left_out_sentences(cohort)]
+    few = classes[classes["Patients"].between(1, FEW_PATIENTS - 1)]
     if len(few):
         named = ", ".join(f"{row.Class} ({row.Patients})" for row in few.itertuples())
         sentences.append(
@@ -136,16 +144,24 @@ def _about_cohort(cohort: Cohort, evaluation: Evaluation) -> list[str]:
     return sentences
 
 
+def left_out_sentences(cohort: Cohort) -> list[str]:
+    """Say how many photographs were left out and why; nothing when none was."""
+    left_out = cohort.excluded()
+    if left_out.empty:
+        return []
+    reasons = ", ".join(f"{row.photographs} × {row.reason}" for row in left_out.itertuples())
+    return [
+        f"{left_out['photographs'].sum()} of {counted(len(cohort.photographs), 'photograph')} "
+        f"were left out ({reasons}); what is told here says nothing about them."
+    ]
+
+
 def _about_scores(evaluations: list[Evaluation]) -> list[str]:
     """Say when guessing would have done as well."""
     sentences = []
     for evaluation in evaluations:
         guess = 1 / len(evaluation.target.classes)
-        found = [
-            by_score["balanced_accuracy"]
-            for model, by_score in evaluation.estimates.items()
-            if not is_baseline(model)
-        ]
+        found = [evaluation.estimates[model]["balanced_accuracy"] for model in learners(evaluation)]
         if found and all(estimate.low <= guess for estimate in found):
             sentences.append(
                 f"Per {evaluation.unit}, no grader is clearly better than guessing: every "
@@ -154,55 +170,36 @@ def _about_scores(evaluations: list[Evaluation]) -> list[str]:
     return sentences
 
 
-def _scores_section(report: Report, evaluation: Evaluation, *, levels: int) -> None:
-    section = report.section(f"Scores per {evaluation.unit}")
-    section.text(f"The answer is {evaluation.target.rule}.")
-    if evaluation.unit == "patient" and levels > 1:
-        section.text("A patient's probabilities are the mean over the patient's photographs.")
-    section.table(
-        scores_table(evaluation),
-        caption="Score, and below it the 95 % interval over resampled patients.",
-        quiet=[is_baseline(model) for model in evaluation.estimates],
-    )
-    if len(report.sections) == levels:
-        meanings = "; ".join(f"{score.title}: {score.meaning}" for score in evaluation.scores)
-        section.text(f"{meanings}.")
-
-
-def _confusions_section(report: Report, evaluations: list[Evaluation]) -> None:
-    section = report.section("Which mistakes are made")
+def _add_choices(report: Report, choices: pd.DataFrame) -> None:
+    section = report.section("What was chosen on inner folds")
     section.text(
-        "Rows are the reference, columns the answer. Numbers are means over repeats; the shade is "
-        "the share of the row, so a perfect grader is dark on the diagonal."
+        "In each outer fold the columns, the scaler and the options of every grader were chosen "
+        "by the ranked probability score of answers to training patients it had not seen. The "
+        "tested patients had no say."
     )
-    for evaluation in reversed(evaluations):
-        section.gallery(
-            figure_picture(
-                confusion_figure(
-                    confusion.total,
-                    target=evaluation.target,
-                    title=f"{title_of(model)}, per {evaluation.unit}",
-                ),
-                alt=f"Confusion matrix of {title_of(model)} per {evaluation.unit}.",
-            )
-            for model, confusion in evaluation.confusions.items()
-            if not is_baseline(model)
-        )
+    section.table(
+        {
+            "Grader": title_of(row["model"]),
+            "Columns, scaler, options": row["choice"],
+            "Folds": row["folds"],
+        }
+        for row in choices.to_dict("records")
+    )
 
 
-def _cohort_section(report: Report, cohort: Cohort, evaluation: Evaluation) -> None:
-    section = report.section("Who was graded")
-    section.table(_class_counts(cohort, evaluation), caption="Usable photographs and patients.")
-    left_out = cohort.excluded()
-    if len(left_out):
-        section.table(
-            left_out.rename(columns={"reason": "Left out because", "photographs": "Photographs"})
-        )
+def _classes(cohort: Cohort, *, names: tuple[str, ...]) -> pd.DataFrame:
+    labels, patients = cohort.usable.labels, cohort.usable.patients
+    return pd.DataFrame(
+        {
+            "Class": name,
+            "Patients": len(set(patients[labels == number])),
+            "Photographs": int(np.count_nonzero(labels == number)),
+        }
+        for number, name in enumerate(names, start=1)
+    )
 
 
-def _method_section(
-    report: Report, evaluation: Evaluation, *, settings: Mapping[str, object]
-) -> None:
+def _add_method(report: Report, evaluation: Evaluation, *, settings: Mapping[str, object]) -> None:
     section = report.section("How it was done")
     section.text(
         "Folds hold whole patients, so no patient is learned from and tested at once. Scaling, "
@@ -213,39 +210,28 @@ def _method_section(
     )
     section.text(f"Classes: {evaluation.target.source}.")
     section.table(
-        pd.DataFrame(
-            {
-                "Grader": [title_of(model) for model in evaluation.estimates],
-                "": [GRADERS[model].about for model in evaluation.estimates if model in GRADERS],
-            }
-        )
+        {"Grader": title_of(model), "": GRADERS[model].about if model in GRADERS else ""}
+        for model in evaluation.estimates
     )
-    section.table(
-        pd.DataFrame(
-            {"Setting": list(settings), "Value": [str(value) for value in settings.values()]}
-        )
+    section.table({"Setting": name, "Value": str(value)} for name, value in settings.items())
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the scores so that they read on a terminal and in a log file."""
+    graded = f"per {evaluation.unit} ({what_was_graded(evaluation)})"
+    table = Table(
+        title=f"{evaluation.target.title}, {graded}, with 95 % intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
-
-
-def _class_counts(cohort: Cohort, evaluation: Evaluation) -> pd.DataFrame:
-    samples = cohort.usable
-    rows = []
-    for number, name in enumerate(roman(evaluation.target), start=1):
-        of_class = samples.labels == number
-        rows.append(
-            {
-                "Class": name,
-                "Patients": len(set(samples.patients[of_class])),
-                "Photographs": int(of_class.sum()),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def what_was_graded(evaluation: Evaluation) -> str:
-    """Return what was graded in words, `480 photographs of 60 patients` for instance."""
-    counts = evaluation.as_json()
-    patients = counted(counts["n_patients"], "patient")
-    if evaluation.unit == "patient":
-        return patients
-    return f"{counted(counts['n'], 'photograph')} of {patients}"
+    table.add_column("Grader")
+    for score in evaluation.scores:
+        table.add_column(score.title)
+    for model, found in evaluation.estimates.items():
+        table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
+    lines = [f"  {title_of(m)}: {evaluation.recall_of(m)}" for m in learners(evaluation)]
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    console.print(table)
+    console.print(f"{RECALL}:", *lines, sep="\n", soft_wrap=True)

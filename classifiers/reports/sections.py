@@ -1,27 +1,35 @@
-"""Sections of the report on agreement, certainty, comparisons and choices."""
+"""Sections on an evaluation, for every report that shows one: scores, mistakes, certainty.
+
+Each is a function of an `Evaluation`; `title` turns a model's name into what the reader calls it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from classifiers.graders.registry import is_baseline, title_of
-from classifiers.reports.score_plots import (
-    abstention_figure,
-    agreement_figure,
-    bland_altman_figure,
-    reliability_figure,
-)
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
 from common.grading.comparison import compare_models
 from common.grading.evaluation import RECALL, Evaluation, two_lines
+from common.grading.plots import (
+    abstention_figure,
+    bland_altman_figure,
+    clinicians_figure,
+    confusion_figure,
+    reliability_figure,
+)
 from common.grading.probabilities import chances_of, reliability
 from common.grading.scores import HUMAN_AGREEMENT
+from common.grading.target import Target
 from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
-from common.words import unbroken
+from common.words import counted, unbroken
+
+Title = Callable[[str], str]
+BELOW = "Score, and below it the 95 % interval over resampled patients."
 
 
 def learners(evaluation: Evaluation) -> list[str]:
@@ -29,57 +37,138 @@ def learners(evaluation: Evaluation) -> list[str]:
     return [model for model in evaluation.estimates if not is_baseline(model)]
 
 
-def score_facts(
-    evaluation: Evaluation, *, models: Sequence[str], title: Callable[[str], str] = title_of
-) -> list[Fact]:
-    """Return for the answer box how far each model is from the reference, with its recalls.
+def what_was_graded(evaluation: Evaluation) -> str:
+    """Return what was graded in words, `480 photographs of 60 patients` for instance."""
+    counts = evaluation.as_json()
+    patients = counted(counts["n_patients"], "patient")
+    if evaluation.unit == "patient":
+        return patients
+    return f"{counted(counts['n'], 'photograph')} of {patients}"
 
-    Parameters
-    ----------
-    models
-        In the order of the box; baselines are set back.
-    title
-        From a model's name to what the reader calls it.
+
+def from_best_to_worst(evaluation: Evaluation) -> str:
+    """Return the headline score of the best and the worst grader with their intervals, in words.
+
+    The best alone would be a choice made on the tested patients.
     """
+    score = evaluation.headline
+    found = sorted((evaluation.estimates[m][score.name].value, m) for m in learners(evaluation))
+    ends = found if score.higher_is_better else found[::-1]
+    worst, best = (
+        f"{evaluation.estimates[name][score.name]} with {title_of(name)}"
+        for _, name in (ends[0], ends[-1])
+    )
+    return best if len(found) == 1 else f"{best} to {worst}"
+
+
+def scores_and_brier(evaluation: Evaluation, model: str) -> dict[str, str]:
+    """Return a model's scores with intervals, recalls and the Brier score, for a table."""
+    brier = two_lines(evaluation.probabilities[model]["brier"])
+    return evaluation.cells(model) | {"Brier score": brier}
+
+
+def scores_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return one row per model: its title, scores with intervals, recall of each class."""
+    return pd.DataFrame(
+        [{"Grader": title_of(m), **evaluation.cells(m)} for m in evaluation.estimates]
+    )
+
+
+def add_scores(
+    section: Section,
+    evaluation: Evaluation,
+    *,
+    caption: str = BELOW,
+    heading: str = "Grader",
+    title: Title = title_of,
+    cells: Callable[[Evaluation, str], Mapping[str, object]] = Evaluation.cells,
+) -> None:
+    """Add a table with a row for each model, baselines set back.
+
+    `cells` gives what stands in the row of a model.
+    """
+    section.table(
+        ({heading: title(model), **cells(evaluation, model)} for model in evaluation.estimates),
+        caption=caption,
+        quiet=[is_baseline(model) for model in evaluation.estimates],
+    )
+
+
+def add_answer_box(
+    section: Section,
+    evaluation: Evaluation,
+    *,
+    question: str,
+    models: Sequence[str] = (),
+    title: Title = title_of,
+    more: Sequence[Fact] = (),
+) -> None:
+    """Add how far each model is from the reference, and how many of each class are exact.
+
+    `models` in the order of the box, all when empty; `more` stands behind them.
+    """
+    score = evaluation.headline
     facts = []
-    for model in models:
+    for model in models or evaluation.estimates:
         found = evaluation.estimates[model]
-        lead = found[evaluation.headline.name]
+        lead, quiet = found[score.name], is_baseline(model)
         notes = [f"95 %: {lead.low:.2f} to {lead.high:.2f}"]
-        for name, words in (("within_one", "within one grade"), ("accuracy", "exactly right")):
-            if name in found and name != evaluation.headline.name:
-                notes.append(f"{words}: {100 * found[name].value:.0f} %")
-        if not is_baseline(model):
+        for other in evaluation.scores:
+            if other.name in ("within_one", "accuracy") and other.name != score.name:
+                words = "exactly right" if other.name == "accuracy" else other.title.lower()
+                notes.append(f"{words}: {100 * found[other.name].value:.0f} %")
+        if not quiet:
             notes.append(f"{RECALL.lower()}: {unbroken(evaluation.recall_of(model))}")
-        facts.append(
-            Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=is_baseline(model))
+        facts.append(Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=quiet))
+    section.facts(question, [*facts, *more])
+    section.text(
+        f"The large number is the {score.meaning}, per {evaluation.unit}. Below it are its 95 % "
+        "interval over resampled patients, and how many of each class were answered exactly."
+    )
+
+
+def add_meanings(section: Section, evaluation: Evaluation) -> None:
+    """Say what each score means."""
+    meanings = "; ".join(f"{score.title}: {score.meaning}" for score in evaluation.scores)
+    section.text(f"{meanings}.")
+
+
+def add_mistakes(
+    section: Section, evaluations: Sequence[Evaluation], *, title: Title = title_of
+) -> None:
+    """Add the confusion matrix of each model."""
+    section.text(
+        "Rows are the reference, columns the answer. Numbers are means over repeats; the shade is "
+        "the share of the row, so a perfect grader is dark on the diagonal."
+    )
+    for evaluation in evaluations:
+        made = {model: f"{title(model)}, per {evaluation.unit}" for model in learners(evaluation)}
+        section.gallery(
+            figure_picture(
+                confusion_figure(
+                    evaluation.confusions[model].total, target=evaluation.target, title=words
+                ),
+                alt=f"Confusion matrix of {words}.",
+            )
+            for model, words in made.items()
         )
-    return facts
 
 
 def add_agreement(report: Report, evaluation: Evaluation) -> None:
     """Add the second table of scores, Bland-Altman, and agreement among clinicians."""
     section = report.section("Agreement with the reference")
-    section.table(
-        pd.DataFrame(
-            [
-                {
-                    "Grader": title_of(model),
-                    **{
-                        score.title: two_lines(found[score.name])
-                        for score in evaluation.more_scores
-                    },
-                }
-                for model, found in evaluation.estimates.items()
-            ]
-        ),
-        caption="; ".join(f"{score.title}: {score.meaning}" for score in evaluation.more_scores)
-        + ".",
-        quiet=[is_baseline(model) for model in evaluation.estimates],
+    more = evaluation.more_scores
+    add_scores(
+        section,
+        evaluation,
+        caption="; ".join(f"{score.title}: {score.meaning}" for score in more) + ".",
+        cells=lambda evaluation, model: {
+            score.title: two_lines(evaluation.estimates[model][score.name]) for score in more
+        },
     )
     if evaluation.target.column == "side":
-        _by_grade(report, evaluation)
-    if evaluation.target.name != "six_grades":
+        _add_sides_by_grade(section, evaluation)
+    if evaluation.target.steps != "grades":
         return
     section.text(
         "The dashed lines show how well clinicians agree among themselves, in studies of other "
@@ -87,10 +176,12 @@ def add_agreement(report: Report, evaluation: Evaluation) -> None:
         + "; ".join(f"{found.what} {found.value:.2f} ({found.source})" for found in HUMAN_AGREEMENT)
         + "."
     )
+    models = learners(evaluation)
+    clinicians = clinicians_figure({title_of(m): evaluation.estimates[m] for m in models})
     section.gallery(
         [
             figure_picture(
-                agreement_figure(evaluation, models=learners(evaluation)),
+                clinicians,
                 alt="Accuracy and plain kappa of our graders beside those among clinicians.",
             ),
             *(
@@ -98,28 +189,29 @@ def add_agreement(report: Report, evaluation: Evaluation) -> None:
                     bland_altman_figure(evaluation.confusions[model].total, title=title_of(model)),
                     alt=f"Bland-Altman plot of {title_of(model)} against the reference.",
                 )
-                for model in learners(evaluation)
+                for model in models
             ),
         ]
     )
 
 
-def add_certainty(
-    report: Report,
-    evaluation: Evaluation,
-    *,
-    title: Callable[[str], str] = title_of,
-    folded: bool = False,
-) -> Section:
-    """Add scores of probabilities, reliability, conformal sets and abstention.
+def _add_sides_by_grade(section: Section, evaluation: Evaluation) -> None:
+    """Add how often the side was right at each grade."""
+    rows = evaluation.predictions.assign(
+        right=evaluation.predictions["predicted"] == evaluation.predictions["side"]
+    )
+    table = rows.pivot_table(index="model", columns="hb_grade", values="right", sort=False)
+    table.columns = [ROMAN[int(grade) - 1] for grade in table.columns]
+    strong = rows[rows["hb_grade"] >= 3].groupby("model", sort=False)["right"].mean()
+    shown = table.assign(**{"III to VI": strong})
+    shown.insert(0, "Grader", [title_of(str(model)) for model in shown.index])
+    section.table(shown, caption="Share of right sides at each grade.")
 
-    Parameters
-    ----------
-    title
-        From a model's name to what the reader calls it.
-    folded
-        Show the heading only, until the reader opens it.
-    """
+
+def add_certainty(
+    report: Report, evaluation: Evaluation, *, title: Title = title_of, folded: bool = False
+) -> Section:
+    """Add scores of probabilities, reliability, conformal sets and abstention."""
     section = report.section("Can the probabilities be believed?", folded=folded)
     section.text(
         "AUC: how well the probability separates the first class from all others (0.5 is chance). "
@@ -127,47 +219,41 @@ def add_certainty(
         "Calibration error: how far the probability of the answer is from the share of right "
         "answers, on average."
     )
-    section.table(
-        pd.DataFrame(
-            [
-                {
-                    "Answers of": title(model),
-                    "AUC": two_lines(found["auc"]),
-                    "Brier score": two_lines(found["brier"]),
-                    "Calibration error": two_lines(found["calibration_error"]),
-                    **sets_of(evaluation, evaluation.predictions, model),
-                }
-                for model, found in evaluation.probabilities.items()
-            ]
-        ),
-        quiet=[is_baseline(model) for model in evaluation.probabilities],
+    add_scores(
+        section, evaluation, caption="", heading="Answers of", title=title, cells=_probability_cells
     )
     if "set_low" in evaluation.predictions:
         learned = _fewest_learned(evaluation) if evaluation.unit == "patient" else None
         section.text(about_ranges(learned=learned))
-    models = learners(evaluation)
-    found = {
-        model: reliability(chances_of(_rows(evaluation, model), target=evaluation.target))
-        for model in models
-    }
-    curves = {
-        model: curve for model in models if (curve := abstention_of(evaluation, model)) is not None
-    }
+    predictions, target = evaluation.predictions, evaluation.target
+    rows = {title(m): predictions[predictions["model"] == m] for m in learners(evaluation)}
+    bins = {name: reliability(chances_of(own, target=target)) for name, own in rows.items()}
+    curves = {name: abstention_of(own, target=target) for name, own in rows.items() if len(own)}
     section.gallery(
         [
             figure_picture(
-                reliability_figure({title(model): bins for model, bins in found.items()}),
+                reliability_figure(bins),
                 alt="Share of right answers against the probability of the answer.",
                 caption="Below the line: surer than right. Larger dots: more answers.",
             ),
             figure_picture(
-                abstention_figure({title(model): curve for model, curve in curves.items()}),
+                abstention_figure(curves),
                 alt="Mean error among the surest answers against the share answered.",
                 caption="Error if only the surest are answered and a person grades the rest.",
             ),
         ]
     )
     return section
+
+
+def _probability_cells(evaluation: Evaluation, model: str) -> dict[str, object]:
+    found = evaluation.probabilities[model]
+    return {
+        "AUC": two_lines(found["auc"]),
+        "Brier score": two_lines(found["brier"]),
+        "Calibration error": two_lines(found["calibration_error"]),
+        **sets_of(evaluation.predictions, model, target=evaluation.target),
+    }
 
 
 def _fewest_learned(evaluation: Evaluation) -> int:
@@ -177,8 +263,35 @@ def _fewest_learned(evaluation: Evaluation) -> int:
     return int(rows["patient_id"].nunique() - tested)
 
 
+def abstention_of(rows: pd.DataFrame, *, target: Target) -> np.ndarray:
+    """Return the abstention curve of one model's rows of predictions."""
+    chances = rows[list(target.probability_columns)].to_numpy(dtype=np.float64)
+    off = np.abs(target.answers(chances) - target.numbers(rows))
+    if target.ordered:
+        return abstention_curve(off.astype(np.float64), -expected_distance(chances))
+    return abstention_curve((off > 0).astype(np.float64), chances.max(axis=1))
+
+
+def sets_of(predictions: pd.DataFrame, model: str, *, target: Target) -> dict[str, object]:
+    """Return coverage and width of one model's sets; empty when there are none at all."""
+    if "set_low" not in predictions:
+        return {}
+    rows = predictions[predictions["model"] == model].dropna(subset=["set_low"])
+    if rows.empty:
+        return {"Ranges hold it": None, "Classes in a range": None}
+    held, width = ranges_kept(rows, target=target)
+    return {"Ranges hold it": f"{100 * held:.0f} %", "Classes in a range": f"{width:.1f}"}
+
+
+def ranges_kept(rows: pd.DataFrame, *, target: Target) -> tuple[float, float]:
+    """Return the share (0..1) of sets that hold the reference, and their mean width in classes."""
+    truth = target.numbers(rows)
+    low, high = (rows[name].to_numpy(dtype=np.int64) for name in ("set_low", "set_high"))
+    return float(((low <= truth) & (truth <= high)).mean()), float((high - low + 1).mean())
+
+
 def add_comparison(report: Report, evaluation: Evaluation) -> None:
-    """Add paired comparisons of all graders."""
+    """Add paired comparisons of all graders; nothing for a single one."""
     models = learners(evaluation)
     if len(models) < 2:
         return
@@ -194,103 +307,16 @@ def add_comparison(report: Report, evaluation: Evaluation) -> None:
         "folds, corrected for overlapping training sets (Nadeau and Bengio 2003)."
     )
     section.table(
-        pd.DataFrame(
+        [
             {
-                "First": [title_of(model) for model in found["first"]],
-                "Second": [title_of(model) for model in found["second"]],
-                "Difference": [
-                    f"{row.difference:.2f}\n{row.low:.2f} to {row.high:.2f}"
-                    for row in found.itertuples()
-                ],
-                "p, bootstrap": found["p_bootstrap_holm"],
-                "p, McNemar": found["p_mcnemar_holm"],
-                "p, folds": found["p_folds_holm"],
+                "First": title_of(row["first"]),
+                "Second": title_of(row["second"]),
+                "Difference": f"{row['difference']:.2f}\n{row['low']:.2f} to {row['high']:.2f}",
+                "p, bootstrap": row["p_bootstrap_holm"],
+                "p, McNemar": row["p_mcnemar_holm"],
+                "p, folds": row["p_folds_holm"],
             }
-        ),
+            for row in found.to_dict("records")
+        ],
         digits=3,
-    )
-
-
-def add_choices(report: Report, choices: pd.DataFrame) -> None:
-    """Add what was chosen on inner folds; nothing when nothing was."""
-    if choices.empty:
-        return
-    section = report.section("What was chosen on inner folds")
-    section.text(
-        "In each outer fold the columns, the scaler and the options of every grader were chosen "
-        "by the ranked probability score of answers to training patients it had not seen. The "
-        "tested patients had no say."
-    )
-    section.table(
-        pd.DataFrame(
-            {
-                "Grader": [title_of(model) for model in choices["model"]],
-                "Columns, scaler, options": choices["choice"],
-                "Folds": choices["folds"],
-            }
-        )
-    )
-
-
-def abstention_of(evaluation: Evaluation, model: str) -> np.ndarray | None:
-    """Return the abstention curve of one model; None without rows."""
-    rows = _rows(evaluation, model)
-    target = evaluation.target
-    chances = rows[list(target.probability_columns)].to_numpy(dtype=np.float64)
-    if not len(chances):
-        return None
-    truth = target.numbers(rows)
-    if target.ordered:
-        errors = np.abs(target.answers(chances) - truth).astype(np.float64)
-        return abstention_curve(errors, -expected_distance(chances))
-    errors = (target.answers(chances) != truth).astype(np.float64)
-    return abstention_curve(errors, chances.max(axis=1))
-
-
-def _rows(evaluation: Evaluation, model: str) -> pd.DataFrame:
-    return evaluation.predictions[evaluation.predictions["model"] == model]
-
-
-def sets_of(evaluation: Evaluation, predictions: pd.DataFrame, model: str) -> dict[str, object]:
-    """Return coverage and width of one model's sets; empty when there are none at all.
-
-    Parameters
-    ----------
-    predictions
-        Rows with `set_low` and `set_high`, where there are any.
-    """
-    if "set_low" not in predictions:
-        return {}
-    rows = predictions[predictions["model"] == model].dropna(subset=["set_low"])
-    if rows.empty:
-        return {"Ranges hold it": None, "Classes in a range": None}
-    truth = evaluation.target.numbers(rows)
-    low, high = (rows[name].to_numpy(dtype=np.int64) for name in ("set_low", "set_high"))
-    return {
-        "Ranges hold it": f"{100 * float(((low <= truth) & (truth <= high)).mean()):.0f} %",
-        "Classes in a range": f"{float((high - low + 1).mean()):.1f}",
-    }
-
-
-def _by_grade(report: Report, evaluation: Evaluation) -> None:
-    """Add how often the side was right at each grade."""
-    rows = evaluation.predictions.assign(
-        right=evaluation.predictions["predicted"] == evaluation.predictions["side"]
-    )
-    table = rows.pivot_table(index="model", columns="hb_grade", values="right", sort=False)
-    strong = rows[rows["hb_grade"] >= 3].groupby("model", sort=False)["right"].mean()
-    shown = table.assign(strong=strong).rename(columns={"strong": "III to VI"})
-    shown.columns = [_roman_of(name) for name in shown.columns]
-    shown.insert(0, "Grader", [title_of(str(model)) for model in shown.index])
-    report.sections[-1].table(shown, caption="Share of right sides at each grade.")
-
-
-def _roman_of(name: object) -> str:
-    return ROMAN[int(name) - 1] if isinstance(name, int) else str(name)
-
-
-def scores_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return one row per model: its title, scores with intervals, recall of each class."""
-    return pd.DataFrame(
-        [{"Grader": title_of(model), **evaluation.cells(model)} for model in evaluation.estimates]
     )

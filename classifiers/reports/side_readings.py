@@ -7,9 +7,8 @@ Comes from `dists.csv` (and `landmarks.csv`), goes to the pages of patients, to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from common.provenance import read_run_record
 from common.words import spoken
 from features.registry import DISTANCES
 from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from landmarks.tables import points_of
 
 REST = "rest"
 USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
@@ -36,14 +36,12 @@ class Sign:
     part
         Of the face: `brow`, `eye`, `mouth corner`.
     pair
-        The distances on the patient's right and left; None for the way of the mouth corners, which
-        comes from the points.
+        The distances on the patient's right and left; None for the displacement of the mouth
+        corners, which comes from the points.
     does
         What a growing and a shrinking distance is called.
     change
         Whether the change from rest counts, or the distance itself.
-    weak_has
-        Whether the weak side has the larger or the smaller value.
     moving
         What a side does when it moves, `brow rises` for instance; None where the sign is no
         movement of a side.
@@ -53,43 +51,26 @@ class Sign:
     pair: tuple[str, str] | None
     does: tuple[str, str]
     change: bool
-    weak_has: Literal["larger", "smaller"]
     moving: str | None = None
 
 
 _BROW = Sign(
-    part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, weak_has="smaller",
-    moving="brow rises",
-)  # fmt: skip
+    part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, moving="brow rises"
+)
 _LIDS = Sign(
-    part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, weak_has="larger",
-    moving="eye closes",
-)  # fmt: skip
+    part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, moving="eye closes"
+)
 _CORNER = Sign(
-    part="mouth corner", pair=None, does=("moves", "moves"), change=True, weak_has="smaller",
-    moving="mouth corner moves",
-)  # fmt: skip
+    part="mouth corner", pair=None, does=("moves",) * 2, change=True, moving="mouth corner moves"
+)
 _LIP = Sign(  # the lip is drawn towards the side that moves
-    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True,
-    weak_has="larger",
-)  # fmt: skip
+    part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True
+)
 SIGNS: dict[str, tuple[Sign, ...]] = {
     REST: (
-        Sign(
-            part="brow",
-            pair=("L", "M"),
-            does=("stands above the eye by",) * 2,
-            change=False,
-            weak_has="smaller",
-        ),
-        Sign(part="eye", pair=("N", "O"), does=("is open",) * 2, change=False, weak_has="larger"),
-        Sign(
-            part="eye-to-lip distance",
-            pair=("F", "G"),
-            does=("is",) * 2,
-            change=False,
-            weak_has="larger",
-        ),
+        replace(_BROW, does=("stands above the eye by",) * 2, change=False, moving=None),
+        replace(_LIDS, does=("is open",) * 2, moving=None),
+        replace(_LIP, does=("is",) * 2, change=False),
     ),
     "brow_raise": (_BROW,),
     "gentle_eye_closure": (_LIDS,),
@@ -117,7 +98,6 @@ class Reading:
         opening closed); NaN where the sign is no movement, or nothing is known of rest.
     """
 
-    image_id: str
     movement: str
     sign: Sign
     right: float
@@ -179,7 +159,7 @@ def side_readings(
         The patient's rows of `dists.csv` with the manifest's `task`. Rows that were not
         measured, of unknown movements, or (for changes) without a photograph at rest give nothing.
     landmarks
-        Landmark table, for the way of the mouth corners; only the patient's rows are used.
+        Landmark table of everybody, for the displacement of the mouth corners.
     unit
         Of the lengths in `dists` (`length_unit` tells).
     """
@@ -188,7 +168,7 @@ def side_readings(
     rows = dists[dists["status"] == "ok"]
     at_rest = rows[rows["task"] == REST]
     rest = at_rest[[entry.name for entry in DISTANCES]].mean() if len(at_rest) else None
-    corners = _corner_ways(rows, landmarks)
+    corners = _corner_displacements(rows, landmarks)
     readings = []
     for _, row in rows.iterrows():
         movement = str(row["task"])
@@ -200,7 +180,7 @@ def side_readings(
             moved = _moved(sides, sign=sign, rest=rest)
             readings.append(
                 Reading(
-                    image_id=str(row["image_id"]), movement=movement, sign=sign,
+                    movement=movement, sign=sign,
                     right=sides[0], left=sides[1],
                     right_share=sides[0] / width, left_share=sides[1] / width, unit=unit,
                     right_moved=moved[0] / width, left_moved=moved[1] / width,
@@ -266,7 +246,7 @@ def _sides(
     return now[0] * scale - then[0], now[1] * scale - then[1]
 
 
-def _corner_ways(
+def _corner_displacements(
     rows: pd.DataFrame, landmarks: pd.DataFrame | None
 ) -> dict[str, tuple[float, float]]:
     """Return by photograph how far the right and left mouth corner are from their place at rest.
@@ -280,21 +260,19 @@ def _corner_ways(
     tasks = dict(zip(rows["image_id"], rows["task"], strict=True))
     found = landmarks[landmarks["image_id"].isin(tasks) & (landmarks["status"] == "ok")]
     ids = [str(name) for name in found["image_id"]]
-    xs = found[[f"x_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
-    ys = found[[f"y_{point}" for point in range(68)]].to_numpy(dtype=np.float64)
     at_rest = np.array([tasks[name] == REST for name in ids], dtype=bool)
     if not at_rest.any():
         return {}
-    faces = xs + 1j * ys
+    faces = points_of(found) @ np.array([1, 1j])  # a point as one complex number
     across = faces[:, LEFT_EYE_OUTER] - faces[:, RIGHT_EYE_OUTER]
     origin = faces[:, list(_EYE_CORNERS)].mean(axis=1)
     corners = (faces[:, list(_MOUTH_CORNERS)] - origin[:, None]) / across[:, None]
     jaw = np.abs(faces[:, JAW_LEFT] - faces[:, JAW_RIGHT])
     eyes_per_width = (np.abs(across) / jaw)[at_rest].mean()
-    way = np.abs(corners - corners[at_rest].mean(axis=0)) * eyes_per_width
+    moved = np.abs(corners - corners[at_rest].mean(axis=0)) * eyes_per_width
     return {
         name: (float(right), float(left))
-        for name, (right, left), rest in zip(ids, way, at_rest, strict=True)
+        for name, (right, left), rest in zip(ids, moved, at_rest, strict=True)
         if not rest
     }
 

@@ -60,9 +60,14 @@ class Target:
         return tuple(f"p_{name}" for name in self.classes)
 
     @property
+    def step(self) -> str:
+        """What a report calls a class: `grade`, or `class` where it is none."""
+        return "grade" if self.column == "hb_grade" else "class"
+
+    @property
     def steps(self) -> str:
-        """What a report calls the classes: `grades`, or `classes` where they are no grades."""
-        return "grades" if self.column == "hb_grade" else "classes"
+        """The plural of `step`."""
+        return "grades" if self.step == "grade" else "classes"
 
     @property
     def spoken(self) -> tuple[str, ...]:

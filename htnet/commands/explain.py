@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from common.errors import UserError, did_you_mean
 from common.files import atomic_write, write_json
-from common.grading.plots import roman
 from common.grading.target import Target
 from common.provenance import write_run_record
 from common.report import figure_png
@@ -242,12 +241,12 @@ def _figures(
     scale = shared_scale(explanations)
     for row, found in zip(rows, explanations, strict=True):
         about = cohort.rows.iloc[row]
-        title = f"{about['image_id']}, reference {roman(target)[cohort.data.labels[row] - 1]}"
+        title = f"{about['image_id']}, reference {target.spoken[cohort.data.labels[row] - 1]}"
         if "side" in about:
             title += f", palsy: {about['side']}"
         answer = int(target.answers(found.probabilities[None])[0])
         yield explanation_figure(
-            found, title=title, classes=roman(target), answer=answer, scale=scale
+            found, title=title, classes=target.spoken, answer=answer, scale=scale
         )
 
 

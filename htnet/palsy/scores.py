@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from common.bootstrap import interval, resampling_weights
+from common.bootstrap import INTERVALS, interval, resampling_weights
 from common.grading.evaluation import RECALL, Evaluation
 from common.grading.target import Target
 
@@ -18,7 +18,7 @@ def metrics(evaluations: Sequence[Evaluation], target: Target) -> Mapping[str, o
     return {
         "target": target.name,
         "classes": list(target.classes),
-        "interval": "95 %, patients resampled 2000 times",
+        "interval": INTERVALS,
         **{
             f"per_{one.unit}": {
                 **one.as_json(),

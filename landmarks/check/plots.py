@@ -1,7 +1,4 @@
-"""Pictures of an evaluation: where on the face the error is, and how many photographs have which.
-
-Colours are Okabe and Ito's; sizes of dots are the errors themselves.
-"""
+"""Pictures of an evaluation: where on the face the error is, and how often it is how large."""
 
 from __future__ import annotations
 
@@ -10,21 +7,21 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
+from common.bootstrap import Estimate
+from common.figures import GREY, calm, canvas, colour_at, draw_intervals
+from common.words import spoken
 from landmarks.check.errors import Evaluated, cumulative_share, normalisers, part_errors
 from landmarks.overlay import OUTLINES
 from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
-BLUE, VERMILION, GREY, ORANGE = "#0072B2", "#D55E00", "#999999", "#E69F00"
-_COLOURS = (BLUE, VERMILION, "#009E73", ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-
 
 def region_title(region: str) -> str:
     """Return `patient's right brow` for `right_brow`, and other parts with spaces."""
-    words = region.replace("_", " ")
+    words = spoken(region)
     return f"patient's {words}" if words.split()[0] in ("right", "left") else words
 
 
@@ -34,13 +31,16 @@ def face_figure(evaluated: Evaluated) -> Figure:
     scale = normalisers(known.true)["eye"]
     face = _mean_face(known.true)
     error = (known.distances / scale[:, None]).mean(axis=0)
-    figure, axes = _figure(5.6, 5.8)
+    figure, axes = canvas(5.6, 5.8)
     for a, b in OUTLINES:
         axes.plot(*face[[a, b]].T, color=GREY, linewidth=0.8, zorder=1)
     top = max(float(100 * error.max()), 1e-9)
     colours = matplotlib.colormaps["cividis"]
     for (x, y), size in zip(face, error, strict=True):
-        axes.add_patch(_disc(x, y, size, colour=colours(100 * size / top)))
+        axes.add_patch(
+            Circle((x, y), size, facecolor=colours(100 * size / top), edgecolor="black",
+                   linewidth=0.4, alpha=0.85, zorder=2)
+        )  # fmt: skip
     bar = figure.colorbar(
         matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, top), colours),
         ax=axes, shrink=0.7,
@@ -59,19 +59,19 @@ def face_figure(evaluated: Evaluated) -> Figure:
 
 def cumulative_figure(settings: Mapping[str, Evaluated]) -> Figure:
     """Draw the share of photographs whose NRMSE is at most x, one line for each setting."""
-    figure, axes = _figure(6.2, 4.0)
+    figure, axes = canvas(6.2, 4.0)
     errors = {name: part_errors(e)["inner"]["nrmse_eye"] for name, e in settings.items()}
     every = np.concatenate(list(errors.values()))
     most = float(np.nanquantile(every, 0.99)) if not np.isnan(every).all() else 10.0
     at = np.linspace(0.0, max(1.0, 1.1 * most), 300)
     for k, (name, values) in enumerate(errors.items()):
         share = cumulative_share(values, at, n=len(values))
-        axes.plot(at, 100 * share, color=_COLOURS[k % len(_COLOURS)], label=name)
+        axes.plot(at, 100 * share, color=colour_at(k), label=name)
     axes.set_xlabel("NRMSE of the 51 inner points, % of the outer-eye distance")
     axes.set_ylabel("photographs, % of all")
     axes.set_ylim(0, 101)
     axes.set_xlim(0, at[-1])
-    axes.grid(color="#dddddd", linewidth=0.6)
+    calm(axes, labelsize=9)
     if len(errors) > 1:
         axes.legend(frameon=False, fontsize=8)
     return figure
@@ -79,14 +79,12 @@ def cumulative_figure(settings: Mapping[str, Evaluated]) -> Figure:
 
 def interval_figure(scores: pd.DataFrame, *, label: str, xlabel: str) -> Figure:
     """Draw `value` with `low` and `high` of each row, named by the column `label`."""
-    figure, axes = _figure(6.2, 0.6 + 0.32 * max(3, len(scores)))
-    place = np.arange(len(scores))[::-1]
-    axes.hlines(place, scores["low"], scores["high"], color=BLUE, linewidth=2)
-    axes.plot(scores["value"], place, "o", color=BLUE, markersize=6)
-    axes.set_yticks(place, list(scores[label]))
+    figure, axes = canvas(6.2, 0.6 + 0.32 * max(3, len(scores)))
+    found = scores[["value", "low", "high"]].itertuples(index=False, name=None)
+    axes.set_yticks(draw_intervals(axes, [Estimate(*row) for row in found]), list(scores[label]))
     axes.set_xlabel(xlabel)
     axes.set_xlim(left=0)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    calm(axes, labelsize=9)
     return figure
 
 
@@ -95,15 +93,15 @@ def tilt_figure(by_angle: Mapping[str, pd.DataFrame]) -> Figure:
 
     Each table has `angle_deg`, `value`, `low`, `high`.
     """
-    figure, axes = _figure(6.2, 3.8)
+    figure, axes = canvas(6.2, 3.8)
     for k, (name, table) in enumerate(by_angle.items()):
-        colour = _COLOURS[k % len(_COLOURS)]
+        colour = colour_at(k)
         axes.fill_between(table["angle_deg"], table["low"], table["high"], color=colour, alpha=0.15)
         axes.plot(table["angle_deg"], table["value"], "o-", color=colour, label=name, markersize=4)
     axes.set_xlabel("photograph turned by, degrees (counter-clockwise positive)")
     axes.set_ylabel("NRMSE of inner points, %")
     axes.set_ylim(bottom=0)
-    axes.grid(color="#dddddd", linewidth=0.6)
+    calm(axes, labelsize=9)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -117,20 +115,3 @@ def _mean_face(true: NDArray[np.float64]) -> NDArray[np.float64]:
     level = (off[..., 0] + 1j * off[..., 1]) * turn[:, None] / np.abs(turn[:, None]) ** 2
     mean = level.mean(axis=0)
     return np.column_stack([mean.real, mean.imag])
-
-
-def _disc(
-    x: float, y: float, radius: float, *, colour: tuple[float, ...]
-) -> matplotlib.patches.Circle:
-    return matplotlib.patches.Circle(
-        (x, y), radius, facecolor=colour, edgecolor="black", linewidth=0.4, alpha=0.85, zorder=2
-    )
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    # Not through pyplot, which would keep every figure open.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from common.exit_codes import exit_code_for
 from common.report import Report, Section
+from common.words import counted, spoken
 from landmarks.check.errors import MEASURES, SIDE_PARTS, Evaluated
 from landmarks.check.plots import (
     cumulative_figure,
@@ -88,7 +90,8 @@ def _summary(evaluation: LandmarkEvaluation, name: str) -> str:
     if not row["found"]:
         return "No photograph could be compared."
     words = (
-        f"Over {row['found']} photographs of {row['patients']} patients the 51 inner points are "
+        f"Over {counted(row['found'], 'photograph')} of {counted(row['patients'], 'patient')} the "
+        f"51 inner points are "
         f"off by {_interval(row, 'nrmse_eye')} % of the outer-eye distance (NRMSE; setting: "
         f"{name})."
     )
@@ -107,12 +110,13 @@ def _warnings(evaluation: LandmarkEvaluation, evaluated: Evaluated) -> list[str]
     if len(lost):
         kinds = ", ".join(f"{n} {status}" for status, n in lost["status"].value_counts().items())
         sentences.append(
-            f"{len(lost)} of {len(photographs)} photographs could not be compared ({kinds}); they "
-            "have no error and are in no mean: see landmark_errors.csv."
+            f"{len(lost)} of {counted(len(photographs), 'photograph')} could not be compared "
+            f"({kinds}); they have no error and are in no mean: see landmark_errors.csv."
         )
     patients = photographs.loc[photographs["status"] == "ok", "patient_id"].nunique()
     if patients < FEW_PATIENTS:
-        sentences.append(f"Only {patients} patients: intervals over so few say little.")
+        only = counted(patients, "patient")
+        sentences.append(f"Only {only}: intervals over so few say little.")
     return sentences
 
 
@@ -151,10 +155,7 @@ def _people(section: Section, scores: pd.DataFrame) -> None:
     ]
     if len(sides):
         sides = sides.assign(
-            part=[
-                f"{p.replace('_', ' ')}, {g}"
-                for p, g in zip(sides["part"], sides["group"], strict=True)
-            ]
+            part=[f"{spoken(p)}, {g}" for p, g in zip(sides["part"], sides["group"], strict=True)]
         )
         section.table(
             _shown(sides, label="part", heading="half of the face"),
@@ -183,20 +184,19 @@ def _asymmetry(section: Section, evaluation: LandmarkEvaluation) -> None:
 
 def _settings(section: Section, evaluation: LandmarkEvaluation) -> None:
     grid = evaluation.grid
-    shown = pd.DataFrame(
-        {
-            "setting": grid["setting"],
-            "faces found": [f"{r.found} of {r.photographs}" for r in grid.itertuples()],
-            "NRMSE, %": [_interval(row, "nrmse_eye") for _, row in grid.iterrows()],
-            "mean error, %": [_interval(row, "mean_eye") for _, row in grid.iterrows()],
-            "NRMSE minus the first": [
-                "" if k == 0 else _interval(row, "nrmse_difference", signed=True)
-                for k, (_, row) in enumerate(grid.iterrows())
-            ],
-        }
-    )
     section.table(
-        shown,
+        (
+            {
+                "setting": row["setting"],
+                "faces found": f"{row['found']} of {row['photographs']}",
+                "NRMSE, %": _interval(row, "nrmse_eye"),
+                "mean error, %": _interval(row, "mean_eye"),
+                "NRMSE minus the first": _interval(row, "nrmse_difference", signed=True)
+                if at
+                else "",
+            }
+            for at, row in enumerate(grid.to_dict("records"))
+        ),
         caption="Inner points, % of the outer-eye distance. Differences are over photographs in "
         f"which both settings found the face. {_INTERVALS}",
     )
@@ -267,20 +267,21 @@ def _shown(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            heading: scores[label].to_numpy(),
-            "photographs": scores["photographs"].to_numpy(),
-            "patients": scores["patients"].to_numpy(),
-            value: [_interval(row) if "value" in row else "" for _, row in scores.iterrows()],
+            heading: row[label],
+            "photographs": row["photographs"],
+            "patients": row["patients"],
+            value: _interval(row),
         }
+        for row in scores.to_dict("records")
     )
 
 
-def _interval(row: pd.Series, measure: str = "value", *, signed: bool = False) -> str:
-    low, high = ("low", "high") if measure == "value" else (f"{measure}_low", f"{measure}_high")
+def _interval(
+    row: pd.Series | Mapping[Hashable, Any], measure: str = "value", *, signed: bool = False
+) -> str:
+    ends = ("low", "high") if measure == "value" else (f"{measure}_low", f"{measure}_high")
+    sign = "+" if signed else ""
+    value, low, high = (f"{row[name]:{sign}.2f}" for name in (measure, *ends))
     if np.isnan(row[measure]):
         return "–"
-    sign = "+" if signed else ""
-    value = f"{row[measure]:{sign}.2f}"
-    if np.isnan(row[low]):
-        return value
-    return f"{value} ({row[low]:{sign}.2f} to {row[high]:{sign}.2f})"
+    return value if np.isnan(row[ends[0]]) else f"{value} ({low} to {high})"

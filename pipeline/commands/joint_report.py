@@ -9,7 +9,8 @@ from pathlib import Path
 from common.errors import UserError
 from common.grading.target import TargetName
 from common.provenance import write_run_record
-from pipeline.joint_report.report import Ingredients, build_joint_report
+from pipeline.joint_report.report import build_joint_report
+from pipeline.joint_report.study import Ingredients
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from classifiers.commands.benchmark import BenchmarkResult
-from classifiers.graders.registry import GRADERS, is_baseline
-from classifiers.reports.benchmark import from_best_to_worst
-from classifiers.reports.sections import scores_table
+from classifiers.graders.registry import GRADERS
+from classifiers.reports.sections import BELOW, add_scores, from_best_to_worst
+from common.figures import BLUE, GREY, calm
 from common.photos import read_photo
-from common.report import Link, Picture, Report, Section, image_picture
+from common.report import Link, Picture, Report, image_picture
 from common.tables import GRADES, ROMAN, read_manifest
 from common.truth import read_truth
 from datasets.contact_sheet import contact_sheet
@@ -26,7 +26,8 @@ from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
 from pipeline.demo.layout import BENCHMARK, COMPARED, FUSED
 from pipeline.demo.stages import GradedByMeasurements
-from pipeline.joint_report.report import Ingredients, build_joint_report
+from pipeline.joint_report.report import build_joint_report
+from pipeline.joint_report.study import Ingredients
 
 SHOWN_TASK = "full_smile"
 _BESIDE = (
@@ -35,7 +36,6 @@ _BESIDE = (
     ("ways of fusing", f"{FUSED}/report.html"),
 )
 _OVERLAY_WIDTH, _SHEET_WIDTH = 300, 1100
-_LEFT_COLOUR, _GREY = "#0072B2", "#999999"
 
 
 def demo_report(
@@ -51,40 +51,39 @@ def demo_report(
 
     def stages(report: Report) -> None:
         manifest = read_manifest(given.manifest)
-        _cohort_section(report, manifest)
-        _points_section(report, manifest, portrait=portrait, measured=measured)
-        _features_section(report, manifest, measured=measured)
-        _graders_section(report, graded, chosen=given.models[0])
-        _next_section(report, out)
+        _add_cohort(report, manifest)
+        _add_points(report, manifest, portrait=portrait, measured=measured)
+        _add_features(report, measured=measured)
+        _add_graders(report, graded.everyone, chosen=given.models[0])
+        _add_next(report, out)
 
     return build_joint_report(given, seed=seed, before_patients=stages)
 
 
-def _cohort_section(report: Report, manifest: pd.DataFrame) -> None:
+def _add_cohort(report: Report, manifest: pd.DataFrame) -> None:
     section = report.section("The simulated patients", folded=True)
     section.text(
         "One patient for each House-Brackmann grade, I (healthy) to VI (no movement), at rest and "
         "in seven movements. The side named is the patient's own: the patient's right is on your "
         "left."
     )
-    rows, labels = [], []
+    photos, labels = [], []
     tasks = list(dict.fromkeys(manifest["task"]))
-    for grade in GRADES:
-        of_grade = manifest[manifest["hb_grade"] == grade]
-        patient = of_grade[of_grade["patient_id"] == of_grade["patient_id"].iloc[0]]
-        by_task = patient.set_index("task")["path"]
-        rows.append([read_photo(Path(by_task[task])).pixels for task in tasks])
+    for grade, own in manifest.groupby("hb_grade"):
+        patient = own[own["patient_id"] == own["patient_id"].iloc[0]]
+        paths = patient.set_index("task")["path"]
+        photos.append([read_photo(Path(paths[task])).pixels for task in tasks])
         side = patient["side"].iloc[0]
-        labels.append(f"{ROMAN[grade - 1]} {'' if side == 'none' else side}".strip())
-    sheet = contact_sheet(rows, row_labels=labels, column_labels=tasks)
-    section.image(
-        sheet,
+        labels.append(ROMAN[int(str(grade)) - 1] + ("" if side == "none" else f" {side}"))
+    sheet = image_picture(
+        contact_sheet(photos, row_labels=labels, column_labels=tasks),
         alt="Contact sheet: six simulated patients, grades I to VI, in eight movements.",
         width=_SHEET_WIDTH,
     )
+    section.gallery([sheet])
 
 
-def _points_section(
+def _add_points(
     report: Report, manifest: pd.DataFrame, *, portrait: ExtractResult, measured: ExtractResult
 ) -> None:
     section = report.section("From photograph to 68 points", folded=True)
@@ -94,15 +93,14 @@ def _points_section(
         "smiling."
     )
     pictures = [_overlay(portrait, portrait.extraction.table["image_id"].iloc[0], "a portrait")]
-    for grade in GRADES:
-        chosen = manifest[(manifest["hb_grade"] == grade) & (manifest["task"] == SHOWN_TASK)]
-        row = chosen.iloc[0]
+    smiling = manifest[manifest["task"] == SHOWN_TASK].drop_duplicates("hb_grade")
+    for row in smiling.sort_values("hb_grade").to_dict("records"):
         weak = "" if row["side"] == "none" else f", weak on the {row['side']}"
-        pictures.append(_overlay(measured, row["image_id"], f"grade {ROMAN[grade - 1]}{weak}"))
-    section.gallery([picture for picture in pictures if picture is not None])
-    errors = _landmark_errors(manifest, measured)
+        caption = f"grade {ROMAN[row['hb_grade'] - 1]}{weak}"
+        pictures.append(_overlay(measured, row["image_id"], caption))
+    section.gallery(picture for picture in pictures if picture is not None)
     section.table(
-        errors,
+        _landmark_errors(manifest, measured),
         caption="Mean distance between dlib's points and the true points of the drawing, brows to "
         "lips, in % of the distance between the outer eye corners.",
         digits=1,
@@ -121,30 +119,28 @@ def _overlay(result: ExtractResult, image_id: str, caption: str) -> Picture | No
     )
 
 
-def _landmark_errors(manifest: pd.DataFrame, measured: ExtractResult) -> pd.DataFrame:
-    """Landmark error against the drawing, by grade."""
+def _landmark_errors(
+    manifest: pd.DataFrame, measured: ExtractResult
+) -> Iterator[dict[str, object]]:
+    """Return landmark error against the drawing, a row for each grade."""
     table = measured.extraction.table
     truth = read_truth(manifest).set_index("image_id").loc[table["image_id"]].reset_index()
     found, true = points_of(table), points_of(truth)
-    across = true[:, LEFT_EYE_OUTER] - true[:, RIGHT_EYE_OUTER]
+    across = np.linalg.norm(true[:, LEFT_EYE_OUTER] - true[:, RIGHT_EYE_OUTER], axis=1)
     distance = np.linalg.norm((found - true)[:, list(INNER)], axis=2).mean(axis=1)
-    error = 100 * distance / np.linalg.norm(across, axis=1)
     grades = manifest.set_index("image_id").loc[table["image_id"], "hb_grade"].to_numpy()
-    rows = []
+    errors = pd.Series(100 * distance / across)
     for grade in GRADES:
-        of_grade = error[grades == grade]
-        rows.append(
-            {
-                "Grade": ROMAN[grade - 1],
-                "Photographs": len(of_grade),
-                "Face found": int(np.isfinite(of_grade).sum()),
-                "Error, %": float(np.nanmean(of_grade)) if np.isfinite(of_grade).any() else None,
-            }
-        )
-    return pd.DataFrame(rows)
+        of_grade = errors[grades == grade]
+        yield {
+            "Grade": ROMAN[grade - 1],
+            "Photographs": len(of_grade),
+            "Face found": int(of_grade.notna().sum()),
+            "Error, %": float(of_grade.mean()),
+        }
 
 
-def _features_section(report: Report, manifest: pd.DataFrame, *, measured: ExtractResult) -> None:
+def _add_features(report: Report, *, measured: ExtractResult) -> None:
     section = report.section("From points to numbers", folded=True)
     section.text(
         "34 distances and 29 asymmetry features are computed from the points of every photograph "
@@ -154,71 +150,52 @@ def _features_section(report: Report, manifest: pd.DataFrame, *, measured: Extra
         "about how well a grade can be told: that is the next section."
     )
     features = pd.read_csv(measured.out / "features.csv")
-    names = [feature.name for feature in FEATURES]
     patients = features[features["status"] == "ok"].groupby("patient_id")
-    means = patients[names].mean()
-    grades = patients["hb_grade"].first()
-    rank = means.corrwith(grades, method="spearman").sort_values(ascending=False)
+    means, grades = patients[[feature.name for feature in FEATURES]].mean(), patients["hb_grade"]
     section.figure(
-        _features_figure(means, grades, list(rank.index[:4])),
+        _features_figure(means, grades.first()),
         alt="Four asymmetry features against the House-Brackmann grade, one dot per patient.",
     )
 
 
-def _features_figure(means: pd.DataFrame, grades: pd.Series, names: list[str]) -> Figure:
+def _features_figure(means: pd.DataFrame, grades: pd.Series) -> Figure:
     meanings = {feature.name: feature.meaning for feature in FEATURES}
-    figure, axes = plt.subplots(1, len(names), figsize=(11, 3.2), layout="constrained")
-    shift = np.random.default_rng(0).uniform(-0.12, 0.12, len(grades))  # so that dots part
-    for axis, name in zip(axes, names, strict=True):
-        axis.plot(grades + shift, means[name], "o", color=_LEFT_COLOUR, alpha=0.7, markersize=5)
+    steadiest = means.corrwith(grades, method="spearman").nlargest(4).index
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    aside = np.random.default_rng(0).uniform(-0.12, 0.12, len(grades))  # so that dots part
+    for axes, name in zip(figure.subplots(1, len(steadiest)), steadiest, strict=True):
+        axes.plot(grades + aside, means[name], "o", color=BLUE, alpha=0.7, markersize=5)
         medians = means[name].groupby(grades).median()
-        axis.plot(medians.index, medians, "-", color=_GREY, zorder=0)
-        axis.set_xticks(list(GRADES), list(ROMAN))
-        axis.set_title(textwrap.fill(f"{name}: {meanings[name]}", 30), fontsize=9)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_xlabel("House-Brackmann grade")
-    plt.close(figure)
+        axes.plot(medians.index, medians, "-", color=GREY, zorder=0)
+        axes.set_xticks(list(GRADES), list(ROMAN))
+        axes.set_title(textwrap.fill(f"{name}: {meanings[str(name)]}", 30), fontsize=9)
+        calm(axes, grid=False)
+    figure.axes[0].set_xlabel("House-Brackmann grade")
     return figure
 
 
-def _scores_in_words(graded: BenchmarkResult) -> str:
-    """Name the worst and the best grader: the best alone would be a choice made on the test."""
-    patients = graded.evaluations[-1]
+def _add_graders(report: Report, everyone: BenchmarkResult, *, chosen: str) -> None:
+    patients = everyone.evaluations[-1]
     score = patients.headline
-    return (
-        f"Grading patients that they had never seen, the graders' {score.title.lower()} was "
-        f"{from_best_to_worst(patients)}; always answering the commonest grade has "
-        f"{patients.baseline(score):.2f}."
-    )
-
-
-def _graders_section(report: Report, graded: GradedByMeasurements, *, chosen: str) -> None:
     section = report.section("From numbers to grades: every grader", folded=True)
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
-        f"something only as far as it beats them. {_scores_in_words(graded.everyone)} One of them, "
+        "something only as far as it beats them. Grading patients that they had never seen, the "
+        f"graders' {score.title.lower()} was {from_best_to_worst(patients)}; always answering the "
+        f"commonest grade has {patients.baseline(score):.2f}. One of them, "
         f"{GRADERS[chosen].title}, stands for the measurements in this report; it was named before "
         "any score was seen."
     )
-    _scores(
+    add_scores(
         section,
-        graded.everyone,
+        patients,
         caption="Each patient graded from all movements together, with every choice made inside "
-        "the training patients.",
+        f"the training patients. {BELOW}",
     )
 
 
-def _scores(section: Section, graded: BenchmarkResult, *, caption: str) -> None:
-    patients = graded.evaluations[-1]
-    section.table(
-        scores_table(patients),
-        caption=f"{caption} Below each score is its 95 % interval over resampled patients.",
-        quiet=[is_baseline(model) for model in patients.estimates],
-    )
-
-
-def _next_section(report: Report, out: Path) -> None:
+def _add_next(report: Report, out: Path) -> None:
     section = report.section("Look further, and your own photographs")
     section.links(
         [Link(words, target) for words, target in _BESIDE if (out / target).is_file()],

@@ -28,7 +28,7 @@ from pipeline.demo.layout import (
     NETWORKS,
 )
 from pipeline.demo.network import NetworkTask, train_folds
-from pipeline.joint_report.report import Ingredients
+from pipeline.joint_report.study import Ingredients
 
 
 @dataclass(frozen=True)

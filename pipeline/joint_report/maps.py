@@ -47,12 +47,8 @@ def network_pictures(
     ----------
     networks
         Folder of `htnet train`.
-    manifest, landmarks
-        Those that it was trained with.
-    features
-        `features.csv` of the same photographs, for networks that read measured features.
-    image_ids
-        Which photographs.
+    manifest, landmarks, features
+        Those that it was trained with; features for networks that read measured ones.
     redact
         Show the map over drawn points in place of the face.
 

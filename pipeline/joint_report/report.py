@@ -1,80 +1,54 @@
 """The joint report: measurements, image network and both together, on one page and by patient.
 
-Comes from the prediction tables of both branches and of `fuse`, and from what lies beside them
-(photographs, points, measures, networks); `fuse` and `demo` end with it.
+Its first section is meant to be read in a minute by someone who knows nothing of the project;
+`fuse` and `demo` end with this report.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from classifiers.branches.alignment import shared_levels
-from classifiers.branches.branch import Branch, read_branches
-from classifiers.branches.comparison import compare_branches
-from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.commands.compare import warn_of_nameless
-from classifiers.graders.cohort import Study
-from classifiers.reports.patient_pages import Material, read_material
-from common.errors import UserError
-from common.grading.predictions import read_either_unit
-from common.grading.target import Target, TargetName, target_named
-from common.report import Report
-from common.tables import join_manifest, read_manifest
-from common.words import counted
-from features.tables import MEASURED_COLUMNS, MEASURES_FILE, read_measures
-from pipeline.joint_report.comparison import add_comparison, add_groups
-from pipeline.joint_report.first_page import add_first_page, summary_of
-from pipeline.joint_report.pages import add_pages, map_images
-from pipeline.joint_report.sections import (
+from classifiers.reports.branch_sections import (
+    add_branch_agreement,
+    add_differences,
     add_disagreements,
-    add_method,
-    add_overview,
-    add_probabilities,
+    add_groups,
+    weights_table,
 )
-from pipeline.joint_report.study import TOGETHER, JointStudy
+from classifiers.reports.branches import ABOUT, fused_title
+from classifiers.reports.patient_answers import answers_overview, answers_table
+from classifiers.reports.patient_page import Answer, add_patient_pages, anchor_of
+from classifiers.reports.patient_pictures import patient_pictures
+from classifiers.reports.sections import (
+    BELOW,
+    add_certainty,
+    add_meanings,
+    add_mistakes,
+    add_scores,
+    ranges_kept,
+)
+from common.grading.calibration import about_ranges
+from common.grading.plots import against_each_other
+from common.grading.target import TargetName, target_named
+from common.report import Link, Picture, Report, image_picture
+from common.words import counted, spoken
+from pipeline.joint_report.first_section import add_first_section
+from pipeline.joint_report.study import (
+    MAP_TASKS,
+    MEASUREMENTS,
+    NETWORK,
+    TOGETHER,
+    Ingredients,
+    JointStudy,
+    is_simulated,
+    read_study,
+)
 
-_TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """Where everything lies that a joint report is made from.
-
-    Attributes
-    ----------
-    tables
-        `predictions.csv` of the measurements, then of the network.
-    fused
-        `predictions.csv` of `fuse`.
-    features
-        `features.csv` of `extract`, with its other tables beside it.
-    manifest
-        Of the same photographs.
-    networks
-        Folder of `htnet train`, for the maps; None leaves them out.
-    models
-        Model of each of the tables, where one holds several.
-    fused_model
-        Model of `fused`; see `stands_for_fusion` when not given.
-    shared_only
-        Compare only patients whom all tables hold; the others keep their page.
-    """
-
-    tables: tuple[Path, ...]
-    fused: Path
-    features: Path
-    manifest: Path
-    networks: Path | None = None
-    models: tuple[str, ...] = ()
-    fused_model: str | None = None
-    shared_only: bool = False
+SHOWN_DISAGREEMENTS = 6
+_STRIP_TASKS = ("rest", "full_eye_closure", "full_smile")
 
 
 def build_joint_report(
@@ -109,7 +83,7 @@ def build_joint_report(
     simulated = is_simulated(study.manifest)
     report = Report(
         title="Grading facial palsy: by measurements, by an image network, and by both",
-        summary=summary_of(study, simulated=simulated),
+        summary=_summary(study, simulated=simulated),
     )
     if simulated:
         report.warn(
@@ -119,129 +93,243 @@ def build_joint_report(
     warn_of_nameless(report, study.manifest)
     for sentence in study.problems:
         report.warn(sentence)
-    add_first_page(report, study, redact=redact)
-    add_comparison(report, study)
-    add_disagreements(report, study, redact=redact)
-    add_groups(report, study)
-    add_probabilities(report, study)
-    add_method(report, study, settings=_settings(given, study))
+    add_first_section(report, study, redact=redact)
+    _add_side_by_side(report, study)
+    _add_disagreements(report, study, redact=redact)
+    section = report.section("By grade, movement and side", folded=True)
+    add_groups(section, study.comparisons[::-1], title=study.title_of)
+    section.text(*_groups_not_known(study))
+    section = add_certainty(report, study.patients.evaluation, title=study.title_of, folded=True)
+    section.text(_about_ranges(study))
+    _add_method(report, study)
     if before_patients is not None:
         before_patients(report)
-    add_overview(report, study, redact=redact)
-    add_pages(report, study, redact=redact)
+    _add_patients(report, study, redact=redact)
     return report
 
 
-def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -> JointStudy:
-    """Read all tables, check that they belong together, and compare the ways of grading."""
-    manifest = read_manifest(given.manifest)
-    material = read_material(Study(given.features, given.manifest))
-    if material is None:
-        raise UserError(
-            f"{given.features.parent} holds no dists.csv of patients: give the features.csv that "
-            "extract wrote, with its tables beside it."
-        )
-    branches = (*read_branches(given.tables, target=target, models=given.models),
-                _fused_branch(given, target=target))  # fmt: skip
-    levels = shared_levels(branches, target=target, shared_only=given.shared_only)
-    comparisons = tuple(compare_branches(level, manifest=manifest, seed=seed) for level in levels)
-    measures = given.features.with_name(MEASURES_FILE)
-    pictures, problems = _pictures(given, manifest, redact=redact)
-    absent = _absent(branches, material, target=target)
-    return JointStudy(
-        target=target,
-        branches=branches,
-        comparisons=comparisons,
-        weights=_weights(given, branches[-1].model, material),
-        material=material,
-        measures=(
-            join_manifest(read_measures(measures), manifest, measured=MEASURED_COLUMNS)
-            if measures.is_file()
-            else None
-        ),
-        manifest=manifest,
-        pictures=pictures,
-        problems=(*problems, *absent),
+def _summary(study: JointStudy, *, simulated: bool) -> str:
+    """Say in one sentence what was done."""
+    photographs = counted(len(study.manifest), "photograph")
+    patients = counted(len(study.numbers), "simulated patient" if simulated else "patient")
+    names = study.target.spoken
+    ends = "from {} to {}" if study.target.ordered else "as {} or {}"
+    return (
+        f"{photographs} of {patients} were graded {ends.format(names[0], names[-1])} in three "
+        "ways: from distances measured between points on the face, by an image network, and by "
+        "both together. Nobody was graded by a model that had learned from their own photographs."
     )
 
 
-def is_simulated(manifest: pd.DataFrame) -> bool:
-    """Return whether all photographs carry the truth that only simulated cohorts have."""
-    if "truth_file" not in manifest.columns:
-        return False
-    names = manifest["truth_file"].astype("string").fillna("")
-    return bool(names.str.endswith(_TRUTH_OF_SIMULATED).all())
-
-
-def _fused_branch(given: Ingredients, *, target: Target) -> Branch:
-    """Return the one fused model that stands for the fusion."""
-    table, _ = read_either_unit(given.fused, target=target)
-    models = list(dict.fromkeys(table["model"].astype(str)))
-    chosen = given.fused_model or stands_for_fusion(models)
-    branch = read_branches([given.fused], target=target, models=[chosen])[0]
-    return replace(branch, name=TOGETHER)
-
-
-def _pictures(
-    given: Ingredients, manifest: pd.DataFrame, *, redact: bool
-) -> tuple[dict[str, NDArray[np.uint8]], list[str]]:
-    """Return the maps of the network, and why there are none."""
-    if given.networks is None:
-        return {}, ["There are no maps of the network: its folder was not given (--networks)."]
-    from pipeline.joint_report.maps import network_pictures
-
-    landmarks = given.features.with_name("landmarks.csv")
-    try:
-        return (
-            network_pictures(
-                given.networks, given.manifest, landmarks, features=given.features,
-                image_ids=map_images(manifest), redact=redact,
-            ),
-            [],
+def _add_side_by_side(report: Report, study: JointStudy) -> None:
+    section = report.section("Side by side")
+    evaluations = [found.evaluation for found in study.comparisons[::-1]]
+    for evaluation in evaluations:
+        add_scores(
+            section, evaluation, heading="Method", title=study.title_of,
+            caption=f"Per {evaluation.unit}. {BELOW}",
         )  # fmt: skip
-    except UserError as error:
-        if not redact:
-            return {}, [f"There are no maps of the network: {error}"]
-        print(f"There are no maps of the network: {error}", file=sys.stderr)
-        return {}, [
-            "There are no maps of the network; why is said where the report was made, since the "
-            "reason may name a patient."
-        ]
+    add_meanings(section, evaluations[0])
+    section.subheading("Differences, patient by patient")
+    add_differences(section, study.patients, title=study.title_of)
+    section.subheading("Do the methods agree with each other?")
+    add_branch_agreement(section, [study.patients], title=study.title_of)
+    section.subheading("Which mistakes are made")
+    add_mistakes(section, evaluations[:1], title=study.title_of)
 
 
-def _weights(given: Ingredients, model: str, material: Material) -> pd.DataFrame | None:
-    """Return the weights of the fused model on patients, where `fuse` learned any."""
-    path = given.fused.with_name("weights.csv")
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path)
-    if not set(WEIGHT_COLUMNS) <= set(table.columns):
-        raise UserError(f"{path} is no table of weights: give the folder that fuse wrote.")
-    of_model = table[table["model"] == model]
-    levels = of_model["level"].unique()
-    return of_model[of_model["level"] == "patient"] if "patient" in levels else of_model
+def _add_disagreements(report: Report, study: JointStudy, *, redact: bool) -> None:
+    """Add where measurements and network disagree most, and who was right."""
+    section = report.section("Where they disagree")
+    first, second = study.method(MEASUREMENTS), study.method(NETWORK)
+    if first is None or second is None:
+        section.text("One of the two methods is missing.")
+        return
+    found = study.patients
+    section.figure(
+        against_each_other(
+            found.shared.expected(first),
+            found.shared.expected(second),
+            found.shared.truth,
+            target=study.target,
+            labels=(
+                f"{study.target.step} by {study.title_of(first).lower()}",
+                f"{study.target.step} by {study.title_of(second).lower()}",
+            ),
+        ),
+        alt="Expected answer by measurements against that by the network, one dot per patient.",
+        caption="One dot for each patient, coloured by the reference; on the dotted line both "
+        "methods say the same.",
+    )
+    counts = found.who_was_right.query("by == 'all' and first == @first and second == @second")
+    for row in counts.to_dict("records"):
+        section.text(
+            f"Exactly right: both in {counted(row['both'], 'patient')}, only the measurements in "
+            f"{row['only_first']:.0f}, only the network in {row['only_second']:.0f}, neither in "
+            f"{row['neither']:.0f}."
+        )
+    add_disagreements(
+        section, found, title=study.title_of,
+        name_of=lambda patient: _link(study, patient, redact=redact),
+    )  # fmt: skip
+    for row in found.disagreements.head(SHOWN_DISAGREEMENTS).to_dict("records"):
+        patient = str(row["patient_id"])
+        said = study.class_name(study.references.get(patient))
+        section.text(
+            f"{_name(study, patient, redact=redact)}: reference {said}; {_said(study, patient)}."
+        )
+        strip = patient_pictures(study.material, patient, redact=redact, tasks=_STRIP_TASKS)
+        section.gallery([*strip, *_maps(study, patient)[:1]])
 
 
-def _absent(branches: Sequence[Branch], material: Material, *, target: Target) -> list[str]:
-    """Say how many patients each way does not answer."""
-    sentences = []
-    everybody = set(material.patients)
-    for branch in branches:
-        missing = everybody - set(branch.rows["patient_id"].astype(str))
-        if missing:
-            sentences.append(
-                f"{len(missing)} of {counted(len(everybody), 'patient')} have no answer by the "
-                f"branch {branch.name}; the scores say nothing about them."
+def _groups_not_known(study: JointStudy) -> Iterator[str]:
+    known = {group for found in study.comparisons for group in found.table["by"]}
+    why = {
+        "movement": "at least one method grades whole patients from all movements together.",
+        "side": "the manifest does not name the weak side.",
+    }
+    for by, reason in why.items():
+        if by not in known:
+            yield f"By {by} nothing is known: {reason}"
+
+
+def _about_ranges(study: JointStudy) -> str:
+    """Say what the ranges of the fused grade promise, and what they kept here."""
+    rows = study.rows
+    made = rows[rows["model"].str.startswith(TOGETHER)]
+    made = made.dropna(subset=["set_low"]) if "set_low" in made else made.iloc[:0]
+    if made.empty:
+        return "No likely ranges were made: they need answers inside the training patients."
+    held, width = ranges_kept(made, target=study.target)
+    return (
+        f"{about_ranges()} Here that of the fused grade held it in {held * len(made):.0f} of "
+        f"{counted(len(made), 'patient')}, with {width:.1f} classes on average."
+    )
+
+
+def _add_method(report: Report, study: JointStudy) -> None:
+    """Add how it was done, in short."""
+    fused = study.branches[-1].model
+    joined = ABOUT[fused][1] if fused in ABOUT else "See the model named below."
+    section = report.section("How it was done")
+    section.text(
+        "Measurements: 68 points are found on each photograph, 34 distances and 29 asymmetry "
+        "features are computed from them, and a grader learns the grade from these numbers. Image "
+        "network: the face is cut out, turned upright and given to HTNet, a network that compares "
+        "parts of the face at several sizes. Both together: the probabilities of the two are "
+        f"joined. {joined}"
+    )
+    section.text(
+        "The patients were dealt into folds once, and all methods were tested on the same folds: "
+        "each patient was graded by models that never saw any photograph of theirs. Every score "
+        "stands beside what always giving the commonest grade would reach. Intervals resample "
+        "whole patients 2000 times."
+    )
+    if study.weights is not None and len(study.weights):
+        section.table(
+            weights_table(study.weights, title=lambda name: study.title_of(fused_title(name))),
+            caption="How much each method counts in the fused grade: mean over folds, with the "
+            "least and the most below it.",
+        )
+    section.table(
+        (
+            {
+                "What": f"{branch.name}: model {branch.model}",
+                "From": f"{branch.source.parent.name}/{branch.source.name}",
+            }
+            for branch in study.branches
+        ),
+        caption="What was joined.",
+    )
+
+
+def _add_patients(report: Report, study: JointStudy, *, redact: bool) -> None:
+    below = "Below an answer stands its likely range. " if "set_low" in study.rows else ""
+    add_patient_pages(
+        report,
+        study.material,
+        answers={patient: _answer(study, patient) for patient in study.answers},
+        numbers=study.numbers,
+        redact=redact,
+        overview=answers_overview(
+            study.answers, study.references, models=study.names, target=study.target,
+            title=study.title_of,
+        ),
+        about="Choose a patient for photographs, measures, maps and probabilities. "
+        f"{below}{_about_ranges(study)}",
+    )  # fmt: skip
+
+
+def _answer(study: JointStudy, patient: str) -> Answer:
+    found, reference = study.answers[patient], study.references.get(patient)
+    fused = found.get(study.names[-1])
+    together = "no fused grade" if fused is None else f"together {study.class_name(fused.number)}"
+    return Answer(
+        summary=list(_what_is_missing(study, patient)),
+        table=answers_table(found, reference=reference, target=study.target, title=study.title_of),
+        caption=f"The answers, and the probability of each of the {study.target.steps} in %.",
+        heading=f"reference {study.class_name(reference)}, {together}",
+        maps=_maps(study, patient),
+    )
+
+
+def _name(study: JointStudy, patient: str, *, redact: bool) -> str:
+    return f"Patient {study.numbers[patient]}" if redact else patient
+
+
+def _link(study: JointStudy, patient: str, *, redact: bool) -> Link:
+    return Link(_name(study, patient, redact=redact), f"#{anchor_of(study.numbers[patient])}")
+
+
+def _said(study: JointStudy, patient: str) -> str:
+    """Return what each method answered to a patient, in one line."""
+    return ", ".join(
+        f"{study.title_of(name).lower()} {study.class_name(found.number)}"
+        for name, found in study.answers[patient].items()
+    )
+
+
+def _what_is_missing(study: JointStudy, patient: str) -> Iterator[str]:
+    """Say which movements, photographs and answers are not there."""
+    own = _photographs_of(study, patient)
+    if "task" in own.columns:
+        usual, taken = study.manifest["task"].dropna().unique(), set(own["task"])
+        absent = [spoken(task) for task in usual if task not in taken]
+        if absent:
+            yield f"Not photographed: {', '.join(absent)}."
+    statuses = study.material.dists.set_index("image_id")["status"]
+    for row in own.to_dict("records"):
+        status = str(statuses.get(row["image_id"], "not in the measurements"))
+        if status != "ok":
+            task = row.get("task")
+            what = "A photograph" if pd.isna(task) else f"The photograph of {spoken(task)}"
+            yield f"{what} could not be used ({spoken(status)})."
+    found = study.answers[patient]
+    for name in study.names:
+        if name not in found:
+            title = study.title_of(name)
+            yield f"{title}: no answer for this patient, who is not in its table."
+    answered = study.method(NETWORK) in found and bool(study.pictures)
+    if answered and not set(study.pictures) & set(own["image_id"]):
+        yield "There is no map of the network for this patient."
+
+
+def _photographs_of(study: JointStudy, patient: str) -> pd.DataFrame:
+    return study.manifest[study.manifest["patient_id"].astype(str) == patient]
+
+
+def _maps(study: JointStudy, patient: str) -> list[Picture]:
+    """Return what the network looked at, a smile first."""
+    pictures: list[Picture] = []
+    for row in _photographs_of(study, patient).to_dict("records"):
+        found = study.pictures.get(str(row["image_id"]))
+        if found is not None:
+            task = row.get("task")
+            words = "map" if task is None or pd.isna(task) else spoken(task)
+            made = image_picture(
+                found,
+                alt=f"What the network looked at: {words}.",
+                caption=f"{words}: bright moved the grade most",
             )
-    return sentences
-
-
-def _settings(given: Ingredients, study: JointStudy) -> pd.DataFrame:
-    rows = [
-        {
-            "What": f"{branch.name}: model {branch.model}",
-            "From": f"{branch.source.parent.name}/{branch.source.name}",
-        }
-        for branch in study.branches
-    ]
-    return pd.DataFrame(rows)
+            pictures.insert(0 if task == MAP_TASKS[0] else len(pictures), made)
+    return pictures

@@ -1,67 +1,82 @@
 """What the joint report tells about: the branches, the fused answer, their comparison, the faces.
 
-Comes from the prediction tables of the branches and of `fuse`; goes to the sections and pages of
-`pipeline.joint_report.report`.
+Comes from the prediction tables of the branches and of `fuse`, and from what lies beside them
+(photographs, points, measures, networks).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.branches.branch import Branch
-from classifiers.branches.comparison import BranchComparison
-from classifiers.reports.patient_pages import Material
-from common.files import natural_key
-from common.grading.plots import roman
-from common.grading.predictions import to_patients
+from classifiers.branches.alignment import pooled, shared_levels
+from classifiers.branches.branch import Branch, read_branches
+from classifiers.branches.comparison import BranchComparison, compare_branches
+from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
+from classifiers.graders.cohort import Study
+from classifiers.reports.patient_answers import ModelAnswer, model_answers, references_of
+from classifiers.reports.patient_pictures import Material, numbers_of, read_material
+from common.errors import UserError
+from common.figures import BLUE, GREEN, GREY, VERMILION
+from common.grading.predictions import read_either_unit
 from common.grading.target import MAJORITY, Target
+from common.tables import read_manifest
+from common.words import counted
+from landmarks.tables import LANDMARKS_FILE
 
 MEASUREMENTS, NETWORK, TOGETHER = "geometric", "deep", "fused"
 _TITLES = {
     MEASUREMENTS: "Measurements",
     NETWORK: "Image network",
     TOGETHER: "Both together",
-    MAJORITY: "Always the commonest grade",
+    MAJORITY: "Always the commonest {}",
 }
-COLOURS = {MEASUREMENTS: "#0072B2", NETWORK: "#D55E00", TOGETHER: "#009E73", MAJORITY: "#7f8a95"}
+COLOURS = {MEASUREMENTS: BLUE, NETWORK: VERMILION, TOGETHER: GREEN, MAJORITY: GREY}
 MARKERS = {MEASUREMENTS: "o", NETWORK: "s", TOGETHER: "D", MAJORITY: "x"}
+MAP_TASKS = ("full_smile", "full_eye_closure", "brow_raise")
+"""Movements whose maps are shown: mouth, eyes, forehead."""
+_TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
 
 
 @dataclass(frozen=True)
-class WayAnswer:
-    """What one way of grading says about a patient.
+class Ingredients:
+    """Where everything lies that a joint report is made from.
 
     Attributes
     ----------
-    answer
-        Class number from 1.
-    chances
-        `(k,)` probabilities, the mean over repeats.
-    span
-        Lowest and highest class number of the set that is meant to hold the reference; None
-        where no set was made. Over several repeats, the span of all sets.
+    tables
+        `predictions.csv` of the measurements, then of the network.
+    fused
+        `predictions.csv` of `fuse`.
+    features
+        `features.csv` of `extract`, with its other tables beside it.
+    manifest
+        Of the same photographs.
+    networks
+        Folder of `htnet train`, for the maps; None leaves them out.
+    models
+        Model of each of the tables, where one holds several.
+    fused_model
+        Model of `fused`; see `stands_for_fusion` when not given.
+    shared_only
+        Compare only patients whom all tables hold; the others keep their page.
     """
 
-    answer: int
-    chances: NDArray[np.float64]
-    span: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class PatientAnswers:
-    """A patient's reference (class number from 1) and what each way says; absent ways are absent.
-
-    A patient without a reference, or graded at several visits, has None.
-    """
-
-    reference: int | None
-    ways: Mapping[str, WayAnswer]
+    tables: tuple[Path, ...]
+    fused: Path
+    features: Path
+    manifest: Path
+    networks: Path | None = None
+    models: tuple[str, ...] = ()
+    fused_model: str | None = None
+    shared_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,15 +87,13 @@ class JointStudy:
     ----------
     branches
         Measurements, network and fused answers, each named by `MEASUREMENTS`, `NETWORK` or
-        `TOGETHER` at the start of its name.
+        `TOGETHER` at the start of its name; the fused last.
     comparisons
         Of these branches: on photographs, where all have them, then on patients.
     weights
         Rows of `weights.csv` of the fused model; None where nothing was weighed.
     material
         Photographs, points and distances.
-    measures
-        `measures.csv`; None when it was not found.
     manifest
         Of all photographs.
     pictures
@@ -94,7 +107,6 @@ class JointStudy:
     comparisons: tuple[BranchComparison, ...]
     weights: pd.DataFrame | None
     material: Material
-    measures: pd.DataFrame | None
     manifest: pd.DataFrame
     pictures: Mapping[str, NDArray[np.uint8]]
     problems: tuple[str, ...] = ()
@@ -106,90 +118,140 @@ class JointStudy:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the ways, measurements first and the fused answer last."""
+        """Names of the methods, measurements first and the fused answer last."""
         return tuple(branch.name for branch in self.branches)
 
-    @property
-    def grades(self) -> tuple[str, ...]:
-        """Names of the classes as a clinician writes them."""
-        return roman(self.target)
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Every patient of the manifest in natural order, with a number for redacted pages."""
+        return numbers_of(self.manifest["patient_id"])
 
     @cached_property
-    def answers(self) -> dict[str, PatientAnswers]:
-        """What each way says about each patient of the manifest, in natural order."""
-        by_way = {branch.name: _by_patient(branch, self.target) for branch in self.branches}
-        references = self.manifest.assign(number=self.target.numbers(self.manifest))
-        known = references[references["number"] > 0].groupby("patient_id")["number"]
-        single = {
-            str(name): int(numbers.iloc[0]) for name, numbers in known if numbers.nunique() == 1
-        }
-        names = sorted(set(self.manifest["patient_id"].astype(str)), key=natural_key)
-        return {
-            name: PatientAnswers(
-                reference=single.get(name),
-                ways={way: found[name] for way, found in by_way.items() if name in found},
-            )
-            for name in names
-        }
+    def rows(self) -> pd.DataFrame:
+        """What each method answered to each patient, the branch's name as `model`."""
+        tables = pooled(self.branches, target=self.target)
+        return pd.concat([one.rows.assign(model=one.name) for one in tables], ignore_index=True)
 
-    def reference_of(self, patient: str) -> str:
-        """Return a patient's reference grade as a clinician writes it, or `unknown`."""
-        number = self.answers[patient].reference
-        return "unknown" if number is None else self.grades[number - 1]
+    @cached_property
+    def answers(self) -> dict[str, dict[str, ModelAnswer]]:
+        """By patient of the manifest and method; who has no answer has none here."""
+        found = model_answers(self.rows, target=self.target)
+        return {patient: found.get(patient, {}) for patient in self.numbers}
 
-    def said_of(self, patient: str) -> str:
-        """Return what each way answered to a patient, in one line."""
-        return ", ".join(
-            f"{title_of_way(name).lower()} {self.grades[found.answer - 1]}"
-            for name, found in self.answers[patient].ways.items()
-        )
+    @cached_property
+    def references(self) -> dict[str, int]:
+        """Class number of each patient who has one reference."""
+        return references_of(self.manifest, target=self.target)
 
-    def way(self, kind: str) -> str | None:
-        """Return the name of the first way of a kind, such as `NETWORK`."""
+    def class_name(self, number: int | None) -> str:
+        """Return a class as a clinician writes it, or `unknown`."""
+        return "unknown" if number is None else self.target.spoken[number - 1]
+
+    def title_of(self, name: str) -> str:
+        """Return how a reader who knows nothing of the project calls a branch or a baseline."""
+        kind, space, model = name.partition(" ")
+        return f"{_TITLES.get(kind, kind).format(self.target.step)}{space}{model}"
+
+    def method(self, kind: str) -> str | None:
+        """Return the name of the first method of a kind, such as `NETWORK`."""
         return next((name for name in self.names if name.startswith(kind)), None)
 
-    def number_of(self, patient: str) -> int:
-        """Return the number that stands for a patient on redacted pages, from 1."""
-        return list(self.answers).index(patient) + 1
+
+def is_simulated(manifest: pd.DataFrame) -> bool:
+    """Return whether all photographs carry the truth that only simulated cohorts have."""
+    if "truth_file" not in manifest.columns:
+        return False
+    names = manifest["truth_file"].astype("string").fillna("")
+    return bool(names.str.endswith(_TRUTH_OF_SIMULATED).all())
 
 
-def title_of_way(name: str) -> str:
-    """Return how a reader who knows nothing of the project calls a branch or a baseline."""
-    kind, space, model = name.partition(" ")
-    return f"{_TITLES.get(kind, kind)}{space}{model}"
-
-
-def colour_of(name: str) -> str:
-    """Return the colour of a way in all pictures, told apart by colour-blind readers too."""
-    return COLOURS.get(name.partition(" ")[0], COLOURS[MAJORITY])
-
-
-def marker_of(name: str) -> str:
-    """Return the marker of a way in all pictures."""
-    return MARKERS.get(name.partition(" ")[0], "x")
-
-
-def _by_patient(branch: Branch, target: Target) -> dict[str, WayAnswer]:
-    """Return a branch's answer for each patient, the probabilities averaged over repeats."""
-    rows = branch.rows
-    if branch.unit == "photograph":
-        rows = to_patients(rows, target=target)
-    found = {}
-    for patient, own in rows.groupby("patient_id", sort=False):
-        chances = own[list(target.probability_columns)].to_numpy(dtype=np.float64).mean(axis=0)
-        found[str(patient)] = WayAnswer(
-            answer=int(target.answers(chances[None])[0]), chances=chances, span=_span(own)
+def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -> JointStudy:
+    """Read all tables, check that they belong together, and compare the ways of grading."""
+    manifest = read_manifest(given.manifest)
+    material = read_material(Study(given.features, given.manifest))
+    if material is None:
+        raise UserError(
+            f"{given.features.parent} holds no dists.csv of patients: give the features.csv that "
+            "extract wrote, with its tables beside it."
         )
-    return found
+    branches = (*read_branches(given.tables, target=target, models=given.models),
+                _fused_branch(given, target=target))  # fmt: skip
+    levels = shared_levels(branches, target=target, shared_only=given.shared_only)
+    pictures, problems = _network_pictures(given, manifest, redact=redact)
+    return JointStudy(
+        target=target,
+        branches=branches,
+        comparisons=tuple(compare_branches(one, manifest=manifest, seed=seed) for one in levels),
+        weights=_weights(given, branches[-1].model),
+        material=material,
+        manifest=manifest,
+        pictures=pictures,
+        problems=(*problems, *_absent(branches, material)),
+    )
 
 
-def _span(rows: pd.DataFrame) -> tuple[int, int] | None:
-    if "set_low" not in rows.columns or rows[["set_low", "set_high"]].isna().any(axis=None):
+def _fused_branch(given: Ingredients, *, target: Target) -> Branch:
+    """Return the one fused model that stands for the fusion."""
+    table, _ = read_either_unit(given.fused, target=target)
+    chosen = given.fused_model or stands_for_fusion(list(table["model"].astype(str).unique()))
+    branch = read_branches([given.fused], target=target, models=[chosen])[0]
+    return replace(branch, name=TOGETHER)
+
+
+def _network_pictures(
+    given: Ingredients, manifest: pd.DataFrame, *, redact: bool
+) -> tuple[dict[str, NDArray[np.uint8]], list[str]]:
+    """Return the maps of the network, and why there are none."""
+    if given.networks is None:
+        return {}, ["There are no maps of the network: its folder was not given (--networks)."]
+    from pipeline.joint_report.maps import network_pictures
+
+    landmarks = given.features.with_name(LANDMARKS_FILE)
+    try:
+        made = network_pictures(
+            given.networks, given.manifest, landmarks, features=given.features,
+            image_ids=_mapped_images(manifest), redact=redact,
+        )  # fmt: skip
+    except UserError as error:
+        why = f"There are no maps of the network: {error}"
+        if not redact:
+            return {}, [why]
+        print(why, file=sys.stderr)
+        return {}, [
+            "There are no maps of the network; why is said where the report was made, since the "
+            "reason may name a patient."
+        ]
+    return made, []
+
+
+def _mapped_images(manifest: pd.DataFrame) -> list[str]:
+    """Return the photographs whose maps are shown; a few of each where movements are unnamed."""
+    if "task" not in manifest.columns or not manifest["task"].isin(MAP_TASKS).any():
+        first = manifest.groupby("patient_id", sort=False)["image_id"].head(len(MAP_TASKS))
+        return [str(name) for name in first]
+    return [str(name) for name in manifest.loc[manifest["task"].isin(MAP_TASKS), "image_id"]]
+
+
+def _weights(given: Ingredients, model: str) -> pd.DataFrame | None:
+    """Return the weights of the fused model on patients, where `fuse` learned any."""
+    path = given.fused.with_name("weights.csv")
+    if not path.is_file():
         return None
-    return int(rows["set_low"].min()), int(rows["set_high"].max())
+    table = pd.read_csv(path)
+    if not set(WEIGHT_COLUMNS) <= set(table.columns):
+        raise UserError(f"{path} is no table of weights: give the folder that fuse wrote.")
+    of_model = table[table["model"] == model]
+    of_patients = of_model[of_model["level"] == "patient"]
+    return of_patients if len(of_patients) else of_model
 
 
-def signed(value: float) -> str:
-    """Return a difference with its sign, `+0.05`, `−0.05` or `0.00`."""
-    words = f"{value:+.2f}"
-    return "0.00" if float(words) == 0 else words.replace("-", "−")
+def _absent(branches: Sequence[Branch], material: Material) -> Iterator[str]:
+    """Say how many patients each branch does not answer."""
+    everybody = set(material.patients)
+    for branch in branches:
+        missing = everybody - set(branch.rows["patient_id"].astype(str))
+        if missing:
+            yield (
+                f"{len(missing)} of {counted(len(everybody), 'patient')} have no answer by the "
+                f"branch {branch.name}; the scores say nothing about them."
+            )

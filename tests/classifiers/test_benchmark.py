@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -275,3 +276,19 @@ def test_a_table_without_patients_or_features_is_refused(feature_table, tmp_path
     table.drop(columns="f3").to_csv(path, index=False)
     with pytest.raises(UserError, match='no column "f3"'):
         benchmark(path, out=tmp_path / "out")
+
+
+def test_a_redacted_report_leaves_problems_that_name_a_patient_to_the_console(
+    feature_table, tmp_path, monkeypatch, capsys
+):
+    told = ['Patient "p00" is in no fold.', "Fold 1.1 has few patients."]
+    command = sys.modules["classifiers.commands.benchmark"]
+    monkeypatch.setattr(command, "fold_problems", lambda *_, **__: list(told))
+    table = feature_table(made_cohort(patients_per_grade=2))
+    for redact in (False, True):
+        benchmark(table, out=tmp_path, graders=("majority",), n_folds=2, redact=redact, jobs=1)
+        page = (tmp_path / "report.html").read_text()
+        assert ("is in no fold" in page) != redact
+        assert "Fold 1.1 has few patients." in page
+        assert told[0] in capsys.readouterr().err
+    assert "told where the report was made" in page

@@ -30,9 +30,9 @@ from classifiers.branches.paired_scores import (
     permutation_p,
 )
 from classifiers.commands.compare import compare
-from classifiers.reports.score_plots import bland_altman_figure
 from common.bootstrap import resampling_weights
 from common.errors import UserError
+from common.grading.plots import bland_altman_figure
 from tests.classifiers.branch_tables import (
     SIX,
     chances_of,

@@ -13,7 +13,7 @@ from classifiers.graders.estimators import XGBoostGrader
 from classifiers.graders.explain import region_effects, region_of, tree_values
 from classifiers.graders.nested import NestedGrader, fit_nested
 from classifiers.graders.registry import GRADERS
-from classifiers.reports.patient_pages import read_material
+from classifiers.reports.patient_pictures import read_material
 from classifiers.reports.side_readings import (
     SIGNS,
     Reading,

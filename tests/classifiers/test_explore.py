@@ -11,15 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers.commands.explore import explore
-from classifiers.commands.profile import (
-    ENOUGH_HEALTHY,
-    OUTSIDE_BY_CHANCE,
-    Profile,
-    limits_of,
-    percentiles,
-    profile,
-    profile_report,
-)
+from classifiers.commands.profile import profile
 from classifiers.exploration import (
     FAR_OUT,
     between_classes,
@@ -31,6 +23,14 @@ from classifiers.exploration import (
     superiority,
 )
 from classifiers.graders.cohort import read_cohort
+from classifiers.healthy_people import (
+    ENOUGH_HEALTHY,
+    OUTSIDE_BY_CHANCE,
+    Profile,
+    limits_of,
+    percentiles,
+)
+from classifiers.reports.profile import profile_report
 from common.errors import UserError
 from common.grading.target import target_named
 from features.registry import FEATURE_NAMES, FEATURES
@@ -145,7 +145,7 @@ def test_one_patient_and_one_class_are_explored_with_a_word_of_warning(feature_t
     found = explore(path, out=tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     assert found.maps is None
-    assert "There are only 1 patients" in page
+    assert "There is only 1 patient:" in page
     assert "No patient of class II, III, IV, V, VI" in page
 
 

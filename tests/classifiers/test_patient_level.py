@@ -18,7 +18,7 @@ from classifiers.graders.nested import InnerFolds, fit_nested, share_seen
 from classifiers.graders.patients import rows_to_answer
 from classifiers.graders.registry import GRADERS
 from classifiers.graders.validation import Plan, cross_validate
-from classifiers.reports.patient_pages import read_material
+from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
 from common.grading.folds import folds_of_patients, make_folds, splits
 from common.grading.predictions import read_predictions

@@ -12,13 +12,9 @@ import pandas as pd
 import pytest
 
 from classifiers.graders.cohort import Study
-from classifiers.reports.patient_pages import (
-    Answer,
-    Material,
-    add_patient_pages,
-    answers_of,
-    read_material,
-)
+from classifiers.reports.patient_answers import answers_table, model_answers, references_of
+from classifiers.reports.patient_page import Answer, add_patient_pages, side_table
+from classifiers.reports.patient_pictures import Material, read_material
 from common.grading.target import target_named
 from common.report import Report
 from features.commands.features import write_feature_tables
@@ -170,23 +166,54 @@ def test_material_without_movements_says_that_sides_are_not_compared(tmp_path):
 
 def test_patients_are_numbered_in_natural_order():
     dists = pd.DataFrame({"patient_id": ["p10", "p9", None, "p9"]})
-    assert Material(dists, None, {}).patients == ["p9", "p10"]
+    assert Material(dists, None, {}).patients == {"p9": 1, "p10": 2}
 
 
 def test_answers_of_a_benchmark_are_summed_over_repeats():
     target = target_named("healthy_palsy")
     predictions = pd.DataFrame(
         {
-            "patient_id": "p1", "hb_grade": 4, "model": ["svm"] * 3 + ["majority"] * 3,
-            "repeat": [1, 2, 3] * 2, "predicted": ["palsy", "palsy", "healthy"] + ["palsy"] * 3,
-            "p_healthy": [0.2, 0.3, 0.7, 0.0, 0.0, 0.0],
-            "p_palsy": [0.8, 0.7, 0.3, 1.0, 1.0, 1.0],
+            "patient_id": "p1", "palsy_class": "strong", "model": "svm",
+            "repeat": [1, 2, 3], "predicted": ["palsy", "palsy", "healthy"],
+            "p_healthy": [0.2, 0.3, 0.7], "p_palsy": [0.8, 0.7, 0.3],
         }
     )  # fmt: skip
-    found = answers_of(
-        predictions, columns=target.probability_columns, truth="hb_grade", title_of={"svm": "SVM"}
+    found, references = (
+        model_answers(predictions, target=target),
+        references_of(predictions, target=target),
     )
-    (row,) = found["p1"].table.to_dict("records")
+    table = answers_table(found["p1"], reference=references["p1"], target=target)
+    row, reference = table.to_dict("records")
     assert row["Answer"] == "palsy\n2 of 3 repeats"
-    assert row["palsy"] == pytest.approx(0.6)
-    assert found["p1"].summary[0] == "Reference: 4."
+    assert row["palsy"].value == pytest.approx(0.6)
+    assert reference == {
+        "Answer of": "Reference", "Answer": "palsy", "healthy": "", "palsy": "●"
+    }  # fmt: skip
+
+
+def test_a_patient_of_two_references_has_none_and_ranges_span_the_repeats():
+    target = target_named("six_grades")
+    predictions = pd.DataFrame(
+        {
+            "patient_id": ["a", "a", "b"], "hb_grade": [2, 3, 5], "model": "svm",
+            "predicted": [2, 3, 5], "set_low": [1, 2, pd.NA], "set_high": [2, 4, pd.NA],
+            **{f"p_{grade}": [0.0, 0.5, 1.0] for grade in range(1, 7)},
+        }
+    )  # fmt: skip
+    assert references_of(predictions, target=target) == {"b": 5}
+    found = model_answers(predictions, target=target)
+    assert found["a"]["svm"].span == (1, 4)
+    assert found["b"]["svm"].span is None
+    table = answers_table(found["a"], reference=None, target=target)
+    assert list(table["Likely range (90 %)"]) == ["I to IV", ""]
+
+
+def test_sides_are_told_with_their_difference_and_unit() -> None:
+    row = {"patient_id": "a", "task": "full_smile", "status": "ok", "unit": "mm"}
+    for name in ("commissure_excursion", "smile_angle", "dental_show"):
+        row |= {f"{name}_right": 5.0, f"{name}_left": 7.5}
+    found = side_table(pd.DataFrame([row]), "a").set_index("Measure")
+    assert list(found.index) == ["Commissure excursion, mm", "Smile angle, °", "Dental show, mm"]
+    assert set(found["Difference"]) == {-2.5}
+    assert side_table(pd.DataFrame([row]), "b").empty
+    assert side_table(None, "a").empty

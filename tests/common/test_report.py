@@ -64,9 +64,8 @@ def whole_report() -> Report:
         quiet=[False, True],
     )
     section.figure(drawn(), alt="A falling line.", caption="Line")
-    report.section("Faces").image(
-        np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8), alt="A red face."
-    )
+    red = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)
+    report.section("Faces").gallery([image_picture(red, alt="A red face.")])
     report.warn("Beware of <b>bold</b> claims.")
     return report
 

@@ -17,7 +17,7 @@ import yaml
 from classifiers.branches.fusion import stands_for_fusion
 from classifiers.commands.compare import compare
 from classifiers.commands.fuse import fuse
-from classifiers.reports.patient_pages import THUMBNAIL
+from classifiers.reports.patient_pictures import THUMBNAIL
 from common.bootstrap import Estimate
 from common.errors import UserError
 from common.grading.folds import make_folds, write_folds
@@ -29,15 +29,15 @@ from features.commands.features import write_feature_tables
 from htnet.commands.train import train
 from landmarks.points import POINT_COLUMNS
 from pipeline.commands.joint_report import joint_report
-from pipeline.joint_report.first_page import (
+from pipeline.joint_report.first_section import (
     PairedDifference,
     answer_in_words,
     network_in_words,
     paired_difference,
 )
 from pipeline.joint_report.maps import SIZE, network_pictures
-from pipeline.joint_report.pages import side_table
-from pipeline.joint_report.report import Ingredients, build_joint_report, read_study
+from pipeline.joint_report.report import build_joint_report
+from pipeline.joint_report.study import Ingredients, read_study
 from tests.browser import LARGEST_BYTES, WIDTHS, open_page, static_problems
 from tests.htnet.drawn_faces import RECIPE, drawn_face
 
@@ -172,7 +172,9 @@ def test_every_target_has_a_report(name: str, given: Ingredients, tmp_path: Path
     assert evaluation.headline.meaning in words
     assert unbroken(evaluation.recall_of("fused")) in words
     assert "Clinicians among themselves" not in words  # whose grades are another question's
-    assert ("Within one grade" in words) == target.ordered
+    step = target.step
+    assert (f"Within one {step}" in words) == target.ordered
+    assert ("in grades" in words) == (step == "grade")
 
 
 def test_the_report_and_fuse_name_the_same_model(given: Ingredients, tmp_path: Path) -> None:
@@ -355,14 +357,3 @@ def test_a_network_that_learned_from_the_patient_is_not_asked(
     redacted = build_joint_report(replace(given, networks=networks), redact=True)
     assert any("no maps of the network" in sentence for sentence in redacted.warnings)
     assert "Ann Other" not in redacted.html()  # nor in the words of the error
-
-
-def test_sides_are_told_with_their_difference_and_unit() -> None:
-    row = {"patient_id": "a", "task": "full_smile", "status": "ok", "unit": "mm"}
-    for name in ("commissure_excursion", "smile_angle", "dental_show"):
-        row |= {f"{name}_right": 5.0, f"{name}_left": 7.5}
-    found = side_table(pd.DataFrame([row]), "a").set_index("Measure")
-    assert list(found.index) == ["Commissure excursion, mm", "Smile angle, °", "Dental show, mm"]
-    assert set(found["Difference"]) == {-2.5}
-    assert side_table(pd.DataFrame([row]), "b").empty
-    assert side_table(None, "a").empty

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 
 from common.bootstrap import Estimate
 from common.report import Report, Section
+from common.words import counted
 from htnet.micro.loso.driver import (
     ALL,
     LosoRun,
@@ -33,23 +33,19 @@ _QUIET = (BASELINE, Guessing().name)
 def loso_report(run: LosoRun, *, source: str, complaints: Sequence[str] = ()) -> Report:
     """Return the report of a run.
 
-    Parameters
-    ----------
-    run
-        Answers and scores.
-    source
-        What the clips came from, a name without folder.
-    complaints
-        Sentences about clips that were left out.
+    `source` is what the clips came from, a name without folder; `complaints` are sentences about
+    clips that were left out.
     """
-    best = run.best_honest()
-    floor = _floor(run)
-    report = Report(title="Micro-expressions, one subject left out at a time", summary="")
-    report.summary = (
-        f"On {len(run.clips)} clips of "
-        f"{len(run.clips.subjects)} subjects the best honest model, {best.answers.model}, reaches "
-        f"UF1 {_words(best.scores.uf1)} and UAR {_words(best.scores.uar)}; to answer always the "
-        f"most frequent class gives UF1 {floor:.3f}."
+    best, floor = run.best_honest(), _floor(run)
+    uf1, uar = (
+        _with_interval(one).replace("\n", " (") + ")" for one in (best.scores.uf1, best.scores.uar)
+    )
+    report = Report(
+        title="Micro-expressions, one subject left out at a time",
+        summary=f"On {counted(len(run.clips), 'clip')} of "
+        f"{counted(len(run.clips.subjects), 'subject')} the best honest model, "
+        f"{best.answers.model}, reaches UF1 {uf1} and UAR {uar}; to answer always the most "
+        f"frequent class gives UF1 {floor:.3f}.",
     )
     for sentence in complaints:
         report.warn(sentence)
@@ -86,10 +82,8 @@ def _models(report: Report, run: LosoRun, floor: float) -> None:
         "would give a score within them, most of the time. These clips tell two models apart "
         f"only where the interval of their difference, here to {REFERENCE}, leaves out 0."
     )
-    for rule, title in TITLES.items():
-        rows = [one for one in run.on() if one.answers.rule == rule]
-        if rows:
-            _score_table(section, run, rows, caption=f"{title}.")
+    for title, rows in _by_rule(run):
+        _score_table(section, run, rows, caption=f"{title}.")
     leaks = any(model.rule == "published" for model in run.models)
     section.figure(
         interval_figure(run.on(), floor=floor),
@@ -120,11 +114,23 @@ def _score_table(section: Section, run: LosoRun, rows: list[ScoredModel], *, cap
             row[f"UF1 less that of {REFERENCE}"] = _difference(run, one, reference)
         table.append(row)
     section.table(
-        pd.DataFrame(table),
+        table,
         caption=caption,
-        quiet=[one.answers.model in _QUIET for one in rows],
+        quiet=_quiet(rows),
         digits=3,
     )
+
+
+def _by_rule(run: LosoRun) -> Iterator[tuple[str, list[ScoredModel]]]:
+    """Yield the title and the models of each rule that was used, on all clips."""
+    for rule, title in TITLES.items():
+        rows = [one for one in run.on() if one.answers.rule == rule]
+        if rows:
+            yield title, rows
+
+
+def _quiet(rows: list[ScoredModel]) -> list[bool]:
+    return [one.answers.model in _QUIET for one in rows]
 
 
 def _difference(run: LosoRun, one: ScoredModel, reference: ScoredModel) -> str:
@@ -146,20 +152,18 @@ def _rules(report: Report, run: LosoRun) -> None:
     if not pairs:
         return
     section = report.section("What choosing on the held-out subject is worth")
-    table = [
-        {
-            "Model": honest.answers.model,
-            "UF1, honest": honest.scores.uf1.value,
-            "UF1, best epoch on the subject (optimistic)": published.scores.uf1.value,
-            "Leak": published.scores.uf1.value - honest.scores.uf1.value,
-        }
-        for honest, published in pairs
-    ]
-    quiet = [honest.answers.model in _QUIET for honest, _ in pairs]
     section.table(
-        pd.DataFrame(table),
+        (
+            {
+                "Model": honest.answers.model,
+                "UF1, honest": honest.scores.uf1.value,
+                "UF1, best epoch on the subject (optimistic)": published.scores.uf1.value,
+                "Leak": published.scores.uf1.value - honest.scores.uf1.value,
+            }
+            for honest, published in pairs
+        ),
         caption="The same trainings, read by two rules.",
-        quiet=quiet,
+        quiet=_quiet([honest for honest, _ in pairs]),
         digits=3,
     )
     sizes = np.bincount(run.clips.fold)
@@ -192,27 +196,21 @@ def _datasets(report: Report, run: LosoRun) -> None:
         "Trained on all datasets together, scored on the clips of one. A class that does not occur "
         "in a dataset is left out of its UAR, and of its UF1 unless it was answered there."
     )
-    for rule, title in TITLES.items():
-        rows = [one for one in run.on() if one.answers.rule == rule]
-        if not rows:
-            continue
+    parts = {name: run.on(name) for name in run.datasets}
+    sizes = ", ".join(
+        f"{name} {counted(scored[0].n_clips, 'clip')} of {counted(scored[0].n_subjects, 'subject')}"
+        for name, scored in parts.items()
+    )
+    for title, rows in _by_rule(run):
         table = []
         for one in rows:
             row = {"Model": one.answers.label}
-            for name in run.datasets:
-                part = next(s for s in run.on(name) if s.answers is one.answers)
+            for name, scored in parts.items():
+                part = next(of for of in scored if of.answers is one.answers)
                 row[f"{name} UF1"] = _with_interval(part.scores.uf1)
                 row[f"{name} UAR"] = f"{part.scores.uar.value:.3f}"
             table.append(row)
-        sizes = ", ".join(
-            f"{name} {run.on(name)[0].n_clips} clips of {run.on(name)[0].n_subjects} subjects"
-            for name in run.datasets
-        )
-        section.table(
-            pd.DataFrame(table),
-            caption=f"{title} ({sizes}).",
-            quiet=[one.answers.model in _QUIET for one in rows],
-        )
+        section.table(table, caption=f"{title} ({sizes}).", quiet=_quiet(rows))
 
 
 def _confusions(report: Report, run: LosoRun) -> None:
@@ -255,8 +253,11 @@ def _method(report: Report, run: LosoRun, source: str) -> None:
         "training fold; a model whose name says nested chooses them anew in each fold. The "
         "interval is that of 2000 resamples of whole subjects with the same draws for every model."
     )
-    times = pd.DataFrame([{"Model": name, "Seconds": value} for name, value in run.seconds.items()])
-    section.table(times, caption="Time of all folds and seeds.", digits=1)
+    section.table(
+        ({"Model": name, "Seconds": value} for name, value in run.seconds.items()),
+        caption="Time of all folds and seeds.",
+        digits=1,
+    )
 
 
 def _both_rules(run: LosoRun) -> list[tuple[ScoredModel, ScoredModel]]:
@@ -276,10 +277,6 @@ def _one_class_subjects(run: LosoRun) -> int:
 def _floor(run: LosoRun) -> float:
     values = [one.scores.uf1.value for one in run.on(ALL) if one.answers.model == BASELINE]
     return values[0] if values else float("nan")
-
-
-def _words(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _with_interval(estimate: Estimate) -> str:

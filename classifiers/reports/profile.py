@@ -1,0 +1,145 @@
+"""The report of `profile`: the patient, both sides, and the place among healthy people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from classifiers.healthy_people import ENOUGH_HEALTHY, OUTSIDE_BY_CHANCE, Profile
+from classifiers.reports.patient_page import Answer, patient_page
+from classifiers.reports.side_readings import FEWEST_HEALTHY
+from common.figures import canvas, shaded_cells
+from common.report import Report
+from common.words import counted, spoken
+from features.registry import FEATURES
+
+SHOWN = 15  # values
+_MEANING = {entry.name: entry.meaning for entry in FEATURES}
+
+
+def profile_report(found: Profile) -> Report:
+    """Build the report of one patient."""
+    known = found.table.dropna(subset=["percentile"])
+    name = "a patient" if found.redact else found.patient
+    report = Report(title=f"Profile of {name}", summary=_summary(found, known))
+    enough = found.healthy >= ENOUGH_HEALTHY
+    if not enough:
+        report.warn(
+            f"There are only {counted(found.healthy, 'healthy patient')} to compare with: too few "
+            f"for a range of what is usual among healthy people, which needs {ENOUGH_HEALTHY}."
+        )
+    if len(known) < len(found.table):
+        report.warn(
+            f"{counted(len(found.table) - len(known), 'value')} of {len(found.table)} cannot be "
+            f"compared: missing, or fewer than {FEWEST_HEALTHY} healthy patients have the movement."
+        )
+    if found.material is not None:
+        patient_page(
+            report.section("The patient"), found.material, found.patient, answer=Answer(),
+            spread=found.material.healthy_spread(without=found.patient), redact=found.redact,
+        )  # fmt: skip
+    _add_furthest(report, known)
+    section = report.section("All values")
+    section.text(
+        "Each number is the share of healthy people, in percent, with a smaller value in the same "
+        "movement."
+        if enough
+        else f"Each number says how many of the {found.healthy} healthy patients have a smaller "
+        "value in the same movement (an equal one counts half)."
+    )
+    section.figure(
+        place_figure(known, percent=enough),
+        alt="Place among healthy people by feature (rows) and movement (columns).",
+    )
+    return report
+
+
+def _summary(found: Profile, known: pd.DataFrame) -> str:
+    """Say how many values stand out, and how many would in a healthy person by chance."""
+    photographs = counted(found.table["image_id"].nunique(), "photograph")
+    words = f"{photographs} beside {counted(found.healthy, 'healthy patient')} of the same table: "
+    ranged = known.dropna(subset=["healthy_5", "healthy_95"])
+    if len(ranged):
+        inside = ranged["value"].between(ranged["healthy_5"], ranged["healthy_95"])
+        return words + (
+            f"{(~inside).sum()} of {len(ranged)} values lie outside the middle 90 % of healthy "
+            f"people. Of one more healthy person about {OUTSIDE_BY_CHANCE * len(ranged):.0f} "
+            f"({100 * OUTSIDE_BY_CHANCE:.0f} %) would, by chance alone."
+        )
+    # One more healthy person has the largest value of n + 1 with probability 1 / (n + 1).
+    chance = float((1.0 / (known["n_healthy"] + 1)).sum())
+    return words + (
+        f"{(known['percentile'] == 100).sum()} of {len(known)} values are larger than in every one "
+        f"of them. Of one more healthy person about {chance:.0f} would be, by chance alone."
+    )
+
+
+def _add_furthest(report: Report, known: pd.DataFrame) -> None:
+    section = report.section("The furthest values")
+    section.text(
+        "The fifteen values farthest from the middle of healthy people in the same movement, in "
+        "standard deviations of theirs. Nearly all features grow with asymmetry."
+    )
+    spread = known["healthy_sd"].where(known["healthy_sd"] > 0)
+    away = (known["value"] - known["healthy_50"]).abs() / spread
+    furthest = known.loc[away.sort_values(ascending=False, kind="stable").head(SHOWN).index]
+    rows = pd.DataFrame(
+        {
+            "Movement": spoken(row["task"]),
+            "What it tells": _MEANING[row["feature"]],
+            "Among the healthy": _place(row),
+            "Value": row["value"],
+            "Healthy, middle": row["healthy_50"],
+            "Healthy, 5 to 95 %": None
+            if np.isnan(row["healthy_5"])
+            else f"{row['healthy_5']:.2f} to {row['healthy_95']:.2f}",
+            "Feature": row["feature"],
+        }
+        for row in furthest.to_dict("records")
+    )
+    section.table(rows.dropna(axis="columns", how="all"))
+
+
+def _place(row: Mapping[Hashable, Any]) -> str:
+    """Return a value's place among healthy people: a percentile where they are enough."""
+    n, share = int(row["n_healthy"]), float(row["percentile"])
+    if share in (0.0, 100.0):
+        return f"{'above' if share else 'below'} all {n}"
+    if n >= ENOUGH_HEALTHY:
+        return f"percentile {share:.0f}"
+    return f"{share * n / 100:g} of {n} are smaller"
+
+
+def place_figure(known: pd.DataFrame, *, percent: bool) -> Figure:
+    """Draw places among the healthy as a table of shaded numbers, features and movements.
+
+    Parameters
+    ----------
+    known
+        Rows of `PROFILE` with a percentile.
+    percent
+        Write percentiles; else how many healthy people have a smaller value.
+    """
+    tasks = list(dict.fromkeys(known["task"]))
+    told = known.assign(below=known["percentile"] * known["n_healthy"] / 100)
+    shares, numbers = (
+        told.pivot_table(index="feature", columns="task", values=column, aggfunc="mean")
+        .reindex(index=list(_MEANING), columns=tasks)
+        .to_numpy(dtype=np.float64)
+        for column in ("percentile", "percentile" if percent else "below")
+    )
+    written = ".0f" if percent else ".3g"
+    words = np.array([["" if np.isnan(n) else f"{n:{written}}" for n in row] for row in numbers])
+    figure, axes = canvas(1.9 + 0.72 * len(tasks), 1.2 + 0.22 * len(_MEANING))
+    shaded_cells(
+        axes, shares / 130, words, fontsize=7.5,
+        rows=[f"{entry.name}  {entry.region}" for entry in FEATURES],
+        columns=[spoken(task).replace(" ", "\n") for task in tasks],
+    )  # fmt: skip
+    axes.xaxis.tick_top()
+    axes.spines[:].set_visible(False)
+    return figure
