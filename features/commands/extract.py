@@ -15,6 +15,7 @@ from common.exit_codes import exit_code_for
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import RUN_FILE, write_run_record
 from common.tables import photos_of, read_manifest
+from common.words import counted
 from common.workers import jobs_asked
 from features.commands.features import FeatureTables, write_feature_tables
 from landmarks.find.extraction import Extraction, extract_landmarks
@@ -239,5 +240,5 @@ def _tell(result: ExtractResult) -> None:
     for problem in result.problems:
         print(f"warning: {problem}", file=sys.stderr)
     resumed = result.extraction.resumed
-    again = f" {resumed} were taken over from an earlier run." if resumed else ""
+    again = f" {counted(resumed, 'photograph')} known from an earlier run." if resumed else ""
     print(f"{result.tables.sentence()}{again} Tables in {result.out}")

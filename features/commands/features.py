@@ -40,7 +40,7 @@ from features.tables import (
 )
 from landmarks.exchange import read_points
 from landmarks.find.iris import Irises
-from landmarks.review.corrections import CORRECTIONS_FILE, corrected, read_corrections
+from landmarks.review.corrections import with_corrections
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import (
     IRISES,
@@ -90,13 +90,14 @@ class FeatureTables:
         parts = [f"{count} {status}" for status, count in self.counts.items() if count]
         line = f"{counted(sum(self.counts.values()), 'photograph')}: {', '.join(parts) or 'none'}."
         if self.newly_failed:
+            first, *others = self.newly_failed
             line += (
-                f" {len(self.newly_failed)} of them had status ok but no usable points and became "
-                f"failed ({self.newly_failed[0]}{', ...' if len(self.newly_failed) > 1 else ''})."
+                f" {counted(1 + len(others), 'photograph')} with status ok but without usable "
+                f"points became failed ({first}{', ...' if others else ''})."
             )
         if self.without_scale:
             line += (
-                f" {self.without_scale} have no scale, so that their lengths are empty "
+                f" {counted(self.without_scale, 'photograph')} without a scale: lengths are empty "
                 f"({MEASURES_FILE} says why)."
             )
         return line
@@ -146,7 +147,7 @@ def features(
     """
     began = time.monotonic()
     given, irises = read_points(landmarks)
-    given, corrections = _with_corrections(given, corrections, landmarks=landmarks)
+    given, corrections = with_corrections(given, corrections, landmarks=landmarks)
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)
@@ -215,12 +216,13 @@ def write_feature_tables(
 ) -> FeatureTables:
     """Write `dists.csv`, `features.csv` and `measures.csv`; the caller writes `run.json`.
 
+    UserError when there is no such definition, the table lacks what `unit` needs, or a table cannot
+    be written.
+
     Parameters
     ----------
     landmark_table
         Columns of `landmarks.tables.LANDMARKS`, px.
-    out
-        Folder, made if needed.
     definition
         Callers record it in `run.json`, where `features.tables.definition_of` finds it.
     manifest
@@ -229,12 +231,6 @@ def write_feature_tables(
         Of lengths; callers record it in `run.json`.
     irises
         By `image_id`; their centres make the frame of the clinical measures.
-
-    Raises
-    ------
-    UserError
-        When there is no such definition, the table lacks what `unit` needs, or a table cannot be
-        written.
     """
     rows = sort_by_image_id(landmark_table)
     ok = (rows["status"] == "ok").to_numpy(dtype=bool)
@@ -264,25 +260,9 @@ def write_feature_tables(
     )
 
 
-def _with_corrections(
-    table: pd.DataFrame, corrections: Path | None, *, landmarks: Path
-) -> tuple[pd.DataFrame, Path | None]:
-    """Return the table with what was moved by hand, and the corrections that were taken."""
-    if corrections is None:
-        beside = landmarks.parent / CORRECTIONS_FILE
-        if not (landmarks.is_file() and beside.is_file()):
-            return table, None
-        corrections = beside
-    elif not corrections.is_file():
-        raise UserError(f"The corrections {corrections} do not exist: check the path.")
-    return corrected(table, read_corrections(corrections)), corrections
-
-
 def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
-    """Return what is known of the photographs beside their points, by `image_id`; None if nothing.
-
-    It comes from the features that were measured before, and from the manifest, which wins; one
-    that knows none of the photographs is surely the wrong one.
+    """Return what is known beside the points, by `image_id`: from the features that were measured
+    before, and from the manifest, which wins; one that knows none of them is surely the wrong one.
     """
     known = table[["image_id"]]
     earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
@@ -303,10 +283,7 @@ def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd
 def _is_in_place(landmarks: Path, *, out: Path) -> bool:
     """Say whether the points already are OUT/landmarks.csv, which then stays as it is.
 
-    Raises
-    ------
-    UserError
-        When OUT/landmarks.csv holds other points, or was changed since an earlier run wrote it.
+    UserError when OUT/landmarks.csv holds other points, or was changed since an earlier run.
     """
     target = out / LANDMARKS_FILE
     if not target.is_file():

@@ -125,6 +125,23 @@ def read_corrections(path: Path) -> pd.DataFrame:
     return read_table(path, schema=CORRECTIONS)
 
 
+def with_corrections(
+    table: pd.DataFrame, corrections: Path | None, *, landmarks: Path
+) -> tuple[pd.DataFrame, Path | None]:
+    """Return the table with what was moved by hand, and the corrections that were taken.
+
+    Without `corrections` those beside the landmark table are taken, if there are any.
+    """
+    if corrections is None:
+        beside = landmarks.parent / CORRECTIONS_FILE
+        if not (landmarks.is_file() and beside.is_file()):
+            return table, None
+        corrections = beside
+    elif not corrections.is_file():
+        raise UserError(f"The corrections {corrections} do not exist: check the path.")
+    return corrected(table, read_corrections(corrections)), corrections
+
+
 def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     """Return the landmark table with the corrections in it and `points_from`.
 
