@@ -36,7 +36,12 @@ _SECTIONS = {
     "right": re.compile(r"right (iris|pupil)", re.IGNORECASE),
     "box": re.compile(r"bounding box", re.IGNORECASE),
 }
-_NOT_KNOWN = ("n_faces", "detector", "detector_score")  # Emotrics does not write them
+_NOT_KNOWN = (
+    "n_faces",
+    "detector",
+    "detector_score",
+    "points_from",
+)  # Emotrics writes none of them
 _COLUMNS = [name for name in LANDMARKS.columns if name not in _NOT_KNOWN]
 
 

@@ -101,7 +101,7 @@ def test_the_run_record_and_the_line_say_what_became_of_the_photographs(
     assert record["files"]["landmarks"]["name"] == "landmarks.csv"
     line = capsys.readouterr().out
     assert "6 photographs: 4 ok, 1 unreadable, 1 failed." in line
-    assert "no usable points and became failed (p3/e.jpg)" in line
+    assert "without usable points became failed (p3/e.jpg)" in line
 
 
 def test_the_record_of_the_landmark_run_is_kept_when_ours_takes_its_place(
