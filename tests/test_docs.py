@@ -162,7 +162,7 @@ def written_tables() -> dict[str, set[str]]:
     """File name of every table that the product writes, and the schemas it is written with.
 
     Read from the calls of `write_table` in the code, so that no command has to run. A path that
-    a caller chooses has no name here.
+    a caller or a loop chooses has no name here.
     """
     found: dict[str, set[str]] = {}
     for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
@@ -174,7 +174,7 @@ def written_tables() -> dict[str, set[str]]:
             if isinstance(place, ast.BinOp) and schemas:
                 names = vars(importlib.import_module(module))
                 right = place.right
-                file = names[right.id] if isinstance(right, ast.Name) else right
+                file = names.get(right.id) if isinstance(right, ast.Name) else right
                 file = getattr(file, "value", file)
                 if isinstance(file, str):
                     found.setdefault(file, set()).add(schema_name(schemas[0], names))
