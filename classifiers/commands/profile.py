@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from classifiers.graders.cohort import read_cohort
-from classifiers.healthy_people import ENOUGH_HEALTHY, NO_TASK, PROFILE, Profile, percentiles
+from classifiers.healthy_people import NO_TASK, PROFILE, Profile, percentiles
 from classifiers.reports.patient_pictures import read_material
 from classifiers.reports.profile import profile_report
-from classifiers.reports.side_readings import FEWEST_HEALTHY
 from common.errors import UserError, did_you_mean
 from common.grading.target import target_named
 from common.provenance import write_run_record
@@ -28,8 +27,8 @@ def profile(
     """Show where a patient lies among the healthy people of the same table.
 
     Writes `profile.csv`, `report.html` and `run.json` into `out`. The reference is everybody of
-    grade I in the table but the patient; each of them counts once for each movement. Research use
-    only.
+    grade I in the table but the patient; each of them counts once for each movement. With fewer
+    than three of them the patient is shown alone. Research use only.
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ def profile(
     Raises
     ------
     UserError
-        When the patient is not in the table, or fewer than three healthy people are.
+        When the patient is not in the table, or has no usable photograph.
     """
     cohort = read_cohort(features, target=target_named("healthy_palsy"), manifest=manifest)
     samples = cohort.usable
@@ -70,12 +69,6 @@ def profile(
     if patient not in set(rows["patient_id"]):
         raise UserError(f'Patient "{patient}" of {features} has no usable photograph.')
     healthy = sorted(set(rows.loc[severities(rows) == GRADES[0], "patient_id"]) - {patient})
-    if len(healthy) < FEWEST_HEALTHY:
-        raise UserError(
-            f"{features} has {counted(len(healthy), 'healthy patient')} (hb_grade 1 or "
-            f"palsy_class healthy) beside {patient}: a comparison needs {FEWEST_HEALTHY} at "
-            f"least, and a range of what is usual {ENOUGH_HEALTHY}."
-        )
     table = percentiles(rows, samples.features, patient=patient, healthy=healthy)
     found = Profile(
         patient=patient,

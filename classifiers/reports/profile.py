@@ -27,12 +27,18 @@ def profile_report(found: Profile) -> Report:
     name = "a patient" if found.redact else found.patient
     report = Report(title=f"Profile of {name}", summary=_summary(found, known))
     enough = found.healthy >= ENOUGH_HEALTHY
-    if not enough:
+    alone = found.healthy < FEWEST_HEALTHY
+    if alone:
+        report.warn(
+            f"There {_few(found.healthy)} to compare with (hb_grade 1 or palsy_class healthy): the "
+            f"patient is shown alone. A comparison needs {FEWEST_HEALTHY} at least."
+        )
+    elif not enough:
         report.warn(
             f"There are only {counted(found.healthy, 'healthy patient')} to compare with: too few "
             f"for a range of what is usual among healthy people, which needs {ENOUGH_HEALTHY}."
         )
-    if len(known) < len(found.table):
+    if not alone and len(known) < len(found.table):
         report.warn(
             f"{counted(len(found.table) - len(known), 'value')} of {len(found.table)} cannot be "
             f"compared: missing, or fewer than {FEWEST_HEALTHY} healthy patients have the movement."
@@ -42,6 +48,8 @@ def profile_report(found: Profile) -> Report:
             report.section("The patient"), found.material, found.patient, answer=Answer(),
             spread=found.material.healthy_spread(without=found.patient), redact=found.redact,
         )  # fmt: skip
+    if known.empty:
+        return report
     _add_furthest(report, known)
     section = report.section("All values")
     section.text(
@@ -58,9 +66,17 @@ def profile_report(found: Profile) -> Report:
     return report
 
 
+def _few(healthy: int) -> str:
+    if healthy == 0:
+        return "is no healthy patient"
+    return f"{'is' if healthy == 1 else 'are'} only {counted(healthy, 'healthy patient')}"
+
+
 def _summary(found: Profile, known: pd.DataFrame) -> str:
     """Say how many values stand out, and how many would in a healthy person by chance."""
     photographs = counted(found.table["image_id"].nunique(), "photograph")
+    if known.empty:
+        return f"{photographs}; there is nothing to compare with."
     words = f"{photographs} beside {counted(found.healthy, 'healthy patient')} of the same table: "
     ranged = known.dropna(subset=["healthy_5", "healthy_95"])
     if len(ranged):

@@ -206,7 +206,7 @@ def _one_class(manifest: pd.DataFrame) -> list[Problem]:
             return []
         if len(known):
             what = f"every patient with a {name} has the same, {known.iloc[0]}"
-            advice = "extract, features and explore take it; benchmark and fit need two classes"
+            advice = "only benchmark and fit need a second class"
             return [note("one_class", what, advice)]
     return []
 

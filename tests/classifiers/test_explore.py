@@ -223,10 +223,16 @@ def test_a_healthy_patient_is_no_reference_for_himself(feature_table, tmp_path):
     assert (tmp_path / "out" / "profile.csv").is_file()
 
 
-def test_a_profile_without_reference_or_patient_is_refused_in_a_sentence(feature_table, tmp_path):
+def test_a_profile_without_reference_shows_the_patient_alone(feature_table, tmp_path):
     path = feature_table(made_cohort(patients_per_grade=2))
-    with pytest.raises(UserError, match="has 2 healthy patients"):
-        profile(path, patient="p09", out=tmp_path / "out")
+    assert profile(path, patient="p09", out=tmp_path / "out").table["percentile"].isna().all()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "There are only 2 healthy patients to compare with" in page
+    assert "shown alone" in page and "The furthest values" not in page
+
+
+def test_a_profile_without_patient_is_refused_in_a_sentence(feature_table, tmp_path):
+    path = feature_table(made_cohort(patients_per_grade=2))
     with pytest.raises(UserError, match=r'no patient "p0".*Did you mean'):
         profile(path, patient="p0", out=tmp_path / "out")
 
