@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ import hypothesis
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.browser import find_browser, headless
 
@@ -80,3 +83,16 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium or Chrome is installed; the pages were read as text instead")
     with headless(executable) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def figures_not_rendered() -> Iterator[None]:
+    """Put a blank picture in place of every figure: rendering takes most of a report's time.
+
+    Figures are drawn for good where reports are opened in a browser (`tests/pipeline`).
+    """
+    blank = io.BytesIO()
+    Image.new("RGB", (400, 300), "white").save(blank, "png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, file, **_: file.write(blank.getvalue()))
+        yield

@@ -137,6 +137,11 @@ def _face_and_moves() -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64
     return face, moves
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_reports(figures_not_rendered: None) -> None:
+    """Reports of these tests are read as text."""
+
+
 @pytest.fixture()
 def feature_table(tmp_path: Path) -> Written:
     """Write a made cohort as `features.csv` with the manifest's columns joined."""
