@@ -32,11 +32,6 @@ from htnet.palsy.training import SEEN_PATIENTS
 from landmarks.review.corrections import CORRECTIONS
 from landmarks.tables import IRISES, LANDMARKS, SPREADS
 
-JOINED = (
-    "patient_id", "task", "side", "hb_grade", "dataset", "palsy_class", "patient_source",
-)  # fmt: skip
-"""Columns of the manifest that stand behind the measurements when a manifest was given."""
-
 
 @dataclass(frozen=True)
 class Table:
@@ -45,21 +40,18 @@ class Table:
     Attributes
     ----------
     words
-        Column to meaning. A key may be a pattern such as `x_0 … x_67`, which stands for all
-        columns with a number (or another part) there.
-    shown_in_readme
-        Whether the README shows the table column by column, or only the reference page.
+        Column to meaning, where `SHARED` does not say it. A key may be a pattern such as
+        `x_0 … x_67`, which stands for all columns with a number (or another part) there.
     """
 
     file: str
     made_by: str
     row: str
     schema: pa.DataFrameSchema
-    words: Mapping[str, str] = field(repr=False)
-    shown_in_readme: bool = False
+    words: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
-_SHARED = {
+SHARED = {
     "image_id": "the photograph's path below its folder, with `/`; the key of every table",
     "patient_id": "the patient, as the dataset or your table names them",
     "task": "the movement: `rest`, `brow_raise`, `full_smile`, … or the dataset's own word",
@@ -72,13 +64,19 @@ _SHARED = {
     "photograph counts as a patient of its own, and whole patients are not held out for certain",
     "status": "`ok`, `no_face`, `several_faces`, `unreadable` or `failed`; only `ok` has values",
     "reason": "in one sentence, why there are no values; empty when `ok`",
-}
-_FIRST = {name: _SHARED[name] for name in ("image_id", "status")}
-_BEHIND = {name: _SHARED[name] for name in JOINED}
-_FOLD = {
     "repeat": "which dealing of the patients, from 1",
     "fold": "the fold in which the patient is tested, from 1",
+    "set_low": "lowest grade of the calibrated set, where one was made",
+    "set_high": "highest grade of that set",
+    "feature": "`f0` to `f28`",
+    "region": "part of the face",
+    "model": "the model",
+    "subject": "the subject left out",
+    "rule": "`honest` or `published`: how the epoch was chosen",
+    "optimistic": "`yes` where the tested subject had a say",
+    "seed": "seed of the training",
 }
+"""Words for columns that mean the same wherever they stand; a table may have others."""
 
 
 def _measure_words() -> dict[str, str]:
@@ -101,336 +99,6 @@ def _difference_words(name: str) -> str:
     return f"the same in % of {of}"
 
 
-_MANIFEST = Table(
-    "manifest.csv",
-    "prepare",
-    "photograph or clip",
-    MANIFEST,
-    {
-        "image_id": _SHARED["image_id"],
-        "path": "where the file lies, from the manifest's own folder",
-        **_BEHIND,
-    },
-    shown_in_readme=True,
-)
-_LANDMARKS = Table(
-    "landmarks.csv",
-    "extract",
-    "photograph, always",
-    LANDMARKS,
-    {
-        **_FIRST,
-        "reason": _SHARED["reason"],
-        "n_faces": "faces seen; empty when it did not come to looking",
-        "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
-        "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
-        "detector_score": "its score; comparable within one detector only",
-        "box_left … box_bottom": "the face box, px",
-        "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
-        "spread_px": "mean spread of the points over altered copies, px; repeatability, not error",
-        "mm_per_px": "scale, when one was asked for and found",
-        "x_0 … x_67": "x of each point, px from the left edge",
-        "y_0 … y_67": "y of each point, px downwards from the upper edge",
-    },
-    shown_in_readme=True,
-)
-_SPREADS = Table(
-    "spreads.csv",
-    "extract (with copies)",
-    "photograph",
-    SPREADS,
-    {
-        **_FIRST,
-        "copies": "altered copies that were made",
-        "copies_failed": "copies in which no face was found",
-        "spread_x_0 … spread_x_67": "spread of each point in x over the copies, px",
-        "spread_y_0 … spread_y_67": "and in y",
-    },
-)
-_CORRECTIONS = Table(
-    "corrections.csv",
-    "review",
-    "point moved, or verdict on a photograph; the last of a point holds",
-    CORRECTIONS,
-    {
-        "image_id": _SHARED["image_id"],
-        "action": "`move`, `undo`, `redo`; or `checked`, `unmeasurable`, `measurable` again",
-        "point": "0 to 67; empty for a verdict on the whole photograph",
-        "from_x": "where it was, px; empty where there was no point",
-        "from_y": "where it was, px",
-        "to_x": "where it is now, px; empty when a point is taken away again",
-        "to_y": "where it is now, px",
-        "reason": "why it cannot be measured",
-        "rater": "who, with `--rater`",
-        "at": "when, UTC; rows of one change have the same time",
-    },
-)
-_IRISES = Table(
-    "irises.csv",
-    "extract --scale iris",
-    "photograph",
-    IRISES,
-    {
-        "image_id": _SHARED["image_id"],
-        **{
-            f"{side}_{name}": words
-            for side in ("right", "left")
-            for name, words in (
-                ("status", f"`ok`, or what hindered: the patient's {side} eye"),
-                ("reason", "why there is no iris; empty when `ok`"),
-                ("x", "centre of the iris, px"),
-                ("y", "centre of the iris, px"),
-                ("radius", "radius of the iris, px"),
-                ("strength", "how clearly its rim stands out"),
-            )
-        },
-    },
-)
-_DISTS = Table(
-    "dists.csv",
-    "extract, features",
-    "photograph",
-    DISTS,
-    {**_FIRST, **{entry.name: entry.meaning for entry in DISTANCES}, **_BEHIND},
-    shown_in_readme=True,
-)
-_FEATURES = Table(
-    "features.csv",
-    "extract, features",
-    "photograph",
-    FEATURES,
-    {**_FIRST, **{entry.name: entry.meaning for entry in FEATURE_ENTRIES}, **_BEHIND},
-    shown_in_readme=True,
-)
-_MEASURES = Table(
-    "measures.csv",
-    "extract, features",
-    "photograph",
-    MEASURES_SCHEMA,
-    {
-        **_FIRST,
-        "unit": "of lengths: `px`, `mm` or `box diagonal`; angles are in degrees",
-        "frame": "where the axes come from: `irises`, or `eye_corners` where no iris was found",
-        "healthy_side": "the other side than the manifest's weak one; empty when not known",
-        "no_scale": "why lengths are missing although a scale was asked for",
-        **_measure_words(),
-        **_BEHIND,
-    },
-)
-_FOLDS = Table(
-    "folds.csv",
-    "benchmark, htnet train",
-    "photograph",
-    FOLDS,
-    {name: {**_SHARED, **_FOLD}[name] for name in ("image_id", "patient_id", "repeat", "fold")},
-    shown_in_readme=True,
-)
-_PREDICTIONS = Table(
-    "predictions.csv",
-    "benchmark, htnet evaluate, fuse",
-    "photograph or patient, and grader",
-    predictions_schema(target_named("six_grades")),
-    {
-        "image_id": f"{_SHARED['image_id']}; not in tables of patients",
-        "patient_id": _SHARED["patient_id"],
-        "hb_grade": "the reference grade",
-        "predicted": "the answer: the median of the probabilities",
-        "p_1 … p_6": "probability of each grade",
-        **_FOLD,
-        "model": "the grader",
-        "branch": "`geometric`, `deep` or `fused`",
-        "set_low": "lowest grade of the calibrated set, where one was made",
-        "set_high": "highest grade of that set",
-    },
-    shown_in_readme=True,
-)
-_PROBLEMS = Table(
-    "manifest_problems.csv",
-    "prepare --check",
-    "problem",
-    PROBLEMS,
-    {
-        "severity": "`error`: something was lost; `warning`: look at it; `note`: how it was read",
-        "kind": "a short stable name to sort by",
-        "file": "file or folder, from the dataset's folder",
-        "rows": "rows of that file as a spreadsheet shows them",
-        "patient_id": "the patient concerned, where it is one",
-        "what": "what is wrong",
-        "advice": "what to do",
-    },
-)
-_SEPARABILITY = Table(
-    "separability.csv",
-    "explore",
-    "feature",
-    SEPARABILITY,
-    {
-        "feature": "`f0` to `f28`",
-        "region": "part of the face",
-        "rank_correlation": "Spearman's, of the patients' means with the grade",
-        "rank_correlation_low … rank_correlation_high": "its 95 % interval over patients",
-        "superiority": "chance that a patient with palsy has a larger value than a healthy person",
-        "superiority_low … superiority_high": "its 95 % interval",
-    },
-)
-_OUTLIERS = Table(
-    "outliers.csv",
-    "explore",
-    "value that stands out",
-    OUTLIERS,
-    {
-        "image_id": _SHARED["image_id"],
-        "patient_id": _SHARED["patient_id"],
-        "feature": "`f0` to `f28`",
-        "value": "the value",
-        "usual": "median of the same movement",
-        "deviations": "how far away, in robust standard deviations",
-    },
-)
-_MAPS = Table(
-    "maps.csv",
-    "explore",
-    "patient",
-    MAPS,
-    {
-        "patient_id": _SHARED["patient_id"],
-        "pc_1 … pc_2": "place on the map of principal components",
-        "tsne_1 … tsne_2": "place on the t-SNE map; only neighbours mean something",
-    },
-)
-_PROFILE = Table(
-    "profile.csv",
-    "profile",
-    "photograph and feature",
-    PROFILE,
-    {
-        "image_id": _SHARED["image_id"],
-        "task": _SHARED["task"],
-        "feature": "`f0` to `f28`",
-        "region": "part of the face",
-        "value": "the patient's value",
-        "healthy_5 … healthy_95": "5th, 50th and 95th percentile of the healthy people; "
-        "the outer two only where there are 20 or more",
-        "healthy_sd": "standard deviation of the healthy people",
-        "percentile": "share of healthy people with a smaller value, %",
-        "n_healthy": "how many healthy people were compared with",
-    },
-)
-_FLOW = Table(
-    "flow.csv",
-    "micro flow",
-    "clip, always",
-    FLOW,
-    {
-        "image_id": "the clip's folder below the dataset's",
-        "patient_id": "the subject",
-        "dataset": "which dataset of a composite",
-        "emotion": "the dataset's own label",
-        "emotion3": "negative, positive or surprise; empty where it has no place there",
-        "status": "`ok`, or what hindered",
-        "reason": "why there is no flow; empty when `ok`",
-        "onset": "first frame of the movement",
-        "apex": "strongest frame",
-        "offset": "last frame",
-        "apex_source": "`annotated` or `spotted`",
-        "face_px": "side of the face square, px of the frames",
-        "head_px": "motion of the head that was taken out, px",
-        "peak_px": "largest motion that was left, px",
-        "peak_fraction": "the same as a share of the face's side",
-    },
-)
-_SUBJECTS = Table(
-    "loso_subjects.csv",
-    "micro loso",
-    "subject and model",
-    SUBJECTS,
-    {
-        "subject": "the subject left out",
-        "dataset": "which dataset of a composite",
-        "n_clips": "the subject's clips",
-        "n_classes": "how many emotions are among them",
-        "model": "the model",
-        "rule": "`honest` or `published`: how the epoch was chosen",
-        "optimistic": "`yes` where the tested subject had a say",
-        "right": "clips answered rightly, mean over seeds",
-        "accuracy": "the same as a share",
-    },
-)
-_RESULTS = Table(
-    "loso_results.csv",
-    "micro loso",
-    "clip, model and seed",
-    results_schema(("negative", "positive", "surprise")),
-    {
-        "image_id": "the clip",
-        "dataset": "which dataset of a composite",
-        "subject": "the subject left out",
-        "model": "the model",
-        "rule": "`honest` or `published`",
-        "optimistic": "`yes` where the tested subject had a say",
-        "seed": "seed of the training",
-        "emotion": "the reference",
-        "predicted": "the answer",
-        "p_negative … p_surprise": "probability of each class",
-    },
-)
-_CONFUSION = Table(
-    "loso_confusion.csv",
-    "micro loso",
-    "subject, model, seed, annotated and answered class",
-    CONFUSION,
-    {
-        "subject": "the subject left out",
-        "model": "the model",
-        "rule": "`honest` or `published`",
-        "optimistic": "`yes` where the tested subject had a say",
-        "seed": "seed of the training",
-        "annotated": "the reference",
-        "answered": "the answer",
-        "n_clips": "clips of this class that got this answer",
-    },
-)
-_SUMMARY = Table(
-    "loso_summary.csv",
-    "micro loso",
-    "model, rule and dataset",
-    SUMMARY,
-    {
-        "model": "the model",
-        "rule": "`honest` or `published`",
-        "optimistic": "`yes` where the tested subjects had a say",
-        "dataset": "`all`, or one of several",
-        "n_clips": "clips",
-        "n_subjects": "subjects",
-        "n_seeds": "trainings of the model",
-        "uf1": "F1 averaged over the classes, mean over seeds",
-        "uf1_low … uf1_high": "its 95 % interval over resampled subjects",
-        "uf1_sd": "standard deviation over seeds",
-        "uar": "recall averaged over the classes, mean over seeds",
-        "uar_low … uar_high": "its 95 % interval",
-        "uar_sd": "standard deviation over seeds",
-        "weighted_f1": "F1 of the classes, each weighted by how often it occurs, mean over seeds",
-        "weighted_f1_low … weighted_f1_high": "its 95 % interval",
-        "baseline_uf1": "what always answering the commonest class reaches",
-        "baseline_uar": "the same for the recall",
-    },
-)
-_ASYMMETRY = Table(
-    "asymmetry_by_grade.csv",
-    "htnet explain",
-    "grade",
-    BY_GRADE,
-    {
-        "hb_grade": "House-Brackmann grade, 1 to 6",
-        "patients": "patients of that grade whom the network did not learn from",
-        "mean": "asymmetry, mean over patients: 0 where both sides are alike, at most 1",
-        "low … high": "95 % interval of the mean, patients resampled; empty with one patient",
-        "std": "standard deviation between patients (n - 1); empty with one patient",
-        "min": "the least asymmetric patient",
-        "max": "the most asymmetric patient",
-    },
-)
-
 _ANSWERS = {
     "predicted": "the answer; empty where there is none",
     "p_1 … p_6": "probability of each grade; of another target `p_healthy`, `p_palsy` and so on",
@@ -440,70 +108,340 @@ _SIDES = {
     "p_right … p_none": "probability of each side",
 }
 _SIX = target_named("six_grades")
-_GRADES = Table(
-    "grades.csv",
-    "grade",
-    "patient, always",
-    grades_schema(_SIX),
-    {
-        "patient_id": _SHARED["patient_id"],
-        "status": "`ok`, `failed`, or `abstained` where needed movements are missing",
-        "reason": "why there is no grade; empty when `ok`",
-        "photographs": "how many were given",
-        "used": "how many could be measured",
-        "missing": "movements that the grader learned from and that are not there",
-        **_ANSWERS,
-        "set_low": "lowest grade of the calibrated set, where one was made",
-        "set_high": "highest grade of that set",
-        "side": "the weak side: `right`, `left`, `none` or `unknown`",
-        "p_side": "probability of that side",
-        "why": "what was measured, in words",
-    },
-)
-_PHOTOGRAPH_GRADES = Table(
-    "photograph_grades.csv",
-    "htnet predict",
-    "photograph, always",
-    photograph_grades_schema(_SIX),
-    {
-        **{name: _SHARED[name] for name in ("image_id", "patient_id", "status", "reason")},
-        "seen_in_training": "what the network learned from: this very `photograph`, another of a "
-        "`patient` of this name, `no` neither; `unknown`",
-        **_ANSWERS,
-        **_SIDES,
-    },
-)
-_PATIENT_GRADES = Table(
-    "patient_grades.csv",
-    "htnet predict",
-    "patient",
-    patient_grades_schema(_SIX),
-    {
-        "patient_id": _SHARED["patient_id"],
-        "photographs": "how many were graded",
-        "calibrated": "whether they were enough for calibrated probabilities",
-        "seen_in_training": "the same of the patient's photographs, the worst of them",
-        **_ANSWERS,
-        **_SIDES,
-    },
-)
-_SEEN = Table(
-    "patients.csv",
-    "htnet train, beside each network's weights",
-    "patient",
-    SEEN_PATIENTS,
-    {
-        "patient_id": _SHARED["patient_id"],
-        "part": "`train`, or `validation`: chose the epoch",
-    },
-)
 
 TABLES = (
-    _MANIFEST, _LANDMARKS, _DISTS, _FEATURES, _MEASURES, _FOLDS, _PREDICTIONS, _SPREADS, _IRISES,
-    _CORRECTIONS,
-    _PROBLEMS, _SEPARABILITY, _OUTLIERS, _MAPS, _PROFILE, _FLOW, _RESULTS, _SUBJECTS, _CONFUSION,
-    _SUMMARY, _GRADES, _PHOTOGRAPH_GRADES, _PATIENT_GRADES, _SEEN, _ASYMMETRY,
-)  # fmt: skip
+    Table(
+        "manifest.csv",
+        "prepare",
+        "photograph or clip",
+        MANIFEST,
+        {"path": "where the file lies, from the manifest's own folder"},
+    ),
+    Table(
+        "landmarks.csv",
+        "extract",
+        "photograph, always",
+        LANDMARKS,
+        {
+            "n_faces": "faces seen; empty when it did not come to looking",
+            "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
+            "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
+            "detector_score": "its score; comparable within one detector only",
+            "box_left … box_bottom": "the face box, px",
+            "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
+            "spread_px": "mean spread of the points over altered copies, px; not their error",
+            "mm_per_px": "scale, when one was asked for and found",
+            "x_0 … x_67": "x of each point, px from the left edge",
+            "y_0 … y_67": "y of each point, px downwards from the upper edge",
+        },
+    ),
+    Table(
+        "dists.csv",
+        "extract, features",
+        "photograph",
+        DISTS,
+        {entry.name: entry.meaning for entry in DISTANCES},
+    ),
+    Table(
+        "features.csv",
+        "extract, features",
+        "photograph",
+        FEATURES,
+        {entry.name: entry.meaning for entry in FEATURE_ENTRIES},
+    ),
+    Table(
+        "measures.csv",
+        "extract, features",
+        "photograph",
+        MEASURES_SCHEMA,
+        {
+            "unit": "of lengths: `px`, `mm` or `box diagonal`; angles are in degrees",
+            "frame": "where the axes come from: `irises`, or `eye_corners` where no iris was found",
+            "healthy_side": "the other side than the manifest's weak one; empty when not known",
+            "no_scale": "why lengths are missing although a scale was asked for",
+            **_measure_words(),
+        },
+    ),
+    Table(
+        "folds.csv",
+        "benchmark, htnet train",
+        "photograph",
+        FOLDS,
+    ),
+    Table(
+        "predictions.csv",
+        "benchmark, htnet evaluate, fuse",
+        "photograph or patient, and grader",
+        predictions_schema(target_named("six_grades")),
+        {
+            "image_id": f"{SHARED['image_id']}; not in tables of patients",
+            "hb_grade": "the reference grade",
+            "predicted": "the answer: the median of the probabilities",
+            "p_1 … p_6": "probability of each grade",
+            "model": "the grader",
+            "branch": "`geometric`, `deep` or `fused`",
+        },
+    ),
+    Table(
+        "spreads.csv",
+        "extract (with copies)",
+        "photograph",
+        SPREADS,
+        {
+            "copies": "altered copies that were made",
+            "copies_failed": "copies in which no face was found",
+            "spread_x_0 … spread_x_67": "spread of each point in x over the copies, px",
+            "spread_y_0 … spread_y_67": "and in y",
+        },
+    ),
+    Table(
+        "corrections.csv",
+        "review",
+        "point moved, or verdict on a photograph; the last of a point holds",
+        CORRECTIONS,
+        {
+            "action": "`move`, `undo`, `redo`; or `checked`, `unmeasurable`, `measurable` again",
+            "point": "0 to 67; empty for a verdict on the whole photograph",
+            "from_x": "where it was, px; empty where there was no point",
+            "from_y": "where it was, px",
+            "to_x": "where it is now, px; empty when a point is taken away again",
+            "to_y": "where it is now, px",
+            "reason": "why it cannot be measured",
+            "rater": "who, with `--rater`",
+            "at": "when, UTC; rows of one change have the same time",
+        },
+    ),
+    Table(
+        "irises.csv",
+        "extract --scale iris",
+        "photograph",
+        IRISES,
+        {
+            **{
+                f"{side}_{name}": words
+                for side in ("right", "left")
+                for name, words in (
+                    ("status", f"`ok`, or what hindered: the patient's {side} eye"),
+                    ("reason", "why there is no iris; empty when `ok`"),
+                    ("x", "centre of the iris, px"),
+                    ("y", "centre of the iris, px"),
+                    ("radius", "radius of the iris, px"),
+                    ("strength", "how clearly its rim stands out"),
+                )
+            },
+        },
+    ),
+    Table(
+        "manifest_problems.csv",
+        "prepare --check",
+        "problem",
+        PROBLEMS,
+        {
+            "severity": "`error`: something is lost; `warning`: look; `note`: how it was read",
+            "kind": "a short stable name to sort by",
+            "file": "file or folder, from the dataset's folder",
+            "rows": "rows of that file as a spreadsheet shows them",
+            "patient_id": "the patient concerned, where it is one",
+            "what": "what is wrong",
+            "advice": "what to do",
+        },
+    ),
+    Table(
+        "separability.csv",
+        "explore",
+        "feature",
+        SEPARABILITY,
+        {
+            "rank_correlation": "Spearman's, of the patients' means with the grade",
+            "rank_correlation_low … rank_correlation_high": "its 95 % interval over patients",
+            "superiority": "chance that a patient with palsy has more of it than a healthy one",
+            "superiority_low … superiority_high": "its 95 % interval",
+        },
+    ),
+    Table(
+        "outliers.csv",
+        "explore",
+        "value that stands out",
+        OUTLIERS,
+        {
+            "value": "the value",
+            "usual": "median of the same movement",
+            "deviations": "how far away, in robust standard deviations",
+        },
+    ),
+    Table(
+        "maps.csv",
+        "explore",
+        "patient",
+        MAPS,
+        {
+            "pc_1 … pc_2": "place on the map of principal components",
+            "tsne_1 … tsne_2": "place on the t-SNE map; only neighbours mean something",
+        },
+    ),
+    Table(
+        "profile.csv",
+        "profile",
+        "photograph and feature",
+        PROFILE,
+        {
+            "value": "the patient's value",
+            "healthy_5 … healthy_95": "5th, 50th and 95th percentile of the healthy people; "
+            "the outer two only where there are 20 or more",
+            "healthy_sd": "standard deviation of the healthy people",
+            "percentile": "share of healthy people with a smaller value, %",
+            "n_healthy": "how many healthy people were compared with",
+        },
+    ),
+    Table(
+        "flow.csv",
+        "micro flow",
+        "clip, always",
+        FLOW,
+        {
+            "image_id": "the clip's folder below the dataset's",
+            "patient_id": "the subject",
+            "dataset": "which dataset of a composite",
+            "emotion": "the dataset's own label",
+            "emotion3": "negative, positive or surprise; empty where it has no place there",
+            "status": "`ok`, or what hindered",
+            "onset": "first frame of the movement",
+            "apex": "strongest frame",
+            "offset": "last frame",
+            "apex_source": "`annotated` or `spotted`",
+            "face_px": "side of the face square, px of the frames",
+            "head_px": "motion of the head that was taken out, px",
+            "peak_px": "largest motion that was left, px",
+            "peak_fraction": "the same as a share of the face's side",
+        },
+    ),
+    Table(
+        "loso_results.csv",
+        "micro loso",
+        "clip, model and seed",
+        results_schema(("negative", "positive", "surprise")),
+        {
+            "image_id": "the clip",
+            "dataset": "which dataset of a composite",
+            "emotion": "the reference",
+            "predicted": "the answer",
+            "p_negative … p_surprise": "probability of each class",
+        },
+    ),
+    Table(
+        "loso_subjects.csv",
+        "micro loso",
+        "subject and model",
+        SUBJECTS,
+        {
+            "dataset": "which dataset of a composite",
+            "n_clips": "the subject's clips",
+            "n_classes": "how many emotions are among them",
+            "right": "clips answered rightly, mean over seeds",
+            "accuracy": "the same as a share",
+        },
+    ),
+    Table(
+        "loso_confusion.csv",
+        "micro loso",
+        "subject, model, seed, annotated and answered class",
+        CONFUSION,
+        {
+            "annotated": "the reference",
+            "answered": "the answer",
+            "n_clips": "clips of this class that got this answer",
+        },
+    ),
+    Table(
+        "loso_summary.csv",
+        "micro loso",
+        "model, rule and dataset",
+        SUMMARY,
+        {
+            "dataset": "`all`, or one of several",
+            "n_clips": "clips",
+            "n_subjects": "subjects",
+            "n_seeds": "trainings of the model",
+            "uf1": "F1 averaged over the classes, mean over seeds",
+            "uf1_low … uf1_high": "its 95 % interval over resampled subjects",
+            "uf1_sd": "standard deviation over seeds",
+            "uar": "recall averaged over the classes, mean over seeds",
+            "uar_low … uar_high": "its 95 % interval",
+            "uar_sd": "standard deviation over seeds",
+            "weighted_f1": "F1 of the classes, weighted by how often each occurs, mean over seeds",
+            "weighted_f1_low … weighted_f1_high": "its 95 % interval",
+            "baseline_uf1": "what always answering the commonest class reaches",
+            "baseline_uar": "the same for the recall",
+        },
+    ),
+    Table(
+        "grades.csv",
+        "grade",
+        "patient, always",
+        grades_schema(_SIX),
+        {
+            "status": "`ok`, `failed`, or `abstained` where needed movements are missing",
+            "reason": "why there is no grade; empty when `ok`",
+            "photographs": "how many were given",
+            "used": "how many could be measured",
+            "missing": "movements that the grader learned from and that are not there",
+            **_ANSWERS,
+            "side": "the weak side: `right`, `left`, `none` or `unknown`",
+            "p_side": "probability of that side",
+            "why": "what was measured, in words",
+        },
+    ),
+    Table(
+        "photograph_grades.csv",
+        "htnet predict",
+        "photograph, always",
+        photograph_grades_schema(_SIX),
+        {
+            "seen_in_training": "what the network learned from: this very `photograph`, another "
+            "of a `patient` of this name, `no` neither; `unknown`",
+            **_ANSWERS,
+            **_SIDES,
+        },
+    ),
+    Table(
+        "patient_grades.csv",
+        "htnet predict",
+        "patient",
+        patient_grades_schema(_SIX),
+        {
+            "photographs": "how many were graded",
+            "calibrated": "whether they were enough for calibrated probabilities",
+            "seen_in_training": "the same of the patient's photographs, the worst of them",
+            **_ANSWERS,
+            **_SIDES,
+        },
+    ),
+    Table(
+        "patients.csv",
+        "htnet train, beside each network's weights",
+        "patient",
+        SEEN_PATIENTS,
+        {
+            "part": "`train`, or `validation`: chose the epoch",
+        },
+    ),
+    Table(
+        "asymmetry_by_grade.csv",
+        "htnet explain",
+        "grade",
+        BY_GRADE,
+        {
+            "hb_grade": "House-Brackmann grade, 1 to 6",
+            "patients": "patients of that grade whom the network did not learn from",
+            "mean": "asymmetry, mean over patients: 0 where both sides are alike, at most 1",
+            "low … high": "95 % interval of the mean, patients resampled; empty with one patient",
+            "std": "standard deviation between patients (n - 1); empty with one patient",
+            "min": "the least asymmetric patient",
+            "max": "the most asymmetric patient",
+        },
+    ),
+)
+"""Every table that comes out, those that users meet first before the others."""
 
 
 def described(table: Table) -> Iterator[tuple[str, str]]:
@@ -525,7 +463,8 @@ def described(table: Table) -> Iterator[tuple[str, str]]:
     unknown = set(table.words) - set(rows)
     if unknown:
         raise KeyError(f"{table.file} has no column {', '.join(sorted(unknown))}")
-    return ((name, table.words[name]) for name in rows)
+    words = {**SHARED, **table.words}
+    return ((name, words[name]) for name in rows)
 
 
 def _between(columns: list[str], first: str, last: str) -> Iterable[str]:

@@ -7,7 +7,7 @@ that bear its name.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from common.tables import STATUSES
 from datasets.registry import DATASETS
 from docs.columns import TABLES, Table, described, types_of
-from docs.reference_page import difference_table, distance_table, feature_table
+from docs.measurement_tables import difference_table, distance_table, feature_table, markdown
 from features.definitions import DEFINITIONS, definition_named, measure
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
@@ -46,21 +46,12 @@ def _command_rows() -> Iterator[tuple[str, str]]:
             yield f"`{name} {sub}`", sub_line
 
 
-def short_tables() -> str:
-    """Return the tables of the README, column by column."""
-    return _tables((one for one in TABLES if one.shown_in_readme), heading="###")
-
-
-def all_tables() -> str:
+def tables() -> str:
     """Return every table, column by column."""
-    return _tables(TABLES, heading="##")
-
-
-def _tables(tables: Iterable[Table], *, heading: str) -> str:
     return "\n".join(
-        f"{heading} `{table.file}`\n\n"
+        f"## `{table.file}`\n\n"
         f"One row per {table.row}; made by `{table.made_by}`.\n\n" + _columns(table)
-        for table in tables
+        for table in TABLES
     )
 
 
@@ -189,16 +180,9 @@ def _about(path: Path) -> str:
     return " ".join(text.split("\n\n")[0].split()).replace("|", r"\|")
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
 SECTIONS: dict[str, Callable[[], str]] = {
     "commands": commands,
-    "short tables": short_tables,
-    "all tables": all_tables,
+    "tables": tables,
     "datasets": datasets,
     "models": models,
     "definitions": definitions,

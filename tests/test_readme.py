@@ -18,6 +18,7 @@ from run_pipeline import COMMANDS
 
 NOTEBOOKS = README.parent / "notebooks"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_CONTINUED = re.compile(r"\\\n\s*")
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
 _PIPELINE = re.compile(r"(?:^|\s)(?:\S*python )?run_pipeline\.py ")
@@ -61,7 +62,8 @@ def blocks(text: str) -> list[str]:
 
 
 def pieces_of_code(text: str) -> list[str]:
-    lines = [line for block in blocks(text) for line in block.splitlines()]
+    """Return every line to be typed, continued ones whole, and every piece of code in the text."""
+    lines = [line for block in blocks(text) for line in _CONTINUED.sub(" ", block).splitlines()]
     return lines + _INLINE.findall(_BLOCK.sub("", text))
 
 
@@ -102,6 +104,48 @@ def test_a_command_line_is_understood(app: App, page: str, line: str) -> None:
     # One model for each table, none of which was taken for a model.
     if words[0] in ("compare", "fuse", "joint-report"):
         assert len(bound.arguments["models"]) == len(bound.arguments["tables"]) >= 2, line
+
+
+def test_the_readme_is_short_and_its_command_lines_fit_on_a_screen() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 350
+    lines = [line for block in blocks(text) for line in block.splitlines()]
+    assert not [line for line in lines if len(line) > 120]
+
+
+def options(app: App) -> dict[str, set[str]]:
+    """Return the options of every command, and of sub-commands such as `htnet train`."""
+    found: dict[str, set[str]] = {}
+    for name in (name for name in app if not name.startswith("-")):
+        below = options(app[name])
+        found |= {f"{name} {sub}": names for sub, names in below.items()}
+        if not below:
+            arguments = app[name].assemble_argument_collection()
+            found[name] = {option for argument in arguments for option in argument.names}
+    return found
+
+
+def test_a_command_named_in_a_text_has_the_options_that_it_is_named_with(app: App) -> None:
+    known = options(app)
+    unknown, seen = [], 0
+    for page, text in texts():
+        for piece in pieces_of_code(text):
+            named = re.match(r"((?:htnet |micro )?[a-z-]+) ", piece)
+            if named and named[1] in known:
+                given = set(re.findall(r"--[a-z][a-z-]*", piece))
+                seen += len(given)
+                unknown += [f"{page}: {piece}: {option}" for option in given - known[named[1]]]
+    assert not unknown, "\n".join(unknown)
+    assert seen > 30
+
+
+def test_redact_is_told_of_every_command_that_has_it(app: App) -> None:
+    told = re.search(
+        r"`--redact` of (.*?) makes a report", README.read_text(encoding="utf-8"), re.S
+    )
+    assert told
+    having = {name for name, names in options(app).items() if "--redact" in names}
+    assert set(_INLINE.findall(told[1])) == having
 
 
 def test_a_wrong_option_would_be_seen(app: App) -> None:
@@ -183,7 +227,9 @@ def test_every_file_that_is_named_is_there_or_comes_out(root: Path) -> None:
             for file in _FILE.findall(piece):
                 known = Path(file).name in BROUGHT | WRITTEN | EARLIER
                 known |= file.split("/")[0] in outputs
-                known |= any((folder / file).exists() for folder in (root, root / "docs"))
+                known |= any(
+                    (folder / file).exists() for folder in (root, root / "docs", root / "datasets")
+                )
                 known |= (root / "notebooks" / file).exists() or "best_model.pth" in file
                 if not known:
                     missing.append(f"{name}: {file}")

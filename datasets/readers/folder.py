@@ -109,7 +109,7 @@ def _from_table(
     if unused := [name for name in unused if name not in slips]:
         shown = say_list([f'"{name}"' for name in unused], at_most=12)
         what = f"columns that nothing uses were carried into the manifest: {shown}"
-        advice = "the words that are understood stand in the README"
+        advice = "the words that are understood stand in docs/datasets.md"
         problems.append(note("unused_column", what, advice, file=file))
     table = table.drop(columns=["path", "dataset"], errors="ignore")  # the manifest's are made here
     for column, parse in (

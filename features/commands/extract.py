@@ -84,7 +84,7 @@ def extract(
     out
         Folder for the tables, run.json and overlays.
     definition
-        How distances and features are defined: see the table in the README.
+        How distances and features are defined: see docs/definitions.md.
     predictor
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     faces

@@ -10,7 +10,16 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.exit_codes import SOME_FAILED
-from pipeline.demo.layout import COHORT, MANIFEST, MEASURED, PORTRAIT, REPORT
+from pipeline.demo.stages import (
+    COHORT,
+    MANIFEST,
+    MEASURED,
+    PORTRAIT,
+    REPORT,
+    grade_by_measurements,
+    grade_by_network,
+    join,
+)
 
 FEWEST_PATIENTS = 24  # every grade in every inner training part
 GRADER = "svm"
@@ -106,8 +115,7 @@ def demo(
         )
     jobs = jobs or default_jobs()
     clock = _Clock()
-    manifest, features = out / MANIFEST, out / MEASURED / "features.csv"
-
+    manifest, report = out / MANIFEST, out / REPORT
     clock.next()
     simulate(out / COHORT, patients=patients, seed=seed, jobs=jobs)
     clock.next()
@@ -116,11 +124,7 @@ def demo(
     portrait = extract(astronaut_portrait(), out=out / PORTRAIT, overlays=True, jobs=1)
     measured = extract(manifest, out=out / MEASURED, overlays=True, jobs=jobs)
     clock.next()
-    from pipeline.demo.stages import grade_by_measurements, grade_by_network, join
-
-    graded = grade_by_measurements(
-        features, out=out, graders=graders, grader=grader, seed=seed, jobs=jobs
-    )
+    graded = grade_by_measurements(out, graders=graders, grader=grader, seed=seed, jobs=jobs)
     clock.next()
     network = grade_by_network(out, epochs=epochs, seed=seed, jobs=jobs)
     clock.next()
@@ -128,7 +132,6 @@ def demo(
     clock.next()
     from pipeline.demo.report import demo_report
 
-    report = out / REPORT
     demo_report(
         out, given, portrait=portrait, measured=measured, graded=graded, seed=seed,
     ).write(report)  # fmt: skip

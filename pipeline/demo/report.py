@@ -24,8 +24,7 @@ from features.registry import FEATURES
 from landmarks.overlay import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo.layout import BENCHMARK, COMPARED, FUSED
-from pipeline.demo.stages import GradedByMeasurements
+from pipeline.demo.stages import BENCHMARK, COMPARED, FUSED, GradedByMeasurements
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients
 

@@ -9,26 +9,33 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from classifiers.commands.benchmark import BenchmarkResult, benchmark
-from classifiers.graders.registry import USUAL
-from htnet.commands.train import EvaluateResult
-from htnet.palsy.tables import INNER_PATIENT_PREDICTIONS, MODEL, PATIENT_PREDICTIONS
-from pipeline.demo import network as demo_network
-from pipeline.demo.layout import (
-    BENCHMARK,
-    COMPARED,
-    FOLDS,
-    FUSED,
-    GEOMETRY,
-    INNER_FOLDS,
-    MANIFEST,
-    MEASURED,
-    NETWORK_SCORES,
-    NETWORKS,
+from common.errors import UserError
+from common.grading.folds import read_folds
+from common.progress import JobProgress
+from common.workers import supervised_map
+
+if TYPE_CHECKING:
+    from classifiers.commands.benchmark import BenchmarkResult
+    from htnet.commands.train import EvaluateResult
+    from pipeline.joint_report.study import Ingredients
+
+COHORT, MANIFEST, MEASURED, PORTRAIT = "cohort", "manifest.csv", "measurements", "portrait"
+BENCHMARK, GEOMETRY = "benchmark", "geometry"
+NETWORKS, NETWORK_SCORES = "networks", "network_scores"
+COMPARED, FUSED, REPORT = "comparison", "fusion", "report.html"
+
+FOLDS, INNER_FOLDS = 4, 3
+CHANGES = (
+    "network.dim=24",
+    "network.block_repeats=[1, 1, 1]",
+    "training.batch_size=16",
+    "training.learning_rate=0.002",
 )
-from pipeline.demo.network import NetworkTask, train_folds
-from pipeline.joint_report.study import Ingredients
+"""Of the recipe small-cpu, for two dozen patients and a minute: fewer channels and layers, more
+steps, and a lower rate of the heads, which would learn the few patients by heart."""
+_FOLD_LIMIT_S = 3600.0  # for one fold of the network, on a slow machine
 
 
 @dataclass(frozen=True)
@@ -40,47 +47,92 @@ class GradedByMeasurements:
 
 
 def grade_by_measurements(
-    features: Path, *, out: Path, graders: tuple[str, ...], grader: str, seed: int, jobs: int
+    out: Path, *, graders: tuple[str, ...], grader: str, seed: int, jobs: int
 ) -> GradedByMeasurements:
     """Compare graders on patients; let one answer inside the training patients as well."""
-    named = graders or USUAL
-    manifest = out / MANIFEST
+    from classifiers.commands.benchmark import benchmark
+    from classifiers.graders.registry import USUAL
+
+    features, manifest = out / MEASURED / "features.csv", out / MANIFEST
     everyone = benchmark(
-        features, manifest=manifest, out=out / BENCHMARK, level="patient", graders=named,
-        n_folds=FOLDS, seed=seed, jobs=jobs,
+        features, manifest=manifest, out=out / BENCHMARK, level="patient",
+        graders=graders or USUAL, n_folds=FOLDS, seed=seed, jobs=jobs,
     )  # fmt: skip
-    folds = out / BENCHMARK / "folds.csv"
     with contextlib.redirect_stdout(io.StringIO()):  # the scores of this grader were just told
         chosen = benchmark(
             features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(grader,),
-            fold_table=folds, inner_predictions=INNER_FOLDS, seed=seed, jobs=jobs,
+            fold_table=out / BENCHMARK / "folds.csv", inner_predictions=INNER_FOLDS, seed=seed,
+            jobs=jobs,
         )  # fmt: skip
     return GradedByMeasurements(everyone, chosen)
 
 
 def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> EvaluateResult:
-    """Train a small HTNet on the same folds, and answer the patients that each fold holds out."""
+    """Train a small HTNet on the same folds, and answer the patients that each fold holds out.
+
+    One network of this size is trained faster by one processor than by two, so each processor gets
+    a fold of its own. What was trained is then gathered by `htnet train`, as if it had done it
+    alone.
+
+    Raises
+    ------
+    UserError
+        When a fold cannot be trained.
+    """
     from htnet.commands.train import evaluate
 
-    task = NetworkTask(
-        manifest=out / MANIFEST,
-        landmarks=out / MEASURED / "landmarks.csv",
-        fold_table=out / BENCHMARK / "folds.csv",
-        out=out / NETWORKS,
-        seed=seed,
-        changes=(*demo_network.CHANGES, f"training.epochs={epochs}", f"training.patience={epochs}"),
-        inner_folds=INNER_FOLDS,
-    )
-    train_folds(task, jobs=jobs)
+    changes = (*CHANGES, f"training.epochs={epochs}", f"training.patience={epochs}")
+    folds = sorted(read_folds(out / BENCHMARK / "folds.csv")["fold"].unique().tolist())
+    with JobProgress("folds of the network", total=len(folds)) as progress:
+        outcomes = supervised_map(
+            _train_one, [(out, changes, seed, int(fold)) for fold in folds], jobs=jobs,
+            start=_nothing, limit_s=_FOLD_LIMIT_S,
+        )  # fmt: skip
+        for outcome in outcomes:
+            if outcome.error:
+                raise UserError(f"The network cannot be trained: {outcome.error}")
+            progress.advance(ok=True)
+    _train(out, changes=changes, seed=seed, only_fold=None)
     return evaluate(
-        task.out, task.manifest, landmarks=task.landmarks, out=out / NETWORK_SCORES, seed=seed
-    )
+        out / NETWORKS, out / MANIFEST, landmarks=out / MEASURED / "landmarks.csv",
+        out=out / NETWORK_SCORES, seed=seed,
+    )  # fmt: skip
+
+
+def _nothing() -> None:
+    return None
+
+
+def _train_one(_: None, item: tuple[Path, tuple[str, ...], int, int]) -> None:
+    out, changes, seed, fold = item
+    _train(out, changes=changes, seed=seed, only_fold=fold)
+
+
+def _train(out: Path, *, changes: tuple[str, ...], seed: int, only_fold: int | None) -> None:
+    """Train one fold, or gather all that are trained; its messages would fill the screen."""
+    from htnet.commands.train import train
+
+    quiet = io.StringIO()
+    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+        train(
+            out / MANIFEST,
+            landmarks=out / MEASURED / "landmarks.csv",
+            out=out / NETWORKS,
+            change=changes,
+            fold_table=out / BENCHMARK / "folds.csv",
+            inner_folds=INNER_FOLDS,
+            only_fold=only_fold,
+            seed=seed,
+            threads=1,
+        )
 
 
 def join(out: Path, *, grader: str, seed: int) -> Ingredients:
     """Compare and fuse both; return where everything lies that the joint report is made from."""
     from classifiers.commands.compare import compare
     from classifiers.commands.fuse import fuse
+    from htnet.palsy.tables import INNER_PATIENT_PREDICTIONS, MODEL, PATIENT_PREDICTIONS
+    from pipeline.joint_report.study import Ingredients
 
     given = Ingredients(
         tables=(

@@ -12,10 +12,10 @@ import pytest
 
 import datasets.simulated.cohort
 import features.commands.extract
-import pipeline.demo.network
+import pipeline.demo.stages
 from common.errors import UserError
 from pipeline.commands.demo import STAGES, demo
-from pipeline.demo.layout import FOLDS
+from pipeline.demo.stages import FOLDS
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("datasets.simulated.cohort.simulate", small)
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
-        patch.setattr(pipeline.demo.network, "CHANGES", SMALL_NETWORK)
+        patch.setattr(pipeline.demo.stages, "CHANGES", SMALL_NETWORK)
         result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"

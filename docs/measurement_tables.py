@@ -1,4 +1,4 @@
-"""The documentation table of every distance and feature, made from the registry as Markdown."""
+"""Tables of every distance and feature, made from the registry, as Markdown."""
 
 from __future__ import annotations
 
@@ -8,55 +8,16 @@ from features.definitions import (
     DEFINITIONS,
     STANDARD,
     DefinitionName,
-    definition_named,
     definitions_that_differ,
     measurement,
     points_used,
 )
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES, Measurement
 
-_HOW_TO_READ = """\
-Points P0 to P50 are the 51-point selection, levelled by turning the face about P48 until the line
-P48-P49 is horizontal. Left and right are the patient's. `dx` and `dy` are absolute horizontal and
-vertical distances, `d` is the straight-line distance, `angle` is counter-clockwise in degrees.
-"Symmetric" is the value on a perfectly symmetric face; a dash means that symmetry does not fix it.
-"Differs in" names the definitions that compute the value otherwise.
-"""
 
-
-def reference_page(*, definition: str = STANDARD) -> str:
-    """Return the whole page as Markdown: definitions, distances, features, and their differences.
-
-    Parameters
-    ----------
-    definition
-        Whose formulas the tables show.
-    """
-    about = definition_named(definition)
-    return "\n".join(
-        [
-            f"# Distances and features (`{about.name}`)",
-            "",
-            _HOW_TO_READ,
-            "## Definitions",
-            "",
-            _definitions(),
-            "## Distances",
-            "",
-            distance_table(definition=definition),
-            "## Features",
-            "",
-            feature_table(definition=definition),
-            "## What the older definitions compute otherwise",
-            "",
-            difference_table(),
-        ]
-    )
-
-
-def distance_table(*, definition: str = STANDARD) -> str:
-    """Return the Markdown table of the 34 distances."""
-    entries = [measurement(name, definition=definition) for name in DISTANCE_NAMES]
+def distance_table() -> str:
+    """Return the Markdown table of the 34 distances of `standard`."""
+    entries = [measurement(name) for name in DISTANCE_NAMES]
     header = ("Name", "Region", "Side", "Meaning", "Formula", "Points", "Unit", "Mirror partner")
     rows = [
         (
@@ -65,19 +26,19 @@ def distance_table(*, definition: str = STANDARD) -> str:
             entry.side or "–",
             entry.meaning,
             f"`{entry.formula.text}`",
-            _points(points_used(entry.name, definition=definition)),
+            _points(points_used(entry.name)),
             entry.unit,
             _partner(entry),
             *_origin(entry),
         )
         for entry in entries
     ]
-    return _markdown((*header, "Differs in", "Source"), rows)
+    return markdown((*header, "Differs in", "Source"), rows)
 
 
-def feature_table(*, definition: str = STANDARD) -> str:
-    """Return the Markdown table of the 29 features."""
-    entries = [measurement(name, definition=definition) for name in FEATURE_NAMES]
+def feature_table() -> str:
+    """Return the Markdown table of the 29 features of `standard`."""
+    entries = [measurement(name) for name in FEATURE_NAMES]
     header = ("Name", "Region", "Meaning", "Formula", "Points", "Unit", "Symmetric")
     rows = [
         (
@@ -85,14 +46,14 @@ def feature_table(*, definition: str = STANDARD) -> str:
             entry.region,
             entry.meaning,
             f"`{entry.formula.text}`",
-            _points(points_used(entry.name, definition=definition)),
+            _points(points_used(entry.name)),
             entry.unit,
             "–" if entry.symmetric is None else f"{entry.symmetric:g}",
             *_origin(entry),
         )
         for entry in entries
     ]
-    return _markdown((*header, "Differs in", "Source"), rows)
+    return markdown((*header, "Differs in", "Source"), rows)
 
 
 def difference_table() -> str:
@@ -102,7 +63,7 @@ def difference_table() -> str:
     """
     names = [name for name in (*DISTANCE_NAMES, *FEATURE_NAMES) if definitions_that_differ(name)]
     rows = [(f"`{name}`", *(_difference(name, known) for known in DEFINITIONS)) for name in names]
-    return _markdown(("Name", *(f"`{known}`" for known in DEFINITIONS)), rows)
+    return markdown(("Name", *(f"`{known}`" for known in DEFINITIONS)), rows)
 
 
 def _difference(name: str, definition: DefinitionName) -> str:
@@ -113,14 +74,6 @@ def _difference(name: str, definition: DefinitionName) -> str:
     if formula.text == measurement(name).formula.text:
         return f"as `standard`, of its own {', '.join(changed)}"
     return f"`{formula.text}`"
-
-
-def _definitions() -> str:
-    rows = [
-        (f"`{known.name}`", known.purpose, known.source)
-        for known in map(definition_named, DEFINITIONS)
-    ]
-    return _markdown(("Definition", "For", "Source"), rows)
 
 
 def _points(points: Iterable[int]) -> str:
@@ -138,6 +91,7 @@ def _origin(entry: Measurement) -> tuple[str, str]:
     return differs or "–", entry.source
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
