@@ -30,7 +30,7 @@ def without_search() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, entry in list(GRADERS.items()):
             patch.setitem(GRADERS, name, replace(entry, search={}))
-        patch.setattr("classifiers.commands.fit.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
         patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
         yield
 
