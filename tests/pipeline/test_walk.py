@@ -128,5 +128,5 @@ def test_the_walk_of_the_readme(
     assert grades.loc["P05", "predicted"] in range(1, 7)
     assert pd.isna(grades.loc["P06", "predicted"])
     assert grades.loc["P06", "side"] == "unknown"
-    assert "full smile" in grades.loc["P06", "reason"]
+    assert "full_smile" in grades.loc["P06", "reason"]
     assert Path("graded/report.html").is_file()
