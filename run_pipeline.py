@@ -34,6 +34,10 @@ COMMANDS = {
         "features.commands.review:review",
         "Correct points in the browser, the most uncertain photographs first.",
     ),
+    "agreement": (
+        "features.commands.agreement:agreement",
+        "Two raters on the same photographs: points and features.",
+    ),
     "evaluate-landmarks": (
         "landmarks.commands.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",
