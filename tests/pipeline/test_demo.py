@@ -30,7 +30,7 @@ REPORTS = ("", "comparison", "fusion", "benchmark")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with small photographs, one prediction of the points each, and a tiny network."""
+    """The demo with small photographs, one prediction of the points, one scaler, a tiny network."""
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         small = functools.partial(datasets.simulated.cohort.simulate, width=240, height=320)
@@ -38,6 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
         patch.setattr(pipeline.demo.stages, "CHANGES", SMALL_NETWORK)
+        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
         result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"
