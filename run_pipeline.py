@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from common.command_line import build_app, run
+from common.command_line import Commands, build_app, run
 
-COMMANDS = {
+COMMANDS: Commands = {
     "demo": (
         "pipeline.commands.demo:demo",
         "The whole story on material that ships, ending in a report.",
@@ -67,11 +67,54 @@ COMMANDS = {
         "Train one grader and keep it, with a card of what it can do.",
     ),
     "htnet": (
-        "htnet.commands.app:app",
+        {
+            "train": (
+                "htnet.commands.train:train",
+                "Train on patient-grouped folds, or on everyone.",
+            ),
+            "evaluate": (
+                "htnet.commands.evaluate:evaluate",
+                "Answer and score the held-out patients.",
+            ),
+            "predict": (
+                "htnet.commands.predict:predict",
+                "Grade new photographs or a camera's frame.",
+            ),
+            "explain": (
+                "htnet.commands.explain:explain",
+                "Maps of what it looked at; asymmetry by grade.",
+            ),
+            "convert": (
+                "htnet.commands.convert:convert",
+                "Make old weights (.pth) a network to use here.",
+            ),
+        },
         "The image branch: train, evaluate, predict, explain.",
     ),
     "micro": (
-        "htnet.micro.commands.app:app",
+        {
+            "flow": (
+                "htnet.micro.commands.flow:flow",
+                "Optical flow of clips, from onset to apex.",
+            ),
+            "spot": (
+                "htnet.micro.commands.spot:spot",
+                "Find the apex frame of clips from their motion.",
+            ),
+            "loso": (
+                "htnet.micro.commands.loso:loso",
+                "Leave-one-subject-out evaluation of every model.",
+            ),
+            "weights": (
+                "htnet.micro.commands.fit:weights",
+                "Train HTNet on the flow of all clips: weights for `htnet train --pretrained`.",
+            ),
+            "fit": ("htnet.micro.commands.fit:fit", "Train one model on all clips and keep it."),
+            "predict": (
+                "htnet.micro.commands.predict:predict",
+                "Find and classify the expression in a new clip.",
+            ),
+        },
         "Micro-expressions: optical flow, leave-one-subject-out.",
     ),
     "grade": (
@@ -96,9 +139,7 @@ COMMANDS = {
     ),
 }
 
-app = build_app(
-    COMMANDS, name="run_pipeline.py", summary=__doc__ or "", asked=next(iter(sys.argv[1:]), None)
-)
+app = build_app(COMMANDS, name="run_pipeline.py", summary=__doc__ or "", words=sys.argv[1:])
 
 if __name__ == "__main__":
     sys.exit(run(app))

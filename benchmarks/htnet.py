@@ -13,7 +13,6 @@ are from those in fp32.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import platform
 import statistics
@@ -28,20 +27,20 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from htnet.network.as_released import ReleasedMicroAttention
-from htnet.network.block_attention import BlockAttention, InBlocks
 from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
 from htnet.network.htnet import HTNet, count_parameters
-from htnet.palsy.answering import arithmetic
+from htnet.network.levels import BlockAttention
+from htnet.network.mirror_attention import InBlocks, ReleasedMicroAttention
+from htnet.palsy.answers import arithmetic
 
 FORMS = {
     "28 px, one token a block": PUBLISHED_28,
     "plain": PUBLISHED_224,
-    "both modules": dataclasses.replace(
-        PUBLISHED_224, use_micro_attention=True, use_roi_module=True
+    "both modules": PUBLISHED_224.model_copy(
+        update={"use_micro_attention": True, "use_roi_module": True}
     ),
-    "both, as released": dataclasses.replace(
-        PUBLISHED_224, use_micro_attention=True, use_roi_module=True, compat="as_released"
+    "both, as released": PUBLISHED_224.model_copy(
+        update={"use_micro_attention": True, "use_roi_module": True, "compat": "as_released"}
     ),
 }
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution", "conv2d", "linear", "matmul"}

@@ -21,11 +21,11 @@ from common.grading.evaluation import evaluate
 from common.grading.folds import make_folds, read_folds, write_folds
 from common.grading.predictions import to_patients
 from common.grading.target import target_named
-from htnet.palsy.calibration import patient_rows, patient_temperature
+from htnet.palsy.answers import fold_rows, majority_rows, patient_rows, patient_temperature
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
-from htnet.palsy.folds import fold_parts, tested_parts
-from htnet.palsy.recipe import read_recipe, with_changes
-from htnet.palsy.tables import fold_rows, majority_rows
+from htnet.palsy.folds import fold_parts
+from htnet.palsy.recipe import Recipe
+from htnet.recipe import read_recipe, with_changes
 
 VARIANTS = {
     "plain": (False, False),
@@ -48,11 +48,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    from htnet.palsy.answering import answer
+    from htnet.palsy.answers import answer
     from htnet.palsy.training import train_network
 
     target = target_named("six_grades")
-    recipe = read_recipe(options.recipe)
+    recipe = read_recipe(Recipe, options.recipe)
     cohort = read_image_cohort(
         options.manifest, options.landmarks, target=target, config=recipe.config(num_classes=6)
     )
@@ -82,7 +82,9 @@ def main() -> None:
                     seed=seed,
                 )
                 answers = {
-                    rows: answer(trained.network, cohort.data.faces, rows=getattr(part, rows))
+                    rows: answer(
+                        trained.network, cohort.data.faces, rows=getattr(part, rows)
+                    ).probabilities
                     for rows in ("test", "validation")
                 }
                 seconds, cpu = time.monotonic() - began, time.process_time() - cpu
@@ -97,7 +99,7 @@ def main() -> None:
 def write_table(out: Path, *, cohort: ImageCohort, folds: pd.DataFrame, seeds: list[int]) -> None:
     """Write scores of every variant: patients, the mean over seeds, and the interval."""
     target = target_named("six_grades")
-    parts = {part.fold: part for part in tested_parts(folds, cohort)}
+    parts = {part.fold: part for part in fold_parts(folds, cohort, validation_folds=5, seed=0)}
     baseline = majority_rows(list(parts.values()), cohort, target=target)
     photographs, patients = [baseline], [to_patients(baseline, target=target)]
     times: dict[str, list[float]] = {}

@@ -23,9 +23,10 @@ from torch import nn
 from htnet.micro.clips.maps import TOGETHER, RoiKind
 from htnet.micro.loso.folds import Fold
 from htnet.micro.models.inputs import NetworkClips
-from htnet.micro.models.recipes import RoiRecipe, read_recipe
+from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.roi import ROI_KINDS, RegionEncoder
 from htnet.micro.models.roi_training import RoiModel
+from htnet.recipe import read_recipe
 
 LEARNED, ANSWERED = 54, 18
 WINDOWS = 4

@@ -29,6 +29,10 @@ LISTS = Parameter(consume_multiple=True, negative_iterable=())
 """How every list on the command line is read; sub-commands take it from their parent."""
 
 
+Commands = Mapping[str, tuple["str | Commands", str]]
+"""By name: the import path of a command, or its sub-commands; and its one-line help."""
+
+
 @runtime_checkable
 class HasExitCode(Protocol):
     """What a command may return to set the exit code; anything else means 0."""
@@ -39,12 +43,10 @@ class HasExitCode(Protocol):
         ...
 
 
-def build_app(
-    commands: Mapping[str, tuple[str, str]], *, name: str, summary: str, asked: str | None = None
-) -> App:
-    """Build the command line from `{command: (import path, one-line help)}`.
+def build_app(commands: Commands, *, name: str, summary: str, words: Sequence[str] = ()) -> App:
+    """Build the command line from `{command: (import path or sub-commands, one-line help)}`.
 
-    The page of the command that was `asked` for shows its whole docstring; the list of commands
+    The page of the command that `words` ask for shows its whole docstring; the list of commands
     shows the one-line helps, for which nothing has to be imported.
     """
     app = App(
@@ -56,8 +58,7 @@ def build_app(
         default_parameter=LISTS,
     )
     app.meta.suppress_keyboard_interrupt = False
-    for command, (target, line) in commands.items():
-        app.command(target, name=command, help=None if command == asked else line)
+    _mount(commands, app, words)
 
     @app.meta.default
     def launcher(
@@ -75,6 +76,21 @@ def build_app(
             return command(*bound.args, **bound.kwargs)
 
     return app
+
+
+def _mount(commands: Commands, app: App, words: Sequence[str]) -> None:
+    for command, (target, line) in commands.items():
+        if isinstance(target, str):
+            app.command(target, name=command, help=None if words[:1] == [command] else line)
+        else:
+            group = App(
+                name=command,
+                help=f"{line} Research use only.",
+                help_format="markdown",
+                version_flags=(),
+            )
+            _mount(target, group, words[1:])
+            app.command(group)
 
 
 def _output_claimed(command: Callable[..., Any], out: object) -> AbstractContextManager[None]:

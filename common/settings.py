@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from common.errors import UserError, did_you_mean
 
@@ -27,6 +27,13 @@ class Settings(BaseModel):
     """Base of every section of settings: nothing unknown is taken, nothing is changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, about: ValidationInfo) -> Any:
+        """Let true and false be no numbers, which Python takes for 1 and 0."""
+        kind = cls.model_fields[about.field_name or ""].annotation
+        return str(value) if isinstance(value, bool) and kind in (int, float) else value
 
 
 def settings_from(kind: type[_T], values: Mapping[str, Any], *, source: str, section: str) -> _T:

@@ -21,15 +21,13 @@ from features.definitions import DEFINITIONS, definition_named, measure
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
 from features.tables import measures_page
-from htnet.commands import app as htnet_app
-from htnet.micro.commands import app as micro_app
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import PREDICTORS
 from run_pipeline import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("common", "landmarks", "features", "datasets", "classifiers", "htnet", "pipeline")
-GROUPS = {"htnet": htnet_app.SUB_COMMANDS, "micro": micro_app.SUB_COMMANDS}
+GROUPS = {name: subs for name, (subs, _) in COMMANDS.items() if not isinstance(subs, str)}
 _NOTHING = 1e-9
 
 

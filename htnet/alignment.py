@@ -35,14 +35,9 @@ _FOREHEAD_HEIGHT = 0.55  # above the brows, in eye distances
 
 @dataclass(frozen=True)
 class AlignedFace:
-    """A face in its square.
+    """A face in its square: `pixels` `(size, size, 3)` RGB, `points` `(68, 2)` px of them.
 
-    Attributes
-    ----------
-    pixels
-        `(size, size, 3)` RGB uint8; beyond the photograph its edge is repeated.
-    points
-        `(68, 2)` px of `pixels`; the midline is at x = (size - 1) / 2.
+    The midline is at x = (size - 1) / 2; beyond the photograph its edge is repeated.
     """
 
     pixels: NDArray[np.uint8]
@@ -50,14 +45,9 @@ class AlignedFace:
 
 
 def alignment_map(points: NDArray[np.float64], *, size: int) -> NDArray[np.float64]:
-    """Return the `(2, 3)` similarity from px of the photograph to px of the square.
+    """Return the `(2, 3)` similarity from px of the photograph to px of a square of `size` px.
 
-    Parameters
-    ----------
-    points
-        `(68, 2)` px of the photograph.
-    size
-        Side of the square in px.
+    `points` are `(68, 2)` px of the photograph.
     """
     right, left = points[list(_RIGHT_EYE)].mean(axis=0), points[list(_LEFT_EYE)].mean(axis=0)
     across = left - right
@@ -75,17 +65,7 @@ def alignment_map(points: NDArray[np.float64], *, size: int) -> NDArray[np.float
 
 
 def align_face(rgb: NDArray[np.uint8], points: NDArray[np.float64], *, size: int) -> AlignedFace:
-    """Cut the face out of a photograph.
-
-    Parameters
-    ----------
-    rgb
-        `(h, w, 3)` uint8.
-    points
-        `(68, 2)` px of `rgb`.
-    size
-        Side of the square in px, 224 or 112 for instance.
-    """
+    """Cut the face with these points `(68, 2)` out of a photograph `(h, w, 3)`, at `size` px."""
     warp = alignment_map(points, size=size)
     return AlignedFace(
         pixels=_warp(rgb, warp, size=size), points=points @ warp[:, :2].T + warp[:, 2]
@@ -105,19 +85,9 @@ def cut_square(
 
 
 def region_masks(points: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
-    """Draw where each of `ROI_REGIONS` lies in an aligned face.
+    """Draw where each of `ROI_REGIONS` lies in an aligned face of `size` px.
 
-    Parameters
-    ----------
-    points
-        `(68, 2)` px of the aligned face.
-    size
-        Its side in px.
-
-    Returns
-    -------
-    array
-        `(5, 32, 32)` uint8, 0 outside to 255 inside.
+    Returns `(5, 32, 32)` uint8, 0 outside to 255 inside.
     """
     reach = EYE_DISTANCE * size
     masks = []

@@ -242,14 +242,17 @@ def write_feature_tables(
     factors = length_factors(rows, unit=unit)
     distances = measured.distances.mul(factors, axis="index")
     measures = measure_table(rows, unit=unit, irises=irises, manifest=manifest)
-    for table, name, schema in (
-        (pd.concat([key, distances], axis="columns"), DISTS_FILE, DISTS),
-        (pd.concat([key, measured.features], axis="columns"), FEATURES_FILE, FEATURES),
-        (measures, MEASURES_FILE, MEASURES_SCHEMA),
-    ):
-        if manifest is not None:
-            table = join_manifest(table, manifest, measured=table.columns)
-        write_table(table, out / name, schema=schema)
+
+    def joined(table: pd.DataFrame) -> pd.DataFrame:
+        if manifest is None:
+            return table
+        return join_manifest(table, manifest, measured=table.columns)
+
+    distances = pd.concat([key, distances], axis="columns")
+    features = pd.concat([key, measured.features], axis="columns")
+    write_table(joined(distances), out / DISTS_FILE, schema=DISTS)
+    write_table(joined(features), out / FEATURES_FILE, schema=FEATURES)
+    write_table(joined(measures), out / MEASURES_FILE, schema=MEASURES_SCHEMA)
     found = Counter(key["status"])
     return FeatureTables(
         out / FEATURES_FILE,

@@ -9,8 +9,9 @@ from typing import Literal
 from common.grading.target import TargetName, target_named
 from common.provenance import write_run_record
 from htnet.network.weights import network_of_published, save_weights
-from htnet.palsy.recipe import read_recipe
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import WEIGHTS
+from htnet.recipe import read_recipe
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def convert(
         When the file holds more than weights, or does not fit the recipe.
     """
     question = target_named(target)
-    settings = read_recipe(recipe)
+    settings = read_recipe(Recipe, recipe)
     network = network_of_published(
         weights, settings.config(num_classes=len(question.classes)), pixels=pixels
     )

@@ -17,9 +17,14 @@ from common.files import atomic_write
 from common.provenance import write_run_record
 from common.tables import write_table
 from features.commands.extract import find_source
-from htnet.commands.train import set_threads, target_of
-from htnet.palsy.answering import Precision, answer_with_sides, read_with_notes
-from htnet.palsy.calibration import PatientTemperature
+from htnet.network.htnet import set_threads
+from htnet.palsy.answers import (
+    PatientTemperature,
+    Precision,
+    answer,
+    read_trained,
+    target_of,
+)
 from htnet.palsy.cohort import read_measured, with_measured
 from htnet.palsy.faces import read_faces, refused
 from htnet.palsy.folds import trained_files
@@ -108,13 +113,13 @@ def predict(
     set_threads(threads)
     began = time.monotonic()
     files = _weight_files(weights)
-    networks = [read_with_notes(file) for file in files]
+    networks = [read_trained(file) for file in files]
     network, notes = networks[0]
     if any(other["classes"] != notes["classes"] for _, other in networks):
         raise UserError("The weights answer different questions: give those of one target.")
     if any(other.config.features != network.config.features for other, _ in networks):
         raise UserError("The weights read different features: give those of one training.")
-    target = target_of(tuple(notes["classes"]))
+    target = target_of(notes["classes"])
     for file in files:
         measured = read_measured(features, network.config, weights=file)
     points = points_like_training([kept for _, kept in networks], predictor=predictor, tta=tta)
@@ -145,7 +150,7 @@ def predict(
             )
             seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
             faces = with_measured(faces, measured)
-            answers = [answer_with_sides(one, faces, precision=precision) for one, _ in networks]
+            answers = [answer(one, faces, precision=precision) for one, _ in networks]
         grades = photograph_grades(
             table, answers, patients=patients_of(source, found), seen=seen, target=target
         )

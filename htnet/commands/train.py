@@ -1,49 +1,32 @@
-"""The commands `htnet train` and `htnet evaluate`: HTNet on patient-grouped folds."""
+"""The command `htnet train`: HTNet on patient-grouped folds, or on everyone."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.files import atomic_write, write_json
-from common.grading.evaluation import Evaluation
-from common.grading.evaluation import evaluate as scores_of
 from common.grading.fold_notes import fold_problems
 from common.grading.folds import make_folds, read_folds, splits, write_folds
-from common.grading.plots import confusion_figure
-from common.grading.predictions import in_order, to_patients, write_predictions
-from common.grading.target import TARGETS, Target, TargetName, refuse_two_grades, target_named
+from common.grading.target import Target, TargetName, refuse_two_grades, target_named
 from common.provenance import write_run_record
-from common.report import figure_png
-from common.tables import nameless_patients, read_manifest
-from features.registry import FEATURE_NAMES
+from common.tables import nameless_patients
 from features.tables import definition_of
-from htnet.palsy.answering import Precision, read_trained
-from htnet.palsy.calibration import PatientTemperature, answered_fold, calibration_record
+from htnet.network.htnet import set_threads
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
-from htnet.palsy.folds import (
-    FOLDS_FILE,
-    FoldPart,
-    evaluated_parts,
-    everyone_part,
-    fold_parts,
-    trained_files,
-)
+from htnet.palsy.folds import FOLDS_FILE, FoldPart, everyone_part, fold_parts
 from htnet.palsy.points import NOTE, PointsMethod
-from htnet.palsy.recipe import Recipe, read_recipe, with_changes
-from htnet.palsy.scores import metrics, tell
-from htnet.palsy.tables import MODEL, PATIENT_PREDICTIONS, PREDICTIONS, majority_rows, write_npz
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import check_device
-
-MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
+from htnet.recipe import read_recipe
 
 
 @dataclass(frozen=True)
@@ -58,20 +41,6 @@ class TrainResult:
     def exit_code(self) -> int:
         """0 all photographs were used, 3 some were left out."""
         return exit_code_for(ok=self.trained, failed=len(self.complaints))
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """Scores of photographs, then of patients; the predictions; what was left out."""
-
-    evaluations: list[Evaluation]
-    predictions: pd.DataFrame
-    complaints: tuple[str, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 all photographs were used, 3 some were left out."""
-        return exit_code_for(ok=len(self.predictions), failed=len(self.complaints))
 
 
 def train(
@@ -145,8 +114,8 @@ def train(
         raise UserError(f"--inner-folds is {inner_folds}: give 2 or more, or 0 for none.")
     question = target_named(target)
     _refuse_side(question)
-    settings = with_changes(read_recipe(recipe), list(change))
-    settings = reading_features(settings) if features else settings
+    settings = read_recipe(Recipe, recipe, changes=change)
+    settings = settings.reading_features() if features else settings
     check_device(settings.training)  # before minutes are spent on reading faces
     cohort = read_image_cohort(
         manifest,
@@ -158,25 +127,12 @@ def train(
     refuse_two_grades(cohort.rows, column=question.column)
     folds = read_folds(fold_table) if fold_table else _own_folds(out, cohort, n_folds, seed=seed)
     parts = _parts(folds, cohort, settings, seed=seed, everyone=everyone, only_fold=only_fold)
-    for sentence in cohort.complaints:
-        print(sentence, file=sys.stderr)
-    nameless = nameless_patients(cohort.rows)
-    for sentence in nameless:
-        print(f"Warning: {sentence}", file=sys.stderr)
     if not everyone:
         write_folds(folds, out / FOLDS_FILE)
-        for sentence in fold_problems(
-            list(splits(folds, cohort.rows["image_id"], patients=cohort.data.patients)),
-            labels=cohort.data.labels,
-            class_names=question.classes,
-        ):
-            print(f"Warning: {sentence}", file=sys.stderr)
-    notes: dict[str, object] = {}
-    if features:
-        notes["feature_definition"] = definition_of(features)
-    points = PointsMethod.of_table(landmarks)
-    if points:
-        notes[NOTE] = points.as_note()
+    warnings = _warnings(cohort, None if everyone else folds)
+    for sentence in (*cohort.complaints, *(f"Warning: {warning}" for warning in warnings)):
+        print(sentence, file=sys.stderr)
+    notes = _notes(landmarks, features)
     trainer = FoldTrainer(
         cohort, question, settings, out, seed=seed, pretrained=pretrained, notes=notes
     )
@@ -189,7 +145,7 @@ def train(
         settings={
             "recipe": settings.name,
             "target": target,
-            "truth": question.truth_source(read_manifest(manifest)),
+            "truth": cohort.truth,
             "inner_folds": inner_folds,
             **settings.as_dict(),
         },
@@ -197,122 +153,13 @@ def train(
         files=files | {role: file for role, file in more.items() if file},
         counts={"photographs": len(cohort.rows), "left_out": len(cohort.complaints)},
         seconds={**trainer.seconds, "all": time.monotonic() - began},
-        notes={"device": settings.training.accelerator, "warnings": nameless, **notes},
+        notes={
+            "device": settings.training.accelerator,
+            "warnings": nameless_patients(cohort.rows),
+            **notes,
+        },
     )
     return TrainResult(out, trained=len(parts), complaints=cohort.complaints)
-
-
-def evaluate(
-    trained: Path,
-    manifest: Path,
-    *,
-    landmarks: Path,
-    out: Path,
-    features: Path | None = None,
-    precision: Precision = "fp32",
-    seed: int = 0,
-    threads: int | None = None,
-) -> EvaluateResult:
-    """Answer each fold's held-out patients and score the answers.
-
-    Writes `predictions.csv` and `predictions.npz` of photographs, `patient_predictions.csv`,
-    `metrics.json` with intervals and the majority baseline, per-class scores, and confusion
-    matrices as PNG. A patient's answer is the mean over the photographs, made as sure as suits the
-    fold's validation patients (`htnet_mean` in the scores is the mean alone). Research use only.
-
-    Parameters
-    ----------
-    trained
-        Folder that `htnet train` wrote; or one network, of `htnet train --everyone` or `htnet
-        convert`, which is tested on all patients from whom it did not learn.
-    manifest
-        The manifest that it was trained with; for one network, another.
-    landmarks
-        `landmarks.csv` of the same photographs.
-    out
-        Folder for the results.
-    features
-        `features.csv`, for networks that were trained with it.
-    precision
-        Of the matrix products: `fp32`, or `bf16`, which is faster for large networks where the
-        processor knows it.
-    seed
-        Of the bootstrap.
-    threads
-        Processor threads; as many as there are processors when not given.
-
-    Raises
-    ------
-    UserError
-        When there are no weights, or a network would be tested on a patient it learned from.
-    """
-    set_threads(threads)
-    began = time.monotonic()
-    weights = [trained] if trained.is_file() else trained_files(trained)
-    if not weights:
-        raise UserError(f"{trained} holds no trained network: run htnet train first.")
-    network, classes = read_trained(weights[0])
-    question = target_of(classes)
-    cohort = read_image_cohort(
-        manifest, landmarks, target=question, config=network.config, features=features,
-        weights=weights[0],
-    )  # fmt: skip
-    answered = {}
-    parts = evaluated_parts(trained, cohort)
-    for file, part in parts.items():
-        network, _ = read_trained(file)
-        alone = None if len(part.learned) else PatientTemperature.read(file.parent)
-        answered[part.name] = answered_fold(
-            network, cohort, part, target=question, precision=precision, temperature=alone
-        )
-    photographs = pd.concat([one.photographs for one in answered.values()])
-    patients = pd.concat([one.patients for one in answered.values()])
-    means = pd.concat([one.means for one in answered.values()]).assign(model=MEAN_MODEL)
-    predictions = in_order(photographs, unit="photograph", models=[MODEL])
-    learned = [part for part in parts.values() if len(part.learned)]
-    baseline = [majority_rows(learned, cohort, target=question)] if learned else []
-    evaluations = [
-        scores_of(pd.concat([predictions, *baseline]), target=question, seed=seed),
-        scores_of(
-            pd.concat([patients, means, *(to_patients(one, target=question) for one in baseline)]),
-            target=question,
-            unit="patient",
-            seed=seed,
-        ),
-    ]
-    write_predictions(predictions, out / PREDICTIONS, target=question)
-    write_predictions(
-        in_order(patients, unit="patient", models=[MODEL]),
-        out / PATIENT_PREDICTIONS,
-        target=question,
-        unit="patient",
-    )
-    write_npz(predictions, out / "predictions.npz", target=question)
-    calibration = calibration_record(answered, target=question)
-    write_json(out / "metrics.json", {**metrics(evaluations, question), "calibration": calibration})
-    for evaluation in evaluations:
-        figure = confusion_figure(
-            evaluation.confusions[MODEL].total,
-            target=question,
-            title=f"HTNet, per {evaluation.unit}",
-        )
-        with atomic_write(out / f"confusion_per_{evaluation.unit}.png") as temporary:
-            temporary.write_bytes(figure_png(figure))
-    write_run_record(
-        out,
-        command="htnet evaluate",
-        settings={"trained": trained.name, "target": question.name, "precision": precision},
-        seed=seed,
-        files={"manifest": manifest, "landmarks": landmarks}
-        | {f"weights_{number}": file for number, file in enumerate(parts, start=1)},
-        counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
-        seconds={"all": time.monotonic() - began},
-        notes={"warnings": nameless_patients(cohort.rows)},
-    )
-    tell(evaluations, cohort.complaints)
-    for sentence in nameless_patients(cohort.rows):
-        print(f"Warning: {sentence}", file=sys.stderr)
-    return EvaluateResult(evaluations, predictions, cohort.complaints)
 
 
 def _refuse_side(target: Target) -> None:
@@ -327,29 +174,25 @@ def _refuse_side(target: Target) -> None:
         )
 
 
-def target_of(classes: tuple[str, ...]) -> Target:
-    """Return the question that a network with these classes answers."""
-    for target in TARGETS.values():
-        if target.classes == classes:
-            return target
-    raise UserError(f"No target has the classes {', '.join(classes)}: these weights are others.")
+def _warnings(cohort: ImageCohort, folds: pd.DataFrame | None) -> list[str]:
+    """Return what to know of the patients, and of the folds where there are any."""
+    found = list(nameless_patients(cohort.rows))
+    if folds is not None:
+        data = cohort.data
+        dealt = list(splits(folds, cohort.rows["image_id"], patients=data.patients))
+        found += fold_problems(dealt, labels=data.labels, class_names=data.classes)
+    return found
 
 
-def set_threads(threads: int | None) -> None:
-    """Limit the processor threads of the arithmetic."""
-    import torch
-
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads is {threads}: give 1 or more.")
-        torch.set_num_threads(threads)
-
-
-def reading_features(recipe: Recipe) -> Recipe:
-    """Return the recipe for a table of features: those that it names, or else all of them."""
-    if recipe.network.get("features"):
-        return recipe
-    return replace(recipe, network={**recipe.network, "features": list(FEATURE_NAMES)})
+def _notes(landmarks: Path, features: Path | None) -> dict[str, Any]:
+    """Return what is kept with the weights: how points were found and features measured."""
+    notes: dict[str, Any] = {}
+    if features:
+        notes["feature_definition"] = definition_of(features)
+    points = PointsMethod.of_table(landmarks)
+    if points:
+        notes[NOTE] = points.as_note()
+    return notes
 
 
 def _own_folds(out: Path, cohort: ImageCohort, n_folds: int, *, seed: int) -> pd.DataFrame:

@@ -1,15 +1,13 @@
-"""What an HTNet is made of: one dataclass, checked when made and kept in every checkpoint."""
+"""What an HTNet is made of: one class of settings, kept in every weights file."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self
 
-from common.errors import UserError, did_you_mean
+from pydantic import Field, model_validator
 
-_T = TypeVar("_T")
+from common.settings import Settings, settings_from
 
 ROI_REGIONS = ("forehead", "right_eye", "left_eye", "nose", "mouth")
 """Names of the five maps of the facial ROI module, in order; sides are the patient's."""
@@ -18,8 +16,7 @@ SIDE_CLASSES = ("right", "left", "none")
 """Answers of the side head, in order: the patient's weak side, or none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HTNetConfig:
+class HTNetConfig(Settings):
     """Sizes and parts of an HTNet.
 
     Attributes
@@ -95,19 +92,19 @@ class HTNetConfig:
         the image; none by default.
     """
 
-    image_size: int
-    patch_size: int
-    num_classes: int
-    dim: int
-    heads: int
-    num_hierarchies: int = 3
+    image_size: int = Field(ge=1)
+    patch_size: int = Field(ge=1)
+    num_classes: int = Field(ge=2)
+    dim: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    num_hierarchies: int = Field(default=3, ge=1)
     block_repeats: tuple[int, ...] = (2, 2, 10)
-    mlp_mult: int = 4
-    channels: int = 3
-    dropout: float = 0.0
+    mlp_mult: int = Field(default=4, ge=1)
+    channels: int = Field(default=3, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     use_micro_attention: bool = False
     use_roi_module: bool = False
-    num_roi_regions: int = len(ROI_REGIONS)
+    num_roi_regions: int = Field(default=len(ROI_REGIONS), ge=1)
     asymmetry_weight: float = 0.5
     learn_asymmetry_weight: bool = False
     diagonal: Literal["neighbourhood", "cross"] = "neighbourhood"
@@ -118,56 +115,41 @@ class HTNetConfig:
     read_points: bool = False
     face_position: bool = False
     pooling: Literal["mean", "places", "mirror"] = "mean"
-    head_dropout: float = 0.0
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
     compat: Literal["corrected", "as_released"] = "corrected"
     input: Literal["face", "regions"] = "face"
     features: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Refuse impossible sizes, naming the arguments."""
-        object.__setattr__(self, "block_repeats", tuple(self.block_repeats))
-        object.__setattr__(self, "features", tuple(self.features))
-        if len(set(self.features)) < len(self.features):
-            raise UserError(f"features names {', '.join(self.features)}: name each only once.")
-        for name in ("image_size", "patch_size", "dim", "heads", "num_hierarchies", "channels"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if self.num_classes < 2:
-            raise UserError(f"num_classes is {self.num_classes}: give 2 or more.")
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse sizes and parts that do not go together, naming the arguments."""
         cell = self.patch_size * self.blocks  # px of the smallest square that can be cut
         fitting = max(1, round(self.image_size / cell)) * cell
         if self.image_size % self.patch_size:
-            raise UserError(
+            raise ValueError(
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}: "
                 f"give for instance image_size {fitting}."
             )
-        if self.grid % self.blocks or self.grid < self.blocks:
-            raise UserError(
+        if self.grid % self.blocks:
+            raise ValueError(
                 f"image_size {self.image_size} with patch_size {self.patch_size} gives {self.grid} "
                 f"patches a side, which num_hierarchies {self.num_hierarchies} cannot cut into "
                 f"{self.blocks} equal blocks: give for instance image_size {fitting}."
             )
         if self.dim < self.heads:
-            raise UserError(f"dim {self.dim} is less than heads {self.heads}: give more channels.")
+            raise ValueError(f"dim {self.dim} is less than heads {self.heads}: give more channels.")
         if len(self.block_repeats) != self.num_hierarchies or min(self.block_repeats) < 1:
-            raise UserError(
+            raise ValueError(
                 f"block_repeats {list(self.block_repeats)} must name a number of layers, 1 or "
                 f"more, for each of the num_hierarchies {self.num_hierarchies} levels."
             )
-        for name in ("dropout", "head_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: give a share from 0 to below 1.")
         if self.read_points and not (self.point_head and self.pooling == "mirror"):
-            raise UserError(
+            raise ValueError(
                 "read_points needs point_head: true and pooling: mirror, which find the points."
             )
-        if self.num_roi_regions < 1:
-            raise UserError(f"num_roi_regions is {self.num_roi_regions}: give 1 or more.")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise UserError(
-                    f'{name} is "{getattr(self, name)}": choose one of {", ".join(allowed)}.'
-                )
+        if len(set(self.features)) < len(self.features):
+            raise ValueError(f"features names {', '.join(self.features)}: name each only once.")
+        return self
 
     @property
     def grid(self) -> int:
@@ -206,15 +188,6 @@ class HTNetConfig:
         return self.num_classes if self.head == "classes" else self.num_classes - 1
 
 
-_CHOICES = {
-    "pooling": ("mean", "places", "mirror"),
-    "diagonal": ("neighbourhood", "cross"),
-    "roi_form": ("prior", "channel"),
-    "head": ("classes", "corn", "coral"),
-    "compat": ("corrected", "as_released"),
-    "input": ("face", "regions"),
-}
-
 PUBLISHED_28 = HTNetConfig(image_size=28, patch_size=7, num_classes=3, dim=256, heads=3)
 """The published micro-expression network (Wang et al. 2024), one token in each block."""
 
@@ -228,24 +201,6 @@ def config_from(settings: Mapping[str, Any], *, source: str) -> HTNetConfig:
     Raises
     ------
     UserError
-        When a setting is unknown or missing; `source` names the file in the sentence.
+        When a setting is unknown, missing or impossible; `source` names the file in the sentence.
     """
-    return settings_of(HTNetConfig, settings, source=source, what="the network")
-
-
-def settings_of(kind: type[_T], settings: Mapping[str, Any], *, source: str, what: str) -> _T:
-    """Make a dataclass of loose settings; `source` and `what` name file and owner in sentences.
-
-    Raises
-    ------
-    UserError
-        When a setting is unknown or missing.
-    """
-    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in settings:
-        if name not in known:
-            raise UserError(f'{source}: {what} has no setting "{name}".{did_you_mean(name, known)}')
-    for name, field in known.items():
-        if field.default is dataclasses.MISSING and name not in settings:
-            raise UserError(f'{source}: {what}\'s setting "{name}" is missing.')
-    return kind(**settings)
+    return settings_from(HTNetConfig, settings, source=source, section="network")

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 THRESHOLD = 0.3  # sum of the region maps above which a place counts as face (second form)
+_PRIOR_SIDE = 32  # px at which the first release drew its prior
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,7 @@ class RegionsFound:
 
 
 class FacialROIModule(nn.Module):
-    """First published form: region maps under a learned face mask and an anatomical prior.
-
-    Parameters
-    ----------
-    dim
-        Channels of the map.
-    grid
-        Places along a side.
-    num_roi_regions
-        Number of region maps.
-    """
+    """First published form: region maps under a learned face mask and an anatomical prior."""
 
     prior: Tensor
 
@@ -52,9 +44,33 @@ class FacialROIModule(nn.Module):
     def forward(self, x: Tensor) -> RegionsFound:
         """Find the regions of `(b, dim, h, w)` and refine the features within the face."""
         maps = torch.sigmoid(self.roi_detector(x))
-        mask = torch.sigmoid(self.background_suppressor(x)) * self.prior
+        mask = torch.sigmoid(self.background_suppressor(x)) * self.prior_at(x.shape[-2:])
         refined = self.roi_refine(torch.cat([x, maps * mask, mask], dim=1))
         return RegionsFound(features=x + refined * mask, maps=maps * mask, mask=mask)
+
+    def prior_at(self, size: torch.Size) -> Tensor:
+        """Return how likely each place of a map is face."""
+        return self.prior
+
+
+class ReleasedROIModule(FacialROIModule):
+    """As the first release computed it; for old weights only.
+
+    Its prior was drawn at one size, with the centre half a cell off, and resized.
+    """
+
+    facial_prior: Tensor
+
+    def __init__(self, *, dim: int, num_roi_regions: int = 5) -> None:
+        super().__init__(dim=dim, grid=1, num_roi_regions=num_roi_regions)
+        steps = torch.arange(_PRIOR_SIDE, dtype=torch.float64) - _PRIOR_SIDE // 2
+        distance = torch.hypot(steps[:, None], steps[None, :])
+        prior = 1 - 0.5 * distance / (2**0.5 * _PRIOR_SIDE / 2)
+        self.register_buffer("facial_prior", prior.float()[None, None])
+
+    def prior_at(self, size: torch.Size) -> Tensor:
+        """Return the prior, resized."""
+        return F.interpolate(self.facial_prior, size=size, mode="bilinear", align_corners=False)
 
 
 class ChannelROIModule(nn.Module):

@@ -1,4 +1,4 @@
-"""What reads the network's last features: grade, weak side, and measured features beside them."""
+"""What reads the last features: grade, weak side, fusion of regions, measured features."""
 
 from __future__ import annotations
 
@@ -59,8 +59,28 @@ class CoralHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c)` to logits `(b, k - 1)` of being worse than class j."""
-        logits: Tensor = self.score(x) + self.thresholds
-        return logits
+        return self.score(x) + self.thresholds
+
+
+class RegionFusion(nn.Module):
+    """The published region-fusion head, for any number of classes and parts.
+
+    The answers of the parts, k logits each, are brought to one, joined to that of the whole face,
+    and both to the result: relu and dropout of one half before each step but the first, as
+    published for three classes and five parts.
+    """
+
+    def __init__(self, *, num_outputs: int, parts: int = 5, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.join_parts = nn.Linear(parts * num_outputs, num_outputs)
+        self.join_whole = nn.Linear(2 * num_outputs, num_outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, whole: Tensor, parts: Tensor) -> Tensor:
+        """Fuse `(b, k)` of the whole face and `(b, parts, k)` to `(b, k)`."""
+        joined = self.dropout(torch.relu(self.join_parts(parts.flatten(1))))
+        both = torch.cat([whole, joined], dim=1)
+        return self.join_whole(self.dropout(torch.relu(both)))
 
 
 class FeatureReader(nn.Module):
@@ -71,13 +91,7 @@ class FeatureReader(nn.Module):
     photographs. A missing value (NaN) is replaced by their median and a second input says that
     it was missing; that input begins without any say and gets one only if the value was also
     missing for some training photograph. All weights begin at 0: at first the image speaks alone.
-
-    Parameters
-    ----------
-    features
-        Number of features f.
-    outputs
-        Number of logits; 1 for CORAL, whose score all thresholds share.
+    CORAL's thresholds share one output, its score.
     """
 
     median: Tensor
@@ -112,18 +126,11 @@ class FeatureReader(nn.Module):
         """Map raw features `(b, f)`, NaN where missing, to logits `(b, outputs)`."""
         known = values.isfinite()
         standard = (torch.where(known, values, self.median) - self.mean) / self.deviation
-        added: Tensor = self.to_logits(torch.cat([standard, (~known).to(standard.dtype)], dim=1))
-        return added
+        return self.to_logits(torch.cat([standard, (~known).to(standard.dtype)], dim=1))
 
 
 def with_features(logits: Tensor, features: Tensor | None, reader: FeatureReader | None) -> Tensor:
-    """Add to the logits what the measured features say, if the network reads any.
-
-    Raises
-    ------
-    UserError
-        When the network reads features and none, or another number, were given.
-    """
+    """Add to the logits what the measured features say, if the network reads any."""
     if reader is None:
         return logits
     needed = len(reader.median)
@@ -133,5 +140,4 @@ def with_features(logits: Tensor, features: Tensor | None, reader: FeatureReader
             f"This network reads {needed} measured features beside each face, but got {given}: "
             "give the table of features that belongs to the photographs (--features)."
         )
-    both: Tensor = logits + reader(features)
-    return both
+    return logits + reader(features)

@@ -5,7 +5,7 @@ Neurocomputing 602:128196, built on the nested transformer of Zhang et al. 2022 
 
 Between the parts, features are `(b, h, w, c)`: the whole face, with channels last, so that every
 1 x 1 convolution of the publication is one matrix product. Blocks exist only inside the attention.
-The parts: `levels` (with `block_attention` and `mirror_attention`), `facial_regions`, `heads`.
+The parts: `levels` (with `mirror_attention`), `facial_regions`, `heads`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,21 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.network.as_released import ReleasedROIModule
 from htnet.network.configuration import HTNetConfig, config_from
-from htnet.network.facial_regions import ChannelROIModule, FacialROIModule
-from htnet.network.heads import feature_reader, grade_head, side_head, with_features
+from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, ReleasedROIModule
+from htnet.network.heads import (
+    FeatureReader,
+    RegionFusion,
+    feature_reader,
+    grade_head,
+    side_head,
+    with_features,
+)
 from htnet.network.levels import Level
 from landmarks.points import N_POINTS
+
+MEAN, SPREAD = 127.5, 64.0
+"""Of 8-bit values, as networks see them; fixed, so that a face's brightness stays its own."""
 
 
 @dataclass
@@ -53,13 +62,62 @@ class HTNetDetails:
     asymmetry_maps: list[Tensor] = field(default_factory=list)
 
 
-class HTNet(nn.Module):
-    """Nested hierarchical transformer on square images.
+class GradingNetwork(nn.Module):
+    """A network that grades faces: `HTNet` on one image, or `RegionHTNet` on a mosaic as well.
 
     Parameters
     ----------
     settings
         The attributes of `HTNetConfig`, by keyword.
+    """
+
+    feature_reader: FeatureReader | None
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.config: HTNetConfig = config_from(settings, source=type(self).__name__)
+
+    @classmethod
+    def from_config(cls, config: HTNetConfig) -> Self:
+        """Build the network of a configuration."""
+        return cls(**vars(config))
+
+    def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
+        """Grade images and keep what the parts found on the way."""
+        raise NotImplementedError
+
+    def forward(
+        self, image: Tensor, features: Tensor | None = None, *, return_roi_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the logits `(b, num_outputs)` of images.
+
+        Parameters
+        ----------
+        image
+            `(b, channels, image_size, image_size)` float, as `to_input` makes it; for regions
+            `(b, 2, ...)`, the mosaic and then the whole face.
+        features
+            `(b, f)` measured features in the order of `config.features`, NaN where missing; for
+            networks that read them.
+        return_roi_maps
+            Also return the ROI maps, `(b, regions, image_size, image_size)` in 0..1.
+
+        Raises
+        ------
+        UserError
+            When the image has another size, features are missing, or maps are asked of a network
+            that has none.
+        """
+        details = self.details(image, features)
+        if not return_roi_maps:
+            return details.logits
+        if details.roi_maps is None:
+            raise UserError("This HTNet has no ROI module: build it with use_roi_module=True.")
+        return details.logits, at_image_size(details.roi_maps, self.config.image_size)
+
+
+class HTNet(GradingNetwork):
+    """Nested hierarchical transformer on square images.
 
     Examples
     --------
@@ -69,8 +127,8 @@ class HTNet(nn.Module):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.config = config = config_from(settings, source=type(self).__name__)
+        super().__init__(**settings)
+        config = self.config
         self.embed = nn.Linear(config.channels * config.patch_size**2, config.dim)
         self.roi_module = _roi_module(config)
         self.levels = nn.ModuleList(Level(config, level) for level in range(config.num_hierarchies))
@@ -87,44 +145,6 @@ class HTNet(nn.Module):
             unsigned = config.pooling != "mirror"
             self.point_head = nn.Linear(config.read_size, 2 * N_POINTS, bias=unsigned)
         self.feature_reader = feature_reader(config)
-
-    @classmethod
-    def from_config(cls, config: HTNetConfig) -> Self:
-        """Build the network of a configuration."""
-        return cls(**vars(config))
-
-    def forward(
-        self, image: Tensor, features: Tensor | None = None, *, return_roi_maps: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Grade images.
-
-        Parameters
-        ----------
-        image
-            `(b, channels, image_size, image_size)` float, normalised as in training.
-        features
-            `(b, f)` measured features in the order of `config.features`, NaN where missing; for
-            networks that read them.
-        return_roi_maps
-            Also return the ROI maps, `(b, regions, image_size, image_size)` in 0..1.
-
-        Returns
-        -------
-        Tensor
-            Logits `(b, num_outputs)`.
-
-        Raises
-        ------
-        UserError
-            When the image has another size, features are missing, or maps are asked of a network
-            that has none.
-        """
-        details = self.details(image, features)
-        if not return_roi_maps:
-            return details.logits
-        if details.roi_maps is None:
-            raise UserError("This HTNet has no ROI module: build it with use_roi_module=True.")
-        return details.logits, at_image_size(details.roi_maps, self.config.image_size)
 
     def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
         """Grade images and keep what the parts found on the way."""
@@ -190,6 +210,48 @@ class HTNetEnhanced(HTNet):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"use_micro_attention": True, "use_roi_module": True, **settings})
+
+
+class RegionHTNet(GradingNetwork):
+    """Two HTNets of one configuration, for the mosaic and for the whole face, and their fusion."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        images_alone = {**settings, "features": ()}  # measured features join behind the fusion
+        self.whole, self.mosaic = HTNet(**images_alone), HTNet(**images_alone)
+        self.fusion = RegionFusion(num_outputs=self.config.num_outputs, parts=1)
+        self.feature_reader = feature_reader(self.config)
+
+    def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
+        """Grade; side and maps are those of the whole face."""
+        if image.ndim != 5 or image.shape[1] != 2:
+            raise UserError(
+                f"The image has the shape {tuple(image.shape)}, but the regions input needs "
+                "(batch, 2, channels, size, size): the mosaic, then the whole face."
+            )
+        mosaic = self.mosaic.details(image[:, 0])
+        found = self.whole.details(image[:, 1])
+        found.logits = self.fusion(found.logits, mosaic.logits[:, None])
+        found.logits = with_features(found.logits, features, self.feature_reader)
+        return found
+
+
+def build_network(config: HTNetConfig) -> GradingNetwork:
+    """Build the network for a configuration's input."""
+    return (HTNet if config.input == "face" else RegionHTNet).from_config(config)
+
+
+def to_input(pixels: Tensor) -> Tensor:
+    """Turn uint8 pixels into the float values that networks see, about -2 to 2."""
+    return (pixels.float() - MEAN) / SPREAD
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit the processor threads of the arithmetic."""
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--threads is {threads}: give 1 or more.")
+        torch.set_num_threads(threads)
 
 
 def at_image_size(maps: Tensor, image_size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses for grades, and the probabilities that a head's logits stand for.
+"""How a network learns: losses, weights of rare classes, course of the rate; what logits stand for.
 
 A target is written as steps: `worse_than[j]` is the probability that the class is above class
 j + 1. A grade III of six is 1, 1, 0, 0, 0. Steps may lie between 0 and 1 when faces were mixed.
@@ -89,6 +89,13 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
 def cosine(done: float, *, last: float = 0.0) -> float:
     """Return the factor of a rate that falls from 1 to `last` as half a cosine."""
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def rate_at(step: int, *, rising: int, total: int, falls: bool = True) -> float:
+    """Share of the learning rate at an update: it rises, then stays or falls as half a cosine."""
+    if step < rising:
+        return (step + 1) / rising
+    return cosine((step - rising) / max(1, total - rising)) if falls else 1.0
 
 
 def class_weights(labels: NDArray[np.int64], *, num_classes: int) -> Tensor:

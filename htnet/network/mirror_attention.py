@@ -22,23 +22,7 @@ _REACH = 1  # places to each side that belong to a 3 x 3 neighbourhood
 class DiagonalMicroAttention(nn.Module):
     """Attention among near places, weighted by left-right asymmetry.
 
-    Parameters
-    ----------
-    dim
-        Channels of the map.
-    heads
-        Attention heads; each has `dim // heads` channels.
-    grid
-        Places along a side of the whole face's map.
-    asymmetry_weight
-        alpha of the factor 1 + alpha * asymmetry map.
-    learn_asymmetry_weight
-        Whether alpha is a parameter.
-    diagonal
-        `neighbourhood`: a token sees the 3 x 3 places around it. `cross`: it sees its main and
-        its anti-diagonal, over the whole face.
-    dropout
-        Share of attention weights and outputs dropped in training.
+    The settings are those of `HTNetConfig`; `grid` places lie along a side of the whole face.
     """
 
     mask: Tensor
@@ -148,25 +132,81 @@ class MirrorComparison(nn.Module):
         return torch.sigmoid(self.rest)
 
     def forward(self, x: Tensor, mirrored: Tensor) -> Tensor:
-        """Compare `(b, h, w, dim)` of a whole face with those of its mirror image.
-
-        Parameters
-        ----------
-        x
-            Features of the face.
-        mirrored
-            Features of the mirrored face.
-
-        Returns
-        -------
-        Tensor
-            `(b, h, w)`, symmetric about the middle of the width.
-        """
+        """Compare features `(b, h, w, dim)` of a face with its mirror image's: `(b, h, w)`."""
         difference = (self.compare(x) - self.compare(mirrored)).abs()
         # Both mirror places show the same two patches, but may differ by where levels were pooled.
         both = (difference + difference.flip(2)) / 2
-        found: Tensor = torch.sigmoid(both @ F.softplus(self.readout) + self.rest)
-        return found
+        return torch.sigmoid(both @ F.softplus(self.readout) + self.rest)
+
+
+class ReleasedMicroAttention(nn.Module):
+    """As the first release computed it within one image block; for old weights only.
+
+    Its defects, mended above: left and right are the halves of a block instead of the face, and
+    the half's map is stretched to the whole width instead of mirrored.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        heads: int,
+        grid: int,
+        asymmetry_weight: float = 0.5,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.dim_head = heads, dim // heads
+        inner = self.heads * self.dim_head
+        self.asymmetry_weight, self.dropout = asymmetry_weight, dropout
+        self.to_q = nn.Conv2d(dim, inner, 1, bias=False)
+        self.to_k = nn.Conv2d(dim, inner, 1, bias=False)
+        self.to_v = nn.Conv2d(dim, inner, 1, bias=False)
+        self.to_out = nn.Sequential(nn.Conv2d(inner, dim, 1), nn.Dropout(dropout))
+        self.asymmetry_score = nn.Sequential(
+            nn.Conv2d(2 * dim, dim, 1), nn.GELU(), nn.Conv2d(dim, 1, 1)
+        )
+        self.register_buffer("mask", neighbourhood_mask(grid), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within 3 x 3 places and weight by the stretched half-block map."""
+        b, _, h, w = x.shape
+        q, k, v = (
+            # (b, heads * d, h, w) -> (b, heads, h * w, d)
+            part(x).view(b, self.heads, self.dim_head, h * w).transpose(2, 3)
+            for part in (self.to_q, self.to_k, self.to_v)
+        )
+        dropped = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, dropout_p=dropped)
+        out = out.transpose(2, 3).reshape(b, -1, h, w)
+        return self.to_out(out * (1 + self.asymmetry_weight * self._map(x)))
+
+    def _map(self, x: Tensor) -> Tensor:
+        half = x.shape[-1] // 2
+        if half == 0:  # a single column has no halves; the first release stopped here
+            return x.new_zeros(())
+        pair = [x[..., :half], x[..., x.shape[-1] // 2 :].flip(-1)[..., :half]]
+        score = torch.sigmoid(self.asymmetry_score(torch.cat(pair, dim=1)))
+        return F.interpolate(score, size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class InBlocks(nn.Module):
+    """Apply a module for `(b, c, n, n)` maps to every block of `(b, h, w, c)`."""
+
+    def __init__(self, module: nn.Module, *, blocks: int) -> None:
+        super().__init__()
+        self.module, self.blocks = module, blocks
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(b, h, w, c)` to the same shape."""
+        b, h, w, c = x.shape
+        s, n = self.blocks, h // self.blocks
+        # (b, s, n, s, n, c) -> (b, s, s, c, n, n)
+        cut = x.view(b, s, n, s, n, c).permute(0, 1, 3, 5, 2, 4).reshape(b * s * s, c, n, n)
+        out: Tensor = self.module(cut).view(b, s, s, c, n, n)
+        return out.permute(0, 1, 4, 2, 5, 3).reshape(b, h, w, c)
 
 
 def neighbourhood_mask(grid: int) -> Tensor:

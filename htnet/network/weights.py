@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pickle
 import re
@@ -20,9 +19,7 @@ from torch import Tensor
 from common.errors import UserError
 from common.files import atomic_write
 from htnet.network.configuration import HTNetConfig, config_from
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import GradingNetwork, build_network
-from htnet.palsy.faces import MEAN, SPREAD
+from htnet.network.htnet import MEAN, SPREAD, GradingNetwork, HTNet, build_network
 
 _LAYER = r"^layers\.(\d+)\.0\.layers\.(\d+)"
 _OURS = r"levels.\1.layers.\2"
@@ -54,27 +51,12 @@ _NUMBERS = [  # scores that checkpoints keep beside the weights; making a number
 ]
 _NAMED = 6  # tensors named in a sentence
 _PARTS = ("whole.", "mosaic.")  # of a network of regions: each begins with the weights of one face
-_HEADS = (
-    "head.",
-    "side_head.",
-    "fusion.",
-    "feature_reader.",
-)  # answer other questions: learned anew
+_HEADS = ("head.", "side_head.", "fusion.", "feature_reader.")  # answer other questions
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What `load_pretrained` did with each tensor.
-
-    Attributes
-    ----------
-    taken
-        Names that were taken over.
-    left
-        Names of this network that stay as they were drawn, each with the reason.
-    unused
-        Names in the file that this network has no place for.
-    """
+    """Names of tensors: `taken` over, `left` as drawn with the reason, `unused` of the file."""
 
     taken: tuple[str, ...]
     left: Mapping[str, str]
@@ -97,19 +79,9 @@ class Loaded:
 
 
 def from_published(state: Mapping[str, Tensor], config: HTNetConfig) -> dict[str, Tensor]:
-    """Translate a state dictionary of the published code, name by name.
+    """Translate a state dictionary of the published code, name by name, for a network of `config`.
 
-    Parameters
-    ----------
-    state
-        As `torch.load` of a published checkpoint gives it; 1 x 1 convolutions become matrices.
-    config
-        Of the network that is to load it.
-
-    Raises
-    ------
-    UserError
-        When a name is unknown, or a size is another one than the configuration's.
+    1 x 1 convolutions become matrices; unknown names and other sizes are refused.
     """
     expected = HTNet.from_config(config).state_dict()
     renamed = {}
@@ -154,7 +126,7 @@ def network_of_published(path: Path, config: HTNetConfig, *, pixels: str) -> HTN
     Raises
     ------
     UserError
-        When the file cannot be read, or names or sizes are others than the configuration's.
+        When the file cannot be read, or names or sizes are others.
     """
     state, metadata = _read(path)
     if {_KEY, _CONFIG_KEY} & set(metadata):
@@ -183,14 +155,10 @@ def save_weights(
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    about = {
-        "format": _FORMAT,
-        "config": dataclasses.asdict(network.config),
-        "notes": dict(notes or {}),
-    }
-    metadata = {_KEY: json.dumps(about, sort_keys=True)}
+    config = network.config.model_dump()
+    about = {"format": _FORMAT, "config": config, "notes": dict(notes or {})}
     with atomic_write(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
+        save_file(state, temporary, metadata={_KEY: json.dumps(about, sort_keys=True)})
 
 
 def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
@@ -233,11 +201,8 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     The heads are always learned anew. What has another shape (the position tables and the patch
     embedding of another image or patch size, every layer of another `dim`) stays as it was drawn.
 
-    Parameters
-    ----------
-    path
-        Weights of `htnet train` or of a micro-expression network (.safetensors), or a published
-        state dictionary (.pth).
+    `path` is that of `htnet train` or of a micro-expression network (.safetensors), or a published
+    state dictionary (.pth).
 
     Raises
     ------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,13 @@ from matplotlib.figure import Figure
 from scipy.stats import kruskal, spearmanr
 
 from common.errors import UserError
-from common.tables import GRADES, ROMAN, grade, number
+from common.files import write_json
+from common.tables import GRADES, ROMAN, grade, number, write_csv, write_table
 from htnet.network.configuration import ROI_REGIONS
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import GradingNetwork
-from htnet.palsy.faces import Faces, to_input
+from htnet.network.htnet import GradingNetwork, HTNet, to_input
+from htnet.palsy.faces import Faces
 from htnet.palsy.maps import asymmetry_maps, region_places
+from htnet.palsy.pictures import write_figure
 
 BY_GRADE = pa.DataFrameSchema(
     {
@@ -67,6 +70,18 @@ class AsymmetryReport:
             f"Kruskal-Wallis p = {self.kruskal_p:.2g}."
         )
 
+    def write(self, out: Path) -> None:
+        """Write tables, figures of the tests, and the picture."""
+        write_csv(self.photographs, out / "asymmetry.csv")
+        write_table(self.by_grade, out / "asymmetry_by_grade.csv", schema=BY_GRADE)
+        tests = {name: getattr(self, name) for name in ("spearman", "spearman_p", "kruskal_p")}
+        write_json(
+            out / "asymmetry.json",
+            {name: None if np.isnan(value) else value for name, value in tests.items()}
+            | {"by_grade": json.loads(self.by_grade.to_json(orient="records"))},
+        )
+        write_figure(self.figure(), out / "asymmetry.png")
+
     def figure(self) -> Figure:
         """Draw each patient, and mean and interval of each grade."""
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
@@ -97,16 +112,7 @@ def asymmetry_report(
 ) -> AsymmetryReport:
     """Measure the asymmetry map over the face's regions and compare it with the grade.
 
-    Parameters
-    ----------
-    network
-        With micro-attention.
-    faces
-        Aligned faces.
-    rows
-        `image_id`, `patient_id`, `hb_grade` of each face.
-    seed
-        Of the bootstrap.
+    `rows` has `image_id`, `patient_id`, `hb_grade` of each face; `seed` is that of the bootstrap.
 
     Raises
     ------

@@ -7,26 +7,24 @@ generator, so that a step can be repeated after a restart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from pydantic import Field
 from torch import Tensor
 
-from common.errors import UserError
+from common.settings import Settings
 from htnet.network.configuration import ROI_REGIONS, SIDE_CLASSES
+from htnet.network.htnet import SPREAD
+from htnet.palsy.faces import Batch
 
-_SWAPPED_REGIONS = [
-    ROI_REGIONS.index(name.replace("right", "L").replace("left", "right").replace("L", "left"))
-    for name in ROI_REGIONS
-]
-_SWAPPED_SIDES = [
-    SIDE_CLASSES.index({"right": "left", "left": "right"}.get(s, s)) for s in SIDE_CLASSES
-]
+_OTHER = {"right": "left", "left": "right", "right_eye": "left_eye", "left_eye": "right_eye"}
+_SWAPPED_REGIONS = [ROI_REGIONS.index(_OTHER.get(name, name)) for name in ROI_REGIONS]
+_SWAPPED_SIDES = [SIDE_CLASSES.index(_OTHER.get(name, name)) for name in SIDE_CLASSES]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
+class Augmentation(Settings):
     """How far faces are altered in training; 0 leaves a kind out.
 
     Attributes
@@ -47,54 +45,14 @@ class Augmentation:
         ordinal target is mixed step by step, so half of I and half of III is not a sure II.
     """
 
-    rotation_deg: float = 5.0
-    scale: float = 0.05
-    shift: float = 0.03
-    gamma: float = 0.25
-    noise: float = 3.0
-    blur: float = 0.2
-    mirror: float = 0.5
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse values that would alter what is graded, or that mean nothing."""
-        for name, most in (("rotation_deg", 15), ("scale", 0.3), ("shift", 0.2), ("gamma", 2),
-                           ("noise", 50), ("blur", 1), ("mirror", 1), ("mixup", 1)):  # fmt: skip
-            if not 0 <= getattr(self, name) <= most:
-                raise UserError(
-                    f"augmentation.{name} is {getattr(self, name)}: give a value from 0 to {most}."
-                )
-
-
-@dataclass
-class Batch:
-    """Faces with what is known about them.
-
-    Attributes
-    ----------
-    image
-        `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
-    worse_than
-        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed.
-    side
-        `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
-    regions
-        `(b, 5, 32, 32)` 0..1.
-    points
-        `(b, 68, 2)`: how far each landmark lies from its mirror partner; changes sign in the
-        mirror, and is not known (NaN) for mixed faces.
-    features
-        `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
-        its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
-        is.
-    """
-
-    image: Tensor
-    worse_than: Tensor
-    side: Tensor
-    regions: Tensor
-    points: Tensor
-    features: Tensor | None = None
+    rotation_deg: float = Field(default=5.0, ge=0, le=15)
+    scale: float = Field(default=0.05, ge=0, le=0.3)
+    shift: float = Field(default=0.03, ge=0, le=0.2)
+    gamma: float = Field(default=0.25, ge=0, le=2)
+    noise: float = Field(default=3.0, ge=0, le=50)
+    blur: float = Field(default=0.2, ge=0, le=1)
+    mirror: float = Field(default=0.5, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0, le=1)
 
 
 def augment(batch: Batch, settings: Augmentation, *, generator: torch.Generator) -> Batch:
@@ -119,7 +77,7 @@ def augment(batch: Batch, settings: Augmentation, *, generator: torch.Generator)
         image = image.index_put((some,), _smooth(image[some]))
     if settings.noise:
         normal = torch.randn(image.shape, generator=generator).to(image.device)
-        image = image + normal * (settings.noise / 64.0)
+        image = image + normal * (settings.noise / SPREAD)
     batch = replace(batch, image=image, regions=regions)
     if settings.mixup and float(uniform(1)) < settings.mixup:
         batch = mix(batch, partner=torch.randperm(count, generator=generator), share=uniform(count))
@@ -141,15 +99,7 @@ def mirror_some(batch: Batch, flipped: Tensor) -> Batch:
 
 
 def mix(batch: Batch, *, partner: Tensor, share: Tensor) -> Batch:
-    """Mix each face with its partner's: `share` of the own, the rest of the partner's.
-
-    Parameters
-    ----------
-    partner
-        `(b,)` row numbers.
-    share
-        `(b,)` 0..1.
-    """
+    """Mix each face with that of row `partner` `(b,)`; `share` `(b,)` 0..1 stays of the own."""
 
     def mixed(values: Tensor) -> Tensor:
         own = _wide(share, values)
@@ -189,8 +139,8 @@ def _sample(image: Tensor, theta: Tensor, *, padding: str) -> Tensor:
 
 def _gamma(image: Tensor, power: Tensor) -> Tensor:
     """Raise brightness, taken as 0..1, to a power."""
-    brightness = (image * 64.0 / 255.0 + 0.5).clamp(1e-4, 1)
-    return (brightness ** _wide(power, image) - 0.5) * 255.0 / 64.0
+    brightness = (image * SPREAD / 255.0 + 0.5).clamp(1e-4, 1)
+    return (brightness ** _wide(power, image) - 0.5) * 255.0 / SPREAD
 
 
 def _smooth(image: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from common.errors import UserError, did_you_mean
 from common.grading.target import NO_LABEL, Target
@@ -20,8 +19,7 @@ from common.tables import read_manifest, sort_by_image_id
 from features.tables import definition_of, read_features, refuse_other_definition
 from htnet.network.configuration import HTNetConfig
 from htnet.network.weights import read_notes
-from htnet.palsy.faces import Faces, read_faces, refused
-from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.faces import Faces, LabelledFaces, read_faces, refused
 from landmarks.tables import read_landmarks
 
 
@@ -40,12 +38,15 @@ class ImageCohort:
     labelled
         Manifest rows of every photograph with a label, usable or not: what folds are made over,
         so that another branch that can use more of them still tests in the same folds.
+    truth
+        Where the labels come from, in words.
     """
 
     rows: pd.DataFrame
     data: LabelledFaces
     complaints: tuple[str, ...]
     labelled: pd.DataFrame
+    truth: str = ""
 
 
 def read_image_cohort(
@@ -74,48 +75,54 @@ def read_image_cohort(
         When a column is missing, no photograph is left, or the network reads features and no
         table of them was given.
     """
-    photographs = target.with_truth(sort_by_image_id(read_manifest(manifest)))
+    given = sort_by_image_id(read_manifest(manifest))
+    photographs = target.with_truth(given)
     points = read_landmarks(landmarks)
-    labels = target.numbers(photographs)
-    labelled = photographs[labels != NO_LABEL].reset_index(drop=True)
-    complaints = []
-    for image_id in photographs["image_id"][~photographs["image_id"].isin(points["image_id"])]:
-        complaints.append(f"{image_id} is left out: it is not in {landmarks.name}.")
-    for image_id in photographs["image_id"][labels == NO_LABEL]:
-        complaints.append(f"{image_id} is left out: it has no {' or '.join(target.sources)}.")
-    known = photographs["image_id"].isin(points["image_id"]) & (labels != NO_LABEL)
     measured = read_measured(features, config, weights=weights)
+    labels = target.numbers(photographs)
+    ids = photographs["image_id"]
+    reasons = {
+        f"it is not in {landmarks.name}": ids.isin(points["image_id"]).to_numpy(),
+        f"it has no {' or '.join(target.sources)}": labels != NO_LABEL,
+    }
     if measured is not None:
-        inside = photographs["image_id"].isin(measured.index)
-        for image_id in photographs["image_id"][~inside]:
-            complaints.append(f"{image_id} is left out: it has no row in the table of features.")
-        known &= inside
-    photographs, labels = photographs[known].reset_index(drop=True), labels[known]
-    points = points.set_index("image_id", drop=False).loc[photographs["image_id"]]
+        reasons["it has no row in the table of features"] = ids.isin(measured.index).to_numpy()
+    complaints = [
+        f"{image_id} is left out: {reason}."
+        for reason, usable in reasons.items()
+        for image_id in ids[~usable]
+    ]
+    known = np.logical_and.reduce(list(reasons.values()))
+    points = points.set_index("image_id", drop=False).loc[ids[known]]
     complaints += refused(points)
     ok = (points["status"] == "ok").to_numpy()
-    photographs, labels = photographs[ok].reset_index(drop=True), labels[ok]
-    if photographs.empty:
+    rows, labels = photographs[known][ok].reset_index(drop=True), labels[known][ok]
+    if rows.empty:
         raise UserError(
             f"No photograph of {manifest} can be used: {complaints[0] if complaints else 'none'}"
         )
     faces = read_faces(
         points[ok].reset_index(drop=True),
-        [Path(path) for path in photographs["path"]],
+        [Path(path) for path in rows["path"]],
         size=config.image_size,
         kind=config.input,
         quiet=quiet,
     )
-    faces = with_measured(faces, measured)
-    sides = photographs["side"] if "side" in photographs else ["unknown"] * len(photographs)
+    sides = rows["side"] if "side" in rows else ["unknown"] * len(rows)
     data = LabelledFaces(
-        faces=faces,
+        faces=with_measured(faces, measured),
         labels=labels,
         sides=tuple(map(str, sides)),
-        patients=photographs["patient_id"].to_numpy(dtype=np.str_),
+        patients=rows["patient_id"].to_numpy(dtype=np.str_),
         classes=target.classes,
     )
-    return ImageCohort(photographs, data, tuple(complaints), labelled)
+    return ImageCohort(
+        rows,
+        data,
+        tuple(complaints),
+        labelled=photographs[target.numbers(photographs) != NO_LABEL].reset_index(drop=True),
+        truth=target.truth_source(given),
+    )
 
 
 def read_measured(
@@ -168,5 +175,5 @@ def with_measured(faces: Faces, measured: pd.DataFrame | None) -> Faces:
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + ": give the table that was measured from the same photographs."
         )
-    values: Tensor = torch.tensor(measured.loc[list(faces.image_ids)].to_numpy()).float()
-    return replace(faces, features=values)
+    values = torch.tensor(measured.loc[list(faces.image_ids)].to_numpy())
+    return replace(faces, features=values.float())

@@ -1,4 +1,4 @@
-"""The network's inputs: aligned faces and face regions, read once from photographs and landmarks.
+"""The network's inputs: aligned faces, what is known about them, and batches of both.
 
 Comes from a landmark table and the photographs; goes to training and grading as uint8 tensors,
 150 kB a face at 224 px and 38 kB at 112 px.
@@ -7,7 +7,9 @@ Comes from a landmark table and the photographs; goes to training and grading as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import PhotoError, UserError
-from common.photos import Photo, read_photo
+from common.photos import read_photo
 from common.progress import JobProgress
 from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
+from htnet.network.configuration import SIDE_CLASSES
+from htnet.network.htnet import to_input
+from htnet.network.losses import steps_of
 from landmarks.points import mirror_points
 from landmarks.tables import points_of
 
 InputKind = Literal["face", "regions"]
 
+BATCH = 64  # faces that a network answers at a time
 _NAMED = 5  # refused photographs named in a sentence
-MEAN, SPREAD = 127.5, 64.0  # of 8-bit values; fixed, so that a face's brightness stays its own
 _POINT_UNITS = 20.0  # so that learned distances are of the order of 1
 _MOSAIC = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (48,), (54,))
 _MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
@@ -39,8 +44,6 @@ class Faces:
 
     Attributes
     ----------
-    image_ids
-        Keys of the photographs.
     pixels
         `(n, 3, size, size)` RGB uint8; `(n, 2, 3, size, size)` for `regions`: the mosaic, then
         the whole face.
@@ -71,14 +74,104 @@ class Faces:
         """Side of a face in px."""
         return int(self.pixels.shape[-1])
 
-    def at(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return pixels and features of some rows."""
-        return self.pixels[rows], None if self.features is None else self.features[rows]
-
+    @cached_property
     def point_asymmetry(self) -> Tensor:
         """How far each landmark lies from its mirror partner: `(n, 68, 2)` in size / 20."""
         apart = self.points - mirror_points(self.points, width=self.size)
         return torch.from_numpy(apart * (_POINT_UNITS / self.size)).float()
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return pixels and features of some rows."""
+        return self.pixels[rows], None if self.features is None else self.features[rows]
+
+    def subset(self, rows: Sequence[int]) -> Faces:
+        """Return some of the faces."""
+        return Faces(
+            image_ids=tuple(self.image_ids[row] for row in rows),
+            pixels=self.pixels[rows],
+            regions=self.regions[rows],
+            points=self.points[rows],
+            features=None if self.features is None else self.features[rows],
+            sha256=tuple(self.sha256[row] for row in rows) if self.sha256 else (),
+        )
+
+
+@dataclass
+class Batch:
+    """Faces with what is known about them, as a training takes them.
+
+    Attributes
+    ----------
+    image
+        `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
+    worse_than
+        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed.
+    side
+        `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
+    regions
+        `(b, 5, 32, 32)` 0..1.
+    points
+        `(b, 68, 2)`: how far each landmark lies from its mirror partner; changes sign in the
+        mirror, and is not known (NaN) for mixed faces.
+    features
+        `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
+        its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
+        is.
+    """
+
+    image: Tensor
+    worse_than: Tensor
+    side: Tensor
+    regions: Tensor
+    points: Tensor
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LabelledFaces:
+    """Faces with what is known about them.
+
+    Attributes
+    ----------
+    labels
+        `(n,)` class numbers 1..k.
+    sides
+        Weak side of each face, in the patient's sense: right, left, none, both or unknown.
+    patients
+        `(n,)` names.
+    classes
+        Names of class 1..k.
+    """
+
+    faces: Faces
+    labels: NDArray[np.int64]
+    sides: tuple[str, ...]
+    patients: NDArray[np.str_]
+    classes: tuple[str, ...]
+
+    @cached_property
+    def worse_than(self) -> Tensor:
+        """`(n, k - 1)`: whether the class is above class j + 1."""
+        return steps_of(torch.from_numpy(self.labels), num_classes=len(self.classes))
+
+    @cached_property
+    def side(self) -> Tensor:
+        """`(n, 3)` in the order of `SIDE_CLASSES`; rows of zeros where not known."""
+        names = [[float(name == one) for one in SIDE_CLASSES] for name in self.sides]
+        return torch.tensor(names)
+
+    def batch(self, rows: Tensor, device: torch.device) -> Batch:
+        """Gather the rows `(b,)` on a device, unaltered."""
+        at = rows.cpu()
+        pixels, features = self.faces.at(at)
+        return Batch(
+            image=to_input(pixels.to(device)),
+            worse_than=self.worse_than[at].to(device),
+            side=self.side[at].to(device),
+            regions=self.faces.regions[at].to(device).float() / 255,
+            points=self.faces.point_asymmetry[at].to(device),
+            features=None if features is None else features.to(device),
+        )
 
 
 def refused(landmarks: pd.DataFrame) -> list[str]:
@@ -125,14 +218,17 @@ def read_faces(
     if complaints:
         more = "" if len(complaints) <= _NAMED else f" ({len(complaints) - _NAMED} more such)"
         raise UserError(" ".join(complaints[:_NAMED]) + more)
-    points = points_of(landmarks)
     faces: list[AlignedFace] = []
     sha256: list[str] = []
-    with _progress(len(paths), quiet=quiet) as progress:
-        for path, where, image_id in zip(paths, points, landmarks["image_id"], strict=True):
-            photo = _read(path, image_id=str(image_id))
+    rows = zip(paths, points_of(landmarks), landmarks["image_id"], strict=True)
+    with nullcontext() if quiet else JobProgress("faces", total=len(paths)) as progress:
+        for path, points, image_id in rows:
+            try:
+                photo = read_photo(path)
+            except PhotoError as error:
+                raise UserError(f"{image_id} cannot be used: {error}") from error
             sha256.append(photo.sha256)
-            faces.append(align_face(photo.pixels, photo.from_original(where), size=size))
+            faces.append(align_face(photo.pixels, photo.from_original(points), size=size))
             if progress:
                 progress.advance(ok=True)
     found = faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
@@ -161,39 +257,14 @@ def mosaic(face: AlignedFace) -> NDArray[np.uint8]:
     the same share of the face, so they keep one scale.
     """
     size = face.pixels.shape[0]
-    half = size // 2
     tiles = [
         cut_square(
             face.pixels,
             centre=face.points[list(points)].mean(axis=0),
             side=_MOSAIC_SIDE * size,
-            size=half,
+            size=size // 2,
         )
         for points in _MOSAIC
     ]
     rows = [np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)]
     return np.ascontiguousarray(np.concatenate(rows, axis=0))
-
-
-def to_input(pixels: Tensor) -> Tensor:
-    """Turn uint8 pixels into the float values that networks see, about -2 to 2."""
-    return (pixels.float() - MEAN) / SPREAD
-
-
-def _read(path: Path, *, image_id: str) -> Photo:
-    try:
-        return read_photo(path)
-    except PhotoError as error:
-        raise UserError(f"{image_id} cannot be used: {error}") from error
-
-
-class _NoProgress:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _progress(total: int, *, quiet: bool) -> JobProgress | _NoProgress:
-    return _NoProgress() if quiet else JobProgress("faces", total=total)

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.grading.predictions import Unit, in_order, inner_predictions_schema
 from common.grading.target import Target
-from htnet.network.region_fusion import GradingNetwork
-from htnet.palsy.answering import answer
-from htnet.palsy.calibration import PatientTemperature, answered_fold, patient_temperature
+from common.tables import write_table
+from htnet.palsy.answers import MODEL, answered_fold, fold_temperature
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
 from htnet.palsy.recipe import Recipe
-from htnet.palsy.tables import (
-    INNER_PATIENT_PREDICTIONS,
-    INNER_PREDICTIONS,
-    fold_rows,
-    write_inner,
-)
 from htnet.palsy.training import Trained, check_rows, train_network
+
+INNER_PREDICTIONS = "inner_predictions.csv"
+INNER_PATIENT_PREDICTIONS = "inner_patient_predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -52,53 +49,35 @@ class FoldTrainer:
 
     def train(self, parts: Sequence[FoldPart], *, inner_folds: int) -> None:
         """Train every fold, and the folds inside it if asked for."""
-        planned = self._planned(parts, inner_folds=inner_folds)
+        planned = [(part, self._inside(part, inner_folds)) for part in parts]
         photographs, patients = [], []
         for part, inside in planned:
-            network = self._fit(part, part.folder(self.out), name=part.name).network
-            self._temperature(part, network).write(part.folder(self.out))
-            for inner in inside:
-                folder, name = part.inner_folder(self.out, inner), _inner_name(part, inner)
-                network = self._fit(inner, folder, name=name).network
+            folder = part.folder(self.out)
+            network = self._fit(part, folder, name=part.name).network
+            fold_temperature(network, self.cohort, part, target=self.target).write(folder)
+            for name, inner in inside.items():
+                network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
                 found = answered_fold(network, self.cohort, inner, target=self.target)
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
         if photographs:
-            write_inner(
-                pd.concat(photographs), self.out / INNER_PREDICTIONS,
-                target=self.target, unit="photograph",
-            )  # fmt: skip
-            write_inner(
-                pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS,
-                target=self.target, unit="patient",
-            )  # fmt: skip
+            self._write(pd.concat(photographs), self.out / INNER_PREDICTIONS, unit="photograph")
+            self._write(pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS, unit="patient")
 
-    def _temperature(self, part: FoldPart, network: GradingNetwork) -> PatientTemperature:
-        """Learn from the validation patients how sure answers to whole patients may be."""
-        rows = part.validation
-        chances = answer(network, self.cohort.data.faces, rows=rows)
-        return patient_temperature(
-            fold_rows(self.cohort, part, chances, target=self.target, rows=rows),
-            target=self.target,
-        )
-
-    def _planned(
-        self, parts: Sequence[FoldPart], *, inner_folds: int
-    ) -> list[tuple[FoldPart, list[FoldPart]]]:
-        """Deal all inner folds, and refuse what cannot be trained before hours were spent."""
+    def _inside(self, part: FoldPart, n_folds: int) -> dict[str, FoldPart]:
+        """Deal a fold's inner folds, and refuse what cannot be trained before hours were spent."""
         deal = self.recipe.training.validation_folds
-        planned = []
-        for part in parts:
-            inside: list[FoldPart] = []
-            if inner_folds:
-                inside = inner_parts(
-                    part, self.cohort, n_folds=inner_folds, validation_folds=deal, seed=self.seed
+        inside = {}
+        if n_folds:
+            inside = {
+                f"{part.name}, inner fold {inner.fold}": inner
+                for inner in inner_parts(
+                    part, self.cohort, n_folds=n_folds, validation_folds=deal, seed=self.seed
                 )
-            named = {part.name: part} | {_inner_name(part, inner): inner for inner in inside}
-            for name, one in named.items():
-                check_rows(self.cohort.data, train=one.train, validation=one.validation, name=name)
-            planned.append((part, inside))
-        return planned
+            }
+        for name, one in {part.name: part, **inside}.items():
+            check_rows(self.cohort.data, train=one.train, validation=one.validation, name=name)
+        return inside
 
     def _fit(self, part: FoldPart, folder: Path, *, name: str) -> Trained:
         started = time.monotonic()
@@ -124,6 +103,11 @@ class FoldTrainer:
         )
         return trained
 
-
-def _inner_name(part: FoldPart, inner: FoldPart) -> str:
-    return f"{part.name}, inner fold {inner.fold}"
+    def _write(self, rows: pd.DataFrame, path: Path, *, unit: Unit) -> None:
+        """Write inner predictions, outer fold by outer fold; 0 is the network of everyone."""
+        in_turn = [
+            in_order(one, unit=unit, models=[MODEL])
+            for _, one in rows.groupby(["repeat", "outer_fold"])
+        ]
+        schema = inner_predictions_schema(self.target, unit=unit)
+        write_table(pd.concat(in_turn, ignore_index=True), path, schema=schema)

@@ -20,6 +20,7 @@ from htnet.palsy.training import PATIENTS, SEEN_PATIENTS, WEIGHTS
 FOLDS_FILE = "folds.csv"
 EVERYONE = "everyone"  # folder of the network that learned from all patients
 NO_FOLD = 0  # number of its fold, since it tests nobody
+NOBODY: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -64,35 +65,21 @@ def fold_parts(
         yield FoldPart(split.repeat, split.fold, learn, choose, split.test)
 
 
-def tested_parts(folds: pd.DataFrame, cohort: ImageCohort) -> list[FoldPart]:
-    """Return every fold with all that is not tested as what may be learned from."""
-    nobody = np.empty(0, dtype=np.intp)
-    return [
-        FoldPart(split.repeat, split.fold, split.train, nobody, split.test)
-        for split in splits(folds, cohort.rows["image_id"], patients=cohort.data.patients)
-    ]
-
-
 def everyone_part(
     folds: pd.DataFrame, cohort: ImageCohort, *, validation_folds: int, seed: int
 ) -> FoldPart:
     """Return a fold that tests nobody: one fold's validation patients choose the epoch."""
     first = next(fold_parts(folds, cohort, validation_folds=validation_folds, seed=seed))
     learn = np.setdiff1d(np.arange(len(cohort.rows)), first.validation)
-    return FoldPart(1, NO_FOLD, learn, first.validation, np.empty(0, dtype=np.intp))
+    return FoldPart(1, NO_FOLD, learn, first.validation, NOBODY)
 
 
 def inner_parts(
     part: FoldPart, cohort: ImageCohort, *, n_folds: int, validation_folds: int, seed: int
 ) -> list[FoldPart]:
-    """Deal a fold's own patients into inner folds; those it tests occur in none of them.
+    """Deal a fold's own patients, training and validation, into inner folds.
 
-    Parameters
-    ----------
-    part
-        The outer fold; its training and validation patients are dealt anew.
-    n_folds
-        Number of inner folds, 2 or more; at most as many as patients.
+    Those that it tests occur in none of them. There are at most as many as patients.
     """
     made = []
     name = f"Fold {part.fold}"
@@ -103,17 +90,6 @@ def inner_parts(
         )[0]
         made.append(FoldPart(part.repeat, number, learn, choose, held_out))
     return made
-
-
-def refuse_leak(folder: Path, cohort: ImageCohort, tested: NDArray[np.intp]) -> None:
-    """Refuse to test a network on a patient from whom it learned."""
-    seen = set(read_table(folder / PATIENTS, schema=SEEN_PATIENTS)["patient_id"])
-    both = sorted(seen & set(cohort.data.patients[tested]))
-    if both:
-        raise UserError(
-            f'{folder} learned from patient "{both[0]}", whom folds.csv has it tested on: train '
-            "again with these folds."
-        )
 
 
 def evaluated_parts(trained: Path, cohort: ImageCohort) -> dict[Path, FoldPart]:
@@ -163,12 +139,18 @@ def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> li
     """
     found = []
     patients = cohort.data.patients
-    for part in tested_parts(folds, cohort):
+    for split in splits(folds, cohort.rows["image_id"], patients=patients):
+        part = FoldPart(split.repeat, split.fold, NOBODY, NOBODY, split.test)
         folder = part.folder(trained)
         if not (folder / WEIGHTS).exists():
             continue
-        refuse_leak(folder, cohort, part.test)
         seen = read_table(folder / PATIENTS, schema=SEEN_PATIENTS)
+        both = sorted(set(seen["patient_id"]) & set(patients[part.test]))
+        if both:
+            raise UserError(
+                f'{folder} learned from patient "{both[0]}", whom folds.csv has it tested on: '
+                "train again with these folds."
+            )
         rows = {
             name: np.flatnonzero(np.isin(patients, of["patient_id"].to_numpy(dtype=np.str_)))
             for name, of in seen.groupby("part")
@@ -188,8 +170,7 @@ def _unseen_part(weights: Path, cohort: ImageCohort) -> FoldPart:
         raise UserError(
             f"{weights} learned from all these patients: evaluate it on others, or train folds."
         )
-    nobody = np.empty(0, dtype=np.intp)
-    return FoldPart(1, NO_FOLD, nobody, nobody, np.flatnonzero(~known))
+    return FoldPart(1, NO_FOLD, NOBODY, NOBODY, np.flatnonzero(~known))
 
 
 def trained_files(folder: Path) -> list[Path]:

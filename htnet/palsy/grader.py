@@ -12,18 +12,18 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
+from htnet.network.htnet import GradingNetwork
 from htnet.network.losses import (
     class_weights,
-    cosine,
     grade_loss,
     point_loss,
     probabilities,
+    rate_at,
     region_loss,
     side_loss,
 )
-from htnet.network.region_fusion import GradingNetwork
 from htnet.palsy.augmentation import augment
-from htnet.palsy.labelled_faces import FaceTensors, LabelledFaces
+from htnet.palsy.faces import LabelledFaces
 from htnet.palsy.recipe import Recipe, Training
 
 
@@ -44,7 +44,7 @@ class PalsyGrader(L.LightningModule):
         self.forward_details = (
             torch.compile(network.details) if recipe.training.compile else network.details
         )
-        self.data = FaceTensors.of(data)
+        self.data = data
         self.patients = np.unique(data.patients, return_inverse=True)[1]
         self.scores: list[float] = []
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -117,14 +117,10 @@ class PalsyGrader(L.LightningModule):
             list(parameter_groups(self.network, settings)), lr=settings.learning_rate
         )
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        warm = max(1, round(settings.warmup * total))
-
-        def rate(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return cosine((step - warm) / max(1, total - warm))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        rising = max(1, round(settings.warmup * total))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_at(step, rising=rising, total=total)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

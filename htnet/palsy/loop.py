@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from common.errors import UserError
 from common.progress import JobProgress
@@ -30,19 +29,6 @@ from htnet.palsy.recipe import Training
 
 BEST, LAST = "best.safetensors", "last.ckpt"
 """Weights of the best epoch so far, and everything that a training needs to go on."""
-
-
-class Rows(Dataset[int]):
-    """Row numbers; the faces themselves are gathered on the device."""
-
-    def __init__(self, rows: NDArray[np.intp]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, at: int) -> int:
-        return int(self.rows[at])
 
 
 class SeededOrder(Sampler[int]):
@@ -66,10 +52,7 @@ class SeededOrder(Sampler[int]):
 def make_trainer(settings: Training, out: Path, *, title: str | None) -> L.Trainer:
     """Return Lightning's trainer, which keeps best and last epoch in `out`.
 
-    Parameters
-    ----------
-    title
-        What the lines of progress call this training; None shows none.
+    `title` is what the lines of progress call this training; None shows none.
     """
     callbacks: list[L.Callback] = [
         EarlyStopping("validation_score", mode="min", patience=settings.patience),

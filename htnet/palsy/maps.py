@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.network.block_attention import BlockAttention
 from htnet.network.configuration import ROI_REGIONS, SIDE_CLASSES
-from htnet.network.htnet import HTNet, at_image_size
-from htnet.network.levels import Layer, Level
-from htnet.network.losses import probabilities
+from htnet.network.htnet import GradingNetwork, HTNet, at_image_size, to_input
+from htnet.network.levels import BlockAttention, Layer, Level
+from htnet.network.losses import overlap, probabilities
 from htnet.network.mirror_attention import DiagonalMicroAttention, MirrorComparison
-from htnet.network.region_fusion import GradingNetwork
-from htnet.palsy.faces import Faces, to_input
+from htnet.palsy.faces import Faces
 
+_MAPS = ("asymmetry", "gradients", "rollout")
 _STEPS = 32  # of the integral from the symmetric face to the face
 
 
@@ -188,6 +187,36 @@ def _explain(network: HTNet, pixels: Tensor, features: Tensor | None) -> Explana
         rollout=_array(rollout[0]),
         gradients=_array(integrated_gradients(network, image, features)[0]),
     )
+
+
+def where_it_lies(found: Explanation, faces: Faces, at: int, *, side: str) -> dict[str, float]:
+    """Measure where maps lie: shares of heat on the palsy side's regions, beside their area.
+
+    `*_regions` is the share of a map within the face's regions, `*_weak_regions` that within the
+    regions of the palsy side after weighting each half by the side head's probability;
+    `area_*` the share that an even map would have; `overlap_*` the soft overlap (Dice, 0 to 1) of
+    each ROI map with its region.
+    """
+    places = region_places(faces.regions[at], size=faces.size)
+    everywhere = np.any(list(places.values()), axis=0)
+    row: dict[str, float] = {"area_regions": float(everywhere.mean())}
+    weak = None
+    if side in ("right", "left"):
+        weak = np.any([one for key, one in places.items() if side in key], axis=0)
+        row["area_weak_regions"] = float(weak.mean())
+    for name in _MAPS:
+        heat = getattr(found, name)
+        if heat is None:
+            continue
+        above = heat - heat.min()
+        row[f"{name}_regions"] = share_inside(above, everywhere)
+        if weak is not None:
+            row[f"{name}_weak_regions"] = share_inside(found.on_weak_side(above), weak)
+    if found.roi is not None and len(found.roi) == len(ROI_REGIONS):
+        maps = torch.from_numpy(found.roi)[None]
+        dice = overlap(maps, faces.regions[at][None].to(maps) / 255)[0].tolist()
+        row |= {f"overlap_{name}": one for name, one in zip(ROI_REGIONS, dice, strict=True)}
+    return row
 
 
 def share_inside(heat: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:

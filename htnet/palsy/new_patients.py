@@ -17,8 +17,7 @@ from common.grading.target import Target
 from common.tables import STATUSES, choice, number, read_table, text
 from features.commands.extract import Source
 from htnet.network.configuration import SIDE_CLASSES
-from htnet.palsy.answering import Answers
-from htnet.palsy.calibration import PatientTemperature
+from htnet.palsy.answers import Answers, PatientTemperature
 from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
 
 SEEN = "seen_in_training"
@@ -84,27 +83,18 @@ def photograph_grades(
 ) -> pd.DataFrame:
     """Return a row for each photograph of a landmark table, with the mean of the networks' answers.
 
-    Parameters
-    ----------
-    table
-        Of landmarks; the rows of status `ok` are those that were answered, in this order.
-    patients
-        Of each `image_id`.
-    seen
-        What the networks learned from.
+    The rows of status `ok` are those that were answered, in this order.
     """
     grades = table[["image_id", "status", "reason"]].copy()
     grades.insert(1, "patient_id", [patients[image_id] for image_id in grades["image_id"]])
     grades[SEEN] = seen.answers(grades)
-    ok = (table["status"] == "ok").to_numpy()
-    empty = _answered(np.empty((0, len(target.classes))), np.empty((0, 3)), target=target)
-    filled = empty.reindex(range(len(grades)))
+    ok = np.flatnonzero(table["status"] == "ok")
+    chances, sides = np.empty((0, len(target.classes))), np.empty((0, len(SIDE_CLASSES)))
     if answers:
         chances = np.mean([one.probabilities for one in answers], axis=0)
-        found = _answered(chances, _mean_sides(answers), target=target)
-        filled = found.set_index(np.flatnonzero(ok)).reindex(range(len(grades)))
-    filled.index = grades.index
-    return pd.concat([grades, filled], axis=1)
+        sides = _mean_sides(answers)
+    found = _answered(chances, sides, target=target).set_index(ok).reindex(range(len(grades)))
+    return pd.concat([grades, found.set_axis(grades.index)], axis=1)
 
 
 def patient_grades(
@@ -155,11 +145,9 @@ class SeenInTraining:
     Attributes
     ----------
     patients
-        Names of all patients that any of them learned from; None when one has no such table.
-    sha256
-        Of the photographs that any of them learned from.
-    given
-        Checksums of the new photographs by `image_id`.
+        All from whom any of them learned; None when one has no such table.
+    sha256, given
+        Of the photographs that any learned from, and of the new ones by `image_id`.
     """
 
     patients: frozenset[str] | None
@@ -263,5 +251,4 @@ def _mean_sides(answers: Sequence[Answers]) -> NDArray[np.float64]:
     told = [one.sides for one in answers if one.sides is not None]
     if not told:
         return np.full((len(answers[0].probabilities), len(SIDE_CLASSES)), np.nan)
-    mean: NDArray[np.float64] = np.mean(told, axis=0)
-    return mean
+    return np.mean(told, axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from common.files import atomic_write
+from common.report import figure_png
 from htnet.network.configuration import SIDE_CLASSES
-from htnet.palsy.maps import Explanation, region_names
+from htnet.palsy.faces import Faces
+from htnet.palsy.maps import Explanation, region_names, region_places
 
 ROI_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")  # Okabe and Ito
 _OPACITY = 0.62  # of a map over the face
@@ -57,10 +61,6 @@ def explanation_figure(
 
     Parameters
     ----------
-    found
-        Maps of one face.
-    title
-        What the photograph is, with its reference grade.
     classes
         Names of class 1..k.
     answer
@@ -103,20 +103,9 @@ def region_figure(
     inside: NDArray[np.bool_] | None,
     scale: Scale,
 ) -> Figure:
-    """Draw what one map of the ROI module looks at, beside where its region lies.
+    """Draw what ROI map number `at` looks at, beside where its region lies.
 
-    Parameters
-    ----------
-    found
-        Maps of one face, ROI maps among them.
-    at
-        Which ROI map.
-    title
-        What the photograph is.
-    inside
-        `(s, s)` where the region lies by the landmarks; None of a map that has no region.
-    scale
-        Of the colours, the same for all regions and photographs.
+    `inside` `(s, s)` is where it lies by the landmarks; None of a map that has no region.
     """
     assert found.roi is not None
     heat = found.roi[at]
@@ -139,6 +128,30 @@ def region_figure(
         )
     figure.suptitle(f"{title}\n{name}: {words}", fontsize=9, x=0.01, y=0.985, ha="left")
     return figure
+
+
+def write_regions(
+    found: Explanation, faces: Faces, at: int, out: Path, *, stem: str, scale: Scale
+) -> None:
+    """Write a picture for each map of the ROI module, of the face at row `at`."""
+    assert found.roi is not None
+    places = region_places(faces.regions[at], size=faces.size)
+    for index, name in enumerate(region_names(len(found.roi))):
+        halves = [one for key, one in places.items() if key.startswith(name)]
+        figure = region_figure(
+            found,
+            index,
+            title=faces.image_ids[at],
+            inside=np.any(halves, axis=0) if halves else None,
+            scale=scale,
+        )
+        write_figure(figure, out / f"{stem}_{name}.png")
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(figure_png(figure))
 
 
 def _answer(found: Explanation, classes: tuple[str, ...], answer: int | None) -> str:
@@ -173,5 +186,4 @@ def _regions(ax: Axes, found: Explanation) -> None:
 
 def _from_least(heat: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(heat.min()), float(np.quantile(heat, 0.995))
-    scaled: NDArray[np.float64] = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
-    return scaled
+    return np.clip((heat - low) / max(high - low, 1e-12), 0, 1)

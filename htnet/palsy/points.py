@@ -77,12 +77,7 @@ def points_like_training(
 ) -> ChosenPoints:
     """Choose how points are found: as in the networks' training, unless options say otherwise.
 
-    Parameters
-    ----------
-    notes
-        Of each network's weights.
-    predictor, tta
-        Options of the command; None takes what the training had.
+    `notes` are those of each network's weights.
 
     Raises
     ------

@@ -24,20 +24,11 @@ from common.errors import UserError
 from common.files import natural_key, write_json
 from common.tables import choice, text, write_table
 from htnet.network.configuration import HTNetConfig
-from htnet.network.region_fusion import GradingNetwork, build_network
+from htnet.network.htnet import GradingNetwork, build_network
 from htnet.network.weights import Loaded, load_pretrained, load_weights, save_weights
-from htnet.palsy.answering import BATCH
+from htnet.palsy.faces import BATCH, LabelledFaces
 from htnet.palsy.grader import PalsyGrader
-from htnet.palsy.labelled_faces import LabelledFaces
-from htnet.palsy.loop import (
-    BEST,
-    LAST,
-    Rows,
-    SeededOrder,
-    found_checkpoint,
-    make_trainer,
-    quiet,
-)
+from htnet.palsy.loop import BEST, LAST, SeededOrder, found_checkpoint, make_trainer, quiet
 from htnet.palsy.recipe import Recipe, Training
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
@@ -56,14 +47,12 @@ SEEN_PHOTOGRAPHS = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and how it came about.
+    """A network with the weights of its best epoch, and how it came about.
 
     Attributes
     ----------
-    network
-        In evaluation mode, with the weights of the epoch that was kept.
     best_epoch, scores
-        That epoch, counted from 1, and the validation patients' score of each epoch.
+        That epoch, counted from 1, and the validation patients' score of each.
     pretrained
         What it took over from other weights; None without.
     """
@@ -90,12 +79,8 @@ def train_network(
 
     Parameters
     ----------
-    data
-        Faces and labels.
     train, validation
         Row numbers; no patient may be in both.
-    recipe
-        Settings of network, augmentation and training.
     out
         Folder for weights, checkpoints and logs. A training found there goes on; of one that has
         ended the weights are read, and its checkpoints are gone.
@@ -137,13 +122,13 @@ def train_network(
     with quiet():
         trainer.fit(
             grader,
-            DataLoader(
-                Rows(train),
+            DataLoader(  # of row numbers: the faces themselves are gathered on the device
+                train.tolist(),
                 batch_size=recipe.training.batch_size,
                 sampler=SeededOrder(len(train), seed=seed),
                 drop_last=len(train) >= recipe.training.batch_size,
             ),
-            DataLoader(Rows(validation), batch_size=BATCH),
+            DataLoader(validation.tolist(), batch_size=BATCH),
             ckpt_path=found_checkpoint(out),
             weights_only=True,
         )
@@ -182,13 +167,7 @@ def check_rows(
     validation: NDArray[np.intp],
     name: str = "This training",
 ) -> None:
-    """Refuse rows that a network cannot learn from; `name` begins the sentence.
-
-    Raises
-    ------
-    UserError
-        When patients are in both parts, a part is empty, or a class has no training face.
-    """
+    """Refuse rows that a network cannot learn from; `name` begins the sentence."""
     both = sorted(set(data.patients[train]) & set(data.patients[validation]))
     if both:
         raise UserError(
@@ -244,7 +223,7 @@ def _keep_settings(
     """Write the settings beside the checkpoints, or compare them with those that are there."""
     sections = recipe.as_dict()
     del sections["training"]["save_every"]  # changes nothing that is learned
-    settings: Mapping[str, Any] = {
+    settings = {
         **sections,
         "classes": list(data.classes),
         "seed": seed,
@@ -252,18 +231,17 @@ def _keep_settings(
         "faces": len(data.faces),
     }
     path = out / SETTINGS
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        plain = json.loads(json.dumps(settings))
-        for name, value in plain.items():
-            if before.get(name) != value:
-                raise UserError(
-                    f"{out} holds a training with other settings ("
-                    f"{_first_difference(name, before.get(name), value)}): choose another --out, "
-                    "or delete that folder to begin anew."
-                )
-    else:
+    if not path.exists():
         write_json(path, settings)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"{out} holds a training with other settings ("
+                f"{_first_difference(name, before.get(name), value)}): choose another --out, "
+                "or delete that folder to begin anew."
+            )
 
 
 def _first_difference(name: str, before: Any, now: Any) -> str:

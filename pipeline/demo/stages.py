@@ -18,7 +18,7 @@ from common.workers import supervised_map
 
 if TYPE_CHECKING:
     from classifiers.commands.benchmark import BenchmarkResult
-    from htnet.commands.train import EvaluateResult
+    from htnet.commands.evaluate import EvaluateResult
     from pipeline.joint_report.study import Ingredients
 
 COHORT, MANIFEST, MEASURED, PORTRAIT = "cohort", "manifest.csv", "measurements", "portrait"
@@ -79,7 +79,7 @@ def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> Evaluat
     UserError
         When a fold cannot be trained.
     """
-    from htnet.commands.train import evaluate
+    from htnet.commands.evaluate import evaluate
 
     changes = (*CHANGES, f"training.epochs={epochs}", f"training.patience={epochs}")
     folds = sorted(read_folds(out / BENCHMARK / "folds.csv")["fold"].unique().tolist())
@@ -131,7 +131,9 @@ def join(out: Path, *, grader: str, seed: int) -> Ingredients:
     """Compare and fuse both; return where everything lies that the joint report is made from."""
     from classifiers.commands.compare import compare
     from classifiers.commands.fuse import fuse
-    from htnet.palsy.tables import INNER_PATIENT_PREDICTIONS, MODEL, PATIENT_PREDICTIONS
+    from htnet.commands.evaluate import PATIENT_PREDICTIONS
+    from htnet.palsy.answers import MODEL
+    from htnet.palsy.fold_training import INNER_PATIENT_PREDICTIONS
     from pipeline.joint_report.study import Ingredients
 
     given = Ingredients(

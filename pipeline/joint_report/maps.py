@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.grading.folds import read_folds
-from htnet.commands.explain import subset
-from htnet.commands.train import target_of
-from htnet.palsy.answering import read_trained
+from htnet.palsy.answers import read_trained, target_of
 from htnet.palsy.cohort import read_image_cohort
 from htnet.palsy.faces import Faces
 from htnet.palsy.folds import trained_files, trained_parts
@@ -68,9 +66,9 @@ def network_pictures(
     weights = trained_files(networks)
     if not weights:
         raise UserError(f"{networks} holds no trained fold: run htnet train first.")
-    network, classes = read_trained(weights[0])
+    network, notes = read_trained(weights[0])
     cohort = read_image_cohort(
-        manifest, landmarks, target=target_of(classes), config=network.config,
+        manifest, landmarks, target=target_of(notes["classes"]), config=network.config,
         features=features, quiet=True,
     )  # fmt: skip
     asked = set(image_ids)
@@ -78,7 +76,7 @@ def network_pictures(
     pictures = {}
     for part in trained_parts(networks, folds, cohort):
         network, _ = read_trained(part.folder(networks) / WEIGHTS)
-        faces = subset(cohort.data.faces, [int(row) for row in part.test if names[row] in asked])
+        faces = cohort.data.faces.subset([int(row) for row in part.test if names[row] in asked])
         for at, found in enumerate(explain_faces(network, faces)):
             pictures[faces.image_ids[at]] = _picture(found, faces, at, redact=redact)
     return pictures

@@ -31,7 +31,7 @@ def command(capsys: pytest.CaptureFixture) -> Command:
             run_pipeline.COMMANDS,
             name="run_pipeline.py",
             summary=run_pipeline.__doc__ or "",
-            asked=words[0] if words else None,
+            words=words,
         )
         code = run(app, words)
         captured = capsys.readouterr()

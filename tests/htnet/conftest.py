@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from htnet.palsy.labelled_faces import LabelledFaces
-from htnet.palsy.recipe import Recipe, recipe_from
+from htnet.palsy.faces import LabelledFaces
+from htnet.palsy.recipe import Recipe
+from htnet.recipe import recipe_from
 from tests.htnet.drawn_faces import RECIPE, cohort
 
 
@@ -18,7 +19,7 @@ def one_thread() -> None:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return recipe_from(RECIPE, source="test")
+    return recipe_from(Recipe, RECIPE, source="test")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from htnet.alignment import AlignedFace
-from htnet.palsy.faces import faces_of
-from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.faces import LabelledFaces, faces_of
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 
 SIZE = 28

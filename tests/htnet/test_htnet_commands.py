@@ -31,13 +31,14 @@ from common.provenance import write_run_record
 from common.tables import read_table
 from features.registry import FEATURE_NAMES
 from htnet.commands.convert import convert
+from htnet.commands.evaluate import evaluate
 from htnet.commands.explain import explain
 from htnet.commands.predict import camera_frame, predict
-from htnet.commands.train import evaluate, train
+from htnet.commands.train import train
 from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
-from htnet.palsy.answering import Answers
-from htnet.palsy.calibration import (
+from htnet.palsy.answers import (
+    Answers,
     PatientTemperature,
     log_loss,
     patient_rows,
@@ -54,7 +55,7 @@ from htnet.palsy.new_patients import (
     photograph_grades,
     photograph_grades_schema,
 )
-from htnet.palsy.recipe import read_recipe, recipe_from, with_changes
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import (
     PHOTOGRAPHS,
     SEEN_PHOTOGRAPHS,
@@ -62,6 +63,7 @@ from htnet.palsy.training import (
     check_classes,
     check_rows,
 )
+from htnet.recipe import read_recipe, recipe_from, with_changes
 from landmarks.find.method import make_method
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
@@ -338,7 +340,7 @@ def test_inner_folds_that_lack_a_class_are_refused_before_anything_is_trained(
         {"image_id": data.faces.image_ids, "patient_id": data.patients, "hb_grade": data.labels}
     )
     faces = ImageCohort(rows, data, (), labelled=rows)
-    recipe = with_changes(recipe_from(RECIPE, source="test"), ["training.epochs=1"])
+    recipe = with_changes(recipe_from(Recipe, RECIPE, source="test"), ["training.epochs=1"])
     folds = make_folds(rows, n_folds=3, seed=0)
     parts = list(fold_parts(folds, faces, validation_folds=3, seed=0))
     for part in parts:
@@ -561,7 +563,9 @@ def test_old_weights_are_converted_evaluated_and_used(
     """A best_model.pth of earlier scripts, which showed ImageNet's scale of pixels."""
     torch.manual_seed(0)
     (tmp_path / "sizes.yaml").write_text(yaml.safe_dump({"network": OLD_SIZES}))
-    network = HTNet.from_config(read_recipe(tmp_path / "sizes.yaml").config(num_classes=6)).eval()
+    network = HTNet.from_config(
+        read_recipe(Recipe, tmp_path / "sizes.yaml").config(num_classes=6)
+    ).eval()
     state = {f"module.{name}": value for name, value in as_published(network).items()}
     kept = {"model_state_dict": state, "epoch": 7, "best_acc": np.float64(0.5)}
     old = tmp_path / "best_model.pth"

@@ -19,8 +19,9 @@ from htnet.commands.explain import ExplainResult, explain
 from htnet.network.configuration import ROI_REGIONS
 from htnet.network.htnet import HTNet
 from htnet.network.weights import save_weights
-from htnet.palsy.recipe import recipe_from
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import PATIENTS, WEIGHTS
+from htnet.recipe import recipe_from
 from tests.htnet.drawn_faces import RECIPE, write_cohort
 
 CLASSES = target_named("six_grades").classes
@@ -39,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.loc[3, "f5"] = np.nan
     table.to_csv(folder / "features.csv", index=False)
     torch.manual_seed(0)
-    config = recipe_from(RECIPE, source="test").config(num_classes=6)
+    config = recipe_from(Recipe, RECIPE, source="test").config(num_classes=6)
     network = HTNet(**{**vars(config), "features": FEATURE_NAMES})
     torch.nn.init.normal_(network.feature_reader.to_logits.weight)
     save_weights(network, folder / WEIGHTS, notes={"classes": CLASSES})
@@ -60,7 +61,7 @@ def written(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Expl
     """Figures are made but not turned into PNG, which takes most of the time."""
     out = tmp_path_factory.mktemp("maps")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("htnet.commands.explain.figure_png", lambda figure: b"not drawn")
+        patch.setattr("htnet.palsy.pictures.figure_png", lambda figure: b"not drawn")
         return explained(study, out), out
 
 
@@ -140,7 +141,7 @@ def test_the_table_of_grades_says_how_far_patients_spread(
 def test_of_weights_alone_nobody_knows_whom_they_learned_from(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("htnet.commands.explain.figure_png", lambda figure: b"not drawn")
+    monkeypatch.setattr("htnet.palsy.pictures.figure_png", lambda figure: b"not drawn")
     with pytest.raises(UserError, match='No photograph shows the task "rest"'):
         explained(study, tmp_path / "a", task="rest")
     shutil.copy(study / WEIGHTS, tmp_path)

@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from common.errors import UserError
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import RegionHTNet
+from htnet.network.htnet import HTNet, RegionHTNet
 from htnet.palsy.asymmetry import asymmetry_report
-from htnet.palsy.faces import Faces
-from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.faces import LabelledFaces
 from htnet.palsy.maps import (
     Explanation,
     asymmetry_maps,
@@ -23,37 +21,33 @@ from htnet.palsy.maps import (
     share_inside,
 )
 from htnet.palsy.pictures import explanation_figure, shared_scale
-from htnet.palsy.recipe import Recipe, read_recipe, recipe_from, shipped, with_changes
+from htnet.palsy.recipe import Recipe
+from htnet.recipe import read_recipe, recipe_from, shipped, with_changes
 from tests.htnet.drawn_faces import RECIPE
 
 
 @pytest.fixture(scope="module")
 def network() -> HTNet:
     torch.manual_seed(0)
-    return HTNet.from_config(recipe_from(RECIPE, source="test").config(num_classes=6)).eval()
+    return HTNet.from_config(
+        recipe_from(Recipe, RECIPE, source="test").config(num_classes=6)
+    ).eval()
 
 
 @pytest.fixture(scope="module")
 def explained(network: HTNet, drawn: LabelledFaces) -> list[Explanation]:
     """Of a healthy face, one of grade III and one of grade VI."""
-    faces, rows = drawn.faces, [0, 5, 23]
-    some = Faces(
-        tuple(faces.image_ids[row] for row in rows),
-        faces.pixels[rows],
-        faces.regions[rows],
-        faces.points[rows],
-    )
-    return explain_faces(network, some)
+    return explain_faces(network, drawn.faces.subset([0, 5, 23]))
 
 
-@pytest.fixture(params=shipped())
+@pytest.fixture(params=shipped(Recipe.folder))
 def recipe_network(request: pytest.FixtureRequest) -> HTNet:
     """The network of a shipped recipe with micro-attention: smaller, random weights throughout."""
     changes = [
         "network.use_micro_attention=true", "network.dim=12", "network.block_repeats=[2, 2, 2]",
         "network.image_size=56",
     ]  # fmt: skip
-    config = with_changes(read_recipe(request.param), changes).config(num_classes=6)
+    config = with_changes(read_recipe(Recipe, request.param), changes).config(num_classes=6)
     torch.manual_seed(1)
     network = HTNet.from_config(config).eval()
     for parameter in network.parameters():

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from common.errors import UserError
 from htnet.network.heads import FeatureReader
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import RegionHTNet
+from htnet.network.htnet import HTNet, RegionHTNet
 from htnet.network.weights import load_weights
-from htnet.palsy.answering import answer
-from htnet.palsy.augmentation import Batch, mirror_some, mix
-from htnet.palsy.labelled_faces import LabelledFaces
+from htnet.palsy.answers import answer
+from htnet.palsy.augmentation import mirror_some, mix
+from htnet.palsy.faces import Batch, LabelledFaces
 from htnet.palsy.maps import explain_faces
-from htnet.palsy.recipe import Recipe, with_changes
+from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import WEIGHTS, train_network
+from htnet.recipe import with_changes
 
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 24)
 NAN = float("nan")
@@ -124,7 +124,7 @@ def test_a_network_learns_the_grade_from_features_where_the_image_says_nothing(
         data, train=TRAIN, validation=VALIDATION, recipe=reading, out=tmp_path,
         notes={"feature_definition": "standard"},
     )  # fmt: skip
-    found = answer(trained.network, data.faces, rows=VALIDATION)
+    found = answer(trained.network, data.faces, rows=VALIDATION).probabilities
     assert np.abs(found @ np.arange(1, 7) - data.labels[VALIDATION]).mean() < 0.8
     reader = trained.network.feature_reader
     assert reader is not None
@@ -132,7 +132,7 @@ def test_a_network_learns_the_grade_from_features_where_the_image_says_nothing(
     again, notes = load_weights(tmp_path / WEIGHTS)
     assert again.config.features == ("grade", "none")
     assert notes["feature_definition"] == "standard"
-    np.testing.assert_array_equal(answer(again, data.faces, rows=VALIDATION), found)
+    np.testing.assert_array_equal(answer(again, data.faces, rows=VALIDATION).probabilities, found)
     assert explain_faces(again, data.faces)[0].gradients.shape == (28, 28)
     with pytest.raises(UserError, match="measured features"):
         answer(again, drawn.faces)
@@ -164,10 +164,12 @@ def test_training_without_the_features_that_the_recipe_names_is_refused(
 def test_bf16_answers_nearly_as_fp32_does(recipe: Recipe, drawn: LabelledFaces) -> None:
     torch.manual_seed(2)
     network = HTNet.from_config(recipe.config(num_classes=6)).eval()
-    exact = answer(network, drawn.faces)
-    short = answer(network, drawn.faces, precision="bf16")
+    exact = answer(network, drawn.faces).probabilities
+    short = answer(network, drawn.faces, precision="bf16").probabilities
     np.testing.assert_allclose(short, exact, atol=0.02)
     assert not np.array_equal(short, exact)  # it is really another arithmetic
-    np.testing.assert_array_equal(answer(network, drawn.faces), exact)  # and is left again
+    np.testing.assert_array_equal(
+        answer(network, drawn.faces).probabilities, exact
+    )  # and is left again
     with pytest.raises(UserError, match='--precision is "fp16": choose one of fp32, bf16'):
         answer(network, drawn.faces, precision="fp16")

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from common.errors import UserError
+from common.settings import settings_from
 from htnet.alignment import AlignedFace, align_face, alignment_map, region_masks
 from htnet.network.configuration import ROI_REGIONS
 from htnet.network.losses import steps_of
-from htnet.palsy.augmentation import Augmentation, Batch, augment, mirror_some, mix
-from htnet.palsy.faces import Faces, faces_of, mosaic, read_faces, refused
+from htnet.palsy.augmentation import Augmentation, augment, mirror_some, mix
+from htnet.palsy.faces import Batch, Faces, faces_of, mosaic, read_faces, refused
 from landmarks.points import POINT_COLUMNS, mirror_points
 from tests.htnet.drawn_faces import drawn_face, face_points
 
@@ -96,7 +97,7 @@ def test_faces_are_read_from_photographs_and_landmarks(tmp_path: Path) -> None:
     assert faces.pixels.shape == (2, 3, 28, 28)
     assert faces.pixels.dtype == torch.uint8
     assert read_faces(rows, paths, size=28, kind="regions").pixels.shape == (2, 2, 3, 28, 28)
-    weak = faces.point_asymmetry()[:, 48, 1]
+    weak = faces.point_asymmetry[:, 48, 1]
     assert (weak > 0.5).all()  # the right corner of the mouth hangs below its mirror place
 
 
@@ -137,7 +138,7 @@ def batch(count: int = 4) -> Batch:
         worse_than=steps_of(torch.tensor([5] * count), num_classes=6),
         side=torch.tensor([[1.0, 0.0, 0.0]] * count),
         regions=made.regions.float() / 255,
-        points=made.point_asymmetry(),
+        points=made.point_asymmetry,
     )
 
 
@@ -217,11 +218,11 @@ def test_masks_move_with_their_face() -> None:
 @pytest.mark.parametrize("changed", [{"rotation_deg": 90.0}, {"mirror": 2.0}, {"noise": -1.0}])
 def test_augmentation_that_would_alter_the_grade_is_refused(changed: dict[str, float]) -> None:
     with pytest.raises(UserError, match=f"augmentation.{next(iter(changed))}"):
-        Augmentation(**changed)
+        settings_from(Augmentation, changed, source="mine.yaml", section="augmentation")
 
 
 def test_faces_know_their_size() -> None:
     faces = faces_of([AlignedFace(*drawn_face(1, side="none", seed=0))], image_ids=["a"])
     assert isinstance(faces, Faces)
     assert (len(faces), faces.size) == (1, 28)
-    assert faces.point_asymmetry().abs().max() < 1e-5
+    assert faces.point_asymmetry.abs().max() < 1e-5

@@ -9,14 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from htnet.network.as_released import ReleasedMicroAttention, ReleasedROIModule
-from htnet.network.block_attention import InBlocks
-from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, anatomical_prior
+from htnet.network.facial_regions import (
+    ChannelROIModule,
+    FacialROIModule,
+    ReleasedROIModule,
+    anatomical_prior,
+)
 from htnet.network.htnet import HTNet
 from htnet.network.losses import overlap, region_loss
 from htnet.network.mirror_attention import (
     DiagonalMicroAttention,
+    InBlocks,
     MirrorComparison,
+    ReleasedMicroAttention,
     cross_mask,
     neighbourhood_mask,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.network.block_attention import BlockAttention
 from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
-from htnet.network.htnet import HTNet, HTNetEnhanced, count_parameters
-from htnet.network.region_fusion import RegionFusion, RegionHTNet
+from htnet.network.heads import RegionFusion
+from htnet.network.htnet import HTNet, HTNetEnhanced, RegionHTNet, count_parameters
+from htnet.network.levels import BlockAttention
 from htnet.network.weights import from_published, load_pretrained, load_weights, save_weights
 
 SMALL = {
@@ -217,7 +216,7 @@ def test_weights_of_the_first_version_are_refused_where_the_network_computes_oth
     for pooling, refused in (("mean", True), ("mirror", False)):
         network = HTNetEnhanced(**SMALL, pooling=pooling)
         path = tmp_path / f"{pooling}.safetensors"
-        about = {"config": dataclasses.asdict(network.config), "notes": {}}
+        about = {"config": network.config.model_dump(), "notes": {}}
         save_file(network.state_dict(), path, metadata={"htnet": json.dumps(about)})
         load_pretrained(network, path)  # as a beginning they serve
         if refused:
@@ -248,7 +247,7 @@ def test_micro_expression_weights_begin_a_network_of_another_size(tmp_path: Path
         block_repeats=(1, 1, 1),
     )  # fmt: skip
     path = tmp_path / "network.safetensors"
-    metadata = {"config": json.dumps(dataclasses.asdict(micro.config))}
+    metadata = {"config": json.dumps(micro.config.model_dump())}
     save_file(micro.state_dict(), path, metadata=metadata)
     assert torch.equal(load_weights(path)[0].embed.weight, micro.embed.weight)
     settings = {

@@ -13,7 +13,6 @@ from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, read_run_record, write_run_record
 from common.settings import settings_from
 from common.words import counted
-from htnet.commands.train import set_threads
 from htnet.micro.clips.maps import InputName
 from htnet.micro.clips.reader import FlowSettings
 from htnet.micro.clips.sources import ClassSetName, ClipSource, class_set_named, read_clips
@@ -28,8 +27,10 @@ from htnet.micro.models.kept import (
     RoiGrader,
     save_grader,
 )
-from htnet.micro.models.recipes import Recipe, RoiRecipe, read_recipe
+from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.roi_training import RoiModel
+from htnet.network.htnet import set_threads
+from htnet.recipe import Recipe, read_recipe
 
 FitModel = Literal["kernel-ridge", "htnet", "temporal", "graph", "hybrid"]
 

@@ -18,7 +18,6 @@ from common.files import atomic_write
 from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import choice, number, text, write_table
-from htnet.commands.train import set_threads
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.folder import MARKS
 from htnet.micro.clips.frames import MotionReader, read_face_frames
@@ -28,6 +27,7 @@ from htnet.micro.clips.spotting import Spot, spot_expression
 from htnet.micro.clips.store import STATUSES, frame_column
 from htnet.micro.clips.tasks import ClipError, ClipTask, find_clip, record_clip
 from htnet.micro.models.kept import CARD, WEIGHTS, KeptGrader, RoiGrader, load_grader
+from htnet.network.htnet import set_threads
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import find_predictor
 

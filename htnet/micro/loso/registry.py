@@ -97,8 +97,9 @@ def _residual(sees: Literal["flow", "apex"]) -> Iterable[Any]:
 
 
 def _roi(kind: RoiKind, options: Options) -> Iterable[Any]:
-    from htnet.micro.models.recipes import RoiRecipe, read_recipe
+    from htnet.micro.models.recipes import RoiRecipe
     from htnet.micro.models.roi_training import RoiModel
+    from htnet.recipe import read_recipe
 
     if options.windows is None:
         raise UserError(

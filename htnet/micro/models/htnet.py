@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
-from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe, read_recipe
+from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe
 from htnet.micro.models.training import Rows, Standardised, Trained, Training
 from htnet.network.htnet import HTNet
-from htnet.network.losses import cosine
+from htnet.network.losses import rate_at
 from htnet.network.weights import save_weights
+from htnet.recipe import read_recipe
 
 WEIGHTS = "network.safetensors"
 Sees = Literal["flow", "apex"]
@@ -140,15 +141,10 @@ class _FlowTraining(Training):
         )
         self.steps = math.ceil(_most_learned(clips, fold) / settings.batch_size)
         total = settings.epochs * self.steps
-        rising = round(settings.warmup * total)
-
-        def rate(step: int) -> float:
-            if step < rising:
-                return (step + 1) / rising
-            falls = settings.schedule == "cosine"
-            return cosine((step - rising) / max(1, total - rising)) if falls else 1.0
-
-        self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+        rising, falls = round(settings.warmup * total), settings.schedule == "cosine"
+        self.rates = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: rate_at(step, rising=rising, total=total, falls=falls)
+        )
 
     def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
         batches, variants = epoch_order(

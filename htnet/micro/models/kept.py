@@ -33,10 +33,11 @@ from htnet.micro.models.baselines import KernelRidge, membership
 from htnet.micro.models.htnet import FlowModel
 from htnet.micro.models.inputs import NetworkClips, mirrored, mosaic, shrunk
 from htnet.micro.models.kernels import balanced, rbf, standardised
-from htnet.micro.models.recipes import FlowRecipe, recipe_from
+from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.roi import RoiConfig, RoiNetwork, build_roi
 from htnet.micro.models.roi_training import RoiModel
 from htnet.micro.models.training import Standardised, each_epoch
+from htnet.recipe import recipe_from
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"
 Content = tuple[dict[str, Any], dict[str, Tensor]]

@@ -7,9 +7,8 @@ sections.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -19,9 +18,8 @@ from common.settings import Settings, settings_from
 from htnet.micro.clips.maps import InputName, RoiKind
 from htnet.micro.models.roi import RoiConfig
 from htnet.network.configuration import HTNetConfig, config_from
-from htnet.palsy.recipe import changed_sections, check_sections, read_sections
+from htnet.recipe import Recipe
 
-R = TypeVar("R", bound="Recipe")
 FOLDER = Path(__file__).parent.parent / "recipes"
 _NOT_FOR_FLOW = (
     "use_micro_attention", "use_roi_module", "side_head", "point_head", "read_points",
@@ -151,32 +149,12 @@ class RoiTraining(Settings):
         return self
 
 
-class Recipe(Settings):
-    """A recipe: settings of the network (without what follows from the clips), and the training.
-
-    `derived` are the settings of the network that follow from the clips.
-    """
-
-    network: dict[str, Any]
-    augmentation: Any
-    training: Any
-    name: str = "own"
-    derived: ClassVar[tuple[str, ...]] = ()
-
-    def check(self) -> None:
-        """Refuse unknown settings of the network and impossible sizes."""
-        raise NotImplementedError
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for run.json and to know a finished training."""
-        return self.model_dump(mode="json", exclude={"name"})
-
-
 class FlowRecipe(Recipe):
     """A recipe of HTNet on flow maps."""
 
     augmentation: FlowAugmentation = FlowAugmentation()
     training: FlowTraining = FlowTraining()
+    folder: ClassVar[Path] = FOLDER
     derived: ClassVar[tuple[str, ...]] = ("num_classes", "head", "input")
 
     def config(self, *, num_classes: int) -> HTNetConfig | ResidualConfig:
@@ -214,6 +192,7 @@ class RoiRecipe(Recipe):
 
     augmentation: RoiAugmentation = RoiAugmentation()
     training: RoiTraining = RoiTraining()
+    folder: ClassVar[Path] = FOLDER
     derived: ClassVar[tuple[str, ...]] = ("model", "num_classes", "regions", "windows")
 
     def config(
@@ -235,34 +214,3 @@ class RoiRecipe(Recipe):
     def check(self) -> None:
         """Refuse unknown settings of the network and impossible sizes."""
         self.config(model="hybrid", num_classes=3, regions=("mouth",), windows=4)
-
-
-def read_recipe(kind: type[R], name: str | Path, *, changes: Sequence[str] = ()) -> R:
-    """Read a shipped recipe by name, or a YAML file with the same sections.
-
-    `changes` are settings to replace, each given as `section.key=value` (YAML value). UserError
-    when there is no such recipe, or it holds a section or setting that nothing reads.
-    """
-    path, content = read_sections(name, folder=FOLDER)
-    recipe = recipe_from(kind, content, source=path.name, name=path.stem)
-    if not changes:
-        return recipe
-    changed = changed_sections(recipe.as_dict(), list(changes))
-    return recipe_from(kind, changed, source="--change", name=path.stem)
-
-
-def recipe_from(kind: type[R], content: Mapping[str, Any], *, source: str, name: str = "own") -> R:
-    """Make a recipe of nested settings; an unknown section or setting is refused."""
-    check_sections(content, source=source, derived=kind.derived)
-    sections = {
-        section: settings_from(
-            type(kind.model_fields[section].default),
-            content.get(section, {}),
-            source=source,
-            section=section,
-        )
-        for section in ("augmentation", "training")
-    }
-    recipe = kind(network=dict(content["network"]), name=name, **sections)
-    recipe.check()
-    return recipe

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from htnet.micro.clips.maps import TOGETHER, WINDOWS, FlowMaps, RegionWindows
-from htnet.micro.models.recipes import RoiRecipe, read_recipe
+from htnet.micro.models.recipes import RoiRecipe
+from htnet.recipe import read_recipe
 
 SIZE = 16
 NAMES = ("still", "down", "up")

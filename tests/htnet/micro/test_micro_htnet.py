@@ -20,12 +20,12 @@ from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.htnet import WEIGHTS, FlowModel, epoch_order, flow_model, keep_weights
 from htnet.micro.models.inputs import apex_clips, mosaic
-from htnet.micro.models.recipes import FOLDER, FlowRecipe, ResidualRecipe, read_recipe, recipe_from
+from htnet.micro.models.recipes import FOLDER, FlowRecipe, ResidualRecipe
 from htnet.micro.models.training import Trained
 from htnet.network.configuration import PUBLISHED_28, HTNetConfig
-from htnet.network.htnet import HTNet
-from htnet.network.region_fusion import build_network
+from htnet.network.htnet import HTNet, build_network
 from htnet.network.weights import load_pretrained, load_weights
+from htnet.recipe import read_recipe, recipe_from
 from tests.htnet.micro.drawn_maps import drawn_maps
 
 NETWORK = {"image_size": 28, "patch_size": 7, "dim": 6, "heads": 2, "block_repeats": [1, 1, 1]}
@@ -272,7 +272,8 @@ def test_weights_are_kept_with_their_configuration_and_begin_a_palsy_network(
     network, notes = load_weights(kept)
     assert isinstance(network, HTNet)
     assert notes["classes"] == list(clips.classes)
-    palsy = build_network(replace(network.config, image_size=56, num_classes=6))
+    larger = network.config.model_copy(update={"image_size": 56, "num_classes": 6})
+    palsy = build_network(larger)
     before = {name: value.clone() for name, value in palsy.state_dict().items()}
     load_pretrained(palsy, kept)
     theirs = network.state_dict()

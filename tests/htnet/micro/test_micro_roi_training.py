@@ -14,11 +14,12 @@ from common.errors import UserError
 from htnet.micro.clips.maps import APART, TOGETHER
 from htnet.micro.loso.folds import Fold, check_fold, deal_folds, make_fold
 from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips, shrunk
-from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe, read_recipe, recipe_from
+from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
 from htnet.micro.models.roi import ROI_KINDS, RoiHybrid
 from htnet.micro.models.roi_training import RoiModel, varied
 from htnet.micro.models.training import Trained
 from htnet.network.losses import class_weights, focal, grade_loss, steps_of
+from htnet.recipe import read_recipe, recipe_from
 from tests.htnet.micro.drawn_regions import SIZE, drawn_regions, tiny_recipe
 
 # --- loss --------------------------------------------------------------------------------------

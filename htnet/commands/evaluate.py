@@ -1,0 +1,258 @@
+"""The command `htnet evaluate`: held-out patients answered, and the answers scored."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.bootstrap import INTERVALS, interval, resampling_weights
+from common.errors import UserError
+from common.exit_codes import exit_code_for
+from common.files import atomic_write, write_json
+from common.grading.evaluation import RECALL, Evaluation
+from common.grading.evaluation import evaluate as scores_of
+from common.grading.plots import confusion_figure
+from common.grading.predictions import in_order, to_patients, write_predictions
+from common.grading.target import Target
+from common.provenance import write_run_record
+from common.report import figure_png
+from common.tables import nameless_patients
+from htnet.network.htnet import set_threads
+from htnet.palsy.answers import (
+    MODEL,
+    AnsweredFold,
+    PatientTemperature,
+    Precision,
+    answered_fold,
+    log_loss,
+    majority_rows,
+    read_trained,
+    target_of,
+)
+from htnet.palsy.cohort import ImageCohort, read_image_cohort
+from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
+
+MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
+PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores of photographs, then of patients; the predictions; what was left out."""
+
+    evaluations: list[Evaluation]
+    predictions: pd.DataFrame
+    complaints: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all photographs were used, 3 some were left out."""
+        return exit_code_for(ok=len(self.predictions), failed=len(self.complaints))
+
+
+def evaluate(
+    trained: Path,
+    manifest: Path,
+    *,
+    landmarks: Path,
+    out: Path,
+    features: Path | None = None,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    threads: int | None = None,
+) -> EvaluateResult:
+    """Answer each fold's held-out patients and score the answers.
+
+    Writes `predictions.csv` and `predictions.npz` of photographs, `patient_predictions.csv`,
+    `metrics.json` with intervals and the majority baseline, per-class scores, and confusion
+    matrices as PNG. A patient's answer is the mean over the photographs, made as sure as suits the
+    fold's validation patients (`htnet_mean` in the scores is the mean alone). Research use only.
+
+    Parameters
+    ----------
+    trained
+        Folder that `htnet train` wrote; or one network, of `htnet train --everyone` or `htnet
+        convert`, which is tested on all patients from whom it did not learn.
+    manifest
+        The manifest that it was trained with; for one network, another.
+    landmarks
+        `landmarks.csv` of the same photographs.
+    out
+        Folder for the results.
+    features
+        `features.csv`, for networks that were trained with it.
+    precision
+        Of the matrix products: `fp32`, or `bf16`, which is faster for large networks where the
+        processor knows it.
+    seed
+        Of the bootstrap.
+    threads
+        Processor threads; as many as there are processors when not given.
+
+    Raises
+    ------
+    UserError
+        When there are no weights, or a network would be tested on a patient it learned from.
+    """
+    set_threads(threads)
+    began = time.monotonic()
+    weights = [trained] if trained.is_file() else trained_files(trained)
+    if not weights:
+        raise UserError(f"{trained} holds no trained network: run htnet train first.")
+    network, notes = read_trained(weights[0])
+    target = target_of(notes["classes"])
+    cohort = read_image_cohort(
+        manifest, landmarks, target=target, config=network.config, features=features,
+        weights=weights[0],
+    )  # fmt: skip
+    parts = evaluated_parts(trained, cohort)
+    answered = _answered(parts, cohort, target=target, precision=precision)
+    learned = [part for part in parts.values() if len(part.learned)]
+    baseline = [majority_rows(learned, cohort, target=target)] if learned else []
+    evaluations = _scored(answered, baseline, target=target, seed=seed)
+    predictions = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
+    patients = in_order(_joined(answered, "patients"), unit="patient", models=[MODEL])
+    write_predictions(predictions, out / PREDICTIONS, target=target)
+    write_predictions(patients, out / PATIENT_PREDICTIONS, target=target, unit="patient")
+    _write_npz(predictions, out / "predictions.npz", target=target)
+    calibration = _calibration(answered, target=target)
+    write_json(out / "metrics.json", {**_metrics(evaluations, target), "calibration": calibration})
+    for one in evaluations:
+        figure = confusion_figure(
+            one.confusions[MODEL].total, target=target, title=f"HTNet, per {one.unit}"
+        )
+        with atomic_write(out / f"confusion_per_{one.unit}.png") as temporary:
+            temporary.write_bytes(figure_png(figure))
+    nameless = nameless_patients(cohort.rows)
+    write_run_record(
+        out,
+        command="htnet evaluate",
+        settings={"trained": trained.name, "target": target.name, "precision": precision},
+        seed=seed,
+        files={"manifest": manifest, "landmarks": landmarks}
+        | {f"weights_{number}": file for number, file in enumerate(parts, start=1)},
+        counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
+        seconds={"all": time.monotonic() - began},
+        notes={"warnings": nameless},
+    )
+    _tell(evaluations, cohort.complaints)
+    for sentence in nameless:
+        print(f"Warning: {sentence}", file=sys.stderr)
+    return EvaluateResult(evaluations, predictions, cohort.complaints)
+
+
+def _answered(
+    parts: Mapping[Path, FoldPart], cohort: ImageCohort, *, target: Target, precision: Precision
+) -> dict[str, AnsweredFold]:
+    """Let each fold's network answer, by name of the fold."""
+    found = {}
+    for file, part in parts.items():
+        network, _ = read_trained(file)
+        kept = None if len(part.learned) else PatientTemperature.read(file.parent)
+        found[part.name] = answered_fold(
+            network, cohort, part, target=target, precision=precision, temperature=kept
+        )
+    return found
+
+
+def _joined(answered: Mapping[str, AnsweredFold], rows: str) -> pd.DataFrame:
+    """Return the `photographs`, `means` or `patients` of all folds."""
+    return pd.concat([getattr(one, rows) for one in answered.values()])
+
+
+def _scored(
+    answered: Mapping[str, AnsweredFold],
+    baseline: Sequence[pd.DataFrame],
+    *,
+    target: Target,
+    seed: int,
+) -> list[Evaluation]:
+    """Score photographs, then patients, each beside the baseline."""
+    photographs = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
+    means = _joined(answered, "means").assign(model=MEAN_MODEL)
+    of_patients = [to_patients(one, target=target) for one in baseline]
+    patients = pd.concat([_joined(answered, "patients"), means, *of_patients])
+    return [
+        scores_of(pd.concat([photographs, *baseline]), target=target, seed=seed),
+        scores_of(patients, target=target, unit="patient", seed=seed),
+    ]
+
+
+def _metrics(evaluations: Sequence[Evaluation], target: Target) -> dict[str, object]:
+    """Return scores and per-class scores of each level."""
+    return {
+        "target": target.name,
+        "classes": list(target.classes),
+        "interval": INTERVALS,
+        **{
+            f"per_{one.unit}": {
+                **one.as_json(),
+                "per_class": {
+                    model: _class_scores(confusion.counts, target.classes)
+                    for model, confusion in one.confusions.items()
+                },
+            }
+            for one in evaluations
+        },
+    }
+
+
+def _class_scores(
+    counts: NDArray[np.float64], classes: tuple[str, ...]
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Recall and precision of each class, with 95 % intervals, of `(n_patients, k, k)` counts."""
+    weights = resampling_weights(len(counts), seed=0)
+    flat = counts.reshape(len(counts), -1)
+    resampled = (weights @ flat).reshape(-1, *counts.shape[1:])
+    total = counts.sum(axis=0)
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for at, name in enumerate(classes):
+        found[name] = {}
+        for score, axis in (("recall", -1), ("precision", -2)):
+            with np.errstate(invalid="ignore"):
+                of = total[at, at] / total.sum(axis=axis)[at]
+                each = resampled[:, at, at] / resampled.sum(axis=axis)[:, at]
+            found[name][score] = interval(float(of), each).as_json()
+    return found
+
+
+def _calibration(answered: Mapping[str, AnsweredFold], *, target: Target) -> dict[str, object]:
+    """Return how sure answers to patients were made, and what that does for them."""
+    temperatures = {name: one.temperature for name, one in answered.items()}
+    return {
+        "learned_from": "validation patients of each fold",
+        "temperature": {name: round(one.value, 4) for name, one in temperatures.items()},
+        "validation_patients": {name: one.patients for name, one in temperatures.items()},
+        "log_loss_of_means": round(log_loss(_joined(answered, "means"), target=target), 6),
+        "log_loss": round(log_loss(_joined(answered, "patients"), target=target), 6),
+    }
+
+
+def _write_npz(predictions: pd.DataFrame, path: Path, *, target: Target) -> None:
+    """Write the predictions as arrays: image_id, truth and probabilities, class names."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            image_id=predictions["image_id"].to_numpy(dtype=np.str_),
+            truth=target.numbers(predictions),
+            probabilities=predictions[list(target.probability_columns)].to_numpy(),
+            classes=np.array(target.classes),
+        )
+
+
+def _tell(evaluations: Sequence[Evaluation], complaints: Sequence[str]) -> None:
+    """Print what was left out, then one line of scores for each level and model."""
+    for sentence in complaints:
+        print(sentence, file=sys.stderr)
+    for one in evaluations:
+        for model, scores in one.estimates.items():
+            parts = [f"{score.title.lower()} {scores[score.name]}" for score in one.scores]
+            parts.append(f"{RECALL.lower()} {one.recall_of(model)}")
+            print(f"per {one.unit}, {model}: {'; '.join(parts)}")
