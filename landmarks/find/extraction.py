@@ -231,7 +231,7 @@ def _unchanged(tasks: Sequence[PhotoTask], *, journal: Journal, jobs: int) -> li
 def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = None) -> pd.DataFrame:
     """Return the landmark table of results by `image_id`, in natural order."""
     if not found:
-        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
+        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns}).drop(columns="points_from")
         return empty.astype(dict.fromkeys(("image_id", "status", "reason", "detector"), "str"))
     results = list(found.values())
     scale = scale or Scale()
