@@ -144,8 +144,7 @@ def test_the_box_of_the_cnn_agrees_with_that_of_hog(
     # The predictor was trained on boxes of HOG; a box of another size or place costs accuracy.
     detector = FaceDetector()
     if refined:
-        monkeypatch.setattr(detector, "_hog_small", lambda grey: [])
-        monkeypatch.setattr(detector, "_hog_full", lambda grey: [])
+        monkeypatch.setattr(detector, "_run_hog", lambda *_: [])
     else:
         monkeypatch.setattr(detector, "_hog", BlindHog())
     grey = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)
