@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,10 +93,6 @@ class Dataset:
     root: Path
     manifest: pd.DataFrame
     problems: tuple[Problem, ...] = ()
-
-    def with_problems(self, problems: Iterable[Problem]) -> Dataset:
-        """Return the dataset with further problems behind its own."""
-        return replace(self, problems=(*self.problems, *problems))
 
 
 def make_manifest(

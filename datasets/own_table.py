@@ -19,16 +19,15 @@ from common.files import atomic_write
 from common.movements import MOVEMENTS
 from common.tables import GRADES, SIDES
 from common.words import counted
-from datasets import vocabulary
 from datasets.dataset import Dataset, Problem, error, say_list, warning
 from datasets.spreadsheet import Column, read_spreadsheet
-from datasets.vocabulary import grades_of, rows_of, sides_of
+from datasets.vocabulary import WORDS, grades_of, rows_of, sides_of
 
-IMAGE = Column("image_id", vocabulary.IMAGE)
-PATIENT = Column("patient_id", vocabulary.PATIENT)
-TASK = Column("task", vocabulary.TASK)
-SIDE = Column("side", vocabulary.SIDE)
-GRADE = Column("hb_grade", vocabulary.GRADE)
+IMAGE = Column("image_id", WORDS["headings"]["image"])
+PATIENT = Column("patient_id", WORDS["headings"]["patient"])
+TASK = Column("task", WORDS["headings"]["task"])
+SIDE = Column("side", WORDS["headings"]["side"])
+GRADE = Column("hb_grade", WORDS["headings"]["grade"])
 SCORES = (
     Column("eface", ("eFACE", "eFACE score", "eFACE total")),
     Column("sunnybrook", ("Sunnybrook", "Sunnybrook score", "SFGS", "SB", "composite score")),
@@ -137,7 +136,7 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
             manifest[name] = manifest[name].mask(known & (found[name] != "unknown"), found[name])
         else:
             manifest[name] = found[name]
-    return replace(dataset, manifest=manifest).with_problems(problems)
+    return replace(dataset, manifest=manifest, problems=(*dataset.problems, *problems))
 
 
 def _scores(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:

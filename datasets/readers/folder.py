@@ -15,7 +15,7 @@ from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_l
 from datasets.layout import PatientPattern, open_root, photos_below
 from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
-from datasets.vocabulary import CLASS_OF, grades_of, rows_of, sides_of, simplify, tasks_of
+from datasets.vocabulary import MEANING, grades_of, rows_of, sides_of, simplify, tasks_of
 
 _COLUMNS = (Column("image_id", (*IMAGE.titles, "path")), PATIENT, TASK, SIDE, GRADE)
 _FRAME = ["image_id", "path", "patient_id"]
@@ -80,8 +80,9 @@ def read_folder(
 def _class_folders(frame: pd.DataFrame) -> list[Problem]:
     """Hint at `three-class` where the folders are named like its classes."""
     folders = dict.fromkeys(part for name in frame["image_id"] for part in name.split("/")[:-1])
-    named = [folder for folder in folders if simplify(folder) in CLASS_OF]
-    if len({CLASS_OF[simplify(folder)] for folder in named}) < 2:
+    named = {name: MEANING["classes"].get(simplify(name)) for name in folders}
+    named = {name: meaning for name, meaning in named.items() if meaning}
+    if len(set(named.values())) < 2:
         return []
     what = f"the folders {say_list(named)} are named like classes of palsy, not like patients"
     return [warning("class_folders", what, "prepare three-class reads the class from the folder")]

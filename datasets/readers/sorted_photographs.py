@@ -33,7 +33,7 @@ from datasets.layout import PatientPattern, open_root, photos_below, side_in
 from datasets.own_table import PATIENT, apply_grades
 from datasets.readers.folder import read_folder
 from datasets.spreadsheet import Column, read_spreadsheet
-from datasets.vocabulary import CLASS_OF, parse_grade, simplify
+from datasets.vocabulary import MEANING, parse_grade, simplify
 
 CLASS_GRADES = {"Normal": (1, 1), "Mild": (2, 3), "Severe": (4, 6)}
 """Lowest and highest grade of each class, after the scale's own words: II and III are weakness
@@ -144,7 +144,7 @@ def read_three_class(
     limits = own or CLASS_GRADES
     known = {simplify(name): name for name in limits}
     if not own:
-        known |= {word: _NAME_OF_CLASS[name] for word, name in CLASS_OF.items()}
+        known |= {word: _NAME_OF_CLASS[name] for word, name in MEANING["classes"].items()}
     classes, doubts = _classes(dataset.manifest, known, list(limits), table)
     low = classes.map({name: low for name, (low, _) in limits.items()}).astype("Int64")
     high = classes.map({name: high for name, (_, high) in limits.items()}).astype("Int64")

@@ -48,16 +48,8 @@ class Patient:
     seed: int
 
 
-def draw_patient(
-    *,
-    seed: int,
-    grade: int,
-    side: Side,
-    kind: Kind,
-    sex: Sex | None = None,
-    age: int | None = None,
-) -> Patient:
-    """Draw one patient.
+def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind) -> Patient:
+    """Draw one patient, 18 to 80 years old.
 
     Parameters
     ----------
@@ -69,13 +61,10 @@ def draw_patient(
         Weak side, the patient's own: ``left`` or ``right``; ``none`` for grade 1.
     kind
         ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
-    sex, age
-        Drawn from the seed when not given; ages run from 18 to 80 years.
     """
     rng = np.random.default_rng(seed)
-    drawn_sex: Sex = "female" if rng.random() < 0.5 else "male"
-    drawn_age = int(rng.integers(18, 81))
-    shape = draw_shape(rng, sex=sex or drawn_sex, age=age if age is not None else drawn_age)
+    sex: Sex = "female" if rng.random() < 0.5 else "male"
+    shape = draw_shape(rng, sex=sex, age=int(rng.integers(18, 81)))
     look = draw_look(rng, shape)
     vigour = draw_vigour(rng)
     view = draw_view(rng)

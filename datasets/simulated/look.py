@@ -93,12 +93,6 @@ class View:
     warmth: float
     noise: float
 
-    def mirrored(self) -> View:
-        """The same view seen in a mirror."""
-        flip = np.array([-1.0, 1.0, 1.0])
-        shift, light = self.shift * flip[:2], self.light * flip
-        return replace(self, yaw=-self.yaw, roll=-self.roll, shift=shift, light=light)
-
 
 def draw_look(rng: np.random.Generator, shape: Shape) -> Look:
     """Draw the colours and surface of a person of the given sex and age."""

@@ -9,7 +9,7 @@ in a smile and the mouth pulls when the eye closes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -115,7 +115,8 @@ _REGION = {
 }  # fmt: skip
 REGIONS = ("brow", "eye", "cheek", "mouth")
 
-# Each table holds the values of grades I to VI; values between grades are interpolated.
+# Each table holds the values of grades I to VI; values between grades are interpolated. Of a
+# region's movement on the weak side there remains:
 _REMAINING = {
     "brow": (1.0, 0.80, 0.46, 0.08, 0.03, 0.0),
     "eye": (1.0, 0.96, 0.84, 0.60, 0.36, 0.10),  # VI: the lid sinks a little by its weight
@@ -159,25 +160,12 @@ class Palsy:
         shift = self.region_shift[REGIONS.index(region)]
         return float(np.clip(self.grade + shift, 1, 6))
 
-    def remaining(self, region: str) -> float:
-        """Share of the region's movement that the weak side still has, 0 to 1."""
-        return _at(_REMAINING[region], self.level(region))
-
-    def mirrored(self) -> Palsy:
-        """The same palsy on the other side."""
-        other: dict[str, Side] = {"left": "right", "right": "left"}
-        return replace(self, side=other.get(self.side, "none"))
-
 
 @dataclass(frozen=True)
 class Vigour:
     """How strongly one person moves each muscle: ``(9, 2)`` factors, columns right and left."""
 
     factors: FloatArray = field(default_factory=lambda: np.ones((len(MUSCLES), 2)))
-
-    def mirrored(self) -> Vigour:
-        """The same person seen in a mirror."""
-        return Vigour(self.factors[:, ::-1].copy())
 
 
 @dataclass(frozen=True)
@@ -278,7 +266,8 @@ def _weakened(contraction: FloatArray, palsy: Palsy) -> FloatArray:
     left_over = contraction.copy()
     for row, muscle in enumerate(MUSCLES):
         if muscle in _REGION:
-            left_over[row] *= palsy.remaining(_REGION[muscle])
+            region = _REGION[muscle]
+            left_over[row] *= _at(_REMAINING[region], palsy.level(region))
     if palsy.kind == "synkinetic":
         strength = _at(_SYNKINESIS, (palsy.level("eye") + palsy.level("cheek")) / 2)
         wanted = dict(zip(MUSCLES, contraction, strict=True))

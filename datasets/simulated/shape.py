@@ -8,7 +8,7 @@ eye corners 90 mm apart, iris 11.77 mm, and so on; each simulated person departs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -86,10 +86,6 @@ class Shape:
     eye_distance: float
     lower_face: float
     asymmetry: FloatArray
-
-    def mirrored(self) -> Shape:
-        """The same face seen in a mirror."""
-        return replace(self, asymmetry=mirror_points(self.asymmetry))
 
 
 def mirror_points(points: FloatArray) -> FloatArray:

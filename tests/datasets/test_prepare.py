@@ -27,8 +27,8 @@ def photos(tmp_path, write_photo, write_sheet):
         [
             ("image", "patient", "task", "side", "grade"),
             *(
-                (f"{patient}/{name}.jpg", patient, task, "left", 3)
-                for patient in ("P1", "P2")
+                (f"{patient}/{name}.jpg", patient, task, "left", grade)
+                for patient, grade in (("P1", 3), ("P2", 4))
                 for name, task in (("rest", "rest"), ("smile", "full_smile"))
             ),
         ],

@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
+from common.movements import MOVEMENTS
+from common.tables import PALSY_CLASSES, SIDES
 from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import (
-    CLASS_WORDS,
-    MOVEMENT_OF,
-    MOVEMENT_WORDS,
-    SIDES,
+    WORDS,
     parse_frame,
     parse_grade,
     parse_side,
@@ -169,12 +168,11 @@ def test_no_word_means_two_things():
     headings = [column.headings() for column in (IMAGE, PATIENT, TASK, SIDE, GRADE)]
     for at, own in enumerate(headings):
         assert not set(own) & {word for other in headings[at + 1 :] for word in other}
-    meant = {(simplify(word), name) for name, said in MOVEMENT_WORDS.items() for word in said}
-    assert len(meant) == len({word for word, _ in meant}) == len(MOVEMENT_OF) - len(MOVEMENT_WORDS)
-    sides = [word for said in SIDES.values() for word in said.split()]
-    assert len(sides) == len(set(sides))
-    classes = [word for said in CLASS_WORDS.values() for word in said.split()]
-    assert len(classes) == len(set(classes))
+    for part, meanings in WORDS.items():
+        meant = {(simplify(word), name) for name, words in meanings.items() for word in words}
+        assert len(meant) == len({word for word, _ in meant}), part
+    assert set(WORDS["sides"]) == set(SIDES) and set(WORDS["movements"]) == set(MOVEMENTS)
+    assert set(WORDS["classes"]) == set(PALSY_CLASSES)
 
 
 def test_sides_and_frames():
