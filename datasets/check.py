@@ -103,7 +103,7 @@ def _repeated_image_ids(table: pd.DataFrame) -> list[Problem]:
     return [
         error(
             "repeated_image_id",
-            f"the image_id {name} stands in {len(rows)} rows",
+            f"the image_id {name} stands in {counted(len(rows), 'row')}",
             "every photograph has one row",
             rows=rows,
         )

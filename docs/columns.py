@@ -20,6 +20,7 @@ from common.grading.predictions import predictions_schema
 from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
+from features.commands.agreement import FEATURE_AGREEMENT, POINT_AGREEMENT
 from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
@@ -209,6 +210,40 @@ TABLES = (
             "reason": "why it cannot be measured",
             "rater": "who, with `--rater`",
             "at": "when, UTC; rows of one change have the same time",
+        },
+    ),
+    Table(
+        "agreement_points.csv",
+        "agreement",
+        "point",
+        POINT_AGREEMENT,
+        {
+            "point": "0 to 67",
+            "region": "part of the face",
+            "photographs": "photographs that both raters have points for",
+            "mean": "mean distance between both raters' points, % of the outer-eye distance",
+            "median": "median of that distance",
+            "p95": "95 % of the distances lie below",
+            "bias_x": "mean of B minus A, to the right of the picture, in the same unit",
+            "bias_y": "and downwards",
+        },
+    ),
+    Table(
+        "agreement_features.csv",
+        "agreement",
+        "feature",
+        FEATURE_AGREEMENT,
+        {
+            "feature": "`f0` to `f28`",
+            "photographs": "photographs in which both raters have a value",
+            "patients": "patients of these",
+            "bias": "mean of B minus A, in the unit of the feature",
+            "limit_low": "lower 95 % limit of agreement",
+            "limit_high": "upper 95 % limit of agreement",
+            "smallest_detectable_change": "1.96 standard deviations of the differences",
+            "icc": "ICC(A,1): single measurement, absolute agreement",
+            "icc_low": "lower end of its 95 % interval, patients resampled",
+            "icc_high": "upper end of its 95 % interval",
         },
     ),
     Table(

@@ -311,3 +311,20 @@ def test_every_package_says_what_it_is_for(root: Path) -> None:
         if (root / package / "__init__.py").exists():
             module = ast.parse((root / package / "__init__.py").read_text(encoding="utf-8"))
             assert ast.get_docstring(module), package
+
+
+_UNCOUNTED = re.compile(
+    r"(?<!of )(?<!these )(?<!all )\{(?:len\([^{}]*\)|n_\w+)\} "
+    r"(?:photographs|patients|clips|frames|rows|files|subjects|columns|pictures|folds)\b"
+)
+
+
+def test_one_thing_is_never_told_in_the_plural(root: Path) -> None:
+    """`counted` says "1 photograph"; a number put before a plural by hand does not."""
+    found = [
+        f"{path.relative_to(root)}: {match[0]}"
+        for _, path in sources(root)
+        for match in _UNCOUNTED.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, found
+    assert _UNCOUNTED.search('f"{len(rows)} photographs are missing"')  # it would be seen

@@ -184,7 +184,7 @@ def _by_patient(
     for patient, same in table.groupby("patient_id"):
         at = {"file": file, "rows": rows_of(same), "patient_id": str(patient)}
         if len(same) > 1:
-            what = f"{patient} has {len(same)} rows, of which the first was used"
+            what = f"{patient} has {counted(len(same), 'row')}, of which the first was used"
             problems.append(error("patient_twice", what, "keep one, or add a column image", **at))
         if patient not in there:
             what = f"{patient} has no photographs in the folder"
