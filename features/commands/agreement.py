@@ -94,8 +94,10 @@ def agreement(
 
     Parameters
     ----------
-    a, b
-        landmarks.csv of each, as review leaves it in TABLES/corrected-RATER.
+    a
+        landmarks.csv of the first rater, as review leaves it in TABLES/corrected-RATER.
+    b
+        landmarks.csv of the second rater, or of the same one later.
     out
         Folder for the tables and the report.
     definition
