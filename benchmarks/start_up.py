@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +77,10 @@ def _processor_s(pid: int) -> float:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     ticks = 0
     for one in (str(pid), *children):
-        fields = Path(f"/proc/{one}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        with suppress(OSError):  # a short-lived child that has ended meanwhile
+            content = Path(f"/proc/{one}/stat").read_text(encoding="ascii")
+            fields = content.rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
