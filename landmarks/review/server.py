@@ -100,7 +100,8 @@ def build_server(
         )
 
     def face(request: Request) -> Response:
-        return JSONResponse(_whole(_face_at(session, request), measure))
+        shown = _face_at(session, request)
+        return JSONResponse({**_whole(shown, measure), "before": measure(shown.machine)})
 
     def picture(request: Request) -> Response:
         number = _number_in(session, request)
@@ -130,7 +131,7 @@ def build_server(
         if body.get("leaving"):
             session.release(page)
             return JSONResponse({"editing": False})
-        return JSONResponse({"editing": session.hold(page), "corrected": session.n_corrected})
+        return JSONResponse({"editing": session.hold(page)})
 
     routes = [
         Route("/", start),
@@ -248,7 +249,7 @@ def _change(
         face = session.predict(number, [float(v) for v in body["box"]], page=page)
     else:
         raise ValueError("there is no such change")
-    return JSONResponse({**_whole(face, measure), "corrected": session.n_corrected})
+    return JSONResponse(_whole(face, measure))
 
 
 def _head_of(face: Face) -> dict[str, Any]:
@@ -273,7 +274,6 @@ def _whole(face: Face, measure: Measure) -> dict[str, Any]:
         "undo": len(face.undo),
         "redo": len(face.redo),
         "measured": measure(face.points),
-        "before": measure(face.machine),
     }
 
 

@@ -150,6 +150,10 @@ def test_drag_nudge_undo_kill_and_everything_is_there(
     with page.expect_response("**/change/0"):
         page.keyboard.press("Control+y")
     says(page, "1 corrected")
+    page.keyboard.press("n")
+    says(page, "2 of 4")
+    page.click("#good")  # right as it is: looked at, and not corrected
+    says(page, "3 of 4 · 2 looked at · 1 corrected")
     page.context.close()
 
 

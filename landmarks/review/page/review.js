@@ -8,7 +8,7 @@ const AROUND = 30; // small pictures shown on either side of the current one
 const NAMES = { 36: "right outer corner", 39: "right inner corner", 42: "left inner corner",
   45: "left outer corner", 48: "right mouth corner", 54: "left mouth corner" };
 
-const state = { order: [], faces: [], mirror: [], at: 0, face: null, corrected: 0, editing: true };
+const state = { order: [], faces: [], mirror: [], at: 0, face: null, editing: true };
 const pictures = new Map();
 let queue = Promise.resolve(); // changes go one after the other
 let measuring = false, waiting = null;
@@ -72,6 +72,7 @@ async function open(at) {
 }
 
 function adopt(face, shown = null) {
+  face.before ??= state.face.before; // the model's points do not change
   state.face = face;
   Object.assign(state.faces[number()], { corrected: face.corrected, judged: face.judged });
   view.show(face, shown, state.mirror, { keepView: shown === null && view.points !== null });
@@ -90,7 +91,6 @@ function send(change) {
   queue = queue.then(async () => {
     try {
       const face = await ask(`change/${target}`, change);
-      state.corrected = face.corrected ?? state.corrected;
       if (target === number()) adopt(face);
       say("");
     } catch (error) {
@@ -151,10 +151,10 @@ function showMeasured(now, before) {
 }
 
 function showProgress() {
-  state.corrected = state.faces.filter((one) => one.corrected).length;
+  const corrected = state.faces.filter((one) => one.corrected).length;
   const seen = state.faces.filter((one) => one.corrected || one.judged).length;
   find("progress").textContent = `${state.at + 1} of ${state.faces.length} · ${seen} looked at · `
-    + `${state.corrected} corrected${state.editing ? "" : " · read-only"}`;
+    + `${corrected} corrected${state.editing ? "" : " · read-only"}`;
 }
 
 function showStrip() {
