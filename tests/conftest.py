@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,4 +96,17 @@ def figures_not_rendered() -> Iterator[None]:
     Image.new("RGB", (400, 300), "white").save(blank, "png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda self, file, **_: file.write(blank.getvalue()))
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_search() -> Iterator[None]:
+    """One candidate for each grader and one exchange: what is chosen is tested elsewhere."""
+    from classifiers.graders.registry import GRADERS
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, entry in list(GRADERS.items()):
+            patch.setitem(GRADERS, name, replace(entry, search={}))
+        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
+        patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
         yield

@@ -10,11 +10,11 @@ import pandas as pd
 import pandera.pandas as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from common.bootstrap import LEVEL, interval, resampling_weights, summed_by
+from common.bootstrap import interval, resampling_weights, summed_by
 from common.errors import UserError
 from common.figures import OKABE_ITO, calm
+from common.grading.comparison import limits_of_agreement
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import number, text, write_table
@@ -27,7 +27,6 @@ from landmarks.tables import points_of, read_landmarks
 
 FEWEST = 3  # photographs that both raters have
 FEW_PATIENTS = 10  # below, the report warns
-_Z = float(norm.ppf((1.0 + LEVEL) / 2.0))
 _SHOWN = 6  # Bland-Altman pictures of the least repeatable features
 
 POINT_AGREEMENT = pa.DataFrameSchema(
@@ -189,15 +188,19 @@ def feature_agreement(
             "feature": name, "photographs": len(x), "patients": n_patients,
         }  # fmt: skip
         if len(x) >= FEWEST:
-            bias, sd = float(np.mean(y - x)), float(np.std(y - x, ddof=1))
+            apart = y - x
+            bias, low, high = map(
+                float,
+                limits_of_agreement(np.array([apart.sum(), apart @ apart, float(len(apart))])),
+            )
             sums = summed_by(_sums(x, y), owner, n=n_patients)
             weights = resampling_weights(n_patients, seed=seed)
             icc = interval(float(icc_a1(sums.sum(axis=0))), icc_a1(weights @ sums))
             row |= {
                 "bias": bias,
-                "limit_low": bias - _Z * sd,
-                "limit_high": bias + _Z * sd,
-                "smallest_detectable_change": _Z * sd,
+                "limit_low": low,
+                "limit_high": high,
+                "smallest_detectable_change": (high - low) / 2,
                 "icc": icc.value,
                 "icc_low": icc.low if n_patients > 1 else np.nan,
                 "icc_high": icc.high if n_patients > 1 else np.nan,

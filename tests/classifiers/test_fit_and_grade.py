@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from classifiers.commands.fit import MODEL_FOLDER, fit
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, model_folder
 from classifiers.graders.patients import why_not_graded
-from classifiers.graders.registry import GRADERS
 from classifiers.graders.severity import SignedSeverity
 from classifiers.reports.grade import grade_report
 from common.errors import UserError
@@ -24,6 +21,8 @@ from common.movements import MOVEMENTS
 from features.commands.features import write_feature_tables
 from features.schematic_face import schematic_face
 from landmarks.points import POINT_COLUMNS
+
+pytestmark = pytest.mark.usefixtures("without_search")
 
 TASKS = ("rest", "full_smile", "brow_raise")
 
@@ -69,17 +68,6 @@ def fit_drawn(folder: Path, **options: object):
     return features, manifest, fit(
         features, manifest=manifest, out=folder / "fitted", jobs=1, **options
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_search() -> Iterator[None]:
-    """One candidate for each grader and one exchange: what is chosen is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, entry in list(GRADERS.items()):
-            patch.setitem(GRADERS, name, replace(entry, search={}))
-        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
-        patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pandas as pd
 import pytest
 
-from classifiers.graders.registry import GRADERS
 from common.command_line import run
 from common.tables import ROMAN
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import render_photo
 from run_pipeline import app
 
+pytestmark = pytest.mark.usefixtures("without_search")
+
 MOVEMENTS = {"rest": "Ruhe", "brow_raise": "Stirnrunzeln", "full_smile": "breites Lächeln"}
 SIDES = {"left": "links", "right": "rechts", "none": "keine"}
 PATIENTS = 12
 SLIP = ("P02/2.jpg", "y_57", "99999")  # photograph, cell and what a slip of the hand wrote there
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_search() -> Iterator[None]:
-    """One candidate for each grader: what is chosen is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, entry in list(GRADERS.items()):
-            patch.setitem(GRADERS, name, replace(entry, search={}))
-        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
-        patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
-        yield
 
 
 @pytest.fixture(scope="module")
