@@ -202,7 +202,8 @@ TABLES = (
         CORRECTIONS,
         {
             "action": "`move`, `undo`, `redo`; or `checked`, `unmeasurable`, `measurable` again",
-            "point": "0 to 67; empty for a verdict on the whole photograph",
+            "point": "0 to 67; 68, 69 the centres of the right and left iris, 70, 71 the places of "
+            "their edges straight to the right; empty for a verdict on the whole photograph",
             "from_x": "where it was, px; empty where there was no point",
             "from_y": "where it was, px",
             "to_x": "where it is now, px; empty when a point is taken away again",
@@ -257,7 +258,7 @@ TABLES = (
                 for side in ("right", "left")
                 for name, words in (
                     ("status", f"`ok`, or what hindered: the patient's {side} eye"),
-                    ("reason", "why there is no iris; empty when `ok`"),
+                    ("reason", "why there is no iris, or `Placed by hand.` in `review`"),
                     ("x", "centre of the iris, px"),
                     ("y", "centre of the iris, px"),
                     ("radius", "radius of the iris, px"),

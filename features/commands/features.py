@@ -40,7 +40,7 @@ from features.tables import (
 )
 from landmarks.exchange import read_points
 from landmarks.find.iris import Irises
-from landmarks.review.corrections import with_corrections
+from landmarks.review.corrections import corrected_irises, read_corrections, with_corrections
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import (
     IRISES,
@@ -148,6 +148,8 @@ def features(
     began = time.monotonic()
     given, irises = read_points(landmarks)
     given, corrections = with_corrections(given, corrections, landmarks=landmarks)
+    if corrections is not None and irises:
+        given, irises = corrected_irises(given, irises, read_corrections(corrections))
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)

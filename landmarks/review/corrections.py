@@ -2,7 +2,7 @@
 
 The journal only grows: each change is added at once and stays, so that the model's points are
 never lost and a killed program loses nothing that was let go of. Undoing adds rows too. What holds
-is what the last row of a photograph and point says.
+is what the last row of a photograph and point says. Irises are points too (`marks`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,10 @@ import pandera.pandas as pa
 
 from common.errors import UserError
 from common.tables import choice, number, read_table, text
+from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS, POINT_COLUMNS
+from landmarks.review.marks import N_MARKS, irises_of, marks_of
+from landmarks.scale import mm_per_px_of
 from landmarks.tables import points_of
 
 CORRECTIONS_FILE = "corrections.csv"
@@ -35,7 +38,7 @@ CORRECTIONS = pa.DataFrameSchema(
         "action": choice(ACTIONS),
         "point": pa.Column(
             "Int64",
-            pa.Check.in_range(0, N_POINTS - 1, error=f"be 0 to {N_POINTS - 1}, or empty"),
+            pa.Check.in_range(0, N_MARKS - 1, error=f"be 0 to {N_MARKS - 1}, or empty"),
             nullable=True,
             coerce=True,
         ),
@@ -53,7 +56,10 @@ COLUMNS = tuple(CORRECTIONS.columns)
 
 @dataclass(frozen=True)
 class Move:
-    """One point of a change, px of the photograph; `start` is NaN where there was none."""
+    """One point of a change, px of the photograph; NaN where there was none, or is none now.
+
+    `point` is one of the marks of `landmarks.review.marks`.
+    """
 
     point: int
     start: tuple[float, float]
@@ -163,7 +169,8 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     rows = pd.Series(np.arange(len(found)), index=found["image_id"])
     points, machine = points_of(found).copy(), points_of(found)
     known = corrections[corrections["image_id"].isin(rows.index)]
-    moved = known[known["action"].isin(MOVES)].drop_duplicates(["image_id", "point"], keep="last")
+    moved = _last_moves(known)
+    moved = moved[moved["point"] < N_POINTS]
     at = rows[moved["image_id"]].to_numpy()
     points[at, moved["point"].to_numpy(dtype=np.intp)] = moved[["to_x", "to_y"]].to_numpy()
     touched = ~((points == machine) | (np.isnan(points) & np.isnan(machine))).all(axis=(1, 2))
@@ -185,6 +192,34 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     )
     others = found.drop(columns=[*POINT_COLUMNS, "points_from"], errors="ignore")
     return pd.concat([others, source.where(ok).rename("points_from"), values], axis="columns")
+
+
+def corrected_irises(
+    table: pd.DataFrame, irises: Mapping[str, Irises], corrections: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Irises]]:
+    """Return a landmark table and its irises with what was moved of irises.
+
+    `mm_per_px` of those photographs follows from the irises as they are then. Where no irises were
+    looked for, nothing changes.
+    """
+    found, scaled = dict(irises), table.copy()
+    moved = _last_moves(corrections)
+    moved = moved[(moved["point"] >= N_POINTS) & moved["image_id"].isin(irises)]
+    for image_id, rows in moved.groupby("image_id"):
+        model = irises[str(image_id)]
+        marks = marks_of(np.full((N_POINTS, 2), np.nan), model)
+        marks[rows["point"].to_numpy(dtype=np.intp)] = rows[["to_x", "to_y"]].to_numpy()
+        found[str(image_id)] = irises_of(marks, model)
+        if "mm_per_px" in scaled:
+            here = (scaled["image_id"] == image_id) & (scaled["status"] == "ok")
+            scaled.loc[here, "mm_per_px"] = mm_per_px_of(found[str(image_id)])
+    return scaled, found
+
+
+def _last_moves(corrections: pd.DataFrame) -> pd.DataFrame:
+    """Return what holds of each photograph and point."""
+    moves = corrections[corrections["action"].isin(MOVES)]
+    return moves.drop_duplicates(["image_id", "point"], keep="last")
 
 
 def _number(value: float) -> float | None:

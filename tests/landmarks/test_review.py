@@ -20,17 +20,30 @@ from datasets.simulated.shape import AVERAGE_POINTS
 from features.commands.features import features
 from features.commands.review import _measured
 from features.tables import read_features
+from landmarks.find.iris import Iris, Irises
 from landmarks.points import N_POINTS, POINT_COLUMNS
 from landmarks.review.corrections import (
     CORRECTIONS_FILE,
     Journal,
     Move,
     corrected,
+    corrected_irises,
     read_corrections,
 )
+from landmarks.review.marks import BY_HAND
 from landmarks.review.server import serve
 from landmarks.review.session import ChangeRefusedError, Session
-from landmarks.tables import LANDMARKS, SPREAD_COLUMNS, points_of, read_landmarks
+from landmarks.scale import mm_per_px_of
+from landmarks.tables import (
+    IRISES,
+    IRISES_FILE,
+    LANDMARKS,
+    SPREAD_COLUMNS,
+    iris_table,
+    points_of,
+    read_irises,
+    read_landmarks,
+)
 
 POINTS = AVERAGE_POINTS * 1.6 + (150.0, 150.0)  # a face in a picture of 300 by 340 px
 NAMES = ("a/1.jpg", "a/2.jpg", "b/1.jpg")
@@ -173,6 +186,56 @@ def test_features_takes_the_corrections_and_refuses_to_replace_the_models_points
     assert read_landmarks(folder / "after" / "landmarks.csv")["points_from"][0] == "corrected"
     with pytest.raises(UserError, match="keeps those of the model"):
         features(folder / "landmarks.csv", out=folder)
+
+
+def with_irises(folder: Path, *, radius: float = 6.0) -> dict[str, Irises]:
+    """Give the photographs of a folder irises and the scale that follows."""
+    found = {
+        name: Irises(
+            right=Iris(
+                "ok", x=POINTS[36:42, 0].mean(), y=POINTS[37, 1], radius=radius, strength=0.5
+            ),
+            left=Iris(
+                "ok", x=POINTS[42:48, 0].mean(), y=POINTS[43, 1], radius=radius, strength=0.5
+            ),
+        )
+        for name in NAMES[:2]
+    } | {NAMES[2]: Irises()}
+    write_table(iris_table(found), folder / IRISES_FILE, schema=IRISES)
+    table = read_landmarks(folder / "landmarks.csv").copy()
+    table["mm_per_px"] = [mm_per_px_of(found[name]) for name in NAMES]
+    write_table(table, folder / "landmarks.csv", schema=LANDMARKS)
+    return found
+
+
+def test_a_moved_iris_sets_the_scale_and_the_axes_and_no_point(folder: Path) -> None:
+    irises = with_irises(folder)
+    features(folder / "landmarks.csv", out=folder / "before", unit="mm")
+    journal = Journal(folder / CORRECTIONS_FILE)
+    iris = irises[NAMES[0]].right
+    ends = ((iris.x + 6.0, iris.y), (iris.x + 9.0, iris.y))  # half as large again
+    journal.add(NAMES[0], "move", [Move(70, *ends)])
+    features(folder / "landmarks.csv", out=folder / "after", unit="mm")
+    before, after = (
+        read_landmarks(folder / name / "landmarks.csv") for name in ("before", "after")
+    )
+    assert after["mm_per_px"][0] == pytest.approx(before["mm_per_px"][0] * 6.0 / 7.5)  # of the mean
+    assert after["mm_per_px"][1] == before["mm_per_px"][1]
+    assert np.array_equal(points_of(after), points_of(before), equal_nan=True)
+    assert after["points_from"][0] == "model"
+    kept = read_irises(folder / "after" / IRISES_FILE)
+    assert (kept[NAMES[0]].right.radius, kept[NAMES[0]].right.reason) == (9.0, BY_HAND)
+    assert kept[NAMES[0]].left == irises[NAMES[0]].left
+    lengths = [pd.read_csv(folder / name / "dists.csv")["A"][0] for name in ("before", "after")]
+    assert lengths[1] == pytest.approx(lengths[0] * 6.0 / 7.5)
+
+    nowhere = (np.nan, np.nan)
+    journal.add(NAMES[0], "move", [Move(k, (1.0, 1.0), nowhere) for k in (68, 69, 70, 71)])
+    table, found = corrected_irises(
+        read_landmarks(folder / "landmarks.csv"), irises, read_corrections(journal.path)
+    )
+    assert np.isnan(table["mm_per_px"][0])
+    assert "Taken away" in found[NAMES[0]].right.reason
 
 
 # ---- the server, as a browser and as an attacker meets it
