@@ -65,6 +65,8 @@ SHARED = {
     "photograph counts as a patient of its own, and whole patients are not held out for certain",
     "status": "`ok`, `no_face`, `several_faces`, `unreadable` or `failed`; only `ok` has values",
     "reason": "in one sentence, why there are no values; empty when `ok`",
+    "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
+    "points_moved": "how many of the 68 points were moved by hand",
     "repeat": "which dealing of the patients, from 1",
     "fold": "the fold in which the patient is tested, from 1",
     "set_low": "lowest grade of the calibrated set, where one was made",
@@ -126,7 +128,7 @@ TABLES = (
         {
             "n_faces": "faces seen; empty when it did not come to looking",
             "detector": "which detector found the face: `hog_200`, `hog_full` or `cnn`",
-            "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
+            "photo_sha256": "SHA-256 of the photograph's file, by which corrections know it again",
             "detector_score": "its score; comparable within one detector only",
             "box_left … box_bottom": "the face box, px",
             "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
@@ -211,6 +213,7 @@ TABLES = (
             "reason": "why it cannot be measured",
             "rater": "who, with `--rater`",
             "at": "when, UTC; rows of one change have the same time",
+            "photo_sha256": "of the photograph that was corrected, as `landmarks.csv` says it",
         },
     ),
     Table(

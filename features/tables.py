@@ -33,7 +33,7 @@ from features.measures import MEASURES, SIDES, Measure, measure_faces
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from landmarks.find.iris import Irises
 from landmarks.scale import Unit, length_factors, no_scale_reason
-from landmarks.tables import points_of
+from landmarks.tables import points_of, points_source_columns
 
 DISTS_FILE, FEATURES_FILE, MEASURES_FILE = "dists.csv", "features.csv", "measures.csv"
 UNITS = ("px", "mm", "box diagonal")
@@ -62,7 +62,9 @@ MEASURED_COLUMNS = ("unit", "frame", "healthy_side", "no_scale", *MEASURE_COLUMN
 
 def _schema(name: str, columns: Mapping[str, pa.Column]) -> pa.DataFrameSchema:
     """One row per photograph; what a joined manifest adds behind keeps the manifest's types."""
-    key = {"image_id": text(unique=True), "status": choice(STATUSES)}
+    key = {
+        "image_id": text(unique=True), "status": choice(STATUSES), **points_source_columns(),
+    }  # fmt: skip
     return pa.DataFrameSchema(
         {**key, **columns, **joined_columns()}, name=name, metadata=OTHERS_AS_TEXT
     )
@@ -87,6 +89,12 @@ MEASURES_SCHEMA = _schema(
 `frame` is `irises` or, where an iris was not found, `eye_corners`. `healthy_side` is empty where
 the manifest does not name one palsied side. `no_scale` says why a photograph's lengths are missing.
 """
+
+
+def row_key(landmark_table: pd.DataFrame) -> pd.DataFrame:
+    """Return what each of these tables begins with: photograph, status, and whose points it had."""
+    names = ("image_id", "status", *points_source_columns())
+    return landmark_table[[name for name in names if name in landmark_table]].copy()
 
 
 def read_dists(path: Path) -> pd.DataFrame:
@@ -179,7 +187,7 @@ def measure_table(
     factors = length_factors(rows, unit=unit)
     healthy = _healthy_sides(ids, manifest)
 
-    head = rows[["image_id", "status"]].copy()
+    head = row_key(rows)
     # A face whose points are missing or fall together has no frame.
     head.loc[ok & np.array([not name for name in measured.faces.source]), "status"] = "failed"
     head["unit"] = unit

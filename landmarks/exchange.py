@@ -41,6 +41,8 @@ _NOT_KNOWN = (
     "detector",
     "detector_score",
     "points_from",
+    "points_moved",
+    "photo_sha256",
 )  # Emotrics writes none of them
 _COLUMNS = [name for name in LANDMARKS.columns if name not in _NOT_KNOWN]
 

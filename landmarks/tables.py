@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from common.tables import (
     sort_by_image_id,
     text,
 )
+from common.words import counted
 from landmarks.find.iris import IRIS_STATUSES, Iris, Irises
 from landmarks.plausibility import implausible
 from landmarks.points import N_POINTS, POINT_COLUMNS
@@ -31,6 +32,15 @@ POINTS_FROM = ("model", "corrected")
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
 QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
 
+
+def points_source_columns() -> dict[str, pa.Column]:
+    """Return the columns that say whose points a row was made from; features carry them too."""
+    return {
+        "points_from": choice(POINTS_FROM, nullable=True, required=False),
+        "points_moved": pa.Column("Int64", nullable=True, coerce=True, required=False),
+    }
+
+
 LANDMARKS = pa.DataFrameSchema(
     {
         "image_id": text(unique=True),
@@ -38,8 +48,9 @@ LANDMARKS = pa.DataFrameSchema(
         "reason": text(nullable=True, required=False),
         "n_faces": pa.Column("Int64", nullable=True, coerce=True, required=False),
         "detector": text(nullable=True, required=False),
-        "points_from": choice(POINTS_FROM, nullable=True, required=False),
+        **points_source_columns(),
         **{name: number(required=False) for name in QUALITY_COLUMNS},
+        "photo_sha256": text(nullable=True, required=False),
         **{name: number() for name in POINT_COLUMNS},
     },
     name="landmarks",
@@ -49,7 +60,9 @@ LANDMARKS = pa.DataFrameSchema(
 
 `detector` is the one that found the face. `detector_score` is comparable within one detector
 only. `spread_px` is the mean length of the spreads in `spreads.csv`.
-`points_from` says whether the model's points stand as they are or somebody moved one (`review`).
+`points_from` says whether the model's points stand as they are or somebody moved one (`review`),
+`points_moved` how many. `photo_sha256` is of the photograph's file, so that corrections are never
+taken for those of another.
 `spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
 """
 
@@ -123,6 +136,45 @@ def with_slips_failed(table: pd.DataFrame) -> pd.DataFrame:
     )
     checked.loc[bad, list(POINT_COLUMNS)] = np.nan
     return checked
+
+
+@dataclass(frozen=True)
+class PointsSource:
+    """How many of the measured photographs of a table have points corrected by hand.
+
+    Attributes
+    ----------
+    photographs
+        With status `ok`.
+    corrected, points
+        Of them, those with a moved point; and all moved points.
+    """
+
+    photographs: int
+    corrected: int
+    points: int
+
+    def sentence(self) -> str:
+        """Return one line that says what a result was made from; empty without corrections."""
+        if not self.corrected:
+            return ""
+        return (
+            f"{self.corrected} of {counted(self.photographs, 'photograph')} with corrected points "
+            f"({counted(self.points, 'point')})."
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts for `run.json`."""
+        return {"photographs_corrected": self.corrected, "points_corrected": self.points}
+
+
+def points_source(table: pd.DataFrame) -> PointsSource:
+    """Count the corrections in a table of landmarks or features; every report says them with it."""
+    ok = table[table["status"] == "ok"]
+    if "points_from" not in ok:  # nobody corrected anything
+        return PointsSource(len(ok), 0, 0)
+    moved = ok.get("points_moved", pd.Series(0, index=ok.index)).fillna(0)
+    return PointsSource(len(ok), int((ok["points_from"] == "corrected").sum()), int(moved.sum()))
 
 
 def failure_lines(table: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +17,11 @@ from common.provenance import RUN_FILE, write_run_record
 from common.tables import photos_of, read_manifest
 from common.words import counted
 from common.workers import jobs_asked
-from features.commands.features import FeatureTables, write_feature_tables
+from features.commands.features import FeatureTables, measure_corrected, write_feature_tables
 from landmarks.find.extraction import Extraction, extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
+from landmarks.review.corrections import CORRECTIONS_FILE
 from landmarks.scale import Scale, iris_radii_of, unit_of
 from landmarks.tables import failure_lines
 
@@ -48,7 +49,7 @@ class ExtractResult:
 
     @property
     def exit_code(self) -> int:
-        """0 all ok, 3 some photographs failed or a folder was closed, 4 none worked."""
+        """0 all ok, 3 some photographs or corrections failed or a folder was closed, 4 none."""
         ok = self.tables.counts["ok"]
         failed = sum(self.tables.counts.values()) - ok + len(self.problems)
         return exit_code_for(ok=ok, failed=failed)
@@ -74,7 +75,10 @@ def extract(
     """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv.
 
     Every photograph gets one row in every table, with a status and a reason when it could not be
-    measured. A run that was stopped goes on where it was.
+    measured. A run that was stopped goes on where it was. Corrections that lie in OUT (review) are
+    never touched: what was corrected is measured with them into OUT/corrected. Corrections of a
+    photograph that is another file now are not used, and it is named; remove corrections.csv to be
+    rid of all.
 
     Parameters
     ----------
@@ -178,7 +182,19 @@ def extract(
     )
     result = ExtractResult(out=out, extraction=extraction, tables=tables, problems=found.problems)
     _tell(result)
-    return result
+    return replace(result, problems=(*found.problems, *_measure_corrected(out)))
+
+
+def _measure_corrected(out: Path) -> list[str]:
+    """Measure again with the corrections of each rater in OUT; return what hindered."""
+    problems = []
+    for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
+        try:
+            problems += measure_corrected(corrections).refused
+        except UserError as error:  # the tables themselves are whole
+            print(f"warning: {corrections.name} was not taken: {error}", file=sys.stderr)
+            problems.append(str(error))
+    return problems
 
 
 def find_source(source: Path) -> Source:

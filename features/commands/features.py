@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,22 +34,27 @@ from features.tables import (
     FEATURES_FILE,
     MEASURES_FILE,
     MEASURES_SCHEMA,
+    definition_of,
     landmark_run_of,
     measure_table,
     read_features,
+    row_key,
 )
 from landmarks.exchange import read_points
 from landmarks.find.iris import Irises
-from landmarks.review.corrections import corrected_irises, read_corrections, with_corrections
+from landmarks.review.corrections import corrected, corrected_irises, find_corrections
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import (
     IRISES,
     IRISES_FILE,
     LANDMARKS,
     LANDMARKS_FILE,
+    PointsSource,
     failure_lines,
     iris_table,
     points_of,
+    points_source,
+    points_source_columns,
     with_slips_failed,
 )
 
@@ -71,6 +76,10 @@ class FeatureTables:
         Of the lengths in `dists.csv` and `measures.csv`.
     without_scale
         Photographs that were measured but have no lengths, because nothing scales them.
+    source
+        How many were measured with corrected points.
+    refused
+        Photographs whose corrections were not taken, because they are other files now.
     """
 
     features: Path
@@ -78,12 +87,15 @@ class FeatureTables:
     newly_failed: tuple[str, ...]
     unit: Unit = "px"
     without_scale: int = 0
+    source: PointsSource = field(default_factory=lambda: PointsSource(0, 0, 0))
+    refused: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 everything was measured, 3 some photographs were not, 4 none was."""
+        """0 everything was measured, 3 some photographs or corrections were not, 4 none was."""
         measured = self.counts["ok"]
-        return exit_code_for(ok=measured, failed=sum(self.counts.values()) - measured)
+        failed = sum(self.counts.values()) - measured + len(self.refused)
+        return exit_code_for(ok=measured, failed=failed)
 
     def sentence(self) -> str:
         """Return the counts as one line of text."""
@@ -100,7 +112,7 @@ class FeatureTables:
                 f" {counted(self.without_scale, 'photograph')} without a scale: lengths are empty "
                 f"({MEASURES_FILE} says why)."
             )
-        return line
+        return " ".join([line, self.source.sentence()]).strip()
 
 
 def features(
@@ -147,17 +159,18 @@ def features(
     """
     began = time.monotonic()
     given, irises = read_points(landmarks)
-    given, corrections = with_corrections(given, corrections, landmarks=landmarks)
-    if corrections is not None and irises:
-        given, irises = corrected_irises(given, irises, read_corrections(corrections))
+    moves = find_corrections(given, corrections, landmarks=landmarks)
+    if moves is not None:
+        given = corrected(given, moves.rows)
+        given, irises = corrected_irises(given, irises, moves.rows)
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)
     grades = _known_of(table, manifest=manifest, source=landmarks)
     in_place = _is_in_place(landmarks, out=out)
-    if in_place and corrections is not None:
+    if in_place and moves is not None:
         raise UserError(
-            f"{corrections.name} changes points, and {landmarks} keeps those of the model: give "
+            f"{moves.path.name} changes points, and {landmarks} keeps those of the model: give "
             "another folder with --out."
         )
     landmark_run = landmark_run_of(landmarks)  # before OUT, perhaps the same folder, is written
@@ -175,7 +188,11 @@ def features(
         irises=irises,
     )
     slips = (given["status"] == "ok") & (table["status"] != "ok")
-    written = replace(written, newly_failed=(*given.loc[slips, "image_id"], *written.newly_failed))
+    written = replace(
+        written,
+        newly_failed=(*given.loc[slips, "image_id"], *written.newly_failed),
+        refused=moves.refused if moves else (),
+    )
     if not in_place:
         if irises:
             write_table(iris_table(irises), out / IRISES_FILE, schema=IRISES)
@@ -184,13 +201,13 @@ def features(
         write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
     files = {"landmarks": landmarks} if landmarks.is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
-    files |= {} if corrections is None else {"corrections": corrections}
+    files |= {} if moves is None else {"corrections": moves.path}
     write_run_record(
         out,
         command="features",
         settings={"landmarks": landmarks.name, "definition": definition, "unit": unit},
         files=files,
-        counts=written.counts,
+        counts=written.counts | written.source.counts(),
         seconds={"features": time.monotonic() - began},
         notes={
             "definition": definition,
@@ -198,13 +215,38 @@ def features(
             "without_scale": written.without_scale,
             "newly_failed": len(written.newly_failed),
             "landmark_run": landmark_run,
+            "corrections_of_other_photographs": list(written.refused),
             "landmarks_sha256": None if in_place else sha256_of(out / LANDMARKS_FILE),
         },
     )
+    for line in moves.warnings() if moves else []:
+        print(f"warning: {line}", file=sys.stderr)
     for line in failure_lines(table):
         print(line, file=sys.stderr)
     print(f"{written.sentence()} Tables in {out}")
     return written
+
+
+def measure_corrected(corrections: Path, *, out: Path | None = None) -> FeatureTables:
+    """Measure the landmark table beside `corrections` again with them, as it was measured before.
+
+    The same definition and unit are taken. Without `out`, the tables of `corrections-ANNA.csv` go
+    into the folder `corrected-ANNA` beside it.
+    """
+    tables = corrections.parent
+    record = read_run_record(tables) or {}
+    notes = record.get("notes") or {}
+    counts = record.get("counts") or {}
+    unit: Literal["px", "mm", "box"] = "box" if notes.get("unit") == "box diagonal" else "px"
+    if notes.get("unit") == "mm" and notes.get("without_scale") != counts.get("ok"):
+        unit = "mm"
+    return features(
+        tables / LANDMARKS_FILE,
+        out=out or tables / corrections.stem.replace("corrections", "corrected", 1),
+        definition=definition_of(tables / FEATURES_FILE) or STANDARD,
+        unit=unit,
+        corrections=corrections,
+    )
 
 
 def write_feature_tables(
@@ -239,7 +281,7 @@ def write_feature_tables(
     points = np.where(ok[:, np.newaxis, np.newaxis], points_of(rows), np.nan)
     measured = measure(points, definition=definition)
     newly_failed = ok & ~measured.measurable
-    key = rows[["image_id", "status"]].copy()
+    key = row_key(rows)
     key.loc[newly_failed, "status"] = "failed"
     factors = length_factors(rows, unit=unit)
     distances = measured.distances.mul(factors, axis="index")
@@ -262,6 +304,7 @@ def write_feature_tables(
         newly_failed=tuple(key.loc[newly_failed, "image_id"]),
         unit=unit,
         without_scale=int(((key["status"] == "ok") & np.isnan(factors)).sum()),
+        source=points_source(key),
     )
 
 
@@ -272,7 +315,8 @@ def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd
     known = table[["image_id"]]
     earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
     if earlier.is_file():
-        known = join_manifest(known, read_features(earlier).drop(columns=[*FEATURE_NAMES]))
+        measured = [*FEATURE_NAMES, *points_source_columns()]
+        known = join_manifest(known, read_features(earlier).drop(columns=measured, errors="ignore"))
     if manifest is not None:
         grades = read_manifest(manifest)
         if not table["image_id"].isin(grades["image_id"]).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,19 @@ from common.files import claimed
 from common.photos import list_photos
 from common.tables import read_manifest, read_table
 from common.words import counted
-from features.commands.features import FeatureTables, features
+from features.commands.features import FeatureTables, measure_corrected
 from features.definitions import measure
 from features.measures import MEASURES, SIDES, measure_faces
 from features.registry import FEATURES
 from features.tables import FEATURES_FILE, definition_of, read_features
 from landmarks.find.extraction import SPREADS_FILE
 from landmarks.predictor import find_predictor
-from landmarks.review.corrections import CORRECTIONS_FILE, Journal
+from landmarks.review.corrections import (
+    CORRECTIONS_FILE,
+    Journal,
+    of_these_photographs,
+    photographs_of,
+)
 from landmarks.review.server import serve
 from landmarks.review.session import Session
 from landmarks.tables import LANDMARKS, LANDMARKS_FILE, SPREADS
@@ -82,12 +88,15 @@ def review(
     with claimed(corrections, is_file=True):
         table = read_table(path, schema=LANDMARKS)
         paths, patients = _photographs(photos, table, tables=tables)
+        journal = Journal(corrections, rater=rater, photographs=photographs_of(table))
+        for line in of_these_photographs(journal.rows, table, path=corrections).warnings():
+            print(f"warning: {line}", file=sys.stderr)
         spreads = tables / SPREADS_FILE
         session = Session(
             table,
             table_path=path,
             paths=paths,
-            journal=Journal(corrections, rater=rater),
+            journal=journal,
             spreads=read_table(spreads, schema=SPREADS) if spreads.is_file() else None,
             patients=patients,
             predictor=find_predictor(predictor),
@@ -110,12 +119,7 @@ def review(
     )
     measured = None
     if changed:
-        measured = features(
-            path,
-            out=out or tables / f"corrected{suffix}",
-            definition=definition,
-            corrections=corrections,
-        )
+        measured = measure_corrected(corrections, out=out)
     return Review(session.n_corrected, unmeasurable, measured)
 
 

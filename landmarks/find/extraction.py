@@ -39,6 +39,7 @@ from landmarks.tables import (
     SPREAD_COLUMNS,
     SPREADS,
     iris_table,
+    points_source_columns,
 )
 
 METHOD = 2
@@ -231,8 +232,9 @@ def _unchanged(tasks: Sequence[PhotoTask], *, journal: Journal, jobs: int) -> li
 def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = None) -> pd.DataFrame:
     """Return the landmark table of results by `image_id`, in natural order."""
     if not found:
-        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns}).drop(columns="points_from")
-        return empty.astype(dict.fromkeys(("image_id", "status", "reason", "detector"), "str"))
+        empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
+        texts = ("image_id", "status", "reason", "detector", "photo_sha256")
+        return empty.drop(columns=[*points_source_columns()]).astype(dict.fromkeys(texts, "str"))
     results = list(found.values())
     scale = scale or Scale()
     frame = pd.DataFrame(
@@ -251,6 +253,7 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
     quality["mm_per_px"] = [
         scale.mm_per_px_of(result.irises, ok=result.status == "ok") for result in results
     ]
+    quality["photo_sha256"] = pd.array([result.sha256 or None for result in results], dtype="str")
     points = np.stack([result.points for result in results]).reshape(len(results), -1)
     values = pd.DataFrame(points, columns=list(POINT_COLUMNS))
     return sort_by_image_id(pd.concat([frame, quality, values], axis=1))

@@ -46,11 +46,13 @@ CORRECTIONS = pa.DataFrameSchema(
         "reason": text(nullable=True),
         "rater": text(nullable=True),
         "at": text(),
+        "photo_sha256": text(nullable=True),
     },
     name="corrections",
 )
 """`corrections.csv`: px of the photograph after EXIF rotation. `from` is empty where there was no
-point before. Rows of one change share `at` (UTC, ISO 8601)."""
+point before. Rows of one change share `at` (UTC, ISO 8601). `photo_sha256` is of the photograph
+that was corrected, as the landmark table says it."""
 COLUMNS = tuple(CORRECTIONS.columns)
 
 
@@ -75,6 +77,8 @@ class Journal:
         `corrections.csv`; made with its header at the first change.
     rater
         Who corrects; None when nobody said.
+    photographs
+        SHA-256 of each photograph by `image_id`, from its landmark table; kept with each change.
 
     Raises
     ------
@@ -82,9 +86,16 @@ class Journal:
         When the file is there and is no table of corrections.
     """
 
-    def __init__(self, path: Path, *, rater: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rater: str | None = None,
+        photographs: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
         self._rater = rater
+        self._photographs = photographs or {}
         _mend_last_line(path)
         self.rows = read_corrections(path)
 
@@ -99,7 +110,7 @@ class Journal:
             When the disk is full or the file cannot be written.
         """
         at = datetime.now(UTC).isoformat(timespec="microseconds")
-        rest = (reason or None, self._rater, at)
+        rest = (reason or None, self._rater, at, self._photographs.get(image_id))
         rows = [
             (image_id, action, move.point, *(_number(v) for v in (*move.start, *move.end)), *rest)
             for move in moves
@@ -131,30 +142,79 @@ def read_corrections(path: Path) -> pd.DataFrame:
     return read_table(path, schema=CORRECTIONS)
 
 
-def with_corrections(
-    table: pd.DataFrame, corrections: Path | None, *, landmarks: Path
-) -> tuple[pd.DataFrame, Path | None]:
-    """Return the table with what was moved by hand, and the corrections that were taken.
+@dataclass(frozen=True)
+class Corrections:
+    """Corrections that belong to the photographs of a landmark table.
 
-    Without `corrections` those beside the landmark table are taken, if there are any.
+    Attributes
+    ----------
+    path
+        The table they come from.
+    rows
+        By `CORRECTIONS`.
+    refused
+        `image_id` of photographs that are other files than those that were corrected; their
+        corrections are not among the rows.
     """
-    if corrections is None:
-        beside = landmarks.parent / CORRECTIONS_FILE
-        if not (landmarks.is_file() and beside.is_file()):
-            return table, None
-        corrections = beside
-    elif not corrections.is_file():
-        raise UserError(f"The corrections {corrections} do not exist: check the path.")
-    return corrected(table, read_corrections(corrections)), corrections
+
+    path: Path
+    rows: pd.DataFrame
+    refused: tuple[str, ...]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each photograph whose corrections are not taken."""
+        return [
+            f"{image_id} is another photograph than the one corrected in {self.path.name}: those "
+            "corrections are kept and not used; put that photograph back, or correct this one."
+            for image_id in self.refused
+        ]
+
+
+def find_corrections(
+    table: pd.DataFrame, given: Path | None, *, landmarks: Path
+) -> Corrections | None:
+    """Find the corrections of a landmark table: those given, else those beside it, else None."""
+    if given is None:
+        given = landmarks.parent / CORRECTIONS_FILE
+        if not (landmarks.is_file() and given.is_file()):
+            return None
+    elif not given.is_file():
+        raise UserError(f"The corrections {given} do not exist: check the path.")
+    return of_these_photographs(read_corrections(given), table, path=given)
+
+
+def photographs_of(table: pd.DataFrame) -> dict[str, str]:
+    """Return the SHA-256 that a landmark table knows of its photographs, by `image_id`."""
+    if "photo_sha256" not in table:
+        return {}
+    return dict(table.dropna(subset=["photo_sha256"])[["image_id", "photo_sha256"]].to_numpy())
+
+
+def of_these_photographs(rows: pd.DataFrame, table: pd.DataFrame, *, path: Path) -> Corrections:
+    """Keep the corrections of photographs that are still the same files.
+
+    A correction is of another photograph when both its SHA-256 and that in the landmark table are
+    to be had and differ, or when that photograph can no longer be read.
+    """
+    if "photo_sha256" not in table:
+        return Corrections(path, rows, ())
+    now = rows["image_id"].map(table.set_index("image_id")["photo_sha256"])
+    known = rows["photo_sha256"].notna() & rows["image_id"].isin(table["image_id"])
+    other = known & (rows["photo_sha256"] != now.fillna(""))
+    kept = rows[~other]
+    # A photograph that was corrected anew after it was exchanged is refused no more.
+    gone = rows.loc[other & ~rows["image_id"].isin(kept["image_id"]), "image_id"]
+    return Corrections(path, kept.reset_index(drop=True), tuple(gone.unique().tolist()))
 
 
 def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
-    """Return the landmark table with the corrections in it and `points_from`.
+    """Return the landmark table with the corrections in it, `points_from` and `points_moved`.
 
-    `points_from` is `corrected` where a point was moved and `model` on other rows that are `ok`. A
-    photograph in which no face was found becomes `ok` once all its points are given; one that was
-    called unmeasurable becomes `failed` with that reason. Corrections of photographs that the table
-    does not have change nothing.
+    `points_from` is `corrected` where a point was moved and `model` on other rows that are `ok`;
+    a point that was put back where it was first taken from is the model's. A photograph in which
+    no face was found becomes `ok` once all its points are given; one that was called unmeasurable
+    becomes `failed` with that reason. Corrections of photographs that the table does not have
+    change nothing.
 
     Parameters
     ----------
@@ -173,7 +233,8 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     moved = moved[moved["point"] < N_POINTS]
     at = rows[moved["image_id"]].to_numpy()
     points[at, moved["point"].to_numpy(dtype=np.intp)] = moved[["to_x", "to_y"]].to_numpy()
-    touched = ~((points == machine) | (np.isnan(points) & np.isnan(machine))).all(axis=(1, 2))
+    elsewhere = ~((points == machine) | (np.isnan(points) & np.isnan(machine))).all(axis=2)
+    touched = elsewhere.any(axis=1)
     ok = (found["status"] == "ok").to_numpy(dtype=bool, copy=True)
     ok |= touched & np.isfinite(points).all(axis=(1, 2))
     found.loc[ok & touched, ["status", "reason"]] = ["ok", None]
@@ -186,12 +247,31 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     found.loc[found.index[given_up], "reason"] = reasons
     ok[given_up] = False
     points[~ok] = np.nan
-    source = pd.Series(np.where(touched, "corrected", "model"), index=found.index, dtype="str")
+    source = pd.DataFrame(
+        {
+            "points_from": pd.array(np.where(touched, "corrected", "model"), dtype="str"),
+            "points_moved": pd.array(elsewhere.sum(axis=1), dtype="Int64"),
+        },
+        index=found.index,
+    )
     values = pd.DataFrame(
         points.reshape(len(found), -1), index=found.index, columns=list(POINT_COLUMNS)
     )
-    others = found.drop(columns=[*POINT_COLUMNS, "points_from"], errors="ignore")
-    return pd.concat([others, source.where(ok).rename("points_from"), values], axis="columns")
+    others = found.drop(columns=[*POINT_COLUMNS, *source], errors="ignore")
+    return pd.concat([others, source[ok].reindex(found.index), values], axis="columns")
+
+
+def _last_moves(corrections: pd.DataFrame) -> pd.DataFrame:
+    """Return what holds of each photograph and point; not those that are back where they began."""
+    key = ["image_id", "point"]
+    moves = corrections[corrections["action"].isin(MOVES)]
+    began = moves.drop_duplicates(key)[[*key, "from_x", "from_y"]]
+    last = moves.drop_duplicates(key, keep="last").drop(columns=["from_x", "from_y"])
+    last = last.merge(began, on=key, validate="one_to_one")
+    ends = (last[[f"{part}_x", f"{part}_y"]].to_numpy(dtype=np.float64) for part in ("from", "to"))
+    start, end = ends
+    back = ((start == end) | (np.isnan(start) & np.isnan(end))).all(axis=1)
+    return last[~back]
 
 
 def corrected_irises(
@@ -214,12 +294,6 @@ def corrected_irises(
             here = (scaled["image_id"] == image_id) & (scaled["status"] == "ok")
             scaled.loc[here, "mm_per_px"] = mm_per_px_of(found[str(image_id)])
     return scaled, found
-
-
-def _last_moves(corrections: pd.DataFrame) -> pd.DataFrame:
-    """Return what holds of each photograph and point."""
-    moves = corrections[corrections["action"].isin(MOVES)]
-    return moves.drop_duplicates(["image_id", "point"], keep="last")
 
 
 def _number(value: float) -> float | None:

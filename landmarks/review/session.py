@@ -18,7 +18,7 @@ from common.photos import read_photo
 from landmarks.find.detector import FaceBox
 from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER
 from landmarks.predictor import PredictorFile
-from landmarks.review.corrections import MOVES, Journal, Move
+from landmarks.review.corrections import MOVES, Journal, Move, of_these_photographs
 from landmarks.review.pictures import PICTURE_MIN_SIDE, Picture, face_picture, whole_picture
 from landmarks.tables import SPREAD_COLUMNS, points_of
 
@@ -124,7 +124,8 @@ class Session:
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
         self.faces = _faces_of(table, paths=paths, spreads=spreads, patients=patients or {})
         self._by_id = {face.image_id: face for face in self.faces}
-        for _, rows in journal.rows.groupby("at", sort=False):
+        earlier = of_these_photographs(journal.rows, table, path=journal.path)
+        for _, rows in earlier.rows.groupby("at", sort=False):
             self._take_up(rows)
 
     @property

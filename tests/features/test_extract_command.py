@@ -17,13 +17,17 @@ import features.commands.extract as extract_module
 import landmarks.find.extraction as extraction_module
 from common.errors import UserError
 from common.files import sha256_of
+from common.provenance import read_run_record
 from common.workers import Outcome
 from features.commands.extract import ExtractResult, extract, find_source
+from features.commands.features import features as features_again
 from features.schematic_face import schematic_face
+from features.tables import read_features
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
 from landmarks.predictor import find_predictor
-from landmarks.tables import read_landmarks
+from landmarks.review.corrections import Journal, Move, photographs_of
+from landmarks.tables import points_of, read_landmarks
 from tests.common.photo_files import png_with_header, save, small_portrait
 
 # What is wrong, the file's name, its status, and words of its reason.
@@ -95,6 +99,61 @@ def measure(source: Path, out: Path, **options: object) -> ExtractResult:
 
 
 needs_posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no links and pipes here")
+
+
+def test_corrections_outlive_another_method_and_are_of_one_photograph(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = 0.0
+
+    def drawn(_do: object, tasks: list, **_options: object) -> Iterator[Outcome]:
+        box = FaceBox(0, 0, 9, 9, 1.0, "cnn")
+        for index, task in enumerate(tasks):
+            points, sha256 = schematic_face() + off, sha256_of(task.path)
+            yield Outcome(index, value=FaceLandmarks("ok", points=points, box=box, sha256=sha256))
+
+    monkeypatch.setattr(extraction_module, "supervised_map", drawn)
+    source, out = tmp_path / "photos", tmp_path / "out"
+    for shade, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        save(source / name, np.full((9, 9, 3), shade, np.uint8))
+    measure(source, out)
+    table = read_landmarks(out / "landmarks.csv")
+    journal = Journal(out / "corrections-anna.csv", photographs=photographs_of(table))
+    targets = {}
+    for row, name in enumerate(("a.jpg", "b.jpg")):
+        start = points_of(table)[row, 48]
+        targets[name] = (start[0], start[1] + 9.0)
+        journal.add(name, "move", [Move(48, tuple(start), targets[name])])
+    kept = journal.path.read_bytes()
+
+    save(source / "b.jpg", np.full((9, 9, 3), 99, np.uint8))  # another photograph of that name
+    off = 3.0
+    capsys.readouterr()
+    found = measure(source, out, relevel=True)
+    told = capsys.readouterr()
+    assert journal.path.read_bytes() == kept
+    assert "b.jpg is another photograph" in told.err
+    assert "1 of 3 photographs with corrected points (1 point)" in told.out
+    assert found.exit_code == 3
+    machine, after = (
+        read_landmarks(folder / "landmarks.csv") for folder in (out, out / "corrected-anna")
+    )
+    assert not np.array_equal(points_of(machine), points_of(table))  # another method
+    assert points_of(after)[0, 48] == pytest.approx(targets["a.jpg"])
+    assert np.array_equal(points_of(after)[1:], points_of(machine)[1:])
+    rows = read_features(out / "corrected-anna" / "features.csv")
+    assert rows["points_from"].tolist() == ["corrected", "model", "model"]
+    assert rows["points_moved"].tolist() == [1, 0, 0]
+    record = read_run_record(out / "corrected-anna")
+    assert record is not None
+    assert record["counts"]["photographs_corrected"] == 1
+
+    # What is measured again from there says so too; from the model's own points, it does not.
+    measured = {
+        name: features_again(folder / "landmarks.csv", out=tmp_path / name)
+        for name, folder in (("yes", out / "corrected-anna"), ("no", out))
+    }
+    assert (measured["yes"].source.corrected, measured["no"].source.corrected) == (1, 0)
 
 
 @needs_posix
