@@ -187,7 +187,7 @@ def extract(
 
 def _measure_corrected(out: Path) -> list[str]:
     """Measure again with the corrections of each rater in OUT; return what hindered."""
-    problems = []
+    problems: list[str] = []
     for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
         try:
             problems += measure_corrected(corrections).refused
