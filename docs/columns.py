@@ -14,6 +14,7 @@ import pandera.pandas as pa
 
 from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
 from classifiers.graders.new_patients import grades_schema
+from classifiers.graders.sites import SITES
 from classifiers.healthy_people import PROFILE
 from common.grading.folds import FOLDS
 from common.grading.predictions import predictions_schema
@@ -283,6 +284,26 @@ TABLES = (
             "patient_id": "the patient concerned, where it is one",
             "what": "what is wrong",
             "advice": "what to do",
+        },
+    ),
+    Table(
+        "sites.csv",
+        "benchmark --hold-out-by",
+        "grader at a site, and at `all`",
+        SITES,
+        {
+            "features": "as measured, or relative to the site's healthy people",
+            "site": "value of the column that was held out; `all`: all of them together",
+            "model": "the grader",
+            "score": "which score the numbers are, per patient",
+            "patients": "patients tested, the same in both ways",
+            "learned_from": "patients of the other sites; for `all` the fewest",
+            "inside": "the score in the usual folds",
+            "inside_low … inside_high": "its 95 % interval over patients",
+            "across": "the score of graders that learned at the other sites only",
+            "across_low … across_high": "its 95 % interval",
+            "drop": "inside minus across, on the same resampled patients",
+            "drop_low … drop_high": "its 95 % interval",
         },
     ),
     Table(

@@ -13,6 +13,7 @@ from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
 from classifiers.graders.patients import rows_to_answer, tested_in
 from classifiers.graders.registry import USUAL, choose_graders, title_of
 from classifiers.graders.scaling import ScalerName, scaler_in_words
+from classifiers.graders.sites import SITES, AcrossSites, across_sites
 from classifiers.graders.validation import (
     Plan,
     Validation,
@@ -23,6 +24,7 @@ from classifiers.graders.validation import (
 from classifiers.reports.benchmark import benchmark_report, print_scores
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
+from classifiers.reports.sites import drop_in_words
 from common.files import atomic_write
 from common.grading.evaluation import (
     Evaluation,
@@ -50,7 +52,7 @@ class BenchmarkResult:
 
     Scores of photographs, then of patients; the content of `predictions.csv` and `folds.csv`;
     sentences about folds and fits that the report shows first; exit code 3 when a grader failed in
-    some fold.
+    some fold; and what `hold_out_by` found.
     """
 
     evaluations: list[Evaluation]
@@ -58,6 +60,7 @@ class BenchmarkResult:
     folds: pd.DataFrame
     problems: list[str]
     exit_code: int
+    across: AcrossSites | None = None
 
 
 def benchmark(
@@ -71,6 +74,7 @@ def benchmark(
     graders: tuple[str, ...] = USUAL,
     folds: FoldMethod = "stratified",
     fold_table: Path | None = None,
+    hold_out_by: str | None = None,
     n_folds: int = 5,
     repeats: int | None = None,
     scaler: ScalerName = "standard",
@@ -115,6 +119,12 @@ def benchmark(
     fold_table
         A `folds.csv` made before, to test on the same folds; `folds`, `n_folds` and `repeats`
         then have no say.
+    hold_out_by
+        A column of the manifest (`dataset`, or one of yours: site, camera, year). Each of its
+        values is also held out whole and answered by graders that learned from all others, beside
+        the usual folds on the same patients; the report begins with the drop, with and without
+        features relative to the site's healthy people (`sites.csv`, `site_folds.csv`,
+        `site_predictions.csv`).
     n_folds
         Number of folds, 2 or more; the quarter of `repeated_holdout` stays a quarter.
     repeats
@@ -168,6 +178,18 @@ def benchmark(
     )
     problems += [sentence for run in runs for sentence in run.problems]
     evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
+    across = None
+    if hold_out_by is not None:
+        across = across_sites(
+            plan, cohort.labelled, column=hold_out_by, inside=validation.predictions,
+            points=cohort.labelled_points(), jobs=jobs or default_jobs(),
+        )  # fmt: skip
+        problems = [*across.notes, *problems]
+        write_folds(across.folds, out / "site_folds.csv")
+        write_predictions(
+            across.predictions, out / "site_predictions.csv", target=question, unit=level
+        )
+        write_table(across.table, out / "sites.csv", schema=SITES)
     settings = {
         "target": question.name,
         "truth": cohort.truth_source,
@@ -175,6 +197,7 @@ def benchmark(
         "search": search or level == "patient",
         "graders": ", ".join(plan.graders),
         "folds": folds_in_words(table, method="given table" if fold_table else folds),
+        **({} if hold_out_by is None else {"held out by": hold_out_by}),
         "scaler": scaler_in_words(scaler),
         "feature definition": cohort.study.definition or "unknown (no run.json beside the table)",
         "seed": seed,
@@ -185,6 +208,7 @@ def benchmark(
         problems=problems,
         settings=settings,
         choices=validation.choices,
+        across=across,
         redact=redact,
     )
     add_benchmark_pages(
@@ -199,12 +223,15 @@ def benchmark(
     )
     for evaluation in evaluations:
         print_scores(evaluation)
+    if across is not None:
+        print(drop_in_words(across))
     for sentence in report.warnings:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
-    failed = any(run.failed for run in runs)
+    failed = any(run.failed for run in runs) or (across is not None and across.failed > 0)
     return BenchmarkResult(
-        evaluations, validation.predictions, table, problems, exit_code=3 if failed else 0
-    )
+        evaluations, validation.predictions, table, problems,
+        exit_code=3 if failed else 0, across=across,
+    )  # fmt: skip
 
 
 def _write_scores(

@@ -137,6 +137,13 @@ class Cohort:
         known = self.photographs["patient_id"].notna() & (self.labels != NO_LABEL)
         return self.photographs[known].reset_index(drop=True)
 
+    def labelled_points(self) -> Floats | None:
+        """Return `(n, 68, 2)` points of `labelled`, NaN where missing; None without a table."""
+        if self.study.landmarks is None:
+            return None
+        table = self.study.landmarks.set_index("image_id")
+        return points_of(table.reindex(self.labelled["image_id"]))
+
     @cached_property
     def usable(self) -> Samples:
         """The photographs that graders learn from and are tested on."""

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from classifiers.graders.cohort import Cohort
 from classifiers.graders.registry import GRADERS, title_of
+from classifiers.graders.sites import AcrossSites
 from classifiers.reports.sections import (
     BELOW,
     add_agreement,
@@ -27,6 +28,7 @@ from classifiers.reports.sections import (
     learners,
     what_was_graded,
 )
+from classifiers.reports.sites import add_sites, drop_in_words
 from common.grading.evaluation import RECALL, Evaluation, two_lines
 from common.report import Report
 from common.tables import nameless_patients
@@ -43,6 +45,7 @@ def benchmark_report(
     problems: list[str],
     settings: Mapping[str, object],
     choices: pd.DataFrame | None = None,
+    across: AcrossSites | None = None,
     redact: bool = False,
 ) -> Report:
     """Build the report.
@@ -59,19 +62,24 @@ def benchmark_report(
         Options as they were used, for the last section.
     choices
         What was chosen on inner folds, from `Validation`.
+    across
+        Scores at sites not learned from; the drop then comes first.
     redact
         Tell problems that name a patient or a photograph on the console, not in the report.
     """
     *_, patients = evaluations
     target = patients.target
-    report = Report(
-        title=f"Benchmark: {target.title}", summary=_summary(evaluations, settings=settings)
-    )
+    summary = _summary(evaluations, settings=settings)
+    if across is not None:
+        summary = f"{drop_in_words(across)} {summary}"
+    report = Report(title=f"Benchmark: {target.title}", summary=summary)
     classes = _classes(cohort, names=target.spoken)
     for sentence in [*_about_cohort(cohort, classes), *_about_scores(evaluations)]:
         report.warn(sentence)
     for sentence in problems:
         report.warn(_redacted(sentence, cohort) if redact else sentence)
+    if across is not None:
+        add_sites(report, across)
     section = report.section("How far are the answers from the reference?")
     question = f"{patients.headline.title}, per {patients.unit}"
     add_answer_box(section, patients, question=question)

@@ -127,6 +127,38 @@ def make_folds(
     return sort_naturally(pd.concat(tables), ["repeat", "image_id", "fold"], key="image_id")
 
 
+def folds_by(photographs: pd.DataFrame, *, column: str) -> tuple[pd.DataFrame, list[str]]:
+    """Make each value of a column, a site for instance, one fold; values in natural order.
+
+    Whoever occurs at several sites is tested at each of them with all photographs, and so learned
+    from in none of these folds. Returns the table, by `FOLDS`, and the value that each fold tests.
+    Refused (`UserError`): a column that is not there, has gaps, or holds one value only.
+    """
+    if column not in photographs.columns:
+        raise UserError(
+            f'--hold-out-by {column}: there is no such column; fill "{column}" in the manifest.'
+        )
+    gaps = photographs.loc[photographs[column].isna(), "image_id"]
+    if len(gaps):
+        raise UserError(
+            f'--hold-out-by {column}: {counted(len(gaps), "photograph")} ("{gaps.iat[0]}" first) '
+            "have no value there, so nobody knows where to hold them out; fill the column."
+        )
+    values = photographs[column].astype(str)
+    names = sorted(values.unique(), key=natural_key)
+    if len(names) < 2:
+        raise UserError(
+            f'--hold-out-by {column}: everybody has "{names[0]}" there; it needs two values or '
+            "more, one to test on and others to learn from."
+        )
+    where = pd.DataFrame(
+        {"patient_id": photographs["patient_id"], "fold": values.map(names.index) + 1}
+    ).drop_duplicates()
+    rows = photographs[["image_id", "patient_id"]].merge(where, on="patient_id")
+    rows.insert(2, "repeat", 1)
+    return sort_naturally(rows, ["repeat", "image_id", "fold"], key="image_id"), names
+
+
 def photograph_level_folds_for_leak_demonstration(
     photographs: pd.DataFrame, *, n_folds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
