@@ -6,7 +6,7 @@ none, and only the patient's place among them is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from classifiers.reports.patient_pictures import Material
 from classifiers.reports.side_readings import FEWEST_HEALTHY
 from common.tables import number, text
 from features.registry import FEATURES
+from landmarks.tables import PointsSource
 
 ENOUGH_HEALTHY = 20
 """Below this there is no range: the 5th percentile of n people is their (n + 1) / 20th smallest
@@ -59,6 +60,8 @@ class Profile:
         What is shown of the patient beside the numbers; None without distances.
     redact
         Whether the report leaves out photographs and the name.
+    source
+        How many of the table's usable photographs have corrected points.
     """
 
     patient: str
@@ -66,6 +69,7 @@ class Profile:
     healthy: int
     material: Material | None = None
     redact: bool = False
+    source: PointsSource = field(default_factory=lambda: PointsSource(0, 0, 0))
 
 
 def percentiles(

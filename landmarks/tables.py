@@ -12,6 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from common.provenance import read_run_record
 from common.tables import (
     OTHERS_AS_TEXT,
     STATUSES,
@@ -163,9 +164,17 @@ class PointsSource:
             f"({counted(self.points, 'point')})."
         )
 
+    def added_to(self, text: str) -> str:
+        """Return a text with the sentence at its end, where there is one."""
+        return " ".join(filter(None, (text, self.sentence())))
+
     def counts(self) -> dict[str, int]:
         """Return the counts for `run.json`."""
-        return {"photographs_corrected": self.corrected, "points_corrected": self.points}
+        return {
+            "photographs_with_points": self.photographs,
+            "photographs_corrected": self.corrected,
+            "points_corrected": self.points,
+        }
 
 
 def points_source(table: pd.DataFrame) -> PointsSource:
@@ -175,6 +184,15 @@ def points_source(table: pd.DataFrame) -> PointsSource:
         return PointsSource(len(ok), 0, 0)
     moved = ok.get("points_moved", pd.Series(0, index=ok.index)).fillna(0)
     return PointsSource(len(ok), int((ok["points_from"] == "corrected").sum()), int(moved.sum()))
+
+
+def points_source_of_run(folder: Path) -> PointsSource | None:
+    """Return what a command recorded of the points behind its tables in FOLDER; None if nothing."""
+    counts = (read_run_record(folder) or {}).get("counts")
+    names = list(PointsSource(0, 0, 0).counts())
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(n), int) for n in names):
+        return None
+    return PointsSource(*(counts[name] for name in names))
 
 
 def failure_lines(table: pd.DataFrame) -> list[str]:

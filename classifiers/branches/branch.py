@@ -20,6 +20,7 @@ from common.grading.evaluation import Evaluation, evaluate
 from common.grading.predictions import Unit, read_either_unit
 from common.grading.target import MAJORITY, Target, commonest_class
 from common.words import counted
+from landmarks.tables import points_source_of_run
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,19 @@ class Branch:
     unit: Unit
     rows: pd.DataFrame
     source: Path
+
+
+def points_in_words(branches: Sequence[Branch]) -> str:
+    """Say of each branch how many photographs had corrected points, as its `run.json` records it.
+
+    Empty where no branch had any.
+    """
+    found = {one.name: points_source_of_run(one.source.parent) for one in branches}
+    known = {name: source for name, source in found.items() if source is not None}
+    if not any(source.corrected for source in known.values()):
+        return ""
+    told = (source.sentence() or "no corrected points." for source in known.values())
+    return " ".join(f"{name}: {words}" for name, words in zip(known, told, strict=True))
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,8 @@ def benchmark(
         print_scores(evaluation)
     if across is not None:
         print(drop_in_words(across))
+    if cohort.source.corrected:
+        print(f"Made from {cohort.source.sentence()}")
     for sentence in report.warnings:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"Warning: {sentence}")
     failed = any(run.failed for run in runs) or (across is not None and across.failed > 0)
@@ -273,6 +275,7 @@ def _write_run(
         counts={
             "photographs": len(cohort.photographs),
             "usable": len(cohort.usable.rows),
+            **cohort.source.counts(),
             **{
                 f"left out: {reason}": int(count)
                 for reason, count in zip(left_out["reason"], left_out["photographs"], strict=True)

@@ -83,13 +83,15 @@ def explore(
         settings={"target": target, "truth": cohort.truth_source, "features": features.name},
         seed=seed,
         files=files,
-        counts={"photographs": len(cohort.usable.rows), "patients": len(patients.names)},
+        counts={
+            "photographs": len(cohort.usable.rows),
+            "patients": len(patients.names),
+            **cohort.source.counts(),
+        },
         notes={"definition": definition_of(features)},
     )
     photographs = counted(len(cohort.usable.rows), "photograph")
     stand_out = counted(len(found.outliers), "value stands out", "values stand out")
-    print(
-        f"{photographs} of {counted(len(patients.names), 'patient')}; {stand_out}. "
-        f"Report in {out / 'report.html'}"
-    )
+    told = f"{photographs} of {counted(len(patients.names), 'patient')}; {stand_out}."
+    print(cohort.source.added_to(told), f"Report in {out / 'report.html'}")
     return found

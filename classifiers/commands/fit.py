@@ -176,13 +176,18 @@ def fit(
         settings=settings,
         seed=seed,
         files=cohort.study.files,
-        counts={"photographs": len(cohort.usable.rows), "patients": len(set(samples.patients))},
+        counts={
+            "photographs": len(cohort.usable.rows),
+            "patients": len(set(samples.patients)),
+            **cohort.source.counts(),
+        },
         seconds=validation.seconds,
         notes={"warnings": report.warnings},
     )
     for sentence in nameless_patients(cohort.photographs):
         print(f"Warning: {sentence}", file=sys.stderr)
-    print(_told(card, evaluations[-1]), f"Model in {model}, report in {out / 'report.html'}")
+    told = cohort.source.added_to(_told(card, evaluations[-1]))
+    print(told, f"Model in {model}, report in {out / 'report.html'}")
     return FitResult(model, card, evaluations, exit_code=3 if validation.failed else 0)
 
 

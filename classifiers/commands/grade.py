@@ -55,7 +55,8 @@ def grade(
 
     Writes `grades.csv` (grade, probabilities, weaker side, what was measured), `report.html`, the
     tables of `extract` under OUT/measurements, and `run.json`. Photographs are measured as those
-    that the model learned from. A grader of patients needs the photograph at rest and at least
+    that the model learned from; points that `review` OUT/measurements has corrected are taken when
+    the same command runs again. A grader of patients needs the photograph at rest and at least
     three quarters of the movements that it learned from; else the patient is `abstained`.
     Research use only: no answer may decide about anybody's care.
 
@@ -96,7 +97,8 @@ def grade(
     options = _as_measured(stored.card.data["measured"], predictor=predictor)
     definition = definition_named(stored.card.definition or STANDARD).name
     extraction = extract(manifest, out=out / MEASURED, definition=definition, jobs=jobs, **options)
-    grades = grade_tables(stored, features=extraction.tables.features, manifest=manifest)
+    tables = extraction.corrected or extraction.tables
+    grades = grade_tables(stored, features=tables.features, manifest=manifest)
     other = _other_predictor(stored.card.data["sha256"], out / MEASURED)
     if other:
         grades.warnings.append(other)
@@ -115,6 +117,7 @@ def grade(
         counts={
             "patients": len(grades.table),
             "graded": int((grades.table["status"] == "ok").sum()),
+            **tables.source.counts(),
         },
         notes={"patients": found_by, "definition": stored.card.definition},
     )  # fmt: skip
@@ -124,7 +127,9 @@ def grade(
         print(sentence)
     graded = int((grades.table["status"] == "ok").sum())
     patients = counted(len(grades.table), "patient")
-    print(f"{graded} of {patients} graded. {found_by} Report in {report}")
+    print(
+        tables.source.added_to(f"{graded} of {patients} graded. {found_by}"), f"Report in {report}"
+    )
     return GradeResult(table=grades.table, report=report, extraction=extraction)
 
 

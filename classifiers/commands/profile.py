@@ -76,6 +76,7 @@ def profile(
         healthy=len(healthy),
         material=read_material(cohort.study),
         redact=redact,
+        source=cohort.source,
     )
     write_table(table, out / "profile.csv", schema=PROFILE)
     profile_report(found).write(out / "report.html")
@@ -85,9 +86,13 @@ def profile(
         command="profile",
         settings={"features": features.name, "patient": patient, "redact": redact},
         files=files,
-        counts={"photographs": table["image_id"].nunique(), "healthy patients": len(healthy)},
+        counts={
+            "photographs": table["image_id"].nunique(),
+            "healthy patients": len(healthy),
+            **cohort.source.counts(),
+        },
         notes={"definition": definition_of(features)},
     )
     beside = counted(len(healthy), "healthy patient")
-    print(f"{patient} beside {beside}. Report in {out / 'report.html'}")
+    print(found.source.added_to(f"{patient} beside {beside}."), f"Report in {out / 'report.html'}")
     return found

@@ -29,7 +29,13 @@ from features.tables import (
     read_features,
     read_measures,
 )
-from landmarks.tables import LANDMARKS_FILE, points_of, read_landmarks
+from landmarks.tables import (
+    LANDMARKS_FILE,
+    PointsSource,
+    points_of,
+    points_source,
+    read_landmarks,
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,11 @@ class Cohort:
             labels=self.labels[keep],
             patients=rows["patient_id"].to_numpy(dtype=np.str_),
         )
+
+    @property
+    def source(self) -> PointsSource:
+        """How many of the usable photographs have corrected points."""
+        return points_source(self.usable.rows)
 
     def excluded(self) -> pd.DataFrame:
         """Count of photographs left out, by reason, most frequent first."""

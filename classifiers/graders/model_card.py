@@ -55,6 +55,16 @@ LIMITS = (
     "population was not tried.",
 )
 
+OTHER_POINTS = {
+    False: "As far as its tables say, nobody corrected the points that it learned from. A landmark "
+    "model draws faces more symmetric than they are, and corrected points show more of a palsy: "
+    "its answers to photographs with corrected points were not tested.",
+    True: "Some of the points that it learned from were corrected by hand. A landmark model draws "
+    "faces more symmetric than they are: its answers to photographs that nobody corrected were not "
+    "tested apart.",
+}
+"""By whether photographs with corrected points were among those that it learned from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
@@ -199,7 +209,7 @@ def card_of(
             "recall": {one.unit: one.recall_of(grader) for one in reversed(evaluations)},
         },
         notes=list(dict.fromkeys([*notes, *fitted.grader.notes])),
-        limits=list(LIMITS),
+        limits=[*LIMITS, OTHER_POINTS[cohort.source.corrected > 0]],
         licence=list(LICENCE),
         versions=library_versions(),
         settings=settings,
@@ -222,7 +232,10 @@ def _data(
         "question": target.title,
         "photographs": len(samples.rows),
         "patients": len(set(samples.patients)),
-        "origin": f"{_ORIGIN[simulated]} {said.strip()}".strip(),
+        **cohort.source.counts(),
+        "origin": " ".join(
+            filter(None, (_ORIGIN[simulated], cohort.source.sentence(), said.strip()))
+        ),
         "simulated": simulated,
         "classes": [
             {

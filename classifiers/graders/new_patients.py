@@ -37,6 +37,7 @@ from common.grading.predictions import probability, probability_columns
 from common.grading.target import Target, target_named
 from common.tables import choice, text
 from common.words import counted
+from landmarks.tables import points_source
 
 STATUSES = ("ok", "abstained", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
@@ -268,6 +269,12 @@ def _warnings(
     if card.data["simulated"] == "yes":
         sentences.append(
             "The model learned from simulated patients: its answers mean nothing for real ones."
+        )
+    source = points_source(table)
+    if source.corrected and not card.data.get("photographs_corrected"):
+        sentences.append(
+            f"{source.sentence()} The grader learned from the landmark model's own points: its "
+            "answers to corrected ones were not tested."
         )
     if definition is None:
         sentences.append(

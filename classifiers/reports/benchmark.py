@@ -69,7 +69,7 @@ def benchmark_report(
     """
     *_, patients = evaluations
     target = patients.target
-    summary = _summary(evaluations, settings=settings)
+    summary = cohort.source.added_to(_summary(evaluations, settings=settings))
     if across is not None:
         summary = f"{drop_in_words(across)} {summary}"
     report = Report(title=f"Benchmark: {target.title}", summary=summary)

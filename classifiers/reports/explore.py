@@ -24,7 +24,9 @@ _MEANING = {entry.name: entry.meaning for entry in FEATURES}
 
 def explore_report(found: Exploration, *, target: Target) -> Report:
     """Build the report of what was found."""
-    report = Report(title=f"Exploration: {target.title}", summary=_summary(found))
+    report = Report(
+        title=f"Exploration: {target.title}", summary=found.cohort.source.added_to(_summary(found))
+    )
     for sentence in [*left_out_sentences(found.cohort), *_warnings(found, target=target)]:
         report.warn(sentence)
     section = report.section("Which features go along with the class")

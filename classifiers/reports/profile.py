@@ -25,7 +25,9 @@ def profile_report(found: Profile) -> Report:
     """Build the report of one patient."""
     known = found.table.dropna(subset=["percentile"])
     name = "a patient" if found.redact else found.patient
-    report = Report(title=f"Profile of {name}", summary=_summary(found, known))
+    report = Report(
+        title=f"Profile of {name}", summary=found.source.added_to(_summary(found, known))
+    )
     enough = found.healthy >= ENOUGH_HEALTHY
     alone = found.healthy < FEWEST_HEALTHY
     if alone:

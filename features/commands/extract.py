@@ -40,12 +40,16 @@ class Source:
 
 @dataclass(frozen=True)
 class ExtractResult:
-    """Counts per status, where the tables are, and the exit code that follows."""
+    """Counts per status, where the tables are, and the exit code that follows.
+
+    `corrected` are the tables measured with `corrections.csv`, None where nothing was corrected.
+    """
 
     out: Path
     extraction: Extraction
     tables: FeatureTables
     problems: tuple[str, ...]
+    corrected: FeatureTables | None = None
 
     @property
     def exit_code(self) -> int:
@@ -182,19 +186,22 @@ def extract(
     )
     result = ExtractResult(out=out, extraction=extraction, tables=tables, problems=found.problems)
     _tell(result)
-    return replace(result, problems=(*found.problems, *_measure_corrected(out)))
+    return _with_corrected(result)
 
 
-def _measure_corrected(out: Path) -> list[str]:
-    """Measure again with the corrections of each rater in OUT; return what hindered."""
-    problems: list[str] = []
-    for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
+def _with_corrected(result: ExtractResult) -> ExtractResult:
+    """Measure again with the corrections of each rater in OUT; what hindered is a problem."""
+    for corrections in sorted(result.out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
         try:
-            problems += measure_corrected(corrections).refused
+            again = measure_corrected(corrections)
         except UserError as error:  # the tables themselves are whole
             print(f"warning: {corrections.name} was not taken: {error}", file=sys.stderr)
-            problems.append(str(error))
-    return problems
+            result = replace(result, problems=(*result.problems, str(error)))
+            continue
+        result = replace(result, problems=(*result.problems, *again.refused))
+        if corrections.name == CORRECTIONS_FILE:  # of nobody in particular
+            result = replace(result, corrected=again)
+    return result
 
 
 def find_source(source: Path) -> Source:

@@ -112,7 +112,7 @@ class FeatureTables:
                 f" {counted(self.without_scale, 'photograph')} without a scale: lengths are empty "
                 f"({MEASURES_FILE} says why)."
             )
-        return " ".join([line, self.source.sentence()]).strip()
+        return self.source.added_to(line)
 
 
 def features(

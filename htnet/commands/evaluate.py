@@ -138,11 +138,17 @@ def evaluate(
         seed=seed,
         files={"manifest": manifest, "landmarks": landmarks}
         | {f"weights_{number}": file for number, file in enumerate(parts, start=1)},
-        counts={"photographs": len(predictions), "left_out": len(cohort.complaints)},
+        counts={
+            "photographs": len(predictions),
+            "left_out": len(cohort.complaints),
+            **cohort.source.counts(),
+        },
         seconds={"all": time.monotonic() - began},
         notes={"warnings": nameless},
     )
     _tell(evaluations, cohort.complaints)
+    if cohort.source.corrected:
+        print(f"Made from {cohort.source.sentence()}")
     for sentence in nameless:
         print(f"Warning: {sentence}", file=sys.stderr)
     return EvaluateResult(evaluations, predictions, cohort.complaints)

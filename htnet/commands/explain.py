@@ -131,10 +131,15 @@ def explain(
         command="htnet explain",
         settings={"task": task, "images": len(rows), "photographs": len(held_out)},
         files=files | ({"features": features} if features else {}),
-        counts={"explained": len(rows), "left_out": len(cohort.complaints)},
+        counts={
+            "explained": len(rows),
+            "left_out": len(cohort.complaints),
+            **cohort.source.counts(),
+        },
         seconds={"all": time.monotonic() - began},
     )
-    print(f"Explained in {out}: {counted(len(rows), 'photograph')}.")
+    told = f"Explained in {out}: {counted(len(rows), 'photograph')}."
+    print(cohort.source.added_to(told))
     if report:
         print(report.sentence())
         print(report.by_grade.to_string(index=False, float_format="{:.3f}".format))

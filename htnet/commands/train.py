@@ -132,6 +132,8 @@ def train(
     warnings = _warnings(cohort, None if everyone else folds)
     for sentence in (*cohort.complaints, *(f"Warning: {warning}" for warning in warnings)):
         print(sentence, file=sys.stderr)
+    if cohort.source.corrected:
+        print(f"Learns from {cohort.source.sentence()}")
     notes = _notes(landmarks, features)
     trainer = FoldTrainer(
         cohort, question, settings, out, seed=seed, pretrained=pretrained, notes=notes
@@ -151,7 +153,11 @@ def train(
         },
         seed=seed,
         files=files | {role: file for role, file in more.items() if file},
-        counts={"photographs": len(cohort.rows), "left_out": len(cohort.complaints)},
+        counts={
+            "photographs": len(cohort.rows),
+            "left_out": len(cohort.complaints),
+            **cohort.source.counts(),
+        },
         seconds={**trainer.seconds, "all": time.monotonic() - began},
         notes={
             "device": settings.training.accelerator,

@@ -6,7 +6,7 @@ to training and evaluation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from features.tables import definition_of, read_features, refuse_other_definitio
 from htnet.network.configuration import HTNetConfig
 from htnet.network.weights import read_notes
 from htnet.palsy.faces import Faces, LabelledFaces, read_faces, refused
-from landmarks.tables import read_landmarks
+from landmarks.tables import PointsSource, points_source, read_landmarks
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class ImageCohort:
         so that another branch that can use more of them still tests in the same folds.
     truth
         Where the labels come from, in words.
+    source
+        How many of the usable photographs have corrected points.
     """
 
     rows: pd.DataFrame
@@ -47,6 +49,7 @@ class ImageCohort:
     complaints: tuple[str, ...]
     labelled: pd.DataFrame
     truth: str = ""
+    source: PointsSource = field(default_factory=lambda: PointsSource(0, 0, 0))
 
 
 def read_image_cohort(
@@ -122,6 +125,7 @@ def read_image_cohort(
         tuple(complaints),
         labelled=photographs[target.numbers(photographs) != NO_LABEL].reset_index(drop=True),
         truth=target.truth_source(given),
+        source=points_source(points),
     )
 
 

@@ -31,7 +31,7 @@ from landmarks.exchange import read_imglab
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, make_method
 from landmarks.predictor import PredictorFile, find_predictor
-from landmarks.tables import failure_lines, read_landmarks
+from landmarks.tables import failure_lines, points_source, read_landmarks
 
 PLAIN = "plain"
 WIDTHS = (200, 300)  # px, to which a photograph is reduced to find faces
@@ -125,6 +125,9 @@ def evaluate_landmarks(
     if predictions is not None:
         files["predictions"] = predictions
         points = read_landmarks(predictions)
+        if points_source(points).corrected:
+            sentence = f"{predictions.name}: {points_source(points).sentence()}"
+            known = replace(known, problems=(*known.problems, sentence))
         found = {predictions.name: evaluate(points, known.truth, known.manifest)}
     else:
         model = find_predictor(predictor)

@@ -9,6 +9,8 @@ from pathlib import Path
 from common.errors import UserError
 from common.grading.target import TargetName
 from common.provenance import write_run_record
+from features.tables import read_features
+from landmarks.tables import points_source
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients
 
@@ -102,6 +104,7 @@ def joint_report(
             "measurements": tables[0], "network": tables[1], "fused": fused, "features": features,
             "manifest": manifest,
         },
+        counts=points_source(read_features(features)).counts(),
         seconds={"total": time.perf_counter() - started},
         notes={"warnings": report.warnings},
     )  # fmt: skip

@@ -35,6 +35,7 @@ from common.grading.plots import against_each_other
 from common.grading.target import TargetName, target_named
 from common.report import Link, Picture, Report, image_picture
 from common.words import counted, spoken
+from landmarks.tables import points_source
 from pipeline.joint_report.first_section import add_first_section
 from pipeline.joint_report.study import (
     MAP_TASKS,
@@ -83,7 +84,7 @@ def build_joint_report(
     simulated = is_simulated(study.manifest)
     report = Report(
         title="Grading facial palsy: by measurements, by an image network, and by both",
-        summary=_summary(study, simulated=simulated),
+        summary=points_source(study.material.dists).added_to(_summary(study, simulated=simulated)),
     )
     if simulated:
         report.warn(

@@ -11,16 +11,22 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.fit import MODEL_FOLDER, fit
+from classifiers.commands.profile import profile
+from classifiers.graders.cohort import read_cohort
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, model_folder
 from classifiers.graders.patients import why_not_graded
 from classifiers.graders.severity import SignedSeverity
 from classifiers.reports.grade import grade_report
 from common.errors import UserError
+from common.grading.target import target_named
 from common.movements import MOVEMENTS
+from features.commands.features import features as features_again
 from features.commands.features import write_feature_tables
 from features.schematic_face import schematic_face
 from landmarks.points import POINT_COLUMNS
+from landmarks.review.corrections import Journal, Move
+from landmarks.tables import points_of, points_source_of_run, read_landmarks
 
 pytestmark = pytest.mark.usefixtures("without_search")
 
@@ -115,6 +121,34 @@ def test_patients_are_graded_with_side_and_reasons(made, tmp_path):
         assert severe["why"].str.contains("Full smile: the right mouth corner moves").all()
         assert set(table.loc[graded == 1, "side"]) <= {"none"}
         assert (table["p_side"].notna() == table["side"].isin(["left", "right"])).all()
+
+
+def test_corrected_points_are_told_wherever_features_are_read(made, tmp_path, capsys):
+    features = drawn_tables(tmp_path / "drawn")
+    manifest = features.with_name("manifest.csv")
+    journal = Journal(features.with_name("corrections.csv"))
+    landmarks = features.with_name("landmarks.csv")
+    points = points_of(read_landmarks(landmarks))
+    for row, name in ((0, "p0/rest.jpg"), (9, "p3/rest.jpg")):
+        moves = [Move(k, tuple(points[row, k]), tuple(points[row, k] + 1.0)) for k in (50, 52)]
+        journal.add(name, "move", moves)
+    again = features_again(landmarks, out=tmp_path / "again", manifest=manifest).features
+    sentence = "2 of 72 photographs with corrected points (4 points)."
+
+    model = load_model(made[2].model)
+    assert "corrected points were not tested" in model.card.limits[-1]
+    warnings = grade_tables(model, features=again).warnings
+    assert any(sentence in line and "own points" in line for line in warnings)
+
+    capsys.readouterr()
+    profile(again, patient="p1", out=tmp_path / "profile")
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "profile" / "report.html").read_text()
+    known = points_source_of_run(tmp_path / "profile")
+    assert known is not None
+    assert known.sentence() == sentence
+    cohort = read_cohort(again, target=target_named("six_grades"))
+    assert (cohort.source.corrected, cohort.source.points) == (2, 4)
 
 
 def test_grades_do_not_depend_on_the_truth_in_the_manifest(made, tmp_path):
