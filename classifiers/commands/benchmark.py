@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,7 @@ from classifiers.reports.benchmark import benchmark_report, print_scores
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
 from classifiers.reports.sites import drop_in_words
+from common.errors import UserError
 from common.files import atomic_write
 from common.grading.evaluation import (
     Evaluation,
@@ -79,6 +80,7 @@ def benchmark(
     repeats: int | None = None,
     scaler: ScalerName = "standard",
     inner_predictions: int | None = None,
+    inner_graders: tuple[str, ...] = (),
     redact: bool = False,
     seed: int = 0,
     jobs: int | None = None,
@@ -137,6 +139,8 @@ def benchmark(
     inner_predictions
         Also answer the training patients of each fold, unseen, on this many inner folds, and write
         `inner_predictions.csv`, from which `fuse` learns weights; takes as many times longer.
+    inner_graders
+        Which of the graders answer the training patients as well; all when not given.
     redact
         Draw the points in place of the photographs in the report, and number the patients.
     seed
@@ -153,7 +157,11 @@ def benchmark(
     started = time.perf_counter()
     refuse_too_few(inner_predictions)
     question = target_named(target)
-    chosen = choose_graders(graders)
+    chosen, inside_too = choose_graders(graders), choose_graders(inner_graders or graders)
+    if strangers := [entry.name for entry in inside_too if entry not in chosen]:
+        raise UserError(
+            f"--inner-graders names {strangers[0]}, which is not compared: add it to --graders."
+        )
     cohort = read_cohort(features, target=question, manifest=manifest)
     refuse_unanswerable(cohort, target=question)
     table = (
@@ -169,7 +177,10 @@ def benchmark(
     validation = cross_validate(plan, jobs=jobs or default_jobs())
     runs = [validation]
     if inner_predictions is not None:
-        inside = answer_inside(plan, n_folds=inner_predictions, jobs=jobs or default_jobs())
+        inside = answer_inside(
+            replace(plan, graders=[entry.name for entry in inside_too]),
+            n_folds=inner_predictions, jobs=jobs or default_jobs(),
+        )  # fmt: skip
         schema = inner_predictions_schema(question, unit=level)
         write_table(inside.predictions, out / INNER_FILE, schema=schema)
         runs.append(inside)

@@ -142,7 +142,7 @@ def demo(
     if open_report:
         webbrowser.open(report.resolve().as_uri())
     codes = (
-        portrait.exit_code, measured.exit_code, graded.everyone.exit_code,
-        graded.chosen.exit_code, network.exit_code,
+        portrait.exit_code, measured.exit_code, graded.exit_code,
+        network.exit_code,
     )  # fmt: skip
     return DemoResult(report=report, exit_code=SOME_FAILED if any(codes) else 0)

@@ -24,7 +24,7 @@ from features.registry import FEATURES
 from landmarks.overlay import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo.stages import BENCHMARK, COMPARED, FUSED, GradedByMeasurements
+from pipeline.demo.stages import BENCHMARK, COMPARED, FUSED
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients
 
@@ -43,7 +43,7 @@ def demo_report(
     *,
     portrait: ExtractResult,
     measured: ExtractResult,
-    graded: GradedByMeasurements,
+    graded: BenchmarkResult,
     seed: int,
 ) -> Report:
     """Build the joint report, with the stages that led to it folded in before the patients."""
@@ -53,7 +53,7 @@ def demo_report(
         _add_cohort(report, manifest)
         _add_points(report, manifest, portrait=portrait, measured=measured)
         _add_features(report, measured=measured)
-        _add_graders(report, graded.everyone, chosen=given.models[0])
+        _add_graders(report, graded, chosen=given.models[0])
         _add_next(report, out)
 
     return build_joint_report(given, seed=seed, before_patients=stages)

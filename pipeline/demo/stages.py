@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.joint_report.study import Ingredients
 
 COHORT, MANIFEST, MEASURED, PORTRAIT = "cohort", "manifest.csv", "measurements", "portrait"
-BENCHMARK, GEOMETRY = "benchmark", "geometry"
+BENCHMARK = "benchmark"
 NETWORKS, NETWORK_SCORES = "networks", "network_scores"
 COMPARED, FUSED, REPORT = "comparison", "fusion", "report.html"
 
@@ -38,33 +37,18 @@ steps, and a lower rate of the heads, which would learn the few patients by hear
 _FOLD_LIMIT_S = 3600.0  # for one fold of the network, on a slow machine
 
 
-@dataclass(frozen=True)
-class GradedByMeasurements:
-    """Every grader, and the one that stands for the measurements with its inner answers."""
-
-    everyone: BenchmarkResult
-    chosen: BenchmarkResult
-
-
 def grade_by_measurements(
     out: Path, *, graders: tuple[str, ...], grader: str, seed: int, jobs: int
-) -> GradedByMeasurements:
-    """Compare graders on patients; let one answer inside the training patients as well."""
+) -> BenchmarkResult:
+    """Compare graders on patients; the chosen one answers inside the training patients as well."""
     from classifiers.commands.benchmark import benchmark
     from classifiers.graders.registry import USUAL
 
-    features, manifest = out / MEASURED / "features.csv", out / MANIFEST
-    everyone = benchmark(
-        features, manifest=manifest, out=out / BENCHMARK, level="patient",
-        graders=graders or USUAL, n_folds=FOLDS, seed=seed, jobs=jobs,
+    return benchmark(
+        out / MEASURED / "features.csv", manifest=out / MANIFEST, out=out / BENCHMARK,
+        level="patient", graders=tuple(dict.fromkeys((*(graders or USUAL), grader))),
+        n_folds=FOLDS, inner_predictions=INNER_FOLDS, inner_graders=(grader,), seed=seed, jobs=jobs,
     )  # fmt: skip
-    with contextlib.redirect_stdout(io.StringIO()):  # the scores of this grader were just told
-        chosen = benchmark(
-            features, manifest=manifest, out=out / GEOMETRY, level="patient", graders=(grader,),
-            fold_table=out / BENCHMARK / "folds.csv", inner_predictions=INNER_FOLDS, seed=seed,
-            jobs=jobs,
-        )  # fmt: skip
-    return GradedByMeasurements(everyone, chosen)
 
 
 def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> EvaluateResult:
@@ -138,7 +122,7 @@ def join(out: Path, *, grader: str, seed: int) -> Ingredients:
 
     given = Ingredients(
         tables=(
-            out / GEOMETRY / "predictions.csv",
+            out / BENCHMARK / "predictions.csv",
             out / NETWORK_SCORES / PATIENT_PREDICTIONS,
         ),
         fused=out / FUSED / "predictions.csv",
@@ -154,7 +138,7 @@ def join(out: Path, *, grader: str, seed: int) -> Ingredients:
         *given.tables,
         out=out / FUSED,
         inner=(
-            out / GEOMETRY / "inner_predictions.csv",
+            out / BENCHMARK / "inner_predictions.csv",
             out / NETWORKS / INNER_PATIENT_PREDICTIONS,
         ),
         manifest=given.manifest,

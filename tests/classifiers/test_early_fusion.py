@@ -107,12 +107,14 @@ def mean_error(shared: SharedAnswers, chances: np.ndarray) -> float:
 @pytest.mark.parametrize("level", ["photograph", "patient"])
 def test_inner_predictions_never_hold_the_patients_that_their_fold_tests(faces, tmp_path, level):
     benchmark(
-        faces / "features.csv", out=tmp_path, level=level, graders=(QUICK.name,), n_folds=3,
-        inner_predictions=2, redact=True, jobs=1,
+        faces / "features.csv", out=tmp_path, level=level,
+        graders=(QUICK.name, "stratified_random"), n_folds=3, inner_predictions=2,
+        inner_graders=(QUICK.name,), redact=True, jobs=1,
     )  # fmt: skip
     outer = read_predictions(tmp_path / "predictions.csv", unit=level)
     path = tmp_path / "inner_predictions.csv"
     inner = read_table(path, schema=inner_predictions_schema(SIX, unit=level))
+    assert set(inner["model"]) == {QUICK.name, "majority"}
     key = "image_id" if level == "photograph" else "patient_id"
     for model, own in inner.groupby("model"):
         for (repeat, fold), rows in own.groupby(["repeat", "outer_fold"]):
@@ -143,6 +145,14 @@ def test_inner_predictions_need_two_folds(faces, tmp_path):
         benchmark(
             faces / "features.csv", out=tmp_path, graders=("majority",), inner_predictions=1,
             jobs=1, redact=True,
+        )  # fmt: skip
+
+
+def test_only_what_is_compared_can_answer_inside(faces, tmp_path):
+    with pytest.raises(UserError, match="--inner-graders names svm, which is not compared"):
+        benchmark(
+            faces / "features.csv", out=tmp_path, graders=("majority",), inner_predictions=2,
+            inner_graders=("svm",), jobs=1,
         )  # fmt: skip
 
 

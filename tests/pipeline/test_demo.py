@@ -52,7 +52,7 @@ def test_every_stage_leaves_its_tables(finished: Path) -> None:
     assert list(features["image_id"]) == list(manifest["image_id"])
     assert (features["status"] == "ok").mean() >= 0.97
     assert sorted(manifest["hb_grade"].unique()) == [1, 2, 3, 4, 5, 6]
-    geometry = pd.read_csv(finished / "geometry" / "predictions.csv")
+    geometry = pd.read_csv(finished / "benchmark" / "predictions.csv")
     fused = pd.read_csv(finished / "fusion" / "predictions.csv")
     network = pd.read_csv(finished / "network_scores" / "patient_predictions.csv")
     patients = set(manifest["patient_id"])
@@ -66,8 +66,7 @@ def test_both_branches_are_tested_on_the_same_folds_of_whole_patients(finished: 
     folds = pd.read_csv(finished / "benchmark" / "folds.csv")
     assert folds["fold"].nunique() == FOLDS
     assert (folds.groupby(["repeat", "patient_id"])["fold"].nunique() == 1).all()
-    for other in ("geometry", "networks"):
-        pd.testing.assert_frame_equal(pd.read_csv(finished / other / "folds.csv"), folds)
+    pd.testing.assert_frame_equal(pd.read_csv(finished / "networks" / "folds.csv"), folds)
 
 
 def test_the_report_is_one_file_with_its_warning_and_every_stage(finished: Path) -> None:
