@@ -313,14 +313,18 @@ def test_simulated_patients_are_called_simulated(tmp_path):
     table = pd.read_csv(tmp_path / "manifest.csv").assign(truth_file="../true_landmarks.csv")
     table.to_csv(tmp_path / "simulated.csv", index=False)
     manifest = tmp_path / "simulated.csv"
-    result = fit(features, manifest=manifest, out=tmp_path / "out", n_folds=2, jobs=1)
+    result = fit(
+        features, manifest=manifest, out=tmp_path / "out", grader="logistic", n_folds=2, jobs=1
+    )
     assert "simulated" in (result.model / "CARD.md").read_text()
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert any("simulated patients" in sentence for sentence in grades.warnings)
 
 
 def test_two_classes_are_graded_by_name(tmp_path):
-    features, manifest, result = fit_drawn(tmp_path, target="healthy_palsy", n_folds=3)
+    features, manifest, result = fit_drawn(
+        tmp_path, target="healthy_palsy", grader="logistic", n_folds=3
+    )
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert set(grades.table["predicted"]) <= {"healthy", "palsy"}
     assert "palsy" in grade_report(grades, model=load_model(result.model), found_by="").html()
