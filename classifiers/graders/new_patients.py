@@ -122,12 +122,14 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     }
     found, answers = [], {}
     named = table["patient_id"].astype(str).where(table["patient_id"].notna())
+    photographs = named.groupby(named).indices
+    answered = pd.Series(rows.patients).groupby(rows.patients).indices
     for patient in sorted(set(named.dropna()), key=natural_key):
         readings = [] if material is None else material.readings(patient)
         row, answers[patient] = _one_patient(
             model,
-            rows.at(np.flatnonzero(rows.patients == patient)),
-            table[named == patient],
+            rows.at(np.asarray(answered.get(patient, []), dtype=np.intp)),
+            table.iloc[photographs[patient]],
             uneven=most_uneven(readings, reference=reference or None, count=3),
         )
         found.append({"patient_id": patient, **row})

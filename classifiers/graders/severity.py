@@ -227,28 +227,49 @@ def _signs(values: Floats) -> Floats:
     return np.where(values >= 0, 1.0, -1.0)
 
 
-def _penalised_kernel(values: Floats, *, ridge: float) -> Floats:
-    """Return `K + penalty I` of the rows, the penalty relative to their mean squared size."""
-    kernel = values @ values.T
-    penalty = ridge * max(float(np.trace(kernel)) / len(kernel), 1e-12)
-    return kernel + penalty * np.eye(len(kernel))
+def _penalised(products: Floats, *, ridge: float, rows: int) -> Floats:
+    """Return `V V'` or `V'V` `+ penalty I`, the penalty relative to the mean squared size of a row.
+
+    Both have the same trace, the sum of the squared sizes.
+    """
+    penalty = ridge * max(float(np.trace(products)) / rows, 1e-12)
+    return products + penalty * np.eye(len(products))
 
 
 def _ridge(values: Floats, target: Floats, *, ridge: float) -> Floats:
-    """Return the weights of ridge regression without intercept, through the small kernel."""
-    return values.T @ np.linalg.solve(_penalised_kernel(values, ridge=ridge), target)
+    """Return the weights of ridge regression without intercept, through the smaller products."""
+    n = len(values)
+    if n > values.shape[1]:
+        products = _penalised(values.T @ values, ridge=ridge, rows=n)
+        return np.linalg.solve(products, values.T @ target)
+    return values.T @ np.linalg.solve(_penalised(values @ values.T, ridge=ridge, rows=n), target)
 
 
 def _unseen(values: Floats, target: Floats, *, ridge: float, patients: NDArray[Any]) -> Floats:
     """Return what ridge regression predicts for each row when its patient is left out.
 
     In closed form: with `G = (K + penalty I)^-1` and `a = G y`, the error on the rows of a left-out
-    patient is `G_pp^-1 a_p`.
+    patient is `G_pp^-1 a_p`. Of more rows than columns, `penalty G` is `I - V (V'V + penalty I)^-1
+    V'`, which needs no products of all rows with all.
     """
-    inverse = np.linalg.inv(_penalised_kernel(values, ridge=ridge))
+    n = len(values)
+    names, at = np.unique(patients, return_inverse=True)
+    if n > values.shape[1]:
+        products = _penalised(values.T @ values, ridge=ridge, rows=n)
+        to_weights = np.linalg.solve(products, values.T)
+        error = target - values @ (to_weights @ target)
+        if len(names) == n:
+            return target - error / (1 - np.einsum("ij,ji->i", values, to_weights))
+        rows_of = np.split(np.argsort(at, kind="stable"), np.cumsum(np.bincount(at))[:-1])
+        unseen = np.empty(len(target))
+        for rows in rows_of:
+            left = np.eye(len(rows)) - values[rows] @ to_weights[:, rows]
+            unseen[rows] = target[rows] - np.linalg.solve(left, error[rows])
+        return unseen
+    inverse = np.linalg.inv(_penalised(values @ values.T, ridge=ridge, rows=n))
     scaled = inverse @ target
     unseen = np.empty(len(target))
-    for patient in np.unique(patients):
-        rows = np.flatnonzero(patients == patient)
+    for patient in range(len(names)):
+        rows = np.flatnonzero(at == patient)
         unseen[rows] = target[rows] - np.linalg.solve(inverse[np.ix_(rows, rows)], scaled[rows])
     return unseen

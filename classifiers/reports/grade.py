@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from classifiers.graders.model_store import StoredModel
@@ -12,6 +13,7 @@ from classifiers.graders.nested import LEAST_PATIENTS
 from classifiers.graders.new_patients import Grades
 from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import GRADERS
+from classifiers.reports.patient_answers import EVERYBODY, MOST_TELLING
 from classifiers.reports.patient_page import add_patient_pages, anchor_of
 from classifiers.reports.patient_pictures import face_of
 from common.grading.calibration import COVERAGE, about_ranges, range_in_words, range_title
@@ -45,22 +47,26 @@ def grade_report(
     for sentence in grades.warnings:
         report.warn(sentence)
     known = table.astype(object).where(table.notna(), None)
-    rows = known.to_dict("records")
+    everybody = known.to_dict("records")
+    rows = {number: everybody[number - 1] for number in _shown(table, grades)}
     ranged = range_title(card.coverage or COVERAGE)
     section = report.section("Answers")
     section.text(
         "For each patient the answer, and below it the probability of each class in percent.",
         _about_sets(model),
         _about_side(model),
+        f"Of {counted(len(table), 'patient')}, the {len(rows)} with the least sure answers are "
+        "shown; grades.csv holds everybody."
+        if len(rows) < len(table)
+        else "",
     )
     section.cards(
-        _card(row, number, grades, ranged=ranged, redact=redact)
-        for number, row in enumerate(rows, start=1)
+        _card(row, number, grades, ranged=ranged, redact=redact) for number, row in rows.items()
     )
     section = report.section("All answers in one table", folded=True)
     answers = pd.DataFrame(
         _table_row(row, f"Patient {number}" if redact else row["patient_id"], grades, ranged=ranged)
-        for number, row in enumerate(rows, start=1)
+        for number, row in rows.items()
     )
     section.table(
         answers.dropna(axis="columns", how="all"),
@@ -69,10 +75,19 @@ def grade_report(
     _add_model(report, model)
     if grades.material is not None:
         add_patient_pages(
-            report, grades.material, answers=grades.answers, reference=grades.reference,
-            redact=redact,
+            report, grades.material, reference=grades.reference, redact=redact,
+            answers={str(row["patient_id"]): grades.answers[str(row["patient_id"])]
+                     for row in rows.values()},
         )  # fmt: skip
     return report
+
+
+def _shown(table: pd.DataFrame, grades: Grades) -> list[int]:
+    """Return the numbers of the patients to show: all, or of a large cohort the least sure."""
+    if len(table) <= EVERYBODY:
+        return list(range(1, len(table) + 1))
+    surest = table[list(grades.target.probability_columns)].max(axis=1).to_numpy(np.float64)
+    return sorted((np.argsort(surest, kind="stable")[:MOST_TELLING] + 1).tolist())
 
 
 def _answer(row: Row, grades: Grades) -> str | None:

@@ -17,6 +17,10 @@ from common.grading.calibration import range_in_words, range_title
 from common.grading.evaluation import Evaluation
 from common.grading.target import Target
 from common.report import Report, Share
+from common.words import counted
+
+EVERYBODY, MOST_TELLING = 60, 30
+"""Up to so many patients each has a page; of more, so many, which keeps a report below 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,29 @@ def model_answers(
             tested=int(given.sum()),
         )
     return found
+
+
+def telling_patients(predictions: pd.DataFrame, *, target: Target) -> tuple[set[str], str]:
+    """Return who gets a page, and a sentence where that is not everybody.
+
+    Of a cohort of more than `EVERYBODY` patients these are the `MOST_TELLING` whose reference the
+    models thought least likely, by the mean over models and repeats: there is most to learn from.
+    """
+    truth = target.numbers(predictions)
+    known = truth > 0
+    chances = predictions[list(target.probability_columns)].to_numpy(dtype=np.float64)
+    given = chances[np.flatnonzero(known), truth[known] - 1]
+    patients = predictions["patient_id"].astype(str)
+    everybody = patients.nunique()
+    if everybody <= EVERYBODY:
+        return set(patients), ""
+    mean = pd.Series(given).groupby(patients[known].to_numpy()).mean()
+    told = set(mean.sort_values(kind="stable").index[:MOST_TELLING])
+    return told, (
+        f"Of {counted(everybody, 'patient')}, the {len(told)} whose reference was thought least "
+        "likely have a page: their grades, or their photographs, deserve a second look. The table "
+        "of predictions holds the answers to everybody, and the command profile shows any patient."
+    )
 
 
 def references_of(rows: pd.DataFrame, *, target: Target) -> dict[str, int]:
@@ -141,7 +168,8 @@ def add_benchmark_pages(
         return
     target, predictions = evaluation.target, evaluation.predictions
     learned = predictions[~predictions["model"].map(is_baseline)]
-    found = model_answers(learned, target=target)
+    told, about = telling_patients(learned, target=target)
+    found = model_answers(learned[learned["patient_id"].isin(told)], target=target)
     found = {patient: found[patient] for patient in material.patients if patient in found}
     references = references_of(learned, target=target)
     names = target.spoken
@@ -158,4 +186,5 @@ def add_benchmark_pages(
     add_patient_pages(
         report, material, answers=answers, redact=redact,
         overview=answers_overview(found, references, models=models, target=target),
+        about=about,
     )  # fmt: skip

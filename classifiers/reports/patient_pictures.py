@@ -24,6 +24,7 @@ from classifiers.reports.side_readings import (
     side_readings,
     side_spread,
 )
+from common.arrays import Places
 from common.errors import PhotoError
 from common.files import natural_key
 from common.photos import Photo, read_photo
@@ -69,21 +70,38 @@ class Material:
         """Names in natural order, with the number from 1 that stands for them when redacted."""
         return numbers_of(self.dists["patient_id"].dropna())
 
+    @cached_property
+    def _places(self) -> dict[str, Places]:
+        """Row numbers in `dists` of each patient: looking through all rows for each is slow."""
+        return {str(name): at for name, at in self.dists.groupby("patient_id").indices.items()}
+
+    @cached_property
+    def _photographs(self) -> pd.Index:
+        return pd.Index([] if self.landmarks is None else self.landmarks["image_id"])
+
     def rows_of(self, patient: str) -> pd.DataFrame:
         """Return the rows of `dists` of one patient."""
-        return self.dists[self.dists["patient_id"] == patient]
+        return self.dists.iloc[self._places.get(patient, [])]
+
+    def landmarks_of(self, image_ids: Iterable[object]) -> pd.DataFrame | None:
+        """Return the rows of the landmark table of these photographs; None without a table."""
+        if self.landmarks is None:
+            return None
+        at = self._photographs.get_indexer(pd.Index(list(image_ids)))
+        return self.landmarks.iloc[np.sort(at[at >= 0])]
 
     def points_of(self, image_ids: Iterable[object]) -> dict[str, NDArray[np.float64]]:
         """Return the `(68, 2)` points of those photographs that have them, px of the original."""
-        if self.landmarks is None:
+        table = self.landmarks_of(image_ids)
+        if table is None:
             return {}
-        table = self.landmarks
-        found = table[table["image_id"].isin(list(image_ids)) & (table["status"] == "ok")]
+        found = table[table["status"] == "ok"]
         return dict(zip(found["image_id"].astype(str), points_of(found), strict=True))
 
     def readings(self, patient: str) -> list[Reading]:
         """Return right and left of one patient."""
-        return side_readings(self.rows_of(patient), landmarks=self.landmarks, unit=self.unit)
+        rows = self.rows_of(patient)
+        return side_readings(rows, landmarks=self.landmarks_of(rows["image_id"]), unit=self.unit)
 
     @cached_property
     def healthy_readings(self) -> dict[str, list[Reading]]:

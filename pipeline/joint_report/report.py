@@ -246,18 +246,19 @@ def _add_method(report: Report, study: JointStudy) -> None:
 
 def _add_patients(report: Report, study: JointStudy, *, redact: bool) -> None:
     below = "Below an answer stands its likely range. " if "set_low" in study.rows else ""
+    shown = {patient: said for patient, said in study.answers.items() if study.has_page(patient)}
     add_patient_pages(
         report,
         study.material,
-        answers={patient: _answer(study, patient) for patient in study.answers},
+        answers={patient: _answer(study, patient) for patient in shown},
         numbers=study.numbers,
         redact=redact,
         overview=answers_overview(
-            study.answers, study.references, models=study.names, target=study.target,
+            shown, study.references, models=study.names, target=study.target,
             title=study.title_of,
         ),
         about="Choose a patient for photographs, measures, maps and probabilities. "
-        f"{below}{_about_ranges(study)}",
+        f"{below}{_about_ranges(study)} {study.with_page[1]}",
     )  # fmt: skip
 
 
@@ -279,7 +280,8 @@ def _name(study: JointStudy, patient: str, *, redact: bool) -> str:
 
 
 def _link(study: JointStudy, patient: str, *, redact: bool) -> Link:
-    return Link(_name(study, patient, redact=redact), f"#{anchor_of(study.numbers[patient])}")
+    page = anchor_of(study.numbers[patient]) if study.has_page(patient) else "patients"
+    return Link(_name(study, patient, redact=redact), f"#{page}")
 
 
 def _said(study: JointStudy, patient: str) -> str:

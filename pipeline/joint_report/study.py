@@ -21,7 +21,12 @@ from classifiers.branches.branch import Branch, read_branches
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.graders.cohort import Study
-from classifiers.reports.patient_answers import ModelAnswer, model_answers, references_of
+from classifiers.reports.patient_answers import (
+    ModelAnswer,
+    model_answers,
+    references_of,
+    telling_patients,
+)
 from classifiers.reports.patient_pictures import Material, numbers_of, read_material
 from common.errors import UserError
 from common.figures import BLUE, GREEN, GREY, VERMILION
@@ -137,6 +142,16 @@ class JointStudy:
         """By patient of the manifest and method; who has no answer has none here."""
         found = model_answers(self.rows, target=self.target)
         return {patient: found.get(patient, {}) for patient in self.numbers}
+
+    @cached_property
+    def with_page(self) -> tuple[set[str], str]:
+        """Who of those with an answer gets a page, and a sentence where that is not everybody."""
+        return telling_patients(self.rows, target=self.target)
+
+    def has_page(self, patient: str) -> bool:
+        """Say whether a patient gets a page: everybody does, but of a large cohort."""
+        told, not_everybody = self.with_page
+        return patient in told or not not_everybody
 
     @cached_property
     def references(self) -> dict[str, int]:

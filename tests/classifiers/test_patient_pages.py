@@ -12,7 +12,14 @@ import pandas as pd
 import pytest
 
 from classifiers.graders.cohort import Study
-from classifiers.reports.patient_answers import answers_table, model_answers, references_of
+from classifiers.reports.patient_answers import (
+    EVERYBODY,
+    MOST_TELLING,
+    answers_table,
+    model_answers,
+    references_of,
+    telling_patients,
+)
 from classifiers.reports.patient_page import Answer, add_patient_pages, side_table
 from classifiers.reports.patient_pictures import Material, read_material
 from common.grading.target import target_named
@@ -217,3 +224,24 @@ def test_sides_are_told_with_their_difference_and_unit() -> None:
     assert set(found["Difference"]) == {-2.5}
     assert side_table(pd.DataFrame([row]), "b").empty
     assert side_table(None, "a").empty
+
+
+def test_of_a_large_cohort_those_have_a_page_whose_reference_is_least_expected() -> None:
+    target = target_named("healthy_palsy")
+    names = [f"p{number}" for number in range(EVERYBODY + 1)]
+    p_healthy = np.linspace(0.0, 1.0, len(names))
+
+    def shown(patients: int) -> tuple[set[str], str]:
+        one = pd.DataFrame(
+            {
+                "patient_id": names[:patients], "hb_grade": 1, "model": "svm",
+                "predicted": "healthy", "p_healthy": p_healthy[:patients],
+                "p_palsy": 1 - p_healthy[:patients],
+            }
+        )  # fmt: skip
+        return telling_patients(pd.concat([one, one.assign(model="mlp")]), target=target)
+
+    assert shown(EVERYBODY) == (set(names[:EVERYBODY]), "")
+    told, sentence = shown(EVERYBODY + 1)
+    assert told == set(names[:MOST_TELLING])  # all are healthy, and these were thought palsied
+    assert sentence.startswith(f"Of {EVERYBODY + 1} patients, the {MOST_TELLING} ")

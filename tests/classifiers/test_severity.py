@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.graders.severity import REST, SignedSeverity, block_columns, blocks_of
+from classifiers.graders.severity import (
+    REST,
+    SignedSeverity,
+    _ridge,
+    _unseen,
+    block_columns,
+    blocks_of,
+)
 from features.mirror_difference import N_PARTS, PAIRED
 
 MOVEMENTS = (REST, "brow_raise", "full_smile", "lip_pucker")
@@ -139,3 +146,18 @@ def test_no_photograph_at_rest_is_enough_for_a_severity():
     found = SignedSeverity().fit_transform(moved, grade, sides=side)
     assert np.corrcoef(found["severity"], grade)[0, 1] > 0.8
     assert not [name for name in found if "lack" in name]
+
+
+@pytest.mark.parametrize("rows_of_each", [1, 2])
+def test_leaving_out_needs_no_products_of_all_rows(rows_of_each: int) -> None:
+    """More rows than columns take the short way; padding with zeros makes them take the other."""
+    rng = np.random.default_rng(0)
+    values, target = rng.normal(size=(40, 6)), rng.normal(size=40)
+    patients = np.repeat(np.arange(40 // rows_of_each), rows_of_each)
+    padded = np.pad(values, ((0, 0), (0, 60)))
+    for ridge in (0.01, 1.0):
+        assert _unseen(values, target, ridge=ridge, patients=patients) == pytest.approx(
+            _unseen(padded, target, ridge=ridge, patients=patients)
+        )
+        weights = _ridge(padded, target, ridge=ridge)
+        assert _ridge(values, target, ridge=ridge) == pytest.approx(weights[:6])
