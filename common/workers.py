@@ -1,47 +1,29 @@
-"""A supervised map over worker processes: every item comes back, whatever became of its worker.
+"""A supervised map over workers: every item comes back, whatever became of its worker.
 
-`multiprocess.Pool` waits for ever for the task of a worker that was killed. Here each worker has
-a pipe of its own, so the supervisor knows which item a dead or stuck worker held: a lost item is
-tried again in a fresh worker, and given up with a reason after that.
+The workers are processes on this machine or, with a scheduler, those of a Dask cluster; who calls
+`supervised_map` does not notice which. The supervisor knows which item a dead or stuck worker held:
+a lost item is tried again by another worker, and given up with a reason after that.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import multiprocess
-import multiprocess.connection
-
+from common.crew import Crew, Lost, Message, Outcome
 from common.errors import UserError
+from common.processes import Processes
+from common.words import counted
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)  # fmt: skip
-_FALSE_STARTS = 3  # workers that may be killed before they are ready
-_QUEUED = 2  # items handed to a worker at a time, so that it never waits for the supervisor
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item: its `value`, or the `error` sentence when there is none."""
-
-    index: int
-    value: Any = None
-    error: str | None = None
+_FALSE_STARTS = 3  # workers that may be lost before they are ready
 
 
 @dataclass
 class _Worker:
-    process: Any
-    pipe: Any
     ready: bool = False
     held: deque[int] = field(default_factory=deque)
     since: float = 0.0  # when the first held item began
@@ -74,10 +56,11 @@ def supervised_map(
     *,
     jobs: int,
     start: Callable[[], Any],
+    scheduler: str | None = None,
     limit_s: float = 120.0,
     retries: int = 1,
 ) -> Generator[Outcome]:
-    """Apply `function(state, item)` to every item in worker processes; yield as they finish.
+    """Apply `function(state, item)` to every item in workers; yield as they finish.
 
     Parameters
     ----------
@@ -91,6 +74,9 @@ def supervised_map(
         and OpenMP.
     start
         Called once in each worker; what it returns is the `state`.
+    scheduler
+        Of a Dask cluster, `tcp://HOST:PORT`, whose workers are then used however many there are;
+        or `local`, a cluster of `jobs` workers on this machine. Worker processes when None.
     limit_s
         Longest time for one item in seconds; a worker that takes longer is killed.
     retries
@@ -99,59 +85,54 @@ def supervised_map(
     Raises
     ------
     UserError
-        When a worker cannot start (`start` raised), with its sentence.
+        When a worker cannot start (`start` raised), with its sentence; or there is no scheduler.
     """
-    supervisor = _Supervisor(function, items, start=start, limit_s=limit_s, retries=retries)
-    yield from supervisor.run(min(jobs, len(items)))
+    if not len(items):
+        return
+    crew = _crew(function, start, jobs=jobs, scheduler=scheduler)
+    yield from _Supervisor(crew, items, limit_s=limit_s, retries=retries).run()
+
+
+def _crew(
+    function: Callable[..., Any], start: Callable[[], Any], *, jobs: int, scheduler: str | None
+) -> Crew:
+    if scheduler is None:
+        return Processes(function, start, jobs=jobs)
+    try:
+        from common.cluster import Cluster
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--scheduler needs Dask, which is not installed here ({error.name} is missing): "
+            "python -m pip install -c constraints.txt -r requirements-cluster.txt"
+        ) from error
+    return Cluster(function, start, jobs=jobs, scheduler=scheduler)
 
 
 class _Supervisor:
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        items: Sequence[Any],
-        *,
-        start: Callable[[], Any],
-        limit_s: float,
-        retries: int,
-    ) -> None:
-        self.function, self.items, self.start = function, items, start
-        self.limit_s, self.retries = limit_s, retries
+    def __init__(self, crew: Crew, items: Sequence[Any], *, limit_s: float, retries: int) -> None:
+        self.crew, self.items, self.limit_s, self.retries = crew, items, limit_s, retries
         self.waiting = deque(range(len(items)))
         self.lost: dict[int, int] = {}
         self.false_starts = 0
-        self.workers: list[_Worker] = []
-        self.context = multiprocess.get_context("spawn")
+        self.workers: dict[Hashable, _Worker] = {}
 
-    def run(self, jobs: int) -> Iterator[Outcome]:
+    def run(self) -> Iterator[Outcome]:
         try:
-            self.workers = [self._spawn() for _ in range(jobs)]
-            while self.waiting or any(worker.held for worker in self.workers):
-                for worker in self.workers:
-                    self._feed(worker)
-                pipes = {worker.pipe: worker for worker in self.workers}
-                for pipe in multiprocess.connection.wait(list(pipes), timeout=self._patience()):
-                    yield from self._receive(pipes[pipe])
-                for worker in list(self.workers):
+            while self.waiting or self._busy():
+                for name in self.crew.present(len(self.waiting) + self._busy()):
+                    self._feed(name, self.workers.setdefault(name, _Worker()))
+                for name, message in self.crew.messages(self._patience()):
+                    yield from self._receive(name, message)
+                for name, worker in list(self.workers.items()):
                     if worker.held and time.monotonic() - worker.since > self.limit_s:
-                        yield from self._bury(worker, f"it took longer than {self.limit_s:.0f} s")
+                        yield from self._bury(name, f"it took longer than {self.limit_s:.0f} s")
         finally:
-            for worker in self.workers:
-                worker.process.kill()
-                worker.process.join()
-                worker.pipe.close()
+            self.crew.close()
 
-    def _spawn(self) -> _Worker:
-        ours, theirs = self.context.Pipe()
-        process = self.context.Process(
-            target=_work, args=(theirs, self.function, self.start), daemon=True
-        )
-        with _single_threaded(), _deaf_to_ctrl_c():
-            process.start()
-        theirs.close()  # else the end of a dead worker would never be seen
-        return _Worker(process=process, pipe=ours)
+    def _busy(self) -> int:
+        return sum(1 for worker in self.workers.values() if worker.held)
 
-    def _feed(self, worker: _Worker) -> None:
+    def _feed(self, name: Hashable, worker: _Worker) -> None:
         while worker.ready and self.waiting and len(worker.held) < self._queue_length():
             # An item that took a worker with it before travels alone.
             if worker.held and self.lost.get(self.waiting[0]):
@@ -160,46 +141,44 @@ class _Supervisor:
             if not worker.held:
                 worker.since = time.monotonic()
             worker.held.append(index)
-            with suppress(OSError):  # a dead worker is noticed at its pipe's end
-                worker.pipe.send((index, self.items[index]))
+            self.crew.send(name, index, self.items[index])
             if self.lost.get(index):
                 break
 
     def _queue_length(self) -> int:
-        return _QUEUED if len(self.waiting) > len(self.workers) else 1
+        """Return how many items a worker holds: near the end one, so that none waits in vain."""
+        return min(self.crew.ahead, 1 + len(self.waiting) // max(1, len(self.workers)))
 
     def _patience(self) -> float:
         """Seconds until the next time limit could pass."""
-        held = [worker.since for worker in self.workers if worker.held]
+        held = [worker.since for worker in self.workers.values() if worker.held]
         return max(0.05, min(held) + self.limit_s - time.monotonic()) if held else self.limit_s
 
-    def _receive(self, worker: _Worker) -> Iterator[Outcome]:
-        try:
-            message = worker.pipe.recv()
-        except (EOFError, OSError):
-            yield from self._bury(worker, "its worker process died")
+    def _receive(self, name: Hashable, message: Message) -> Iterator[Outcome]:
+        worker = self.workers.get(name)
+        if worker is None:  # given up before it said this
             return
-        if isinstance(message, Outcome):
-            worker.held.popleft()
+        if isinstance(message, Lost):
+            yield from self._bury(name, message.reason)
+        elif isinstance(message, Outcome):
+            worker.held.remove(message.index)
             worker.since = time.monotonic()
             yield message
         elif message is None:
             worker.ready = True
         else:
-            raise UserError(str(message))
+            raise UserError(message)
 
-    def _bury(self, worker: _Worker, reason: str) -> Iterator[Outcome]:
-        """Replace a dead or stuck worker; retry the item it was at, put back those behind it."""
-        worker.process.kill()
-        worker.process.join()
-        worker.pipe.close()
-        self.workers.remove(worker)
+    def _bury(self, name: Hashable, reason: str) -> Iterator[Outcome]:
+        """End a dead or stuck worker; retry the item it was at, put back those behind it."""
+        self.crew.dismiss(name)
+        worker = self.workers.pop(name)
         if not worker.ready:
             self.false_starts += 1
             if self.false_starts > _FALSE_STARTS:
                 raise UserError(
-                    f"{self.false_starts} worker processes ended before they could start (exit "
-                    f"code {worker.process.exitcode}): free some memory or use fewer --jobs."
+                    f"{counted(self.false_starts, 'worker')} ended before they could start: "
+                    f"{self.crew.advice}."
                 )
         if worker.held:
             index = worker.held.popleft()
@@ -209,59 +188,3 @@ class _Supervisor:
                 yield Outcome(index, error=f"{reason}, {self.lost[index]} times in a row")
             else:
                 self.waiting.appendleft(index)
-        if self.waiting:
-            self.workers.append(self._spawn())
-
-
-def _work(pipe: Any, function: Callable[..., Any], start: Callable[[], Any]) -> None:
-    """Run in the worker process: announce readiness, then answer items until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
-    with suppress(EOFError, OSError):  # the supervisor is gone
-        try:
-            state = start()
-        except UserError as error:
-            pipe.send(str(error))
-            return
-        except Exception as error:
-            pipe.send(f"A worker process cannot start ({type(error).__name__}: {error}).")
-            return
-        pipe.send(None)
-        while True:
-            index, item = pipe.recv()
-            try:
-                outcome = Outcome(index, value=function(state, item))
-            except Exception as error:
-                words = " ".join(str(error).split())
-                outcome = Outcome(index, error=f"{type(error).__name__}: {words}")
-            pipe.send(outcome)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Give processes started inside one thread each: N workers with N threads slow each other."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Give processes started inside a blocked SIGINT: Ctrl-C is the supervisor's to answer.
-
-    Ignoring it in the worker is too late; it would be hit while it imports.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,124 @@
+"""A crew of worker processes on this machine.
+
+`multiprocess.Pool` waits for ever for the task of a worker that was killed. Here each worker has
+a pipe of its own, whose end tells that the worker is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import multiprocess
+import multiprocess.connection
+
+from common.crew import Lost, Message, begun, outcome_of
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
+
+
+class Processes:
+    """A `common.crew.Crew` of `jobs` spawned processes with one thread each; ended ones are
+    replaced while there is work."""
+
+    ahead = 2
+
+    def __init__(
+        self, function: Callable[..., Any], start: Callable[[], Any], *, jobs: int
+    ) -> None:
+        self._function, self._start, self._jobs = function, start, jobs
+        self._context = multiprocess.get_context("spawn")
+        self._processes: dict[Any, Any] = {}  # by our end of its pipe
+        self._exit_code: int | None = None  # of the worker that ended last
+
+    @property
+    def advice(self) -> str:
+        """What to do when worker after worker is lost before it is ready."""
+        return f"free some memory or use fewer --jobs (exit code {self._exit_code})"
+
+    def present(self, wanted: int) -> Iterable[Any]:
+        """Start workers as far as `jobs` allows; a worker is known by our end of its pipe."""
+        while len(self._processes) < min(self._jobs, wanted):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=_work, args=(theirs, self._function, self._start), daemon=True
+            )
+            with _single_threaded(), _deaf_to_ctrl_c():
+                process.start()
+            theirs.close()  # else the end of a dead worker would never be seen
+            self._processes[ours] = process
+        return list(self._processes)
+
+    def send(self, worker: Any, index: int, item: Any) -> None:
+        """Give a worker an item."""
+        with suppress(OSError):  # a dead worker is noticed at its pipe's end
+            worker.send((index, item))
+
+    def messages(self, patience_s: float) -> Iterator[tuple[Any, Message]]:
+        """Return what was said, waiting so long for the first word."""
+        for pipe in multiprocess.connection.wait(list(self._processes), timeout=patience_s):
+            try:
+                yield pipe, pipe.recv()
+            except (EOFError, OSError):
+                yield pipe, Lost("its worker process died")
+
+    def dismiss(self, worker: Any) -> None:
+        """Kill a worker."""
+        process = self._processes.pop(worker)
+        process.kill()
+        process.join()
+        worker.close()
+        self._exit_code = process.exitcode
+
+    def close(self) -> None:
+        """Kill all workers."""
+        for worker in list(self._processes):
+            self.dismiss(worker)
+
+
+def _work(pipe: Any, function: Callable[..., Any], start: Callable[[], Any]) -> None:
+    """Run in the worker process: announce readiness, then answer items until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    with suppress(EOFError, OSError):  # the supervisor is gone
+        state, refusal = begun(start)
+        pipe.send(refusal)
+        while refusal is None:
+            index, item = pipe.recv()
+            pipe.send(outcome_of(function, state, index=index, item=item))
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Give processes started inside one thread each: N workers with N threads slow each other."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Give processes started inside a blocked SIGINT: Ctrl-C is the supervisor's to answer.
+
+    Ignoring it in the worker is too late; it would be hit while it imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
