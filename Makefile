@@ -36,7 +36,7 @@ $(READY): requirements.txt constraints.txt
 	$(INSTALL) -r requirements.txt
 	@touch $(READY)
 
-$(READY_DEV): $(READY) requirements-dev.txt
+$(READY_DEV): $(READY) requirements-dev.txt requirements-cluster.txt
 	$(INSTALL) -r requirements-dev.txt
 	@touch $(READY_DEV)
 

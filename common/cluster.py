@@ -81,7 +81,7 @@ class Cluster:
         )  # fmt: skip
         self._client = self._connected()
         self._said: queue.Queue[tuple[str, Future]] = queue.Queue()
-        self._futures: dict[str, dict[str, Future]] = {}  # by worker and key
+        self._futures: dict[str, dict[Any, Future]] = {}  # by worker and key
         self._gone: list[str] = []
         self._there: set[str] = set()
         self._dismissed: set[str] = set()
@@ -125,9 +125,8 @@ class Cluster:
         self._futures.pop(worker, None)
         self._dismissed.add(worker)
         if worker in self._there:  # an answer is not waited for: there will be none
-            self._client.loop.add_callback(
-                self._client._run, os._exit, 1, workers=[worker], on_error="ignore"
-            )
+            loop: Any = self._client.loop
+            loop.add_callback(self._client._run, os._exit, 1, workers=[worker], on_error="ignore")
 
     def close(self) -> None:
         """Leave the cluster as it was; a local one ends."""
@@ -198,7 +197,7 @@ class Cluster:
                 found = self._gathered([future], patience_s=_LONG_ANSWER_S)
                 yield worker, found.get(future.key, Lost("its worker did not answer"))
 
-    def _gathered(self, futures: list[Future], *, patience_s: float) -> dict[str, Message]:
+    def _gathered(self, futures: list[Future], *, patience_s: float) -> dict[Any, Message]:
         """Return what tasks returned, by key; those of lost workers are missing."""
         try:
             answers = self._client.sync(

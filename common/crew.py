@@ -5,7 +5,7 @@ There are two: `common.processes` on this machine, and `common.cluster` on a Das
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,21 +45,25 @@ class Crew(Protocol):
     """
 
     ahead: int
-    advice: str
 
-    def present(self, wanted: int) -> Iterable[Hashable]:
+    @property
+    def advice(self) -> str:
+        """What the attribute says."""
+        ...
+
+    def present(self, wanted: int) -> Iterable[Any]:
         """Return the workers there are, ready or not; who can start some, starts `wanted`."""
         ...
 
-    def send(self, worker: Hashable, index: int, item: Any) -> None:
+    def send(self, worker: Any, index: int, item: Any) -> None:
         """Give a worker an item; nothing happens when it is lost, which it says by itself."""
         ...
 
-    def messages(self, patience_s: float) -> Iterable[tuple[Hashable, Message]]:
+    def messages(self, patience_s: float) -> Iterable[tuple[Any, Message]]:
         """Return what was said, waiting so long for the first word."""
         ...
 
-    def dismiss(self, worker: Hashable) -> None:
+    def dismiss(self, worker: Any) -> None:
         """End a worker, stuck or lost, that no message is wanted from any more."""
         ...
 

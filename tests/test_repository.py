@@ -32,6 +32,8 @@ ARROWS: dict[str, set[str]] = {
 # Modules that are imported in worker processes of the extraction, which must stay small and quick.
 WORKER_MODULE = "landmarks.find.finder"
 BROUGHT_BY = {"dlib": ["dlib-bin"]}  # the wheel does not say so itself
+# What may import the packages of requirements-cluster.txt, which are not installed by default.
+ONLY_WHEN_ASKED_FOR = {"cluster.py"}
 HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage", "scipy"}
 
 
@@ -71,7 +73,7 @@ def requirements(root: Path, file: str = "requirements.txt") -> list[Pin]:
     """What a file pins; a line that is no exact pin fails."""
     pins = []
     for line in (root / file).read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
+        if line and not line.startswith(("#", "-r ")):
             name, version, marker = re.fullmatch(
                 r"([\w.-]+)==([\w.]+)(; [^#]*?)?(?:  #.*)?", line
             ).groups()
@@ -102,7 +104,7 @@ def test_what_is_installed_here_is_what_is_pinned(root: Path) -> None:
 
     pins = {
         pin.name: pin.version
-        for file in ("requirements.txt", "requirements-dev.txt")
+        for file in ("requirements.txt", "requirements-dev.txt", "requirements-cluster.txt")
         for pin in requirements(root, file)
     }
     constraints = (root / "constraints.txt").read_text(encoding="utf-8")
@@ -115,9 +117,11 @@ def test_what_is_installed_here_is_what_is_pinned(root: Path) -> None:
 
 def test_every_import_is_listed_in_requirements(root: Path) -> None:
     distributions = packages_distributions()
-    listed = {normal(pin.name) for pin in requirements(root)}
+    always = {normal(pin.name) for pin in requirements(root)}
+    asked_for = {normal(pin.name) for pin in requirements(root, "requirements-cluster.txt")}
     missing = []
     for _, path in sources(root):
+        listed = always | (asked_for if path.name in ONLY_WHEN_ASKED_FOR else set())
         for line, name in imports(path):
             top = name.split(".")[0]
             if top in sys.stdlib_module_names or top in (*OURS, "run_pipeline"):
@@ -216,6 +220,18 @@ def test_workers_import_nothing_heavy(root: Path) -> None:
     loaded = loaded_by(root, WORKER_MODULE)
     assert "dlib" in loaded
     assert not HEAVY & loaded
+
+
+def test_dask_and_pyarrow_are_no_part_of_any_command(root: Path) -> None:
+    """pandas loads pyarrow by itself where it is installed; nothing of ours may need it."""
+    commands = [
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for package, path in sources(root)
+        if path.parent.name == "commands" and package in ("features", "classifiers", "datasets")
+    ]
+    loaded = loaded_by(root, "common.workers", "common.tables", *commands)
+    assert "common" in loaded
+    assert not {"dask", "distributed"} & loaded
 
 
 def test_measuring_and_grading_need_no_detector(root: Path) -> None:

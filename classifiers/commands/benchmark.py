@@ -84,6 +84,7 @@ def benchmark(
     redact: bool = False,
     seed: int = 0,
     jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> BenchmarkResult:
     """Compare graders by cross-validation in which whole patients are held out.
 
@@ -147,6 +148,9 @@ def benchmark(
         Seed of everything random.
     jobs
         Worker processes; one for each processor when not given. The results do not depend on it.
+    scheduler
+        Of a Dask cluster whose workers are used: `tcp://HOST:PORT`, or `local` to start one here
+        (docs/large_cohorts.md). Worker processes when not given; the results are the same.
 
     Raises
     ------
@@ -173,6 +177,7 @@ def benchmark(
     plan = Plan(
         samples, tested_in(table, samples, unit=level), question.name,
         [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
+        scheduler=scheduler,
     )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
     runs = [validation]

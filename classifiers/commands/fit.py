@@ -64,6 +64,7 @@ def fit(
     redact: bool = False,
     seed: int = 0,
     jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> FitResult:
     """Train one grader on all patients and keep it, with a card and a report.
 
@@ -107,6 +108,9 @@ def fit(
         Seed of everything random.
     jobs
         Worker processes; one for each processor when not given.
+    scheduler
+        Of a Dask cluster whose workers are used: `tcp://HOST:PORT`, or `local` to start one here
+        (docs/large_cohorts.md). Worker processes when not given; the results are the same.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def fit(
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     plan = Plan(
         samples, tested_in(table, samples, unit=level), question.name, [grader], scaler, seed,
-        unit=level, search=True, exchanges=EXCHANGES,
+        unit=level, search=True, exchanges=EXCHANGES, scheduler=scheduler,
     )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
     if not validation.exchanged[grader]:

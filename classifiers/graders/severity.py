@@ -259,7 +259,8 @@ def _unseen(values: Floats, target: Floats, *, ridge: float, patients: NDArray[A
         to_weights = np.linalg.solve(products, values.T)
         error = target - values @ (to_weights @ target)
         if len(names) == n:
-            return target - error / (1 - np.einsum("ij,ji->i", values, to_weights))
+            left_out: Floats = target - error / (1 - np.einsum("ij,ji->i", values, to_weights))
+            return left_out
         rows_of = np.split(np.argsort(at, kind="stable"), np.cumsum(np.bincount(at))[:-1])
         unseen = np.empty(len(target))
         for rows in rows_of:

@@ -45,7 +45,8 @@ class Plan:
     folds (`classifiers.graders.nested`); `scaler` is then the first of those to choose from.
     Patients are always searched, because their columns are learned. With `exchanges`, the graders
     named also answer the tested rows that often with each part of the face exchanged (for
-    importance).
+    importance). With a `scheduler` a Dask cluster works on the folds, as
+    `common.workers.supervised_map` says.
     """
 
     samples: Samples
@@ -57,6 +58,7 @@ class Plan:
     unit: Unit = "photograph"
     search: bool = False
     exchanges: int = 0
+    scheduler: str | None = None
     inner: dict[int, InnerFolds] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -280,9 +282,14 @@ def _run(
 ) -> Iterator[tuple[tuple[str, int], FoldAnswers | None, str | None]]:
     """Yield each fit with its answers or its error, here or in worker processes."""
     fits = plan.fits
-    if jobs > 1:
+    if jobs > 1 or plan.scheduler:
         for outcome in supervised_map(
-            answer_fold, fits, jobs=jobs, start=partial(_given, plan), limit_s=LIMIT_S
+            answer_fold,
+            fits,
+            jobs=jobs,
+            start=partial(_given, plan),
+            scheduler=plan.scheduler,
+            limit_s=LIMIT_S,
         ):
             yield fits[outcome.index], outcome.value, outcome.error
         return

@@ -73,7 +73,8 @@ class Material:
     @cached_property
     def _places(self) -> dict[str, Places]:
         """Row numbers in `dists` of each patient: looking through all rows for each is slow."""
-        return {str(name): at for name, at in self.dists.groupby("patient_id").indices.items()}
+        groups = self.dists.groupby("patient_id").indices
+        return {str(name): np.asarray(at, dtype=np.intp) for name, at in groups.items()}
 
     @cached_property
     def _photographs(self) -> pd.Index:

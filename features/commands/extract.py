@@ -75,6 +75,7 @@ def extract(
     mm_per_px: float | None = None,
     overlays: bool = False,
     jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> ExtractResult:
     """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv.
 
@@ -121,6 +122,9 @@ def extract(
         Draw every photograph with its points into OUT/overlays.
     jobs
         Photographs worked on at the same time; as many as there are processors when not given.
+    scheduler
+        Of a Dask cluster whose workers are used: `tcp://HOST:PORT`, or `local` to start one here
+        (docs/large_cohorts.md). Worker processes when not given; the results are the same.
     """
     jobs = jobs_asked(jobs)
     method = make_method(
@@ -138,6 +142,7 @@ def extract(
         scale=Scale(scale, mm_per_px=mm_per_px, iris_radii=iris_radii_of(found.manifest)),
         overlays=overlays,
         jobs=jobs,
+        scheduler=scheduler,
     )
     began = time.monotonic()
     # A stop between the tables and their record must not leave the record of other tables.
@@ -166,6 +171,7 @@ def extract(
             "mm_per_px": mm_per_px,
             "overlays": overlays,
             "jobs": jobs,
+            "scheduler": None if scheduler is None else scheduler.partition(":")[0],
         },
         seed=seed if tta else None,
         files=files,

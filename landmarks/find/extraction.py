@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def extract_landmarks(
     scale: Scale | None = None,
     overlays: bool = False,
     jobs: int | None = None,
+    scheduler: str | None = None,
     limit_s: float = PHOTO_LIMIT_S,
 ) -> Extraction:
     """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
@@ -115,6 +116,8 @@ def extract_landmarks(
         Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
     jobs
         Worker processes; all processors when None. The table is the same for any number.
+    scheduler
+        Of a Dask cluster that works in their place; see `common.workers.supervised_map`.
     limit_s
         Longest time for one photograph in seconds.
 
@@ -125,11 +128,13 @@ def extract_landmarks(
     """
     began, first_at = time.monotonic(), None
     method, scale, jobs = method or Method(), scale or Scale(), jobs or default_jobs()
+    predictor = replace(predictor, path=predictor.path.absolute())
+    pictures = out.absolute() / OVERLAY_FOLDER
     tasks = [
         PhotoTask(
             image_id,
-            path,
-            overlay=picture_path(out / OVERLAY_FOLDER, image_id) if overlays else None,
+            path.absolute(),  # a worker elsewhere stands in another folder
+            overlay=picture_path(pictures, image_id) if overlays else None,
             irises=scale.needs_irises,
             iris_radii=scale.iris_radii.get(image_id, (None, None)),
         )
@@ -143,6 +148,7 @@ def extract_landmarks(
             journal=journal,
             start=functools.partial(LandmarkFinder, predictor, faces=faces, method=method),
             jobs=jobs,
+            scheduler=scheduler,
             limit_s=limit_s,
         )
         for image_id, result in measure([task for task in tasks if task.image_id not in journal]):
@@ -182,13 +188,16 @@ def _measured(
     journal: Journal,
     start: Callable[..., LandmarkFinder],
     jobs: int,
+    scheduler: str | None,
     limit_s: float,
 ) -> Iterator[tuple[str, FaceLandmarks]]:
     """Measure photographs in worker processes; a file is not touched before its turn comes."""
     if not tasks:
         return
     start = functools.partial(start, copy_threads=jobs if len(tasks) == 1 else 1)
-    outcomes = supervised_map(do_photo, tasks, jobs=jobs, start=start, limit_s=limit_s)
+    outcomes = supervised_map(
+        do_photo, tasks, jobs=jobs, start=start, scheduler=scheduler, limit_s=limit_s
+    )
     with (
         closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
         JobProgress("extract", total=len(tasks)) as progress,
