@@ -241,7 +241,7 @@ def _ridge(values: Floats, target: Floats, *, ridge: float) -> Floats:
     n = len(values)
     if n > values.shape[1]:
         products = _penalised(values.T @ values, ridge=ridge, rows=n)
-        return np.linalg.solve(products, values.T @ target)
+        return np.asarray(np.linalg.solve(products, values.T @ target), dtype=np.float64)
     return values.T @ np.linalg.solve(_penalised(values @ values.T, ridge=ridge, rows=n), target)
 
 
