@@ -27,6 +27,7 @@ bench: $(READY)
 	$(RUN) -m benchmarks.extraction
 	$(RUN) -m benchmarks.augmentation
 	$(RUN) -m benchmarks.iris
+	$(RUN) -m benchmarks.review
 	$(RUN) -m benchmarks.htnet
 
 $(READY): requirements.txt constraints.txt

@@ -23,6 +23,8 @@ from features.measures import MEASURES, SIDES, measure_faces
 from features.registry import FEATURES
 from features.tables import FEATURES_FILE, definition_of, read_features
 from landmarks.find.extraction import SPREADS_FILE
+from landmarks.find.iris import Irises
+from landmarks.points import N_POINTS
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import (
     CORRECTIONS_FILE,
@@ -30,9 +32,11 @@ from landmarks.review.corrections import (
     of_these_photographs,
     photographs_of,
 )
+from landmarks.review.marks import irises_of
 from landmarks.review.server import serve
 from landmarks.review.session import Session
-from landmarks.tables import LANDMARKS, LANDMARKS_FILE, SPREADS
+from landmarks.scale import mm_per_px_of
+from landmarks.tables import IRISES_FILE, LANDMARKS, LANDMARKS_FILE, SPREADS, read_irises
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,14 @@ def review(
         journal = Journal(corrections, rater=rater, photographs=photographs_of(table))
         for line in of_these_photographs(journal.rows, table, path=corrections).warnings():
             print(f"warning: {line}", file=sys.stderr)
-        spreads = tables / SPREADS_FILE
+        spreads, irises = tables / SPREADS_FILE, tables / IRISES_FILE
         session = Session(
             table,
             table_path=path,
             paths=paths,
             journal=journal,
             spreads=read_table(spreads, schema=SPREADS) if spreads.is_file() else None,
+            irises=read_irises(irises) if irises.is_file() else None,
             patients=patients,
             predictor=find_predictor(predictor),
         )
@@ -105,7 +110,7 @@ def review(
         with suppress(KeyboardInterrupt):  # the usual end: nothing is lost
             serve(
                 session,
-                measure=lambda points: _measured(points, definition=definition),
+                measure=lambda marks: _measured(marks, definition=definition),
                 browser=browser,
                 idle_s=60.0 * minutes,
                 announce=lambda line: print(f"{line}\nCtrl-C here ends it.", flush=True),
@@ -155,10 +160,10 @@ def _photographs(
     return paths, patients
 
 
-def _measured(points: NDArray[np.float64], *, definition: str) -> dict[str, Any]:
-    """Measure `(68, 2)` px for the page: clinical measures of both sides, and the features."""
-    one = points[None]
-    taken = measure_faces(one).values
+def _measured(marks: NDArray[np.float64], *, definition: str) -> dict[str, Any]:
+    """Measure `(72, 2)` px for the page: clinical measures of both sides, and the features."""
+    one, irises = marks[None, :N_POINTS], irises_of(marks, Irises())
+    taken, mm_per_px = measure_faces(one, [irises]).values, mm_per_px_of(irises)
     measures = []
     for entry in MEASURES:
         right, left = (float(taken[entry.name][side][0]) for side in SIDES)
@@ -172,7 +177,7 @@ def _measured(points: NDArray[np.float64], *, definition: str) -> dict[str, Any]
         )
     values = measure(one, definition=definition).features.iloc[0]
     return {
-        "unit": "px and degrees",
+        "unit": "px and degrees" + (f", {mm_per_px:.3f} mm per px" if mm_per_px > 0 else ""),
         "measures": measures,
         "features": [
             {"name": entry.name, "title": entry.meaning, "value": _plain(float(values[entry.name]))}

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landmarks.find.iris import Iris, Irises
-from landmarks.points import N_POINTS
+from landmarks.points import MIRROR_PARTNER, N_POINTS
 
 N_MARKS = N_POINTS + 4
 CENTRES, EDGES = (N_POINTS, N_POINTS + 1), (N_POINTS + 2, N_POINTS + 3)  # right, left
+MIRROR = (*MIRROR_PARTNER, *CENTRES[::-1], *EDGES[::-1])  # the same on the other side
 BY_HAND = "Placed by hand."
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from common.photos import Photo, read_photo
 
 PICTURE_MIN_SIDE = 900  # px that the shorter side of a shown photograph keeps
 THUMB_PX = 96
+_KEPT = 12
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,30 @@ class Picture:
         """Say whether a place is inside the photograph or at most half its size outside."""
         left, top, width, height = self.place
         return abs(x - left - width / 2) <= width and abs(y - top - height / 2) <= height
+
+
+class Pictures:
+    """Whole photographs, the last few kept; each is read once, however many ask for it at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: OrderedDict[Path, Future[Picture]] = OrderedDict()
+
+    def whole(self, path: Path) -> Picture:
+        """Return a whole photograph; see `whole_picture`."""
+        with self._lock:
+            made = self._made.get(path)
+            if is_first := made is None or (made.done() and made.exception() is not None):
+                made = self._made[path] = Future()
+            self._made.move_to_end(path)
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        if is_first:
+            try:
+                made.set_result(whole_picture(path))
+            except BaseException as error:
+                made.set_exception(error)
+        return made.result()
 
 
 def whole_picture(path: Path) -> Picture:

@@ -7,7 +7,6 @@ can speak to it. Photographs are asked for by number, never by name.
 
 from __future__ import annotations
 
-import hmac
 import json
 import secrets
 import socket
@@ -15,7 +14,6 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -27,13 +25,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import PhotoError, UserError
-from landmarks.points import MIRROR_PARTNER, N_POINTS
-from landmarks.review.session import ChangeRefusedError, Face, Session
+from landmarks.review.face import Face
+from landmarks.review.gate import HOST, Gate
+from landmarks.review.marks import MIRROR, N_MARKS
+from landmarks.review.session import ChangeRefusedError, Session
 
-HOST = "127.0.0.1"
 PAGE_FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "review.js": ("review.js", "text/javascript; charset=utf-8"),
@@ -41,33 +39,11 @@ PAGE_FILES = {
     "review.css": ("review.css", "text/css; charset=utf-8"),
 }
 LONGEST_BODY = 100_000  # bytes; a change of all points has 5,000
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
 Measure = Callable[[NDArray[np.float64]], dict[str, Any]]
-"""`(68, 2)` px to what stands beside the picture, as JSON can carry it."""
+"""Marks, `(72, 2)` px, to what stands beside the picture, as JSON can carry it."""
 
 
-@dataclass
-class Clock:
-    """When a page was heard last; None before the first."""
-
-    heard: float | None = None
-
-    def tick(self) -> None:
-        """Note that a page is there."""
-        self.heard = time.monotonic()
-
-
-def build_server(
-    session: Session, *, measure: Measure, token: str, port: int, clock: Clock
-) -> ASGIApp:
+def build_server(session: Session, *, measure: Measure, token: str, port: int) -> Gate:
     """Build the application: the page, its pictures, and its changes.
 
     Parameters
@@ -80,8 +56,6 @@ def build_server(
         First part of every address.
     port
         Port of the server, which `Host` and `Origin` must name.
-    clock
-        Told of every request of a page.
     """
 
     def start(request: Request) -> Response:
@@ -95,13 +69,16 @@ def build_server(
             {
                 "order": session.order("patient" if by == "patient" else "worst"),
                 "faces": [_head_of(face) for face in session.faces],
-                "mirror": list(MIRROR_PARTNER),
+                "mirror": MIRROR,
+                "irises": any(face.has_irises for face in session.faces),
             }
         )
 
     def face(request: Request) -> Response:
         shown = _face_at(session, request)
-        return JSONResponse({**_whole(shown, measure), "before": measure(shown.machine)})
+        measured = measure(shown.machine)
+        now = measure(shown.marks) if shown.is_corrected else measured
+        return JSONResponse({**_whole(shown), "measured": now, "before": measured})
 
     def picture(request: Request) -> Response:
         number = _number_in(session, request)
@@ -122,8 +99,8 @@ def build_server(
 
     async def measured(request: Request) -> Response:
         body = await _body_of(request)
-        points = np.array(body["points"], dtype=np.float64).reshape(N_POINTS, 2)
-        return JSONResponse(await run_in_threadpool(measure, points))
+        marks = np.array([_place(one) for one in body["marks"]]).reshape(N_MARKS, 2)
+        return JSONResponse(await run_in_threadpool(measure, marks))
 
     async def here(request: Request) -> Response:
         body = await _body_of(request)
@@ -153,7 +130,7 @@ def build_server(
         ChangeRefusedError, PhotoError, UserError, KeyError, TypeError, ValueError,
     )  # fmt: skip
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, refused))
-    return _Gate(app, token=token, port=port, clock=clock)
+    return Gate(app, token=token, port=port)
 
 
 def serve(
@@ -178,57 +155,24 @@ def serve(
     announce
         Takes the address, for the terminal.
     """
-    token, clock = secrets.token_urlsafe(24), Clock()
+    token = secrets.token_urlsafe(24)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.bind((HOST, 0))
         listening.listen()  # from now on nobody is refused
         port = int(listening.getsockname()[1])
-        app = build_server(session, measure=measure, token=token, port=port, clock=clock)
+        app = build_server(session, measure=measure, token=token, port=port)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none")
         )
         address = f"http://{HOST}:{port}/{token}/"
         announce(f"Open {address}" if not browser else f"The review is at {address}")
         watch = threading.Thread(
-            target=_end_when_idle, args=(server, clock, idle_s), daemon=True, name="idle"
+            target=_end_when_idle, args=(server, app, idle_s), daemon=True, name="idle"
         )
         watch.start()
         if browser:
             threading.Timer(0.5, webbrowser.open, args=(address,)).start()
         server.run(sockets=[listening])
-
-
-class _Gate:
-    """Lets through what has the token and comes from the page itself; nothing else is answered."""
-
-    def __init__(self, app: ASGIApp, *, token: str, port: int, clock: Clock) -> None:
-        self._app, self._token, self._clock = app, token, clock
-        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        request = Request(scope)
-        given, _, path = str(scope["path"]).removeprefix("/").partition("/")
-        origin = request.headers.get("origin")
-        if request.headers.get("host") not in self._hosts or (
-            origin is not None and origin.removeprefix("http://") not in self._hosts
-        ):
-            await _plain("This address is for the page of the review alone.", 403)(
-                scope, receive, send
-            )
-            return
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            await _plain("There is nothing here.", 404)(scope, receive, send)
-            return
-        self._clock.tick()
-
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] += [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-            await send(message)
-
-        await self._app({**scope, "path": f"/{path}"}, receive, with_headers)
 
 
 def _change(
@@ -237,8 +181,8 @@ def _change(
     """Make one change and answer with the photograph as it is then."""
     action = body["action"]
     if action == "move":
-        targets = {int(k): (float(x), float(y)) for k, (x, y) in body["points"].items()}
-        if not set(targets) <= set(range(N_POINTS)):
+        targets = {int(mark): _place(place) for mark, place in body["marks"].items()}
+        if not set(targets) <= set(range(N_MARKS)):
             raise ValueError("there is no such point")
         face = session.move(number, targets, page=page)
     elif action in ("undo", "redo"):
@@ -249,7 +193,7 @@ def _change(
         face = session.predict(number, [float(v) for v in body["box"]], page=page)
     else:
         raise ValueError("there is no such change")
-    return JSONResponse(_whole(face, measure))
+    return JSONResponse({**_whole(face), "measured": measure(face.marks)})
 
 
 def _head_of(face: Face) -> dict[str, Any]:
@@ -263,22 +207,30 @@ def _head_of(face: Face) -> dict[str, Any]:
     }
 
 
-def _whole(face: Face, measure: Measure) -> dict[str, Any]:
+def _whole(face: Face) -> dict[str, Any]:
     spread = None if face.spread is None else np.hypot(*face.spread.T)
     return {
         **_head_of(face),
         "reason": face.reason,
-        "points": _plain_numbers(face.points),
+        "marks": _plain_numbers(face.marks),
         "machine": _plain_numbers(face.machine),
         "spread": None if spread is None or np.isnan(spread).any() else spread.tolist(),
         "undo": len(face.undo),
         "redo": len(face.redo),
-        "measured": measure(face.points),
     }
 
 
-def _plain_numbers(points: NDArray[np.float64]) -> list[list[float]] | None:
-    return points.tolist() if np.isfinite(points).all() else None
+def _plain_numbers(marks: NDArray[np.float64]) -> list[list[float] | None]:
+    known = np.isfinite(marks).all(axis=1)
+    return [place if there else None for place, there in zip(marks.tolist(), known, strict=True)]
+
+
+def _place(given: list[float] | None) -> tuple[float, float]:
+    """Return x, y as the page sends them; nothing is NaN."""
+    if given is None:
+        return np.nan, np.nan
+    x, y = given
+    return float(x), float(y)
 
 
 def _number_in(session: Session, request: Request) -> int:
@@ -304,14 +256,10 @@ async def _body_of(request: Request) -> dict[str, Any]:
     return body
 
 
-def _plain(words: str, status: int) -> Response:
-    return Response(words, status_code=status, media_type="text/plain", headers=HEADERS)
-
-
-def _end_when_idle(server: uvicorn.Server, clock: Clock, idle_s: float) -> None:
+def _end_when_idle(server: uvicorn.Server, gate: Gate, idle_s: float) -> None:
     began = time.monotonic()
     while not server.should_exit:
-        since, limit = (began, 4 * idle_s) if clock.heard is None else (clock.heard, idle_s)
+        since, limit = (began, 4 * idle_s) if gate.heard is None else (gate.heard, idle_s)
         if time.monotonic() - since > limit:
             server.should_exit = True
         time.sleep(min(0.5, idle_s / 4))

@@ -1,87 +1,32 @@
-"""What a review knows: photographs, their points now, what was changed, and who may change it."""
+"""What a review knows: its photographs, what was changed in them, and who may change it."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from common.photos import read_photo
 from landmarks.find.detector import FaceBox
-from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER
+from landmarks.find.iris import Irises, find_irises
+from landmarks.points import N_POINTS
 from landmarks.predictor import PredictorFile
 from landmarks.review.corrections import MOVES, Journal, Move, of_these_photographs
-from landmarks.review.pictures import PICTURE_MIN_SIDE, Picture, face_picture, whole_picture
-from landmarks.tables import SPREAD_COLUMNS, points_of
+from landmarks.review.face import Face, faces_of
+from landmarks.review.marks import CENTRES, EDGES, marks_of
+from landmarks.review.pictures import PICTURE_MIN_SIDE, Picture, Pictures, face_picture
 
 HELD_S = 10.0  # a page that says nothing for this long no longer holds the pen
-_KEPT_PICTURES = 12
-_WORST_POINTS = 10  # a photograph is as uncertain as this many of its least certain points
 
 
 class ChangeRefusedError(Exception):
     """A change that is not made; its words are one sentence for the page."""
-
-
-@dataclass
-class Face:
-    """One photograph under review.
-
-    Attributes
-    ----------
-    image_id, path, patient
-        The photograph; the patient is empty where nobody is named.
-    status, reason
-        Of the landmark table.
-    points, machine
-        `(68, 2)` px now, and as the model drew them; NaN where there are none.
-    spread
-        `(68, 2)` px over the altered copies, or None.
-    undo, redo
-        Changes that can be taken back, and those that can be made again.
-    judged
-        `checked`, `unmeasurable` or empty.
-    """
-
-    image_id: str
-    path: Path
-    patient: str
-    status: str
-    reason: str
-    points: NDArray[np.float64]
-    machine: NDArray[np.float64]
-    spread: NDArray[np.float64] | None
-    undo: list[list[Move]] = field(default_factory=list)
-    redo: list[list[Move]] = field(default_factory=list)
-    judged: str = ""
-
-    @property
-    def is_corrected(self) -> bool:
-        """Whether a point lies elsewhere than the model put it."""
-        return not np.array_equal(self.points, self.machine, equal_nan=True)
-
-    @property
-    def uncertainty(self) -> float:
-        """Sort key, larger is worse: without points first, then the spread, in eye distances.
-
-        The copies of test-time augmentation include mirrored ones, so that a model that treats the
-        sides differently shows in the spread.
-        """
-        if not np.isfinite(self.machine).all():
-            return np.inf
-        if self.spread is None or np.isnan(self.spread).any():
-            return 0.0
-        across = self.machine[LEFT_EYE_OUTER] - self.machine[RIGHT_EYE_OUTER]
-        worst = np.sort(np.hypot(*self.spread.T))[-_WORST_POINTS:]
-        return float(worst.mean() / np.hypot(*across))
 
 
 class Session:
@@ -99,6 +44,8 @@ class Session:
         Where changes go; those of earlier reviews are taken up again.
     spreads
         By `SPREADS`, or None.
+    irises
+        By `image_id`; none where they were not looked for.
     patients
         By `image_id`; those not named are empty.
     predictor
@@ -110,23 +57,21 @@ class Session:
         table: pd.DataFrame,
         *,
         table_path: Path,
-        paths: dict[str, Path],
+        paths: Mapping[str, Path],
         journal: Journal,
         spreads: pd.DataFrame | None = None,
-        patients: dict[str, str] | None = None,
+        irises: Mapping[str, Irises] | None = None,
+        patients: Mapping[str, str] | None = None,
         predictor: PredictorFile | None = None,
     ) -> None:
         self.journal = journal
-        self._lock, self._picture_lock = threading.RLock(), threading.Lock()
+        self._lock = threading.RLock()
         self._table_path, self._stamp = table_path, _stamp_of(table_path)
         self._holder, self._heard = "", -np.inf
         self._load_predictor = None if predictor is None else functools.cache(predictor.load)
-        self._pictures: OrderedDict[int, Picture] = OrderedDict()
-        self.faces = _faces_of(table, paths=paths, spreads=spreads, patients=patients or {})
-        self._by_id = {face.image_id: face for face in self.faces}
-        earlier = of_these_photographs(journal.rows, table, path=journal.path)
-        for _, rows in earlier.rows.groupby("at", sort=False):
-            self._take_up(rows)
+        self._pictures = Pictures()
+        self.faces = faces_of(table, paths=paths, spreads=spreads, irises=irises, patients=patients)
+        self._take_up(of_these_photographs(journal.rows, table, path=journal.path).rows)
 
     @property
     def n_corrected(self) -> int:
@@ -156,45 +101,36 @@ class Session:
             if self._holder == page:
                 self._holder, self._heard = "", -np.inf
 
-    def move(self, number: int, targets: dict[int, tuple[float, float]], *, page: str) -> Face:
-        """Move points of a photograph to `targets` (by point, px) and keep that.
+    def move(self, number: int, targets: Mapping[int, tuple[float, float]], *, page: str) -> Face:
+        """Move marks of a photograph to `targets` (by mark, px) and keep that.
 
         Raises
         ------
         ChangeRefusedError
-            When another page holds the pen, the landmark table has changed on the disk, or a
-            target lies far outside the photograph.
+            When another page holds the pen, the landmark table has changed on the disk, a target
+            lies far outside the photograph, or an iris would have no radius.
         """
         with self._lock:
             face = self._writable(number, page=page)
-            picture = self.picture(number)
-            if not all(picture.is_near(x, y) for x, y in targets.values()):
-                raise ChangeRefusedError("A point cannot lie that far outside the photograph.")
-            if not np.isfinite(face.points).all() and len(targets) < N_POINTS:
+            if not np.isfinite(face.points).all() and not set(range(N_POINTS)) <= set(targets):
                 raise ChangeRefusedError(
                     "This photograph has no points yet: draw a box around the face."
                 )
-            moves = [_move(face, point, end) for point, end in sorted(targets.items())]
-            moves = [one for one in moves if one.start != one.end]
+            self._check_places(face, targets)
+            moves = face.moves_to(targets)
             if moves:
                 self.journal.add(face.image_id, "move", moves)
-                _apply(face, moves)
-                face.undo.append(moves)
-                face.redo.clear()
+                face.take("move", moves)
             return face
 
     def step(self, number: int, action: str, *, page: str) -> Face:
         """Take the last change of a photograph back (`undo`), or make it again (`redo`)."""
         with self._lock:
             face = self._writable(number, page=page)
-            source, target = (face.undo, face.redo) if action == "undo" else (face.redo, face.undo)
-            if source:
-                moves = source[-1]
-                done = [Move(m.point, m.end, m.start) for m in moves] if action == "undo" else moves
-                self.journal.add(face.image_id, action, done)
-                source.pop()
-                _apply(face, done)
-                target.append(moves)
+            moves = face.step(action)
+            if moves:
+                self.journal.add(face.image_id, action, moves)
+                face.take(action, moves)
             return face
 
     def judge(self, number: int, verdict: str, *, reason: str = "", page: str) -> Face:
@@ -206,7 +142,7 @@ class Session:
             return face
 
     def predict(self, number: int, box: Sequence[float], *, page: str) -> Face:
-        """Place all points in a box drawn by hand: left, top, right, bottom in px."""
+        """Place all points, and the irises, in a box drawn by hand: left, top, right, bottom px."""
         with self._lock:
             face = self._writable(number, page=page)
             if self._load_predictor is None:
@@ -221,20 +157,17 @@ class Session:
             rectangle = FaceBox(left, top, right, bottom, 0.0, "hand").rectangle()
             parts = self._load_predictor()(photo.pixels, rectangle).parts()
             points = photo.to_original(np.array([(part.x, part.y) for part in parts], dtype=float))
-            return self.move(number, {k: (x, y) for k, (x, y) in enumerate(points)}, page=page)
+            irises = find_irises(read_photo(face.path).pixels, points) if face.has_irises else None
+            marks = marks_of(points, irises)[: None if face.has_irises else N_POINTS]
+            targets = {mark: (float(x), float(y)) for mark, (x, y) in enumerate(marks)}
+            return self.move(number, targets, page=page)
 
     def picture(self, number: int, *, thumb: bool = False) -> Picture:
-        """Return a photograph as JPEG, or its face as a small one; the last few are kept."""
+        """Return a photograph as JPEG, or its face as a small one, which the browser keeps."""
         face = self.faces[number]
-        if thumb:  # the browser keeps those
-            return face_picture(face.path, face.machine)
-        with self._picture_lock:
-            if number not in self._pictures:
-                self._pictures[number] = whole_picture(face.path)
-                while len(self._pictures) > _KEPT_PICTURES:
-                    self._pictures.popitem(last=False)
-            self._pictures.move_to_end(number)
-            return self._pictures[number]
+        if thumb:
+            return face_picture(face.path, face.machine[:N_POINTS])
+        return self._pictures.whole(face.path)
 
     def _writable(self, number: int, *, page: str) -> Face:
         if not self.hold(page):
@@ -248,67 +181,38 @@ class Session:
             )
         return self.faces[number]
 
+    def _check_places(self, face: Face, targets: Mapping[int, tuple[float, float]]) -> None:
+        """Refuse marks that can be no part of this photograph."""
+        picture = self._pictures.whole(face.path)
+        marks = face.marks.copy()
+        marks[list(targets)] = list(targets.values())
+        places = marks[[mark for mark in targets if mark < N_POINTS or np.isfinite(marks[mark, 0])]]
+        if not all(picture.is_near(x, y) for x, y in places.tolist()):  # nor where NaN
+            raise ChangeRefusedError("A point cannot lie that far outside the photograph.")
+        if max(targets, default=0) < N_POINTS:
+            return
+        if not face.has_irises:
+            raise ChangeRefusedError(
+                "No irises were looked for in these photographs: run extract with --scale iris."
+            )
+        across = marks[list(EDGES)] - marks[list(CENTRES)]
+        there = np.isfinite(marks[N_POINTS:]).any(axis=1).reshape(2, 2).any(axis=0)
+        if not (np.hypot(*across.T)[there] >= 1).all():
+            raise ChangeRefusedError("An iris needs a centre and a radius of at least 1 px.")
+
     def _take_up(self, rows: pd.DataFrame) -> None:
-        """Do one change of an earlier review again, without writing it."""
-        face = self._by_id.get(str(rows["image_id"].iat[0]))
-        if face is None:
-            return
-        action = str(rows["action"].iat[0])
-        if action not in MOVES:
-            face.judged = "" if action == "measurable" else action
-            return
-        places = rows[["from_x", "from_y", "to_x", "to_y"]].to_numpy(dtype=np.float64).tolist()
-        moves = [
-            Move(int(point), (place[0], place[1]), (place[2], place[3]))
-            for point, place in zip(rows["point"].tolist(), places, strict=True)
-        ]
-        _apply(face, moves)
-        if action == "undo" and face.undo:
-            face.redo.append(face.undo.pop())
-        elif action == "redo" and face.redo:
-            face.undo.append(face.redo.pop())
-        elif action == "move":
-            face.undo.append(moves)
-            face.redo.clear()
-
-
-def _faces_of(
-    table: pd.DataFrame,
-    *,
-    paths: dict[str, Path],
-    spreads: pd.DataFrame | None,
-    patients: dict[str, str],
-) -> list[Face]:
-    of_copies: dict[str, NDArray[np.float64]] = {}
-    if spreads is not None:
-        values = spreads[list(SPREAD_COLUMNS)].to_numpy(dtype=np.float64).reshape(-1, N_POINTS, 2)
-        of_copies = dict(zip(spreads["image_id"], values, strict=True))
-    reasons = table["reason"] if "reason" in table else pd.Series(None, index=table.index)
-    return [
-        Face(
-            image_id=image_id,
-            path=paths[image_id],
-            patient=patients.get(image_id, ""),
-            status=status,
-            reason="" if pd.isna(reason) else str(reason),
-            points=points.copy(),
-            machine=points,
-            spread=of_copies.get(image_id),
-        )
-        for image_id, status, reason, points in zip(
-            table["image_id"], table["status"], reasons, points_of(table), strict=True
-        )
-    ]
-
-
-def _move(face: Face, point: int, end: tuple[float, float]) -> Move:
-    x, y = face.points[point]
-    return Move(point, (float(x), float(y)), (float(end[0]), float(end[1])))
-
-
-def _apply(face: Face, moves: Sequence[Move]) -> None:
-    for move in moves:
-        face.points[move.point] = move.end
+        """Make the changes of earlier reviews again, without writing them."""
+        by_id = {face.image_id: face for face in self.faces}
+        names = ["at", "image_id", "action", "point", "from_x", "from_y", "to_x", "to_y"]
+        places = zip(*(rows[name].tolist() for name in names), strict=True)
+        for (_, image_id, action), change in itertools.groupby(places, key=lambda row: row[:3]):
+            face = by_id.get(image_id)
+            if face is None:
+                continue
+            if action in MOVES:
+                face.take(action, [Move(row[3], row[4:6], row[6:8]) for row in change])
+            else:
+                face.judged = "" if action == "measurable" else action
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

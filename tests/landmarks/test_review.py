@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.tables import write_table
@@ -22,6 +23,7 @@ from features.commands.review import _measured
 from features.tables import read_features
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import N_POINTS, POINT_COLUMNS
+from landmarks.predictor import find_predictor
 from landmarks.review.corrections import (
     CORRECTIONS_FILE,
     Journal,
@@ -30,7 +32,7 @@ from landmarks.review.corrections import (
     corrected_irises,
     read_corrections,
 )
-from landmarks.review.marks import BY_HAND
+from landmarks.review.marks import BY_HAND, irises_of
 from landmarks.review.server import serve
 from landmarks.review.session import ChangeRefusedError, Session
 from landmarks.scale import mm_per_px_of
@@ -142,6 +144,28 @@ def test_points_given_by_hand_make_a_face_where_none_was_found(folder: Path) -> 
     session.step(2, "undo", page="one")
     again = session_of(folder)
     assert np.isnan(again.faces[2].points).all()
+
+
+def test_a_box_drawn_by_hand_is_predicted_again_with_its_irises(
+    folder: Path, portrait: NDArray[np.uint8]
+) -> None:
+    large = cv2.resize(portrait, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    assert cv2.imwrite(str(folder / "photos" / NAMES[2]), large[..., ::-1])
+    session = session_of(folder, predictor=find_predictor(), irises=with_irises(folder))
+    with pytest.raises(ChangeRefusedError, match="too small"):
+        session.predict(2, (340.0, 120.0, 370.0, 150.0), page="one")
+    face = session.predict(2, (560.0, 340.0, 340.0, 120.0), page="one")  # corners in any order
+    irises = irises_of(face.marks, Irises())
+    for iris, eye in ((irises.right, range(36, 42)), (irises.left, range(42, 48))):
+        points = face.points[list(eye)]
+        assert (points.min(axis=0) < iris.centre).all()
+        assert (iris.centre < points.max(axis=0)).all()
+        assert 0.15 < iris.radius / np.ptp(points[:, 0]) < 0.3
+    assert face.is_corrected
+    refused = [{70: tuple(face.marks[68])}, {68: (np.nan, 1.0)}]
+    for targets in refused:
+        with pytest.raises(ChangeRefusedError):
+            session.move(2, targets, page="one")
 
 
 def test_the_photographs_without_points_and_with_the_widest_spread_come_first(folder: Path) -> None:
@@ -258,7 +282,7 @@ def ask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
         target=serve,
         args=(session,),
         kwargs={
-            "measure": lambda points: _measured(points, definition="standard"),
+            "measure": lambda marks: _measured(marks, definition="standard"),
             "browser": False,
             "idle_s": 1.0,
             "announce": announce,
@@ -303,8 +327,8 @@ def test_the_server_shows_the_page_and_keeps_a_change(ask: Ask, folder: Path) ->
     assert cohort["order"][0] == 2
     place = json.loads(ask("photo/0.jpg")[1]["x-place"])
     assert place == [-0.5, -0.5, 300.0, 340.0]  # edges of the pixels, centres at integers
-    answer = ask("change/0", {"page": "p", "action": "move", "points": {"48": [100.0, 200.0]}})
-    assert json.loads(answer[2])["points"][48] == [100.0, 200.0]
+    answer = ask("change/0", {"page": "p", "action": "move", "marks": {"48": [100.0, 200.0]}})
+    assert json.loads(answer[2])["marks"][48] == [100.0, 200.0]
     assert len(read_corrections(folder / CORRECTIONS_FILE)) == 1
 
 
@@ -335,7 +359,7 @@ def test_what_is_no_change_gets_one_sentence_and_writes_nothing(ask: Ask, folder
         b"{" + b" " * 200_000 + b"}",
         {"page": "p"},
         {"page": "p", "action": "delete"},
-        *({"page": "p", "action": "move", "points": points} for points in moves),
+        *({"page": "p", "action": "move", "marks": points} for points in moves),
         {"page": "p", "action": "box", "box": [0, 0, 300, 300]},  # without a model
     ]
     for body in bodies:

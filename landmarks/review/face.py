@@ -1,0 +1,143 @@
+"""One photograph under review: its marks now, what the model drew, and what was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from landmarks.find.iris import Irises
+from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER
+from landmarks.review.corrections import Move
+from landmarks.review.marks import marks_of
+from landmarks.tables import SPREAD_COLUMNS, points_of
+
+_WORST_POINTS = 10  # a photograph is as uncertain as this many of its least certain points
+
+
+@dataclass
+class Face:
+    """One photograph under review.
+
+    Attributes
+    ----------
+    image_id, path, patient
+        The photograph; the patient is empty where nobody is named.
+    status, reason
+        Of the landmark table.
+    marks, machine
+        `(72, 2)` px now, and as the model drew them; see `landmarks.review.marks`.
+    spread
+        `(68, 2)` px over the altered copies, or None.
+    has_irises
+        Whether irises were looked for.
+    undo, redo
+        Changes that can be taken back, and those that can be made again.
+    judged
+        `checked`, `unmeasurable` or empty.
+    """
+
+    image_id: str
+    path: Path
+    patient: str
+    status: str
+    reason: str
+    marks: NDArray[np.float64]
+    machine: NDArray[np.float64]
+    spread: NDArray[np.float64] | None
+    has_irises: bool = False
+    undo: list[Sequence[Move]] = field(default_factory=list)
+    redo: list[Sequence[Move]] = field(default_factory=list)
+    judged: str = ""
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The 68 points now."""
+        return self.marks[:N_POINTS]
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a mark lies elsewhere than the model put it."""
+        return bool(self.undo) and not np.array_equal(self.marks, self.machine, equal_nan=True)
+
+    @cached_property
+    def uncertainty(self) -> float:
+        """Sort key, larger is worse: without points first, then the spread, in eye distances.
+
+        The copies of test-time augmentation include mirrored ones, so that a model that treats the
+        sides differently shows in the spread.
+        """
+        if not np.isfinite(self.machine[:N_POINTS]).all():
+            return np.inf
+        if self.spread is None or np.isnan(self.spread).any():
+            return 0.0
+        across = self.machine[LEFT_EYE_OUTER] - self.machine[RIGHT_EYE_OUTER]
+        worst = np.sort(np.hypot(*self.spread.T))[-_WORST_POINTS:]
+        return float(worst.mean() / np.hypot(*across))
+
+    def moves_to(self, targets: Mapping[int, tuple[float, float]]) -> list[Move]:
+        """Return what moves when marks come to lie at `targets` (by mark, px; NaN takes away)."""
+        moves = [
+            Move(mark, (float(x), float(y)), end)
+            for mark, end in sorted(targets.items())
+            for x, y in [self.marks[mark]]
+        ]
+        return [one for one in moves if not np.array_equal(one.start, one.end, equal_nan=True)]
+
+    def step(self, action: str) -> Sequence[Move]:
+        """Return what `undo` or `redo` moves; nothing when there is nothing to take back."""
+        if action == "redo":
+            return self.redo[-1] if self.redo else ()
+        return [Move(m.point, m.end, m.start) for m in self.undo[-1]] if self.undo else ()
+
+    def take(self, action: str, moves: Sequence[Move]) -> None:
+        """Make a change that the journal holds: a `move`, or `undo` or `redo` of the last one."""
+        for move in moves:
+            self.marks[move.point] = move.end
+        if action == "move":
+            self.undo.append(moves)
+            self.redo.clear()
+            return
+        source, target = (self.undo, self.redo) if action == "undo" else (self.redo, self.undo)
+        if source:
+            target.append(source.pop())
+
+
+def faces_of(
+    table: pd.DataFrame,
+    *,
+    paths: Mapping[str, Path],
+    spreads: pd.DataFrame | None = None,
+    irises: Mapping[str, Irises] | None = None,
+    patients: Mapping[str, str] | None = None,
+) -> list[Face]:
+    """Return the photographs of a landmark table, in its order; see `Session` for the rest."""
+    of_copies: dict[str, NDArray[np.float64]] = {}
+    if spreads is not None:
+        values = spreads[list(SPREAD_COLUMNS)].to_numpy(dtype=np.float64).reshape(-1, N_POINTS, 2)
+        of_copies = dict(zip(spreads["image_id"], values, strict=True))
+    reasons = table["reason"] if "reason" in table else pd.Series(None, index=table.index)
+    faces = []
+    for image_id, status, reason, points in zip(
+        table["image_id"], table["status"], reasons, points_of(table), strict=True
+    ):
+        machine = marks_of(points, (irises or {}).get(image_id))
+        faces.append(
+            Face(
+                image_id=image_id,
+                path=paths[image_id],
+                patient=(patients or {}).get(image_id, ""),
+                status=status,
+                reason="" if pd.isna(reason) else str(reason),
+                marks=machine.copy(),
+                machine=machine,
+                spread=of_copies.get(image_id),
+                has_irises=bool(irises),
+            )
+        )
+    return faces
