@@ -221,8 +221,7 @@ def _whole(face: Face) -> dict[str, Any]:
 
 
 def _plain_numbers(marks: NDArray[np.float64]) -> list[list[float] | None]:
-    known = np.isfinite(marks).all(axis=1)
-    return [place if there else None for place, there in zip(marks.tolist(), known, strict=True)]
+    return [place if np.isfinite(place).all() else None for place in marks.tolist()]
 
 
 def _place(given: list[float] | None) -> tuple[float, float]:
