@@ -34,6 +34,19 @@ COMMANDS: Commands = {
         "features.commands.review:review",
         "Correct points in the browser, the most uncertain photographs first.",
     ),
+    "exchange": (
+        {
+            "export": (
+                "landmarks.commands.exchange:export_points",
+                "A cohort's points for CVAT, COCO, imglab, .pts or Emotrics.",
+            ),
+            "import": (
+                "landmarks.commands.exchange:import_points",
+                "Points moved there, taken into the corrections.",
+            ),
+        },
+        "Correct points in another tool, and take the corrections back.",
+    ),
     "agreement": (
         "features.commands.agreement:agreement",
         "Two raters on the same photographs: points and features.",

@@ -139,6 +139,22 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
     return replace(photo, sha256=sha256)
 
 
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """Return width and height of a photograph turned upright, from its header alone.
+
+    None where there is no photograph that can be read.
+    """
+    try:
+        with _open(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_FORMATS) as image:
+                turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _SIDEWAYS
+                # Pillow gives the size of a TIFF upright and that of others as stored.
+                return image.size[::-1] if turned and image.format != "TIFF" else image.size
+    except (UserError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
 @dataclass(frozen=True)
 class PhotoFolder:
     """What a folder holds: photographs as (`image_id`, path), and sentences on what is not in them.

@@ -3,7 +3,7 @@
 A reader writes where the truth of a photograph lies: `truth_file`, seen from the photograph's own
 folder, and `truth_frame`, the frame within that file where it holds several. Three kinds of file
 are read: a table with a column `image` (`true_landmarks.csv` of the simulated cohorts), a table of
-frames (Toronto NeuroFace), and 68 lines of x and y (CK+).
+frames (Toronto NeuroFace), and 68 lines of x and y (CK+, and `.pts` files, which count from 1).
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.words import counted
 
 TRUTH_TABLE = "true_landmarks.csv"
 SIMULATED = "simulated"
 """Column of a manifest of clips, `yes` where no person is on them."""
+
+PTS_FIRST_PIXEL = 1.0
+"""x and y of the centre of the first pixel in a `.pts` file.
+
+Source: the page of the 300-W annotations says that they count as Matlab does, so that the top left
+pixel is x=1, y=1.
+"""
 
 POINT_COLUMNS = tuple(f"{axis}_{i}" for i in range(68) for axis in "xy")
 """`x_0`, `y_0`, ..., `x_67`, `y_67`: those of a landmark table."""
@@ -145,8 +153,36 @@ def read_point_list(path: Path) -> NDArray[np.float64]:
     return np.array([float(field) for field in fields])
 
 
+def read_pts(path: Path) -> NDArray[np.float64]:
+    """Read a `.pts` file, with or without its header, as `(n, 2)` x, y that count from 1.
+
+    Raises
+    ------
+    UserError
+        When a line is not x and y, with a decimal point.
+    """
+    points = []
+    for number, line in enumerate(_lines(path), start=1):
+        content = line.strip()
+        if not content or content in "{}" or re.match(r"(version|n_points)\s*:", content):
+            continue
+        fields = content.split() if len(content.split()) > 1 else content.split(",")
+        if len(fields) != 2 or not all(map(_is_number, fields)):
+            raise UserError(
+                f'{path}, line {number}: "{content[:40]}" is not x and y: give two numbers a line, '
+                "with . as decimal point."
+            )
+        points.append([float(field) for field in fields])
+    return np.array(points, dtype=np.float64).reshape(len(points), 2)
+
+
 def _truth_of_file(path: Path) -> dict[str | int, NDArray[np.float64]]:
     """Points by `image_id`, by frame number, or, of a single list, under the empty name."""
+    if path.suffix.lower() == ".pts":
+        points = read_pts(path) - PTS_FIRST_PIXEL
+        if points.size != len(POINT_COLUMNS):
+            raise UserError(f"{path.name} holds {counted(len(points), 'point')} and not 68.")
+        return {"": points.ravel()}
     first = next(iter(_lines(path)), "").casefold()
     if "image" in first.split(",")[0]:
         return _truth_by_image(path)

@@ -66,7 +66,8 @@ SHARED = {
     "photograph counts as a patient of its own, and whole patients are not held out for certain",
     "status": "`ok`, `no_face`, `several_faces`, `unreadable` or `failed`; only `ok` has values",
     "reason": "in one sentence, why there are no values; empty when `ok`",
-    "points_from": "`model`, or `corrected` where `review` moved a point; else empty",
+    "points_from": "`model`, `corrected` where somebody moved a point, or the other tool "
+    "that the points are from (`cvat`, `openface`, …); empty where there are none",
     "points_moved": "how many of the 68 points were moved by hand",
     "repeat": "which dealing of the patients, from 1",
     "fold": "the fold in which the patient is tested, from 1",
@@ -200,7 +201,7 @@ TABLES = (
     ),
     Table(
         "corrections.csv",
-        "review",
+        "review, exchange import",
         "point moved, or verdict on a photograph; the last of a point holds",
         CORRECTIONS,
         {
@@ -211,7 +212,7 @@ TABLES = (
             "from_y": "where it was, px",
             "to_x": "where it is now, px; empty when a point is taken away again",
             "to_y": "where it is now, px",
-            "reason": "why it cannot be measured",
+            "reason": "why it cannot be measured, or the other tool in which it was moved",
             "rater": "who, with `--rater`",
             "at": "when, UTC; rows of one change have the same time",
             "photo_sha256": "of the photograph that was corrected, as `landmarks.csv` says it",

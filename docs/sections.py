@@ -21,6 +21,7 @@ from features.definitions import DEFINITIONS, definition_named, measure
 from features.registry import FEATURE_NAMES
 from features.schematic_face import WIDTH, schematic_face
 from features.tables import measures_page
+from landmarks.exchange.formats import FORMATS
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import PREDICTORS
 from run_pipeline import COMMANDS
@@ -50,6 +51,24 @@ def tables() -> str:
         f"## `{table.file}`\n\n"
         f"One row per {table.row}; made by `{table.made_by}`.\n\n" + _columns(table)
         for table in TABLES
+    )
+
+
+def formats() -> str:
+    """Return every format of another tool: what it carries, and where its first pixel lies."""
+    return markdown(
+        ("`--points-from`", "format", "carries", "first pixel", "known from", "`exchange export`"),
+        (
+            (
+                f"`{one.name}`",
+                one.title,
+                one.carries,
+                f"{one.first_pixel:g}",
+                one.why,
+                f"to {one.step:g} px" if one.is_written else "–",
+            )
+            for one in FORMATS.values()
+        ),
     )
 
 
@@ -182,6 +201,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "tables": tables,
     "datasets": datasets,
+    "formats": formats,
     "models": models,
     "definitions": definitions,
     "invariances": invariances,

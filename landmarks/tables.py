@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,9 @@ from landmarks.points import N_POINTS, POINT_COLUMNS
 
 LANDMARKS_FILE, IRISES_FILE = "landmarks.csv", "irises.csv"
 DETECTORS = ("hog_200", "hog_full", "cnn")
-POINTS_FROM = ("model", "corrected")
+OtherTool = Literal["pts", "imglab", "cvat", "coco", "emotrics", "openface", "mediapipe"]
+"""Formats of other tools whose points are read: `landmarks.exchange.formats`."""
+POINTS_FROM = ("model", "corrected", *get_args(OtherTool))
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
 QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
 
@@ -61,9 +63,9 @@ LANDMARKS = pa.DataFrameSchema(
 
 `detector` is the one that found the face. `detector_score` is comparable within one detector
 only. `spread_px` is the mean length of the spreads in `spreads.csv`.
-`points_from` says whether the model's points stand as they are or somebody moved one (`review`),
-`points_moved` how many. `photo_sha256` is of the photograph's file, so that corrections are never
-taken for those of another.
+`points_from` says whether the model's points stand as they are, somebody moved one (`review`), or
+which other tool they are from; `points_moved` how many were moved. `photo_sha256` is of the
+photograph's file, so that corrections are never taken for those of another.
 `spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
 """
 

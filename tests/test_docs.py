@@ -67,7 +67,7 @@ def test_the_figures_show_every_feature_once() -> None:
 def test_every_command_is_in_the_table() -> None:
     table = commands()
     names = {name for name, (target, _) in COMMANDS.items() if isinstance(target, str)}
-    for group in ("htnet", "micro"):
+    for group in ("htnet", "micro", "exchange"):
         names |= {f"{group} {name}" for name in COMMANDS[group][0]}
     assert {line.split("`")[1] for line in table.splitlines()[2:]} == names
     assert table in README.read_text(encoding="utf-8")

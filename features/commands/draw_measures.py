@@ -13,7 +13,7 @@ from common.progress import JobProgress
 from common.words import counted
 from features.commands.extract import find_source
 from features.measure_overlay import draw_measures
-from landmarks.exchange import read_points
+from landmarks.exchange.tables import read_points
 from landmarks.overlay import picture_path, write_jpeg
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import points_of, with_slips_failed
@@ -47,7 +47,8 @@ def draw_measures_on(
     source
         The photographs: a file, a folder or a manifest, as for extract.
     landmarks
-        landmarks.csv of extract (irises.csv beside it is used), or landmark files of Emotrics.
+        landmarks.csv of extract (irises.csv beside it is used), or points of another tool, as for
+        features.
     out
         Pictures go to OUT/measure_pictures.
     only

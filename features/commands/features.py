@@ -40,7 +40,7 @@ from features.tables import (
     read_features,
     row_key,
 )
-from landmarks.exchange import read_points
+from landmarks.exchange.tables import read_points
 from landmarks.find.iris import Irises
 from landmarks.review.corrections import corrected, corrected_irises, find_corrections
 from landmarks.scale import Unit, length_factors
@@ -49,6 +49,7 @@ from landmarks.tables import (
     IRISES_FILE,
     LANDMARKS,
     LANDMARKS_FILE,
+    OtherTool,
     PointsSource,
     failure_lines,
     iris_table,
@@ -123,21 +124,22 @@ def features(
     unit: Literal["px", "mm", "box"] = "px",
     manifest: Path | None = None,
     corrections: Path | None = None,
+    points_from: OtherTool | None = None,
 ) -> FeatureTables:
     """Compute dists.csv, features.csv and measures.csv from a landmark table.
 
     For another definition, or after points were corrected by hand. OUT holds all that the next
-    commands take: the landmarks too, the irises (irises.csv beside the landmark table, or from the
-    files of Emotrics), and the patients, grades, movements and sides of the features.csv beside the
-    landmark table. Photographs whose status is not ok keep it and have no values; so does a
-    photograph whose points cannot be a face, after a slip of the hand for instance. Definition and
-    unit are recorded in OUT/run.json.
+    commands take: the landmarks too, the irises (irises.csv beside the landmark table, or those of
+    Emotrics and MediaPipe), and the patients, grades, movements and sides of the features.csv
+    beside the landmark table. Photographs whose status is not ok keep it and have no values; so
+    does a photograph whose points cannot be a face, after a slip of the hand for instance.
+    Definition and unit are recorded in OUT/run.json.
 
     Parameters
     ----------
     landmarks
-        The landmark table, landmarks.csv of extract; or a landmark file of Emotrics (.txt), or a
-        folder of them.
+        The landmark table, landmarks.csv of extract; or points of another tool, a file or a folder
+        of them: .pts, imglab, CVAT, COCO, Emotrics, OpenFace, MediaPipe (docs/exchange.md).
     out
         Folder for the tables and run.json; the folder of the landmark table may be taken.
     definition
@@ -150,6 +152,8 @@ def features(
     corrections
         Points moved by hand, as review keeps them; the corrections.csv beside the landmark table
         when not given.
+    points_from
+        The tool that wrote LANDMARKS; told from its content when not given.
 
     Raises
     ------
@@ -158,7 +162,7 @@ def features(
         or when OUT holds the landmarks of something else.
     """
     began = time.monotonic()
-    given, irises = read_points(landmarks)
+    given, irises = read_points(landmarks, points_from)
     moves = find_corrections(given, corrections, landmarks=landmarks)
     if moves is not None:
         given = corrected(given, moves.rows)

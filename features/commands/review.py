@@ -27,8 +27,8 @@ from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import (
-    CORRECTIONS_FILE,
     Journal,
+    corrections_of,
     of_these_photographs,
     photographs_of,
 )
@@ -86,9 +86,8 @@ def review(
     """
     if minutes <= 0:
         raise UserError(f"--minutes is {minutes:g}: give more than 0.")
-    suffix = "" if rater is None else f"-{_sign(rater)}"
     path = tables / LANDMARKS_FILE
-    corrections = tables / CORRECTIONS_FILE.replace(".csv", f"{suffix}.csv")
+    corrections = corrections_of(tables, rater)
     with claimed(corrections, is_file=True):
         table = read_table(path, schema=LANDMARKS)
         paths, patients = _photographs(photos, table, tables=tables)
@@ -126,12 +125,6 @@ def review(
     if changed:
         measured = measure_corrected(corrections, out=out)
     return Review(session.n_corrected, unmeasurable, measured)
-
-
-def _sign(rater: str) -> str:
-    if not rater or not all(letter.isalnum() or letter in "-_" for letter in rater):
-        raise UserError(f'--rater is "{rater}": give a name of letters, digits, - or _.')
-    return rater
 
 
 def _photographs(

@@ -27,11 +27,11 @@ from landmarks.check.scores import (
     patient_intervals,
     score_table,
 )
-from landmarks.exchange import read_imglab
+from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, make_method
 from landmarks.predictor import PredictorFile, find_predictor
-from landmarks.tables import failure_lines, points_source, read_landmarks
+from landmarks.tables import failure_lines, points_source, with_slips_failed
 
 PLAIN = "plain"
 WIDTHS = (200, 300)  # px, to which a photograph is reduced to find faces
@@ -77,11 +77,12 @@ def evaluate_landmarks(
     ----------
     source
         A manifest whose photographs have true points (column truth_file, as prepare writes it for
-        neuroface, ckplus and simulated cohorts), or a dlib XML file (.xml, of imglab).
+        neuroface, ckplus and simulated cohorts); or points of another tool beside their
+        photographs: a folder of .pts or of Emotrics files, or a file of imglab, CVAT or COCO.
     out
         Folder for tables and report; the points of each setting are kept in OUT/settings.
     predictions
-        A landmark table to evaluate in place of predicting.
+        A landmark table, or points of another tool, to evaluate in place of predicting.
     predictor
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     tta
@@ -120,11 +121,12 @@ def evaluate_landmarks(
         raise UserError(
             f"{source}: no photograph has true points ({known.truth['reason'].iat[0]})."
         )
-    files = {"source": source}
+    files = {"source": source} if source.is_file() else {}
     altered: dict[str, pd.DataFrame] = {}
     if predictions is not None:
-        files["predictions"] = predictions
-        points = read_landmarks(predictions)
+        files |= {"predictions": predictions} if predictions.is_file() else {}
+        points = named_as(read_points(predictions)[0], known.manifest["image_id"])
+        points = with_slips_failed(points)
         if points_source(points).corrected:
             sentence = f"{predictions.name}: {points_source(points).sentence()}"
             known = replace(known, problems=(*known.problems, sentence))
@@ -173,20 +175,25 @@ def evaluate_landmarks(
 
 
 def read_source(source: Path) -> WithTruth:
-    """Read photographs and true points from a manifest or from a dlib XML file.
+    """Read photographs and true points from a manifest, or from another tool's points beside them.
 
     Raises
     ------
     UserError
         When the source does not exist or names no true points.
     """
-    if source.suffix.lower() != ".xml":
+    if not is_of_other_tool(source):
         manifest = read_manifest(source)
         return WithTruth(manifest, read_truth(manifest))
-    marked = read_imglab(source)
+    marked, _ = read_points(source)
+    folder = (source if source.is_dir() else source.parent).resolve()
+    names = marked[["image_id"]]
     return WithTruth(
-        marked[["image_id", "path"]].assign(patient_id=marked["image_id"]),
-        marked.drop(columns="path"),
+        names.assign(
+            path=[str((folder / name).resolve()) for name in names["image_id"]],
+            patient_id=names["image_id"],
+        ),
+        marked,
         problems=(
             f"{source.name} does not say which photographs show the same patient: each counts as "
             "a patient of its own, so the intervals are too narrow if patients come repeatedly.",

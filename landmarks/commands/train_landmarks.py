@@ -19,7 +19,7 @@ from common.words import counted, spoken
 from common.workers import jobs_asked
 from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
 from landmarks.check.scores import in_one_row, patient_intervals
-from landmarks.exchange import import_emotrics, read_imglab
+from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import extract_landmarks
 from landmarks.points import POINT_COLUMNS
@@ -97,8 +97,8 @@ def train_landmarks(
     out
         Folder for the model, its card, errors.csv and run.json.
     points
-        Corrected points: a landmark table (.csv), a dlib XML file (.xml) or a folder of Emotrics
-        files. Without it, the true points that the manifest names (column truth_file).
+        Corrected points: a landmark table (.csv), or points of another tool, as for features.
+        Without it, the true points that the manifest names (column truth_file).
     predictor
         Model to compare with: ibug (installed), mee, mee2, mee3, gtx, or a .dat file.
     held_out
@@ -207,7 +207,7 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     people
         The manifest.
     points
-        Landmark table, dlib XML, file or folder of Emotrics; None for the manifest's own truth.
+        Landmark table, or points of another tool; None for the manifest's own truth.
 
     Raises
     ------
@@ -216,12 +216,8 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     """
     if points is None:
         truth = read_truth(people)
-    elif points.suffix.lower() == ".xml":
-        truth = read_imglab(points)
-        known_as = {path.resolve(): image_id for image_id, path in photos_of(people)}
-        truth["image_id"] = [known_as.get(Path(path)) for path in truth["path"]]
-    elif points.is_dir() or points.suffix.lower() == ".txt":
-        truth, _ = import_emotrics(points)
+    elif is_of_other_tool(points):
+        truth = named_as(read_points(points)[0], people["image_id"])
     else:
         truth = read_landmarks(points)
     columns = ["image_id", "status", "reason", *POINT_COLUMNS]

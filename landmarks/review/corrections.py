@@ -135,10 +135,24 @@ class Journal:
         self.rows = added if self.rows.empty else pd.concat([self.rows, added], ignore_index=True)
 
 
+def corrections_of(tables: Path, rater: str | None) -> Path:
+    """Return the table of corrections in a folder: of a named rater, their own.
+
+    UserError when the name is no part of a file's name.
+    """
+    if rater is None:
+        return tables / CORRECTIONS_FILE
+    if not rater or not all(letter.isalnum() or letter in "-_" for letter in rater):
+        raise UserError(f'--rater is "{rater}": give a name of letters, digits, - or _.')
+    return tables / CORRECTIONS_FILE.replace(".csv", f"-{rater}.csv")
+
+
 def read_corrections(path: Path) -> pd.DataFrame:
     """Read a table of corrections; one without rows where there is no file."""
     if not path.is_file():
-        return pd.DataFrame({name: [] for name in COLUMNS}).astype({"point": "Int64"})
+        texts = [name for name in COLUMNS if name != "point" and name[-2:] not in ("_x", "_y")]
+        types = {"point": "Int64", **dict.fromkeys(texts, "str")}
+        return pd.DataFrame({name: [] for name in COLUMNS}).astype(types)
     return read_table(path, schema=CORRECTIONS)
 
 
@@ -210,11 +224,11 @@ def of_these_photographs(rows: pd.DataFrame, table: pd.DataFrame, *, path: Path)
 def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     """Return the landmark table with the corrections in it, `points_from` and `points_moved`.
 
-    `points_from` is `corrected` where a point was moved and `model` on other rows that are `ok`;
-    a point that was put back where it was first taken from is the model's. A photograph in which
-    no face was found becomes `ok` once all its points are given; one that was called unmeasurable
-    becomes `failed` with that reason. Corrections of photographs that the table does not have
-    change nothing.
+    `points_from` is `corrected` where a point was moved; other rows that are `ok` keep what they
+    say, `model` where they say nothing. A point that was put back where it was first taken from is
+    not moved. A photograph in which no face was found becomes `ok` once all its points are given;
+    one that was called unmeasurable becomes `failed` with that reason. Corrections of photographs
+    that the table does not have change nothing.
 
     Parameters
     ----------
@@ -247,9 +261,10 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     found.loc[found.index[given_up], "reason"] = reasons
     ok[given_up] = False
     points[~ok] = np.nan
+    before = found.get("points_from", pd.Series(None, index=found.index, dtype="str"))
     source = pd.DataFrame(
         {
-            "points_from": pd.array(np.where(touched, "corrected", "model"), dtype="str"),
+            "points_from": before.fillna("model").mask(touched, "corrected"),
             "points_moved": pd.array(elsewhere.sum(axis=1), dtype="Int64"),
         },
         index=found.index,

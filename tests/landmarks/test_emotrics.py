@@ -8,7 +8,8 @@ import pytest
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from landmarks.exchange import import_emotrics, read_emotrics
+from landmarks.exchange.emotrics import read as read_emotrics
+from landmarks.exchange.tables import read_points
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
 from landmarks.tables import LANDMARKS, points_of
@@ -38,10 +39,9 @@ def landmark_table(ids, points):
 def test_reads_what_the_program_writes(tmp_path, closed, boxed):
     points = some_points()
     irises = Irises(right=IRISES.right) if closed else IRISES
-    found = read_emotrics(
-        written(tmp_path / "a.txt", points, irises=irises, box=BOX if boxed else None)
-    )
-    assert found.photo == "Normal1_1.jpg"
+    file = written(tmp_path / "a.txt", points, irises=irises, box=BOX if boxed else None)
+    (found,) = read_emotrics(file)
+    assert found.name == "a.jpg"  # of the photograph beside it, whatever stands in the file
     assert (found.points == points).all()
     assert (found.irises.right.x, found.irises.right.radius) == (150, 12)  # the patient's right
     assert found.irises.left.status == ("unclear" if closed else "ok")
@@ -61,7 +61,7 @@ def test_numbered_points_and_further_ones_of_later_programs(tmp_path):
     start = text.index("{ \n", text.index("68 facial")) + 3
     file = tmp_path / "a.txt"
     file.write_text(text[:start].replace("68 facial", "Facial") + rows + text[end:])
-    assert (read_emotrics(file).points == points).all()
+    assert (read_emotrics(file)[0].points == points).all()
 
 
 def test_folder_becomes_a_landmark_table(tmp_path):
@@ -73,7 +73,7 @@ def test_folder_becomes_a_landmark_table(tmp_path):
     table = landmark_table(ids, points)
     write_emotrics_folder(table, tmp_path / "in", irises={ids[0]: IRISES})
     (tmp_path / "in" / "notes.txt").write_text("call back on Monday")
-    found, irises = import_emotrics(tmp_path / "in")
+    found, irises = read_points(tmp_path / "in")
     assert list(found["image_id"]) == ["c.png", "p1/b 2.jpg", "p1/b 10.jpg"]
     assert (points_of(found) == points[[2, 1, 0]]).all()
     assert irises[ids[0]].left.radius == 13
@@ -86,7 +86,7 @@ def test_folder_becomes_a_landmark_table(tmp_path):
 
 def test_one_file_is_enough_and_its_photograph_need_not_be_there(tmp_path):
     written(tmp_path / "a.txt", some_points(), photo="a.png")
-    found, _ = import_emotrics(tmp_path / "a.txt")
+    found, _ = read_points(tmp_path / "a.txt")
     assert list(found["image_id"]) == ["a.png"]
 
 
@@ -94,9 +94,9 @@ def test_a_point_not_placed_fails_the_row_and_is_not_invented(tmp_path):
     points = some_points()
     points[30] = np.nan
     written(tmp_path / "a.txt", points, photo="a.jpg")
-    found, _ = import_emotrics(tmp_path)
+    found, _ = read_points(tmp_path)
     assert found["status"].item() == "failed"
-    assert found["reason"].item().startswith("1 of its 68 points")
+    assert found["reason"].item().startswith("It lacks 1 point of 68")
     assert np.isnan(points_of(found)).all()
 
 
@@ -120,11 +120,11 @@ def test_damaged_files_are_named(tmp_path, change, sentence):
 def test_a_damaged_file_does_not_stop_a_folder(tmp_path):
     written(tmp_path / "a.txt", some_points(), photo="a.jpg")
     (tmp_path / "b.txt").write_text("# File name { \nb.jpg\n# } \n")
-    found, _ = import_emotrics(tmp_path)
+    found, _ = read_points(tmp_path)
     assert list(found["status"]) == ["ok", "failed"]
     assert "no section" in found["reason"].iloc[1]
 
 
 def test_empty_folder_is_a_mistake(tmp_path):
-    with pytest.raises(UserError, match="no landmark file of Emotrics"):
-        import_emotrics(tmp_path)
+    with pytest.raises(UserError, match="no file of points"):
+        read_points(tmp_path)

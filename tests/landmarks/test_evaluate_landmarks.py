@@ -152,7 +152,7 @@ def test_truth_from_dlib_xml(cohort: Path, points: NDArray[np.float64], planted:
 
     assert [name for name, _ in known.photos] == ["p0.png"]
     assert known.photos[0][1] == (cohort / "p0.png").resolve()
-    assert "all 68 points" in known.truth.set_index("image_id").at["p1.png", "reason"]
+    assert "lacks 1 point of 68" in known.truth.set_index("image_id").at["p1.png", "reason"]
     assert "same patient" in known.problems[0]
     result = evaluate_landmarks(source, out=cohort / "xml", predictions=planted)
     assert result.chosen.distances[0, 42] == pytest.approx(5.0, abs=0.8)  # XML holds whole px
@@ -162,24 +162,24 @@ def test_truth_from_dlib_xml(cohort: Path, points: NDArray[np.float64], planted:
     ("content", "part"),
     [
         ("<dataset>", "no whole XML"),
-        (xml_with(""), "no face with points"),
+        (xml_with(""), "holds no photograph"),
         (
             xml_with("<image file='a'><box top='1'><part name='0' y='2'/></box></image>"),
-            "'x'",
+            "no x and y at part 0",
         ),
         (
             xml_with(
                 "<image file='a'><box top='1' left='1' width='9' height='9'>"
                 "<part name='70' x='1' y='2'/></box></image>"
             ),
-            "part 70",
+            'a part "70"',
         ),
     ],
 )
 def test_a_wrong_xml_is_one_sentence(tmp_path: Path, content: str, part: str) -> None:
     (tmp_path / "faces.xml").write_text(content)
     with pytest.raises(UserError) as error:
-        read_source(tmp_path / "faces.xml")
+        evaluate_landmarks(tmp_path / "faces.xml", out=tmp_path / "out")
     assert part in str(error.value)
     assert "faces.xml" in str(error.value)
 
