@@ -153,7 +153,7 @@ def features(
         Points moved by hand, as review keeps them; the corrections.csv beside the landmark table
         when not given.
     points_from
-        The tool that wrote LANDMARKS; told from its content when not given.
+        The tool that wrote LANDMARKS; recognised by its content when not given.
 
     Raises
     ------

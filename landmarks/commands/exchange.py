@@ -122,7 +122,7 @@ def import_points(
     rater
         Name or sign of who corrected; each has corrections of their own, as in review.
     points_from
-        The tool; told from the content when not given.
+        The tool; recognised by its content when not given.
     """
     path = corrections_of(into, rater)
     with claimed(path, is_file=True):

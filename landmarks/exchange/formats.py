@@ -183,7 +183,7 @@ def read_marked(source: Path, tool: OtherTool | None = None) -> tuple[Format, li
     source
         File or folder.
     tool
-        Its format; told from the content when not given.
+        Its format; recognised by its content when not given.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def read_points(
     source
         A landmark table; or a file or folder as `landmarks.exchange.formats` knows it.
     tool
-        The format of `source`; told from the content when not given.
+        The format of `source`; recognised by its content when not given.
 
     Raises
     ------
