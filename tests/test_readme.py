@@ -23,7 +23,7 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
 _PIPELINE = re.compile(r"(?:^|\s)(?:\S*python )?run_pipeline\.py ")
 _FILE = re.compile(
-    r"[\w./-]*[\w-]\.(?:md|py|csv|html|json|jsonl|ya?ml|txt|cff|png|jpg|npz|npy|safetensors|xlsx)"
+    r"[\w./-]*[\w-]\.(?:md|py|csv|html|jsonl?|ya?ml|txt|cff|png|jpg|npz|npy|safetensors|xlsx)"
 )
 
 # What users bring, and what commands write beside the tables; the rest must be in the checkout.
@@ -36,7 +36,7 @@ BROUGHT = {
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
-    "motion.png", "flow.png", "fold_007.npz", "fold_confusions.csv",
+    "motion.png", "flow.png", "journal.jsonl", "fold_007.npz", "fold_confusions.csv",
     "weights.safetensors",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
