@@ -28,7 +28,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 from cyclopts import App
-from rich.console import Console
 
 from benchmarks import face_photographs
 from common.files import write_json
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 OUTPUT = Path("bench_output") / "review.json"
 LARGE_EVERY = 2  # of the photographs, one in so many is of 12 megapixels
 MAX_UP_S, MAX_NEXT_MS, MAX_GROWTH_MB = 2.0, 150.0, 40.0
+_GROWTH, _MORE_FILES = "growth after 100 photographs, MB", "growth of open files"
 _STEPS = 50  # of each kind
 LOOK_MS = 500  # a person looks at a photograph for longer than this
 
@@ -111,22 +111,34 @@ def benchmark(*, count: int = 5000, photographs: int = 500, requests: int = 10_0
         folder = Path(name)
         cohort(folder, count=count)
         with running(folder) as server:
-            figures["address printed, s after the command"] = server.started_s
-            figures["MB at the start"] = server.mb()
-            page, figures["page up, s"] = opened(browser, server.address)
-            figures["page up again, s"] = opened(browser, server.address)[1]
-            figures |= next_ones(page, look_ms=0)
-            figures["MB after 100 photographs"] = server.mb()
-            figures["files open after 100 photographs"] = server.files()
-            figures |= next_ones(page, look_ms=LOOK_MS)
-            for _ in range(photographs - 4 * _STEPS):
-                page.evaluate(_NEXT, "n")
-            figures[f"MB after {photographs} photographs"] = server.mb()
-            page.context.close()
-            asked(server.address, count=requests, n_photographs=count)
-            figures[f"MB after {requests} requests more"] = server.mb()
-            figures[f"files open after {requests} requests more"] = server.files()
+            for what, value in measured(
+                server, browser, count=count, photographs=photographs, requests=requests
+            ):
+                figures[what] = value
+                _say(what, value)
     return _report(figures, count=count)
+
+
+def measured(
+    server: Server, browser: Browser, *, count: int, photographs: int, requests: int
+) -> Iterator[tuple[str, float]]:
+    """Measure one thing after the other: what, and the figure."""
+    yield "address printed, s after the command", server.started_s
+    yield "MB at the start", server.mb()
+    page, seconds = opened(browser, server.address)
+    yield "page up, s", seconds
+    yield "page up again, s", opened(browser, server.address)[1]
+    yield from next_ones(page, look_ms=LOOK_MS)
+    yield "MB after 100 photographs", server.mb()
+    yield "files open after 100 photographs", server.files()
+    yield from next_ones(page, look_ms=0)
+    for _ in range(photographs - 4 * _STEPS):
+        page.evaluate(_NEXT, "n")
+    yield f"MB after {photographs} photographs", server.mb()
+    page.context.close()
+    asked(server.address, count=requests, n_photographs=count)
+    yield f"MB after {requests} requests more", server.mb()
+    yield f"files open after {requests} requests more", server.files()
 
 
 def cohort(folder: Path, *, count: int) -> None:
@@ -185,7 +197,7 @@ def opened(browser: Browser, address: str) -> tuple[Page, float]:
     return page, time.perf_counter() - began
 
 
-def next_ones(page: Page, *, look_ms: int) -> dict[str, float]:
+def next_ones(page: Page, *, look_ms: int) -> Iterator[tuple[str, float]]:
     """Go on to photographs not seen before: median and 95th percentile, ms, small and large."""
     times: dict[str, list[float]] = {"small": [], "12 megapixels": []}
     for _ in range(2 * _STEPS):
@@ -195,11 +207,9 @@ def next_ones(page: Page, *, look_ms: int) -> dict[str, float]:
         times[kind].append(took)
         page.wait_for_timeout(look_ms)
     look = "after a look" if look_ms else "at once"
-    return {
-        f"next {look}, {kind}, {what}, ms": float(np.percentile(values, share))
-        for kind, values in times.items()
-        for what, share in (("median", 50), ("95 %", 95))
-    }
+    for kind, values in times.items():
+        for what, share in (("median", 50), ("95 %", 95)):
+            yield f"next {look}, {kind}, {what}, ms", float(np.percentile(values, share))
 
 
 def asked(address: str, *, count: int, n_photographs: int) -> None:
@@ -216,30 +226,35 @@ def asked(address: str, *, count: int, n_photographs: int) -> None:
 
 
 def _report(figures: dict[str, float], *, count: int) -> int:
-    limits = {
-        name: MAX_UP_S if name.startswith("page up") else MAX_NEXT_MS
-        for name in figures
-        if name.startswith(("page up", "next after a look"))
-    }
-    memory = [value for name, value in figures.items() if name.startswith("MB after")]
-    handles = [value for name, value in figures.items() if name.startswith("files open")]
-    figures |= {
-        "growth after 100 photographs, MB": max(memory) - memory[0],
-        "growth of open files": handles[-1] - handles[0],
-    }
-    limits |= {"growth after 100 photographs, MB": MAX_GROWTH_MB, "growth of open files": 0}
-    console = Console(width=100, highlight=False)
-    for name, value in figures.items():
-        verdict = "" if name not in limits else "met" if value <= limits[name] else "MISSED"
-        limit = f"(at most {limits[name]:g})" if name in limits else ""
-        console.print(f"{verdict:7}{name}: {value:.4g} {limit}")
+    memory = [value for what, value in figures.items() if what.startswith("MB after")]
+    handles = [value for what, value in figures.items() if what.startswith("files open")]
+    growth = {_GROWTH: max(memory) - memory[0], _MORE_FILES: handles[-1] - handles[0]}
+    for what, value in growth.items():
+        _say(what, value)
+    figures = figures | growth
     load = os.getloadavg()[0]
-    console.print(f"{count} photographs; load of the machine at the end: {load:.1f}")
+    print(f"{count} photographs; load of the machine at the end: {load:.1f}")
     command = " ".join(["python -m benchmarks.review", *sys.argv[1:]])
+    limits = {what: _limit(what) for what in figures}
     kept = {"command": command, "figures": figures, "limits": limits, "load": load}
     write_json(OUTPUT, kept | {"versions": package_versions()})
-    console.print(f"Written to {OUTPUT}")
-    return int(any(figures[name] > limit for name, limit in limits.items()))
+    print(f"Written to {OUTPUT}")
+    return int(any(figures[what] > limit for what, limit in limits.items() if limit is not None))
+
+
+def _limit(what: str) -> float | None:
+    if what.startswith("page up"):
+        return MAX_UP_S
+    if what.startswith("next after a look"):
+        return MAX_NEXT_MS
+    return {_GROWTH: MAX_GROWTH_MB, _MORE_FILES: 0.0}.get(what)
+
+
+def _say(what: str, value: float) -> None:
+    limit = _limit(what)
+    verdict = "" if limit is None else "met" if value <= limit else "MISSED"
+    print(f"{verdict:7}{what}: {value:.4g}" + ("" if limit is None else f" (at most {limit:g})"))
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

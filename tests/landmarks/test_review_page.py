@@ -308,9 +308,17 @@ def test_an_iris_is_a_circle_for_mouse_finger_and_keys(
     with page.expect_response("**/change/3"):
         page.keyboard.press("Control+z")
     page.wait_for_selector(".rim.left", state="detached")
+
+    rows, width = len(read_corrections(folder / "tables" / CORRECTIONS_FILE)), page.evaluate(WIDTH)
+    for kind, gap in (("touchStart", 40), ("touchMove", 80), ("touchEnd", 0)):  # two fingers zoom
+        points = [{"x": x - gap, "y": y, "id": 1}, {"x": x + gap, "y": y, "id": 2}] if gap else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert page.evaluate(WIDTH) < width / 1.5
+    assert len(read_corrections(folder / "tables" / CORRECTIONS_FILE)) == rows
     page.context.close()
 
 
+WIDTH = "document.querySelector('#face').viewBox.baseVal.width"
 SLOW = """
 (slow) => {
   const ask = window.fetch;
