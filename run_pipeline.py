@@ -130,6 +130,10 @@ COMMANDS: Commands = {
         },
         "Micro-expressions: optical flow, leave-one-subject-out.",
     ),
+    "recalibrate": (
+        "classifiers.commands.recalibrate:recalibrate",
+        "A kept grader moved to another clinic with a few graded patients.",
+    ),
     "grade": (
         "classifiers.commands.grade:grade",
         "New photographs graded by a kept grader, with reasons.",

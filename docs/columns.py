@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pandera.pandas as pa
 
 from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
+from classifiers.graders.local_trial import LEARNING_CURVE
 from classifiers.graders.new_patients import grades_schema
 from classifiers.graders.sites import SITES
 from classifiers.healthy_people import PROFILE
@@ -135,6 +136,9 @@ TABLES = (
             "box_left … box_bottom": "the face box, px",
             "tilt_deg": "tilt of the head in degrees, counter-clockwise positive as seen",
             "spread_px": "mean spread of the points over altered copies, px; not their error",
+            "brightness": "mean grey level of the face, 0 (black) to 255",
+            "sharpness": "of the face 128 px wide: blur lowers it, noise raises it; from about 0.1 "
+            "(blurred) to 1",
             "mm_per_px": "scale, when one was asked for and found",
             "x_0 … x_67": "x of each point, px from the left edge",
             "y_0 … y_67": "y of each point, px downwards from the upper edge",
@@ -308,6 +312,22 @@ TABLES = (
         },
     ),
     Table(
+        "learning_curve.csv",
+        "recalibrate --curve",
+        "number of local patients",
+        LEARNING_CURVE,
+        {
+            "features": "as kept, or relative to the clinic's healthy people",
+            "local_patients": "drawn at random and recalibrated with; 0: the grader as kept",
+            "draws": "how often they were drawn; all others were tested",
+            "kappa": "weighted kappa, mean over draws",
+            "kappa_low … kappa_high": "holds 95 % of the draws",
+            "error": "error in grades, mean over draws",
+            "covered": "share of likely ranges that hold the reference",
+            "width": "grades in a likely range",
+        },
+    ),
+    Table(
         "separability.csv",
         "explore",
         "feature",
@@ -441,7 +461,7 @@ TABLES = (
         "patient, always",
         grades_schema(_SIX),
         {
-            "status": "`ok`, `failed`, or `abstained` where needed movements are missing",
+            "status": "`ok`, `failed`, or `abstained`: movements are missing, or all lies far out",
             "reason": "why there is no grade; empty when `ok`",
             "photographs": "how many were given",
             "used": "how many could be measured",
@@ -450,6 +470,10 @@ TABLES = (
             "side": "the weak side: `right`, `left`, `none` or `unknown`",
             "p_side": "probability of that side",
             "why": "what was measured, in words",
+            "distance": "how far out the measurements lie; 1: as the farthest learned from; "
+            "beyond 2 nobody is graded",
+            "caution": "what is unlike the patients learned from (the likely range is then one "
+            "class wider at either end), or that `recalibrate` has seen the patient",
         },
     ),
     Table(

@@ -33,7 +33,10 @@ OtherTool = Literal["pts", "imglab", "cvat", "coco", "emotrics", "openface", "me
 """Formats of other tools whose points are read: `landmarks.exchange.formats`."""
 POINTS_FROM = ("model", "corrected", *get_args(OtherTool))
 BOX_COLUMNS = ("box_left", "box_top", "box_right", "box_bottom")
-QUALITY_COLUMNS = ("detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", "mm_per_px")
+LIGHT_COLUMNS = ("brightness", "sharpness")
+QUALITY_COLUMNS = (
+    "detector_score", *BOX_COLUMNS, "tilt_deg", "spread_px", *LIGHT_COLUMNS, "mm_per_px"
+)  # fmt: skip
 
 
 def points_source_columns() -> dict[str, pa.Column]:

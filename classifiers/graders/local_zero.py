@@ -34,8 +34,8 @@ class Healthy:
         spread = (features - middle).abs().median() * _MAD_TO_SD
         return cls(middle.to_numpy(), spread.to_numpy(), len(features))
 
-    def onto(self, other: Healthy, features: Floats) -> Floats:
-        """Lay `(n, k)` features measured where these people were onto those of the others.
+    def onto(self, other: Healthy) -> Zero:
+        """Return what lays features measured where these people were onto those of the others.
 
         A difference in spread is believed the more, the more people are here. A column that one of
         the two lacks stays as it is.
@@ -44,8 +44,22 @@ class Healthy:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.power(other.spread / self.spread, trust)
         ratio = np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
-        laid = (features - self.middle) * ratio + other.middle
-        return np.where(np.isnan(self.middle) | np.isnan(other.middle), features, laid)
+        offset = other.middle - ratio * self.middle
+        known = np.isfinite(offset)
+        return Zero(np.where(known, ratio, 1.0), np.where(known, offset, 0.0), self.people)
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Columns stretched by `ratio` and moved by `offset`, `(k,)` each, as `people` taught it."""
+
+    ratio: Floats
+    offset: Floats
+    people: int
+
+    def of(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return the features laid onto those that a grader learned from."""
+        return features * self.ratio + self.offset
 
 
 def enough_healthy(patients: Names) -> bool:
@@ -60,9 +74,12 @@ def laid_onto(
 
     A healthy person is laid by the other healthy people only, so that nobody is their own zero.
     """
-    values = features.to_numpy(dtype=np.float64)
-    laid = Healthy.of(features[healthy]).onto(reference, values)
+    whole = pd.DataFrame(
+        features.to_numpy(dtype=np.float64), columns=features.columns, index=features.index
+    )
+    laid = Healthy.of(whole[healthy]).onto(reference).of(whole).to_numpy(copy=True)
     for name in np.unique(patients[healthy]):
         own = patients == name
-        laid[own] = Healthy.of(features[healthy & ~own]).onto(reference, values[own])
+        others = Healthy.of(whole[healthy & ~own])
+        laid[own] = others.onto(reference).of(whole[own]).to_numpy()
     return pd.DataFrame(laid, columns=features.columns, index=features.index)

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from classifiers.graders.cohort import Cohort, Samples
+from classifiers.graders.familiarity import Familiar, qualities_of
+from classifiers.graders.local_zero import Healthy, enough_healthy
 from classifiers.graders.nested import NestedGrader
+from classifiers.graders.recalibration import LocalClinic
 from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
@@ -149,6 +153,23 @@ class ModelCard:
                 "tables that extract writes."
             )
 
+    def local_clinic(self) -> LocalClinic | None:
+        """Return what `recalibrate` learned at another clinic; None for a grader as fitted."""
+        found = self.data.get("local")
+        return None if found is None else LocalClinic.from_plain(found)
+
+    def familiar(self) -> Familiar | None:
+        """Return what the patients learned from were like; None for a grader kept before that."""
+        return Familiar.from_plain(self.data.get("familiar"))
+
+    def healthy(self) -> Healthy | None:
+        """Return middle and spread of the healthy people learned from; None when too few."""
+        found = self.data.get("healthy")
+        if found is None:
+            return None
+        middle, spread = (np.array(found[name], np.float64) for name in ("middle", "spread"))
+        return Healthy(middle, spread, found["people"])
+
     def version_warnings(self) -> Iterator[str]:
         """Yield a sentence for each library that differs from the one it was made with."""
         now = library_versions()
@@ -201,7 +222,10 @@ def card_of(
         columns=list(FEATURE_NAMES),
         inputs=[str(name) for name in samples.features.columns],
         coverage=None if fitted.sets is None else fitted.sets.coverage,
-        data=_data(cohort, samples, sides=sides, target=target, said=said),
+        data={
+            **_data(cohort, samples, sides=sides, target=target, said=said),
+            "familiar": _familiar(fitted, cohort, samples).plain(),
+        },
         validation={
             "folds": f"{folds[0].upper()}{folds[1:]}.",
             "how": "Whole patients were held out; the kept grader learned from all of them.",
@@ -249,6 +273,7 @@ def _data(
         "sha256": {role: sha256_of(path) for role, path in study.files.items()} | _hashes(record),
         "measured": measured if isinstance(measured, dict) else {},
         "typical": _typical(rows),
+        "healthy": _healthy(rows),
         "healthy_sides": [
             [movement, part, spread.mean, spread.sd] for (movement, part), spread in sides.items()
         ],
@@ -278,6 +303,31 @@ def _typical(samples: Samples) -> dict[str, float | None]:
     enough = len(set(samples.patients[healthy])) >= FEWEST_HEALTHY
     medians = samples.features[healthy if enough else np.ones(len(healthy), dtype=bool)].median()
     return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
+
+
+def _familiar(fitted: NestedGrader, cohort: Cohort, samples: Samples) -> Familiar:
+    """Return what the patients learned from are like, in their photographs and in the columns."""
+    rows, landmarks = cohort.usable.rows, cohort.study.landmarks
+    qualities = pd.DataFrame()
+    if landmarks is not None:
+        at = pd.Index(landmarks["image_id"]).get_indexer(pd.Index(rows["image_id"]))
+        known = landmarks.iloc[at[at >= 0]]
+        qualities = qualities_of(known, patients=cohort.usable.patients[at >= 0])
+    made = fitted.columns.make(samples)[fitted.choice.columns]
+    return Familiar.of(qualities, made.groupby(samples.patients).mean())
+
+
+def _healthy(samples: Samples) -> dict[str, Any] | None:
+    """Return middle and spread of each column in healthy patients; None when they are too few."""
+    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
+    if not enough_healthy(samples.patients[healthy]):
+        return None
+    found = Healthy.of(samples.features[healthy])
+    plain = {
+        name: [None if np.isnan(value) else float(value) for value in getattr(found, name)]
+        for name in ("middle", "spread")
+    }
+    return {**plain, "people": len(set(samples.patients[healthy]))}
 
 
 def _scores(evaluation: Evaluation, *, grader: str) -> dict[str, dict[str, float | None]]:

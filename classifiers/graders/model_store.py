@@ -19,12 +19,13 @@ import json
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from classifiers.graders.model_card import ModelCard
 from classifiers.graders.nested import NestedGrader
+from classifiers.graders.recalibration import LocalClinic
 from common.errors import UserError
 from common.files import atomic_write, sha256_of
 
@@ -90,12 +91,15 @@ the registry and says which type is missing.
 class StoredModel:
     """A grader read from disk, which answers as on the day it was stored, and its card.
 
-    `warnings` has a sentence for each library whose version differs from that of the day.
+    `warnings` has a sentence for each library whose version differs from that of the day. `local`
+    is what `recalibrate` learned; its thresholds are the grader's already, its zero is for the rows
+    that the grader is given.
     """
 
     grader: NestedGrader
     card: ModelCard
     warnings: tuple[str, ...]
+    local: LocalClinic | None = None
 
 
 def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
@@ -113,6 +117,20 @@ def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
         )
     content = skops.io.dumps(grader, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     _refuse_unknown_types(content, source=folder / GRADER_FILE)
+    _write(folder, content, card=card)
+
+
+def save_recalibrated(folder: Path, *, model: Path, card: ModelCard) -> None:
+    """Write a model folder with the grader of another, byte for byte, and a card of its own."""
+    if folder.exists() and _strangers(folder):
+        raise UserError(
+            f'{folder} holds "{_strangers(folder)[0]}", which is no part of a model: give a new '
+            "folder."
+        )
+    _write(folder, (model / GRADER_FILE).read_bytes(), card=card)
+
+
+def _write(folder: Path, content: bytes, *, card: ModelCard) -> None:
     files = {
         GRADER_FILE: content,
         CARD_FILE: card.json_text().encode("utf-8"),
@@ -138,7 +156,10 @@ def load_model(folder: Path) -> StoredModel:
     content = (folder / GRADER_FILE).read_bytes()
     _refuse_unknown_types(content, source=folder / GRADER_FILE)
     grader = _rebuilt(content, source=folder / GRADER_FILE)
-    return StoredModel(grader=grader, card=card, warnings=tuple(card.version_warnings()))
+    local = card.local_clinic()
+    if local is not None and local.thresholds is not None:
+        grader = replace(grader, moved=local.thresholds, sets=local.thresholds.sets)
+    return StoredModel(grader, card, tuple(card.version_warnings()), local)
 
 
 def _refuse_altered(folder: Path) -> None:

@@ -17,6 +17,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.patients import Columns, Sets, columns_for
+from classifiers.graders.recalibration import Recalibration
 from classifiers.graders.registry import (
     FittedGrader,
     GraderEntry,
@@ -52,7 +53,8 @@ class NestedGrader:
     """A grader with everything that was learned on its training rows.
 
     `choice` was best on inner folds; a `temperature` of 1 leaves the chances as they are, more
-    makes them less sure; `sets` are None when there were too few patients.
+    makes them less sure; `sets` are None when there were too few patients. `moved` is what
+    `recalibrate` learned at another clinic.
     """
 
     choice: Candidate
@@ -60,6 +62,7 @@ class NestedGrader:
     grader: FittedGrader
     temperature: float
     sets: GradeSets | None
+    moved: Recalibration | None = None
 
     def probabilities(self, samples: Samples) -> Floats:
         """Return calibrated `(n, k)` chances.
@@ -68,7 +71,8 @@ class NestedGrader:
         the share of the usual movements that were photographed.
         """
         chances = self.grader.probabilities(self.columns.make(samples)[self.choice.columns])
-        return tempered(chances, temperature=self.temperature / share_seen(samples))
+        calibrated = tempered(chances, temperature=self.temperature / share_seen(samples))
+        return calibrated if self.moved is None else self.moved.of(calibrated)
 
 
 def fit_nested(

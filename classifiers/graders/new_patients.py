@@ -18,6 +18,7 @@ import pandera.pandas as pa
 
 from classifiers.graders.cohort import Samples, Study, finite
 from classifiers.graders.explain import part_sentences, tree_sentences
+from classifiers.graders.familiarity import FAR_OUT, UNLIKE, qualities_of, widened
 from classifiers.graders.model_store import SUMS_FILE, StoredModel
 from classifiers.graders.patients import (
     LEAST_SIDE,
@@ -35,14 +36,16 @@ from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
 from common.grading.predictions import probability, probability_columns
 from common.grading.target import Target, target_named
-from common.tables import choice, text
+from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import points_source
 
 STATUSES = ("ok", "abstained", "failed")
+SEEN = "Was used to recalibrate the model"
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
 _TYPES = {
-    **dict.fromkeys(("predicted", "reason", "missing", "why"), "str"),
+    **dict.fromkeys(("predicted", "reason", "missing", "why", "caution"), "str"),
+    "distance": "float64",
     **dict.fromkeys(("set_low", "set_high"), "Int64"),
 }
 
@@ -51,13 +54,15 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
-    movements that the grader needs (`why_not_graded`). `photographs` were
+    movements that the grader needs (`why_not_graded`) or lies `FAR_OUT`. `photographs` were
     given, `used` of them could be measured; `missing` names the movements that the grader learned
     from and that are not there. `set_low` and `set_high` bound the conformal set of adjacent
     classes (class numbers), empty for a grader without sets of patients. `side` is the weak side as
     a grader of patients learned it, with its probability `p_side`: `none` when the answer is
     healthy, `unknown` when it is less probable than `LEAST_SIDE` or the grader knows no sides.
-    `why` says in words what was measured.
+    `why` says in words what was measured. `distance` is how far out the patient lies in the
+    grader's columns, 1 for the farthest learned from; `caution` says what is unlike those learned
+    from (the set is then one class wider at either end), or that recalibration saw the patient.
     """
     return pa.DataFrameSchema(
         {
@@ -74,6 +79,8 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
             "side": choice(SIDES_ANSWERED),
             "p_side": probability(nullable=True),
             "why": text(nullable=True),
+            "distance": number(required=False),
+            "caution": text(nullable=True, required=False),
         },
         name="grades",
     )
@@ -121,6 +128,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         for movement, part, mean, sd in card.data["healthy_sides"]
     }
     found, answers = [], {}
+    likeness = _likeness(model, rows, study)
     named = table["patient_id"].astype(str).where(table["patient_id"].notna())
     photographs = named.groupby(named).indices
     answered = pd.Series(rows.patients).groupby(rows.patients).indices
@@ -131,16 +139,22 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
             rows.at(np.asarray(answered.get(patient, []), dtype=np.intp)),
             table.iloc[photographs[patient]],
             uneven=most_uneven(readings, reference=reference or None, count=3),
+            likeness=likeness.get(patient, Likeness()),
         )
         found.append({"patient_id": patient, **row})
     columns = list(grades_schema(target).columns)
+    seen = [str(row["patient_id"]) for row in found if SEEN in str(row.get("caution"))]
+    unlike = [str(row["patient_id"]) for row in found if UNLIKE in str(row.get("caution"))]
     return Grades(
         table=pd.DataFrame(found, columns=columns).astype(_TYPES),
         target=target,
         answers=answers,
         material=material,
         reference=reference,
-        warnings=_warnings(model, table, named, definition=study.definition),
+        warnings=[
+            *_warnings(model, table, named, definition=study.definition),
+            *_about_likeness(seen=seen, unlike=unlike),
+        ],
     )
 
 
@@ -161,11 +175,68 @@ def _rows_of(study: Study, *, model: StoredModel) -> Samples:
     points = study.points(list(rows["image_id"]))
     patients = patient_samples(photographs, points=points)
     # Movements that the grader never saw have no place; those that are not there are missing.
-    return replace(patients, features=patients.features.reindex(columns=card.inputs))
+    features = patients.features.reindex(columns=card.inputs)
+    if model.local is not None and model.local.zero is not None:
+        features = model.local.zero.of(features)
+    return replace(patients, features=features)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like those learned from a patient is: distance (1 for the farthest), and what differs."""
+
+    distance: float = float("nan")
+    differs: str | None = None
+
+
+def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Likeness]:
+    """Measure each patient beside those learned from; nothing for a grader kept before that."""
+    familiar = model.card.familiar()
+    if familiar is None or rows.rows.empty:
+        return {}
+    made = model.grader.columns.make(rows)[model.grader.choice.columns]
+    made = made.groupby(rows.patients).mean()
+    distances = familiar.distances(made)
+    qualities = pd.DataFrame(index=made.index)
+    if study.landmarks is not None:
+        owner = study.photographs.set_index("image_id")["patient_id"]
+        known = study.landmarks[study.landmarks["status"] == "ok"]
+        names = owner.reindex(known["image_id"]).to_numpy(dtype=np.str_)
+        qualities = qualities_of(known, patients=names).reindex(made.index)
+    return {
+        str(name): Likeness(
+            float(distance), familiar.differs(qualities.loc[name].to_dict(), float(distance))
+        )
+        for name, distance in zip(made.index, distances, strict=True)
+    }
+
+
+def _about_likeness(*, seen: list[str], unlike: list[str]) -> list[str]:
+    """Name who was seen by the recalibration, and who is unlike those learned from."""
+    sentences = []
+    if seen:
+        sentences.append(
+            f"The model was recalibrated with {_listed(seen)}: these answers are no test of it."
+        )
+    if unlike:
+        sentences.append(
+            f"Unlike those that the model learned from: {_listed(unlike)}. Where they are graded, "
+            "the likely range is one class wider at either end; grades.csv says what differs."
+        )
+    return sentences
+
+
+def _listed(patients: list[str]) -> str:
+    return ", ".join(patients[:5]) + (f" and {len(patients) - 5} more" if patients[5:] else "")
 
 
 def _one_patient(
-    model: StoredModel, rows: Samples, photographs: pd.DataFrame, *, uneven: list[Reading]
+    model: StoredModel,
+    rows: Samples,
+    photographs: pd.DataFrame,
+    *,
+    uneven: list[Reading],
+    likeness: Likeness,
 ) -> tuple[dict[str, object], Answer]:
     """Return the patient's row of the table, and the same in words."""
     target = target_named(model.card.target)
@@ -180,8 +251,21 @@ def _one_patient(
         found = ", ".join(sorted(set(photographs["status"].astype(str)) - {"ok"})) or "no features"
         reason = f"none of {counted(len(photographs), 'photograph')} could be measured ({found})"
         return row | {"status": "failed", "reason": reason}, _not_graded(reason)
+    seen = None
+    if model.local is not None:
+        seen = model.local.saw(photographs, columns=model.card.columns)
+    known = None if seen is None else f"{SEEN} ({seen})."
+    row |= {
+        "distance": likeness.distance,
+        "caution": " ".join(said for said in (known, likeness.differs) if said) or None,
+    }
     why = [item.sentence() for item in uneven]
     lacks = why_not_graded(missing, learned_movements(model.card.inputs))
+    if lacks is None and likeness.distance > FAR_OUT:
+        lacks = (
+            f"the measurements lie {likeness.distance:.1f} times as far out as those of any "
+            "patient whom the grader learned from"
+        )
     if lacks is not None:
         row |= {"status": "abstained", "reason": lacks, "why": " ".join(why)}
         return row, _not_graded(lacks)
@@ -193,6 +277,8 @@ def _one_patient(
         *tree_sentences(model.grader, rows, number=number, name=name),
     ]
     low, high = _set(model, chances)
+    if likeness.differs is not None and low is not None and high is not None:
+        low, high = widened((low, high), n_classes=len(target.classes))
     side, chance = _side(model, target, number, rows, chances)
     row |= {
         "status": "ok",
@@ -251,6 +337,8 @@ def _answer(
     if row["set_low"] is not None:
         within = range_in_words(row["set_low"], row["set_high"], target.spoken)
         words += f" {range_title()}: {within}."
+    if row["caution"] is not None:
+        words += f" {row['caution']}"
     if row["p_side"] is not None:
         words += (
             f" The patient's {row['side']} side is the weaker one "

@@ -121,6 +121,7 @@ def _table_row(row: Row, name: str, grades: Grades, *, ranged: str) -> dict[str,
         **_shares(row, grades),
         "Missing movements": row["missing"],
         "Not graded because": row["reason"],
+        "Beware": row["caution"],
     }
 
 
@@ -137,6 +138,7 @@ def _card(row: Row, number: int, grades: Grades, *, ranged: str, redact: bool) -
             "" if within is None else f"{ranged}: {within}",
             _side(row),
             f"Missing: {row['missing']}" if row["missing"] else "",
+            row["caution"] or "",
         ]
         shares = _shares(row, grades)
     lines.append(f"{row['used']} of {counted(row['photographs'], 'photograph')} used")

@@ -259,6 +259,8 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
     quality = pd.DataFrame(boxes, columns=["detector_score", *BOX_COLUMNS])
     quality["tilt_deg"] = [result.tilt_deg for result in results]
     quality["spread_px"] = [result.spread_px for result in results]
+    quality["brightness"] = [result.brightness for result in results]
+    quality["sharpness"] = [result.sharpness for result in results]
     quality["mm_per_px"] = [
         scale.mm_per_px_of(result.irises, ok=result.status == "ok") for result in results
     ]

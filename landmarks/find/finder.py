@@ -30,6 +30,8 @@ DETECTION_MIN_SIDE = 600
 """Photographs are decoded by 1/2, 1/4 or 1/8 as long as the shorter side keeps this many px."""
 IRIS_MIN_SIDE = 1000
 """The same for the irises, which need more detail."""
+LIGHT_WIDTH = 128
+"""Width in px to which a face is brought before its light and sharpness are measured."""
 
 Faces = Literal["largest", "error"]
 
@@ -63,6 +65,10 @@ class FaceLandmarks:
         `(68, 2)` px: spread of each point over the copies in x and y; NaN without copies.
     irises
         None unless they were looked for.
+    brightness, sharpness
+        Of the grey face in its box, 128 px wide: mean grey level, 0 to 255, and standard deviation
+        of its Laplacian as a share of that of the grey levels (blur lowers it, noise raises it);
+        NaN unless ok.
     """
 
     status: str
@@ -75,6 +81,8 @@ class FaceLandmarks:
     copies_failed: int = 0
     spread: NDArray[np.float64] = field(default_factory=no_points)
     irises: Irises | None = None
+    brightness: float = float("nan")
+    sharpness: float = float("nan")
 
     @property
     def spread_px(self) -> float:
@@ -158,7 +166,9 @@ class LandmarkFinder:
                 "--faces largest.",
             )
         box = faces[0].scaled(photo.scale, photo.scale).shifted(*photo.offset)
-        return self._place_points(photo, seen, faces[0], replace(found, box=box))
+        brightness, sharpness = light_of(seen, faces[0])
+        found = replace(found, box=box, brightness=brightness, sharpness=sharpness)
+        return self._place_points(photo, seen, faces[0], found)
 
     def _place_points(
         self, photo: Photo, seen: NDArray[np.uint8], face: FaceBox, found: FaceLandmarks
@@ -191,6 +201,18 @@ class LandmarkFinder:
             points=photo.to_original(centre_of(copies, average=self._method.average)),
             spread=spread_of(copies) * photo.scale,
         )
+
+
+def light_of(grey: NDArray[np.uint8], face: FaceBox) -> tuple[float, float]:
+    """Return brightness and sharpness of a face in a grey picture; NaN outside of it."""
+    left, top = (max(0, round(edge)) for edge in (face.left, face.top))
+    cut = grey[top : max(0, round(face.bottom)), left : max(0, round(face.right))]
+    if min(cut.shape) < 2:
+        return float("nan"), float("nan")
+    face_grey = cv2.resize(cut, (LIGHT_WIDTH, LIGHT_WIDTH), interpolation=cv2.INTER_AREA)
+    contrast = float(face_grey.std())
+    edges = float(cv2.Laplacian(face_grey, cv2.CV_64F).std())
+    return float(face_grey.mean()), edges / contrast if contrast else float("nan")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Is this patient like those that a grader learned from? Measured, and said in one sentence.
+
+Photographs: face size, light, sharpness, turn and tilt of the head, spread of the points. The
+patient: distance in the grader's own columns, beside that of the patients learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.covariance import ledoit_wolf
+
+from common.arrays import Floats, Ints, Names
+from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from landmarks.tables import points_of
+
+UNLIKE = "Unlike those learned from"
+NOSE_TIP = 30
+NOSE_DEPTH = 0.39  # of the nose tip before the outer corners of the eyes, in their distance
+MARGIN = 0.25  # of the range learned from, by which a photograph may lie outside it
+FAR_OUT = 2.0  # times the farthest patient learned from; beyond it no answer is given
+QUALITIES = {
+    "face_px": ("the face is {value:.0f} px wide between the eyes", "{low:.0f} to {high:.0f} px"),
+    "brightness": ("its mean grey level is {value:.0f}", "{low:.0f} to {high:.0f}"),
+    "sharpness": ("its sharpness is {value:.2f}", "{low:.2f} to {high:.2f}"),
+    "turn_deg": ("the head is turned by about {value:.0f}°", "up to {high:.0f}°"),
+    "tilt_deg": ("the head is tilted by {value:.0f}°", "up to {high:.0f}°"),
+    "spread": ("the points repeat within {value:.3f} of the eye distance", "up to {high:.3f}"),
+}
+"""Measured of each patient, the median over the photographs; what is said of one outside."""
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """What the patients learned from were like; plain values, as in the card.
+
+    `ranges` are lowest and highest of each quality. `middle` and `inverse` (covariance, shrunk)
+    are of the grader's own columns, missing values taken as the middle; `farthest` is the largest
+    distance of a patient learned from.
+    """
+
+    ranges: dict[str, list[float]]
+    middle: list[float]
+    inverse: list[list[float]]
+    farthest: float
+
+    @classmethod
+    def of(cls, qualities: pd.DataFrame, columns: pd.DataFrame) -> Familiar:
+        """Learn from one row per patient: `qualities_of`, and the grader's own columns."""
+        known = qualities.dropna(axis="columns", how="all")
+        values = columns.to_numpy(dtype=np.float64)
+        middle = np.nan_to_num(np.nanmedian(values, axis=0))
+        filled = _filled(values, middle)
+        scale = np.where(filled.std(axis=0) > 1e-12, filled.std(axis=0), 1.0)
+        inverse = np.linalg.pinv(ledoit_wolf(filled / scale)[0]) / np.outer(scale, scale)
+        farthest = float(_distances(values, middle, inverse).max())
+        ranges = {str(name): [float(of.min()), float(of.max())] for name, of in known.items()}
+        return cls(ranges, middle.tolist(), inverse.tolist(), farthest)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any] | None) -> Familiar | None:
+        """Read it from `card.json`; None for a grader of before."""
+        return None if values is None else cls(**values)
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain values for `card.json`."""
+        return asdict(self)
+
+    def distances(self, columns: pd.DataFrame) -> Floats:
+        """Return `(n,)` distances in the grader's columns, 1 for the farthest learned from."""
+        values = columns.to_numpy(dtype=np.float64)
+        found = _distances(values, np.array(self.middle), np.array(self.inverse))
+        return found / max(self.farthest, 1e-12)
+
+    def differs(self, qualities: Mapping[str, float], distance: float) -> str | None:
+        """Say in one sentence what is unlike the patients learned from; None when nothing is."""
+        said = []
+        for name, (low, high) in self.ranges.items():
+            value = float(qualities.get(name, np.nan))
+            reach = MARGIN * (high - low)
+            if np.isfinite(value) and not low - reach <= value <= high + reach:
+                words, usual = QUALITIES[name]
+                shown = usual.format(low=low, high=high)
+                said.append(f"{words.format(value=value)} (learned from {shown})")
+        if distance > 1:
+            said.append(
+                f"the measurements lie {distance:.1f} times as far out as those of the patient "
+                "farthest out whom it learned from"
+            )
+        if not said:
+            return None
+        return f"{UNLIKE}: {'; '.join(said)}."
+
+
+def qualities_of(landmarks: pd.DataFrame, *, patients: Names) -> pd.DataFrame:
+    """Return the qualities of each patient's photographs, sorted by patient.
+
+    `landmarks` are rows of a landmark table, `(n,)` `patients` whose they are; a quality that the
+    table does not tell is NaN.
+    """
+    points = points_of(landmarks)
+    right, left = points[:, RIGHT_EYE_OUTER], points[:, LEFT_EYE_OUTER]
+    across = left - right
+    size = np.hypot(*across.T)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        aside = ((points[:, NOSE_TIP] - (left + right) / 2) * across).sum(axis=1) / size**2
+        turn = np.degrees(np.arcsin(np.clip(aside / NOSE_DEPTH, -1, 1)))
+        nothing = pd.Series(np.nan, index=landmarks.index)
+        table = pd.DataFrame(
+            {
+                "face_px": size,
+                "brightness": landmarks.get("brightness", nothing).to_numpy(),
+                "sharpness": landmarks.get("sharpness", nothing).to_numpy(),
+                "turn_deg": turn,
+                "tilt_deg": landmarks.get("tilt_deg", nothing).to_numpy(),
+                "spread": landmarks.get("spread_px", nothing).to_numpy() / size,
+            }
+        )
+    found = table.astype(np.float64).groupby(np.asarray(patients)).median()
+    return found.assign(turn_deg=found["turn_deg"].abs(), tilt_deg=found["tilt_deg"].abs())
+
+
+def widened(bounds: tuple[int, int], *, n_classes: int) -> tuple[int, int]:
+    """Return a set of adjacent classes with one more at either end."""
+    return max(1, bounds[0] - 1), min(n_classes, bounds[1] + 1)
+
+
+def wrong_among_accepted(wrong: Floats, distances: Floats) -> pd.DataFrame:
+    """Return the share of wrong answers among the patients nearest to those learned from.
+
+    A row for every number of patients accepted, the nearest first: `accepted` (share), `wrong`
+    (share of these), `distance` (of the farthest accepted).
+    """
+    order: Ints = np.argsort(distances, kind="stable")
+    count = np.arange(1, len(order) + 1)
+    return pd.DataFrame(
+        {
+            "accepted": count / len(order),
+            "wrong": np.cumsum(wrong[order]) / count,
+            "distance": distances[order],
+        }
+    )
+
+
+def _filled(values: Floats, middle: Floats) -> Floats:
+    return np.where(np.isnan(values), middle, values)
+
+
+def _distances(values: Floats, middle: Floats, inverse: Floats) -> Floats:
+    off = _filled(values, middle) - middle
+    return np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", off, inverse, off), 0.0))
