@@ -24,6 +24,7 @@ from cyclopts.config import Dict as DictConfig
 from common.errors import UserError, did_you_mean
 from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
 from common.files import OutFile, claimed
+from common.parquet import Format, large_tables_as
 
 LISTS = Parameter(consume_multiple=True, negative_iterable=())
 """How every list on the command line is read; sub-commands take it from their parent."""
@@ -67,12 +68,16 @@ def build_app(commands: Commands, *, name: str, summary: str, words: Sequence[st
             Path | None,
             Parameter(help="YAML file of options: one section for each command, keys as options."),
         ] = None,
+        format: Annotated[  # the name of the option
+            Format,
+            Parameter(help="Of tables with a row for each photograph: csv, or parquet (smaller)."),
+        ] = "csv",
     ) -> Any:
         if config is not None:
             app.config = (DictConfig(_read_config(config, app), source=str(config)),)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         bound.apply_defaults()
-        with _output_claimed(command, bound.arguments.get("out")):
+        with _output_claimed(command, bound.arguments.get("out")), large_tables_as(format):
             return command(*bound.args, **bound.kwargs)
 
     return app

@@ -19,6 +19,8 @@ from common.errors import UserError
 OutFile = Annotated[Path, "a file"]
 """Type of an option `out` that names a file; one of type `Path` names a folder. See `claimed`."""
 
+PARQUET = ".parquet"
+
 LOCK = ".lock"
 """Name of the file that keeps an output folder to one run while it lasts."""
 
@@ -71,6 +73,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def found_table(path: Path) -> Path:
+    """Return a table's file: the one that is named, or the Parquet table in place of its CSV."""
+    twin = path.with_suffix(PARQUET)
+    return twin if path.suffix == ".csv" and not path.exists() and twin.is_file() else path
+
+
+def remove_table(path: Path) -> None:
+    """Remove the table of an earlier run, be it CSV or Parquet."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(PARQUET).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import sha256_of, write_json
+from common.files import found_table, sha256_of, write_json
 
 RUN_FILE = "run.json"
 PACKAGES = (
@@ -75,7 +75,9 @@ def write_run_record(
             "platform": {"system": platform.system(), "machine": platform.machine()},
             "files": {
                 role: {"name": file.name, "sha256": sha256_of(file)}
-                for role, file in (files or {}).items()
+                for role, file in (
+                    (role, found_table(file)) for role, file in (files or {}).items()
+                )
             },
             "counts": dict(counts or {}),
             "seconds": {name: round(value, 3) for name, value in (seconds or {}).items()},

@@ -17,7 +17,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.errors import UserError, did_you_mean
-from common.files import atomic_write, natural_key
+from common.files import PARQUET, atomic_write, found_table, natural_key
+from common.parquet import LARGE, place_of, read_parquet, write_parquet
 from common.words import counted
 
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
@@ -145,9 +146,18 @@ def write_table(frame: pd.DataFrame, path: Path, *, schema: pa.DataFrameSchema) 
     """Check `frame` against its schema and write it as UTF-8 CSV, whole or not at all.
 
     Floats are written in the shortest form that reads back to the same float64; missing is empty.
+    A file named `.parquet` is written as Parquet, and so is a large table where that was asked for
+    (`common.parquet`): then `features.parquet` takes the place of `features.csv`.
     """
     _check(frame, schema=schema, source=path)
-    write_csv(frame, path)
+    place = place_of(path, schema_name=schema.name)
+    if place.suffix == PARQUET:
+        text = [name for name in frame.columns if _is_text(str(name), schema=schema)]
+        write_parquet(frame, place, text=text)
+    else:
+        write_csv(frame, place)
+    if schema.name in LARGE:  # of an earlier run
+        place.with_suffix({PARQUET: ".csv"}.get(place.suffix, PARQUET)).unlink(missing_ok=True)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -165,7 +175,9 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Read a CSV table and check it; text columns stay text, floats are read exactly.
+    """Read a table and check it; text columns stay text, floats are read exactly.
+
+    Where `features.csv` is named and only `features.parquet` is there, that is read.
 
     Columns that a manifest adds of its own are text, there and in the tables it is joined to: what
     a user wrote is carried through untouched, be it 007 or 1.50.
@@ -175,10 +187,20 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     UserError
         Names file, column and row of what is missing or not allowed.
     """
+    path = found_table(path)
     if not path.is_file():
         raise UserError(
             f"{path} does not exist or is a folder: give the path of a {schema.name} table."
         )
+    if path.suffix == PARQUET:
+        frame = read_parquet(path)
+        text = {name: "str" for name in frame.columns if _is_text(str(name), schema=schema)}
+        return _check(frame.astype(text), schema=schema, source=path)
+    frame = _read_csv(path, schema=schema)
+    return _check(frame, schema=schema, source=path)
+
+
+def _read_csv(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     try:
         header = _header(path, schema=schema)
         as_text = {name: str for name in header if _is_text(_bared(name), schema=schema)}
@@ -204,7 +226,7 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
         column = frame[_bared(name)]
         if column.str.startswith("'").any():
             frame[_bared(name)] = column.map(_bared, na_action="ignore")
-    return _check(frame, schema=schema, source=path)
+    return frame
 
 
 def _guarded(cell: object) -> object:

@@ -26,6 +26,7 @@ from classifiers.graders.patients import rows_to_answer
 from classifiers.graders.registry import GRADERS, GraderEntry, is_baseline
 from classifiers.reports.branches import fusion_report
 from common.errors import UserError, did_you_mean
+from common.files import found_table
 from common.grading.evaluation import write_metrics
 from common.grading.predictions import write_predictions
 from common.grading.target import Target, TargetName, target_named
@@ -167,7 +168,7 @@ def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
             )
         return list(inner)
     beside = [path.with_name(f"inner_{path.name}") for path in tables]
-    missing = [path for path in beside if not path.is_file()]
+    missing = [path for path in beside if not found_table(path).is_file()]
     if missing and len(missing) < len(beside):
         print(
             f"There is no {missing[0]}, so no weights are learned: name the inner predictions of "

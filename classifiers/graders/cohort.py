@@ -16,6 +16,7 @@ import pandas as pd
 
 from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError
+from common.files import found_table
 from common.grading.target import CLASS_COLUMN, NO_LABEL, Target, refuse_two_grades
 from common.tables import join_manifest, read_manifest, sort_by_image_id
 from common.words import counted
@@ -57,19 +58,23 @@ class Study:
     def dists(self) -> pd.DataFrame | None:
         """The distances of every photograph; None where no table lies beside the features."""
         path = self.features.with_name(DISTS_FILE)
-        return self._joined(read_dists(path), measured=DISTANCE_NAMES) if path.is_file() else None
+        return (
+            self._joined(read_dists(path), measured=DISTANCE_NAMES)
+            if found_table(path).is_file()
+            else None
+        )
 
     @cached_property
     def landmarks(self) -> pd.DataFrame | None:
         """The landmark table; None where it does not lie beside the features."""
         path = self.features.with_name(LANDMARKS_FILE)
-        return read_landmarks(path) if path.is_file() else None
+        return read_landmarks(path) if found_table(path).is_file() else None
 
     @cached_property
     def measures(self) -> pd.DataFrame | None:
         """The clinical measures of every photograph; None where no table lies beside."""
         path = self.features.with_name(MEASURES_FILE)
-        if not path.is_file():
+        if not found_table(path).is_file():
             return None
         return self._joined(read_measures(path), measured=MEASURED_COLUMNS)
 

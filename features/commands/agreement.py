@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from common.bootstrap import interval, resampling_weights, summed_by
 from common.errors import UserError
 from common.figures import OKABE_ITO, calm
+from common.files import found_table
 from common.grading.comparison import limits_of_agreement
 from common.provenance import write_run_record
 from common.report import Report
@@ -233,7 +234,7 @@ def _sums(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]
 
 def _patients_of(ids: pd.Series, *, beside: Path) -> NDArray[np.str_] | None:
     """Return the patient of each photograph, or None where the features name none."""
-    known = read_features(beside) if beside.is_file() else pd.DataFrame()
+    known = read_features(beside) if found_table(beside).is_file() else pd.DataFrame()
     if "patient_id" not in known:
         return None
     named = ids.map(known.set_index("image_id")["patient_id"])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
+from common.files import PARQUET
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import RUN_FILE, write_run_record
 from common.tables import photos_of, read_manifest
@@ -237,7 +238,7 @@ def find_source(source: Path) -> Source:
         return Source(photos=folder.photos, problems=problems)
     if not is_there:
         raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
-    if suffix == ".csv":
+    if suffix in (".csv", PARQUET):
         manifest = read_manifest(source)
         if manifest.empty:
             raise UserError(f"{source} holds no rows: list one photograph per row.")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.files import sha256_of
+from common.files import found_table, sha256_of
 from common.provenance import read_run_record, write_run_record
 from common.tables import (
     STATUSES,
@@ -203,7 +203,7 @@ def features(
         else:
             (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
         write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
-    files = {"landmarks": landmarks} if landmarks.is_file() else {}
+    files = {"landmarks": landmarks} if found_table(landmarks).is_file() else {}
     files |= {} if manifest is None else {"manifest": manifest}
     files |= {} if moves is None else {"corrections": moves.path}
     write_run_record(
@@ -220,7 +220,7 @@ def features(
             "newly_failed": len(written.newly_failed),
             "landmark_run": landmark_run,
             "corrections_of_other_photographs": list(written.refused),
-            "landmarks_sha256": None if in_place else sha256_of(out / LANDMARKS_FILE),
+            "landmarks_sha256": None if in_place else sha256_of(found_table(out / LANDMARKS_FILE)),
         },
     )
     for line in moves.warnings() if moves else []:
@@ -318,7 +318,7 @@ def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd
     """
     known = table[["image_id"]]
     earlier = (source if source.is_dir() else source.parent) / FEATURES_FILE
-    if earlier.is_file():
+    if found_table(earlier).is_file():
         measured = [*FEATURE_NAMES, *points_source_columns()]
         known = join_manifest(known, read_features(earlier).drop(columns=measured, errors="ignore"))
     if manifest is not None:
@@ -338,10 +338,10 @@ def _is_in_place(landmarks: Path, *, out: Path) -> bool:
 
     UserError when OUT/landmarks.csv holds other points, or was changed since an earlier run.
     """
-    target = out / LANDMARKS_FILE
+    target = found_table(out / LANDMARKS_FILE)
     if not target.is_file():
         return False
-    if target.samefile(landmarks):
+    if target.samefile(found_table(landmarks)):
         return True
     notes = (read_run_record(out) or {}).get("notes") or {}
     if notes.get("landmarks_sha256") != sha256_of(target):

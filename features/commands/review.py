@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.files import claimed
+from common.files import claimed, found_table
 from common.photos import list_photos
 from common.tables import read_manifest, read_table
 from common.words import counted
@@ -100,7 +100,7 @@ def review(
             table_path=path,
             paths=paths,
             journal=journal,
-            spreads=read_table(spreads, schema=SPREADS) if spreads.is_file() else None,
+            spreads=read_table(spreads, schema=SPREADS) if found_table(spreads).is_file() else None,
             irises=read_irises(irises) if irises.is_file() else None,
             patients=patients,
             predictor=find_predictor(predictor),
@@ -139,7 +139,7 @@ def _photographs(
     else:
         paths = dict(list_photos(photos).photos)
         beside = tables / FEATURES_FILE
-        known = read_features(beside) if beside.is_file() else pd.DataFrame()
+        known = read_features(beside) if found_table(beside).is_file() else pd.DataFrame()
         if "patient_id" in known:
             named = known.dropna(subset=["patient_id"])
             patients = dict(zip(named["image_id"], named["patient_id"], strict=True))

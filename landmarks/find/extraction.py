@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import PIL
 
-from common.files import sha256_of
+from common.files import remove_table, sha256_of
 from common.progress import JobProgress
 from common.tables import STATUSES, sort_by_image_id, write_table
 from common.workers import default_jobs, supervised_map
@@ -169,7 +169,7 @@ def extract_landmarks(
     if method.augmentation:
         write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
     else:
-        (out / SPREADS_FILE).unlink(missing_ok=True)  # of an earlier run with copies
+        remove_table(out / SPREADS_FILE)  # of an earlier run with copies
     tally = Counter(table["status"])
     ended = time.monotonic()
     return Extraction(
