@@ -7,7 +7,7 @@ counted as a spreadsheet shows the manifest, the header being row 1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,11 +150,11 @@ def _disagreeing(table: pd.DataFrame, column: str) -> list[Problem]:
     keys = ["patient_id", *(["visit"] if "visit" in table else [])]
     pairs = told.drop_duplicates([*keys, column])
     several = pairs[pairs.duplicated(keys, keep=False)]
-    rows = told.groupby("patient_id").groups
+    rows = _rows_of(told, patients=several["patient_id"])
     problems = []
     for patient, own in several.groupby("patient_id"):
         what = f"{patient} has several {name}: {say_list(sorted(own[column].astype(str)))}"
-        at = {"rows": tuple(rows[patient]), "patient_id": str(patient)}
+        at = {"rows": rows[patient], "patient_id": str(patient)}
         problems.append(warning(f"two_{name}", what, advice, **at))
     return problems
 
@@ -170,15 +170,16 @@ def _missing_tasks(table: pd.DataFrame, tasks: Sequence[str] | None) -> list[Pro
         rows = tuple(table.index[table["task"].isna()])
         what = f"{counted(len(rows), 'photograph')} without a task"
         problems.append(warning("no_task", what, "fill the column task", rows=rows))
-    done = pd.crosstab(told["patient_id"], told["task"]).astype(bool)
+    done = told.groupby(["patient_id", "task"]).size().unstack(fill_value=0).astype(bool)
     expected = list(tasks) if tasks else [str(task) for task in done if done[task].mean() >= 0.5]
     done = done.reindex(columns=expected, fill_value=False)
-    own_rows = table.groupby("patient_id").groups
-    for patient in sorted(done.index[~done.all(axis=1)], key=natural_key):
+    lacking = done.index[~done.all(axis=1)]
+    own_rows = _rows_of(table, patients=lacking)
+    for patient in sorted(lacking, key=natural_key):
         absent = [task for task in expected if not done.at[patient, task]]
         what = f"{patient} has no photograph of {say_list(absent, at_most=8)}"
         advice = "look for it; nothing is put in its place"
-        at = {"rows": tuple(own_rows[patient]), "patient_id": str(patient)}
+        at = {"rows": own_rows[patient], "patient_id": str(patient)}
         problems.append(warning("missing_task", what, advice, **at))
     return problems
 
@@ -214,10 +215,18 @@ def _duplicate(same: pd.DataFrame) -> Problem:
     return warning("duplicate_photograph", what, "keep one of them", rows=rows)
 
 
+def _rows_of(table: pd.DataFrame, *, patients: Iterable[object]) -> dict[object, tuple[int, ...]]:
+    """Return the rows of each of these patients."""
+    own = table[table["patient_id"].isin(list(patients))]
+    return dict(_rows_by_value(own["patient_id"]))
+
+
 def _rows_by_value(cells: pd.Series) -> list[tuple[object, tuple[int, ...]]]:
     """Return each value with its rows, in the order of the first row."""
-    grouped = cells.groupby(cells.astype("object"), sort=False, dropna=False)
-    return [("" if pd.isna(value) else value, tuple(same.index)) for value, same in grouped]
+    rows: dict[object, list[int]] = {}
+    for row, value in zip(cells.index.tolist(), cells.astype("object").tolist(), strict=True):
+        rows.setdefault("" if pd.isna(value) else value, []).append(row)
+    return [(value, tuple(same)) for value, same in rows.items()]
 
 
 def _some_frames(folder: Path) -> list[Path]:
