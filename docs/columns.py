@@ -22,7 +22,7 @@ from common.grading.predictions import predictions_schema
 from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
-from features.commands.agreement import FEATURE_AGREEMENT, POINT_AGREEMENT
+from features.commands.agreement import FEATURE_AGREEMENT
 from features.measures import MEASURES
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
@@ -33,7 +33,7 @@ from htnet.palsy.asymmetry import BY_GRADE
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
 from htnet.palsy.training import SEEN_PATIENTS
 from landmarks.review.corrections import CORRECTIONS
-from landmarks.tables import IRISES, LANDMARKS, SPREADS
+from landmarks.tables import IRISES, LANDMARKS, POINT_AGREEMENT, SPREADS
 
 
 @dataclass(frozen=True)

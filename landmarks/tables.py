@@ -88,6 +88,19 @@ SPREADS = pa.DataFrameSchema(
 spread of each point over the others in x and y, px (median absolute deviation times 1.4826)."""
 
 
+POINT_AGREEMENT = pa.DataFrameSchema(
+    {
+        "point": pa.Column(int),
+        "region": text(),
+        "photographs": pa.Column(int),
+        **{name: number() for name in ("mean", "median", "p95", "bias_x", "bias_y")},
+    },
+    name="agreement of points",
+)
+"""`agreement_points.csv`: distance between both raters' points, percent of the outer-eye distance;
+bias is B minus A."""
+
+
 SIDES = ("right", "left")
 _NUMBERS = ("x", "y", "radius", "strength")
 

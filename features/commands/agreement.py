@@ -24,23 +24,11 @@ from features.definitions import STANDARD, DefinitionName, measure
 from features.registry import FEATURES
 from features.tables import FEATURES_FILE, read_features
 from landmarks.points import LEFT_EYE_OUTER, N_POINTS, REGIONS, RIGHT_EYE_OUTER
-from landmarks.tables import points_of, read_landmarks
+from landmarks.tables import POINT_AGREEMENT, points_of, read_landmarks
 
 FEWEST = 3  # photographs that both raters have
 FEW_PATIENTS = 10  # below, the report warns
 _SHOWN = 6  # Bland-Altman pictures of the least repeatable features
-
-POINT_AGREEMENT = pa.DataFrameSchema(
-    {
-        "point": pa.Column(int),
-        "region": text(),
-        "photographs": pa.Column(int),
-        **{name: number() for name in ("mean", "median", "p95", "bias_x", "bias_y")},
-    },
-    name="agreement of points",
-)
-"""`agreement_points.csv`: distance between both raters' points, percent of the outer-eye distance;
-bias is B minus A."""
 
 FEATURE_AGREEMENT = pa.DataFrameSchema(
     {

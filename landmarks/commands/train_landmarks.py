@@ -13,18 +13,25 @@ import pandas as pd
 from common.errors import UserError
 from common.files import sha256_of, write_json
 from common.provenance import package_versions, write_run_record
-from common.tables import photos_of, read_manifest, write_table
+from common.tables import photos_of, read_manifest
 from common.truth import read_truth
 from common.words import counted, spoken
 from common.workers import jobs_asked
-from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
-from landmarks.check.scores import in_one_row, patient_intervals
+from landmarks.check.training import compare_models, training_report
 from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import extract_landmarks
-from landmarks.points import POINT_COLUMNS
+from landmarks.points import N_POINTS, POINT_COLUMNS
 from landmarks.predictor import PredictorFile, find_predictor
-from landmarks.tables import BOX_COLUMNS, points_of, read_landmarks
+from landmarks.review.remaining import (
+    POINT_LIMIT,
+    Remaining,
+    needs_correction,
+    read_raters,
+    read_reviewed,
+    remaining_work,
+)
+from landmarks.tables import BOX_COLUMNS, points_of, points_source, read_landmarks
 from landmarks.training import (
     TrainingFace,
     TrainingOptions,
@@ -32,12 +39,11 @@ from landmarks.training import (
     train_predictor,
 )
 
-MODEL_FILE, CARD_FILE = "predictor.dat", "predictor.json"
+MODEL_FILE, CARD_FILE, REPORT_FILE = "predictor.dat", "predictor.json", "report.html"
 LICENCE_NOTE = (
     "Made from your photographs: whether it may be shared depends on their consent and terms. "
     "Research software; it does not diagnose."
 )
-_PARTS = ("all", "inner", "right_eye", "left_eye", "mouth", "paralysed_side", "healthy_side")
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,15 @@ class TrainedLandmarks:
         One row per part of the face: `before`, `after`, `change`, % of the outer-eye distance.
     left_out
         Photographs with points in which no face was found.
+    remaining
+        What is left to correct; None where the points come from no review.
     """
 
     model: Path
     card: Path
     errors: pd.DataFrame
     left_out: int
+    remaining: Remaining | None = None
 
     @property
     def exit_code(self) -> int:
@@ -70,6 +79,8 @@ def train_landmarks(
     *,
     out: Path,
     points: Path | None = None,
+    all_points: bool = False,
+    raters: Path | None = None,
     predictor: str = "ibug",
     held_out: float = 0.25,
     cascades: int = TrainingOptions.cascades,
@@ -88,7 +99,8 @@ def train_landmarks(
 
     Writes OUT/predictor.dat, for --predictor of extract, and OUT/predictor.json, which says what
     it was made from and its errors before and after on patients that were held out, with 95 %
-    intervals over patients. Whole patients are held out, always.
+    intervals over patients. Whole patients are held out, always. After a review, OUT/report.html
+    says how many photographs would still need correction, and how long that takes.
 
     Parameters
     ----------
@@ -97,8 +109,14 @@ def train_landmarks(
     out
         Folder for the model, its card, errors.csv and run.json.
     points
-        Corrected points: a landmark table (.csv), or points of another tool, as for features.
+        Corrected points: the folder of a review (landmarks.csv with corrections.csv), one rater's
+        corrections-NAME.csv, a landmark table (.csv), or points of another tool, as for features.
         Without it, the true points that the manifest names (column truth_file).
+    all_points
+        After a review, take photographs that nobody corrected or called right for truth too.
+    raters
+        agreement_points.csv of agreement: a point is off when it lies further away than 95 % of
+        two raters' points; beyond 5 % of the outer-eye distance when not given.
     predictor
         Model to compare with: ibug (installed), mee, mee2, mee3, gtx, or a .dat file.
     held_out
@@ -134,8 +152,14 @@ def train_landmarks(
     )  # fmt: skip
     jobs = jobs_asked(jobs)
     base = find_predictor(predictor)
-    people = read_manifest(manifest)
-    truth = corrected_points(people, points)
+    people = everybody = read_manifest(manifest)
+    reviewed = None if points is None else read_reviewed(points)
+    limits = np.full(N_POINTS, POINT_LIMIT) if raters is None else read_raters(raters)
+    if points is not None and reviewed is not None:
+        table = reviewed.table if all_points else reviewed.truth()
+        truth = points_of_manifest(people, table, source=points)
+    else:
+        truth = corrected_points(people, points)
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
     predict = functools.partial(extract_landmarks, jobs=jobs)
@@ -152,15 +176,36 @@ def train_landmarks(
     ours = PredictorFile(name=MODEL_FILE, path=model, sha256=sha256_of(model))
     examined = people[tested]
     after = predict(photos_of(examined), out=out / "after", predictor=ours).table
-    errors = _compare(examined, truth=truth, before=before, after=after, out=out, seed=seed)
+    errors = compare_models(examined, truth=truth, before=before, after=after, out=out, seed=seed)
+    left = None
+    if reviewed is not None:
+        seen = examined[examined["image_id"].isin(reviewed.looked_at)]
+        true, *drawn = (
+            points_of(one.set_index("image_id").reindex(seen["image_id"]))
+            for one in (truth, before, after)
+        )
+        needed, needing = (needs_correction(one, true, limits=limits) for one in drawn)
+        left = remaining_work(
+            reviewed,
+            list(seen["image_id"]),
+            needing,
+            needed=needed,
+            patients=dict(zip(everybody["image_id"], everybody["patient_id"], strict=True)),
+            seed=seed,
+        )
+    source = points_source(reviewed.table) if reviewed else None
     counts = {
         "photographs_to_learn_from": int((found & ~tested).sum()),
         "patients_to_learn_from": int(people.loc[found & ~tested, "patient_id"].nunique()),
         "photographs_held_out": int((found & tested).sum()),
         "patients_held_out": int(people.loc[found & tested, "patient_id"].nunique()),
         "without_face": int((~found).sum()),
+        **(source.counts() if source else {}),
     }
-    settings = {**asdict(options), "held_out": held_out, "compared_with": predictor}
+    settings = {
+        **asdict(options), "held_out": held_out, "compared_with": predictor,
+        "all_points": all_points, "limits": "two raters" if raters else f"{POINT_LIMIT:g} %",
+    }  # fmt: skip
     card = {
         "what": "dlib shape predictor, 68 points, patient's right is image-left",
         "sha256": ours.sha256,
@@ -173,6 +218,7 @@ def train_landmarks(
             part: {k: round(v, 4) if np.isfinite(v) else None for k, v in row.items()}
             for part, row in errors.iterrows()
         },
+        "remaining": left.sentences() if left else None,
         "versions": package_versions(),
         "licence": LICENCE_NOTE,
     }
@@ -182,17 +228,33 @@ def train_landmarks(
         command="train-landmarks",
         settings=settings,
         seed=seed,
-        files={"manifest": manifest, "predictor": base.path, "model": model},
+        files={"manifest": manifest, "predictor": base.path, "model": model}
+        | ({"raters": raters} if raters else {}),
         counts=counts,
         seconds={
             "detect": prepared - began,
             "train": trained - prepared,
             "compare": time.monotonic() - trained,
         },
+        notes={"remaining": left.sentences() if left else None},
     )
     result = TrainedLandmarks(
-        model=model, card=out / CARD_FILE, errors=errors, left_out=counts["without_face"]
+        model=model,
+        card=out / CARD_FILE,
+        errors=errors,
+        left_out=counts["without_face"],
+        remaining=left,
     )
+    training_report(
+        errors,
+        learned=source.added_to(_learned(counts)) if source else _learned(counts),
+        limits=(
+            "95 % of two raters' points do"
+            if raters
+            else f"{POINT_LIMIT:g} % of the outer-eye distance"
+        ),
+        remaining=left,
+    ).write(out / REPORT_FILE)
     _tell(result, counts)
     return result
 
@@ -220,6 +282,13 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
         truth = named_as(read_points(points)[0], people["image_id"])
     else:
         truth = read_landmarks(points)
+    return points_of_manifest(people, truth, source=points)
+
+
+def points_of_manifest(
+    people: pd.DataFrame, truth: pd.DataFrame, *, source: Path | None
+) -> pd.DataFrame:
+    """Return the points of a manifest's photographs, as `corrected_points` does, from a table."""
     columns = ["image_id", "status", "reason", *POINT_COLUMNS]
     truth = truth.reindex(columns=columns)
     # A row that says ok but lacks a point cannot teach or test.
@@ -228,7 +297,7 @@ def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     known = truth[truth["image_id"].isin(people["image_id"])]
     if not (known["status"] == "ok").any():
         raise UserError(
-            f"{points or 'The manifest'} has points of none of the manifest's photographs (first "
+            f"{source or 'The manifest'} has points of none of the manifest's photographs (first "
             f'"image_id" "{next(iter(people["image_id"]), "")}"): check that the names agree.'
         )
     rest = people.loc[~people["image_id"].isin(known["image_id"]), "image_id"]
@@ -251,47 +320,25 @@ def _box(row: pd.Series) -> FaceBox:
     return FaceBox(left, top, right, bottom, score, str(row["detector"]))
 
 
-def _compare(
-    people: pd.DataFrame,
-    *,
-    truth: pd.DataFrame,
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    out: Path,
-    seed: int,
-) -> pd.DataFrame:
-    """Errors of both models on the held-out photographs; writes each photograph's as tables."""
-    pair = {"before": before, "after": after}
-    evaluated = {name: evaluate(table, truth, people) for name, table in pair.items()}
-    for name, one in evaluated.items():
-        write_table(error_table(one), out / f"errors_{name}.csv", schema=ERRORS)
-    errors = {name: part_errors(one) for name, one in evaluated.items()}
-    patients = people["patient_id"].to_numpy()
-    rows = {}
-    for part in _PARTS:
-        old, new = (errors[name][part]["nrmse_eye"] for name in pair)
-        both = np.isfinite(old) & np.isfinite(new)
-        if not both.any():
-            continue  # no palsied side is named
-        values = np.column_stack([old, new, new - old])[both]
-        found = patient_intervals(values, patients[both], seed=seed)
-        rows[part] = in_one_row(found, (*pair, "change")) | {"photographs": int(both.sum())}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _tell(result: TrainedLandmarks, counts: dict[str, int]) -> None:
+def _learned(counts: dict[str, int]) -> str:
     (learned, teachers), (tested, others) = (
         (counted(counts[f"photographs_{part}"], "photograph"), counts[f"patients_{part}"])
         for part in ("to_learn_from", "held_out")
     )
-    print(
+    return (
         f"Learned from {learned} of {counted(teachers, 'patient')}; tested on {tested} of "
         f"{counted(others, 'other patient')}."
     )
+
+
+def _tell(result: TrainedLandmarks, counts: dict[str, int]) -> None:
+    print(_learned(counts))
     for part, row in result.errors.iterrows():
         print(
             f"{spoken(part)}: {row['before']:.2f} % before, {row['after']:.2f} % after, change "
             f"{row['change']:+.2f} ({row['change_low']:+.2f} to {row['change_high']:+.2f}) of the "
             "outer-eye distance"
         )
+    for sentence in result.remaining.sentences() if result.remaining else []:
+        print(sentence)
     print(f"Model in {result.model}; use it with --predictor {result.model}")

@@ -12,12 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from landmarks.find.iris import Irises
-from landmarks.points import LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER
+from landmarks.points import N_POINTS
 from landmarks.review.corrections import Move
 from landmarks.review.marks import marks_of
+from landmarks.review.uncertainty import uncertainty
 from landmarks.tables import SPREAD_COLUMNS, points_of
-
-_WORST_POINTS = 10  # a photograph is as uncertain as this many of its least certain points
 
 
 @dataclass
@@ -67,18 +66,9 @@ class Face:
 
     @cached_property
     def uncertainty(self) -> float:
-        """Sort key, larger is worse: without points first, then the spread, in eye distances.
-
-        The copies of test-time augmentation include mirrored ones, so that a model that treats the
-        sides differently shows in the spread.
-        """
-        if not np.isfinite(self.machine[:N_POINTS]).all():
-            return np.inf
-        if self.spread is None or np.isnan(self.spread).any():
-            return 0.0
-        across = self.machine[LEFT_EYE_OUTER] - self.machine[RIGHT_EYE_OUTER]
-        worst = np.sort(np.hypot(*self.spread.T))[-_WORST_POINTS:]
-        return float(worst.mean() / np.hypot(*across))
+        """Sort key, larger is worse; see `landmarks.review.uncertainty`."""
+        spread = np.full((N_POINTS, 2), np.nan) if self.spread is None else self.spread
+        return float(uncertainty(self.machine[None, :N_POINTS], spread[None])[0])
 
     def moves_to(self, targets: Mapping[int, tuple[float, float]]) -> list[Move]:
         """Return what moves when marks come to lie at `targets` (by mark, px; NaN takes away)."""

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.photos import read_photo
-from common.tables import read_manifest
+from common.tables import read_manifest, write_table
 from landmarks.commands.train_landmarks import corrected_points, train_landmarks
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
+from landmarks.review.corrections import Journal, Move
 from landmarks.tables import LANDMARKS, points_of
 from landmarks.training import (
     TrainingFace,
@@ -171,6 +172,33 @@ def test_command_says_what_the_model_was_made_from(cohort, tmp_path, capsys):
     assert np.isnan(mouth["change_low"])  # one patient says nothing about others
     assert "paralysed_side" not in result.errors.index  # no side is named
     assert "Learned from 6 photographs of 3 patients" in capsys.readouterr().out
+
+
+def test_a_review_is_the_truth_and_says_what_remains(cohort, tmp_path, capsys):
+    folder, faces = cohort
+    names = [face.path.name for face in faces]
+    tables = tmp_path / "tables"
+    machine = pd.read_csv(folder / "corrected.csv")
+    machine[[f"y_{k}" for k in range(48, 68)]] -= SHIFT[1]
+    write_table(machine, tables / "landmarks.csv", schema=LANDMARKS)
+    journal = Journal(tables / "corrections.csv")
+    for face, name in zip(faces[:7], names, strict=False):
+        moves = [
+            Move(k, tuple(face.points[k] - SHIFT), tuple(face.points[k])) for k in range(48, 68)
+        ]
+        journal.add(name, "move", moves)
+    result = run(folder, tmp_path / "out", tables, seed=3)
+    counts = json.loads(result.card.read_text())["counts"]
+    assert counts["photographs_to_learn_from"] + counts["photographs_held_out"] == 7
+    assert (counts["photographs_corrected"], counts["points_corrected"]) == (7, 140)
+    assert result.remaining is not None
+    assert (result.remaining.unseen, result.remaining.timed) == (1, 6)  # none before the first
+    assert result.remaining.needed == result.remaining.tested == counts["photographs_held_out"]
+    told = capsys.readouterr().out
+    assert "minutes of correcting remain" in told
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "7 of 8 photographs with corrected points (140 points)." in page
+    assert "How much remains" in page
 
 
 def as_emotrics(folder, tmp_path):
