@@ -12,7 +12,7 @@ from common.tables import write_table
 from common.words import spoken
 from landmarks.check.errors import ERRORS, error_table, evaluate, part_errors
 from landmarks.check.scores import in_one_row, patient_intervals
-from landmarks.review.remaining import POINT_SHARE, Remaining
+from landmarks.review.remaining import NEIGHBOURS, POINT_SHARE, Remaining
 
 _PARTS = ("all", "inner", "right_eye", "left_eye", "mouth", "paralysed_side", "healthy_side")
 
@@ -73,9 +73,9 @@ def training_report(
         section.text(
             f"A photograph needs correction when more than {100 * POINT_SHARE:.0f} % of its 51 "
             "points (brows, eyes, nose, mouth) lie further from where the person put them than "
-            f"{limits}. The share that needs it rises with the uncertainty of the points that were "
-            "reviewed (isotonic regression on the held-out photographs) and is read off for each "
-            "photograph that nobody looked at. Intervals of 95 % resample whole patients."
+            f"{limits}. A photograph that nobody looked at counts with the share that needs it "
+            f"among the {NEIGHBOURS} held-out ones nearest in uncertainty (of the points that were "
+            "reviewed). Intervals of 95 % resample whole patients."
         )
     section = report.section("Errors on held-out patients")
     section.text(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 from common.bootstrap import Estimate, interval, resampling_weights
 from common.errors import UserError
@@ -37,6 +36,9 @@ PAUSE_S = 120.0
 """A longer gap between two changes of one rater is a pause and no work."""
 POINT_LIMIT = 5.0
 """Percent of the outer-eye distance beyond which a point is off, where no raters were compared."""
+NEIGHBOURS = 10
+"""Of so many tested photographs, nearest in uncertainty, an unseen one takes its share of need."""
+FEW_PATIENTS = 10
 POINT_SHARE = 0.1
 """A photograph needs correction when more than this share of its 51 inner points is off."""
 
@@ -170,9 +172,9 @@ class Remaining:
 
     Attributes
     ----------
-    tested, needed, needing
-        Held-out photographs that somebody looked at, and those of them that needed correction
-        before the training and need it after.
+    tested, patients, needed, needing
+        Held-out photographs that somebody looked at, their patients, and those of them
+        that needed correction before the training and need it after.
     unseen
         Photographs that nobody looked at; `without_points` of them have no points at all.
     surer
@@ -189,6 +191,7 @@ class Remaining:
     """
 
     tested: int
+    patients: int
     needed: int
     needing: int
     unseen: int
@@ -206,12 +209,13 @@ class Remaining:
         known = np.isfinite(self.photographs.low)
         found = self.photographs
         told = [
-            f"Of {counted(self.tested, 'held-out photograph')} that somebody looked at, "
-            f"{self.needing} would need correction after this training and {self.needed} did "
-            "before.",
+            f"Of {counted(self.tested, 'held-out photograph')} of "
+            f"{counted(self.patients, 'patient')} that somebody looked at, {self.needing} would "
+            f"need correction after this training and {self.needed} did before.",
             f"Of the {self.unseen} that nobody looked at, about {found.value:.0f}"
             + (f" ({found.low:.0f} to {found.high:.0f})" if known else "")
-            + f" would, {self.without_points} of them because no face was found.",
+            + " would"
+            + (f", {self.without_points} of them without points." if self.without_points else "."),
         ]
         if self.timed:
             time, left = self.seconds, self.minutes
@@ -228,6 +232,10 @@ class Remaining:
             "uncertain first; looking through photographs that need nothing takes time too; and a "
             "person who starts from the model's points leaves some where another would not."
         )
+        if self.patients < FEW_PATIENTS:
+            told.append(
+                f"Only {counted(self.patients, 'patient')} tested it: the intervals tell little."
+            )
         if self.surer:
             told.append(
                 f"Of {self.surer} of them the model was surer than of every photograph tested "
@@ -247,9 +255,8 @@ def remaining_work(
 ) -> Remaining:
     """Project the work that is left, with 95 % intervals over resampled patients.
 
-    The share that needs correction rises with the uncertainty (isotonic regression on the tested
-    photographs) and is read off for every photograph that nobody looked at. One without points
-    counts whole.
+    A photograph that nobody looked at counts with the share that needs correction among the tested
+    ones nearest in uncertainty (`NEIGHBOURS`); one without points counts whole.
 
     Parameters
     ----------
@@ -277,12 +284,10 @@ def remaining_work(
     several = len(np.unique(of_tested)) > 1
 
     def projected(weight: NDArray[np.float64]) -> float:
-        drawn = weight > 0
-        if not drawn.any():
+        drawn = np.repeat(np.arange(len(at)), weight.astype(np.intp))
+        if not len(drawn):
             return np.nan
-        fit = IsotonicRegression(out_of_bounds="clip", y_min=0.0, y_max=1.0)
-        fit.fit(at[drawn], needing[drawn].astype(np.float64), sample_weight=weight[drawn])
-        return without + float(fit.predict(places).sum()) if len(places) else float(without)
+        return without + float(_share_nearby(at[drawn], needing[drawn], places).sum())
 
     times = reviewed.seconds.to_numpy()
     photographs = projected(np.ones(len(at)))
@@ -291,6 +296,7 @@ def remaining_work(
     paces = np.array([_median(times, row[of_timed]) for row in weights])
     return Remaining(
         tested=len(at),
+        patients=len(np.unique(of_tested)),
         needed=int(needed.sum()),
         needing=int(needing.sum()),
         unseen=len(unseen),
@@ -301,6 +307,17 @@ def remaining_work(
         seconds=interval(seconds, paces),
         minutes=interval(photographs * seconds / 60, counts * paces / 60),
     )
+
+
+def _share_nearby(
+    at: NDArray[np.float64], needing: NDArray[np.bool_], places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return of each place the share that needs correction among the `NEIGHBOURS` beside it."""
+    order = np.argsort(at, kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(needing[order])])
+    width = min(NEIGHBOURS, len(at))
+    first = np.clip(np.searchsorted(at[order], places) - width // 2, 0, len(at) - width)
+    return np.asarray((sums[first + width] - sums[first]) / width)
 
 
 def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
