@@ -129,7 +129,8 @@ def working_seconds(corrections: pd.DataFrame) -> pd.Series:
     rater = corrections["rater"].fillna("")
     changes = corrections.assign(rater=rater).drop_duplicates(["rater", "at"])
     at = pd.to_datetime(changes["at"], utc=True, format="ISO8601")
-    gaps = at.groupby(changes["rater"]).diff() / pd.Timedelta(seconds=1)
+    seconds = (at - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    gaps = seconds.groupby(changes["rater"]).diff()
     worked = gaps.where(gaps.between(0, PAUSE_S))
     return worked.groupby(changes["image_id"]).sum(min_count=1).dropna()
 

@@ -49,7 +49,7 @@ def test_the_pace_leaves_pauses_out_and_keeps_raters_apart() -> None:
             ]
         )
     )  # fmt: skip
-    assert found.to_dict() == {"a": 25.0, "b": 40.0, "d": 40.0}
+    assert found.to_dict() == pytest.approx({"a": 25.0, "b": 40.0, "d": 40.0})
 
 
 def test_a_photograph_needs_correction_when_one_point_in_ten_is_off() -> None:
