@@ -20,6 +20,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.errors import UserError
+from common.files import found_table
 from common.tables import choice, number, read_table, text
 from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS, POINT_COLUMNS
@@ -190,7 +191,7 @@ def find_corrections(
     """Find the corrections of a landmark table: those given, else those beside it, else None."""
     if given is None:
         given = landmarks.parent / CORRECTIONS_FILE
-        if not (landmarks.is_file() and given.is_file()):
+        if not (found_table(landmarks).is_file() and given.is_file()):
             return None
     elif not given.is_file():
         raise UserError(f"The corrections {given} do not exist: check the path.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.bootstrap import Estimate, interval, resampling_weights
 from common.errors import UserError
+from common.files import PARQUET, found_table
 from common.tables import read_table
 from common.words import counted
 from landmarks.check.errors import normalisers
@@ -88,11 +89,11 @@ def read_reviewed(points: Path) -> Reviewed | None:
         beside it.
     """
     given = None
-    if points.is_dir() and (points / LANDMARKS_FILE).is_file():
+    if points.is_dir() and found_table(points / LANDMARKS_FILE).is_file():
         points = points / LANDMARKS_FILE
     elif points.is_file() and points.name.startswith(CORRECTIONS_FILE.removesuffix(".csv")):
         given, points = points, points.with_name(LANDMARKS_FILE)
-    if points.suffix.lower() != ".csv" or not points.is_file():
+    if points.suffix not in (".csv", PARQUET) or not found_table(points).is_file():
         return None
     machine = read_table(points, schema=LANDMARKS)
     moves = find_corrections(machine, given, landmarks=points)
@@ -114,7 +115,7 @@ def read_reviewed(points: Path) -> Reviewed | None:
         looked_at=frozenset(looked_at - given_up),
         given_up=frozenset(given_up),
         uncertainty=uncertainty_of(
-            machine, read_table(spreads, schema=SPREADS) if spreads.is_file() else None
+            machine, read_table(spreads, schema=SPREADS) if found_table(spreads).is_file() else None
         ),
         seconds=seconds,
     )
