@@ -71,6 +71,11 @@ class Session:
         self._load_predictor = None if predictor is None else functools.cache(predictor.load)
         self._pictures = Pictures()
         self.faces = faces_of(table, paths=paths, spreads=spreads, irises=irises, patients=patients)
+        numbers = range(len(self.faces))
+        self._orders = {  # once, before the page is there: what they go by does not change
+            "worst": sorted(numbers, key=lambda n: (-self.faces[n].uncertainty, n)),
+            "patient": sorted(numbers, key=lambda n: (self.faces[n].patient, n)),
+        }
         self._take_up(of_these_photographs(journal.rows, table, path=journal.path).rows)
 
     @property
@@ -80,10 +85,7 @@ class Session:
 
     def order(self, by: str) -> list[int]:
         """Return the numbers of the photographs, `worst` first or by `patient`."""
-        numbers = range(len(self.faces))
-        if by == "patient":
-            return sorted(numbers, key=lambda n: (self.faces[n].patient, n))
-        return sorted(numbers, key=lambda n: (-self.faces[n].uncertainty, n))
+        return self._orders[by]
 
     def hold(self, page: str) -> bool:
         """Say whether this page may change points: the first to ask, until it falls silent."""
