@@ -29,11 +29,17 @@ import pandas as pd  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from common.bootstrap import interval, resampling_weights  # noqa: E402
-from common.tables import read_manifest, read_table  # noqa: E402
+from common.tables import read_manifest, read_table, write_table  # noqa: E402
 from common.truth import read_truth  # noqa: E402
 from landmarks.check.errors import evaluate, part_errors  # noqa: E402
 from landmarks.find.extraction import SPREADS_FILE  # noqa: E402
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER  # noqa: E402
+from landmarks.review.corrections import (  # noqa: E402
+    COLUMNS,
+    CORRECTIONS,
+    CORRECTIONS_FILE,
+    photographs_of,
+)
 from landmarks.review.uncertainty import uncertainty_of  # noqa: E402
 from landmarks.tables import (  # noqa: E402
     LANDMARKS_FILE,
@@ -147,6 +153,35 @@ def _percent(found: object) -> str:
     return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
+def correct(manifest: Path, tables: Path, *, number: int, seed: int) -> None:
+    """Write TABLES/corrections.csv as somebody would who knows the true points.
+
+    Of the `number` most uncertain photographs each of the 51 points that lies further than 3 % of
+    the outer-eye distance from its true place is put there, one every few made-up seconds, with a
+    break of a quarter of an hour after every 20 photographs.
+    """
+    known = read_manifest(manifest)
+    truth = read_truth(known).set_index("image_id")
+    table = read_landmarks(tables / LANDMARKS_FILE)
+    order = uncertainty_of(table, read_table(tables / SPREADS_FILE, schema=SPREADS))
+    drawn = dict(zip(table["image_id"], points_of(table), strict=True))
+    hashes, rng = photographs_of(table), np.random.default_rng(seed)
+    at, rows = pd.Timestamp("2026-11-01T09:00:00Z"), []
+    for place, name in enumerate(order.sort_values(ascending=False).index[:number], start=1):
+        true, points = points_of(truth.loc[[name]])[0], drawn[name]
+        across = np.hypot(*(true[LEFT_EYE_OUTER] - true[RIGHT_EYE_OUTER]))
+        off = np.hypot(*(points - true).T) > 0.03 * across
+        at += pd.Timedelta(minutes=0 if place % 20 else 15)
+        for k in (k for k in INNER if off[k]):
+            at += pd.Timedelta(seconds=float(rng.lognormal(np.log(4.0), 0.5)))
+            move = (name, "move", k, *points[k], *true[k])
+            rows.append((*move, None, None, at.isoformat(), hashes.get(name)))
+        at += pd.Timedelta(seconds=3)
+        rows.append((name, "checked", *[None] * 7, at.isoformat(), hashes.get(name)))
+    made = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"point": "Int64"})
+    write_table(made, tables / CORRECTIONS_FILE, schema=CORRECTIONS)
+
+
 def main() -> None:
     """Choose on one cohort, report on the others."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,8 +190,14 @@ def main() -> None:
     parser.add_argument(
         "--report", nargs=2, type=Path, action="append", default=[], metavar=("MANIFEST", "TABLES")
     )
+    parser.add_argument(
+        "--correct", type=int, help="write corrections of so many photographs, and no figures"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if given.correct:
+        correct(given.manifest, given.tables, number=given.correct, seed=given.seed)
+        return
     for number, (manifest, tables) in enumerate([(given.manifest, given.tables), *given.report]):
         errors, patients, orders = read_cohort(manifest, tables)
         found = shares(errors, patients, orders, seed=given.seed)
