@@ -150,6 +150,10 @@ COMMANDS: Commands = {
         "pipeline.commands.joint_report:joint_report",
         "Measurements, network and both together: a first page for anyone, a page per patient.",
     ),
+    "merge": (
+        "pipeline.commands.merge:merge",
+        "Join the shards of a large run, proved to be whole.",
+    ),
     "doctor": (
         "pipeline.commands.doctor:doctor",
         "Versions, model files, licences, and a self-test.",

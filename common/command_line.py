@@ -25,6 +25,7 @@ from common.errors import UserError, did_you_mean
 from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
 from common.files import OutFile, claimed
 from common.parquet import Format, large_tables_as
+from common.shards import EmptyShardError, Shard
 
 LISTS = Parameter(consume_multiple=True, negative_iterable=())
 """How every list on the command line is read; sub-commands take it from their parent."""
@@ -77,7 +78,7 @@ def build_app(commands: Commands, *, name: str, summary: str, words: Sequence[st
             app.config = (DictConfig(_read_config(config, app), source=str(config)),)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         bound.apply_defaults()
-        with _output_claimed(command, bound.arguments.get("out")), large_tables_as(format):
+        with _output_claimed(command, bound.arguments), large_tables_as(format):
             return command(*bound.args, **bound.kwargs)
 
     return app
@@ -98,10 +99,15 @@ def _mount(commands: Commands, app: App, words: Sequence[str]) -> None:
             app.command(group)
 
 
-def _output_claimed(command: Callable[..., Any], out: object) -> AbstractContextManager[None]:
+def _output_claimed(
+    command: Callable[..., Any], given: Mapping[str, Any]
+) -> AbstractContextManager[None]:
     """Keep what a command writes to for this run: two at once would mix their tables."""
+    out, shard = given.get("out"), given.get("shard")
     if not isinstance(out, Path):
         return nullcontext()
+    if isinstance(shard, Shard):  # the others of the same --out run at the same time
+        return claimed(shard.folder(out))
     hint = signature(command, eval_str=True).parameters["out"].annotation
     return claimed(out, is_file=hint is OutFile)
 
@@ -118,6 +124,9 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         return _complain(_sentence(error), code=WRONG_USAGE)
     except UserError as error:
         return _complain(str(error), code=WRONG_USAGE)
+    except EmptyShardError as nothing:
+        print(nothing)
+        return OK
     except KeyboardInterrupt:
         return _complain("Stopped; run the same command again to go on.", code=INTERRUPTED)
     return result.exit_code if isinstance(result, HasExitCode) else OK

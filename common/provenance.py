@@ -17,6 +17,8 @@ PACKAGES = (
     "dlib", "opencv-python-headless", "pillow", "numpy", "scipy", "pandas", "scikit-learn",
     "xgboost", "torch", "scikit-image", "matplotlib",
 )  # fmt: skip
+TALLIES = ("without_scale", "resumed", "from_cache")
+"""Notes that count photographs or clips; those of shards are added up."""
 _ALSO_KNOWN_AS = {"dlib": "dlib-bin", "xgboost": "xgboost-cpu"}  # names of wheels
 
 

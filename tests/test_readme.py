@@ -40,7 +40,7 @@ WRITTEN = {
     "weights.safetensors",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
-    "patient_predictions.csv", "pretrained.json", "grader.json", "places.csv",
+    "patient_predictions.csv", "pretrained.json", "shard.json", "grader.json", "places.csv",
     *(table.file for table in TABLES),
 }  # fmt: skip
 EARLIER = {  # scripts and files of others that the README tells apart from this project's

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,11 +14,17 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import patient_of
 from common.movements import MOVEMENTS, movement_of_number
-from common.provenance import read_run_record, write_run_record
+from common.provenance import RUN_FILE, read_run_record, write_run_record
+from common.shards import Shard, ShardOption, dealt
 from common.tables import MANIFEST, read_manifest, write_table
 from common.words import counted
-from features.commands.extract import ExtractResult, extract, find_source
+from features.commands.extract import extract, find_source
 from features.definitions import STANDARD, definition_named
+from features.tables import read_features
+from landmarks.tables import points_source
+
+if TYPE_CHECKING:
+    from classifiers.graders.model_store import StoredModel
 
 MEASURED, ASSIGNED, GRADES = "measurements", "manifest.csv", "grades.csv"
 PRINTED = 10  # patients named on the console
@@ -27,17 +33,20 @@ _NUMBERED = re.compile(r"(?:^|\D)([1-8])$")
 
 @dataclass(frozen=True)
 class GradeResult:
-    """The answers, by patient, and the exit code: 3 when somebody could not be graded."""
+    """The answers, by patient, and the exit code: 3 when somebody could not be graded.
+
+    `measured` says whether every photograph was.
+    """
 
     table: pd.DataFrame
     report: Path
-    extraction: ExtractResult
+    measured: bool
 
     @property
     def exit_code(self) -> int:
         """0 all graded, 3 some patients or photographs failed, 4 nobody was graded."""
         graded = int((self.table["status"] == "ok").sum())
-        failed = len(self.table) - graded + (self.extraction.exit_code != 0)
+        failed = len(self.table) - graded + (not self.measured)
         return exit_code_for(ok=graded, failed=failed)
 
 
@@ -50,6 +59,7 @@ def grade(
     predictor: str | None = None,
     redact: bool = False,
     jobs: int | None = None,
+    shard: ShardOption = None,
 ) -> GradeResult:
     """Grade new photographs with a grader that `fit` kept: one answer for each patient.
 
@@ -79,26 +89,61 @@ def grade(
         Draw the points in place of the photographs in the report, and number the patients.
     jobs
         Photographs worked on at the same time; as many as there are processors when not given.
+    shard
+        Do one part of the patients, 3/20 the third of twenty, into OUT/shard-03-of-20; merge
+        joins the parts, and makes one report of all.
 
     Raises
     ------
     UserError
         When the model was altered or does not fit, or there are no photographs.
     """
+    given = dict(locals())
+    if shard is not None:
+        shard = replace(shard, by="patient_id")  # an answer is about a whole patient
+        out = shard.folder(out)
     # Before the minutes of measuring: a model that cannot be used, and a source that has nothing.
-    from classifiers.graders.model_store import load_model
+    stored, manifest, _ = _model_and_patients(photos, model=model, out=out, numbered=numbered)
+    if shard is not None:
+        keys = find_source(manifest).keys(shard)
+        dealt(keys, shard, out=out, command="grade", call=grade, given=given)
+    options = _as_measured(stored.card.data["measured"], predictor=predictor)
+    definition = definition_named(stored.card.definition or STANDARD).name
+    (out / RUN_FILE).unlink(missing_ok=True)  # or it would tell of other tables after a stop
+    extraction = extract(
+        manifest, out=out / MEASURED, definition=definition, jobs=jobs, shard=shard, **options
+    )
+    tables = extraction.corrected or extraction.tables
+    return grade_measured(
+        photos, features=tables.features, measured=extraction.exit_code == 0,
+        model=model, out=out, numbered=numbered, predictor=predictor, redact=redact, shard=shard,
+    )  # fmt: skip
+
+
+def grade_measured(
+    photos: Path,
+    *,
+    features: Path,
+    measured: bool,
+    model: Path,
+    out: Path,
+    numbered: bool = False,
+    predictor: str | None = None,
+    redact: bool = False,
+    shard: Shard | None = None,
+) -> GradeResult:
+    """Grade the patients whose photographs are measured in OUT/measurements; options of `grade`.
+
+    `features` is the table to take, and `measured` says whether all photographs could be measured.
+    """
     from classifiers.graders.new_patients import grade_tables, grades_schema, model_folder
     from classifiers.reports.grade import grade_report
 
-    stored = load_model(model_folder(model))
-    manifest, found_by = _patients(photos, out=out, numbered=numbered)
-    if stored.card.unit == "patient":
-        _refuse_without_movements(manifest, given=photos)
-    options = _as_measured(stored.card.data["measured"], predictor=predictor)
-    definition = definition_named(stored.card.definition or STANDARD).name
-    extraction = extract(manifest, out=out / MEASURED, definition=definition, jobs=jobs, **options)
-    tables = extraction.corrected or extraction.tables
-    grades = grade_tables(stored, features=tables.features, manifest=manifest)
+    stored, manifest, found_by = _model_and_patients(
+        photos, model=model, out=out, numbered=numbered
+    )
+    grades = grade_tables(stored, features=features, manifest=manifest)
+    source = points_source(read_features(features))
     other = _other_predictor(stored.card.data["sha256"], out / MEASURED)
     if other:
         grades.warnings.append(other)
@@ -110,14 +155,15 @@ def grade(
         command="grade",
         settings={
             "photos": photos.name, "model": model.name, "numbered": numbered, "redact": redact,
-            "measured": options,
+            "measured": _as_measured(stored.card.data["measured"], predictor=predictor),
+            "shard": shard and str(shard),
         },
         files={f"model {file.name}": file for file in sorted(model_folder(model).iterdir())
                if file.is_file()},
         counts={
             "patients": len(grades.table),
             "graded": int((grades.table["status"] == "ok").sum()),
-            **tables.source.counts(),
+            **source.counts(),
         },
         notes={"patients": found_by, "definition": stored.card.definition},
     )  # fmt: skip
@@ -127,10 +173,22 @@ def grade(
         print(sentence)
     graded = int((grades.table["status"] == "ok").sum())
     patients = counted(len(grades.table), "patient")
-    print(
-        tables.source.added_to(f"{graded} of {patients} graded. {found_by}"), f"Report in {report}"
-    )
-    return GradeResult(table=grades.table, report=report, extraction=extraction)
+    print(source.added_to(f"{graded} of {patients} graded. {found_by}"), f"Report in {report}")
+    return GradeResult(table=grades.table, report=report, measured=measured)
+
+
+def _model_and_patients(
+    photos: Path, *, model: Path, out: Path, numbered: bool
+) -> tuple[StoredModel, Path, str]:
+    """Return the grader, a manifest that names the patients, and how they were found."""
+    from classifiers.graders.model_store import load_model
+    from classifiers.graders.new_patients import model_folder
+
+    stored = load_model(model_folder(model))
+    manifest, found_by = _patients(photos, out=out, numbered=numbered)
+    if stored.card.unit == "patient":
+        _refuse_without_movements(manifest, given=photos)
+    return stored, manifest, found_by
 
 
 def _not_graded(table: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from common.exit_codes import exit_code_for
 from common.files import PARQUET
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import RUN_FILE, write_run_record
+from common.shards import Shard, ShardOption, dealt
 from common.tables import photos_of, read_manifest
 from common.words import counted
 from common.workers import jobs_asked
@@ -37,6 +39,20 @@ class Source:
     photos: tuple[tuple[str, Path], ...]
     manifest: pd.DataFrame | None = None
     problems: tuple[str, ...] = ()
+
+    def keys(self, shard: Shard) -> dict[str, str]:
+        """Return for every `image_id` what it is dealt to shards by."""
+        if shard.by == "patient_id" and self.manifest is not None:
+            return dict(zip(self.manifest["image_id"], self.manifest["patient_id"], strict=True))
+        return {image_id: image_id for image_id, _ in self.photos}
+
+    def only(self, images: Collection[str]) -> Source:
+        """Return these photographs alone."""
+        manifest = self.manifest
+        if manifest is not None:
+            manifest = manifest[manifest["image_id"].isin(images)].reset_index(drop=True)
+        photos = tuple(photo for photo in self.photos if photo[0] in images)
+        return replace(self, photos=photos, manifest=manifest)
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,7 @@ def extract(
     overlays: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
+    shard: ShardOption = None,
 ) -> ExtractResult:
     """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv.
 
@@ -126,7 +143,11 @@ def extract(
     scheduler
         Of a Dask cluster whose workers are used: `tcp://HOST:PORT`, or `local` to start one here
         (docs/large_cohorts.md). Worker processes when not given; the results are the same.
+    shard
+        Do one part of the photographs, 3/20 the third of twenty, into OUT/shard-03-of-20; merge
+        joins the parts.
     """
+    given = dict(locals())
     jobs = jobs_asked(jobs)
     method = make_method(
         tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
@@ -134,6 +155,11 @@ def extract(
     unit = unit_of(scale, mm_per_px=mm_per_px)
     found = find_source(source)
     model = find_predictor(predictor)
+    if shard is not None:
+        out = shard.folder(out)
+        found = found.only(
+            dealt(found.keys(shard), shard, out=out, command="extract", call=extract, given=given)
+        )
     extraction = extract_landmarks(
         found.photos,
         out=out,
@@ -173,6 +199,7 @@ def extract(
             "overlays": overlays,
             "jobs": jobs,
             "scheduler": None if scheduler is None else scheduler.partition(":")[0],
+            "shard": shard and str(shard),
         },
         seed=seed if tta else None,
         files=files,
@@ -193,22 +220,27 @@ def extract(
     )
     result = ExtractResult(out=out, extraction=extraction, tables=tables, problems=found.problems)
     _tell(result)
-    return _with_corrected(result)
+    corrected, problems = measure_all_corrected(out)
+    return replace(result, problems=(*result.problems, *problems), corrected=corrected)
 
 
-def _with_corrected(result: ExtractResult) -> ExtractResult:
-    """Measure again with the corrections of each rater in OUT; what hindered is a problem."""
-    for corrections in sorted(result.out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
+def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
+    """Measure again with the corrections of each rater in OUT.
+
+    Returns the tables by `corrections.csv`, of nobody in particular, and what hindered.
+    """
+    corrected, problems = None, list[str]()
+    for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
         try:
             again = measure_corrected(corrections)
         except UserError as error:  # the tables themselves are whole
             print(f"warning: {corrections.name} was not taken: {error}", file=sys.stderr)
-            result = replace(result, problems=(*result.problems, str(error)))
+            problems.append(str(error))
             continue
-        result = replace(result, problems=(*result.problems, *again.refused))
-        if corrections.name == CORRECTIONS_FILE:  # of nobody in particular
-            result = replace(result, corrected=again)
-    return result
+        problems += again.refused
+        if corrections.name == CORRECTIONS_FILE:
+            corrected = again
+    return corrected, problems
 
 
 def find_source(source: Path) -> Source:

@@ -14,8 +14,9 @@ import pandas as pd
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
-from common.provenance import write_run_record
-from common.tables import write_table
+from common.provenance import RUN_FILE, write_run_record
+from common.shards import ShardOption, dealt
+from common.tables import STATUSES, write_table
 from features.commands.extract import find_source
 from htnet.network.htnet import set_threads
 from htnet.palsy.answers import (
@@ -42,6 +43,7 @@ from htnet.palsy.points import points_like_training
 from htnet.palsy.training import WEIGHTS
 from landmarks.find.extraction import extract_landmarks
 
+PHOTOGRAPH_GRADES, PATIENT_GRADES = "photograph_grades.csv", "patient_grades.csv"
 _NAMED = 5  # photographs that were left out and are named on the screen
 
 
@@ -71,6 +73,7 @@ def predict(
     jobs: int | None = None,
     precision: Precision = "fp32",
     threads: int | None = None,
+    shard: ShardOption = None,
 ) -> PredictResult:
     """Grade photographs that the network has not seen.
 
@@ -104,13 +107,19 @@ def predict(
         processor knows it.
     threads
         Processor threads of the network.
+    shard
+        Do one part of the patients, 3/20 the third of twenty, into OUT/shard-03-of-20; merge
+        joins the parts.
 
     Raises
     ------
     UserError
         When there is no source, no camera, or no such weights.
     """
+    given = dict(locals())
     set_threads(threads)
+    if camera is not None and shard is not None:
+        raise UserError("A camera gives one photograph, which has no parts: leave out --shard.")
     began = time.monotonic()
     files = _weight_files(weights)
     networks = [read_trained(file) for file in files]
@@ -130,6 +139,15 @@ def predict(
         if source is None:
             raise UserError("Give a photograph, a folder, a manifest, or --camera 0.")
         found = find_source(source)
+        patients_by_photo = patients_of(source, found)
+        if shard is not None:
+            out = shard.folder(out)
+            found = found.only(
+                dealt(
+                    patients_by_photo,
+                    shard, out=out, command="htnet predict", call=predict, given=given,
+                )
+            )  # fmt: skip
         table = extract_landmarks(
             found.photos,
             out=out,
@@ -150,9 +168,10 @@ def predict(
             )
             seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
             faces = with_measured(faces, measured)
-            answers = [answer(one, faces, precision=precision) for one, _ in networks]
+            # One by one, so that an answer does not depend, in its last digits, on its neighbours.
+            answers = [answer(one, faces, precision=precision, batch=1) for one, _ in networks]
         grades = photograph_grades(
-            table, answers, patients=patients_of(source, found), seen=seen, target=target
+            table, answers, patients=patients_by_photo, seen=seen, target=target
         )
     patients = patient_grades(
         grades,
@@ -160,17 +179,24 @@ def predict(
         temperatures=[PatientTemperature.read(file.parent) for file in files],
         target=target,
     )
-    write_table(grades, out / "photograph_grades.csv", schema=photograph_grades_schema(target))
-    write_table(patients, out / "patient_grades.csv", schema=patient_grades_schema(target))
+    # A stop between the tables and their record must not leave the record of other tables.
+    (out / RUN_FILE).unlink(missing_ok=True)
+    write_table(grades, out / PHOTOGRAPH_GRADES, schema=photograph_grades_schema(target))
+    write_table(patients, out / PATIENT_GRADES, schema=patient_grades_schema(target))
     write_run_record(
         out,
         command="htnet predict",
         settings={
             "source": source.name if camera is None else "camera",
             **points.way.as_note(),
+            "precision": precision,
+            "shard": shard and str(shard),
         },
-        files={f"weights_{number}": file for number, file in enumerate(files, start=1)},
-        counts={str(status): int(n) for status, n in grades["status"].value_counts().items()},
+        files={
+            **{f"weights_{number}": file for number, file in enumerate(files, start=1)},
+            **({} if features is None else {"features": features}),
+        },
+        counts={status: int((grades["status"] == status).sum()) for status in STATUSES},
         seconds={"all": time.monotonic() - began},
     )
     left_out = refused(table)

@@ -83,6 +83,7 @@ def answer(
     rows: NDArray[np.intp] | None = None,
     device: str = "cpu",
     precision: Precision = "fp32",
+    batch: int = BATCH,
 ) -> Answers:
     """Return class probabilities and weak sides of faces, or of some rows of them.
 
@@ -91,12 +92,14 @@ def answer(
     precision
         `bf16` takes matrix products in 16-bit floats, as processors with AVX512-BF16 or AMX and
         most GPUs do several times faster; normalisations and sums stay in 32 bits.
+    batch
+        Faces at a time. The last digits of an answer change with it.
     """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
     classes, sides = [], []
     with torch.inference_mode(), arithmetic(precision, device=device):
-        for some in where.split(BATCH):
+        for some in where.split(batch):
             pixels, features = faces.at(some)
             found = network.details(
                 to_input(pixels.to(device)), None if features is None else features.to(device)

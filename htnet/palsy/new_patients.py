@@ -57,8 +57,8 @@ def patient_grades_schema(target: Target) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {
             "patient_id": text(unique=True),
-            "photographs": pa.Column("int64"),
-            "calibrated": pa.Column(bool),
+            "photographs": pa.Column("int64", coerce=True),
+            "calibrated": pa.Column(bool, coerce=True),
             SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
         },

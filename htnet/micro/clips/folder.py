@@ -154,12 +154,14 @@ def make_flow_folder(
     settings: FlowSettings,
     predictor: PredictorFile,
     jobs: int,
+    simulated: bool,
     limit_s: float = LIMIT_S,
 ) -> FlowRun:
     """Compute the flow of every clip and write `flow.csv`, `maps.npz` and the regions.
 
     `rows` of the manifest and `tasks` are the same clips in the same order. The files are the same
     for any number of `jobs`; a clip that takes longer than `limit_s` seconds has failed.
+    `simulated` says whether a clip of the whole manifest, of which this may be a part, was drawn.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -213,7 +215,7 @@ def make_flow_folder(
         apex=np.array(apex, np.uint8).reshape(-1, APEX_SIZE, APEX_SIZE),
         rows=table.iloc[ok],
         scaling=settings.scaling,
-        simulated=is_simulated(rows),
+        simulated=simulated,
     )
     write_table(table, out / FLOW_FILE, schema=FLOW)
     remove_others(cache, {result.cache_file for result in results})

@@ -10,6 +10,7 @@ run.json      settings, versions, counts, timings
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zipfile
@@ -113,6 +114,44 @@ def read_flow_folder(path: Path) -> FlowFolder:
             f"{path / MAPS_FILE} does not hold the clips of {FLOW_FILE}: run micro flow again."
         )
     return FlowFolder(table, maps, centres, scaling, _read_regions(path, ok), apex, simulated)
+
+
+def join_flow_folders(parts: Sequence[Path], table: pd.DataFrame, *, out: Path) -> None:
+    """Write the maps and regions of several folders as those of one, whose `flow.csv` is `table`.
+
+    UserError when a file of a part is missing or damaged.
+    """
+    folders = [read_flow_folder(part) for part in parts]
+    rows = table[table["status"] == "ok"]
+    place = {image_id: at for at, image_id in enumerate(rows["image_id"])}
+    places = [place[image_id] for one in folders for image_id in one.ok["image_id"]]
+    order = np.argsort(np.array(places, dtype=np.intp))
+    first = folders[0]
+    write_maps(
+        out / MAPS_FILE,
+        maps=np.concatenate([one.maps for one in folders])[order],
+        centres=np.concatenate([one.centres for one in folders])[order],
+        apex=np.concatenate([one.apex for one in folders if one.apex is not None])[order],
+        rows=rows,
+        scaling=first.scaling,
+        simulated=first.simulated,
+    )
+    if first.regions is None:
+        return
+    store = RegionStore(
+        out,
+        n_clips=max(len(rows), 1),  # a file without content cannot be mapped
+        regions=first.regions.regions,
+        size=first.regions.values.shape[-1],
+        scaling=first.regions.scaling,
+    )
+    try:
+        windows = (one.regions.values for one in folders if one.regions is not None)
+        for at, values in zip(places, itertools.chain.from_iterable(windows), strict=True):
+            store.put(at, values)
+        store.close(range(len(rows)), clip_id=rows["image_id"].tolist())
+    finally:
+        store.discard()
 
 
 def write_maps(

@@ -10,6 +10,7 @@ from typing import Literal
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.provenance import RUN_FILE, write_run_record
+from common.shards import ShardOption, dealt
 from common.words import counted
 from common.workers import jobs_asked
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod
@@ -56,6 +57,7 @@ def flow(
     pictures: bool = True,
     predictor: str = "ibug",
     jobs: int | None = None,
+    shard: ShardOption = None,
 ) -> FlowResult:
     """Compute the optical flow of micro-expression clips: flow.csv, maps.npz, regions, pictures.
 
@@ -90,7 +92,11 @@ def flow(
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     jobs
         Worker processes. Default: the number of processors.
+    shard
+        Do one part of the clips, 3/20 the third of twenty, into OUT/shard-03-of-20; merge joins
+        the parts.
     """
+    given = dict(locals())
     jobs = jobs_asked(jobs)
     if not _LEAST_REGION <= region_size <= _LARGEST_REGION:
         raise UserError(
@@ -98,6 +104,7 @@ def flow(
         )
     FlowEstimator(method)  # an unknown method is refused before workers start
     rows = read_clip_manifest(manifest)
+    simulated = is_simulated(rows)
     model = find_predictor(predictor)
     names = TOGETHER if sides == "together" else APART
     settings = FlowSettings(
@@ -106,6 +113,11 @@ def flow(
         regions=names if regions else (),
         region_size=region_size,
     )
+    if shard is not None:
+        out = shard.folder(out)
+        keys = {image_id: image_id for image_id in rows["image_id"]}
+        mine = dealt(keys, shard, out=out, command="micro flow", call=flow, given=given)
+        rows = rows[rows["image_id"].isin(mine)].reset_index(drop=True)
     # A stop between the tables and their record must not leave the record of other tables.
     (out / RUN_FILE).unlink(missing_ok=True)
     run = make_flow_folder(
@@ -115,6 +127,7 @@ def flow(
         settings=settings,
         predictor=model,
         jobs=jobs,
+        simulated=simulated,
     )
     write_run_record(
         out,
@@ -122,7 +135,7 @@ def flow(
         settings={
             "manifest": manifest.name, "method": method, "scaling": scaling, "regions": regions,
             "sides": sides, "region_size": region_size, "spot": spot, "pictures": pictures,
-            "predictor": predictor, "jobs": jobs,
+            "predictor": predictor, "jobs": jobs, "shard": shard and str(shard),
         },
         files={"manifest": manifest, "predictor": model.path},
         counts=run.counts,
@@ -134,12 +147,12 @@ def flow(
             "face_square_px": FACE_SIZE,
             "from_cache": run.from_cache,
             "device": "cpu",
-            "simulated": is_simulated(rows),
+            "simulated": simulated,
         },
     )  # fmt: skip
     result = FlowResult(out=out, run=run)
     _tell(result)
-    if is_simulated(rows):
+    if simulated:
         print(SIMULATED)
     return result
 
