@@ -5,12 +5,16 @@ eight photographs each, and extracts them in one run, then shard by shard, each 
 The first shards are killed (SIGKILL) as soon as they have measured a photograph. `merge` must
 refuse them and name the command, by which they are then resumed. Every file of the merged folder
 is compared with that of the one run. Printed, and written to `bench_output/shards.json`.
+
+`python -m benchmarks.shards growth [--rows 1000 10000 100000]` times `merge` of tables made without
+pictures, and its peak memory: written to `bench_output/merge_growth.json`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -18,12 +22,19 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from cyclopts import App
 
 from common.files import write_json
-from common.provenance import RUN_FILE, package_versions
-from common.shards import Shard
+from common.provenance import RUN_FILE, package_versions, write_run_record
+from common.shards import Shard, dealt
+from common.tables import write_table
 from datasets.simulated.cohort import simulate
+from features.commands.features import write_feature_tables
+from features.schematic_face import schematic_face
+from landmarks.points import POINT_COLUMNS
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE
 
 OUTPUT = Path("bench_output") / "shards.json"
 PROGRAM = (sys.executable, "run_pipeline.py")
@@ -131,6 +142,55 @@ def _different(one: Path, many: Path) -> list[str]:
     names = {name for name in names if not name.parts[0].startswith("shard-")}
     assert names
     return sorted(str(name) for name in names if content(one / name) != content(many / name))
+
+
+@app.command
+def growth(*, rows: tuple[int, ...] = (1_000, 10_000, 100_000), shards: int = 20) -> None:
+    """Time `merge` of tables of so many photographs, from the smallest, in processes of their own.
+
+    Parameters
+    ----------
+    rows
+        Photographs; points are a drawn face with noise.
+    shards
+        Number of shards.
+    """
+    figures = []
+    for number in sorted(rows):
+        with tempfile.TemporaryDirectory() as temporary:
+            _write_shards(Path(temporary), rows=number, shards=shards)
+            began = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert _merge(Path(temporary)).returncode == 0
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        figures.append(
+            {
+                "rows": number,
+                "processor_s": round(used.ru_utime - began.ru_utime, 1),
+                "peak_mb": round(used.ru_maxrss / 1024),  # the largest child is the latest
+            }
+        )
+        print(json.dumps(figures[-1]), flush=True)
+    write_json(OUTPUT.with_name("merge_growth.json"), {"merge": figures, "shards": shards})
+
+
+def _write_shards(out: Path, *, rows: int, shards: int) -> None:
+    """Write what `extract` would: landmarks, distances, features, measures, records."""
+    names = [f"P{number // 8}/img{number % 8}.jpg" for number in range(rows)]
+    noise = np.random.default_rng(0).normal(0, 1, (rows, len(POINT_COLUMNS)))
+    points = pd.DataFrame(schematic_face().ravel() + noise, columns=list(POINT_COLUMNS))
+    table = pd.DataFrame({"image_id": names, "status": "ok"}).join(points)
+    for number in range(1, shards + 1):
+        shard = Shard(number, shards)
+        folder = shard.folder(out)
+        mine = dealt(
+            dict(zip(names, names, strict=True)),
+            shard, out=folder, command="extract", call=_write_shards,
+            given={"out": out, "rows": rows, "shards": shards},
+        )  # fmt: skip
+        part = table[table["image_id"].isin(mine)].reset_index(drop=True)
+        write_table(part, folder / LANDMARKS_FILE, schema=LANDMARKS)
+        write_feature_tables(part, out=folder)
+        write_run_record(folder, command="extract", settings={}, counts={"ok": len(part)})
 
 
 if __name__ == "__main__":
