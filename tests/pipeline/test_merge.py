@@ -18,11 +18,11 @@ import torch
 from classifiers.commands.fit import fit
 from classifiers.commands.grade import grade
 from classifiers.graders.model_store import GRADER_FILE
+from common.crew import Outcome
 from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import RUN_FILE
 from common.shards import SHARD_FILE, EmptyShardError, Shard
-from common.workers import Outcome
 from datasets.simulated.cohort import simulate
 from features.commands.extract import extract
 from htnet.commands.predict import predict
@@ -42,7 +42,7 @@ def in_process(finder: LandmarkFinder) -> Iterator[None]:
     """Work done here and now, without overlay once: starting workers would take longer."""
     known: dict[Path, object] = {}
 
-    def plain_map(function: Any, items: Any, *, jobs: int, start: Any, limit_s: float) -> Any:
+    def plain_map(function: Any, items: Any, *, start: Any, **_: Any) -> Any:
         state = start()
         for row, item in enumerate(items):
             if function is not do_photo or item.overlay is not None:
