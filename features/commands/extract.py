@@ -229,7 +229,8 @@ def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
 
     Returns the tables by `corrections.csv`, of nobody in particular, and what hindered.
     """
-    corrected, problems = None, list[str]()
+    corrected: FeatureTables | None = None
+    problems: list[str] = []
     for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
         try:
             again = measure_corrected(corrections)
