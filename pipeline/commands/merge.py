@@ -17,7 +17,7 @@ import pandera.pandas as pa
 from classifiers.commands.grade import MEASURED, grade_measured
 from classifiers.graders.new_patients import model_folder
 from common.errors import UserError
-from common.files import claimed, sha256_of, write_json
+from common.files import claimed, found_table, remove_table, sha256_of, write_json
 from common.grading.target import TARGETS, Target
 from common.provenance import RUN_FILE, package_versions
 from common.shards import PROGRAM, ShardRecord
@@ -140,19 +140,20 @@ def _write(
     with tempfile.TemporaryDirectory(prefix=".merging-", dir=out) as temporary:
         made = Path(temporary)
         for name, of in kind.tables.items():
-            there = [one for one in shards if (one.folder / kind.inside / name).is_file()]
+            there = [found_table(one.folder / kind.inside / name) for one in shards]
+            there = [path for path in there if path.is_file()]
             if name in OPTIONAL and not there:
                 continue
             table, schema = _joined(name, shards, inside=kind.inside, of=of)
-            write_table(table, made / name, schema=schema)
+            write_table(table, (made / name).with_suffix(there[0].suffix), schema=schema)
             if name == FLOW_FILE:
                 join_flow_folders([one.folder for one in shards], table, out=made)
         corrections = _corrections(shards, inside=kind.inside, out=folder)
         # A stop from here on must not leave the record of other tables.
         for place in records:
             (out / place / RUN_FILE).unlink(missing_ok=True)
-        for name in OPTIONAL:
-            (folder / name).unlink(missing_ok=True)  # of an earlier run
+        for name in kind.tables:  # of an earlier run
+            remove_table(folder / name)
         for path in made.iterdir():
             path.replace(folder / path.name)
     for name, table in corrections.items():
@@ -193,11 +194,12 @@ def _joined(
 
 def _read(path: Path, of: Schema) -> tuple[pd.DataFrame, pa.DataFrameSchema]:
     """Read a table whose schema may depend on the classes that were asked for."""
+    path = found_table(path)
     if not path.is_file():
         raise UserError("it is not there")
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 1, 0))
-        if file.read(1) != b"\n":
+        if path.suffix == ".csv" and file.read(1) != b"\n":
             raise UserError("its last line is cut short")
     if not isinstance(of, pa.DataFrameSchema):
         header = set(pd.read_csv(path, nrows=0).columns)

@@ -23,8 +23,10 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import RUN_FILE
 from common.shards import SHARD_FILE, EmptyShardError, Shard
+from common.tables import write_table
 from datasets.simulated.cohort import simulate
 from features.commands.extract import extract
+from features.tables import FEATURES, read_features
 from htnet.commands.predict import predict
 from htnet.micro.commands.flow import flow
 from htnet.network.htnet import HTNet
@@ -175,6 +177,17 @@ def test_corrections_beside_shards_and_beside_all_are_kept(shards: Path) -> None
     merge((shards,))
     kept = pd.read_csv(shards / "corrections.csv")["image_id"].tolist()
     assert kept == ["p2.jpg", "p1.jpg", "p7.jpg", "p3.jpg"]  # in the order of the moves, once each
+
+
+def test_parquet_tables_are_joined_as_such(shards: Path) -> None:
+    pytest.importorskip("pyarrow")
+    expected = read_features(shards / "features.csv")
+    for path in shards.glob("shard-*/features.csv"):
+        write_table(read_features(path), path.with_suffix(".parquet"), schema=FEATURES)
+        path.unlink(missing_ok=True)
+    merge((shards,))
+    assert not (shards / "features.csv").exists()
+    pd.testing.assert_frame_equal(read_features(shards / "features.csv"), expected)
 
 
 def changed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
