@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Cohort
 from common.bootstrap import Estimate, interval
+from common.grading.folds import folds_by
 from common.tables import number, text
 from features.registry import FEATURES
 
@@ -24,6 +25,7 @@ RESAMPLES = 1000
 FAR_OUT = 6.0  # robust standard deviations beyond which a value is listed
 _MAD_TO_SD = 1.4826  # of a normal distribution
 EXACT_UP_TO = 300  # patients
+MOST_SHIFT, LEAST_RANK = 0.5, 0.3  # of a feature that is called portable
 FEWEST_FOR_MAP = 6  # patients, for a picture that shows more than where each dot fell
 
 SEPARABILITY = pa.DataFrameSchema(
@@ -49,6 +51,18 @@ OUTLIERS = pa.DataFrameSchema(
     },
     name="outliers",
 )
+STABILITY = pa.DataFrameSchema(
+    {
+        "feature": text(unique=True),
+        "region": text(),
+        "shift": number(),
+        "spread_ratio": number(),
+        "least_rank_correlation": number(),
+        "portable": pa.Column(bool),
+    },
+    name="stability",
+)
+"""`stability.csv`: which features keep their meaning from site to site; see `stability`."""
 MAPS = pa.DataFrameSchema(
     {"patient_id": text(unique=True), **{name: number() for name in ("pc_1", "pc_2", "tsne_1",
      "tsne_2")}},
@@ -98,6 +112,7 @@ class Exploration:
     separability: pd.DataFrame
     outliers: pd.DataFrame
     maps: Maps | None
+    stability: pd.DataFrame | None = None
 
 
 def patients_of(cohort: Cohort) -> Patients:
@@ -245,6 +260,56 @@ def between_classes(values: NDArray[np.float64], classes: NDArray[np.int64]) -> 
     _, at, counts = np.unique(classes, return_inverse=True, return_counts=True)
     fitted = (np.bincount(at, weights=values) / counts)[at]
     return float(np.square(fitted - values.mean()).sum()) / total
+
+
+def stability(cohort: Cohort, *, by: str) -> pd.DataFrame:
+    """Say for each feature whether it keeps its meaning from site to site.
+
+    Patients of one class are compared: each value is taken minus the median of its class over all
+    sites. A patient at two sites counts at both.
+
+    Returns
+    -------
+    DataFrame
+        By `STABILITY`, the steadiest first. `shift`: the largest difference between the medians of
+        two sites, in standard deviations (robust) within sites and classes; `spread_ratio`: largest
+        over smallest spread of a site; `least_rank_correlation`: the smallest size of Spearman's
+        correlation with the class at a site, 0 where it changes sign. `portable`: a shift of at
+        most `MOST_SHIFT`, and a rank correlation of `LEAST_RANK` or more everywhere.
+    """
+    samples = cohort.usable
+    _, names = folds_by(samples.rows, column=by)
+    site = samples.rows[by].astype(str).to_numpy()
+    keys = [pd.Series(site, name="site"), pd.Series(samples.patients, name="patient")]
+    values = samples.features.groupby(keys).mean()
+    classes = pd.Series(samples.labels).groupby(keys).first().to_numpy()
+    at = values.index.get_level_values("site").to_numpy()
+    rows = []
+    for entry in FEATURES:
+        own = values[entry.name]
+        off = (own - own.groupby(classes).transform("median")).to_numpy(dtype=np.float64)
+        middles = np.array([np.nanmedian(off[at == name]) for name in names])
+        within = off - np.array([middles[names.index(name)] for name in at])
+        sd = float(np.nanmedian(np.abs(within))) * _MAD_TO_SD
+        spreads = np.array([np.nanmedian(np.abs(within[at == name])) for name in names])
+        found = own.to_numpy(dtype=np.float64)
+        ranks = np.array([
+            rank_correlation(found[here], classes[here])
+            for here in ((at == name) & ~np.isnan(found) for name in names)
+        ])  # fmt: skip
+        least = float(np.abs(ranks).min()) if abs(np.sign(ranks).sum()) == len(names) else 0.0
+        shift = float(np.ptp(middles)) / sd if sd > 0 else np.nan
+        rows.append(
+            {
+                "feature": entry.name,
+                "region": entry.region,
+                "shift": shift,
+                "spread_ratio": spreads.max() / spreads.min() if spreads.min() > 0 else np.nan,
+                "least_rank_correlation": least,
+                "portable": bool(shift <= MOST_SHIFT and least >= LEAST_RANK),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("shift", kind="stable", ignore_index=True)
 
 
 def map_table(patients: Patients, found: Maps) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pandera.pandas as pa
 
-from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY
+from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY, STABILITY
 from classifiers.graders.local_trial import LEARNING_CURVE
 from classifiers.graders.new_patients import grades_schema
 from classifiers.graders.sites import SITES
@@ -337,6 +337,22 @@ TABLES = (
             "rank_correlation_low … rank_correlation_high": "its 95 % interval over patients",
             "superiority": "chance that a patient with palsy has more of it than a healthy one",
             "superiority_low … superiority_high": "its 95 % interval",
+        },
+    ),
+    Table(
+        "stability.csv",
+        "explore --by",
+        "feature, the steadiest first",
+        STABILITY,
+        {
+            "feature": "`f0` to `f28`",
+            "region": "part of the face",
+            "shift": "largest difference of medians between two places, patients of one class, in "
+            "standard deviations",
+            "spread_ratio": "largest over smallest spread of a place",
+            "least_rank_correlation": "smallest rank correlation with the grade; 0 where the "
+            "sign changes",
+            "portable": "whether the shift is at most 0.5 and the correlation 0.3 or more",
         },
     ),
     Table(

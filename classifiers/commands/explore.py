@@ -8,12 +8,14 @@ from classifiers.exploration import (
     MAPS,
     OUTLIERS,
     SEPARABILITY,
+    STABILITY,
     Exploration,
     map_table,
     maps,
     outliers,
     patients_of,
     separability,
+    stability,
 )
 from classifiers.graders.cohort import read_cohort
 from classifiers.reports.explore import explore_report
@@ -30,11 +32,13 @@ def explore(
     out: Path,
     manifest: Path | None = None,
     target: TargetName = "six_grades",
+    by: str | None = None,
     seed: int = 0,
 ) -> Exploration:
     """Look at features before grading: by grade, on maps, what separates, what stands out.
 
-    Writes `separability.csv`, `outliers.csv`, `maps.csv`, `report.html` and `run.json` into `out`.
+    Writes `separability.csv`, `outliers.csv`, `maps.csv`, with `by` `stability.csv`, `report.html`
+    and `run.json` into `out`.
     Patients are counted, not photographs. Research use only.
 
     Parameters
@@ -47,6 +51,9 @@ def explore(
         `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         The classes that are compared.
+    by
+        A column of the manifest (site, camera, dataset): also say which features keep their
+        meaning from one of its values to the other (`stability.csv`).
     seed
         Of the resampling and of t-SNE.
 
@@ -70,7 +77,10 @@ def explore(
         separability=separability(patients, seed=seed),
         outliers=outliers(cohort),
         maps=maps(patients, seed=seed),
+        stability=None if by is None else stability(cohort, by=by),
     )
+    if found.stability is not None:
+        write_table(found.stability, out / "stability.csv", schema=STABILITY)
     write_table(found.separability, out / "separability.csv", schema=SEPARABILITY)
     write_table(found.outliers, out / "outliers.csv", schema=OUTLIERS)
     if found.maps is not None:

@@ -9,7 +9,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from classifiers.exploration import FAR_OUT, FEWEST_FOR_MAP, Exploration, Patients
+from classifiers.exploration import (
+    FAR_OUT,
+    FEWEST_FOR_MAP,
+    LEAST_RANK,
+    MOST_SHIFT,
+    Exploration,
+    Patients,
+)
 from classifiers.reports.benchmark import left_out_sentences
 from common.figures import INK, MARKERS, SOFT, calm, canvas
 from common.grading.target import Target
@@ -59,8 +66,33 @@ def explore_report(found: Exploration, *, target: Target) -> Report:
                 distribution_figure(found.patients, region=region, target=target),
                 alt=f"Features of the {region} by class: {', '.join(names)}.",
             )
+    _add_stability(report, found)
     _add_outliers(report, found)
     return report
+
+
+def _add_stability(report: Report, found: Exploration) -> None:
+    if found.stability is None:
+        return
+    section = report.section("Which features travel")
+    section.text(
+        "Patients of one class are compared from place to place. Shift: the largest difference of "
+        "medians, in standard deviations among such patients. Spread: largest over smallest. Rank "
+        "correlation: with the class, the smallest of all places (0 where the sign changes). "
+        f"Portable: a shift of at most {MOST_SHIFT} and a rank correlation of {LEAST_RANK} or more "
+        "everywhere. A choice made from this table must not be tested on the same patients."
+    )
+    section.table(
+        {
+            "Feature": row["feature"],
+            "Part": row["region"],
+            "Shift": row["shift"],
+            "Spread": row["spread_ratio"],
+            "Least rank correlation": row["least_rank_correlation"],
+            "Portable": row["portable"],
+        }
+        for row in found.stability.to_dict("records")
+    )
 
 
 def _summary(found: Exploration) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.benchmark import benchmark
+from classifiers.exploration import stability
 from classifiers.graders.cohort import Samples, read_cohort
 from classifiers.graders.local_zero import Healthy, laid_onto
 from classifiers.graders.patients import patient_samples, rows_to_answer
@@ -176,3 +177,17 @@ def test_benchmark_tells_the_drop_first(faces, tmp_path):
     assert (written["patients"].where(written["site"] == "B").dropna() == 18).all()
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.index("that was not learned from") < page.index("How far are the answers")
+
+
+def test_a_feature_that_a_camera_moves_is_not_portable(faces, tmp_path):
+    table = pd.read_csv(faces)
+    before = stability(read_cohort(faces, target=SIX), by="site").set_index("feature")
+    steady = str(before.index[before["portable"]][0])
+    spread = table.groupby("hb_grade")[steady].std().mean()
+    table.loc[table["site"] == "B", steady] += 5 * spread
+    moved = tmp_path / "features.csv"
+    table.to_csv(moved, index=False)
+    after = stability(read_cohort(moved, target=SIX), by="site").set_index("feature")
+    assert after.loc[steady, "shift"] > 2 and not after.loc[steady, "portable"]
+    rest = before.index.drop(steady)
+    pd.testing.assert_frame_equal(after.loc[rest], before.loc[rest])
