@@ -156,7 +156,8 @@ def serve(
         Takes the address, for the terminal.
     """
     token = secrets.token_urlsafe(24)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+    # Named TCP, so that asyncio sends each answer at once and none waits 40 ms for the one before.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind((HOST, 0))
         listening.listen()  # from now on nobody is refused
         port = int(listening.getsockname()[1])
