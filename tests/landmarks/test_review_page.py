@@ -114,10 +114,14 @@ def open_review(
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: problems.extend(_elsewhere(request.url)))
-    page.goto(address)
+    with page.expect_response("**/here"):
+        page.goto(address)
     page.wait_for_selector(".dot")
     page.wait_for_selector("#film button:nth-child(4) img")
     assert problems == []
+    if not beside:  # the page before may hold the pen for a few seconds yet
+        page.wait_for_timeout(100)
+        page.wait_for_selector("#progress:not(:has-text('read-only'))")
     return page
 
 
