@@ -5,7 +5,8 @@ tables of simulated patients (ten photographs each, drawn as points, no pictures
 `prepare folder --check --no-images`, `features` and `benchmark --level patient` on each, in a
 process of its own. The smallest table is the baseline of the larger ones: where time is
 proportional to rows, seconds per 1000 rows stay what they were or fall. `benchmark` runs one
-grader (`--grader`), since how the learners grow is theirs. Writes the figures to `--out` too.
+grader (`--grader`) in two folds, since how the learners grow is theirs. The figures go to `--out`
+too; with `--out` of an earlier run, that run's figures stay and are drawn beside the new ones.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cyclopts import App
+from matplotlib.figure import Figure
 
 from common.command_line import LISTS
+from common.figures import GRID, MARKERS, OKABE_ITO, SOFT
 from common.movements import MOVEMENTS
 from common.tables import write_csv, write_table
 from features.schematic_face import WIDTH, schematic_face
@@ -58,6 +61,9 @@ def growth(
     table["s_per_1000_rows"] = 1000 * table["seconds"] / table["rows"]
     print(table.round(2).to_string(index=False))
     if out is not None:
+        earlier = pd.read_csv(out) if out.is_file() else table[:0]
+        both = pd.concat([earlier, table]).drop_duplicates(["command", "rows"], keep="last")
+        table = both.sort_values(["command", "rows"], ignore_index=True)
         write_csv(table, out)
     if plot is not None:
         draw(table, plot)
@@ -72,7 +78,8 @@ def commands(folder: Path, *, grader: str) -> dict[str, list[str]]:
         "features": ["features", str(folder / "landmarks.csv"), "--manifest", manifest,
                      "--out", tables],
         "benchmark": ["benchmark", f"{tables}/features.csv", "--level", "patient",
-                      "--graders", grader, "--jobs", "1", "--out", str(folder / "benchmark")],
+                      "--graders", grader, "--n-folds", "2", "--jobs", "1",
+                      "--out", str(folder / "benchmark")],
     }  # fmt: skip
 
 
@@ -138,7 +145,23 @@ def write_cohort(folder: Path, *, patients: int, seed: int = 0) -> None:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw seconds and memory over rows, both on logarithmic axes."""
+    """Draw seconds and memory over rows, on logarithmic axes, beside what is proportional."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (command, own) in enumerate(table.groupby("command", sort=False)):
+        for axes, column in ((left, "seconds"), (right, "peak_mb")):
+            axes.plot(
+                own["rows"], own[column], marker=MARKERS[number], color=OKABE_ITO[number],
+                label=command,
+            )  # fmt: skip
+    rows = np.array([table["rows"].min(), table["rows"].max()])
+    per_row = table["seconds"].max() / rows[1]
+    left.plot(rows, per_row * rows, color=SOFT, linestyle=":", label="proportional to rows")
+    for axes, title in ((left, "Seconds"), (right, "Most memory, MB")):
+        axes.set(xscale="log", yscale="log", xlabel="Rows (photographs)", title=title)
+        axes.grid(color=GRID)
+    left.legend(frameon=False)
+    figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Scheduler and workers import this project: they are started in its folder (`pyth
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pickle
@@ -55,7 +56,7 @@ class Cluster:
         When no scheduler answers there.
     """
 
-    ahead = 4  # a message takes longer than to a process of this machine
+    ahead = 8  # a message takes longer than to a process of this machine
     advice = "see what they have logged, and whether they have enough memory"
 
     def __init__(
@@ -82,6 +83,7 @@ class Cluster:
         self._client = self._connected()
         self._said: queue.Queue[tuple[str, Future]] = queue.Queue()
         self._futures: dict[str, dict[Any, Future]] = {}  # by worker and key
+        self._outgoing: dict[str, list[Any]] = {}
         self._gone: list[str] = []
         self._there: set[str] = set()
         self._dismissed: set[str] = set()
@@ -96,11 +98,15 @@ class Cluster:
         return list(self._futures)
 
     def send(self, worker: str, index: int, item: Any) -> None:
-        """Give a worker an item."""
-        self._submit(worker, _answer, self._run, self._function, index, item)
+        """Give a worker an item, together with what else it gets until messages are asked for."""
+        self._outgoing.setdefault(worker, []).append((self._run, self._function, index, item))
 
     def messages(self, patience_s: float) -> Iterator[tuple[str, Message]]:
         """Return what was said, waiting so long for the first word, or until the next roll call."""
+        for worker, tasks in self._outgoing.items():
+            if worker in self._futures:
+                self._submit(worker, _answer, tasks)
+        self._outgoing.clear()
         for worker in self._gone:
             yield worker, Lost("its worker was lost")
         self._gone.clear()
@@ -163,7 +169,7 @@ class Cluster:
         self._gone += set(self._futures) - there - set(self._gone)
         for worker in sorted(there - set(self._futures) - self._dismissed):
             self._futures[worker] = {}
-            self._submit(worker, _begin, self._run, self._start, self._versions)
+            self._submit(worker, _begin, [(self._run, self._start, self._versions)])
         if there:
             self._alone_since = None
         elif self._alone_since is None:
@@ -176,14 +182,16 @@ class Cluster:
                 file=sys.stderr,
             )
 
-    def _submit(self, worker: str, function: Callable[..., Any], *words: Any) -> None:
-        self._sent += 1
-        key = f"{self._run}-{self._sent}"
-        future = self._client.submit(
-            _said, key, function, *words, key=key, workers=[worker], pure=False
+    def _submit(self, worker: str, function: Callable[..., Any], tasks: list[Any]) -> None:
+        """Give a worker tasks in one go, which costs little more than to give it one."""
+        keys = [f"{self._run}-{self._sent + at}" for at in range(len(tasks))]
+        self._sent += len(tasks)
+        futures = self._client.map(
+            functools.partial(_said, function), keys, tasks, key=keys, workers=[worker], pure=False
         )
-        self._futures[worker][key] = future
-        future.add_done_callback(lambda done: self._said.put((worker, done)))
+        for key, future in zip(keys, futures, strict=True):
+            self._futures[worker][key] = future
+            future.add_done_callback(lambda done: self._said.put((worker, done)))
 
     def _collected(self, finished: list[tuple[str, Future]]) -> Iterator[tuple[str, Message]]:
         """Return what finished tasks returned; nothing of a worker that was lost in between."""
@@ -216,7 +224,7 @@ def _cannot_start(error: BaseException | None) -> str:
     )
 
 
-def _said(key: str, function: Callable[..., Message], *words: Any) -> tuple[str, Message]:
+def _said(function: Callable[..., Message], key: str, words: tuple) -> tuple[str, Message]:
     """In a worker: return an answer with the key of its task."""
     return key, function(*words)
 

@@ -133,6 +133,8 @@ class _Supervisor:
         return sum(1 for worker in self.workers.values() if worker.held)
 
     def _feed(self, name: Hashable, worker: _Worker) -> None:
+        if len(worker.held) > self.crew.ahead // 2:  # several in one go cost less
+            return
         while worker.ready and self.waiting and len(worker.held) < self._queue_length():
             # An item that took a worker with it before travels alone.
             if worker.held and self.lost.get(self.waiting[0]):
