@@ -6,7 +6,9 @@ photographs. Found for the command `explore`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Cohort
 from common.bootstrap import Estimate, interval
+from common.errors import UserError
+from common.files import found_table, sha256_of
 from common.grading.folds import folds_by
-from common.tables import number, text
-from features.registry import FEATURES
+from common.provenance import read_run_record
+from common.tables import number, read_table, text
+from features.registry import FEATURE_NAMES, FEATURES
 
 RESAMPLES = 1000
 FAR_OUT = 6.0  # robust standard deviations beyond which a value is listed
@@ -310,6 +315,54 @@ def stability(cohort: Cohort, *, by: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values("shift", kind="stable", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Portable:
+    """The features that a `stability.csv` calls portable."""
+
+    path: Path
+    features: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> Portable:
+        """Read the table; unknown features, and none that is portable, are refused."""
+        table = read_table(path, schema=STABILITY)
+        if strangers := sorted(set(table["feature"]) - set(FEATURE_NAMES)):
+            raise UserError(
+                f'{path} names the feature "{strangers[0]}", which there is not: give the table '
+                "that explore --by wrote."
+            )
+        portable = set(table.loc[table["portable"], "feature"])
+        if not portable:
+            raise UserError(
+                f"{path} calls no feature portable: there is nothing left to grade by; look at "
+                "its shifts, or grade without --portable."
+            )
+        return cls(path, [name for name in FEATURE_NAMES if name in portable])
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What a run records of it."""
+        return {
+            "portable features": ", ".join(self.features),
+            "table of portable features": f"sha256 {sha256_of(self.path)}",
+        }
+
+    def notes(self, tables: Mapping[str, Path]) -> list[str]:
+        """Warn where it was made of the very tables (by role) on which graders are now tested."""
+        found = (read_run_record(self.path.parent) or {}).get("files")
+        made_of = {} if not isinstance(found, dict) else found
+        if "features" not in made_of or any(
+            role not in tables or file["sha256"] != sha256_of(found_table(tables[role]))
+            for role, file in made_of.items()
+        ):
+            return []
+        return [
+            f"{self.path.name} was made from these same tables, so that the patients tested here "
+            "took part in choosing the features, and the scores may be too good: make it from "
+            "the tables of other patients."
+        ]
 
 
 def map_table(patients: Patients, found: Maps) -> pd.DataFrame:

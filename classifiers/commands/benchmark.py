@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from classifiers.exploration import Portable
 from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
 from classifiers.graders.patients import rows_to_answer, tested_in
 from classifiers.graders.registry import USUAL, choose_graders, title_of
@@ -76,6 +78,7 @@ def benchmark(
     folds: FoldMethod = "stratified",
     fold_table: Path | None = None,
     hold_out_by: str | None = None,
+    portable: Path | None = None,
     n_folds: int = 5,
     repeats: int | None = None,
     scaler: ScalerName = "standard",
@@ -128,6 +131,10 @@ def benchmark(
         the usual folds on the same patients; the report begins with the drop, with and without
         features relative to the site's healthy people (`sites.csv`, `site_folds.csv`,
         `site_predictions.csv`).
+    portable
+        A `stability.csv` of `explore --by`: graders see only the features that it calls portable
+        (photographs: as they are; patients: their mean and worst, no shape). Make it without the
+        patients that are tested.
     n_folds
         Number of folds, 2 or more; the quarter of `repeated_holdout` stays a quarter.
     repeats
@@ -166,6 +173,7 @@ def benchmark(
         raise UserError(
             f"--inner-graders names {strangers[0]}, which is not compared: add it to --graders."
         )
+    travelling = None if portable is None else Portable.read(portable)
     cohort = read_cohort(features, target=question, manifest=manifest)
     refuse_unanswerable(cohort, target=question)
     table = (
@@ -173,7 +181,12 @@ def benchmark(
         if fold_table
         else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     )
-    samples = rows_to_answer(cohort, level=level, target=question)
+    samples = rows_to_answer(
+        cohort,
+        level=level,
+        target=question,
+        portable=None if travelling is None else travelling.features,
+    )
     plan = Plan(
         samples, tested_in(table, samples, unit=level), question.name,
         [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
@@ -193,6 +206,8 @@ def benchmark(
         plan.parts, labels=samples.labels, class_names=question.classes, unit=level
     )
     problems += [sentence for run in runs for sentence in run.problems]
+    if travelling is not None:
+        problems = [*travelling.notes(cohort.study.files), *problems]
     evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
     across = None
     if hold_out_by is not None:
@@ -214,6 +229,7 @@ def benchmark(
         "graders": ", ".join(plan.graders),
         "folds": folds_in_words(table, method="given table" if fold_table else folds),
         **({} if hold_out_by is None else {"held out by": hold_out_by}),
+        **({} if travelling is None else travelling.settings),
         "scaler": scaler_in_words(scaler),
         "feature definition": cohort.study.definition or "unknown (no run.json beside the table)",
         "seed": seed,
@@ -235,8 +251,9 @@ def benchmark(
     _write_scores(out, evaluations, target=question, dropped=n_dropped(plan.parts))
     report.write(out / "report.html")
     _write_run(
-        out, cohort, validation, report, settings=settings, started=started, fold_table=fold_table
-    )
+        out, cohort, validation, report, settings=settings, started=started,
+        given={"fold_table": fold_table, "portable": portable},
+    )  # fmt: skip
     for evaluation in evaluations:
         print_scores(evaluation)
     if across is not None:
@@ -279,7 +296,7 @@ def _write_run(
     *,
     settings: dict[str, object],
     started: float,
-    fold_table: Path | None,
+    given: Mapping[str, Path | None],
 ) -> None:
     left_out = cohort.excluded()
     write_run_record(
@@ -287,7 +304,7 @@ def _write_run(
         command="benchmark",
         settings=settings,
         seed=int(str(settings["seed"])),
-        files=cohort.study.files | ({} if fold_table is None else {"fold_table": fold_table}),
+        files=cohort.study.files | {role: path for role, path in given.items() if path is not None},
         counts={
             "photographs": len(cohort.photographs),
             "usable": len(cohort.usable.rows),

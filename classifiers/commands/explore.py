@@ -90,7 +90,9 @@ def explore(
     write_run_record(
         out,
         command="explore",
-        settings={"target": target, "truth": cohort.truth_source, "features": features.name},
+        settings={
+            "target": target, "truth": cohort.truth_source, "features": features.name, "by": by
+        },
         seed=seed,
         files=files,
         counts={
@@ -99,7 +101,7 @@ def explore(
             **cohort.source.counts(),
         },
         notes={"definition": definition_of(features)},
-    )
+    )  # fmt: skip
     photographs = counted(len(cohort.usable.rows), "photograph")
     stand_out = counted(len(found.outliers), "value stands out", "values stand out")
     told = f"{photographs} of {counted(len(patients.names), 'patient')}; {stand_out}."

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifiers.exploration import Portable
 from classifiers.graders.cohort import read_cohort, refuse_unanswerable
 from classifiers.graders.explain import columns_of_regions
 from classifiers.graders.importance import EXCHANGES, RegionImportance, region_importance
@@ -60,6 +61,7 @@ def fit(
     repeats: int | None = None,
     level: Unit = "patient",
     scaler: ScalerName = "standard",
+    portable: Path | None = None,
     data: str = "",
     redact: bool = False,
     seed: int = 0,
@@ -100,6 +102,10 @@ def fit(
     scaler
         The first of the scalers to choose from: `standard`, `min_max`, `power`, `box_cox` or
         `quantile`, as in `benchmark`.
+    portable
+        A `stability.csv` of `explore --by`: graders see only the features that it calls portable
+        (photographs: as they are; patients: their mean and worst, no shape). Make it without the
+        patients that are tested.
     data
         A sentence for the card on where the patients come from and under which terms.
     redact
@@ -120,9 +126,15 @@ def fit(
     """
     question = target_named(target)
     entry = next(one for one in choose_graders([grader]) if one.name == grader)
+    travelling = None if portable is None else Portable.read(portable)
     cohort = read_cohort(features, target=question, manifest=manifest)
     refuse_unanswerable(cohort, target=question)
-    samples = rows_to_answer(cohort, level=level, target=question)
+    samples = rows_to_answer(
+        cohort,
+        level=level,
+        target=question,
+        portable=None if travelling is None else travelling.features,
+    )
     table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     plan = Plan(
         samples, tested_in(table, samples, unit=level), question.name, [grader], scaler, seed,
@@ -140,12 +152,15 @@ def fit(
         "grader": grader,
         "folds": folds_in_words(table, method=folds),
         "chosen": str(fitted.choice),
+        **({} if travelling is None else travelling.settings),
         "feature definition": cohort.study.definition or "unknown",
         "seed": seed,
     }
     problems = fold_problems(
         plan.parts, labels=samples.labels, class_names=question.classes, unit=level
     )
+    if travelling is not None:
+        problems = [*travelling.notes(cohort.study.files), *problems]
     report = benchmark_report(
         cohort,
         evaluations,
@@ -179,7 +194,7 @@ def fit(
         command="fit",
         settings=settings,
         seed=seed,
-        files=cohort.study.files,
+        files=cohort.study.files | ({} if portable is None else {"portable": portable}),
         counts={
             "photographs": len(cohort.usable.rows),
             "patients": len(set(samples.patients)),

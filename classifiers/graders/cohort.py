@@ -186,7 +186,8 @@ class Samples:
 
     `rows` hold the columns that predictions need, `features` are `(n, k)`, `labels` and `patients`
     `(n,)`. Of patients only: `grades` (House-Brackmann, or the middle of the class where only that
-    is known) and `sides` (the weak one: +1 left, -1 right, 0 not known).
+    is known) and `sides` (the weak one: +1 left, -1 right, 0 not known). `portable` when the
+    features are only those that travel, and graders of patients may see nothing else.
     """
 
     rows: pd.DataFrame
@@ -195,6 +196,7 @@ class Samples:
     patients: Names
     grades: Floats | None = None
     sides: Floats | None = None
+    portable: bool = False
 
     def at(self, rows: Places) -> Samples:
         """Return the given rows only."""
@@ -205,6 +207,7 @@ class Samples:
             patients=self.patients[rows],
             grades=None if self.grades is None else self.grades[rows],
             sides=None if self.sides is None else self.sides[rows],
+            portable=self.portable,
         )
 
 

@@ -219,7 +219,7 @@ def card_of(
         scaler=fitted.choice.scaler,
         seed=settings["seed"],
         definition=cohort.study.definition,
-        columns=list(FEATURE_NAMES),
+        columns=_features_of(samples),
         inputs=[str(name) for name in samples.features.columns],
         coverage=None if fitted.sets is None else fitted.sets.coverage,
         data={
@@ -238,6 +238,12 @@ def card_of(
         versions=library_versions(),
         settings=settings,
     )
+
+
+def _features_of(samples: Samples) -> list[str]:
+    """Return the columns of `features.csv` that the rows were made of."""
+    used = {str(name).rpartition(".")[2] for name in samples.features}
+    return [name for name in FEATURE_NAMES if name in used]
 
 
 def _data(

@@ -26,6 +26,7 @@ from common.grading.predictions import KEY, Unit
 from common.grading.target import Target, refuse_two_grades
 from common.tables import severities
 from features.mirror_difference import mirror_parts
+from features.registry import FEATURE_NAMES
 
 SIGN = {"left": 1.0, "right": -1.0}
 DEEP = "deep."  # what the names of an image branch's columns begin with
@@ -34,20 +35,32 @@ LEAST_SIDE = 0.90  # probability from which a side is named
 Sets = dict[str, pd.DataFrame]
 
 
-def rows_to_answer(cohort: Cohort, *, level: Unit, target: Target) -> Samples:
+def rows_to_answer(
+    cohort: Cohort, *, level: Unit, target: Target, portable: Sequence[str] | None = None
+) -> Samples:
     """Return the rows that get an answer: usable photographs, or their patients.
 
-    Photographs are refused (`UserError`) where the affected side is asked for.
+    With `portable`, of these features only. Photographs, and portable features, are refused
+    (`UserError`) where the affected side is asked for.
     """
-    if level == "patient":
-        points = cohort.study.points(list(cohort.usable.rows["image_id"]))
-        return patient_samples(cohort.usable, points=points)
-    if target.column == "side":
+    if target.column == "side" and (level == "photograph" or portable is not None):
         raise UserError(
-            "The features of one photograph do not tell left from right: ask for the affected "
-            "side with --level patient."
+            "Features do not tell left from right: ask for the affected side with --level patient "
+            "and without --portable."
         )
-    return cohort.usable
+    samples = cohort.usable
+    if level == "patient":
+        samples = patient_samples(
+            samples, points=cohort.study.points(list(samples.rows["image_id"]))
+        )
+    return samples if portable is None else _only(samples, portable)
+
+
+def _only(samples: Samples, portable: Sequence[str]) -> Samples:
+    """Return the samples without the other features; the shape stays, to know sides by."""
+    others = set(FEATURE_NAMES) - set(portable)
+    kept = [name for name in samples.features if str(name).rpartition(".")[2] not in others]
+    return replace(samples, features=samples.features[kept], portable=True)
 
 
 def tested_in(folds: pd.DataFrame, samples: Samples, *, unit: Unit) -> list[Split]:
@@ -171,10 +184,15 @@ class PatientColumns:
     `asymmetry`: with it, for each movement how far it goes and how far the weak side lags behind.
     `summary`: mean and worst of f0 to f28 over the photographs. For the affected side
     there are `sign`, the severity with its sign, and `signed`, with it the lags with their sign.
+    Where only portable features may be used there is one, `portable`: their mean and worst. The
+    shape, of which nobody measured whether it travels, then tells movements and the weak side only.
     """
 
-    def __init__(self, target: Target) -> None:
+    portable = False  # also of graders kept before there was a choice
+
+    def __init__(self, target: Target, *, portable: bool = False) -> None:
         self.about_side = target.column == "side"
+        self.portable = portable
 
     def learn(self, samples: Samples) -> Sets:
         """Learn the severity from grades and sides of training patients."""
@@ -191,10 +209,13 @@ class PatientColumns:
     def _sets(self, made: pd.DataFrame, samples: Samples) -> Sets:
         if self.about_side:
             return {"sign": made[["signed_severity"]], "signed": made.filter(regex=r"^signed_")}
+        summary = samples.features.filter(regex=r"^(mean|worst)\.")
+        if self.portable:
+            return {"portable": summary}
         return {
             "severity": made[["severity"]],
             "asymmetry": made.filter(regex=r"^(severity|lack\.|reach\.)"),
-            "summary": samples.features.filter(regex=r"^(mean|worst)\."),
+            "summary": summary,
         }
 
 
@@ -225,7 +246,11 @@ def columns_for(
     samples: Samples, *, target: Target
 ) -> PhotographColumns | PatientColumns | WithDeep:
     """Return what makes the columns of these samples."""
-    measured = PhotographColumns() if samples.grades is None else PatientColumns(target)
+    measured = (
+        PhotographColumns()
+        if samples.grades is None
+        else PatientColumns(target, portable=samples.portable)
+    )
     return WithDeep(measured) if _deep_names(samples) else measured
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.benchmark import benchmark
-from classifiers.exploration import stability
+from classifiers.commands.explore import explore
+from classifiers.commands.fit import fit
+from classifiers.exploration import Portable, stability
 from classifiers.graders.cohort import Samples, read_cohort
 from classifiers.graders.local_zero import Healthy, laid_onto
+from classifiers.graders.model_store import load_model
+from classifiers.graders.new_patients import grade_tables
 from classifiers.graders.patients import patient_samples, rows_to_answer
 from classifiers.graders.site_shifts import (
     mirrored_sites,
@@ -23,9 +28,11 @@ from classifiers.graders.site_shifts import (
 from classifiers.graders.sites import ALL_SITES, RELATIVE
 from common.arrays import Floats
 from common.errors import UserError
+from common.files import sha256_of
 from common.grading.folds import folds_by, read_folds
 from common.grading.predictions import prediction_rows
 from common.grading.target import TARGETS
+from features.registry import FEATURE_NAMES
 from landmarks.points import MIRROR_PARTNER
 
 from .conftest import write_faces
@@ -191,3 +198,83 @@ def test_a_feature_that_a_camera_moves_is_not_portable(faces, tmp_path):
     assert after.loc[steady, "shift"] > 2 and not after.loc[steady, "portable"]
     rest = before.index.drop(steady)
     pd.testing.assert_frame_equal(after.loc[rest], before.loc[rest])
+
+
+def of_sites(path: Path, sites: tuple[str, ...]) -> Path:
+    table = pd.read_csv(path)
+    part = path.with_name(f"of_{''.join(sites)}.csv")
+    table[table["site"].isin(sites)].to_csv(part, index=False)
+    return part
+
+
+def test_without_what_a_camera_moves_graders_do_better_at_another_site(faces, tmp_path):
+    """The table is made at A and B; learned at A is asked at C, whose camera moves as B's does."""
+    table = pd.read_csv(faces)
+    steady = stability(read_cohort(faces, target=SIX), by="site").query("portable")["feature"]
+    shaken = list(steady[: len(steady) // 2])
+    spread = table.groupby("hb_grade")[shaken].std().mean()
+    table.loc[table["site"] != "A", shaken] -= 5 * spread
+    moved = tmp_path / "features.csv"
+    table.to_csv(moved, index=False)
+    explore(of_sites(moved, ("A", "B")), out=tmp_path / "explored", by="site")
+    kept = Portable.read(tmp_path / "explored" / "stability.csv")
+    assert set(kept.features).isdisjoint(shaken) and kept.features
+    found = {
+        portable: benchmark(
+            of_sites(moved, ("A", "C")), out=tmp_path / "out", graders=("logistic",),
+            hold_out_by="site", n_folds=2, portable=portable, jobs=1,
+        )
+        for portable in (None, kept.path)
+    }  # fmt: skip
+    at_c = [
+        one.across.table.query("site == 'C' and model == 'logistic' and features == 'as measured'")
+        for one in found.values()
+    ]
+    assert at_c[1]["across"].iloc[0] > at_c[0]["across"].iloc[0] + 0.2
+    assert not any("these same tables" in said for said in found[kept.path].problems)
+    assert kept.notes({"features": moved}) == []
+    (said,) = kept.notes({"features": moved.with_name("of_AB.csv")})
+    assert "these same tables" in said
+
+
+@pytest.mark.usefixtures("without_search")
+def test_a_kept_grader_of_portable_features_needs_and_sees_no_others(faces, tmp_path):
+    found = stability(read_cohort(faces, target=SIX), by="site")
+    found.to_csv(tmp_path / "stability.csv", index=False)
+    kept = Portable.read(tmp_path / "stability.csv")
+    made = fit(
+        of_sites(faces, ("A",)),
+        out=tmp_path / "out",
+        grader="logistic",
+        n_folds=2,
+        portable=kept.path,
+        jobs=1,
+    )
+    model = load_model(made.model)
+    assert model.grader.choice.columns == "portable"
+    assert model.card.columns == kept.features
+    sha = model.card.settings["table of portable features"].removeprefix("sha256 ")
+    assert sha == sha256_of(kept.path) and sha in (made.model / "CARD.md").read_text("utf-8")
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    path = faces.with_name("of_A.csv")
+    table = pd.read_csv(path)
+    others = [name for name in FEATURE_NAMES if name not in kept.features]
+    table[others] = 1e3  # whatever they are, the answer stays
+    table.to_csv(asked / "features.csv", index=False)
+    shutil.copy(faces.with_name("landmarks.csv"), asked)
+    answers = [grade_tables(model, features=path).table for path in (path, asked / "features.csv")]
+    pd.testing.assert_frame_equal(*(one.drop(columns="why") for one in answers))
+    assert set(answers[0]["side"]) == {"left", "right", "none"}
+
+
+def test_tables_that_are_no_stability_are_refused(tmp_path):
+    row = {"feature": "f1", "region": "eye", "shift": 0.1, "spread_ratio": 1.0}
+    row |= {"least_rank_correlation": 0.5, "portable": True}
+    for change, said in (
+        ({"feature": "f99"}, '"f99"'),
+        ({"portable": False}, "no feature portable"),
+    ):
+        pd.DataFrame([row | change]).to_csv(tmp_path / "stability.csv", index=False)
+        with pytest.raises(UserError, match=said):
+            Portable.read(tmp_path / "stability.csv")
