@@ -23,7 +23,8 @@ from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 FEWEST_SIDES = 5  # patients with a known weak side, to say that a site is mirrored
 HALF_A_GRADE = 0.5  # answers that lie further off than this on average are no chance
-OTHER_UNIT = 5.0  # ratio of spreads between sites beyond which it is no matter of patients
+OTHER_UNIT = 10.0  # ratio of spreads between sites beyond which it is no matter of patients
+OTHER_SIZE = 5.0  # the same for faces in their photographs
 
 
 def mirrored_sites(samples: Samples, places: Mapping[str, Places]) -> list[str]:
@@ -114,7 +115,7 @@ def other_sizes(sites: pd.Series, points: Floats) -> list[str]:
     notes = []
     for site in dict.fromkeys(sites):
         here, rest = (float(np.nanmedian(size[at])) for at in (sites == site, sites != site))
-        if not 1 / OTHER_UNIT < here / rest < OTHER_UNIT:
+        if not 1 / OTHER_SIZE < here / rest < OTHER_SIZE:
             notes.append(
                 f"Site {site}: the outer corners of the eyes are {here:.3g} apart, at the other "
                 f"sites {rest:.3g}. Points of one of them are not in px, or its photographs are "

@@ -92,6 +92,7 @@ def _figure(across: AcrossSites) -> Figure:
                 row[name], y, color=colour, s=26, marker="osD"[number],
                 label=label if place == 0 else None,
             )  # fmt: skip
+    axes.set_ylim(-0.5, len(models) - 0.5)
     axes.set_yticks(np.arange(len(models)), [title_of(name) for name in reversed(models)])
     axes.set_xlabel(str(rows["score"].iloc[0]))
     calm(axes)
