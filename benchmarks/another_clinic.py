@@ -35,7 +35,7 @@ from classifiers.graders.model_store import load_model  # noqa: E402
 from classifiers.graders.new_patients import grade_tables, model_folder  # noqa: E402
 from common.grading.scores import weighted_kappa  # noqa: E402
 from common.photos import read_photo  # noqa: E402
-from common.tables import read_manifest  # noqa: E402
+from common.tables import read_manifest, write_csv  # noqa: E402
 from datasets.simulated.cohort import draw_cohort  # noqa: E402
 from datasets.simulated.face import render_photo  # noqa: E402
 from datasets.simulated.layouts import LAYOUTS  # noqa: E402
@@ -104,9 +104,7 @@ def write_worse(manifest: Path, *, seed: int, out: Path) -> None:
             bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
             cv2.imwrite(str(target), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
         moved = table.assign(path=[f"photos/{name}" for name in table["image_id"]])
-        moved.drop(columns=["truth_file"], errors="ignore").to_csv(
-            folder / "manifest.csv", index=False
-        )
+        write_csv(moved.drop(columns=["truth_file"], errors="ignore"), folder / "manifest.csv")
         extract(folder / "manifest.csv", out=folder / "measured", tta=0, jobs=1)
 
 

@@ -79,7 +79,10 @@ def test_every_file_is_written_and_fits_together(feature_table, tmp_path, capsys
 
     run = json.loads((out / "run.json").read_text())
     assert run["command"] == "benchmark"
-    assert run["counts"] == {"photographs": 120, "usable": 120}
+    assert run["counts"] == {
+        "photographs": 120, "usable": 120,
+        "photographs_with_points": 120, "photographs_corrected": 0, "points_corrected": 0,
+    }  # fmt: skip
     assert (out / "confusion_svm_per_patient.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "SVM (RBF)" in printed
