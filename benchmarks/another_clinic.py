@@ -33,6 +33,7 @@ from classifiers.commands.recalibrate import recalibrate  # noqa: E402
 from classifiers.graders.familiarity import wrong_among_accepted  # noqa: E402
 from classifiers.graders.model_store import load_model  # noqa: E402
 from classifiers.graders.new_patients import grade_tables, model_folder  # noqa: E402
+from common.grading.calibration import expected_distance  # noqa: E402
 from common.grading.scores import weighted_kappa  # noqa: E402
 from common.photos import read_photo  # noqa: E402
 from common.tables import read_manifest, write_csv  # noqa: E402
@@ -118,13 +119,18 @@ def tested(model: Path, features: Path, *, curve: tuple[int, ...], out: Path) ->
     counts = np.zeros((6, 6))
     np.add.at(counts, (label - 1, answer - 1), 1)
     low, high = (ok[name].to_numpy(dtype=float) for name in ("set_low", "set_high"))
-    accepted = wrong_among_accepted(np.abs(answer - label) > 1, ok["distance"].to_numpy())
+    chances = ok[[f"p_{grade}" for grade in range(1, 7)]].to_numpy(dtype=float)
+    accepted = wrong_among_accepted(
+        np.abs(answer - label),
+        orders={"surest": expected_distance(chances), "nearest": ok["distance"].to_numpy()},
+    )
     wrong = {
-        f"wrong in the nearest {share:.0%}": accepted["wrong"].iloc[
-            max(0, round(share * len(accepted)) - 1)
-        ]
+        f"wrong, far in the {order} {share:.0%}": " ".join(
+            f"{own[name].iloc[max(0, round(share * len(own)) - 1)]:.2f}"
+            for name in ("wrong", "far")
+        )
+        for order, own in accepted.groupby("order", sort=False)
         for share in (0.25, 0.5, 0.75, 1.0)
-        if len(accepted)
     }
     row: dict[str, object] = {
         "model": model.name, "tested on": features.parent.parent.name + "/" + features.parent.name,

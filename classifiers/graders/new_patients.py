@@ -35,7 +35,7 @@ from common.errors import UserError
 from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import Target, target_named
+from common.grading.target import NO_LABEL, Target, target_named
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import points_source
@@ -91,7 +91,8 @@ class Grades:
     """Answers for every patient: by `grades_schema`, and in words for the pages of a report.
 
     `material` is what the pages show, None without distances; `reference` the spread of right minus
-    left in the healthy patients that the grader learned from.
+    left in the healthy patients that the grader learned from; `truth` the class number by patient,
+    of those whose grade the tables tell (to be compared with; no answer comes from it).
     """
 
     table: pd.DataFrame
@@ -100,6 +101,7 @@ class Grades:
     material: Material | None
     reference: Mapping[tuple[str, str], Spread]
     warnings: list[str]
+    truth: pd.Series
 
 
 def model_folder(path: Path) -> Path:
@@ -143,8 +145,9 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         )
         found.append({"patient_id": patient, **row})
     columns = list(grades_schema(target).columns)
-    seen = [str(row["patient_id"]) for row in found if SEEN in str(row.get("caution"))]
-    unlike = [str(row["patient_id"]) for row in found if UNLIKE in str(row.get("caution"))]
+    seen, unlike = (
+        sum(said in str(row.get("caution")) for row in found) for said in (SEEN, UNLIKE)
+    )
     return Grades(
         table=pd.DataFrame(found, columns=columns).astype(_TYPES),
         target=target,
@@ -155,7 +158,19 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
             *_warnings(model, table, named, definition=study.definition),
             *_about_likeness(seen=seen, unlike=unlike),
         ],
+        truth=_truth(table, target),
     )
+
+
+def _truth(table: pd.DataFrame, target: Target) -> pd.Series:
+    """Return the class number by patient, where the tables tell one and only one."""
+    try:
+        numbers = pd.Series(target.numbers(table), index=table.index)
+    except UserError:  # no such column, or a class that is not that of its grade: nothing is known
+        return pd.Series(dtype="int64")
+    known = numbers[(numbers != NO_LABEL) & table["patient_id"].notna()]
+    by_patient = known.groupby(table["patient_id"].astype(str))
+    return by_patient.first()[by_patient.nunique() == 1]
 
 
 def _rows_of(study: Study, *, model: StoredModel) -> Samples:
@@ -211,23 +226,21 @@ def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Like
     }
 
 
-def _about_likeness(*, seen: list[str], unlike: list[str]) -> list[str]:
-    """Name who was seen by the recalibration, and who is unlike those learned from."""
+def _about_likeness(*, seen: int, unlike: int) -> list[str]:
+    """Say how many the recalibration saw, and how many are unlike; names stay in grades.csv."""
     sentences = []
     if seen:
         sentences.append(
-            f"The model was recalibrated with {_listed(seen)}: these answers are no test of it."
+            f"The model was recalibrated with {counted(seen, 'patient')} of these, whom grades.csv "
+            "marks: their answers are no test of it."
         )
     if unlike:
         sentences.append(
-            f"Unlike those that the model learned from: {_listed(unlike)}. Where they are graded, "
-            "the likely range is one class wider at either end; grades.csv says what differs."
+            f"Unlike those that the model learned from: {counted(unlike, 'patient')}. Where an "
+            "answer is given, the likely range is one class wider at either end; grades.csv says "
+            "who, and what differs."
         )
     return sentences
-
-
-def _listed(patients: list[str]) -> str:
-    return ", ".join(patients[:5]) + (f" and {len(patients) - 5} more" if patients[5:] else "")
 
 
 def _one_patient(

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from classifiers.graders.familiarity import wrong_among_accepted
 from classifiers.graders.model_store import StoredModel
 from classifiers.graders.nested import LEAST_PATIENTS
 from classifiers.graders.new_patients import Grades
@@ -16,10 +18,20 @@ from classifiers.graders.registry import GRADERS
 from classifiers.reports.patient_answers import EVERYBODY, MOST_TELLING
 from classifiers.reports.patient_page import add_patient_pages, anchor_of
 from classifiers.reports.patient_pictures import face_of
-from common.grading.calibration import COVERAGE, about_ranges, range_in_words, range_title
-from common.report import RESEARCH_USE, Bar, Card, Report
+from common.figures import calm, canvas, colour_at
+from common.grading.calibration import (
+    COVERAGE,
+    about_ranges,
+    expected_distance,
+    range_in_words,
+    range_title,
+)
+from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted
 
+FEWEST_GRADED = 10  # patients of known grade, for shares of wrong answers
+ACCEPTED = (0.25, 0.5, 0.75, 1.0)
+WRONG = (("wrong", "wrong", "-"), ("far", "off by 2 or more", ":"))  # column, words, line
 Row = Mapping[Hashable, Any]  # of `grades.csv`; None where a cell is empty
 
 
@@ -72,6 +84,7 @@ def grade_report(
         answers.dropna(axis="columns", how="all"),
         caption="The answer, and the probability of each class; with the weaker side, its own.",
     )
+    _add_wrong_answers(report, grades)
     _add_model(report, model)
     if grades.material is not None:
         add_patient_pages(
@@ -177,6 +190,61 @@ def _about_side(model: StoredModel) -> str:
     if hasattr(model.grader.columns, "severity_"):
         return f"The weaker side is named when its probability is {LEAST_SIDE:.2f} or more."
     return "This grader does not tell the weaker side: it learned from single photographs."
+
+
+def _add_wrong_answers(report: Report, grades: Grades) -> None:
+    """Add how many answers are wrong among those accepted, where the tables tell the grades."""
+    rows = grades.table[grades.table["status"] == "ok"].set_index("patient_id")
+    rows = rows.loc[rows.index.isin(grades.truth.index)]
+    if len(rows) < FEWEST_GRADED:
+        return
+    target = grades.target
+    chances = rows[list(target.probability_columns)].to_numpy(dtype=np.float64)
+    off = np.abs(target.answers(chances) - grades.truth[rows.index].to_numpy(dtype=np.int64))
+    unsure = expected_distance(chances) if target.ordered else 1 - chances.max(axis=1)
+    orders = {"the surest first": unsure}
+    if rows["distance"].notna().all():
+        orders["the most like those learned from first"] = rows["distance"].to_numpy(np.float64)
+    curves = wrong_among_accepted(off, orders=orders)
+    section = report.section("How many of the answers are wrong?")
+    section.text(
+        f"The tables tell the {target.step} of {counted(len(rows), 'patient')} who got an answer. "
+        "If only some answers are accepted and a person grades the rest, this share of the "
+        "accepted is wrong. An order that is of use brings its lines down on the left; with few "
+        "patients, chance does so too."
+    )
+    section.gallery(
+        [figure_picture(_wrong_figure(curves), alt="Share of wrong answers by share accepted.")]
+    )
+    measures = WRONG if len(target.classes) > 2 else WRONG[:1]
+    section.table(
+        {
+            "Accepted": f"{100 * share:.0f} %",
+            **{
+                f"{words}, {name}": f"{100 * own[column].iloc[at - 1]:.0f} %"
+                for name, own in curves.groupby("order", sort=False)
+                for column, words, _ in measures
+            },
+        }
+        for share, at in ((share, max(1, round(share * len(rows)))) for share in ACCEPTED)
+    )
+
+
+def _wrong_figure(curves: pd.DataFrame) -> Figure:
+    figure, axes = canvas(5.6, 3.2)
+    for number, (name, own) in enumerate(curves.groupby("order", sort=False)):
+        for column, words, style in WRONG:
+            axes.plot(
+                own["accepted"], own[column], linestyle=style, color=colour_at(number),
+                label=f"{words}, {name}",
+            )  # fmt: skip
+    axes.set_xlabel("Share accepted")
+    axes.set_ylabel("Share of these")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    calm(axes)
+    axes.legend(fontsize=7, frameon=False)
+    return figure
 
 
 def _add_model(report: Report, model: StoredModel) -> None:

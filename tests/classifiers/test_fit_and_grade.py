@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -215,6 +216,11 @@ def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
     page = grade_report(grades, model=model, found_by="By manifest.", redact=True).html()
     assert "Not graded: none of 3 photographs" in page
     assert "Patient p3" not in page
+    answered = table[table["status"] == "ok"]
+    truth = [int(name[1:]) % 6 + 1 for name in answered.index]  # as the manifest was made
+    wrong = (answered["predicted"].astype(int) != truth).mean()
+    cells = re.findall(r"<td[^>]*>(\d+) %</td>", page[page.index("of the answers are wrong?") :])
+    assert int(cells[16]) == round(100 * wrong)  # all accepted, the surest first
 
 
 def test_a_photograph_alone_gets_no_grade_and_no_side(made, tmp_path):
@@ -230,7 +236,9 @@ def test_a_photograph_alone_gets_no_grade_and_no_side(made, tmp_path):
     assert "2 of the 3 movements that the grader learned from are missing" in row["reason"]
     given = [*grades.target.probability_columns, "predicted", "set_low", "set_high", "p_side"]
     assert row[given].isna().all()
-    assert "brow_raise, full_smile" in grade_report(grades, model=model, found_by="").html()
+    page = grade_report(grades, model=model, found_by="").html()
+    assert "brow_raise, full_smile" in page
+    assert "of the answers are wrong?" not in page  # one patient tells no share
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_patients_that_recalibration_saw_are_marked_under_any_name(clinics):
     again = grade_tables(model, features=few)
     assert again.table["caution"].str.startswith(SEEN).all()
     assert any("no test of it" in sentence for sentence in again.warnings)
+    assert not any("Lpatient" in sentence for sentence in again.warnings)  # told without redaction
     renamed = clinics.folder / "renamed"
     renamed.mkdir(exist_ok=True)
     for name in ("features.csv", "landmarks.csv"):
@@ -175,11 +176,40 @@ def test_distance_is_one_for_the_farthest_learned_from_whatever_the_units():
     gaps = asked.copy()
     gaps.iloc[0] = np.nan  # what was not measured does not make a patient strange
     assert one.distances(gaps)[0] == 0.0
-    assert one.differs({}, 1.0) is None
+    assert one.differs({}, 1.0 + one.margin) is None
     assert "2.5 times as far out" in str(one.differs({}, 2.5))
 
 
-def test_wrong_among_accepted_counts_the_nearest_first():
-    found = wrong_among_accepted(np.array([1.0, 0.0, 0.0, 1.0]), np.array([9.0, 1.0, 2.0, 3.0]))
-    np.testing.assert_allclose(found["wrong"], [0, 0, 1 / 3, 1 / 2])
-    assert found["distance"].tolist() == [1.0, 2.0, 3.0, 9.0]
+def drawn(n: int, *, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw patients of one kind: light, sharpness, turn of the head, and four columns."""
+    rng = np.random.default_rng(seed)
+    qualities = pd.DataFrame({
+        "face_px": rng.uniform(180, 220, n), "brightness": rng.normal(140, 20, n),
+        "sharpness": rng.gamma(20, 0.02, n), "turn_deg": np.abs(rng.normal(0, 3, n)),
+    })  # fmt: skip
+    return qualities, pd.DataFrame(rng.normal(size=(n, 4)))
+
+
+@pytest.mark.parametrize("learned", [30, 200])
+def test_one_in_twenty_of_the_same_kind_is_called_unlike_and_who_differs_is(learned):
+    """Over all quantities together, however many patients were learned from."""
+    rates = []
+    for seed in range(12):
+        known = Familiar.of(*drawn(learned, seed=seed))
+        qualities, columns = drawn(400, seed=100 + seed)
+        beyond = known.beyond(qualities, known.distances(columns)).max(axis=1)
+        rates.append((beyond > known.margin).mean())
+    assert 0.01 < np.mean(rates) < 0.06
+    usual = qualities.iloc[0].to_dict()
+    for name, value in (("brightness", 20.0), ("sharpness", 0.02), ("face_px", 90.0)):
+        assert known.differs(usual | {name: value}, 0.5) is not None, name
+    assert known.differs(usual | {"turn_deg": 0.0}, 0.5) is None  # nobody looks too straight
+
+
+def test_wrong_among_accepted_counts_in_the_order_given():
+    found = wrong_among_accepted(
+        np.array([2, 0, 0, 1]), orders={"a": np.array([9.0, 1.0, 2.0, 3.0]), "b": np.arange(4.0)}
+    )
+    np.testing.assert_allclose(found["accepted"], [0.25, 0.5, 0.75, 1.0] * 2)
+    np.testing.assert_allclose(found["wrong"], [0, 0, 1 / 3, 1 / 2, 1, 1 / 2, 1 / 3, 1 / 2])
+    np.testing.assert_allclose(found["far"], [0, 0, 0, 1 / 4, 1, 1 / 2, 1 / 3, 1 / 4])
