@@ -23,7 +23,7 @@ lint: $(READY_DEV)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-bench: $(READY)
+bench: $(READY_DEV)
 	$(RUN) -m benchmarks.extraction
 	$(RUN) -m benchmarks.augmentation
 	$(RUN) -m benchmarks.iris
