@@ -63,7 +63,7 @@ class Familiar:
         qualities = qualities.reindex(columns.index)
         part = np.arange(len(columns)) % min(len(columns), PARTS)
         beyond = np.zeros(len(columns))
-        for number in np.unique(part) if len(columns) > 1 else ():
+        for number in np.unique(part) if len(columns) > 2 else ():  # others are several
             own = part == number
             others = cls._without_margin(qualities[~own], columns[~own])
             found = others.beyond(qualities[own], others.distances(columns[own]))
