@@ -260,6 +260,12 @@ def read_irises(path: Path) -> dict[str, Irises]:
     }
 
 
+def irises_beside(landmarks: Path) -> dict[str, Irises]:
+    """Read the irises that lie beside a landmark table; none where none were looked for."""
+    path = landmarks.with_name(IRISES_FILE)
+    return read_irises(path) if path.is_file() else {}
+
+
 def _iris(row: Mapping[Hashable, Any], side: str) -> Iris:
     reason = row.get(f"{side}_reason")
     return Iris(

@@ -39,17 +39,17 @@ class Branch:
     source: Path
 
 
-def points_in_words(branches: Sequence[Branch]) -> str:
-    """Say of each branch how many photographs had corrected points, as its `run.json` records it.
+def with_points_source(text: str, branches: Sequence[Branch]) -> str:
+    """Add to a text of how many photographs of each branch the points were corrected.
 
-    Empty where no branch had any.
+    As the `run.json` of each branch records it; nothing where no branch had any.
     """
     found = {one.name: points_source_of_run(one.source.parent) for one in branches}
     known = {name: source for name, source in found.items() if source is not None}
     if not any(source.corrected for source in known.values()):
-        return ""
+        return text
     told = (source.sentence() or "no corrected points." for source in known.values())
-    return " ".join(f"{name}: {words}" for name, words in zip(known, told, strict=True))
+    return " ".join([text, *(f"{name}: {said}" for name, said in zip(known, told, strict=True))])
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from common.grading.evaluation import (
     write_metrics,
 )
 from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
-from common.grading.folds import FoldMethod, make_folds, read_folds, write_folds
+from common.grading.folds import FoldMethod, folds_by, make_folds, read_folds, write_folds
 from common.grading.plots import confusion_figure
 from common.grading.predictions import Unit, inner_predictions_schema, write_predictions
 from common.grading.target import Target, TargetName, target_named
@@ -181,6 +181,7 @@ def benchmark(
         if fold_table
         else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
     )
+    by_site = None if hold_out_by is None else folds_by(cohort.labelled, column=hold_out_by)
     samples = rows_to_answer(
         cohort,
         level=level,
@@ -192,12 +193,13 @@ def benchmark(
         [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
         scheduler=scheduler,
     )  # fmt: skip
-    validation = cross_validate(plan, jobs=jobs or default_jobs())
+    jobs = jobs or default_jobs()
+    validation = cross_validate(plan, jobs=jobs)
     runs = [validation]
     if inner_predictions is not None:
         inside = answer_inside(
             replace(plan, graders=[entry.name for entry in inside_too]),
-            n_folds=inner_predictions, jobs=jobs or default_jobs(),
+            n_folds=inner_predictions, jobs=jobs,
         )  # fmt: skip
         schema = inner_predictions_schema(question, unit=level)
         write_table(inside.predictions, out / INNER_FILE, schema=schema)
@@ -210,10 +212,10 @@ def benchmark(
         problems = [*travelling.notes(cohort.study.files), *problems]
     evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
     across = None
-    if hold_out_by is not None:
+    if hold_out_by is not None and by_site is not None:
         across = across_sites(
-            plan, cohort.labelled, column=hold_out_by, inside=validation.predictions,
-            points=cohort.labelled_points(), jobs=jobs or default_jobs(),
+            plan, cohort.labelled, column=hold_out_by, folds=by_site,
+            inside=validation.predictions, points=cohort.labelled_points(), jobs=jobs,
         )  # fmt: skip
         problems = [*across.notes, *problems]
         write_folds(across.folds, out / "site_folds.csv")

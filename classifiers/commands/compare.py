@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import shared_levels
-from classifiers.branches.branch import Branch, points_in_words, read_branches
+from classifiers.branches.branch import Branch, read_branches, with_points_source
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.reports.branches import comparison_report
 from common.errors import UserError
@@ -89,7 +89,7 @@ def compare(
     by_unit = {level.shared.unit: level.as_json() for level in levels}
     write_metrics(out, target=question, by_unit=by_unit)
     report = comparison_report(levels, manifest=known, redact=redact)
-    report.summary = " ".join(filter(None, (report.summary, points_in_words(branches))))
+    report.summary = with_points_source(report.summary, branches)
     warn_of_nameless(report, known)
     report.write(out / "report.html")
     write_run_record(

@@ -74,10 +74,10 @@ def explore(
     found = Exploration(
         cohort=cohort,
         patients=patients,
+        stability=None if by is None else stability(cohort, by=by),  # refuses a wrong column first
         separability=separability(patients, seed=seed),
         outliers=outliers(cohort),
         maps=maps(patients, seed=seed),
-        stability=None if by is None else stability(cohort, by=by),
     )
     if found.stability is not None:
         write_table(found.stability, out / "stability.csv", schema=STABILITY)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
-from classifiers.branches.branch import Branch, SharedAnswers, points_in_words, read_branches
+from classifiers.branches.branch import Branch, SharedAnswers, read_branches, with_points_source
 from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod
@@ -132,7 +132,7 @@ def fuse(
     ]
     _write(found, out, target=question)
     report = fusion_report(found, learned=bool(inside))
-    report.summary = " ".join(filter(None, (report.summary, points_in_words(branches))))
+    report.summary = with_points_source(report.summary, branches)
     warn_of_nameless(report, known)
     report.write(out / "report.html")
     write_run_record(

@@ -35,13 +35,14 @@ from classifiers.graders.recalibration import (
     measurement_hashes,
     name_hashes,
     recalibrate_chances,
+    unseen_answers,
 )
 from classifiers.reports.recalibrate import recalibrate_report
 from common.errors import UserError
 from common.files import sha256_of
 from common.grading.target import refuse_two_grades, target_named
 from common.provenance import write_run_record
-from common.tables import GRADES, severities, write_table
+from common.tables import write_table
 from common.words import counted
 
 FEWEST = 5  # graded patients below which thresholds stay where they are
@@ -118,7 +119,7 @@ def recalibrate(
     samples = rows_to_answer(cohort, level="patient", target=target)
     samples = replace(samples, features=samples.features.reindex(columns=stored.card.inputs))
     samples, left_out = _with_movements(samples, stored)
-    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
+    healthy = samples.healthy
     zero = _zero(stored, samples.features[healthy]) if healthy_zero else None
     enough = len(samples.labels) >= FEWEST and len(set(samples.labels.tolist())) > 1
     if not enough and zero is None:
@@ -133,15 +134,19 @@ def recalibrate(
         laid = laid_onto(reference, samples.features, healthy=healthy, patients=samples.patients)
         chances[ON_HEALTHY] = stored.grader.probabilities(replace(samples, features=laid))
     coverage = stored.card.coverage or 0.9
-    last = chances[AS_KEPT if zero is None else ON_HEALTHY]
-    moved = recalibrate_chances(last, samples.labels, coverage=coverage) if enough else None
+    last = AS_KEPT if zero is None else ON_HEALTHY
+    moved, unseen = None, {}
+    if enough:
+        unseen = {name: unseen_answers(found, samples.labels) for name, found in chances.items()}
+        moved = recalibrate_chances(
+            chances[last], samples.labels, coverage=coverage, unseen=unseen[last]
+        )
     answers: dict[str, Answers] = {
         name: Answers(found, stored.grader.sets) for name, found in chances.items()
     }
-    if enough:
-        for name, new in ((AS_KEPT, RECALIBRATED), (ON_HEALTHY, BOTH)):
-            if name in chances:
-                answers[new] = answers_unseen(chances[name], samples.labels, coverage=coverage)
+    for name, found in unseen.items():
+        new = RECALIBRATED if name == AS_KEPT else BOTH
+        answers[new] = answers_unseen(found, samples.labels, coverage=coverage)
     ways = ways_scored(answers, samples.labels, target=target, seed=seed)
     curves = None
     if curve:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.arrays import Floats, Ints, Names, Places
+from common.arrays import Flags, Floats, Ints, Names, Places
 from common.errors import UserError
 from common.files import found_table
 from common.grading.target import CLASS_COLUMN, NO_LABEL, Target, refuse_two_grades
-from common.tables import join_manifest, read_manifest, sort_by_image_id
+from common.tables import GRADES, join_manifest, read_manifest, severities, sort_by_image_id
 from common.words import counted
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
 from features.tables import (
@@ -197,6 +197,11 @@ class Samples:
     grades: Floats | None = None
     sides: Floats | None = None
     portable: bool = False
+
+    @property
+    def healthy(self) -> Flags:
+        """`(n,)` whose grade or class says that nothing is wrong."""
+        return (severities(self.rows) == GRADES[0]).to_numpy()
 
     def at(self, rows: Places) -> Samples:
         """Return the given rows only."""

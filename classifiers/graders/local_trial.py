@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from classifiers.graders.recalibration import recalibrate_chances, unseen_answers
+from classifiers.graders.recalibration import recalibrate_chances
 from common.arrays import Floats, Ints
 from common.bootstrap import interval, resampled_counts, resampling_weights
 from common.errors import UserError
@@ -51,9 +51,8 @@ class Answers:
         return self.sets.of(self.chances) if isinstance(self.sets, GradeSets) else self.sets
 
 
-def answers_unseen(chances: Floats, labels: Ints, *, coverage: float) -> Answers:
-    """Return each patient's answer and set as all the other local patients teach them."""
-    unseen = unseen_answers(chances, labels)
+def answers_unseen(unseen: Floats, labels: Ints, *, coverage: float) -> Answers:
+    """Return each patient's answer (of `unseen_answers`) and set as all the others teach them."""
     bounds = np.empty((len(labels), 2), dtype=np.int64)
     for at in range(len(labels)):
         others = np.arange(len(labels)) != at

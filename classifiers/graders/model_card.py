@@ -30,7 +30,6 @@ from common.grading.evaluation import Evaluation
 from common.grading.target import MAJORITY, Target
 from common.provenance import package_versions
 from common.report import RESEARCH_USE
-from common.tables import GRADES, severities
 from common.words import counted
 from features.registry import FEATURE_NAMES
 from features.tables import landmark_run_of, refuse_other_definition
@@ -305,7 +304,7 @@ def _hashes(record: Mapping[str, object]) -> dict[str, str]:
 
 def _typical(samples: Samples) -> dict[str, float | None]:
     """Return medians of healthy patients, or of all when there are fewer than three healthy."""
-    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
+    healthy = samples.healthy
     enough = len(set(samples.patients[healthy])) >= FEWEST_HEALTHY
     medians = samples.features[healthy if enough else np.ones(len(healthy), dtype=bool)].median()
     return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
@@ -325,7 +324,7 @@ def _familiar(fitted: NestedGrader, cohort: Cohort, samples: Samples) -> Familia
 
 def _healthy(samples: Samples) -> dict[str, Any] | None:
     """Return middle and spread of each column in healthy patients; None when they are too few."""
-    healthy = (severities(samples.rows) == GRADES[0]).to_numpy()
+    healthy = samples.healthy
     if not enough_healthy(samples.patients[healthy]):
         return None
     found = Healthy.of(samples.features[healthy])

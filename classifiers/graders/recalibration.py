@@ -52,7 +52,11 @@ class Recalibration:
 
 
 def recalibrate_chances(
-    chances: Floats, labels: Ints, *, coverage: float = COVERAGE
+    chances: Floats,
+    labels: Ints,
+    *,
+    coverage: float = COVERAGE,
+    unseen: Floats | None = None,
 ) -> Recalibration:
     """Learn thresholds, temperature and sets from a kept grader's answers to local patients.
 
@@ -65,8 +69,11 @@ def recalibrate_chances(
         `(n, k)` answers of the kept grader, k ordered classes.
     labels
         `(n,)` class numbers from 1.
+    unseen
+        `unseen_answers` of them, where they are known already.
     """
-    unseen = unseen_answers(chances, labels)
+    if unseen is None:
+        unseen = unseen_answers(chances, labels)
     temperature, shifts = _fitted(chances, labels)
     sets = learn_sets(unseen, labels, coverage=coverage)
     return Recalibration(temperature, tuple(shifts.tolist()), sets.limit, coverage)

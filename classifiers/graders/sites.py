@@ -23,11 +23,10 @@ from classifiers.graders.validation import Plan, Validation, cross_validate
 from common.arrays import Floats
 from common.bootstrap import Estimate, paired_difference, resampling_weights
 from common.grading.evaluation import Confusion, confusion_of
-from common.grading.folds import folds_by
 from common.grading.predictions import to_patients
 from common.grading.scores import SCORES, Score
 from common.grading.target import Target, target_named
-from common.tables import choice, number, severities, text
+from common.tables import choice, number, text
 from common.words import counted
 
 AS_MEASURED, RELATIVE = "as measured", "relative to local healthy people"
@@ -86,6 +85,7 @@ def across_sites(
     photographs: pd.DataFrame,
     *,
     column: str,
+    folds: tuple[pd.DataFrame, list[str]],
     inside: pd.DataFrame,
     points: Floats | None = None,
     jobs: int = 1,
@@ -97,14 +97,16 @@ def across_sites(
     plan
         As for the usual folds; its own folds are not used.
     photographs
-        The labelled photographs with `column`; see `folds_by` for what is refused.
+        The labelled photographs with `column`.
+    folds
+        What `folds_by` made of them.
     inside
         Predictions in the usual folds, by `predictions_schema`.
     points
         `(n, 68, 2)` of the photographs, to compare face sizes; not compared when None.
     """
     target = target_named(plan.target)
-    table, names = folds_by(photographs, column=column)
+    table, names = folds
     parts = tested_in(table, plan.samples, unit=plan.unit)
     here = replace(plan, parts=parts, exchanges=0, inner={})
     measured = cross_validate(here, jobs=jobs, title=f"hold out by {column}")
@@ -140,7 +142,7 @@ def across_sites(
 def _relative(plan: Plan, *, jobs: int) -> Validation | None:
     """Answer each site from features laid onto the others by the healthy people of both."""
     samples = plan.samples
-    healthy = (severities(samples.rows) == 1).to_numpy()
+    healthy = samples.healthy
     found = []
     for part in plan.parts:
         if not enough_healthy(

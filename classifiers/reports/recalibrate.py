@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,11 +67,7 @@ def recalibrate_report(
         (
             {
                 "Answered": row["way"],
-                "Weighted kappa": f"{row['kappa']:.2f}\n{row['kappa_low']:.2f} to "
-                f"{row['kappa_high']:.2f}",
-                "Error": row["error"],
-                "Sets hold the truth": row["covered"],
-                f"{target.steps.capitalize()} in a set": row["width"],
+                **_scored(row, target),
             }
             for row in ways.to_dict("records")
         ),
@@ -101,15 +98,22 @@ def recalibrate_report(
             {
                 "Features": row["features"],
                 "Local patients": row["local_patients"],
-                "Weighted kappa": f"{row['kappa']:.2f}\n{row['kappa_low']:.2f} to "
-                f"{row['kappa_high']:.2f}",
-                "Error": row["error"],
-                "Sets hold the truth": row["covered"],
-                f"{target.steps.capitalize()} in a set": row["width"],
+                **_scored(row, target),
             }
             for row in curve.to_dict("records")
         )
     return report
+
+
+def _scored(row: Mapping[Hashable, Any], target: Target) -> dict[str, object]:
+    """Return the cells of the scores of one way to answer."""
+    kappa, low, high = (row[name] for name in ("kappa", "kappa_low", "kappa_high"))
+    return {
+        "Weighted kappa": f"{kappa:.2f}\n{low:.2f} to {high:.2f}",
+        "Error": row["error"],
+        "Sets hold the truth": row["covered"],
+        f"{target.steps.capitalize()} in a set": row["width"],
+    }
 
 
 def _curve_figure(curve: pd.DataFrame) -> Figure:

@@ -24,7 +24,7 @@ from features.commands.features import FeatureTables, measure_corrected, write_f
 from landmarks.find.extraction import Extraction, extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
-from landmarks.review.corrections import CORRECTIONS_FILE
+from landmarks.review.corrections import CORRECTIONS_FILE, all_corrections_in
 from landmarks.scale import Scale, iris_radii_of, unit_of
 from landmarks.tables import failure_lines
 
@@ -231,7 +231,7 @@ def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
     """
     corrected: FeatureTables | None = None
     problems: list[str] = []
-    for corrections in sorted(out.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
+    for corrections in all_corrections_in(out):
         try:
             again = measure_corrected(corrections)
         except UserError as error:  # the tables themselves are whole

@@ -22,7 +22,6 @@ from features.definitions import measure
 from features.measures import MEASURES, SIDES, measure_faces
 from features.registry import FEATURES
 from features.tables import FEATURES_FILE, definition_of, read_features
-from landmarks.find.extraction import SPREADS_FILE
 from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS
 from landmarks.predictor import find_predictor
@@ -35,8 +34,9 @@ from landmarks.review.corrections import (
 from landmarks.review.marks import irises_of
 from landmarks.review.server import serve
 from landmarks.review.session import Session
+from landmarks.review.uncertainty import spreads_beside
 from landmarks.scale import mm_per_px_of
-from landmarks.tables import IRISES_FILE, LANDMARKS, LANDMARKS_FILE, SPREADS, read_irises
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE, irises_beside
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,13 @@ def review(
         journal = Journal(corrections, rater=rater, photographs=photographs_of(table))
         for line in of_these_photographs(journal.rows, table, path=corrections).warnings():
             print(f"warning: {line}", file=sys.stderr)
-        spreads, irises = tables / SPREADS_FILE, tables / IRISES_FILE
         session = Session(
             table,
             table_path=path,
             paths=paths,
             journal=journal,
-            spreads=read_table(spreads, schema=SPREADS) if found_table(spreads).is_file() else None,
-            irises=read_irises(irises) if irises.is_file() else None,
+            spreads=spreads_beside(path),
+            irises=irises_beside(path),
             patients=patients,
             predictor=find_predictor(predictor),
         )

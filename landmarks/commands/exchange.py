@@ -28,7 +28,7 @@ from landmarks.review.corrections import (
     photographs_of,
     read_corrections,
 )
-from landmarks.tables import IRISES_FILE, LANDMARKS, LANDMARKS_FILE, OtherTool, read_irises
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE, OtherTool, irises_beside
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,7 @@ def import_points(
 def _now(tables: Path, corrections: Path) -> tuple[pd.DataFrame, dict[str, Irises], list[str]]:
     """Landmark table and irises with the corrections in them, and what to be warned of."""
     table = read_table(tables / LANDMARKS_FILE, schema=LANDMARKS)
-    beside = tables / IRISES_FILE
-    irises = read_irises(beside) if beside.is_file() else {}
+    irises = irises_beside(tables / LANDMARKS_FILE)
     moves = of_these_photographs(read_corrections(corrections), table, path=corrections)
     table, irises = corrected_irises(corrected(table, moves.rows), irises, moves.rows)
     return table, irises, moves.warnings()

@@ -16,7 +16,7 @@ from landmarks.exchange.marked import MarkedPhoto
 from landmarks.find.iris import Irises
 from landmarks.points import POINT_COLUMNS, tilt_degrees
 from landmarks.scale import mm_per_px_of
-from landmarks.tables import BOX_COLUMNS, IRISES_FILE, LANDMARKS, OtherTool, read_irises
+from landmarks.tables import BOX_COLUMNS, LANDMARKS, OtherTool, irises_beside
 
 _NOT_KNOWN = (  # of another tool's points
     "n_faces", "detector", "detector_score", "spread_px", "points_moved", "photo_sha256",
@@ -49,9 +49,7 @@ def read_points(
     if tool is not None or is_of_other_tool(source):
         form, marks = read_marked(source, tool)
         return landmark_table(marks, tool=form.name)
-    beside = source.parent / IRISES_FILE
-    table = read_table(source, schema=LANDMARKS)
-    return table, read_irises(beside) if beside.is_file() else {}
+    return read_table(source, schema=LANDMARKS), irises_beside(source)
 
 
 def is_of_other_tool(source: Path) -> bool:

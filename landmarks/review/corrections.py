@@ -148,6 +148,11 @@ def corrections_of(tables: Path, rater: str | None) -> Path:
     return tables / CORRECTIONS_FILE.replace(".csv", f"-{rater}.csv")
 
 
+def all_corrections_in(folder: Path) -> list[Path]:
+    """Return the tables of corrections of every rater in a folder."""
+    return sorted(folder.glob(CORRECTIONS_FILE.replace(".csv", "*.csv")))
+
+
 def read_corrections(path: Path) -> pd.DataFrame:
     """Read a table of corrections; one without rows where there is no file."""
     if not path.is_file():

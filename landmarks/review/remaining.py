@@ -21,15 +21,13 @@ from common.files import PARQUET, found_table
 from common.tables import read_table
 from common.words import counted
 from landmarks.check.errors import normalisers
-from landmarks.find.extraction import SPREADS_FILE
 from landmarks.points import INNER, N_POINTS
 from landmarks.review.corrections import CORRECTIONS_FILE, corrected, find_corrections
-from landmarks.review.uncertainty import uncertainty_of
+from landmarks.review.uncertainty import spreads_beside, uncertainty_of
 from landmarks.tables import (
     LANDMARKS,
     LANDMARKS_FILE,
     POINT_AGREEMENT,
-    SPREADS,
     with_slips_failed,
 )
 
@@ -109,14 +107,11 @@ def read_reviewed(points: Path) -> Reviewed | None:
         seconds = working_seconds(moves.rows).reindex(sorted(looked_at)).dropna()
         looked_at |= {name for name, verdict in verdicts.items() if verdict == "checked"}
         given_up = {name for name, verdict in verdicts.items() if verdict == "unmeasurable"}
-    spreads = points.with_name(SPREADS_FILE)
     return Reviewed(
         table=with_slips_failed(table),
         looked_at=frozenset(looked_at - given_up),
         given_up=frozenset(given_up),
-        uncertainty=uncertainty_of(
-            machine, read_table(spreads, schema=SPREADS) if found_table(spreads).is_file() else None
-        ),
+        uncertainty=uncertainty_of(machine, spreads_beside(points)),
         seconds=seconds,
     )
 

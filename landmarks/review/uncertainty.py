@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.files import found_table
+from common.tables import read_table
+from landmarks.find.extraction import SPREADS_FILE
 from landmarks.points import INNER, LEFT_EYE_OUTER, N_POINTS, RIGHT_EYE_OUTER
-from landmarks.tables import SPREAD_COLUMNS, points_of
+from landmarks.tables import SPREAD_COLUMNS, SPREADS, points_of
 
 
 def uncertainty(points: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -28,6 +33,12 @@ def uncertainty(points: NDArray[np.float64], spread: NDArray[np.float64]) -> NDA
     lengths = np.hypot(spread[..., 0], spread[..., 1])[:, list(INNER)].mean(axis=1)
     found = np.nan_to_num(lengths / np.hypot(across[:, 0], across[:, 1]), nan=0.0)
     return np.where(np.isfinite(points).all(axis=(1, 2)), found, np.inf)
+
+
+def spreads_beside(landmarks: Path) -> pd.DataFrame | None:
+    """Read the spreads that lie beside a landmark table; None where no copies were made."""
+    path = landmarks.with_name(SPREADS_FILE)
+    return read_table(path, schema=SPREADS) if found_table(path).is_file() else None
 
 
 def uncertainty_of(table: pd.DataFrame, spreads: pd.DataFrame | None) -> pd.Series:

@@ -38,7 +38,7 @@ from htnet.micro.clips.store import FLOW, FLOW_FILE, join_flow_folders
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
 from landmarks.find.extraction import SPREADS_FILE
 from landmarks.overlay import OVERLAY_FOLDER
-from landmarks.review.corrections import CORRECTIONS, CORRECTIONS_FILE, read_corrections
+from landmarks.review.corrections import CORRECTIONS, all_corrections_in, read_corrections
 from landmarks.tables import IRISES, IRISES_FILE, LANDMARKS, LANDMARKS_FILE, SPREADS
 from pipeline.shard_check import find_shards, read_records, refuse_incomplete, refuse_unlike
 
@@ -231,7 +231,7 @@ def _corrections(
     """Return by file what was corrected beside the shards, and in `out` before, in its order."""
     found: dict[str, list[pd.DataFrame]] = {}
     for folder in (out, *(one.folder / inside for one in shards)):
-        for path in sorted(folder.glob(CORRECTIONS_FILE.replace(".csv", "*.csv"))):
+        for path in all_corrections_in(folder):
             found.setdefault(path.name, []).append(read_corrections(path))
     return {
         name: pd.concat(tables, ignore_index=True)
