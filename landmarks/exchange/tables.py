@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from common.files import PARQUET
 from common.photos import PHOTO_SUFFIXES
 from common.tables import read_table, sort_by_image_id
 from common.words import counted
@@ -53,7 +54,9 @@ def read_points(
 
 
 def is_of_other_tool(source: Path) -> bool:
-    """Say whether this is a folder, or a file that is no CSV table of this project."""
+    """Say whether this is a folder, or a file that is no table of this project."""
+    if source.suffix.lower() == PARQUET:
+        return False
     if source.suffix.lower() != ".csv" or not source.is_file():
         return source.exists()
     return format_of(source) is not None

@@ -12,7 +12,11 @@ from common.errors import UserError
 from common.parquet import large_tables_as
 from common.tables import MANIFEST, read_table, write_table
 from features.registry import FEATURE_NAMES
+from features.schematic_face import schematic_face
 from features.tables import FEATURES
+from landmarks.exchange.tables import read_points
+from landmarks.points import POINT_COLUMNS
+from landmarks.tables import LANDMARKS
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 VALID = {"image_id": ["a.jpg"], "path": ["a.jpg"], "patient_id": ["007"]}
@@ -60,6 +64,20 @@ def test_parquet_is_checked_as_csv_is(both_formats: Path, tmp_path: Path) -> Non
     path.write_bytes(b"no table")
     with pytest.raises(UserError, match="cannot be read as a Parquet table"):
         read_table(path, schema=FEATURES)
+
+
+def test_points_in_parquet_are_our_own_and_of_no_other_tool(tmp_path: Path) -> None:
+    values = dict(zip(POINT_COLUMNS, schematic_face().ravel(), strict=True))
+    with large_tables_as("parquet"):
+        write_table(
+            pd.DataFrame([{"image_id": "a.jpg", "status": "ok", **values}]),
+            tmp_path / "landmarks.csv", schema=LANDMARKS,
+        )  # fmt: skip
+    for name in ("landmarks.csv", "landmarks.parquet"):
+        table, irises = read_points(tmp_path / name)
+        assert table["image_id"].tolist() == ["a.jpg"]
+        np.testing.assert_array_equal(table[list(POINT_COLUMNS)], [list(values.values())])
+        assert irises == {}
 
 
 def test_a_table_exists_in_one_format_only(both_formats: Path, tmp_path: Path) -> None:
