@@ -7,7 +7,7 @@ that bear its name.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +33,16 @@ _NOTHING = 1e-9
 
 
 def commands() -> str:
-    """Return every command, those of groups under their group."""
-    return markdown(("command", "does"), _command_rows())
+    """Return every command, those of a group in one row."""
+    return markdown(
+        ("command", "does"), ((_called(name), line) for name, (_, line) in COMMANDS.items())
+    )
 
 
-def _command_rows() -> Iterator[tuple[str, str]]:
-    for name, (_, line) in COMMANDS.items():
-        if name not in GROUPS:
-            yield f"`{name}`", line
-        for sub, (_, sub_line) in GROUPS.get(name, {}).items():
-            yield f"`{name} {sub}`", sub_line
+def _called(name: str) -> str:
+    if name not in GROUPS:
+        return f"`{name}`"
+    return f"`{name} {'`, `'.join(GROUPS[name])}`"
 
 
 def tables() -> str:
