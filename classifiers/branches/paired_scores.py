@@ -18,8 +18,8 @@ import numpy as np
 from classifiers.branches.branch import SharedAnswers
 from common.arrays import Floats, Ints, Names
 from common.bootstrap import Estimate, interval, paired_difference, resampling_weights, summed_by
+from common.grading.agreement_scores import limits_of_agreement
 from common.grading.calibration import LEAST_CHANCE
-from common.grading.comparison import limits_of_agreement
 from common.grading.probabilities import squared_distance
 from common.grading.scores import SCORES, recalls, scores_for
 from common.grading.target import Target

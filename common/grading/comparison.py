@@ -120,20 +120,6 @@ def fold_differences(
     return np.array(values[first]) - np.array(values[second])
 
 
-def limits_of_agreement(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return bias, lower and upper limit of agreement (Bland and Altman 1986), `(...)` each.
-
-    Between the limits lie 95 % of differences, if they are normal: bias ± 1.96 standard deviations
-    with n − 1 below the root. `sums` are `(..., 3)`: sum of the differences, of their squares, and
-    how many they are.
-    """
-    n = sums[..., 2]
-    bias = sums[..., 0] / n
-    variance = np.maximum(sums[..., 1] / n - bias**2, 0.0) * n / np.maximum(n - 1, 1)
-    reach = 1.96 * np.sqrt(variance)
-    return bias, bias - reach, bias + reach
-
-
 def mostly_right(counts: Floats) -> Flags:
     """Whether each patient, of `(n_patients, k, k)` counts, was mostly answered right."""
     return np.trace(counts, axis1=1, axis2=2) > counts.sum(axis=(1, 2)) / 2

@@ -24,7 +24,7 @@ from common.figures import (
     shaded_cells,
     shares_of_rows,
 )
-from common.grading.comparison import limits_of_agreement
+from common.grading.agreement_scores import limits_of_agreement
 from common.grading.evaluation import shown_count
 from common.grading.probabilities import Reliability
 from common.grading.scores import HUMAN_AGREEMENT

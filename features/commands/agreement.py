@@ -15,7 +15,7 @@ from common.bootstrap import interval, resampling_weights, summed_by
 from common.errors import UserError
 from common.figures import OKABE_ITO, calm
 from common.files import found_table
-from common.grading.comparison import limits_of_agreement
+from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import number, text, write_table
@@ -182,7 +182,7 @@ def feature_agreement(
                 float,
                 limits_of_agreement(np.array([apart.sum(), apart @ apart, float(len(apart))])),
             )
-            sums = summed_by(_sums(x, y), owner, n=n_patients)
+            sums = summed_by(pair_sums(x, y), owner, n=n_patients)
             weights = resampling_weights(n_patients, seed=seed)
             icc = interval(float(icc_a1(sums.sum(axis=0))), icc_a1(weights @ sums))
             row |= {
@@ -196,28 +196,6 @@ def feature_agreement(
             }
         rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(FEATURE_AGREEMENT.columns))
-
-
-def icc_a1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ICC(A,1) of two raters from `(..., 6)` sums: n, a, b, a², b², ab.
-
-    Single measurement, absolute agreement, two-way random (McGraw and Wong 1996). NaN where fewer
-    than two photographs are drawn, or where nothing varies.
-    """
-    n, a, b, aa, bb, ab = np.moveaxis(sums, -1, 0)
-    with np.errstate(all="ignore"):
-        mean_a, mean_b = a / n, b / n
-        var_a, var_b = (aa - n * mean_a**2) / (n - 1), (bb - n * mean_b**2) / (n - 1)
-        covariance = (ab - n * mean_a * mean_b) / (n - 1)
-        between = (var_a + var_b) / 2 + covariance  # mean square of photographs
-        error = (var_a + var_b) / 2 - covariance
-        raters = n * (mean_a - mean_b) ** 2 / 2
-        whole = between + error + 2 * (raters - error) / n
-        return np.where((n > 1) & (whole > 0), (between - error) / whole, np.nan)
-
-
-def _sums(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.column_stack([np.ones_like(x), x, y, x * x, y * y, x * y])
 
 
 def _patients_of(ids: pd.Series, *, beside: Path) -> NDArray[np.str_] | None:

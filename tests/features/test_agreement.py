@@ -11,7 +11,7 @@ import pytest
 from common.errors import UserError
 from common.tables import write_table
 from datasets.simulated.shape import AVERAGE_POINTS
-from features.commands.agreement import agreement, icc_a1, point_agreement
+from features.commands.agreement import agreement, point_agreement
 from landmarks.points import LEFT_EYE_OUTER, POINT_COLUMNS, RIGHT_EYE_OUTER
 from landmarks.tables import LANDMARKS
 
@@ -57,20 +57,6 @@ def test_a_shift_of_one_rater_is_bias_of_points_and_none_of_features() -> None:
     expected = np.mean(200.0 / np.hypot(eyes[:, 0], eyes[:, 1]))
     assert found["bias_y"].to_numpy() == pytest.approx(expected)
     assert found["bias_x"].to_numpy() == pytest.approx(0.0)
-
-
-def test_icc_is_that_of_the_mean_squares() -> None:
-    x = np.random.default_rng(2).normal(size=(9, 2)) + np.arange(9)[:, None] + (0.0, 0.7)
-    a, b = x.T
-    n, k = x.shape
-    grand = x.mean()
-    rows = k * ((x.mean(axis=1) - grand) ** 2).sum() / (n - 1)
-    columns = n * ((x.mean(axis=0) - grand) ** 2).sum() / (k - 1)
-    residual = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0) + grand
-    error = (residual**2).sum() / ((n - 1) * (k - 1))
-    expected = (rows - error) / (rows + (k - 1) * error + k / n * (columns - error))
-    sums = np.array([n, a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), (a * b).sum()])
-    assert float(icc_a1(sums)) == pytest.approx(expected)
 
 
 def test_tables_without_common_photographs_are_refused(tmp_path: Path) -> None:
