@@ -24,6 +24,7 @@ from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
 from features.commands.agreement import FEATURE_AGREEMENT
 from features.measures import MEASURES
+from features.movement.tables import EVENTS, MOVEMENTS_TABLE, SIGNALS_TABLE
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
 from features.tables import DISTS, FEATURES, MEASURES_SCHEMA, columns_of
@@ -105,6 +106,30 @@ def _difference_words(name: str) -> str:
     return f"the same in % of {of}"
 
 
+_EVENT_WORDS = {
+    "unit": "of lengths: `mm` where the landmark table has a scale, else `% of outer-eye distance`",
+    "signal": "the curve that the amplitude, the times and the speed are measured on",
+    "amplitude_right … amplitude_left": "how far the side moved from rest, in the unit",
+    "peak_speed_right … peak_speed_left": "highest speed on the way to the peak, unit per second",
+    "rise_s_right … rise_s_left": "from onset to the beginning of the hold; of a blink: closing "
+    "time",
+    "hold_s_right … hold_s_left": "how long the side had 90 % of its amplitude or more",
+    "return_s_right … return_s_left": "from the end of the hold back to 10 %; of a blink: opening "
+    "time",
+    "closing_percent_right … closing_percent_left": "of blinks and eye closures: share of the "
+    "opening before it by which the lids closed",
+    "eye_synkinesis_percent_right … eye_synkinesis_percent_left": "of smiles, pucker and lower "
+    "teeth: by how much the fissure narrowed, % of its height at rest (healthy eyes narrow in a "
+    "smile too)",
+    "mouth_synkinesis_right … mouth_synkinesis_left": "of brow raise and eye closures: how far the "
+    "mouth corner moved, in the unit",
+    "weaker_side": "the side with the smaller amplitude; empty where they are equal or not known",
+    "amplitude_ratio": "smaller over larger amplitude, 0 to 1",
+    "correlation": "Pearson's, of the right and the left curve during the event",
+    "lag_s": "by how much the left comes later than the right, at half the amplitude",
+    "symmetry_index_percent": "dynamic symmetry index: 100 where both curves are alike at every "
+    "moment, 0 where one side does not move",
+}
 _ANSWERS = {
     "predicted": "the answer; empty where there is none",
     "p_1 … p_6": "probability of each grade; of another target `p_healthy`, `p_palsy` and so on",
@@ -169,6 +194,89 @@ TABLES = (
             "healthy_side": "the other side than the manifest's weak one; empty when not known",
             "no_scale": "why lengths are missing although a scale was asked for",
             **_measure_words(),
+        },
+    ),
+    Table(
+        "signals.csv",
+        "movement",
+        "frame, always",
+        SIGNALS_TABLE,
+        {
+            "film": "the film, as in `landmarks.csv`",
+            "frame": "number of the frame, from 0",
+            "time_s": "its time in the film",
+            "unit": _EVENT_WORDS["unit"],
+            "yaw_deg": "turn of the head against rest, positive to the patient's left",
+            "pitch_deg": "nod of the head against rest, positive downwards",
+            "tilt_deg": "tilt of the head in the picture against rest, counter-clockwise positive",
+            **{
+                f"{name}_right … {name}_right_minus_left": f"{words}: patient's right, left, and "
+                "right minus left"
+                for name, words in (
+                    ("brow_height", "brow above the eye"),
+                    ("palpebral_fissure_height", "opening of the eye"),
+                    (
+                        "commissure_displacement",
+                        "distance of the mouth corner from its place at rest",
+                    ),
+                    ("commissure_height", "mouth corner against the line of the eyes"),
+                    ("half_mouth_width", "mouth corner from the face's midline"),
+                    (
+                        "upper_lip_height",
+                        "upper edge of the upper lip against the line of the eyes",
+                    ),
+                    (
+                        "lower_lip_height",
+                        "lower edge of the lower lip against the line of the eyes",
+                    ),
+                )
+            },
+        },
+    ),
+    Table(
+        "events.csv",
+        "movement",
+        "blink or movement",
+        EVENTS,
+        {
+            "film": "the film",
+            "event": "number within the film, from 1, by onset",
+            "kind": "`blink` or `movement`",
+            "movement": "which of the standard movements, or `unnamed`; empty for a blink",
+            "found_by": "`signals`, or `cues` where your table of cues names it",
+            "status": "`ok`; `too_little`: a cue names it and the face hardly moved; `failed`: "
+            "its frames have no points",
+            "reason": "why it, or a number of it, is missing",
+            "cue_start_s … cue_end_s": "the cue's time in the film",
+            "peak_frame": "the frame at the peak",
+            "onset_s": "when the side that moves more reaches 10 % of its amplitude",
+            "peak_s": "middle of the hold",
+            "hold_start_s … hold_end_s": "while it has 90 % of its amplitude or more",
+            "end_s": "when it is back at 10 %",
+            "onset_s_right … onset_s_left": "the same moment of each side",
+            "peak_s_right … peak_s_left": "the same of each side's peak",
+            "complete_right … complete_left": "of blinks and eye closures: whether the lids closed",
+            **_EVENT_WORDS,
+        },
+    ),
+    Table(
+        "movements.csv",
+        "movement",
+        "film and movement, always",
+        MOVEMENTS_TABLE,
+        {
+            "film": "the film",
+            "movement": "`rest`, the seven movements, and `blink`",
+            "status": "`ok`, `too_little`, `failed`, or `not_seen`: it does not occur in the film",
+            "reason": "why it is not `ok`",
+            "repetitions": "how often it was measured",
+            "per_minute": "of blinks: how many a minute of film with a face",
+            "frame": "frame of the strongest repetition's peak; of rest: the stillest",
+            "time_s": "its time in the film",
+            "complete_percent_right … complete_percent_left": "share of complete closures",
+            "brow_height_right … lower_lip_height_left": "each signal, right and left, at that "
+            "frame",
+            **_EVENT_WORDS,
         },
     ),
     Table(
