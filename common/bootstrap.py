@@ -55,6 +55,21 @@ def interval(value: float, resampled: Floats) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
+def proportion_interval(value: float, resampled: Floats, *, n: int) -> Estimate:
+    """Return a share of `n` people's answers with limits that also hold near 0 and 1.
+
+    There percentiles are too narrow: the bootstrap only gives the number of independent people
+    that would be as uncertain (Korn and Graubard 1998), and the limits are Wilson's (1927) for
+    that many. When all answers are right, or none, they are those of Clopper and Pearson (1934).
+    """
+    if not np.isfinite(value):
+        return interval(value, resampled)
+    variance = float(np.nanvar(resampled))
+    if variance < 1e-15:
+        return Estimate(value, *exact_limits(value, n=n))
+    return Estimate(value, *wilson_limits(value, n=value * (1.0 - value) / variance))
+
+
 def wilson_limits(proportion: float, *, n: float) -> tuple[float, float]:
     """Return Wilson's score limits of a proportion seen in `n` independent patients."""
     z2 = float(norm.ppf((1.0 + LEVEL) / 2.0)) ** 2

@@ -5,20 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from common.arrays import Floats, Ints
-from common.grading.target import Target, refuse_two_grades, target_named
-from common.tables import GRADES, choice, grade, read_table, sort_naturally, text, write_table
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
+from common.grading.target import VISIT, Target, refuse_two_grades, target_named
+from common.tables import (
+    GRADES,
+    choice,
+    grade,
+    read_table,
+    sort_naturally,
+    text,
+    write_table,
+)
 
 BRANCHES = ("geometric", "deep", "fused")
 Unit = Literal["photograph", "patient"]
 KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
 
 
-def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
-    """Return the schema of a prediction table.
+def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+    """Return the schema of a prediction table; of scores that of `score_predictions_schema`.
 
     A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`. The
     truth is the target's own column: `hb_grade` for six grades, `side` for the affected side, else
@@ -28,6 +38,8 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     grades. `repeat` and `fold` are those in which the row was tested. `set_low` and `set_high`,
     where a search was made, bound the conformal set of adjacent classes (class numbers).
     """
+    if isinstance(target, NumericTarget):
+        return score_predictions_schema(target, unit=unit)
     if target.name == "six_grades":
         in_scale = pa.Check.isin(GRADES, error="be a grade, 1 to 6")
         answer = pa.Column("int64", in_scale)
@@ -54,6 +66,39 @@ def predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataF
     )
 
 
+def score_predictions_schema(
+    target: NumericTarget, *, unit: Unit = "photograph"
+) -> pa.DataFrameSchema:
+    """Return the schema of a prediction table of scores.
+
+    Keys as of classes, with `visit` where a patient has several: then a patient's row is one
+    visit. The truth is the target's own column, `predicted` the answer, `low` and `high` its 90 %
+    prediction interval, empty where none was made; all of them in the unit of the scale.
+    """
+    inside = pa.Check.in_range(
+        target.low, target.high, error=f"lie in the range of {target.name}, {target.range_in_words}"
+    )
+    score = pa.Column(float, inside, coerce=True)
+    bound = pa.Column(float, inside, coerce=True, nullable=True)
+    return pa.DataFrameSchema(
+        {
+            KEY[unit]: text(),
+            "patient_id": text(),
+            VISIT: text(nullable=True, required=False),
+            "hb_grade": grade(required=False),
+            target.column: score,
+            "predicted": score,
+            "low": bound,
+            "high": bound,
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "model": text(),
+            "branch": choice(BRANCHES),
+        },
+        name="predictions",
+    )
+
+
 def probability_columns(target: Target, *, nullable: bool = False) -> dict[str, pa.Column]:
     """Return the columns of the classes' probabilities, for the schema of a table of answers."""
     return {name: probability(nullable=nullable) for name in target.probability_columns}
@@ -65,7 +110,7 @@ def probability(*, nullable: bool = False) -> pa.Column:
     return pa.Column(float, inside, coerce=True, nullable=nullable)
 
 
-def inner_predictions_schema(target: Target, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
+def inner_predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
     """Return the schema of `inner_predictions.csv`: what was answered inside training patients.
 
     The columns of `predictions_schema`, and `outer_fold`: the fold of `repeat` whose training
@@ -107,21 +152,59 @@ def prediction_rows(
     return table
 
 
-def to_patients(predictions: pd.DataFrame, *, target: Target) -> pd.DataFrame:
-    """Sum up photographs to patients: the mean probability over a patient's photographs.
+def score_rows(
+    rows: pd.DataFrame,
+    *,
+    target: NumericTarget,
+    unit: Unit,
+    answers: Floats,
+    repeat: int,
+    fold: int,
+    model: str,
+    branch: str = "geometric",
+    bounds: Floats | None = None,
+) -> pd.DataFrame:
+    """Return the table rows of one test fold, of scores.
 
-    Returns one row per patient, repeat, fold and model (of `inner_predictions.csv` also per outer
-    fold); the answer is made of the mean probabilities as for a photograph. A patient with
-    photographs of different grades is refused (`UserError`).
+    `rows` have key, `patient_id`, `visit` where there is one, and truth; `answers` are `(n,)` and
+    `bounds` `(n, 2)` ends of their intervals. All are cut off at the ends of the range.
     """
-    refuse_two_grades(predictions, column=target.column)
-    keys = ["model", "branch", "repeat", "fold", "patient_id", target.column]
+    known = [name for name in (VISIT, "hb_grade") if name in rows.columns]
+    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known]))
+    ends = np.full((len(rows), 2), np.nan) if bounds is None else target.clipped(bounds)
+    return rows[keys].assign(
+        **{target.column: target.values(rows)},
+        predicted=target.clipped(answers),
+        low=ends[:, 0],
+        high=ends[:, 1],
+        repeat=repeat,
+        fold=fold,
+        model=model,
+        branch=branch,
+    )
+
+
+def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame:
+    """Sum up photographs to patients: the mean over a patient's photographs.
+
+    Returns one row per patient (of scores per visit), repeat, fold and model (of
+    `inner_predictions.csv` also per outer fold). Of classes the probabilities are averaged and the
+    answer is made of them as for a photograph; of scores the answers are, and no interval is left,
+    since one of a photograph promises nothing of a mean. Photographs of different grades are
+    refused (`UserError`).
+    """
+    by = answered_by(predictions, target=target)
+    refuse_two_grades(predictions, column=target.column, by=by)
+    keys = ["model", "branch", "repeat", "fold", *by, target.column]
     inner = "outer_fold" in predictions.columns
     keys += ["outer_fold"] if inner else []
-    means = predictions.groupby(keys, sort=False)[list(target.probability_columns)].mean()
-    chances = means.to_numpy()
-    table = means.reset_index()
-    table.insert(0, "predicted", pd.Series(target.named(target.answers(chances))))
+    grouped = predictions.groupby(keys, sort=False, dropna=False)
+    if isinstance(target, NumericTarget):
+        table = grouped["predicted"].mean().reset_index().assign(low=np.nan, high=np.nan)
+    else:
+        means = grouped[list(target.probability_columns)].mean()
+        table = means.reset_index()
+        table.insert(0, "predicted", pd.Series(target.named(target.answers(means.to_numpy()))))
     schema = inner_predictions_schema if inner else predictions_schema
     columns = schema(target, unit="patient").columns
     return table[[name for name in columns if name in table.columns]]
@@ -137,14 +220,14 @@ def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.
 
 
 def write_predictions(
-    predictions: pd.DataFrame, path: Path, *, target: Target, unit: Unit = "photograph"
+    predictions: pd.DataFrame, path: Path, *, target: AnyTarget, unit: Unit = "photograph"
 ) -> None:
     """Write `predictions.csv`."""
     write_table(predictions, path, schema=predictions_schema(target, unit=unit))
 
 
 def read_either_unit(
-    path: Path, *, target: Target, inner: bool = False
+    path: Path, *, target: AnyTarget, inner: bool = False
 ) -> tuple[pd.DataFrame, Unit]:
     """Read a prediction table, an inner one too, and say what it has rows for."""
     schema = inner_predictions_schema if inner else predictions_schema

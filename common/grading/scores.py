@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 import numpy as np
 
 from common.arrays import Floats, Ints
-from common.bootstrap import Estimate, exact_limits, interval, resampled_counts, wilson_limits
+from common.bootstrap import Estimate, interval, proportion_interval, resampled_counts
 from common.grading.target import Target
 
 Counts = Floats
@@ -50,20 +50,13 @@ class Score:
     def estimate(self, counts: Counts, *, weights: Floats) -> Estimate:
         """Score `(n_patients, k, k)` counts, and give the 95 % interval over patients.
 
-        The limits are percentiles of the bootstrap (`weights`: `(resamples, n_patients)`). For a
-        proportion, percentiles are too narrow near 0 and 1; there the bootstrap only gives the
-        number of independent patients that would be as uncertain (Korn and Graubard 1998), and the
-        limits are Wilson's (1927) for that many. When all answers are right, or none, they are
-        those of Clopper and Pearson (1934).
+        `weights` are `(resamples, n_patients)` of the bootstrap.
         """
         value = float(self.of(counts.sum(axis=0)))
         resampled = self.of(resampled_counts(counts, weights=weights))
-        if not self.proportion or not np.isfinite(value):
-            return interval(value, resampled)
-        variance = float(np.nanvar(resampled))
-        if variance < 1e-15:
-            return Estimate(value, *exact_limits(value, n=len(counts)))
-        return Estimate(value, *wilson_limits(value, n=value * (1.0 - value) / variance))
+        if self.proportion:
+            return proportion_interval(value, resampled, n=len(counts))
+        return interval(value, resampled)
 
 
 def confusion_counts(truth: Ints, predicted: Ints, *, k: int) -> Counts:

@@ -7,7 +7,7 @@ answer that needs no photograph (`commonest_class`), the baseline of every score
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from common.tables import CLASS_OF_GRADE, PALSY_CLASSES, ROMAN
 TargetName = Literal["six_grades", "healthy_palsy", "three_classes", "affected_side"]
 NO_LABEL = 0  # class number of a row whose manifest does not answer the question
 CLASS_COLUMN = "palsy_class"
+VISIT = "visit"
+"""Manifest column that tells a patient's visits apart."""
 MAJORITY = "majority"
 """Name of the baseline in tables, as a grader and beside networks."""
 
@@ -219,22 +221,28 @@ def commonest_class(labels: Ints, patients: NDArray[Any]) -> int:
     return int(np.flatnonzero((counts > 0) & (counts >= counts.max() - 1))[0])
 
 
-def refuse_two_grades(rows: pd.DataFrame, *, column: str = "hb_grade") -> None:
+def refuse_two_grades(
+    rows: pd.DataFrame, *, column: str = "hb_grade", by: Sequence[str] = ("patient_id",)
+) -> None:
     """Refuse a patient with photographs of several grades, where a patient gets one answer.
 
     Visits under patient names of their own would be no way out: a grader that learned from one
-    visit would know the patient at the other. The `UserError` names the first and their grades.
+    visit would know the patient at the other. `by` are the columns that say whom one answer is
+    for. The `UserError` names the first and their grades.
     """
-    known = rows[[column, "patient_id"]].dropna().drop_duplicates()
-    several = known[known.duplicated("patient_id", keep=False)]
+    known = rows[[column, *by]].dropna(subset=[column, "patient_id"]).fillna({VISIT: ""})
+    known = known.drop_duplicates()
+    several = known[known.duplicated(list(by), keep=False)]
     if len(several):
-        patient = several["patient_id"].iat[0]
-        kind = "grades" if column == "hb_grade" else "classes"
-        found = sorted(str(value) for value in several[column][several["patient_id"] == patient])
+        whose = several[list(by)].iloc[0]
+        own = several.loc[(several[list(by)] == whose).all(axis=1), column]
+        kind = {"hb_grade": "grades", CLASS_COLUMN: "classes", "side": "classes"}
+        visit = f" of visit {whose[VISIT]}" if whose.get(VISIT) else ""
         raise UserError(
-            f'Patient "{patient}" has photographs of different {kind} ({column} '
-            f"{' and '.join(found)}), and every patient gets one answer: keep the photographs of "
-            "one visit."
+            f'Patient "{whose["patient_id"]}" has photographs{visit} of different '
+            f"{kind.get(column, 'scores')} ({column} {' and '.join(sorted(map(str, own)))}), and "
+            f"every {'visit' if VISIT in by else 'patient'} gets one answer: "
+            + ("correct them." if VISIT in by else "keep the photographs of one visit.")
         )
 
 

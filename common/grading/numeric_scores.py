@@ -1,0 +1,289 @@
+"""Scores of answers that are numbers, all computed from sums over patients.
+
+Every function takes sums `(..., len(FIELDS))` and returns `(...)`, so that a thousand bootstrap
+resamples are scored at once. Spearman's correlation alone needs the rows, because ranks change with
+who is drawn.
+
+To add a score, write such a function and add an entry to `NUMERIC_SCORES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from common.arrays import Floats, Places
+from common.bootstrap import Estimate, interval, proportion_interval, summed_by
+from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
+from common.grading.numeric_target import NumericTarget, shown
+from common.grading.scores import ratio
+
+PAIR = slice(0, 6)
+"""What `pair_sums` makes of truth and answer; they are taken from the middle of the scale, so that
+squares of large numbers do not swallow small differences."""
+OFF, NEAR, RANGED, HELD, WIDTH = range(6, 11)
+FIELDS = 11
+BLOCK = 100  # resamples ranked at once
+Sums = Floats
+
+
+@dataclass(frozen=True)
+class NumericScore:
+    """One score: its name, how a report calls it, and how it is computed.
+
+    Attributes
+    ----------
+    name, title, meaning
+        Name in `metrics.json`, words for a table heading, and a sentence for the reader.
+    of
+        From sums `(..., FIELDS)` to values `(...)`.
+    higher_is_better
+        None where neither is: a bias.
+    proportion
+        Whether it is a share of answers, so that exact limits exist.
+    ranked
+        Whether it is computed from the rows (`rank_correlation`) and not from `of`.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Sums], Floats]
+    meaning: str
+    higher_is_better: bool | None = True
+    proportion: bool = False
+    ranked: bool = False
+
+    def estimate(self, rows: Rows, *, weights: Floats) -> Estimate:
+        """Score the rows of one model, with the 95 % interval over resampled patients.
+
+        `weights` are `(resamples, n_patients)` of `common.bootstrap.resampling_weights`.
+        """
+        if self.ranked:
+            once = rank_correlation(rows, weights=np.ones((1, weights.shape[1])))
+            return interval(float(once[0]), rank_correlation(rows, weights=weights))
+        value, drawn = float(self.of(rows.sums.sum(axis=0))), self.of(weights @ rows.sums)
+        if self.proportion:
+            return proportion_interval(value, drawn, n=len(rows.sums))
+        return interval(value, drawn)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Answers of one model: `(n,)` truth, answer, patient (row of `sums`) and weight of each row.
+
+    A row weighs one divided by how often its patient was tested, so that everybody counts the
+    number of their photographs or visits (or 1), however often repeats tested them. `sums` are
+    `(n_patients, FIELDS)`.
+    """
+
+    truth: Floats
+    answer: Floats
+    patient: Places
+    weight: Floats
+    sums: Sums
+    patients: tuple[str, ...]
+
+    @classmethod
+    def of(cls, predictions: pd.DataFrame, *, target: NumericTarget) -> Rows:
+        """Read the answers of one model, by `score_predictions_schema`."""
+        truth = target.values(predictions)
+        answer = predictions["predicted"].to_numpy(dtype=np.float64)
+        names, at = np.unique(predictions["patient_id"].to_numpy(np.str_), return_inverse=True)
+        drawn = [name for name in ("repeat", "fold", "outer_fold") if name in predictions.columns]
+        times = predictions[drawn].assign(at=at).drop_duplicates()["at"].to_numpy(dtype=np.intp)
+        weight = 1.0 / np.bincount(times, minlength=len(names))[at]
+        low, high = (predictions[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
+        ranged = ~np.isnan(low)
+        near = np.inf if target.detectable is None else target.detectable
+        middle = (target.low + target.high) / 2
+        each = np.column_stack(
+            [
+                pair_sums(truth - middle, answer - middle),
+                np.abs(answer - truth),
+                np.abs(answer - truth) <= near,
+                ranged,
+                ranged & (low <= truth) & (truth <= high),
+                np.where(ranged, high - low, 0.0),
+            ]
+        )
+        sums = summed_by(each * weight[:, None], at, n=len(names))
+        return cls(truth, answer, at, weight, sums, tuple(map(str, names)))
+
+
+def mean_absolute_error(sums: Sums) -> Floats:
+    """Mean distance between answer and truth, in the unit of the scale."""
+    return ratio(sums[..., OFF], sums[..., 0])
+
+
+def root_mean_square_error(sums: Sums) -> Floats:
+    """Root of the mean squared distance, in the unit: far misses weigh more."""
+    n, _, squares = _differences(sums)
+    return np.sqrt(ratio(np.maximum(squares, 0.0), n))
+
+
+def absolute_agreement(sums: Sums) -> Floats:
+    """ICC(A,1) of answer and truth as two raters (McGraw and Wong 1996)."""
+    return icc_a1(sums[..., PAIR])
+
+
+def correlation(sums: Sums) -> Floats:
+    """Pearson's correlation, -1 to 1; NaN where either does not vary."""
+    n, a, b, aa, bb, ab = np.moveaxis(sums[..., PAIR], -1, 0)
+    of = np.maximum(n, 1e-12)
+    spread = (aa - a * a / of) * (bb - b * b / of)
+    return ratio(ab - a * b / of, np.sqrt(np.where(spread > 1e-9 * aa * bb, spread, 0.0)))
+
+
+def bias(sums: Sums) -> Floats:
+    """Mean of answer minus truth, in the unit."""
+    return _limits(sums)[0]
+
+
+def lower_limit(sums: Sums) -> Floats:
+    """Lower 95 % limit of agreement (Bland and Altman 1986)."""
+    return _limits(sums)[1]
+
+
+def upper_limit(sums: Sums) -> Floats:
+    """Upper 95 % limit of agreement."""
+    return _limits(sums)[2]
+
+
+def share_near(sums: Sums) -> Floats:
+    """Share of answers within the smallest change that human raters detect, 0 to 1."""
+    return ratio(sums[..., NEAR], sums[..., 0])
+
+
+def share_held(sums: Sums) -> Floats:
+    """Share of intervals that hold the truth, 0 to 1; NaN without intervals."""
+    return ratio(sums[..., HELD], sums[..., RANGED])
+
+
+def mean_width(sums: Sums) -> Floats:
+    """Mean width of the intervals, in the unit."""
+    return ratio(sums[..., WIDTH], sums[..., RANGED])
+
+
+def rank_correlation(rows: Rows, *, weights: Floats) -> Floats:
+    """Return Spearman's correlation for each of `(resamples, n_patients)` weights.
+
+    Ranks (their middle where values are equal) are those among the people drawn, each as often as
+    drawn.
+    """
+    found = [
+        _pearson(
+            _ranks(rows.truth, weights=drawn), _ranks(rows.answer, weights=drawn), weights=drawn
+        )
+        for block in np.array_split(weights, max(1, len(weights) // BLOCK))
+        for drawn in [block[:, rows.patient] * rows.weight]
+    ]
+    return np.concatenate(found)
+
+
+def _ranks(values: Floats, *, weights: Floats) -> Floats:
+    """Return the middle rank of each value `(n,)` for weights `(r, n)`: `(r, n)`."""
+    different, at = np.unique(values, return_inverse=True)
+    order = np.argsort(at, kind="stable")
+    starts = np.searchsorted(at[order], np.arange(len(different)))
+    each = np.add.reduceat(weights[:, order], starts, axis=1)
+    return (np.cumsum(each, axis=1) - each / 2)[:, at]
+
+
+def _pearson(a: Floats, b: Floats, *, weights: Floats) -> Floats:
+    total = weights.sum(axis=1, keepdims=True)
+    a, b = (each - (weights * each).sum(axis=1, keepdims=True) / total for each in (a, b))
+    spread = (weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1)
+    return ratio((weights * a * b).sum(axis=1), np.sqrt(spread))
+
+
+def _differences(sums: Sums) -> tuple[Floats, Floats, Floats]:
+    """Return how many, the sum of answer minus truth, and of its square."""
+    n, a, b, aa, bb, ab = np.moveaxis(sums[..., PAIR], -1, 0)
+    return n, b - a, np.maximum(aa + bb - 2 * ab, 0.0)
+
+
+def _limits(sums: Sums) -> tuple[Floats, Floats, Floats]:
+    n, total, squares = _differences(sums)
+    return limits_of_agreement(np.stack([total, squares, n], axis=-1))
+
+
+NUMERIC_SCORES = {score.name: score for score in (
+    NumericScore("mae", "Error", mean_absolute_error,
+                 "mean distance between answer and truth (smaller is better)",
+                 higher_is_better=False),
+    NumericScore("rmse", "Root mean square error", root_mean_square_error,
+                 "the same with far misses weighing more", higher_is_better=False),
+    NumericScore("icc", "ICC", absolute_agreement,
+                 "intraclass correlation ICC(A,1) with the truth, absolute agreement of single "
+                 "scores"),
+    NumericScore("within_change", "Within what people tell apart", share_near,
+                 "share of answers whose distance from the truth is at most the smallest change "
+                 "that two ratings by people detect", proportion=True),
+    NumericScore("covered", "Intervals hold the truth", share_held,
+                 "share of 90 % prediction intervals that hold the truth", higher_is_better=None,
+                 proportion=True),
+)}  # fmt: skip
+
+MORE_NUMERIC_SCORES = {score.name: score for score in (
+    NumericScore("pearson", "Pearson", correlation, "linear correlation with the truth"),
+    NumericScore("spearman", "Spearman", correlation, "correlation of ranks", ranked=True),
+    NumericScore("bias", "Bias", bias, "mean of answer minus truth", higher_is_better=None),
+    NumericScore("limit_low", "Lower limit", lower_limit,
+                 "lower 95 % limit of agreement (Bland and Altman)", higher_is_better=None),
+    NumericScore("limit_high", "Upper limit", upper_limit, "upper 95 % limit of agreement",
+                 higher_is_better=None),
+    NumericScore("interval_width", "Width of intervals", mean_width,
+                 "mean width of the 90 % prediction intervals", higher_is_better=False),
+)}  # fmt: skip
+"""Scores of the second table of a report."""
+
+
+def numeric_scores_for(target: NumericTarget) -> list[NumericScore]:
+    """Return the scores of the first table, in the words of the target."""
+    return _in_words_of(target, NUMERIC_SCORES)
+
+
+def more_numeric_scores_for(target: NumericTarget) -> list[NumericScore]:
+    """Return those of the second table."""
+    return _in_words_of(target, MORE_NUMERIC_SCORES)
+
+
+_OF_UNIT = ("mae", "rmse", "bias", "limit_low", "limit_high", "interval_width")
+
+
+def _in_words_of(target: NumericTarget, scores: dict[str, NumericScore]) -> list[NumericScore]:
+    """Return the scores; what has a unit says it, and what needs human ratings is left out."""
+    found = []
+    for score in scores.values():
+        if score.name == "within_change" and target.detectable is None:
+            continue
+        words = score.meaning
+        if score.name in _OF_UNIT and target.unit:
+            words = f"{words}, in {target.unit}"
+        if score.name == "within_change" and target.detectable is not None:
+            words = f"{words} ({shown(target.detectable)}, {target.detectable_source})"
+        found.append(replace(score, meaning=words))
+    return found
+
+
+@dataclass(frozen=True)
+class HumanScoreAgreement:
+    """How well people agree with each other on a scale: ICC of single scores, as published."""
+
+    target: str
+    icc: float
+    low: float
+    high: float
+    source: str
+
+
+HUMAN_ICC = (
+    HumanScoreAgreement(
+        "sunnybrook", 0.847, 0.755, 0.923,
+        "31 raters, 20 patients on video: Cabrol et al., Sunnybrook Facial Grading System: "
+        "Intra-rater and Inter-rater Variabilities",
+    ),
+)  # fmt: skip
