@@ -14,6 +14,10 @@ class PhotoError(UserError):
     """A photograph that cannot be read; the sentence becomes the `reason` in the tables."""
 
 
+class FilmError(UserError):
+    """A film that cannot be read; the sentence becomes the `reason` in the tables."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "...".` for the nearest of `known`, or an empty string.
 

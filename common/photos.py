@@ -177,7 +177,7 @@ def list_photos(folder: Path) -> PhotoFolder:
     photos: list[tuple[str, Path]] = []
     problems: list[str] = []
     others: list[str] = []
-    for file in _walk(folder, problems=problems):
+    for file in files_below(folder, problems=problems):
         if file.suffix.lower() in OTHER_PICTURE_SUFFIXES:
             others.append(image_id_of(file, folder))
         elif file.suffix.lower() in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
@@ -293,7 +293,8 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _walk(folder: Path, *, problems: list[str]) -> Iterator[Path]:
+def files_below(folder: Path, *, problems: list[str]) -> Iterator[Path]:
+    """Yield every file below a folder but hidden ones; closed folders are told in `problems`."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give a folder of photographs.")
     seen: set[Path] = set()

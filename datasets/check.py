@@ -16,11 +16,11 @@ import pandas as pd
 
 from common.errors import PhotoError
 from common.files import natural_key, sha256_of
+from common.films import FILM_SUFFIXES
 from common.photos import PHOTO_SUFFIXES, read_photo
 from common.tables import GRADES, SIDES
 from common.words import counted
 from datasets.dataset import Problem, error, say_list, warning
-from datasets.layout import VIDEO_SUFFIXES
 
 _THREADS = 4  # reading waits for the disk more than it computes
 _MIN_SIDE = 16  # px; a JPEG is decoded to its end, but at an eighth of its size
@@ -90,7 +90,7 @@ def check_photo(path: Path, key_frames: Sequence[str] = ()) -> PhotoCheck:
             frames = [path / name for name in key_frames] or _some_frames(path)
             digests = [read_photo(frame, grey=True, min_side=_MIN_SIDE).sha256 for frame in frames]
             return PhotoCheck(hashlib.sha256("".join(digests).encode()).hexdigest(), None)
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if path.suffix.lower() in FILM_SUFFIXES:
             return PhotoCheck(sha256_of(path), None)
         return PhotoCheck(read_photo(path, grey=True, min_side=_MIN_SIDE).sha256, None)
     except PhotoError as fault:

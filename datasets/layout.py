@@ -9,10 +9,9 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import natural_key
-from common.photos import image_id_of, list_photos
+from common.photos import list_photos
 from datasets.dataset import Problem, error, warning
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".m4v", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm")
 DEFAULT_PATTERN = r"(?P<patient>[A-Za-z]*[-_]?\d+)"
 """Letters and the first number: `P012_left_3.jpg` is patient P012."""
 
@@ -32,16 +31,6 @@ def photos_below(root: Path) -> tuple[list[tuple[str, Path]], list[Problem]]:
     problems = [error("unsearched_folder", sentence.rstrip(".")) for sentence in found.problems]
     problems += [warning("unread_pictures", sentence.rstrip(".")) for sentence in found.others]
     return list(found.photos), problems
-
-
-def videos_below(root: Path) -> list[tuple[str, Path]]:
-    """Return (path below `root` with `/`, path) of every video, in natural order."""
-    videos = [
-        (image_id_of(path, root), path)
-        for path in root.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != "." and path.is_file()
-    ]
-    return sorted(videos, key=lambda video: natural_key(video[0]))
 
 
 def folders_below(root: Path, *, depth: int) -> list[Path]:

@@ -57,6 +57,9 @@ LANDMARKS = pa.DataFrameSchema(
         **points_source_columns(),
         **{name: number(required=False) for name in QUALITY_COLUMNS},
         "photo_sha256": text(nullable=True, required=False),
+        "film": text(nullable=True, required=False),
+        "frame": pa.Column("Int64", nullable=True, coerce=True, required=False),
+        "time_s": number(required=False),
         **{name: number() for name in POINT_COLUMNS},
     },
     name="landmarks",
@@ -69,6 +72,9 @@ only. `spread_px` is the mean length of the spreads in `spreads.csv`.
 `points_from` says whether the model's points stand as they are, somebody moved one (`review`), or
 which other tool they are from; `points_moved` how many were moved. `photo_sha256` is of the
 photograph's file, so that corrections are never taken for those of another.
+Rows of a film are its frames: `film` is its path, `frame` counts from 0, `time_s` is the
+container's time stamp; a table of photographs alone has none of the three. Where a face was
+followed and not detected, `detector` is `tracked`, `n_faces` and `detector_score` are empty.
 `spread_px` and `mm_per_px` stay empty until augmentation or a scale is asked for.
 """
 

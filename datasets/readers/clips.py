@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from common.clip_frames import ANNOTATED, Frames
 from common.emotions import EMOTION3
+from common.films import ANNOTATED, FrameFolder
 from common.photos import image_id_of
 from common.words import counted
 from datasets.dataset import Problem, error, make_manifest, note, say_list, warning
@@ -112,7 +112,7 @@ def one_per_clip(
 
 
 def clip_row(
-    coding: Coding, frames: Frames | None, *, root: Path, fps: int, shared: bool = False
+    coding: Coding, frames: FrameFolder | None, *, root: Path, fps: int, shared: bool = False
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Return the manifest row of a clip, or None when it cannot be used, and what was wrong.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.films import list_films
 from common.movements import MOVEMENTS, movement_of_number
 from common.truth import TRUTH_TABLE
 from common.words import counted
@@ -27,7 +28,7 @@ from datasets.dataset import (
     say_list,
     warning,
 )
-from datasets.layout import open_root, photos_below, videos_below
+from datasets.layout import open_root, photos_below
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import parse_side, simplify
 
@@ -287,7 +288,7 @@ def _one_of_two(patient: Patient, first: _Person, second: _Person) -> tuple[_Per
 
 def _videos_by_patient(root: Path) -> dict[Patient, str]:
     videos: dict[Patient, str] = {}
-    for name, path in videos_below(root):
+    for name, path in list_films(root):
         for candidate in (path.stem, path.parent.name):
             patient = parse_patient(candidate, above=name.split("/")[-2::-1])
             if patient is not None:

@@ -28,8 +28,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.clip_frames import read_frames
 from common.errors import UserError
+from common.films import list_frames
 from common.photos import image_id_of
 from common.words import counted
 from datasets.dataset import Dataset, Problem, error, note, say_list, warning
@@ -146,7 +146,7 @@ def read_smic(root: Path) -> Dataset:
             continue
         emotion = _SMIC_EMOTIONS[match["emotion"].lower()]
         stated = next((word for word in above if word in _SMIC_EMOTIONS.values()), emotion)
-        frames = read_frames(folder)
+        frames = list_frames(folder)
         if stated != emotion:
             what = f"the clip lies with {stated} but is named {emotion}, and was left out"
             problems.append(error("contradicting_clip", what, "move or rename it", file=name))
@@ -188,7 +188,7 @@ def _read_coded(coded: _Coded, root: Path, table: Path | None) -> Dataset:
     codings, doubts = one_per_clip(every, by_onset=coded.by_onset)
     named = [next((n for n in coded.names(one) if n in folders), None) for one in codings]
     users = Counter(named)
-    known = {name: read_frames(folders[name]) for name in users if name is not None}
+    known = {name: list_frames(folders[name]) for name in users if name is not None}
     problems += [*sheet.problems, *_repeated_names(codings), *doubts]
     rows: list[dict[str, Any]] = []
     for coding, name in zip(codings, named, strict=True):

@@ -16,9 +16,10 @@ from typing import Any
 
 import pandas as pd
 
+from common.films import list_films
 from common.words import counted
 from datasets.dataset import Dataset, Problem, error, make_manifest, say_list, warning
-from datasets.layout import PatientPattern, open_root, photos_below, videos_below
+from datasets.layout import PatientPattern, open_root, photos_below
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import simplify
 
@@ -77,7 +78,7 @@ def read_yfp(
     pattern = PatientPattern(patient_pattern)
     rows: list[dict[str, Any]] = []
     nameless: set[str] = set()
-    for image_id, photo in frames or videos_below(root):
+    for image_id, photo in frames or list_films(root):
         parts = PurePosixPath(image_id)
         video = parts.parent.name if frames else parts.stem
         frame = _last_number(parts.stem) if frames else None

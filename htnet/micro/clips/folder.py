@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from common.clip_frames import ANNOTATED, read_frames
 from common.errors import UserError
+from common.films import ANNOTATED, list_frames
 from common.progress import JobProgress
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import supervised_map
@@ -112,7 +112,7 @@ def _task(row: dict[Any, Any], *, pictures: Path | None, spot: bool) -> ClipTask
         marks["apex"] = None
     folder = Path(str(row["path"]))
     try:
-        names = read_frames(folder).names
+        names = list_frames(folder).names
         frames = {number: folder / names[number] for number in sorted(names)}
     except OSError:
         frames = {}

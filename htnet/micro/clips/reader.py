@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.clip_frames import ANNOTATED
 from common.files import sha256_of
+from common.films import ANNOTATED
 from common.settings import Settings
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod
 from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, read_face_frames

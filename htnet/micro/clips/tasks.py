@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.clip_frames import read_frames
-from common.errors import UserError
+from common.errors import FilmError, UserError
+from common.films import FILM_SUFFIXES, list_frames, open_film, quiet_opencv
 from common.photos import PHOTO_SUFFIXES
 from common.words import counted
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".wmv", ".webm", ".mpg", ".mpeg")
 MOST_BYTES = 1_500_000_000
 """Uncompressed frames of a clip beyond this are refused: the whole clip is held in memory."""
 
@@ -132,7 +130,7 @@ def window_marks(
 def find_clip(source: Path, *, folder: Path) -> ClipTask:
     """Return the frames of a folder, or those of a video written into `folder`."""
     if source.is_dir():
-        names = read_frames(source).names
+        names = list_frames(source).names
         if not names:
             raise UserError(
                 f"{source} holds no numbered frames ({', '.join(sorted(PHOTO_SUFFIXES)[:4])} and "
@@ -141,16 +139,15 @@ def find_clip(source: Path, *, folder: Path) -> ClipTask:
         return ClipTask(source.name, {number: source / name for number, name in names.items()})
     if not source.is_file():
         raise UserError(f"{source} does not exist: give a clip's folder, a video, or --camera 0.")
-    if source.suffix.lower() not in VIDEO_SUFFIXES:
+    if source.suffix.lower() not in FILM_SUFFIXES:
         raise UserError(
             f"{source} is no clip: give the folder of its frames, or a video such as .mp4 or .avi."
         )
-    with _opened(lambda: cv2.VideoCapture(str(source))) as capture:
-        frames = _written(_frames_until_end(capture), folder, name=source.name)
-    if not frames:
-        raise UserError(
-            f"{source} cannot be read as a video: save it again as .mp4 or .avi, or as frames."
-        )
+    try:
+        film = open_film(source)
+        frames = _written((frame.rgb for frame in film.frames()), folder, name=source.name)
+    except FilmError as error:
+        raise UserError(f"{source} cannot be read as a video: {error}") from error
     return ClipTask(source.stem, frames)
 
 
@@ -165,13 +162,17 @@ def record_clip(
     """Record from a camera for some seconds, and write the frames into `folder`."""
     if seconds <= 0:
         raise UserError(f"--seconds is {seconds}: give more than 0.")
-    with _opened(lambda: open_camera(number)) as capture:
-        frames = []
-        began = clock()
-        for frame in _frames_until_end(capture):
-            frames.append(frame)
-            if clock() - began >= seconds:
-                break
+    frames = []
+    with quiet_opencv():
+        capture = open_camera(number)
+        try:
+            began = clock()
+            for frame in _frames_until_end(capture):
+                frames.append(frame)
+                if clock() - began >= seconds:
+                    break
+        finally:
+            capture.release()
     if not frames:
         raise UserError(
             f"Camera {number} gives no picture: connect a camera, choose another --camera, or "
@@ -182,14 +183,14 @@ def record_clip(
 
 def _frames_until_end(capture: Any) -> Iterator[NDArray[np.uint8]]:
     while capture.isOpened():
-        read, frame = capture.read()
-        if not read or frame is None:
+        read, bgr = capture.read()
+        if not read or bgr is None:
             return
-        yield frame
+        yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _written(frames: Iterator[NDArray[np.uint8]], folder: Path, *, name: str) -> dict[int, Path]:
-    """Write BGR frames as PNG, which loses nothing, and return the files by number."""
+    """Write RGB frames as PNG, which loses nothing, and return the files by number."""
     files: dict[int, Path] = {}
     total = 0
     for number, frame in enumerate(frames, start=1):
@@ -201,19 +202,6 @@ def _written(frames: Iterator[NDArray[np.uint8]], folder: Path, *, name: str) ->
                 f"{height} do not fit into memory; cut it to the seconds around the expression."
             )
         files[number] = folder / f"frame_{number}.png"
-        cv2.imwrite(str(files[number]), frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(files[number]), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return files
-
-
-@contextmanager
-def _opened(opening: Callable[[], Any]) -> Iterator[Any]:
-    """Open a video or camera, and keep OpenCV's own lines off the screen meanwhile."""
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        capture = opening()
-        try:
-            yield capture
-        finally:
-            capture.release()
-    finally:
-        cv2.utils.logging.setLogLevel(before)
