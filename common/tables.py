@@ -90,6 +90,9 @@ that nobody was named, so that the photograph counts as a patient of its own.
 """
 PHOTOGRAPH = "photograph"
 
+PLAIN_IMAGE = "plain_image_id"
+"""Column of a manifest of altered photographs: the photograph that a row's was made from."""
+
 
 def joined_columns() -> dict[str, pa.Column]:
     """Return the manifest's columns as other tables of photographs carry them behind their own."""

@@ -46,7 +46,7 @@ _BROUGHT = "brought by the user; see the terms of whoever trained it"
 _IBUG = ModelFile(
     name="ibug",
     file_name="shape_predictor_68_face_landmarks.dat",
-    purpose="68 points, trained on iBUG 300-W (healthy faces)",
+    purpose="68 points, trained on iBUG 300-W (healthy faces of LFPW, HELEN, AFW and IBUG)",
     licence="released to the public domain by its author, Davis King; its training data, "
     "iBUG 300-W, excludes commercial use",
     sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
@@ -85,6 +85,12 @@ class PredictorFile:
     name: str
     path: Path
     sha256: str
+
+    def learned_from(self, *, seen: str = "unknown") -> str:
+        """Say whether the model learned from given photographs: `yes`, `no`, or what is known."""
+        known = PREDICTORS.get(self.name)
+        purpose = known.purpose if known else "see its card"
+        return seen if seen != "unknown" else f"not known ({self.name}: {purpose})"
 
     def load(self) -> dlib.shape_predictor:
         """Load the model (about 100 MB) and check that it gives 68 points.

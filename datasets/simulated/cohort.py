@@ -104,7 +104,7 @@ def simulate(
         "simulated": True, "layout": layout, "patients": patients, "seed": seed,
         "width": width, "height": height,
     }  # fmt: skip
-    _claim(folder, settings)
+    claim_folder(folder, settings)
     shots = chosen.plan(draw_cohort(patients, seed=seed))
     tasks = [(folder, shot, width, height) for shot in shots]
     points = list(_take_all(tasks, jobs))
@@ -112,7 +112,7 @@ def simulate(
     return [folder / shot.path for shot in shots]
 
 
-def _claim(folder: Path, settings: dict[str, object]) -> None:
+def claim_folder(folder: Path, settings: dict[str, object]) -> None:
     """Refuse to mix two cohorts, or a cohort and other files, in one folder."""
     marker = folder / SETTINGS_FILE
     if folder.is_file():

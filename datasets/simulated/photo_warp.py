@@ -22,6 +22,7 @@ _EYE_SPAN_MM = 90.0
 _LID_GAP_MM = 2.0
 _GRID_MM = 3.0
 _FIXED_RING = 1.75
+_HEALTHY = Palsy(1, "none", "none")
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
 
@@ -64,16 +65,32 @@ def simulate_from_photo(
     points : (68, 2) float64
         Where the landmarks are now.
     """
+    palsy = _HEALTHY if grade == 1 else Palsy(grade, side, kind)
+    return impose(
+        photo_rgb, points, palsy=palsy, task=task, photo_task=photo_task, amplitude=amplitude
+    )
+
+
+def impose(
+    photo_rgb: NDArray[np.uint8],
+    points: FloatArray,
+    *,
+    palsy: Palsy,
+    vigour: Vigour | None = None,
+    task: str = "rest",
+    photo_task: str = "rest",
+    amplitude: float = 1.0,
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Do as `simulate_from_photo`, for one person's own palsy and strength of each muscle."""
     points = np.asarray(points, float)
+    vigour = vigour or Vigour()
     _check(photo_rgb, points)
     check_movement(task)
     check_movement(photo_task)
-    healthy = Palsy(1, "none", "none")
-    palsy = healthy if grade == 1 else Palsy(grade, side, kind)
     axes, scale, origin = _face_frame(points)
     level = (points - origin) @ axes / scale
-    shown = express(AVERAGE_POINTS, healthy, Vigour(), photo_task).points - AVERAGE_POINTS
-    moved = express(level - shown, palsy, Vigour(), task, amplitude=amplitude).points
+    shown = express(AVERAGE_POINTS, _HEALTHY, Vigour(), photo_task).points - AVERAGE_POINTS
+    moved = express(level - shown, palsy, vigour, task, amplitude=amplitude).points
     target = origin + _keep_lids_apart(moved, level) * scale @ axes.T
     return _warp(photo_rgb, points, target, scale), target
 

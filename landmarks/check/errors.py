@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.tables import STATUSES, choice, number, text
+from common.tables import PLAIN_IMAGE, STATUSES, choice, number, text
 from landmarks.points import (
     INNER,
     LEFT_EYE_OUTER,
@@ -34,10 +34,18 @@ MEASURES: Mapping[str, str] = MappingProxyType(
         "nrmse_eye": "NRMSE by outer-eye distance, %",
         "nrmse_diagonal": "NRMSE by box diagonal, %",
         "nrmse_size": "NRMSE by box size, %",
-        "mean_eye": "mean error by outer-eye distance, %",
+        "mean_eye": "mean error (NME) by outer-eye distance, %",
+        "major_errors": "major errors, % of photographs",
     }
 )
+"""A photograph has a major error (100, else 0) in a part of the face where any point of it is off
+by more than `MAJOR` of the outer-eye distance."""
+
+MAJOR = 0.1
 SIDE_PARTS = ("paralysed_side", "healthy_side")
+PAIRED = ("brow", "eye", "nose", "mouth")  # regions that hold pairs of points
+SIDE_REGIONS = tuple(f"{half}_{name}" for half in ("paralysed", "healthy") for name in PAIRED)
+"""The points of a region on the paralysed, and on the healthy half of the face."""
 
 ERRORS = pa.DataFrameSchema(
     {
@@ -60,7 +68,8 @@ class Evaluated:
     Attributes
     ----------
     photographs
-        `image_id`, `patient_id`, `hb_grade`, `side`, `status`, `reason`, one row each.
+        `image_id`, `patient_id`, `hb_grade`, `side`, `plain_image_id` (the last three where the
+        manifest has them), `status`, `reason`, one row each.
     predicted, true
         `(n, 68, 2)` px; NaN rows where there are none.
     """
@@ -106,7 +115,8 @@ def evaluate(landmarks: pd.DataFrame, truth: pd.DataFrame, manifest: pd.DataFram
     ours.loc[missing, "status"] = "failed"
     ours["reason"] = ours["reason"].astype("str")
     ours.loc[missing, "reason"] = "the landmark table has no row for this photograph"
-    kept = [name for name in ("image_id", "patient_id", "hb_grade", "side") if name in manifest]
+    names = ("image_id", "patient_id", "hb_grade", "side", PLAIN_IMAGE)
+    kept = [name for name in names if name in manifest]
     photographs = manifest[kept].reset_index(drop=True)
     known = theirs["status"] == "ok"
     for name in ("status", "reason"):
@@ -135,7 +145,8 @@ def part_masks(evaluated: Evaluated) -> dict[str, NDArray[np.bool_]]:
     """Return which points belong to each part of the face, `(n, 68)` for each.
 
     Parts: `all` 68, the `inner` 51, the regions, and the inner points of the `paralysed_side` and
-    the `healthy_side`, which are empty where the manifest's `side` is neither left nor right.
+    the `healthy_side`, as a whole and by region, which are empty where the manifest's `side` is
+    neither left nor right.
     """
     n = len(evaluated.photographs)
     parts = {"all": range(N_POINTS), "inner": INNER, **REGIONS}
@@ -149,6 +160,9 @@ def part_masks(evaluated: Evaluated) -> dict[str, NDArray[np.bool_]]:
     paralysed = healthy.map({"left": "right", "right": "left"})
     for part, side in zip(SIDE_PARTS, (paralysed, healthy), strict=True):
         masks[part] = side.to_numpy(dtype=object)[:, None] == of_point
+        for name in PAIRED:
+            region = np.logical_or.reduce([masks[k] for k in REGIONS if k.endswith(name)])
+            masks[f"{part.removesuffix('_side')}_{name}"] = masks[part] & region
     return masks
 
 
@@ -166,7 +180,7 @@ def error_table(evaluated: Evaluated) -> pd.DataFrame:
     errors = part_errors(evaluated)
     columns = {f"inner_{name}": values for name, values in errors["inner"].items()}
     columns |= {
-        f"{part}_nrmse_eye": errors[part]["nrmse_eye"] for part in errors if part != "inner"
+        f"{part}_nrmse_eye": errors[part]["nrmse_eye"] for part in ("all", *REGIONS, *SIDE_PARTS)
     }
     return pd.concat([evaluated.photographs, pd.DataFrame(columns)], axis=1)
 
@@ -186,8 +200,10 @@ def _measures(
     n = np.where(there.any(axis=1), there.sum(axis=1), np.nan)
     rmse = np.sqrt((np.where(there, distances, 0.0) ** 2).sum(axis=1) / n)
     mean = np.where(there, distances, 0.0).sum(axis=1) / n
+    worst = np.where(there, distances, 0.0).max(axis=1)
     return {
         "rmse_px": rmse,
         **{f"nrmse_{name}": 100.0 * rmse / size for name, size in scale.items()},
         "mean_eye": 100.0 * mean / scale["eye"],
+        "major_errors": np.where(there.any(axis=1), 100.0 * (worst > MAJOR * scale["eye"]), np.nan),
     }

@@ -12,7 +12,8 @@ import pandas as pd
 from common.exit_codes import exit_code_for
 from common.report import Report, Section
 from common.words import counted, spoken
-from landmarks.check.errors import MEASURES, SIDE_PARTS, Evaluated
+from landmarks.check.asymmetry import CHANGE
+from landmarks.check.errors import MAJOR, MEASURES, SIDE_PARTS, SIDE_REGIONS, Evaluated
 from landmarks.check.plots import (
     cumulative_figure,
     face_figure,
@@ -20,7 +21,7 @@ from landmarks.check.plots import (
     region_title,
     tilt_figure,
 )
-from landmarks.check.scores import asymmetry_kept, patient_intervals
+from landmarks.check.scores import patient_intervals
 from landmarks.points import REGIONS
 
 FEW_PATIENTS = 10
@@ -35,12 +36,14 @@ class LandmarkEvaluation:
     ----------
     settings
         The evaluated settings by name; the last is the one that was asked for.
-    scores, grid
-        `landmark_scores.csv` and `landmark_grid.csv`.
+    scores, grid, asymmetry
+        `landmark_scores.csv`, `landmark_grid.csv` and `landmark_asymmetry.csv`.
     mirror
         Of `landmarks.check.altered`, empty when not asked for.
     tilt
         `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
+    learned
+        By setting, what its model has learned from, and whether from these photographs.
     problems
         Sentences for the head of the report.
     """
@@ -48,8 +51,10 @@ class LandmarkEvaluation:
     settings: Mapping[str, Evaluated]
     scores: pd.DataFrame
     grid: pd.DataFrame
+    asymmetry: pd.DataFrame
     mirror: pd.DataFrame = field(default_factory=pd.DataFrame)
     tilt: pd.DataFrame = field(default_factory=pd.DataFrame)
+    learned: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property
@@ -167,19 +172,63 @@ def _people(section: Section, scores: pd.DataFrame) -> None:
 
 
 def _asymmetry(section: Section, evaluation: LandmarkEvaluation) -> None:
-    """How much asymmetry is kept, plainly and with the setting that was asked for."""
+    """How much asymmetry each setting keeps, and what it pays for that."""
+    changed = (evaluation.asymmetry["measured"] == CHANGE).all()
     section.text(
-        "How much of the true difference between the two sides is found again: 1 means all of it, "
-        "less than 1 means that the model draws faces more symmetric than they are. Points of one "
-        "side are held against the mirrored points of the other; the slope is that of predicted "
-        "on true differences."
+        (
+            "The photographs were made from others by a known change: what part of the asymmetry "
+            "of that change comes back in the points? "
+            if changed
+            else "What part of the true difference between the two sides is found again? "
+        )
+        + "1 means all of it, less than 1 means that the model draws faces more symmetric than "
+        "they are (slope of predicted on true, through the origin, in a frame of the eyes); r is "
+        "the correlation of the two."
     )
-    shown = pd.DataFrame()
-    for name, evaluated in _first_and_last(evaluation).items():
-        kept = asymmetry_kept(evaluated).rename(columns={"slope": "value"})
-        one = _shown(kept, label="region", heading="region", value=name)
-        shown = one if shown.empty else shown.assign(**{name: one[name]})
-    section.table(shown, caption=f"Share of the asymmetry kept. {_INTERVALS}")
+    section.table(asymmetry_table(evaluation), caption=f"Asymmetry kept, r behind it. {_INTERVALS}")
+    wide = evaluation.scores[evaluation.scores["group"] == "all"]
+    columns = [
+        ("inner", "nrmse_eye", "NRMSE, 51 points"), ("all", "nrmse_eye", "NRMSE, 68 points"),
+        ("inner", "mean_eye", "NME, 51 points"), ("all", "mean_eye", "NME, 68 points"),
+    ]  # fmt: skip
+    section.table(
+        _by_setting(evaluation, wide, columns),
+        caption=f"Errors, % of the distance of the outer eye corners. {_INTERVALS}",
+    )
+    if wide["part"].isin(SIDE_REGIONS).any():
+        majors = [(part, "major_errors", spoken(part)) for part in SIDE_REGIONS]
+        section.table(
+            _by_setting(evaluation, wide, majors),
+            caption=f"Photographs of palsied faces with a major error, %: some point of the region "
+            f"is off by more than {MAJOR:.0%} of the outer-eye distance. {_INTERVALS}",
+        )
+
+
+def asymmetry_table(evaluation: LandmarkEvaluation) -> pd.DataFrame:
+    """Return a row for each setting: asymmetry kept and r by region, and what it learned from."""
+    rows = []
+    for name in evaluation.settings:
+        own = evaluation.asymmetry[evaluation.asymmetry["setting"] == name]
+        row = {"setting": name, "photographs": int(own["photographs"].iloc[0])}
+        for _, one in own.iterrows():
+            row[one["region"]] = f"{_interval(one, 'kept')}\nr {_interval(one, 'r')}"
+        rows.append(row | {"has it learned from these photographs?": evaluation.learned[name]})
+    return pd.DataFrame(rows)
+
+
+def _by_setting(
+    evaluation: LandmarkEvaluation, scores: pd.DataFrame, columns: list[tuple[str, str, str]]
+) -> pd.DataFrame:
+    at = scores.set_index(["setting", "part", "measure"])
+    return pd.DataFrame(
+        {"setting": name}
+        | {
+            title: _interval(at.loc[(name, part, measure)])
+            for part, measure, title in columns
+            if (name, part, measure) in at.index
+        }
+        for name in evaluation.settings
+    )
 
 
 def _settings(section: Section, evaluation: LandmarkEvaluation) -> None:

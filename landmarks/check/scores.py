@@ -1,4 +1,4 @@
-"""Scores over photographs, with intervals over patients: of a setting, of several, of asymmetry.
+"""Scores over photographs, with intervals over patients: of a setting, and of several.
 
 Every interval is of 95 % and resamples whole patients: the photographs of one are drawn together.
 """
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from common.bootstrap import resampling_weights
 from common.tables import choice, number, text
-from landmarks.check.errors import MEASURES, SIDE_PARTS, Evaluated, part_errors
-from landmarks.points import LEFT_EYE_OUTER, REGIONS, RIGHT_EYE_OUTER, side_of, swap_sides
+from landmarks.check.errors import MEASURES, SIDE_PARTS, SIDE_REGIONS, Evaluated, part_errors
 
 SCORES = pa.DataFrameSchema(
     {
@@ -55,7 +54,11 @@ def score_table(evaluated: Evaluated, *, setting: str, seed: int = 0) -> pd.Data
     errors = part_errors(evaluated)
     frames = []
     for group, rows in groups_of(evaluated.photographs).items():
-        parts = errors if group == "all" else {k: errors[k] for k in ("inner", *SIDE_PARTS)}
+        parts = (
+            errors
+            if group == "all"
+            else {k: errors[k] for k in ("inner", *SIDE_PARTS, *SIDE_REGIONS)}
+        )
         names = [(part, measure) for part in parts for measure in MEASURES]
         values = np.column_stack([errors[part][measure] for part, measure in names])[rows]
         patients = evaluated.photographs["patient_id"].to_numpy()[rows]
@@ -100,24 +103,11 @@ def patient_intervals(
         single patient, of whom nothing can be said about others.
     """
     there = ~np.isnan(values)
-    found = _ratios(np.where(there, values, 0.0), there.astype(np.float64), patients, seed=seed)
-    found.insert(0, "photographs", there.sum(axis=0).astype(int))
-    return found
-
-
-def _ratios(
-    tops: NDArray[np.float64],
-    bottoms: NDArray[np.float64],
-    patients: Sequence[object] | NDArray,
-    *,
-    seed: int,
-) -> pd.DataFrame:
-    """Sum of `tops` over sum of `bottoms`, both `(n, k)`: patients, value and limits of each."""
     codes, names = pd.factorize(np.asarray(patients, dtype=object), sort=True)
     member = np.equal.outer(np.arange(len(names)), codes).astype(np.float64)
-    top, bottom = member @ tops, member @ bottoms
+    top, bottom = member @ np.where(there, values, 0.0), member @ there.astype(np.float64)
     n_patients = (bottom > 0).sum(axis=0)
-    limits = np.full((2, tops.shape[1]), np.nan)
+    limits = np.full((2, values.shape[1]), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = top.sum(axis=0) / bottom.sum(axis=0)
         if (n_patients > 1).any():
@@ -126,7 +116,13 @@ def _ratios(
     for k in np.flatnonzero(n_patients > 1):
         limits[:, k] = np.nanquantile(drawn[:, k], [0.025, 0.975])
     return pd.DataFrame(
-        {"patients": n_patients.astype(int), "value": value, "low": limits[0], "high": limits[1]}
+        {
+            "photographs": there.sum(axis=0).astype(int),
+            "patients": n_patients.astype(int),
+            "value": value,
+            "low": limits[0],
+            "high": limits[1],
+        }
     )
 
 
@@ -168,47 +164,3 @@ def in_one_row(intervals: pd.DataFrame, names: Sequence[str]) -> dict[str, float
         for k, name in enumerate(names)
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
-
-
-def asymmetry_kept(evaluated: Evaluated, *, seed: int = 0) -> pd.DataFrame:
-    """Return how much of the true asymmetry is left in the predicted points, per region.
-
-    The asymmetry of a pair of points is how far one lies from the mirror image of the other, in
-    a frame along the true outer eye corners and in units of their distance. The slope of predicted
-    on true asymmetry, through the origin, is 1 for an unbiased predictor and less than 1 for one
-    that is drawn towards symmetric faces. Only photographs of palsied patients count where `side`
-    says who they are.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `region`, `photographs`, `patients`, `slope`, `low`, `high`.
-    """
-    sides = evaluated.photographs.get("side")
-    ok = (evaluated.photographs["status"] == "ok").to_numpy(copy=True)
-    if sides is not None and sides.isin(["left", "right"]).any():
-        ok &= sides.isin(["left", "right"]).to_numpy()
-    chosen = evaluated.only(ok)
-    true, predicted = _asymmetry(chosen.true, chosen), _asymmetry(chosen.predicted, chosen)
-    regions = {"brows": "right_brow", "eyes": "right_eye", "nose": "nose", "mouth": "mouth"}
-    points = [[i for i in REGIONS[part] if side_of(i) == "right"] for part in regions.values()]
-    products = [(true[:, own] * predicted[:, own]).sum(axis=(1, 2)) for own in points]
-    squares = [(true[:, own] ** 2).sum(axis=(1, 2)) for own in points]
-    patients = chosen.photographs["patient_id"].to_numpy()
-    kept = _ratios(np.stack(products, axis=1), np.stack(squares, axis=1), patients, seed=seed)
-    kept.insert(0, "region", list(regions))
-    kept.insert(1, "photographs", len(patients))
-    return kept.rename(columns={"value": "slope"})
-
-
-def _asymmetry(points: NDArray[np.float64], evaluated: Evaluated) -> NDArray[np.float64]:
-    """`(n, 68, 2)`: each point minus the mirror image of its partner, true eye line level."""
-    right, left = evaluated.true[:, RIGHT_EYE_OUTER], evaluated.true[:, LEFT_EYE_OUTER]
-    across = left - right
-    length = np.hypot(across[:, 0], across[:, 1])
-    x_axis = (across / length[:, None])[:, None]
-    off = (points - ((right + left) / 2)[:, None]) / length[:, None, None]
-    x = (off * x_axis).sum(axis=2)
-    y = off[..., 1] * x_axis[..., 0] - off[..., 0] * x_axis[..., 1]
-    turned = np.stack([x, y], axis=2)
-    return np.asarray(turned - swap_sides(turned) * [-1.0, 1.0])

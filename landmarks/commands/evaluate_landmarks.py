@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from common.truth import read_truth
 from common.words import counted
 from common.workers import jobs_asked
 from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_check
+from landmarks.check.asymmetry import ASYMMETRY, asymmetry_kept
 from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate, part_errors
 from landmarks.check.report import LandmarkEvaluation, landmark_report
 from landmarks.check.scores import (
@@ -55,13 +57,15 @@ def evaluate_landmarks(
     source: Path,
     *,
     out: Path,
-    predictions: Path | None = None,
+    predictions: tuple[Path, ...] = (),
     predictor: str = "ibug",
     tta: int = DEFAULT_COPIES,
     tta_kind: str = DEFAULT_KIND,
     tta_average: Average = "median",
     relevel: bool | None = None,
     seed: int = 0,
+    asymmetry: bool = False,
+    seen: Literal["yes", "no", "unknown"] = "unknown",
     grid: bool = False,
     mirror: bool = False,
     tilt: bool = False,
@@ -69,7 +73,8 @@ def evaluate_landmarks(
 ) -> LandmarkEvaluation:
     """Compare predicted with true landmarks: errors per region, grade and side, with a report.
 
-    Writes landmark_errors.csv, landmark_scores.csv, landmark_grid.csv, report.html and run.json.
+    Writes landmark_errors.csv, landmark_scores.csv, landmark_grid.csv, landmark_asymmetry.csv,
+    report.html and run.json.
     Intervals are of 95 % and resample whole patients. A plain prediction is always evaluated
     beside the setting that was asked for.
 
@@ -82,7 +87,8 @@ def evaluate_landmarks(
     out
         Folder for tables and report; the points of each setting are kept in OUT/settings.
     predictions
-        A landmark table, or points of another tool, to evaluate in place of predicting.
+        Landmark tables, or points of other tools, to evaluate in place of predicting; with
+        --asymmetry, beside it.
     predictor
         Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
     tta
@@ -96,6 +102,11 @@ def evaluate_landmarks(
         unless it is said.
     seed
         Seed of the copies and of the intervals.
+    asymmetry
+        Say of each method how much of a known asymmetry its points keep; best on palsies imposed
+        on your own portraits (simulate --from-photos).
+    seen
+        Whether the model has learned from these very photographs; it is said beside its figures.
     grid
         Evaluate every combination of detection width (200 or 300 px), grey or colour, with and
         without copies, with and without levelling.
@@ -108,7 +119,7 @@ def evaluate_landmarks(
     """
     began = time.monotonic()
     jobs = jobs_asked(jobs)
-    if predictions is not None and (grid or mirror or tilt):
+    if predictions and (grid or mirror or tilt):
         raise UserError(
             "--predictions takes points as they are, so --grid, --mirror and --tilt, which "
             "predict, cannot be joined with it: leave one of them out."
@@ -123,19 +134,23 @@ def evaluate_landmarks(
         )
     files = {"source": source} if source.is_file() else {}
     altered: dict[str, pd.DataFrame] = {}
-    if predictions is not None:
-        files |= {"predictions": predictions} if predictions.is_file() else {}
-        points = named_as(read_points(predictions)[0], known.manifest["image_id"])
+    found: dict[str, Evaluated] = {}
+    learned: dict[str, str] = {}
+    for name, path in _named(predictions).items():
+        files |= {name: path} if path.is_file() else {}
+        points = named_as(read_points(path)[0], known.manifest["image_id"])
         points = with_slips_failed(points)
         if points_source(points).corrected:
-            sentence = f"{predictions.name}: {points_source(points).sentence()}"
+            sentence = f"{name}: {points_source(points).sentence()}"
             known = replace(known, problems=(*known.problems, sentence))
-        found = {predictions.name: evaluate(points, known.truth, known.manifest)}
-    else:
+        found[name] = evaluate(points, known.truth, known.manifest)
+        learned[name] = "not known: the points are given"
+    if asymmetry or not predictions:
         model = find_predictor(predictor)
         files["predictor"] = model.path
         methods = {PLAIN: Method(), **(grid_of(method) if grid else {}), _name_of(method): method}
-        found = _predict(known, methods, out=out, predictor=model, jobs=jobs)
+        found |= _predict(known, methods, out=out, predictor=model, jobs=jobs)
+        learned |= dict.fromkeys(methods, model.learned_from(seen=seen))
         if mirror:
             altered["mirror"] = mirror_check(
                 known.photos, predictor=model, method=method, jobs=jobs
@@ -146,6 +161,11 @@ def evaluate_landmarks(
         settings=found,
         scores=pd.concat([score_table(e, setting=n, seed=seed) for n, e in found.items()]),
         grid=compare_settings(found, seed=seed),
+        asymmetry=pd.concat(
+            [asymmetry_kept(e, seed=seed).assign(setting=n) for n, e in found.items()],
+            ignore_index=True,
+        ),
+        learned=learned,
         problems=known.problems,
         **altered,
     )
@@ -156,9 +176,11 @@ def evaluate_landmarks(
         command="evaluate-landmarks",
         settings={
             "source": source.name,
-            "predictions": predictions.name if predictions else None,
+            "predictions": [path.name for path in predictions],
             "predictor": predictor,
             **method.settings(),
+            "asymmetry": asymmetry,
+            "seen": seen,
             "grid": grid,
             "mirror": mirror,
             "tilt": tilt,
@@ -170,7 +192,7 @@ def evaluate_landmarks(
         seconds={"total": time.monotonic() - began},
         notes={"unit": "px, and percent of the outer-eye distance", "problems": known.problems},
     )
-    _tell(evaluation, out=out)
+    _tell(evaluation, out=out, asymmetry=asymmetry)
     return evaluation
 
 
@@ -199,6 +221,18 @@ def read_source(source: Path) -> WithTruth:
             "a patient of its own, so the intervals are too narrow if patients come repeatedly.",
         ),
     )
+
+
+def _named(predictions: tuple[Path, ...]) -> dict[str, Path]:
+    """Tables by their file's name, with the folder's before it where two are called alike."""
+    names = [path.name for path in predictions]
+    named = {
+        name if names.count(name) == 1 else f"{path.absolute().parent.name}/{name}": path
+        for name, path in zip(names, predictions, strict=True)
+    }
+    if len(named) < len(names):
+        raise UserError("--predictions names one table twice, or two of one name: rename one.")
+    return named
 
 
 def grid_of(method: Method) -> dict[str, Method]:
@@ -288,6 +322,8 @@ def _write(evaluation: LandmarkEvaluation, *, out: Path) -> None:
     write_table(error_table(evaluation.chosen), out / "landmark_errors.csv", schema=ERRORS)
     write_table(evaluation.scores, out / "landmark_scores.csv", schema=SCORES)
     write_table(evaluation.grid, out / "landmark_grid.csv", schema=GRID)
+    kept = evaluation.asymmetry[list(ASYMMETRY.columns)]
+    write_table(kept, out / "landmark_asymmetry.csv", schema=ASYMMETRY)
     if len(evaluation.mirror):
         write_table(evaluation.mirror, out / "landmark_mirror.csv", schema=MIRROR)
     if len(evaluation.tilt):
@@ -295,7 +331,7 @@ def _write(evaluation: LandmarkEvaluation, *, out: Path) -> None:
     landmark_report(evaluation).write(out / "report.html")
 
 
-def _tell(evaluation: LandmarkEvaluation, *, out: Path) -> None:
+def _tell(evaluation: LandmarkEvaluation, *, out: Path, asymmetry: bool) -> None:
     for line in failure_lines(evaluation.chosen.photographs):
         print(line, file=sys.stderr)
     for row in evaluation.grid.to_dict("records"):
@@ -304,4 +340,13 @@ def _tell(evaluation: LandmarkEvaluation, *, out: Path) -> None:
             f"{row['nrmse_eye_high']:.2f}), {row['found']} of "
             f"{counted(row['photographs'], 'photograph')}"
         )
+    if asymmetry:
+        for name, own in evaluation.asymmetry.groupby("setting", sort=False):
+            parts = [
+                f"{row['region']} {row['kept']:.2f} (r {row['r']:.2f})" for _, row in own.iterrows()
+            ]
+            print(
+                f"{name}: asymmetry kept {', '.join(parts)}; learned from these photographs: "
+                f"{evaluation.learned[str(name)]}"
+            )
     print(f"Report: {out / 'report.html'}")

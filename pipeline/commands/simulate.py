@@ -1,9 +1,12 @@
-"""The command `simulate`: a cohort of drawn patients, or a palsy imposed on a real portrait."""
+"""The command `simulate`: a cohort of drawn patients, or palsies imposed on real portraits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import cv2
@@ -11,30 +14,34 @@ import cv2
 from common.errors import UserError
 from common.files import atomic_write
 from common.movements import MOVEMENTS
-from common.photos import read_photo
+from common.photos import list_photos, read_photo
 from common.tables import write_table
 from common.words import counted
 from datasets.simulated import cohort
 from datasets.simulated.cohort import LayoutName
+from datasets.simulated.photo_cohort import Portrait, simulate_from_portraits
 from datasets.simulated.photo_warp import simulate_from_photo
-from landmarks.find.extraction import landmark_table
+from landmarks.exchange.tables import read_points
+from landmarks.find.extraction import extract_landmarks, landmark_table
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
+from landmarks.find.method import DEFAULT_COPIES, make_method
 from landmarks.predictor import find_predictor
-from landmarks.tables import LANDMARKS
+from landmarks.tables import LANDMARKS, points_of
 
 _PNG_LOSSLESS = ".png"
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """The pictures that were written."""
+    """The pictures that were written, and why portraits of a folder were left out, by name."""
 
     photographs: tuple[Path, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0: a simulation that cannot be made is an error."""
-        return 0
+        """0, or 3 where portraits were left out: a simulation that cannot be made is an error."""
+        return 3 if self.left_out else 0
 
 
 def simulate(
@@ -47,16 +54,18 @@ def simulate(
     height: int | None = None,
     jobs: int = 1,
     from_photo: Path | None = None,
+    from_photos: Path | None = None,
     grade: Literal[1, 2, 3, 4, 5, 6] = 5,
     side: Literal["left", "right"] = "left",
     kind: Literal["flaccid", "synkinetic"] = "flaccid",
     photo_task: str = "rest",
 ) -> Simulated:
-    """Draw simulated patients with the truth, or impose a palsy on a real portrait.
+    """Draw simulated patients with the truth, or impose palsies on real portraits.
 
     Without --from-photo a cohort is drawn: photographs of people who do not exist, with known
     grade, side and landmarks, in the layout of a dataset. With it, the portrait is warped into
-    the eight standard movements as a patient of that grade would do them. The same options give
+    the eight standard movements as a patient of that grade would do them; with --from-photos,
+    every portrait of a folder, each with a grade, side and kind of its own. The same options give
     the same bytes. Report every result on simulated pictures as simulated.
 
     Parameters
@@ -78,6 +87,9 @@ def simulate(
         How many processes draw at the same time.
     from_photo
         A frontal portrait to impose a palsy on.
+    from_photos
+        A folder of frontal portraits at rest, one person each, with their points beside them (.pts
+        or any other tool's), else found as extract does: a cohort with manifest and true points.
     grade
         With --from-photo: House-Brackmann grade, 1 (healthy) to 6 (no movement).
     side
@@ -87,6 +99,10 @@ def simulate(
     photo_task
         With --from-photo: the movement that the portrait already shows, full_smile for instance.
     """
+    if from_photos is not None:
+        if from_photo is not None:
+            raise UserError("--from-photo is one portrait, --from-photos a folder: give one.")
+        return _impose(from_photos, out, seed=seed, jobs=jobs)
     if from_photo is None:
         written = cohort.simulate(
             out, patients=patients, seed=seed, layout=layout, width=width, height=height, jobs=jobs
@@ -99,6 +115,35 @@ def simulate(
     said = counted(len(written), "simulated photograph")
     print(f"{said} ({weak}) and their landmarks.csv in {out}")
     return Simulated(tuple(written))
+
+
+def _impose(folder: Path, out: Path, *, seed: int, jobs: int) -> Simulated:
+    """Write a patient for every portrait of the folder whose points are known or can be found."""
+    if any(folder.rglob("*.pts")):
+        table, _ = read_points(folder)
+    else:
+        photos = list_photos(folder).photos
+        with tempfile.TemporaryDirectory() as scratch:
+            table = extract_landmarks(
+                photos, out=Path(scratch), predictor=find_predictor(),
+                method=make_method(tta=DEFAULT_COPIES), jobs=jobs,
+            ).table  # fmt: skip
+    known = (table["status"] == "ok").to_numpy()
+    portraits = {
+        PurePosixPath(name).with_suffix("").as_posix(): Portrait(folder / name, points)
+        for name, points in zip(table["image_id"][known], points_of(table[known]), strict=True)
+    }
+    written, left_out = simulate_from_portraits(portraits, out, seed=seed, jobs=jobs)
+    failed = table[~known]
+    left_out |= dict(zip(failed["image_id"], failed["reason"], strict=True))
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    people = counted(len({path.parent for path in written}), "patient")
+    print(
+        f"{counted(len(written), 'picture')} of {people} with imposed palsies, "
+        f"manifest.csv and true points in {out}; {counted(len(left_out), 'portrait')} left out"
+    )
+    return Simulated(tuple(written), left_out)
 
 
 def _warp(

@@ -79,7 +79,7 @@ def planted(cohort: Path, points: NDArray[np.float64]) -> Path:
 def test_a_planted_error_is_found_in_its_region_and_on_its_side(
     cohort: Path, planted: Path, tmp_path: Path
 ) -> None:
-    result = evaluate_landmarks(cohort / "manifest.csv", out=tmp_path, predictions=planted)
+    result = evaluate_landmarks(cohort / "manifest.csv", out=tmp_path, predictions=(planted,))
     scores = read_table(tmp_path / "landmark_scores.csv", schema=SCORES)
     of = scores[scores["group"] == "all"].set_index(["part", "measure"])["value"]
 
@@ -98,7 +98,7 @@ def test_a_planted_error_is_found_in_its_region_and_on_its_side(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "1 of 3 photographs could not be compared (1 no_face)" in page
     run = json.loads((tmp_path / "run.json").read_text())
-    assert run["files"]["predictions"]["name"] == "planted.csv"
+    assert run["files"]["planted.csv"]["name"] == "planted.csv"
     assert run["counts"] == {"no_face": 1, "ok": 2}
 
 
@@ -154,7 +154,7 @@ def test_truth_from_dlib_xml(cohort: Path, points: NDArray[np.float64], planted:
     assert known.photos[0][1] == (cohort / "p0.png").resolve()
     assert "lacks 1 point of 68" in known.truth.set_index("image_id").at["p1.png", "reason"]
     assert "same patient" in known.problems[0]
-    result = evaluate_landmarks(source, out=cohort / "xml", predictions=planted)
+    result = evaluate_landmarks(source, out=cohort / "xml", predictions=(planted,))
     assert result.chosen.distances[0, 42] == pytest.approx(5.0, abs=0.8)  # XML holds whole px
 
 
@@ -194,7 +194,7 @@ def test_a_manifest_without_truth_is_refused(cohort: Path, tmp_path: Path) -> No
 def test_given_points_cannot_be_predicted_again(cohort: Path, planted: Path) -> None:
     with pytest.raises(UserError, match="--predictions"):
         evaluate_landmarks(
-            cohort / "manifest.csv", out=cohort / "x", predictions=planted, mirror=True
+            cohort / "manifest.csv", out=cohort / "x", predictions=(planted,), mirror=True
         )
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.schematic_face import schematic_face
+from landmarks.check.asymmetry import ASYMMETRY, asymmetry_kept
 from landmarks.check.errors import (
     ERRORS,
     Evaluated,
@@ -20,7 +21,7 @@ from landmarks.check.errors import (
     part_errors,
 )
 from landmarks.check.plots import cumulative_figure, face_figure
-from landmarks.check.scores import SCORES, asymmetry_kept, patient_intervals, score_table
+from landmarks.check.scores import SCORES, patient_intervals, score_table
 from landmarks.points import POINT_COLUMNS, REGIONS, mirror_points, side_of
 
 N_PATIENTS, PER_PATIENT = 6, 4
@@ -214,13 +215,77 @@ def test_a_predictor_drawn_towards_symmetry_is_caught(kept: float) -> None:
     evaluated = evaluate(table_of(manifest, shrunk), table_of(manifest, true), manifest)
     table = asymmetry_kept(evaluated)
 
-    np.testing.assert_allclose(table["slope"], kept, atol=1e-9)
+    np.testing.assert_allclose(table["kept"], kept, atol=1e-9)
+    if kept:
+        np.testing.assert_allclose(table["r"], 1.0, atol=1e-9)
     assert (table["photographs"] == 16).all()  # those with a palsied side
+    assert set(table["measured"]) == {"asymmetry"}
+
+
+def imposed() -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float64]]:
+    """Palsied photographs of 20 people behind their plain ones; brow, eye, nose, mouth keep
+    0.2, 0.4, 0.6, 0.8 of the change, and each person's habit of the model is added to both."""
+    rng = np.random.default_rng(3)
+    plain = schematic_face() + rng.normal(scale=2.0, size=(20, 68, 2))
+    pull = np.zeros((20, 68, 2))
+    pull[:, [*range(22, 27), 34, 35, 43, 44, *range(51, 57)], 1] = rng.uniform(2, 9, (20, 1))
+    habit = rng.normal(scale=2.0, size=(20, 68, 2))
+    habit[:, [36, 39, 42, 45]] = 0.0  # the frame of the eyes stays
+    share = np.zeros((68, 1))
+    for region, part in {"brow": 0.2, "eye": 0.4, "nose": 0.6, "mouth": 0.8}.items():
+        share[[i for name in REGIONS if name.endswith(region) for i in REGIONS[name]]] = part
+    names = [f"{kind}{k}" for kind in ("plain", "palsy") for k in range(20)]
+    manifest = pd.DataFrame({"image_id": names, "path": names})
+    manifest["patient_id"] = [f"{k % 20:02d}" for k in range(40)]
+    manifest["side"] = ["unknown"] * 20 + ["left"] * 20
+    manifest["plain_image_id"] = [None] * 20 + names[:20]
+    true = np.concatenate([plain, plain + pull])
+    return manifest, true, np.concatenate([plain + habit, plain + habit + share * pull])
+
+
+def test_of_imposed_palsies_the_change_counts_and_the_models_habits_do_not() -> None:
+    manifest, true, predicted = imposed()
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    for a, b in ((true, predicted), (true @ turn * 3 + 50, predicted @ turn * 3 + 50)):
+        table = asymmetry_kept(evaluate(table_of(manifest, b), table_of(manifest, a), manifest))
+        ASYMMETRY.validate(table.assign(setting="s")[list(ASYMMETRY.columns)])
+        np.testing.assert_allclose(table["kept"], [0.2, 0.4, 0.6, 0.8], atol=1e-9)
+        np.testing.assert_allclose(table["r"], 1.0, atol=1e-9)
+        np.testing.assert_allclose(table["kept_low"], table["kept_high"], atol=1e-9)
+        assert (table["photographs"] == 20).all()
+        assert set(table["measured"]) == {"change"}
+
+
+def test_noise_lowers_r_and_widens_the_interval_and_a_lost_plain_photograph_its_pair() -> None:
+    manifest, true, predicted = imposed()
+    noisy = predicted + np.random.default_rng(1).normal(scale=1.0, size=true.shape)
+    found = table_of(manifest, noisy)
+    found.loc[0, "status"] = "no_face"
+    table = asymmetry_kept(evaluate(found, table_of(manifest, true), manifest))
+
+    assert (table["photographs"] == 19).all()
+    assert (table["r"] < 0.95).all()
+    assert (table["kept_low"] < table["kept"]).all()
+    assert (table["kept"] < table["kept_high"]).all()
+
+
+def test_major_errors_are_counted_on_their_side_and_region() -> None:
+    offset = np.zeros((24, 68, 2))
+    scale = normalisers(cohort()[1])["eye"]
+    offset[:6, 43, 1], offset[:6, 48, 1] = 0.11 * scale[:6], 0.09 * scale[:6]
+    evaluated = evaluated_with(offset)
+    errors = {part: one["major_errors"] for part, one in part_errors(evaluated).items()}
+
+    assert errors["left_eye"].tolist() == [100.0] * 6 + [0.0] * 18
+    assert not errors["mouth"].any()
+    assert errors["paralysed_eye"][:4].tolist() == [100.0] * 4  # patient 0: left
+    assert errors["paralysed_eye"][4:6].tolist() == [0.0] * 2  # patient 1: right
+    assert errors["healthy_eye"][4:6].tolist() == [100.0] * 2
 
 
 def mirror_of_face(true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each face mirrored at the upright line through the middle of its outer eye corners."""
-    right, left = true[:, 36], true[:, 45]
+    """Each face mirrored at the upright line through the middle of its eye centres."""
+    right, left = true[:, [36, 39]].mean(axis=1), true[:, [42, 45]].mean(axis=1)
     centre, across = (right + left) / 2, left - right
     axis = (across / np.linalg.norm(across, axis=1)[:, None])[:, None]
     partners = mirror_points(true, width=1) * [-1, 1]  # the partners, where they are

@@ -472,7 +472,7 @@ def test_points_beside_photographs_are_truth_and_predictions(tmp_path: Path) -> 
     known = read_source(tmp_path / "true")
     assert known.photos[0] == ("p/1.jpg", tmp_path / "true" / "p/1.jpg")
     result = evaluate_landmarks(
-        tmp_path / "true", out=tmp_path / "out", predictions=tmp_path / "found"
+        tmp_path / "true", out=tmp_path / "out", predictions=(tmp_path / "found",)
     )
     assert result.chosen.distances == pytest.approx(np.full((3, 68), 2.0), abs=0.06)
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.command_line import run
 from common.errors import UserError
 from common.photos import read_photo
+from common.tables import read_manifest
+from common.truth import read_truth
+from datasets.simulated.face import draw_patient, render_photo
+from landmarks.check.asymmetry import asymmetry_kept
+from landmarks.check.errors import evaluate
 from landmarks.tables import points_of, read_landmarks
 from pipeline.commands.simulate import simulate
 from run_pipeline import app
@@ -44,3 +50,42 @@ def test_a_portrait_without_a_face_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(wall), np.full((200, 200, 3), 128, np.uint8))
     with pytest.raises(UserError, match="No face was found"):
         simulate(tmp_path / "out", from_photo=wall)
+
+
+def test_portraits_become_patients_whose_truth_moves_with_the_picture(tmp_path: Path) -> None:
+    """Two people from the front, and one who looks aside."""
+    import cv2
+
+    folder, out = tmp_path / "portraits", tmp_path / "out"
+    folder.mkdir()
+    person = draw_patient(seed=2, grade=1, side="none", kind="none")
+    rgb, points = render_photo(person, "rest", width=240, height=320)
+    aside = points + [0.1 * np.ptp(points[:, 0]), 0.0] * (np.arange(68) == 30)[:, None]
+    for name, own in (("front", points), ("front2", points), ("aside", aside)):
+        cv2.imwrite(str(folder / f"{name}.png"), rgb[..., ::-1])
+        np.savetxt(folder / f"{name}.pts", own + 1)
+    result = simulate(out, from_photos=folder, seed=1)
+
+    assert result.exit_code == 3
+    assert list(result.left_out) == ["aside"]
+    manifest = read_manifest(out / "manifest.csv")
+    assert len(manifest) == len(result.photographs) == 18
+    assert manifest["hb_grade"].dropna().unique().tolist() == [1, 2]
+    assert nothing_asked_of(manifest[manifest["plain_image_id"].isna()])
+    truth = read_truth(manifest)
+    kept = asymmetry_kept(evaluate(truth, truth, manifest))
+    assert set(kept["measured"]) == {"change"}
+    assert set(kept["photographs"]) == {8}  # those of the palsied patient
+    assert kept["kept"].tolist() == pytest.approx([1.0] * 4)
+    plain = points_of(truth)[0]
+    assert np.ptp(plain, axis=0) == pytest.approx(np.ptp(points, axis=0), abs=0.01)
+
+    before = {path: path.read_bytes() for path in sorted(out.glob("*/*.jpg"))}
+    simulate(out, from_photos=folder, seed=1, jobs=2)
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+def nothing_asked_of(portraits: pd.DataFrame) -> bool:
+    """Whether the portraits themselves have no grade, no side and no movement."""
+    sides = set(portraits["side"]) == {"unknown"}
+    return sides and bool(portraits[["hb_grade", "task"]].isna().all(axis=None))

@@ -1,0 +1,166 @@
+"""A cohort of patients made from portraits of healthy people: real texture, imposed palsies.
+
+Each portrait becomes a patient with a grade, a side and a kind of palsy, photographed in the eight
+movements, beside the portrait as it was. The points move by the field that moves the picture, so
+the truth of a change is exact, however the portrait's own points were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import PhotoError, UserError
+from common.files import atomic_write
+from common.movements import MOVEMENTS
+from common.photos import read_photo
+from common.tables import PLAIN_IMAGE, write_csv
+from common.truth import POINT_COLUMNS, TRUTH_TABLE
+from common.workers import supervised_map
+from datasets.simulated.canvas import FloatArray
+from datasets.simulated.cohort import claim_folder, draw_cohort
+from datasets.simulated.face import Patient
+from datasets.simulated.photo_warp import impose
+
+MAX_TURN = 0.06
+"""Portraits whose nose lies further off the middle are left out, as a share of the outer-eye
+distance (about 10 degrees of yaw): the warp moves points as they move in a face seen from front."""
+
+_EYES_PX = 180  # outer-eye distance to which larger portraits are reduced
+_SIDE = 4.5  # side of the picture, in outer-eye distances
+_PLAIN = "plain"
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A portrait's file and its 68 points, ``(68, 2)`` px."""
+
+    path: Path
+    points: FloatArray
+
+
+def turn_of(points: FloatArray) -> float:
+    """Return how far ``(68, 2)`` points are turned left or right, 0 from the front.
+
+    The tip of the nose between the outer eye corners, and the bridge between the jaw ends, each as
+    a share of that distance off its middle; the larger of the two.
+    """
+    across = points[45] - points[36]
+    along = points @ across / (across @ across)
+    tip = (along[30] - along[36]) / (along[45] - along[36])
+    bridge = (along[27] - along[0]) / (along[16] - along[0])
+    return float(max(abs(tip - 0.5), abs(bridge - 0.5)))
+
+
+def simulate_from_portraits(
+    portraits: Mapping[str, Portrait], out: Path, *, seed: int = 0, jobs: int = 1
+) -> tuple[list[Path], dict[str, str]]:
+    """Write a cohort of imposed palsies with manifest.csv and true_landmarks.csv.
+
+    Grades, sides and kinds are dealt as in a drawn cohort. The manifest has a row for each
+    movement, whose column `plain_image_id` names the portrait that it was made from, and one for
+    the portrait, which has no grade. The same arguments write the same bytes, for any ``jobs``.
+
+    Parameters
+    ----------
+    portraits
+        By the person's name; best at rest.
+    out
+        Folder to write to; new, empty, or holding the same cohort.
+    seed
+        Of grades, strength of movement and all that differs between patients.
+    jobs
+        Processes.
+
+    Returns
+    -------
+    The pictures, and why a person was left out, by name.
+    """
+    claim_folder(out, {"simulated": True, "from": sorted(portraits), "seed": seed})
+    left_out = {
+        name: "the head is turned: a palsy is imposed on faces seen from the front"
+        for name, portrait in portraits.items()
+        if turn_of(portrait.points) > MAX_TURN
+    }
+    frontal = [name for name in portraits if name not in left_out]
+    tasks = [
+        (out, name, portraits[name], patient)
+        for name, patient in zip(frontal, draw_cohort(len(frontal), seed=seed), strict=True)
+    ]
+    rows: dict[str, list[pd.DataFrame]] = {}
+    for outcome in supervised_map(_person, tasks, jobs=jobs, start=partial(cv2.setNumThreads, 1)):
+        name = frontal[outcome.index]
+        if outcome.error is None:
+            rows[name] = outcome.value
+        else:
+            left_out[name] = outcome.error
+    if not rows:
+        why = next(iter(left_out.values()), "there is no portrait")
+        raise UserError(f"No palsy could be imposed: {why}. Give frontal portraits.")
+    manifest, truth = (
+        pd.concat([rows[name][k] for name in frontal if name in rows], ignore_index=True)
+        for k in (0, 1)
+    )
+    write_csv(manifest, out / "manifest.csv")
+    write_csv(truth, out / TRUTH_TABLE)
+    return [out / name for name in manifest["image_id"]], left_out
+
+
+def _person(
+    _: object, task: tuple[Path, str, Portrait, Patient]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the pictures of one person; return the rows of the manifest and of the truth."""
+    out, name, portrait, patient = task
+    try:
+        rgb, points = _around_face(read_photo(portrait.path).pixels, portrait.points)
+    except PhotoError as error:
+        raise UserError(str(error)) from error
+    palsy, truth = patient.palsy, []
+    up = "../" * (1 + name.count("/"))
+    rows: list[dict[str, object]] = []
+    for movement in (_PLAIN, *MOVEMENTS):
+        image_id = f"{name}/{movement}.jpg"
+        picture, moved = rgb, points
+        if movement != _PLAIN:
+            picture, moved = impose(rgb, points, palsy=palsy, vigour=patient.vigour, task=movement)
+        _write(picture, out / image_id)
+        rows.append(
+            {"image_id": image_id, "path": image_id, "patient_id": name, "task": movement}
+            | {"side": palsy.side, "hb_grade": palsy.grade, "kind": palsy.kind}
+            | {"truth_file": f"{up}{TRUTH_TABLE}", PLAIN_IMAGE: f"{name}/{_PLAIN}.jpg"}
+        )
+        truth.append([image_id, *moved.ravel().round(3)])
+    # The portrait is of a healthy person: it has no grade and is nobody's rest.
+    rows[0] |= {"task": None, "side": "unknown", "hb_grade": None, "kind": None, PLAIN_IMAGE: None}
+    manifest = pd.DataFrame(rows).astype({"hb_grade": "Int64"}).assign(dataset="imposed")
+    return manifest, pd.DataFrame(truth, columns=["image", *POINT_COLUMNS])
+
+
+def _around_face(
+    rgb: NDArray[np.uint8], points: FloatArray
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Cut a square around the face, reduced where it is large; beyond the photograph its edge."""
+    across = float(np.linalg.norm(points[45] - points[36]))
+    scale = min(1.0, _EYES_PX / across)
+    side = round(_SIDE * across * scale)
+    shift = (side - 1) / 2 - scale * points.mean(axis=0)
+    cut = cv2.warpAffine(
+        rgb, np.column_stack([np.eye(2) * scale, shift]), (side, side),
+        flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(cut, np.uint8), points * scale + shift
+
+
+def _write(rgb: NDArray[np.uint8], path: Path) -> None:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
