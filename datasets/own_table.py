@@ -21,13 +21,15 @@ from common.tables import GRADES, SIDES
 from common.words import counted
 from datasets.dataset import Dataset, Problem, error, say_list, warning
 from datasets.spreadsheet import Column, read_spreadsheet
-from datasets.vocabulary import WORDS, grades_of, rows_of, sides_of
+from datasets.vocabulary import WORDS, dates_of, grades_of, rows_of, scores_of, sides_of
 
 IMAGE = Column("image_id", WORDS["headings"]["image"])
 PATIENT = Column("patient_id", WORDS["headings"]["patient"])
 TASK = Column("task", WORDS["headings"]["task"])
 SIDE = Column("side", WORDS["headings"]["side"])
 GRADE = Column("hb_grade", WORDS["headings"]["grade"])
+VISIT = Column("visit", WORDS["headings"]["visit"])
+DATE = Column("date", WORDS["headings"]["date"])
 SCORES = (
     Column("eface", ("eFACE", "eFACE score", "eFACE total")),
     Column("sunnybrook", ("Sunnybrook", "Sunnybrook score", "SFGS", "SB", "composite score")),
@@ -35,8 +37,8 @@ SCORES = (
 """Clinical scores, both from 0 (complete palsy) to 100 (normal)."""
 
 _KEYS = (
-    IMAGE, PATIENT, TASK, Column("visit", ("session",)), Column("emotion"), Column("severity"),
-    Column("group"), Column("sequence"), Column("clip"),
+    IMAGE, PATIENT, TASK, VISIT, Column("emotion"), Column("severity"), Column("group"),
+    Column("sequence"), Column("clip"),
 )  # fmt: skip
 _WIDTHS = {"image": 48, "patient": 22, "task": 22, "side": 12, "grade": 10}  # of the template
 _ALLOWED = {"task": MOVEMENTS, "side": SIDES, "grade": tuple(map(str, GRADES))}
@@ -101,10 +103,10 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
     says so in that row; rows that the table does not tell keep what they had. UserError when the
     table shares no key column with the manifest, or holds no grade, score or side.
     """
-    sheet = read_spreadsheet(path, columns=(*_KEYS, SIDE, GRADE, *SCORES))
+    sheet = read_spreadsheet(path, columns=(*_KEYS, SIDE, GRADE, DATE, *SCORES))
     manifest, file = dataset.manifest.copy(), sheet.file
     keys = [key.name for key in _KEYS if key.name in sheet.rows and key.name in manifest]
-    gives = [column.name for column in (GRADE, SIDE, *SCORES) if column.name in sheet.rows]
+    gives = [column.name for column in (GRADE, SIDE, DATE, *SCORES) if column.name in sheet.rows]
     if not keys or not gives:
         need = "a column patient (or image)" if not keys else "a column grade, eFACE or Sunnybrook"
         raise UserError(f"{file} has no {need[2:]}: add {need}, so that grades can be matched.")
@@ -116,7 +118,8 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
         elif name == SIDE.name:
             told = sides_of(sheet.rows[name], file=file)
         else:
-            told = _scores(sheet.rows[name], file=file)
+            parse = dates_of if name == DATE.name else scores_of
+            told = parse(sheet.rows[name], file=file)
         table[name] = told[0]
         problems += told[1]
     problems += sheet.problems
@@ -137,17 +140,6 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
         else:
             manifest[name] = found[name]
     return replace(dataset, manifest=manifest, problems=(*dataset.problems, *problems))
-
-
-def _scores(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
-    scores = pd.to_numeric(cells, errors="coerce").astype(float)
-    wrong = cells.notna() & ~scores.between(0, 100)
-    if not wrong.any():
-        return scores, []
-    what = f"{cells.name} is {say_list(cells[wrong])}, and was left empty"
-    at = {"file": file, "rows": rows_of(cells[wrong])}
-    problem = error("score_out_of_range", what, "write a number from 0 to 100", **at)
-    return scores.where(~wrong), [problem]
 
 
 def _joined(frame: pd.DataFrame, keys: list[str]) -> pd.Series:

@@ -5,6 +5,7 @@ The words, in six languages, stand in `vocabulary.yaml`.
 
 from __future__ import annotations
 
+import datetime
 import re
 import unicodedata
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from common.grading.numeric_target import NUMERIC
 from common.movements import MOVEMENTS
 from common.tables import GRADES
 from common.words import counted
@@ -78,6 +80,44 @@ def parse_frame(cell: str) -> int | None:
     """Return a frame number, or None when the cell holds none (`/`, `-`, empty, text)."""
     match = re.fullmatch(r"(\d+)(?:\.0+)?", cell.strip())
     return int(match[1]) if match else None
+
+
+def parse_date(cell: str) -> str | None:
+    """Return the ISO date that `2024-04-03`, `20240403` or `3.4.2024` means; None when unclear.
+
+    `03/04/2024` is March or April, so it is none.
+    """
+    day_first = re.fullmatch(r"(\d{1,2})\.\s*(\d{1,2})\.\s*(\d{4})", cell.strip())
+    iso = "{2}-{1:0>2}-{0:0>2}".format(*day_first.groups()) if day_first else cell.strip()
+    try:
+        return datetime.datetime.fromisoformat(iso).date().isoformat()
+    except ValueError:
+        return None
+
+
+def dates_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
+    """Return the ISO dates of a column (empty where there is none) and what was wrong."""
+    return _parsed(
+        cells,
+        parse_date,
+        file=file,
+        kind="no_date",
+        what='"{cell}" is no date and was left empty',
+        advice="write year-month-day, 2024-04-03",
+    )
+
+
+def scores_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
+    """Return the scores of a known scale, empty where out of its range, and what was wrong."""
+    scale = NUMERIC[str(cells.name)]
+    scores = pd.to_numeric(cells, errors="coerce").astype(float)
+    wrong = cells.notna() & ~scores.between(scale.low, scale.high)
+    if not wrong.any():
+        return scores, []
+    what = f"{cells.name} is {say_list(cells[wrong])}, and was left empty"
+    at = {"file": file, "rows": rows_of(cells[wrong])}
+    advice = f"write a number from {scale.low:g} to {scale.high:g}"
+    return scores.where(~wrong), [error("score_out_of_range", what, advice, **at)]
 
 
 def grades_of(

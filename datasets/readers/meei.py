@@ -29,8 +29,9 @@ from datasets.dataset import (
     warning,
 )
 from datasets.layout import open_root, photos_below
+from datasets.own_table import DATE, SCORES, VISIT
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
-from datasets.vocabulary import parse_side, simplify
+from datasets.vocabulary import dates_of, grades_of, parse_side, scores_of, simplify
 
 CATEGORY_SOURCE = "category, not a clinician's House-Brackmann grade"
 GRADE_OF_SEVERITY = {
@@ -44,7 +45,8 @@ _KINDS = {
 }  # fmt: skip
 _SEVERITIES = {simplify(word): word for word in GRADE_OF_SEVERITY if word != "Normal"}
 _NAME = re.compile(r"(?P<words>.*\D)(?P<number>\d+)")
-_PHOTO = re.compile(r"(?P<patient>.+?)[_\- ](?P<movement>\d+)")
+_PHOTO = re.compile(r"(?P<patient>.+?)[_\- ](?P<movement>\d+)(?P<again>[b-z]?)", re.IGNORECASE)
+_VISIT_FOLDER = re.compile(r"visit[_\- ]?(?P<visit>\w+)", re.IGNORECASE)
 _COLUMNS = (
     Column("kind", ("Category",), required=True),
     Column("severity", ("Sub-category", "Subcategory")),
@@ -52,7 +54,12 @@ _COLUMNS = (
     Column("side", ("Side of palsy", "Affected side")),
     Column("gender", ("Sex",)),
     Column("age", ("Age (years)",)),
+    VISIT,
+    DATE,
+    Column("hb_grade", ("House-Brackmann", "HB", "HB grade")),
+    *SCORES,
 )
+_TOLD = ("gender", "age", "date", *(score.name for score in SCORES))  # carried through
 
 
 @dataclass(frozen=True, order=True)
@@ -75,13 +82,15 @@ class _Person:
     """What the patient table says of a patient, and where."""
 
     side: str
-    gender: str | None
-    age: str | None
+    hb_grade: int | None
+    told: dict[str, Any]
     file: str
     rows: tuple[int, ...]
 
 
-_Photos = dict[tuple[Patient, str], tuple[str, Path]]  # image_id and path by patient and movement
+_Visit = tuple[Patient, str]  # the visit is empty where the set has none
+_Photos = dict[tuple[Patient, str, str, str], tuple[str, Path]]
+"""`image_id` and path by patient, visit, movement, and letter of a repeated photograph."""
 
 
 def read_meei(root: Path) -> Dataset:
@@ -97,34 +106,44 @@ def read_meei(root: Path) -> Dataset:
     -------
     Dataset
         One row per photograph that exists, with `severity`, `kind`, `gender`, `age`, `video`,
-        `grade_source`, and `truth_file` where the set has true landmarks.
+        `grade_source`, and `truth_file` where the set has true landmarks. Where the patient table
+        tells them: `date`, `sunnybrook`, `eface`, and `hb_grade` in place of the category. Of
+        patients who come again, `visit` is the name of their folder `visit2` or `visit 2`; the
+        second photograph of a movement, `SevereFlaccid2_6b.jpg`, has `b` in `again`.
     """
     root = open_root(root)
     files, problems = photos_below(root)
     photos, unplaced = _place(files)
     people, doubts = _read_patient_table(root)
-    found = {patient for patient, _ in photos}
+    found = {(patient, visit) for patient, visit, *_ in photos}
     problems += [*unplaced, *doubts]
     problems += [*_missing_photographs(photos), *_missing_patients(found, people)]
     videos = _videos_by_patient(root)
     truth = root / TRUTH_TABLE
+    more = [name for name in _TOLD[2:] if any(p.told[name] is not None for p in people.values())]
+    has = {"visit": any(visit for _, visit in found), "again": any(at[3] for at in photos)}
     rows = []
-    for (patient, task), (image_id, path) in photos.items():
-        person, healthy = people.get(patient), patient.kind == "Normal"
+    for (patient, visit, task, again), (image_id, path) in photos.items():
+        person, healthy = people.get((patient, visit)), patient.kind == "Normal"
+        own_grade = person.hb_grade if person else None
         row = {
             "image_id": image_id,
             "path": str(path),
             "patient_id": patient.patient_id,
             "task": task,
             "side": person.side if person else "none" if healthy else "unknown",
-            "hb_grade": GRADE_OF_SEVERITY[patient.severity],
-            "grade_source": CATEGORY_SOURCE,
+            "hb_grade": own_grade or GRADE_OF_SEVERITY[patient.severity],
+            "grade_source": f"House-Brackmann grade from {person.file}"
+            if person and own_grade
+            else CATEGORY_SOURCE,
             "severity": patient.severity,
             "kind": patient.kind,
-            "gender": person.gender if person else None,
-            "age": person.age if person else None,
+            "gender": person.told["gender"] if person else None,
+            "age": person.told["age"] if person else None,
             "video": videos.get(patient),
         }
+        row |= {name: person.told[name] if person else None for name in more}
+        row |= {k: v or None for k, v in (("visit", visit), ("again", again)) if has[k]}
         if truth.is_file():
             row["truth_file"] = relative_path(truth, path.parent)
         rows.append(row)
@@ -163,79 +182,99 @@ def _kind_of(words: str, above: Iterable[str]) -> tuple[str, str]:
 
 
 def _place(files: list[tuple[str, Path]]) -> tuple[_Photos, list[Problem]]:
-    """Give each photograph its patient and movement; what has none is a problem."""
+    """Give each photograph its patient, visit and movement; what has none is a problem."""
     photos: _Photos = {}
     problems: list[Problem] = []
     for image_id, path in files:
         match = _PHOTO.fullmatch(path.stem)
         above = image_id.split("/")[-2::-1]
         named = parse_patient(match["patient"], above=above) if match else None
-        patient = parse_patient(path.parent.name, above=above) or named
+        folder = _VISIT_FOLDER.fullmatch(path.parent.name)
+        patient = parse_patient((path.parent.parent if folder else path.parent).name, above=above)
+        patient = patient or named
         number = int(match["movement"]) if match else 0
-        if patient is None or not 1 <= number <= len(MOVEMENTS):
+        if match is None or patient is None or not 1 <= number <= len(MOVEMENTS):
             what = "this is no photograph of the standard set and was left out"
             advice = "name it as in SevereFlaccid2/SevereFlaccid2_6.jpg, with a number from 1 to 8"
             problems.append(error("unexpected_photograph", what, advice, file=image_id))
             continue
-        task = movement_of_number(number)
+        task, again = movement_of_number(number), match["again"].lower()
         about = {"file": image_id, "patient_id": patient.patient_id}
         if named not in (None, patient):
             what = f"this lies with {patient.patient_id}, and was read so, but is named otherwise"
             problems.append(warning("misfiled_photograph", what, "move or rename it", **about))
-        if (patient, task) in photos:
+        at = patient, folder["visit"] if folder else "", task, again
+        if at in photos:
             what = f"this is a second photograph of {task} (_{number}); the first one was read"
-            problems.append(warning("second_photograph", what, "keep one of the two", **about))
+            advice = f"keep one of the two, or name it with _{number}b if both belong to the visit"
+            problems.append(warning("second_photograph", what, advice, **about))
         else:
-            photos[patient, task] = image_id, path
+            photos[at] = image_id, path
     return photos, problems
 
 
 def _missing_photographs(photos: _Photos) -> list[Problem]:
     problems = []
-    for patient in sorted({patient for patient, _ in photos}):
-        wanted = [f"{t} (_{i})" for i, t in enumerate(MOVEMENTS, 1) if (patient, t) not in photos]
+    done = {at[:3] for at in photos}
+    for patient, visit in sorted({at[:2] for at in photos}):
+        wanted = [
+            f"{t} (_{i})" for i, t in enumerate(MOVEMENTS, 1) if (patient, visit, t) not in done
+        ]
         if wanted:
             name = patient.patient_id
             what = f"{name} has no photograph of {say_list(wanted, at_most=8)}"
+            what += f" at visit {visit}" if visit else ""
             advice = "look for it in the original download; nothing was put in its place"
             problems.append(error("missing_task", what, advice, patient_id=name))
     return problems
 
 
-def _missing_patients(found: set[Patient], people: dict[Patient, _Person]) -> list[Problem]:
+def _missing_patients(found: set[_Visit], people: dict[_Visit, _Person]) -> list[Problem]:
     """Patients of the table, or of a gap in the numbers, without photographs; and the reverse."""
-    expected = {replace(last, number=i) for last in found for i in range(1, last.number)}
+    patients = {patient for patient, _ in found}
+    gaps = {replace(last, number=i) for last in patients for i in range(1, last.number)} - patients
+    told = {patient for patient, _ in people}
     problems = []
-    for patient in sorted((expected | set(people)) - found):
-        person = people.get(patient)
-        what = f"{patient.patient_id} has no photographs"
+    for patient, visit in sorted((set(people) - found) | {(gap, "") for gap in gaps - told}):
+        person, name = people.get((patient, visit)), patient.patient_id
+        what = f"{name} has no photographs"
+        what += f" of visit {visit}" if visit and patient in patients else ""
         what += " though the patient table lists it" if person else " though the numbers go on"
         where = {"file": person.file, "rows": person.rows} if person else {}
         advice = "look for the folder in the original download"
-        at = {"patient_id": patient.patient_id, **where}
+        at = {"patient_id": name, **where}
         problems.append(error("missing_patient", what, advice, **at))
-    unlisted = [patient.patient_id for patient in sorted(found - set(people))] if people else []
+    unlisted = [_say(*at) for at in sorted(found - set(people))] if people else []
     if unlisted:
         what = f"the patient table says nothing of {say_list(unlisted, at_most=12)}; their side is "
         what += "unknown, their age and gender are empty"
         file = next(iter(people.values())).file
         problems.append(warning("unlisted_patient", what, "add them if you know them", file=file))
-    if found and len(found) != N_PATIENTS:
-        what = f"{counted(len(found), 'patient')} found; the published set has {N_PATIENTS}"
+    if patients and len(patients) != N_PATIENTS:
+        what = f"{counted(len(patients), 'patient')} found; the published set has {N_PATIENTS}"
         problems.append(note("not_the_whole_set", what))
     return problems
 
 
-def _read_patient_table(root: Path) -> tuple[dict[Patient, _Person], list[Problem]]:
-    """Read side, gender and age by patient."""
+def _say(patient: Patient, visit: str) -> str:
+    return f"{patient.patient_id} at visit {visit}" if visit else patient.patient_id
+
+
+def _read_patient_table(root: Path) -> tuple[dict[_Visit, _Person], list[Problem]]:
+    """Read side, gender, age, date and scores by patient and visit."""
     path = find_spreadsheet(root, "pat_info*", "*patient*info*")
     if path is None:
         what = "pat_info.xlsx was not found; side is unknown, age and gender are empty"
         return {}, [warning("no_patient_table", what, "put it into the dataset's folder")]
     sheet = read_spreadsheet(path, columns=_COLUMNS)
     problems = list(sheet.problems)
-    people: dict[Patient, _Person] = {}
+    people: dict[_Visit, _Person] = {}
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
+    for name, parse in (
+        ("date", dates_of), ("hb_grade", grades_of), *((c.name, scores_of) for c in SCORES)
+    ):  # fmt: skip
+        table[name], wrong = parse(table[name], file=sheet.file)
+        problems += wrong
     table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
     table["severity"] = table.groupby("kind")["severity"].ffill()
     table = table.astype("object").where(table.notna(), None)
@@ -250,12 +289,14 @@ def _read_patient_table(root: Path) -> tuple[dict[Patient, _Person], list[Proble
             problems.append(error("unknown_patient", what, advice, **at))
             continue
         side, doubts = _side_of(patient, cells["side"] or "", at)
-        person = _Person(side, cells["gender"], cells["age"], **at)
+        told = {name: cells[name] for name in _TOLD}
+        person = _Person(side, cells["hb_grade"], told, **at)
         problems += doubts
-        if patient in people:
-            person, problem = _one_of_two(patient, people[patient], person)
+        visit = patient, cells["visit"] or ""
+        if visit in people:
+            person, problem = _one_of_two(_say(*visit), people[visit], person)
             problems.append(problem)
-        people[patient] = person
+        people[visit] = person
     return people, problems
 
 
@@ -276,13 +317,15 @@ def _side_of(patient: Patient, cell: str, at: dict[str, Any]) -> tuple[str, list
     return kept, [warning("unreadable_side", what, advice, patient_id=name, **at)]
 
 
-def _one_of_two(patient: Patient, first: _Person, second: _Person) -> tuple[_Person, Problem]:
+def _one_of_two(name: str, first: _Person, second: _Person) -> tuple[_Person, Problem]:
     differ = first.side != second.side
     rows = (*first.rows, *second.rows)
     kept = replace(first, rows=rows, side="unknown" if differ else first.side)
-    what = f"{patient.patient_id} has two rows, of which the first was used"
+    what = f"{name} has two rows, of which the first was used"
     what += "; their sides differ, so side is unknown" if differ else ""
-    at = {"file": first.file, "rows": rows, "patient_id": patient.patient_id}
+    scores = [c.name for c in SCORES if first.told[c.name] != second.told[c.name]]
+    what += f"; {' and '.join(scores)} differ" if scores else ""
+    at = {"file": first.file, "rows": rows, "patient_id": name}
     return kept, warning("patient_twice", what, "keep the right one", **at)
 
 

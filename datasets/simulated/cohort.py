@@ -16,7 +16,7 @@ from common.errors import UserError, did_you_mean
 from common.files import LOCK, atomic_write, write_json
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.face import Patient, draw_patient, render_photo
-from datasets.simulated.layouts import LAYOUTS, Shot
+from datasets.simulated.layouts import LAYOUTS, Shot, Study
 from datasets.simulated.movement import Kind, Side
 
 LayoutName = Literal["meei", "neuroface", "casme"]
@@ -56,6 +56,9 @@ def simulate(
     width: int | None = None,
     height: int | None = None,
     jobs: int = 1,
+    visits: int = 1,
+    repeats: int = 1,
+    raters: int = 0,
 ) -> list[Path]:
     """Write a cohort of simulated patients with their true landmarks.
 
@@ -78,6 +81,9 @@ def simulate(
         600 x 800, 640 x 480, 280 x 340.
     jobs
         How many processes draw at the same time, 1 or more.
+    visits, repeats, raters
+        Of the meei layout: how often every patient comes (1 to 12), how many photographs of each
+        movement are taken then (1 to 9), and how many noisy raters score each visit (to 20).
 
     Returns
     -------
@@ -94,22 +100,38 @@ def simulate(
     for name, value, least in (
         ("patients", patients, 1), ("seed", seed, 0), ("jobs", jobs, 1),
         ("width", width, 160), ("height", height, 160),
+        ("visits", visits, 1), ("repeats", repeats, 1), ("raters", raters, 0),
     ):  # fmt: skip
         if value < least:
             raise UserError(
                 f"{name} is {value}, but must be {least} or more: give a larger number."
             )
+    asked = _asked_beyond_once(layout, visits=visits, repeats=repeats, raters=raters)
     folder = Path(out)
     settings: dict[str, object] = {
         "simulated": True, "layout": layout, "patients": patients, "seed": seed,
-        "width": width, "height": height,
+        "width": width, "height": height, **asked,
     }  # fmt: skip
     claim_folder(folder, settings)
-    shots = chosen.plan(draw_cohort(patients, seed=seed))
+    study = Study(visits=visits, repeats=repeats, raters=raters, seed=seed)
+    shots = chosen.plan(draw_cohort(patients, seed=seed), study)
     tasks = [(folder, shot, width, height) for shot in shots]
     points = list(_take_all(tasks, jobs))
-    chosen.write_tables(folder, shots, points)
+    chosen.write_tables(folder, shots, points, study)
     return [folder / shot.path for shot in shots]
+
+
+def _asked_beyond_once(layout: str, **asked: int) -> dict[str, int]:
+    """Return the visits, repeats and raters that differ from what every layout has."""
+    most = {"visits": 12, "repeats": 9, "raters": 20}
+    usual = {"visits": 1, "repeats": 1, "raters": 0}
+    other = {name: value for name, value in asked.items() if value != usual[name]}
+    for name, value in other.items():
+        if layout != "meei":
+            raise UserError(f"--{name} is for the layout meei: leave it out with {layout}.")
+        if value > most[name]:
+            raise UserError(f"{name} is {value}: give {most[name]} or fewer.")
+    return other
 
 
 def claim_folder(folder: Path, settings: dict[str, object]) -> None:

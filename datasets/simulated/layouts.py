@@ -19,9 +19,12 @@ from common.movements import MOVEMENTS
 from common.tables import write_csv
 from common.truth import TRUTH_TABLE
 from datasets.simulated.canvas import FloatArray
+from datasets.simulated.course import visits_of
 from datasets.simulated.face import Patient
-from datasets.simulated.movement import MUSCLES, Palsy, Side, Vigour
+from datasets.simulated.movement import MUSCLES, REGIONS, Palsy, Side, Vigour
+from datasets.simulated.scales import rated, true_scales
 
+SCALES_TRUTH, RATINGS = "scales_truth.csv", "ratings.csv"
 SEVERITY = {2: "NearNormal", 3: "Mild", 4: "Moderate", 5: "Severe", 6: "Complete"}
 """The word of the MEEI standard set for each House-Brackmann grade; grade 1 is ``Normal``."""
 
@@ -47,7 +50,7 @@ class Shot:
     """One photograph to take: its path below the cohort's folder, and what `render_photo` needs.
 
     `frame` is its number in a video or clip, or among a patient's photographs; `facts` is what the
-    tables say beyond this.
+    tables say beyond this; `visit` and `date` are those of the patient who comes again.
     """
 
     path: str
@@ -58,20 +61,38 @@ class Shot:
     steadiness: float = 1.0
     frame: int = 0
     facts: tuple[Any, ...] = ()
+    visit: int = 1
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """How often patients come, how often they repeat each movement then, and who rates them.
+
+    `seed` is that of the raters. Only the MEEI layout has more than one visit, repeat or raters.
+    """
+
+    visits: int = 1
+    repeats: int = 1
+    raters: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Layout:
     """A dataset's layout: the photographs to take, its tables, and its size in pixels."""
 
-    plan: Callable[[list[Patient]], list[Shot]]
-    write_tables: Callable[[Path, list[Shot], list[FloatArray]], None]
+    plan: Callable[[list[Patient], Study], list[Shot]]
+    write_tables: Callable[[Path, list[Shot], list[FloatArray], Study], None]
     width: int
     height: int
 
 
-def _plan_meei(cohort: list[Patient]) -> list[Shot]:
-    """Eight photographs of every patient, healthy people first, then flaccid, then synkinetic."""
+def _plan_meei(cohort: list[Patient], study: Study) -> list[Shot]:
+    """Eight photographs of every patient, healthy people first, then flaccid, then synkinetic.
+
+    Who comes again keeps the name of the first visit, and has a folder for each visit.
+    """
     groups: dict[tuple[str, str], list[Patient]] = {("Normal", ""): []}
     groups |= {(kind, word): [] for kind in ("Flaccid", "Synkinetic") for word in SEVERITY.values()}
     for patient in cohort:
@@ -83,29 +104,68 @@ def _plan_meei(cohort: list[Patient]) -> list[Shot]:
             stem = f"{word}{category}{number}"
             folder = f"{category}/{stem}" if not word else f"{category}/{word}{category}/{stem}"
             facts = category, word or None, number
-            shots += [
-                Shot(f"{folder}/{stem}_{k}.jpg", patient, task, frame=k, facts=facts)
-                for k, task in enumerate(MOVEMENTS, start=1)
-            ]
+            for visit in visits_of(patient, study.visits):
+                place = f"{folder}/visit{visit.number}" if study.visits > 1 else folder
+                shots += [
+                    Shot(
+                        f"{place}/{stem}_{k}{'abcdefghi'[again] if again else ''}.jpg",
+                        visit.patient, task, take=100 * (visit.number - 1) + again, frame=k,
+                        facts=facts, visit=visit.number, date=visit.date,
+                    )
+                    for k, task in enumerate(MOVEMENTS, start=1)
+                    for again in range(study.repeats)
+                ]  # fmt: skip
     return shots
 
 
-def _write_meei_tables(folder: Path, shots: list[Shot], points: list[FloatArray]) -> None:
-    patients = []
-    for shot in shots:
+def _write_meei_tables(
+    folder: Path, shots: list[Shot], points: list[FloatArray], study: Study
+) -> None:
+    seen = {(shot.facts, shot.visit): shot for shot in reversed(shots)}  # a visit's first one
+    visits = list(reversed(seen.values()))
+    truth = _scales_of(visits)
+    rows = []
+    for shot in visits:
         side, shape = shot.patient.palsy.side, shot.patient.shape
-        if shot.frame == 1:
-            said = None if side == "none" else side.capitalize()
-            patients.append((*shot.facts, said, shape.sex.capitalize(), shape.age))
+        said = None if side == "none" else side.capitalize()
+        rows.append((*shot.facts, said, shape.sex.capitalize(), shape.age))
     columns = ["Category", "Sub-category", "#", "Side", "Gender", "Age"]
-    _write_excel(folder / "pat_info.xlsx", pd.DataFrame(patients, columns=columns))
+    info = pd.DataFrame(rows, columns=columns)
+    if study.visits > 1:
+        info = info.assign(
+            Visit=[shot.visit for shot in visits],
+            Date=[shot.date for shot in visits],
+            HB=[shot.patient.palsy.grade for shot in visits],
+        )
+    info = info.assign(Sunnybrook=truth["sunnybrook"].round(1), eFACE=truth["eface"].round(1))
+    _write_excel(folder / "pat_info.xlsx", info)
+    write_csv(truth, folder / SCALES_TRUTH)
+    if study.raters:
+        write_csv(rated(truth, raters=study.raters, seed=study.seed), folder / RATINGS)
     table = _point_table(points, image=[shot.path for shot in shots])
     table.insert(1, "task", [shot.task for shot in shots])
     table.insert(2, "grade", [shot.patient.palsy.grade for shot in shots])
     write_csv(table, folder / TRUTH_TABLE)
 
 
-def _plan_neuroface(cohort: list[Patient]) -> list[Shot]:
+def _scales_of(visits: list[Shot]) -> pd.DataFrame:
+    """The simulator's own truth of each visit: its date, side and severity, and the scales."""
+    rows = [
+        {
+            "patient_id": "".join(str(fact or "") for fact in (word, category, number)),
+            "visit": shot.visit,
+            "date": shot.date,
+            "side": shot.patient.palsy.side,
+            "severity": float(np.mean([shot.patient.palsy.level(region) for region in REGIONS])),
+            **true_scales(shot.patient.palsy),
+        }
+        for shot in visits
+        for category, word, number in [shot.facts]
+    ]
+    return pd.DataFrame(rows).round(4)
+
+
+def _plan_neuroface(cohort: list[Patient], _study: Study) -> list[Shot]:
     """Three frames of each task; healthy people, ALS and stroke take turns.
 
     Stroke spares brow and lid and weakens one side of the lower face; ALS weakens both sides of
@@ -132,7 +192,9 @@ def _plan_neuroface(cohort: list[Patient]) -> list[Shot]:
     return sorted(shots, key=lambda shot: groups.index(shot.facts[0]))
 
 
-def _write_neuroface_tables(folder: Path, shots: list[Shot], points: list[FloatArray]) -> None:
+def _write_neuroface_tables(
+    folder: Path, shots: list[Shot], points: list[FloatArray], _study: Study
+) -> None:
     """True points and the box around them, one text file each per video."""
     frames = [shot.frame for shot in shots]
     table = _point_table(points, frame=frames)
@@ -145,7 +207,7 @@ def _write_neuroface_tables(folder: Path, shots: list[Shot], points: list[FloatA
         write_csv(boxes[rows], folder / group / "Bbox_gt" / f"{video}.txt")
 
 
-def _plan_casme(cohort: list[Patient]) -> list[Shot]:
+def _plan_casme(cohort: list[Patient], _study: Study) -> list[Shot]:
     """Six clips of 16 frames of every person, healthy and nearly still: onset, apex, offset."""
     shots = []
     for number, patient in enumerate(cohort, start=1):
@@ -171,7 +233,9 @@ def _plan_casme(cohort: list[Patient]) -> list[Shot]:
     return shots
 
 
-def _write_casme_tables(folder: Path, shots: list[Shot], points: list[FloatArray]) -> None:
+def _write_casme_tables(
+    folder: Path, shots: list[Shot], points: list[FloatArray], _study: Study
+) -> None:
     """The coding sheet, and the true points of every frame."""
     clips = pd.DataFrame(list(dict.fromkeys(shot.facts for shot in shots)), columns=_CASME_COLUMNS)
     _write_excel(folder / "CASME2-coding-20140508.xlsx", clips)

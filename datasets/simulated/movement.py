@@ -223,12 +223,42 @@ def express(
         weak = 0 if palsy.side == "right" else 1
         contraction[:, weak] = _weakened(contraction[:, weak], palsy)
         points += _at_rest(palsy)
-        tone[weak] += _contracture(palsy) - _tone_lost(palsy)
+        tone[weak] += contracture(palsy) - tone_lost(palsy)
     for muscle, (right, left) in zip(MUSCLES, contraction, strict=True):
         pull = _field(_PULL[muscle])
         points += left * pull + right * mirror_points(pull)
     points = _close_eyes(points, contraction[MUSCLES.index("oculi")])
     return Expression(_keep_lips_apart(points), contraction, tone, closing)
+
+
+def remaining(palsy: Palsy, region: str) -> float:
+    """Share of a region's movement that is left on the weak side, 0 to 1."""
+    return _at(_REMAINING[region], palsy.level(region))
+
+
+def tone_lost(palsy: Palsy, *, upper: bool = False) -> float:
+    """Resting tone that the weak side has lost, 0 to 1: of brow and eye, or of cheek and mouth."""
+    share = 1.0 if palsy.kind == "flaccid" or palsy.grade == 6 else 0.35
+    level = (palsy.level("brow") + palsy.level("eye")) / 2 if upper else palsy.level("mouth")
+    return share * _at(_TONE_LOST, level)
+
+
+def contracture(palsy: Palsy) -> float:
+    """How tight the weak side is at rest, 0 to 1; only where synkinetic."""
+    return _at(_CONTRACTURE, palsy.level("cheek")) if palsy.kind == "synkinetic" else 0.0
+
+
+def involuntary(wanted: FloatArray, palsy: Palsy) -> FloatArray:
+    """Contraction of each muscle, ``(9,)``, that joins in unasked where `wanted` is meant."""
+    joining = np.zeros(len(MUSCLES))
+    if palsy.kind == "synkinetic":
+        strength = _at(_SYNKINESIS, (palsy.level("eye") + palsy.level("cheek")) / 2)
+        meant = dict(zip(MUSCLES, wanted, strict=True))
+        mouth = max(meant["zygomatic"], meant["oris"], 0.6 * meant["depressor"])
+        eye = max(min(meant["oculi"], 1.0), 0.5 * meant["frontalis"])
+        joining[MUSCLES.index("oculi")] = 0.95 * strength * mouth
+        joining[MUSCLES.index("zygomatic")] = 0.75 * strength * eye
+    return joining
 
 
 def _at(table: tuple[float, ...], level: float) -> float:
@@ -241,23 +271,14 @@ def _field(pull: dict[int, tuple[float, float]]) -> FloatArray:
     return displacement
 
 
-def _tone_lost(palsy: Palsy, level: float | None = None) -> float:
-    share = 1.0 if palsy.kind == "flaccid" or palsy.grade == 6 else 0.35
-    return share * _at(_TONE_LOST, palsy.level("mouth") if level is None else level)
-
-
-def _contracture(palsy: Palsy) -> float:
-    return _at(_CONTRACTURE, palsy.level("cheek")) if palsy.kind == "synkinetic" else 0.0
-
-
 def _at_rest(palsy: Palsy) -> FloatArray:
     """What the weak side does without any movement: it sags, or it is tight."""
     lax, tight = _field(_LAX), _field(_TIGHT)
-    upper = _tone_lost(palsy, (palsy.level("brow") + palsy.level("eye")) / 2)
-    displacement = lax * _tone_lost(palsy)
+    upper = tone_lost(palsy, upper=True)
+    displacement = lax * tone_lost(palsy)
     displacement[17:27] = lax[17:27] * upper
     displacement[36:48] = lax[36:48] * upper
-    displacement += tight * _contracture(palsy)
+    displacement += tight * contracture(palsy)
     return displacement if palsy.side == "left" else mirror_points(displacement)
 
 
@@ -266,16 +287,8 @@ def _weakened(contraction: FloatArray, palsy: Palsy) -> FloatArray:
     left_over = contraction.copy()
     for row, muscle in enumerate(MUSCLES):
         if muscle in _REGION:
-            region = _REGION[muscle]
-            left_over[row] *= _at(_REMAINING[region], palsy.level(region))
-    if palsy.kind == "synkinetic":
-        strength = _at(_SYNKINESIS, (palsy.level("eye") + palsy.level("cheek")) / 2)
-        wanted = dict(zip(MUSCLES, contraction, strict=True))
-        mouth = max(wanted["zygomatic"], wanted["oris"], 0.6 * wanted["depressor"])
-        eye = max(min(wanted["oculi"], 1.0), 0.5 * wanted["frontalis"])
-        left_over[MUSCLES.index("oculi")] += 0.95 * strength * mouth
-        left_over[MUSCLES.index("zygomatic")] += 0.75 * strength * eye
-    return left_over
+            left_over[row] *= remaining(palsy, _REGION[muscle])
+    return left_over + involuntary(contraction, palsy)
 
 
 def _close_eyes(points: FloatArray, oculi: FloatArray) -> FloatArray:

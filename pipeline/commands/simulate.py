@@ -53,6 +53,9 @@ def simulate(
     width: int | None = None,
     height: int | None = None,
     jobs: int = 1,
+    visits: int = 1,
+    repeats: int = 1,
+    raters: int = 0,
     from_photo: Path | None = None,
     from_photos: Path | None = None,
     grade: Literal[1, 2, 3, 4, 5, 6] = 5,
@@ -63,9 +66,15 @@ def simulate(
     """Draw simulated patients with the truth, or impose palsies on real portraits.
 
     Without --from-photo a cohort is drawn: photographs of people who do not exist, with known
+<<<<<<< HEAD
     grade, side and landmarks, in the layout of a dataset. With it, the portrait is warped into
     the eight standard movements as a patient of that grade would do them; with --from-photos,
     every portrait of a folder, each with a grade, side and kind of its own. The same options give
+=======
+    grade, side and landmarks, in the layout of a dataset; in that of MEEI also with scores like
+    Sunnybrook and eFACE. With --from-photo, the portrait is warped into
+    the eight standard movements as a patient of that grade would do them. The same options give
+>>>>>>> a31f279 (Simulated patients come again: visits with dates, scores like Sunnybrook and eFACE from the muscles, noisy raters)
     the same bytes. Report every result on simulated pictures as simulated.
 
     Parameters
@@ -85,6 +94,13 @@ def simulate(
         Height of the photographs in pixels; that of the layout when not given.
     jobs
         How many processes draw at the same time.
+    visits
+        Layout meei: how often every patient comes, with dates; 60 % of the palsies recover, 15 %
+        worsen, 25 % stay.
+    repeats
+        Layout meei: photographs of each movement at a visit.
+    raters
+        Layout meei: noisy raters who score every visit, into ratings.csv.
     from_photo
         A frontal portrait to impose a palsy on.
     from_photos
@@ -105,8 +121,9 @@ def simulate(
         return _impose(from_photos, out, seed=seed, jobs=jobs)
     if from_photo is None:
         written = cohort.simulate(
-            out, patients=patients, seed=seed, layout=layout, width=width, height=height, jobs=jobs
-        )
+            out, patients=patients, seed=seed, layout=layout, width=width, height=height,
+            jobs=jobs, visits=visits, repeats=repeats, raters=raters,
+        )  # fmt: skip
         said = counted(len(written), "simulated photograph")
         print(f"{said} of {counted(patients, 'patient')} in {out}")
         return Simulated(tuple(written))

@@ -132,6 +132,43 @@ def test_every_defect_is_found_and_named(whole, write_photo, write_sheet, proble
     assert len(of_patient(dataset, "SevereFlaccid1")) == 6  # nothing is padded
 
 
+def test_visits_have_scores_dates_and_grades_of_their_own(whole, write_sheet, problem_of):
+    folder = whole / "Normals/Normal1"
+    for name, files in {"visit1": range(1, 9), "Visit 2": range(1, 8)}.items():
+        (folder / name).mkdir()
+        for i in files:
+            shutil.copy(folder / f"Normal1_{i}.jpg", folder / name / f"Normal1_{i}.jpg")
+    shutil.copy(folder / "Normal1_6.jpg", folder / "visit1/Normal1_6b.jpg")
+    for i in range(1, 9):
+        (folder / f"Normal1_{i}.jpg").unlink()
+    shutil.rmtree(whole / "Flaccid")
+    shutil.rmtree(whole / "Synkinetic")
+    write_sheet(
+        whole / "pat_info.xlsx",
+        [
+            (*HEADER, "Visit", "Date of visit", "HB", "Sunnybrook", "eFACE score"),
+            ("Normal", None, 1, None, "Male", 30, 1, "3.4.2024", "I", 98, 101),
+            ("Normal", None, 1, None, "Male", 30, 2, "04/05/2024", "II", 71.5, 80),
+            ("Normal", None, 1, None, "Male", 30, 3, None, None, None, None),
+        ],
+    )
+    dataset = read_meei(whole)
+    first, second = (of[1] for of in dataset.manifest.groupby("visit"))
+    assert len(first) == 9 and first["again"].notna().sum() == 1
+    told = ["date", "hb_grade", "sunnybrook", "eface"]
+    assert first[told].drop_duplicates().astype("object").fillna("").values.tolist() == [
+        ["2024-04-03", 1, 98.0, ""]
+    ]
+    assert second[told].drop_duplicates().astype("object").fillna("").values.tolist() == [
+        ["", 2, 71.5, 80.0]
+    ]
+    assert second["grade_source"].unique() == ["House-Brackmann grade from pat_info.xlsx"]
+    assert problem_of(dataset, "score_out_of_range").rows == (2,)
+    assert problem_of(dataset, "no_date").rows == (3,)
+    assert "at visit 2" in problem_of(dataset, "missing_task").what
+    assert "of visit 3" in problem_of(dataset, "missing_patient").what
+
+
 def test_without_patient_table_sides_are_unknown_and_it_is_said(whole, problem_of):
     (whole / "pat_info.xlsx").unlink()
     dataset = read_meei(whole)

@@ -14,9 +14,14 @@ from common.errors import UserError
 from common.files import claimed
 from common.movements import MOVEMENTS
 from datasets.contact_sheet import contact_sheet
+from datasets.readers.meei import read_meei
 from datasets.simulated.cohort import draw_cohort, simulate
+from datasets.simulated.course import visits_of
 from datasets.simulated.layouts import SEVERITY
+from datasets.simulated.movement import Palsy
+from datasets.simulated.scales import rated, true_scales
 
+ZONES = ("brow", "eye", "midface", "mouth")
 SMALL = {"width": 160, "height": 214}
 
 
@@ -66,7 +71,8 @@ def test_meei_layout_is_complete(tmp_path: Path) -> None:
     root = tmp_path / "meei"
     assert len(photos) == 48
     info = pd.read_excel(root / "pat_info.xlsx")
-    assert list(info) == ["Category", "Sub-category", "#", "Side", "Gender", "Age"]
+    scores = ["Sunnybrook", "eFACE"]
+    assert list(info) == ["Category", "Sub-category", "#", "Side", "Gender", "Age", *scores]
     assert Counter(info["Category"])["Normal"] == 1 and len(info) == 6
     truth = pd.read_csv(root / "true_landmarks.csv")
     columns = [f"{axis}{point}" for point in range(68) for axis in "xy"]
@@ -150,9 +156,107 @@ def test_casme_clips_rise_to_the_apex_and_fall(tmp_path: Path) -> None:
         assert moved > 2 * still
 
 
+def test_a_healthy_face_has_full_marks_and_each_grade_fewer() -> None:
+    healthy = true_scales(Palsy(1, "none", "none"))
+    assert healthy["sunnybrook"] == healthy["eface"] == 100
+    assert all(healthy[f"weakness_{zone}"] == 0 for zone in ZONES)
+    for kind in ("flaccid", "synkinetic"):
+        scales = [true_scales(Palsy(grade, "left", kind)) for grade in range(2, 6)]
+        for name in ("sunnybrook", "eface"):
+            values = [scale[name] for scale in scales]
+            assert values == sorted(values, reverse=True) and 0 < values[-1] < values[0] < 100
+    mirrored = [true_scales(Palsy(4, side, "synkinetic")) for side in ("left", "right")]
+    assert mirrored[0] == mirrored[1]
+
+
+def test_the_composite_is_that_of_the_published_formula() -> None:
+    """Complete flaccid palsy by hand: no movement (1 each) but a lid that sinks by a tenth."""
+    complete = true_scales(Palsy(6, "right", "flaccid"))
+    assert complete["sunnybrook"] == pytest.approx(4 * (5 + 4 * 0.1) - 5 * (1 + 2 + 1) - 0)
+    assert complete["eface"] == pytest.approx((0 + 2 * 100 * (0.1 + 0.122) / 6 + 100) / 4)
+    flaccid, synkinetic = (
+        true_scales(Palsy(4, "left", kind)) for kind in ("flaccid", "synkinetic")
+    )
+    items = ("brow_raise", "gentle_closure", "open_smile", "snarl", "pucker")
+    assert all(flaccid[f"sunnybrook_synkinesis_{item}"] == 0 for item in items)
+    joins = 0.75 * 0.4 * 0.5  # the zygomatic, by half of what a brow raise wants, at grade IV
+    assert synkinetic["sunnybrook_synkinesis_brow_raise"] == pytest.approx(3 * joins / 0.4)
+    assert flaccid["sunnybrook_voluntary_open_smile"] == pytest.approx(1 + 4 * 0.38)
+
+
+def test_who_comes_again_is_the_same_person_whose_palsy_goes_its_course() -> None:
+    change = {"better": 0, "worse": 0, "same": 0}
+    for patient in draw_cohort(120, seed=3):
+        visits = visits_of(patient, 4)
+        fewer = [(visit.date, visit.patient.palsy) for visit in visits_of(patient, 2)]
+        assert fewer == [(visit.date, visit.patient.palsy) for visit in visits[:2]]
+        assert [visit.number for visit in visits] == [1, 2, 3, 4] and visits[0].patient is patient
+        assert [visit.date for visit in visits] == sorted({visit.date for visit in visits})
+        assert {(v.patient.seed, v.patient.palsy.side, v.patient.palsy.kind) for v in visits} == {
+            (patient.seed, patient.palsy.side, patient.palsy.kind)
+        }
+        assert all(visit.patient.shape is patient.shape for visit in visits)
+        truth = [true_scales(visit.patient.palsy) for visit in visits]
+        scores = [-sum(t[f"weakness_{zone}"] for zone in ZONES) for t in truth]
+        course = (
+            "better" if scores[-1] > scores[0] else "worse" if scores[-1] < scores[0] else "same"
+        )
+        assert scores == sorted(scores, reverse=course == "worse")
+        change[course] += 1
+        if patient.palsy.grade == 1:
+            assert course == "same"
+    assert min(change.values()) >= 5
+
+
+def test_raters_differ_by_their_bias_and_sometimes_say_nothing() -> None:
+    truth = pd.DataFrame({"patient_id": [f"P{i}" for i in range(400)], "visit": 1})
+    truth = truth.assign(severity=3.0, sunnybrook=50.0, eface=60.0)
+    table = rated(truth, raters=3, seed=1)
+    assert len(table) == 1200 and table["rater"].tolist()[:3] == ["R1", "R2", "R3"]
+    pd.testing.assert_frame_equal(
+        table[table["rater"] != "R3"].reset_index(drop=True), rated(truth, raters=2, seed=1)
+    )
+    by_rater = table.groupby("rater")["sunnybrook"]
+    assert by_rater.mean().max() - by_rater.mean().min() > 2  # each has a bias of their own
+    assert by_rater.std().between(4, 6).all()
+    missing = table[["hb_grade", "sunnybrook", "eface"]].isna().to_numpy().mean()
+    assert 0.03 < missing < 0.07
+    assert table["hb_grade"].dropna().between(1, 6).all()
+
+
+def test_visits_repeats_and_raters_reach_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undrawn(task: tuple) -> np.ndarray:
+        path = task[0] / task[1].path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        return np.zeros((68, 2))
+
+    monkeypatch.setattr("datasets.simulated.cohort._take", undrawn)
+    options = {"patients": 2, "seed": 5, "visits": 2, "repeats": 2, "raters": 2}
+    assert len(simulate(tmp_path, **options, **SMALL)) == 2 * 2 * 2 * 8
+    dataset = read_meei(tmp_path)
+    assert [problem.kind for problem in dataset.problems] == ["not_the_whole_set"]
+    manifest = dataset.manifest
+    assert manifest["patient_id"].nunique() == 2
+    assert manifest["again"].isna().sum() == 32 and set(manifest["again"].dropna()) == {"b"}
+    truth = pd.read_csv(tmp_path / "scales_truth.csv").set_index(["patient_id", "visit"])
+    ratings = pd.read_csv(tmp_path / "ratings.csv")
+    assert set(zip(ratings["patient_id"], ratings["visit"], strict=True)) == set(truth.index)
+    for row in manifest.drop_duplicates(["patient_id", "visit"]).to_dict("records"):
+        true = truth.loc[(row["patient_id"], int(row["visit"]))]
+        assert row["sunnybrook"] == pytest.approx(true["sunnybrook"], abs=0.051)
+        assert row["eface"] == pytest.approx(true["eface"], abs=0.051)
+        assert row["date"] == true["date"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"visits": 2, "layout": "casme"}, "--visits is for the layout meei"),
+        ({"repeats": 10}, "repeats is 10: give 9 or fewer"),
+        ({"raters": -1}, "raters is -1"),
         ({"patients": 0}, "patients is 0, but must be 1 or more"),
         ({"seed": -1}, "seed is -1"),
         ({"jobs": 0}, "jobs is 0"),
