@@ -66,15 +66,10 @@ def simulate(
     """Draw simulated patients with the truth, or impose palsies on real portraits.
 
     Without --from-photo a cohort is drawn: photographs of people who do not exist, with known
-<<<<<<< HEAD
-    grade, side and landmarks, in the layout of a dataset. With it, the portrait is warped into
-    the eight standard movements as a patient of that grade would do them; with --from-photos,
-    every portrait of a folder, each with a grade, side and kind of its own. The same options give
-=======
     grade, side and landmarks, in the layout of a dataset; in that of MEEI also with scores like
-    Sunnybrook and eFACE. With --from-photo, the portrait is warped into
-    the eight standard movements as a patient of that grade would do them. The same options give
->>>>>>> a31f279 (Simulated patients come again: visits with dates, scores like Sunnybrook and eFACE from the muscles, noisy raters)
+    Sunnybrook and eFACE. With --from-photo, the portrait is warped into the eight standard
+    movements as a patient of that grade would do them; with --from-photos, every portrait of a
+    folder, each with a grade, side and kind of its own. The same options give
     the same bytes. Report every result on simulated pictures as simulated.
 
     Parameters
