@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import multiprocess
@@ -23,6 +23,8 @@ LayoutName = Literal["meei", "neuroface", "casme"]
 SETTINGS_FILE = "simulation.json"
 _JPEG_QUALITY = 92
 _SECONDS_PER_PHOTO = 180.0
+_Task = TypeVar("_Task")
+_Made = TypeVar("_Made")
 
 
 def draw_cohort(patients: int, *, seed: int = 0) -> list[Patient]:
@@ -97,15 +99,10 @@ def simulate(
         )
     chosen = LAYOUTS[layout]
     width, height = width or chosen.width, height or chosen.height
-    for name, value, least in (
-        ("patients", patients, 1), ("seed", seed, 0), ("jobs", jobs, 1),
-        ("width", width, 160), ("height", height, 160),
-        ("visits", visits, 1), ("repeats", repeats, 1), ("raters", raters, 0),
-    ):  # fmt: skip
-        if value < least:
-            raise UserError(
-                f"{name} is {value}, but must be {least} or more: give a larger number."
-            )
+    check_numbers(
+        patients=(patients, 1), seed=(seed, 0), jobs=(jobs, 1), width=(width, 160),
+        height=(height, 160), visits=(visits, 1), repeats=(repeats, 1), raters=(raters, 0),
+    )  # fmt: skip
     asked = _asked_beyond_once(layout, visits=visits, repeats=repeats, raters=raters)
     folder = Path(out)
     settings: dict[str, object] = {
@@ -116,7 +113,7 @@ def simulate(
     study = Study(visits=visits, repeats=repeats, raters=raters, seed=seed)
     shots = chosen.plan(draw_cohort(patients, seed=seed), study)
     tasks = [(folder, shot, width, height) for shot in shots]
-    points = list(_take_all(tasks, jobs))
+    points = list(in_processes(_take, tasks, jobs=jobs, seconds=_SECONDS_PER_PHOTO))
     chosen.write_tables(folder, shots, points, study)
     return [folder / shot.path for shot in shots]
 
@@ -132,6 +129,15 @@ def _asked_beyond_once(layout: str, **asked: int) -> dict[str, int]:
         if value > most[name]:
             raise UserError(f"{name} is {value}: give {most[name]} or fewer.")
     return other
+
+
+def check_numbers(**given: tuple[float, float]) -> None:
+    """Refuse what is less than it may be: each name with its value and the least."""
+    for name, (value, least) in given.items():
+        if value < least:
+            raise UserError(
+                f"{name} is {value}, but must be {least} or more: give a larger number."
+            )
 
 
 def claim_folder(folder: Path, settings: dict[str, object]) -> None:
@@ -151,18 +157,20 @@ def claim_folder(folder: Path, settings: dict[str, object]) -> None:
     write_json(marker, settings)
 
 
-def _take_all(tasks: list[tuple[Path, Shot, int, int]], jobs: int) -> Iterator[FloatArray]:
-    """Take every photograph, in order, alone or in a pool of fresh processes."""
+def in_processes(
+    draw: Callable[[_Task], _Made], tasks: list[_Task], *, jobs: int, seconds: float
+) -> Iterator[_Made]:
+    """Draw all, in order, here or in a pool of fresh processes; `seconds` is the longest wait."""
     if jobs == 1 or len(tasks) < 2:
-        yield from map(_take, tasks)
+        yield from map(draw, tasks)
         return
     with multiprocess.get_context("spawn").Pool(
         min(jobs, len(tasks)), cv2.setNumThreads, (1,)
     ) as pool:
-        results = pool.imap(_take, tasks)
+        results = pool.imap(draw, tasks)
         for _ in tasks:
             try:
-                yield results.next(timeout=_SECONDS_PER_PHOTO)
+                yield results.next(timeout=seconds)
             except multiprocess.TimeoutError as error:
                 raise UserError(
                     "A drawing process stopped answering, perhaps for want of memory: run again "

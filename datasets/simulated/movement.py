@@ -158,7 +158,7 @@ class Palsy:
         if self.grade in (1, 6):
             return float(self.grade)
         shift = self.region_shift[REGIONS.index(region)]
-        return float(np.clip(self.grade + shift, 1, 6))
+        return float(min(max(self.grade + shift, 1), 6))
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,20 @@ def express(
 
     `neutral` is the healthy face at rest, ``(68, 2)`` mm.
     """
-    intended = np.array([CONTRACTIONS[task].get(muscle, 0.0) for muscle in MUSCLES])
-    contraction = intended[:, None] * vigour.factors * amplitude
+    return contract(neutral, palsy, vigour, amplitude * intended(task)[:, None])
+
+
+def intended(task: str) -> FloatArray:
+    """Contraction of each muscle that a movement asks for, ``(9,)``."""
+    return np.array([CONTRACTIONS[task].get(muscle, 0.0) for muscle in MUSCLES])
+
+
+def contract(neutral: FloatArray, palsy: Palsy, vigour: Vigour, asked: FloatArray) -> Expression:
+    """Shape a face whose muscles are asked to contract by ``(9, 1)`` or, by side, ``(9, 2)``.
+
+    What comes of it depends on the person's vigour and palsy.
+    """
+    contraction = asked * vigour.factors
     closing = np.minimum(contraction[MUSCLES.index("oculi")], 1.0)
     tone = np.ones(2)
     points = neutral.copy()
@@ -224,9 +236,8 @@ def express(
         contraction[:, weak] = _weakened(contraction[:, weak], palsy)
         points += _at_rest(palsy)
         tone[weak] += contracture(palsy) - tone_lost(palsy)
-    for muscle, (right, left) in zip(MUSCLES, contraction, strict=True):
-        pull = _field(_PULL[muscle])
-        points += left * pull + right * mirror_points(pull)
+    for (on_right, on_left), (right, left) in zip(_PULLED, contraction, strict=True):
+        points += left * on_left + right * on_right
     points = _close_eyes(points, contraction[MUSCLES.index("oculi")])
     return Expression(_keep_lips_apart(points), contraction, tone, closing)
 
@@ -269,6 +280,9 @@ def _field(pull: dict[int, tuple[float, float]]) -> FloatArray:
     displacement = np.zeros((68, 2))
     displacement[list(pull)] = list(pull.values())
     return displacement
+
+
+_PULLED = [(mirror_points(_field(_PULL[name])), _field(_PULL[name])) for name in MUSCLES]
 
 
 def _at_rest(palsy: Palsy) -> FloatArray:

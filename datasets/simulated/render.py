@@ -67,9 +67,19 @@ class Projection:
         return cls((scale * lean @ turn @ nod)[:2], middle + view.shift * width)
 
     @property
+    def size(self) -> float:
+        """Pixels per millimetre across the line of sight, however the head is turned."""
+        return float(np.linalg.norm(self.matrix[0]))
+
+    @property
     def scale(self) -> float:
-        """Pixels per millimetre in the plane of the face."""
+        """Pixels per millimetre in the plane of the face, foreshortened where it is turned."""
         return float(np.sqrt(np.abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def body(self, width: int, height: int) -> Canvas:
+        """The plane of the face seen frontally over the whole picture, to draw the body on."""
+        left, top = -self.centre / self.scale
+        return Canvas(left, top, self.scale, height, width)
 
     def forward(self, points: FloatArray, depth: FloatArray) -> FloatArray:
         """Pixels of points ``(n, 2)`` mm at depths ``(n,)`` mm."""
@@ -120,20 +130,43 @@ def render(
         True landmarks in pixels of the picture.
     """
     projection = Projection.of(view, width, height)
-    scale = projection.scale
+    head = draw_head(shape, look, face, view, scale=projection.scale)
+    seen = head.seen(projection, width, height)
+    picture = paint_surroundings(projection.body(width, height), shape, look, view, seen[..., 3])
+    return develop(picture, seen, view, np.random.default_rng([seed, 3])), head.points(projection)
+
+
+@dataclass(frozen=True)
+class DrawnHead:
+    """A head, drawn and lit, that can be seen from any view.
+
+    `radiance` is linear light and, behind it, how much of the canvas the head covers, ``(rows,
+    cols, 4)``; `relief` is the depth that turns with the head, mm; `landmarks` are in mm.
+    """
+
+    canvas: Canvas
+    relief: Image
+    radiance: Image
+    landmarks: FloatArray
+
+    def seen(self, projection: Projection, width: int, height: int) -> Image:
+        """The head in a picture: linear light and cover, ``(height, width, 4)``."""
+        map_x, map_y = projection.backward(self.canvas, self.relief, width, height)
+        return np.asarray(cv2.remap(self.radiance, map_x, map_y, cv2.INTER_LINEAR), np.float32)
+
+    def points(self, projection: Projection) -> FloatArray:
+        """The landmarks in pixels of that picture, ``(68, 2)``."""
+        depth = depth_at(self.canvas, self.relief, self.landmarks)
+        return projection.forward(self.landmarks, depth)
+
+
+def draw_head(shape: Shape, look: Look, face: Expression, view: View, *, scale: float) -> DrawnHead:
+    """Draw a head at `scale` pixels per mm; of the view, only its light counts."""
     canvas = Canvas(-98.0, -140.0, scale, int(272 * scale), int(196 * scale))
     relief = head_relief(canvas, shape, face)
     plain = smoothed_for_pose(canvas, relief)
-    points = projection.forward(face.points, depth_at(canvas, plain, face.points))
-
     radiance, cover = _head(canvas, relief, shape, look, face, view)
-    map_x, map_y = projection.backward(canvas, plain, width, height)
-    seen = cv2.remap(np.dstack([radiance, cover]), map_x, map_y, cv2.INTER_LINEAR)
-    left, top = -projection.centre / scale
-    body = Canvas(left, top, scale, height, width)
-    picture = paint_surroundings(body, shape, look, view, seen[..., 3])
-    picture += (seen[..., :3] - picture) * seen[..., 3:]
-    return _develop(picture, view, np.random.default_rng([seed, 3])), points
+    return DrawnHead(canvas, plain, np.dstack([radiance, cover]), face.points)
 
 
 def _head(
@@ -180,8 +213,12 @@ def _add_ears(canvas: Canvas, relief: Image, colour: Image, mask: Image, shape: 
     return np.clip(mask, 0, 1)
 
 
-def _develop(picture: Image, view: View, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Linear light to an 8-bit photograph: lens, tone curve, colour cast, sensor noise."""
+def develop(picture: Image, head: Image, view: View, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Linear light to an 8-bit photograph: lens, tone curve, colour cast, sensor noise.
+
+    `picture` is what lies behind the head, ``(height, width, 3)``; `head` is `DrawnHead.seen`.
+    """
+    picture = picture + (head[..., :3] - picture) * head[..., 3:]
     picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.45), np.float32)
     cast = np.array([1 + view.warmth, 1.0, 1 - view.warmth], np.float32)
     exposed = np.clip(picture * cast * np.float32(0.98), 0, None)

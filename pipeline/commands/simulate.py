@@ -19,6 +19,7 @@ from common.tables import write_table
 from common.words import counted
 from datasets.simulated import cohort
 from datasets.simulated.cohort import LayoutName
+from datasets.simulated.film_folder import simulate_films
 from datasets.simulated.photo_cohort import Portrait, simulate_from_portraits
 from datasets.simulated.photo_warp import simulate_from_photo
 from landmarks.exchange.tables import read_points
@@ -33,7 +34,7 @@ _PNG_LOSSLESS = ".png"
 
 @dataclass(frozen=True)
 class Simulated:
-    """The pictures that were written, and why portraits of a folder were left out, by name."""
+    """The photographs or films that were written, and why portraits of a folder were left out, by name."""
 
     photographs: tuple[Path, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +50,9 @@ def simulate(
     *,
     patients: int = 24,
     seed: int = 0,
-    layout: LayoutName = "meei",
+    layout: LayoutName | Literal["film"] = "meei",
+    seconds: float = 22.0,
+    fps: float = 30.0,
     width: int | None = None,
     height: int | None = None,
     jobs: int = 1,
@@ -82,11 +85,17 @@ def simulate(
         Another seed gives other patients.
     layout
         meei: eight movements, graded I to VI; neuroface: video frames with true points and
-        boxes; casme: micro-expression clips from onset to offset.
+        boxes; casme: micro-expression clips from onset to offset; film: a film of each patient
+        from rest through all movements, with blinks, the true points of every frame and the
+        true events.
+    seconds
+        With film: length of each film; 22 hold all movements, a shorter film as many as fit.
+    fps
+        With film: frames per second.
     width
-        Width of the photographs in pixels; that of the layout when not given.
+        Width of the pictures in pixels; that of the layout when not given.
     height
-        Height of the photographs in pixels; that of the layout when not given.
+        Height of the pictures in pixels; that of the layout when not given.
     jobs
         How many processes draw at the same time.
     visits
@@ -110,6 +119,17 @@ def simulate(
     photo_task
         With --from-photo: the movement that the portrait already shows, full_smile for instance.
     """
+    if layout == "film":
+        if from_photo is not None or from_photos is not None:
+            raise UserError("--layout film draws its patients: leave out --from-photo.")
+        if (visits, repeats, raters) != (1, 1, 0):
+            raise UserError("--visits, --repeats and --raters are for the layout meei: leave out.")
+        films = simulate_films(
+            out, patients=patients, seed=seed, seconds=seconds, fps=fps, width=width,
+            height=height, jobs=jobs,
+        )  # fmt: skip
+        print(f"{counted(len(films), 'simulated film')} of {seconds:g} s in {out}")
+        return Simulated(tuple(films))
     if from_photos is not None:
         if from_photo is not None:
             raise UserError("--from-photo is one portrait, --from-photos a folder: give one.")
