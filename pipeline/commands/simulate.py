@@ -34,7 +34,7 @@ _PNG_LOSSLESS = ".png"
 
 @dataclass(frozen=True)
 class Simulated:
-    """The photographs or films that were written, and why portraits of a folder were left out, by name."""
+    """The pictures or films that were written, and why portraits were left out, by name."""
 
     photographs: tuple[Path, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
