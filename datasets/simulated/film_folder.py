@@ -11,7 +11,7 @@ from common.film_writer import FILM_SUFFIX, film_writer
 from common.progress import JobProgress
 from common.tables import MANIFEST, write_csv, write_table
 from datasets.simulated.canvas import FloatArray
-from datasets.simulated.cohort import check_numbers, claim, draw_cohort, in_processes
+from datasets.simulated.cohort import check_numbers, claim_folder, draw_cohort, in_processes
 from datasets.simulated.film import Film, plan_film
 from datasets.simulated.film_camera import film_frames
 from datasets.simulated.film_truth import (
@@ -63,7 +63,7 @@ def simulate_films(
     check_numbers(patients=(patients, 1), seed=(seed, 0), jobs=(jobs, 1), width=(width, 160))
     check_numbers(height=(height, 160), seconds=(seconds, 5), fps=(fps, 5))
     folder = Path(out)
-    claim(folder, {
+    claim_folder(folder, {
         "simulated": True, "layout": "film", "patients": patients, "seed": seed,
         "width": width, "height": height, "seconds": seconds, "fps": fps,
     })  # fmt: skip
