@@ -51,6 +51,10 @@ COMMANDS: Commands = {
         "features.commands.agreement:agreement",
         "Two raters on the same photographs: points and features.",
     ),
+    "raters": (
+        "classifiers.commands.raters:raters",
+        "Several raters' scores: agreement, who is off, a model beside them.",
+    ),
     "evaluate-landmarks": (
         "landmarks.commands.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",

@@ -25,6 +25,14 @@ LOCK = ".lock"
 """Name of the file that keeps an output folder to one run while it lasts."""
 
 
+def relative_path(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`, with `/`; as it is where there is no way (Windows)."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+
+
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts `img2` before `img10`; the order of every per-image table.
 

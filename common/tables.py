@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.errors import UserError, did_you_mean
-from common.files import PARQUET, atomic_write, found_table, natural_key
+from common.files import PARQUET, atomic_write, found_table, natural_key, relative_path
 from common.parquet import LARGE, place_of, read_parquet, write_parquet
 from common.words import counted
 
@@ -258,6 +258,12 @@ def read_manifest(path: Path) -> pd.DataFrame:
         for photo in frame["path"].tolist()
     ]
     return frame
+
+
+def relative_to_folder(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return the manifest with `path` as seen from `folder`, so that both can move together."""
+    here = folder.resolve()
+    return manifest.assign(path=[relative_path(Path(path), here) for path in manifest["path"]])
 
 
 def photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:

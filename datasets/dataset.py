@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,20 +112,6 @@ def make_manifest(
         frame[name] = frame[name].astype("str")
     extra = [name for name in frame.columns if name not in ALWAYS]
     return sort_by_image_id(frame[[*ALWAYS, *extra]])
-
-
-def relative_to_folder(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Return the manifest with `path` as seen from `folder`, so that both can move together."""
-    here = folder.resolve()
-    return manifest.assign(path=[relative_path(Path(path), here) for path in manifest["path"]])
-
-
-def relative_path(path: Path, folder: Path) -> str:
-    """Return `path` as seen from `folder`, with `/`; as it is where there is no way (Windows)."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # another drive
-        return path.as_posix()
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:

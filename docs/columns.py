@@ -17,6 +17,8 @@ from classifiers.graders.local_trial import LEARNING_CURVE
 from classifiers.graders.new_patients import grades_schema
 from classifiers.graders.sites import SITES
 from classifiers.healthy_people import PROFILE
+from classifiers.raters.agreement import BESIDE, PAIRS, RATERS
+from classifiers.raters.ratings import RATINGS, TARGETS
 from common.grading.folds import FOLDS
 from common.grading.predictions import predictions_schema
 from common.grading.target import target_named
@@ -365,6 +367,96 @@ TABLES = (
             "icc": "ICC(A,1): single measurement, absolute agreement",
             "icc_low": "lower end of its 95 % interval, patients resampled",
             "icc_high": "upper end of its 95 % interval",
+        },
+    ),
+    Table(
+        "ratings.csv",
+        "you, or simulate --raters",
+        "patient (and visit) and rater",
+        RATINGS,
+        {
+            "rater": "who scored",
+            "visit": "which visit of the patient, where there are several",
+            "hb_grade": "House-Brackmann grade that this rater gave; empty where none",
+            "sunnybrook": "Sunnybrook composite, 0 to 100 (healthy)",
+            "eface": "eFACE score, 0 to 100 (healthy)",
+        },
+    ),
+    Table(
+        "rater_pairs.csv",
+        "raters",
+        "score and pair of raters, and `all`",
+        PAIRS,
+        {
+            "score": "column of the ratings",
+            "first": "a rater, or `all`: all of them together",
+            "second": "the other one",
+            "patients": "patients (visits) that both have rated; of `all` by two raters or more",
+            "bias": "mean of second minus first",
+            "limit_low": "lower 95 % limit of agreement",
+            "limit_high": "upper 95 % limit of agreement",
+            "smallest_detectable_change": "1.96 standard deviations of the difference of two "
+            "ratings of a patient, each rater's bias taken out",
+            "icc": "ICC(A,1): single ratings, absolute agreement",
+            "icc_low … icc_high": "its 95 % interval, patients resampled",
+            "weighted_kappa": "of grades: kappa with quadratic weights",
+            "weighted_kappa_low … weighted_kappa_high": "its 95 % interval",
+        },
+    ),
+    Table(
+        "raters.csv",
+        "raters",
+        "score and rater",
+        RATERS,
+        {
+            "score": "column of the ratings",
+            "rater": "who scored",
+            "patients": "patients (visits) that another rater has scored too",
+            "bias": "mean of the rater minus the mean of the others",
+            "bias_low … bias_high": "its 95 % interval, patients resampled",
+            "distance": "mean absolute difference from each of the others",
+            "distance_low … distance_high": "its 95 % interval",
+            "spread": "standard deviation of the scores by that of the others' means; a tenth or a "
+            "hundredth is another unit",
+            "correlation": "with the mean of the others; negative is the other direction",
+        },
+    ),
+    Table(
+        "rater_targets.csv",
+        "raters",
+        "score and patient (visit) that was rated",
+        TARGETS,
+        {
+            "score": "column of the ratings",
+            "visit": "which visit of the patient, where there are several",
+            "raters": "how many raters stand behind the target",
+            "target": "mean of numbers, median of grades (the lower of two in the middle)",
+            "spread": "standard deviation of the ratings; empty with one rater",
+            "lowest": "lowest rating",
+            "highest": "highest rating",
+            "p_1 … p_6": "of grades: share of the raters who gave it",
+        },
+    ),
+    Table(
+        "model_beside_raters.csv",
+        "raters --predictions",
+        "model",
+        BESIDE,
+        {
+            "score": "column of the ratings that was predicted",
+            "patients": "patients (visits) with an answer and two raters or more",
+            "raters_apart": "mean absolute difference of two raters",
+            "raters_apart_low … raters_apart_high": "its 95 % interval, patients resampled",
+            "model_apart": "mean absolute difference of the model and a rater",
+            "model_apart_low … model_apart_high": "its 95 % interval",
+            "difference": "model minus raters, paired; above 0 the model is further off",
+            "difference_low … difference_high": "its 95 % interval",
+            "raters_icc": "ICC(A,1) among the raters",
+            "raters_icc_low … raters_icc_high": "its 95 % interval",
+            "model_icc": "ICC(A,1) of the model and a rater",
+            "model_icc_low … model_icc_high": "its 95 % interval",
+            "icc_difference": "model minus raters, paired; below 0 the model agrees less",
+            "icc_difference_low … icc_difference_high": "its 95 % interval",
         },
     ),
     Table(

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.provenance import RUN_FILE
-from common.tables import MANIFEST, write_table
+from common.tables import MANIFEST, relative_to_folder, write_table
 from common.truth import TRUTH_TABLE
-from datasets.dataset import relative_to_folder
 from datasets.readers.meei import read_meei
 from datasets.simulated.cohort import simulate
 from features.commands.extract import extract

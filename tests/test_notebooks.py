@@ -30,6 +30,7 @@ STORIES = (
     "07_htnet",
     "08_compare_and_fuse",
     "09_micro_expressions",
+    "10_several_raters",
 )
 LONGEST_CELL = 32  # lines; the cell of imports is the longest
 SECONDS = 300

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from common.errors import UserError
 from common.files import OutFile, natural_key
-from common.tables import GRADES, MANIFEST, write_table
+from common.tables import GRADES, MANIFEST, relative_to_folder, write_table
 from common.truth import SIMULATED, TRUTH_TABLE, looks_simulated
 from common.words import counted, spoken
 from datasets.check import check_manifest
@@ -26,7 +26,6 @@ from datasets.dataset import (
     Severity,
     error,
     note,
-    relative_to_folder,
     say_list,
     split_by_patient,
     write_problems,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.files import relative_path
 from common.photos import image_id_of
 from common.truth import read_point_list
 from common.words import counted
@@ -23,7 +24,6 @@ from datasets.dataset import (
     error,
     make_manifest,
     note,
-    relative_path,
     say_list,
     warning,
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.files import relative_path
 from common.films import list_films
 from common.movements import MOVEMENTS, movement_of_number
 from common.truth import TRUTH_TABLE
@@ -24,7 +25,6 @@ from datasets.dataset import (
     error,
     make_manifest,
     note,
-    relative_path,
     say_list,
     warning,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, did_you_mean
+from common.files import relative_path
 from common.photos import image_id_of
 from common.truth import POINT_COLUMNS, FrameTable, read_frame_table
 from common.words import counted
@@ -20,7 +21,6 @@ from datasets.dataset import (
     Problem,
     error,
     make_manifest,
-    relative_path,
     say_list,
     warning,
 )

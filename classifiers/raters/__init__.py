@@ -1,0 +1,1 @@
+"""Several raters of the same patients: agreement, mistakes, targets, and a model beside them."""
