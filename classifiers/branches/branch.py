@@ -12,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
 from classifiers.graders.registry import is_baseline
 from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError, did_you_mean
 from common.grading.evaluation import Evaluation, evaluate
+from common.grading.numeric_target import NUMERIC, AnyTarget, any_target
 from common.grading.predictions import Unit, read_either_unit
-from common.grading.target import MAJORITY, Target, commonest_class
+from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
+from common.tables import read_table
 from common.words import counted
 from landmarks.tables import points_source_of_run
 
@@ -122,6 +125,15 @@ class SharedAnswers:
         """Score every branch, and always answering the commonest class (`majority`)."""
         table = with_majority(self).predictions()
         return evaluate(table, target=self.target, unit=self.unit, seed=seed)
+
+
+def target_of(name: str, tables: Sequence[Path]) -> AnyTarget:
+    """Return what prediction tables answer; the range of a column of one's own is that of all."""
+    known: dict[str, AnyTarget] = {**TARGETS, **NUMERIC}
+    if name in known:
+        return known[name]
+    raw = [read_table(path, schema=pa.DataFrameSchema(name="predictions")) for path in tables]
+    return any_target(name, table=pd.concat(raw, ignore_index=True), source=tables[0])
 
 
 def read_branches(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from classifiers.branches.branch import target_of
 from classifiers.raters.agreement import (
     BESIDE,
     PAIRS,
@@ -21,7 +22,6 @@ from classifiers.raters.ratings import TARGETS, Ratings, read_ratings, with_targ
 from classifiers.reports.raters import raters_report, raters_summary
 from common.errors import UserError
 from common.grading.predictions import read_either_unit, to_patients
-from common.grading.target import TargetName, target_named
 from common.provenance import write_run_record
 from common.tables import MANIFEST, read_manifest, relative_to_folder, write_table
 
@@ -40,7 +40,7 @@ def raters(
     *,
     out: Path,
     predictions: Path | None = None,
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     manifest: Path | None = None,
     redact: bool = False,
     seed: int = 0,
@@ -63,7 +63,7 @@ def raters(
         `predictions.csv` of `benchmark`, `fuse` or `htnet evaluate`: does the model disagree with
         the raters more than they with each other? (`model_beside_raters.csv`)
     target
-        What was predicted; its column must be a score of the ratings.
+        What was predicted: `six_grades`, `sunnybrook`, `eface` or another column of the ratings.
     manifest
         `manifest.csv`: written into `out` with the raters' target of every score in its column
         (mean of numbers, median of grades) and the number of raters behind it (`hb_grade_raters`),
@@ -118,9 +118,9 @@ def raters(
     return RatersResult(found, targets, warnings)
 
 
-def _answers(path: Path, scores: list[Ratings], *, target: TargetName) -> dict[str, dict]:
+def _answers(path: Path, scores: list[Ratings], *, target: str) -> dict[str, dict]:
     """Return what the models of a prediction table said of the rated, by the score they answer."""
-    asked = target_named(target)
+    asked = target_of(target, [path])
     own = next((one for one in scores if one.score == asked.column), None)
     if own is None:
         raise UserError(f"Nobody has rated {asked.column}, which {path} answers (--target).")

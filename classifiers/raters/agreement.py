@@ -174,8 +174,8 @@ def model_beside(ratings: Ratings, answers: Mapping[str, Floats], *, seed: int =
         beside = [(said[:, at], values[:, a]) for at in range(said.shape[1]) for a in raters]
         iccs = [_scored(_sums_of_pairs(ratings, each), weights) for each in (between, beside)]
         row |= _named("raters_icc", interval(*iccs[0])) | _named("model_icc", interval(*iccs[1]))
-        gap = (mine - theirs for mine, theirs in zip(iccs[1], iccs[0], strict=True))
-        row |= _named("icc_difference", interval(*gap))
+        (theirs, drawn), (mine, own_drawn) = iccs
+        row |= _named("icc_difference", interval(mine - theirs, own_drawn - drawn))
         rows.append(row)
     return pd.DataFrame(rows).assign(score=ratings.score).reindex(columns=list(BESIDE.columns))
 
@@ -185,8 +185,8 @@ def answers_by_case(
 ) -> dict[str, Floats]:
     """Return what each model said of each case each time that it was asked, `(cases, times)`.
 
-    Refused (`UserError`) when the ratings tell
-    visits apart and the predictions not, or nobody who was rated has an answer.
+    Refused (`UserError`) when the ratings tell visits apart and the predictions not, or nobody who
+    was rated has an answer.
     """
     key = list(ratings.cases.columns)
     if VISIT in key and VISIT not in predictions.columns:

@@ -214,3 +214,24 @@ def test_a_report_to_show_around_names_nobody(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "rater 4" in page
     assert not [name for name in (*NAMES, "Mrs") if name in page]
+
+
+def test_a_model_of_scores_stands_beside_the_raters_too(tmp_path: Path) -> None:
+    table = rated()
+    write_csv(table, tmp_path / "ratings.csv")
+    ratings = ratings_of(table, "sunnybrook")
+    targets = ratings.targets()
+    rows = pd.DataFrame(
+        {"patient_id": targets["patient_id"], "sunnybrook": targets["target"], "predicted": 50.0}
+    )
+    rows = rows.assign(low=0.0, high=100.0, repeat=1, fold=1, model="ridge", branch="geometric")
+    write_csv(rows, tmp_path / "predictions.csv")
+    found = raters(
+        tmp_path / "ratings.csv",
+        out=tmp_path / "out",
+        predictions=tmp_path / "predictions.csv",
+        target="sunnybrook",
+    )
+    beside = next(one.beside for one in found.scores if one.beside is not None).iloc[0]
+    assert beside["model_apart"] == pytest.approx(np.abs(ratings.values - 50).mean())
+    assert beside["difference_low"] > 0
