@@ -37,7 +37,7 @@ WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
     "motion.png", "flow.png", "journal.jsonl", "fold_007.npz", "fold_confusions.csv",
-    "weights.safetensors",
+    "weights.safetensors", "landmarks_truth.csv", "events_truth.csv",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
     "patient_predictions.csv", "pretrained.json", "shard.json", "grader.json", "places.csv",
