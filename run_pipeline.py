@@ -30,6 +30,10 @@ COMMANDS: Commands = {
         "features.commands.features:features",
         "A landmark table to distances and features.",
     ),
+    "movement": (
+        "features.commands.movement:movement",
+        "Films to curves, blinks, movements with their symmetry, and photographs.",
+    ),
     "review": (
         "features.commands.review:review",
         "Correct points in the browser, the most uncertain photographs first.",

@@ -177,8 +177,12 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         safe.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
+def read_table(
+    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str] | None = None
+) -> pd.DataFrame:
     """Read a table and check it; text columns stay text, floats are read exactly.
+
+    Of a CSV only those `columns` are read that are asked for, where not all are.
 
     Where `features.csv` is named and only `features.parquet` is there, that is read.
 
@@ -199,17 +203,22 @@ def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
         frame = read_parquet(path)
         text = {name: "str" for name in frame.columns if _is_text(str(name), schema=schema)}
         return _check(frame.astype(text), schema=schema, source=path)
-    frame = _read_csv(path, schema=schema)
+    frame = _read_csv(path, schema=schema, columns=columns)
     return _check(frame, schema=schema, source=path)
 
 
-def _read_csv(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
+def _read_csv(
+    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str] | None
+) -> pd.DataFrame:
     try:
         header = _header(path, schema=schema)
+        if columns is not None:
+            header = [name for name in header if name in columns]
         as_text = {name: str for name in header if _is_text(_bared(name), schema=schema)}
         frame = pd.read_csv(
             path,
             dtype=as_text,
+            usecols=None if columns is None else header,
             encoding="utf-8-sig",
             keep_default_na=False,
             na_values={name: [""] for name in header},

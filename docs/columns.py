@@ -128,7 +128,7 @@ _EVENT_WORDS = {
     "weaker_side": "the side with the smaller amplitude; empty where they are equal or not known",
     "amplitude_ratio": "smaller over larger amplitude, 0 to 1",
     "correlation": "Pearson's, of the right and the left curve during the event",
-    "lag_s": "by how much the left comes later than the right, at half the amplitude",
+    "lag_s": "time at half the amplitude, right minus left: positive where the right comes later",
     "symmetry_index_percent": "dynamic symmetry index: 100 where both curves are alike at every "
     "moment, 0 where one side does not move",
 }
@@ -224,7 +224,7 @@ TABLES = (
                         "commissure_displacement",
                         "distance of the mouth corner from its place at rest",
                     ),
-                    ("commissure_height", "mouth corner against the line of the eyes"),
+                    ("commissure_height", "mouth corner below the line of the eyes"),
                     ("half_mouth_width", "mouth corner from the face's midline"),
                     (
                         "upper_lip_height",
@@ -255,7 +255,7 @@ TABLES = (
             "cue_start_s … cue_end_s": "the cue's time in the film",
             "peak_frame": "the frame at the peak",
             "onset_s": "when the side that moves more reaches 10 % of its amplitude",
-            "peak_s": "middle of the hold",
+            "peak_s": "middle of the time at 99 % or more",
             "hold_start_s … hold_end_s": "while it has 90 % of its amplitude or more",
             "end_s": "when it is back at 10 %",
             "onset_s_right … onset_s_left": "the same moment of each side",

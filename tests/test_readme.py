@@ -28,6 +28,7 @@ _FILE = re.compile(
 
 # What users bring, and what commands write beside the tables; the rest must be in the checkout.
 BROUGHT = {
+    "cues.csv", "films.csv",
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
     "355.jpg", "network.safetensors", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",

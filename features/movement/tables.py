@@ -9,10 +9,10 @@ import pandera.pandas as pa
 
 from common.movements import MOVEMENTS
 from common.tables import OTHERS_AS_TEXT, STATUSES, choice, number, text
+from features.measures import SIDES
 
 SIGNALS_FILE, EVENTS_FILE, MOVEMENTS_FILE = "signals.csv", "events.csv", "movements.csv"
 
-SIDES = ("right", "left")
 SIGNALS = (
     "brow_height",
     "palpebral_fissure_height",

@@ -1,0 +1,220 @@
+"""The command `movement`: landmark tables of films to curves, blinks, movements and photographs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import UserError, did_you_mean
+from common.exit_codes import exit_code_for
+from common.films import FILM_SUFFIXES
+from common.progress import JobProgress
+from common.provenance import write_run_record
+from common.tables import MANIFEST, photos_of, read_manifest, read_table, write_table
+from common.words import counted
+from features.movement.events import Cue
+from features.movement.film import measure_film
+from features.movement.photographs import PHOTOGRAPHS_FOLDER, write_photographs
+from features.movement.tables import (
+    CUES,
+    EVENTS,
+    EVENTS_FILE,
+    MOVEMENTS_FILE,
+    MOVEMENTS_TABLE,
+    SIGNALS_FILE,
+    SIGNALS_TABLE,
+)
+from landmarks.points import POINT_COLUMNS
+from landmarks.tables import LANDMARKS, with_slips_failed
+
+_READ = ("image_id", "status", "reason", "film", "frame", "time_s", "mm_per_px", *POINT_COLUMNS)
+
+
+@dataclass(frozen=True)
+class MovementTables:
+    """Where the tables lie, and how many films were measured."""
+
+    movements: Path
+    measured: int
+    failed: int
+    photographs: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 every film was measured, 3 some were not, 4 none was."""
+        return exit_code_for(ok=self.measured, failed=self.failed)
+
+
+def movement(
+    landmarks: Path,
+    *,
+    out: Path,
+    manifest: Path | None = None,
+    cues: Path | None = None,
+    photographs: Path | None = None,
+) -> MovementTables:
+    """Measure films: curves of both sides, blinks, movements, and the photographs of each film.
+
+    OUT gets signals.csv (frames), events.csv (blinks and movements) and movements.csv (films and
+    movements). What is measured, and by which rules, stands in docs/movement.md.
+
+    Parameters
+    ----------
+    landmarks
+        landmarks.csv of extract on films: rows with film, frame and time_s.
+    out
+        Folder for the tables and run.json.
+    manifest
+        Table of patients whose image_id are the films.
+    cues
+        Table of what was asked for when: film, start_s, end_s, movement. The movements of a film
+        that it names are measured there and not looked for; rest is taken from its cues of rest.
+    photographs
+        The films: a folder, a file or a manifest, as given to extract. Rest and the peak of each
+        movement are written to OUT/photographs, with a manifest.csv for extract, grade and scales.
+
+    Raises
+    ------
+    UserError
+        When a table is missing or damaged, or the landmarks are of no film.
+    """
+    began = time.monotonic()
+    table = _read_films(landmarks)
+    films = list(dict.fromkeys(table["film"]))
+    known = _manifest_of(manifest, films)
+    patients = {} if known is None else dict(zip(known["film"], known["patient_id"], strict=True))
+    asked = _read_cues(cues, films)
+    signals, events, movements = [], [], []
+    with JobProgress("movement", total=len(films)) as progress:
+        for name, rows in table.groupby("film", sort=False):
+            film = str(name)
+            measured = measure_film(
+                film,
+                with_slips_failed(rows.sort_values("frame").reset_index(drop=True)),
+                patient=patients.get(film),
+                cues=asked.get(film),
+            )
+            signals.append(measured.signals)
+            events.append(measured.events)
+            movements.append(measured.movements)
+            progress.advance(ok=bool((measured.signals["status"] == "ok").any()))
+    del table
+    per_film = pd.concat(movements, ignore_index=True)
+    write_table(pd.concat(signals, ignore_index=True), out / SIGNALS_FILE, schema=SIGNALS_TABLE)
+    found = pd.concat(events, ignore_index=True)
+    write_table(found, out / EVENTS_FILE, schema=EVENTS)
+    write_table(per_film, out / MOVEMENTS_FILE, schema=MOVEMENTS_TABLE)
+
+    failed = int(((per_film["movement"] == "rest") & (per_film["status"] != "ok")).sum())
+    pictures = 0
+    problems: list[str] = []
+    if photographs is not None:
+        folder = out / PHOTOGRAPHS_FOLDER
+        rows, problems = write_photographs(per_film, _files_of(photographs, films), folder=folder)
+        if known is not None:
+            mine = [c for c in known.columns if c == "film" or c not in rows]
+            rows = rows.merge(known[mine], on="film", how="left")
+        write_table(rows, folder / "manifest.csv", schema=MANIFEST)
+        pictures = len(rows)
+        for line in problems:
+            print(f"unreadable: {line}", file=sys.stderr)
+    counts = {
+        "films": len(films),
+        "films_not_measured": failed,
+        "blinks": int((found["kind"] == "blink").sum()),
+        "movements": int((found["kind"] == "movement").sum()),
+        "photographs": pictures,
+    }
+    write_run_record(
+        out,
+        command="movement",
+        settings={"landmarks": landmarks.name, "cues": cues and cues.name},
+        files={"landmarks": landmarks}
+        | ({} if manifest is None else {"manifest": manifest})
+        | ({} if cues is None else {"cues": cues}),
+        counts=counts,
+        seconds={"movement": time.monotonic() - began},
+    )
+    line = (
+        f"{counted(len(films), 'film')}: {counted(counts['blinks'], 'blink')}, "
+        f"{counted(counts['movements'], 'movement')}"
+    )
+    line += f", {counted(pictures, 'photograph')} in {out / PHOTOGRAPHS_FOLDER}" * bool(pictures)
+    line += f"; {counted(failed, 'film')} without a frame that could be measured" * bool(failed)
+    if pictures and known is None:
+        line += "; without --manifest each film counts as a patient"
+    print(f"{line}. Tables in {out}")
+    return MovementTables(
+        out / MOVEMENTS_FILE,
+        measured=len(films) - failed,
+        failed=failed + len(problems),
+        photographs=pictures,
+    )
+
+
+def _read_films(path: Path) -> pd.DataFrame:
+    """Read what is needed of the frames; rows of photographs are left out."""
+    table = read_table(path, schema=LANDMARKS, columns=_READ)
+    missing = [name for name in ("film", "frame", "time_s") if name not in table]
+    if missing or table["film"].isna().all():
+        raise UserError(
+            f"{path} has no frames of films (columns film, frame and time_s): give the landmarks "
+            "that extract found in a film."
+        )
+    return table[table["film"].notna() & table["frame"].notna()]
+
+
+def _manifest_of(path: Path | None, films: list[str]) -> pd.DataFrame | None:
+    """Return the manifest's rows of these films, `image_id` renamed to `film`."""
+    if path is None:
+        return None
+    rows = read_manifest(path).rename(columns={"image_id": "film"})
+    rows = rows[rows["film"].isin(films)]
+    if rows.empty:
+        raise UserError(
+            f'{path} names none of the films of the landmark table, such as "{films[0]}": its '
+            "image_id must be the film's path as extract wrote it."
+        )
+    return rows
+
+
+def _read_cues(path: Path | None, films: list[str]) -> dict[str, list[Cue]]:
+    """Return the cues of each film."""
+    if path is None:
+        return {}
+    asked: dict[str, list[Cue]] = {}
+    table = read_table(path, schema=CUES)
+    for place, row in enumerate(table.to_dict("records")):
+        film, cue = str(row["film"]), Cue(row["start_s"], row["end_s"], str(row["movement"]))
+        if film not in films:
+            raise UserError(
+                f'{path}, row {place + 2}: there is no film "{film}" in the landmark table.'
+                + did_you_mean(film, films)
+            )
+        if not cue.start < cue.end:
+            raise UserError(
+                f"{path}, row {place + 2}: the cue ends at {cue.end:g} s and begins at "
+                f"{cue.start:g} s: give start_s before end_s."
+            )
+        asked.setdefault(film, []).append(cue)
+    return asked
+
+
+def _files_of(source: Path, films: list[str]) -> dict[str, Path]:
+    """Return where each film lies: in a folder, in a manifest, or the one film itself."""
+    if source.is_dir():
+        return {film: source / film for film in films}
+    if source.suffix.lower() in FILM_SUFFIXES:
+        return dict.fromkeys(films[:1], source)
+    known = dict(photos_of(read_manifest(source)))
+    absent = [film for film in films if film not in known]
+    if absent:
+        raise UserError(
+            f'{source} does not name the film "{absent[0]}": give the folder or manifest that '
+            "the films were extracted from."
+        )
+    return known
