@@ -71,6 +71,10 @@ COMMANDS: Commands = {
         "features.commands.draw_measures:draw_measures_on",
         "Photographs with their clinical measures drawn in.",
     ),
+    "scales": (
+        "features.commands.scales:scales",
+        "Sunnybrook- and eFACE-style items of each patient, unlearned.",
+    ),
     "explore": (
         "classifiers.commands.explore:explore",
         "Features by grade, maps, separability, outliers.",

@@ -170,7 +170,7 @@ def features(
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)
-    grades = _known_of(table, manifest=manifest, source=landmarks)
+    grades = known_of(table, manifest=manifest, source=landmarks)
     in_place = _is_in_place(landmarks, out=out)
     if in_place and moves is not None:
         raise UserError(
@@ -312,7 +312,7 @@ def write_feature_tables(
     )
 
 
-def _known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
+def known_of(table: pd.DataFrame, *, manifest: Path | None, source: Path) -> pd.DataFrame | None:
     """Return what is known beside the points, by `image_id`: from the features that were measured
     before, and from the manifest, which wins; one that knows none of them is surely the wrong one.
     """
