@@ -29,6 +29,8 @@ from features.measures import MEASURES
 from features.movement.tables import EVENTS, MOVEMENTS_TABLE, SIGNALS_TABLE
 from features.registry import DISTANCES
 from features.registry import FEATURES as FEATURE_ENTRIES
+from features.scales.registry import ITEMS, SIDE_MEASURES
+from features.scales.scores import SCALE_ITEMS, SCALES
 from features.tables import DISTS, FEATURES, MEASURES_SCHEMA, columns_of
 from htnet.micro.clips.store import FLOW
 from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
@@ -132,6 +134,22 @@ _EVENT_WORDS = {
     "symmetry_index_percent": "dynamic symmetry index: 100 where both curves are alike at every "
     "moment, 0 where one side does not move",
 }
+
+
+def _scale_words() -> dict[str, str]:
+    words = {}
+    for entry in SIDE_MEASURES:
+        words[f"{entry.name}_right"] = f"{entry.formula}, on the patient's right, {entry.unit}"
+        words[f"{entry.name}_left"] = "the same on the patient's left"
+        how = "weak divided by other side, 1" if entry.ratio else "weak minus other side, 0"
+        words[entry.column] = f"{how} where they are alike; empty unless both can be compared"
+    for item in ITEMS:
+        words[item.column] = (
+            f"{item.title}, 0 to {item.most}" if item.measures else f"always empty: {item.why_not}"
+        )
+    return words
+
+
 _ANSWERS = {
     "predicted": "the answer; empty where there is none",
     "p_1 … p_6": "probability of each grade; of another target `p_healthy`, `p_palsy` and so on",
@@ -282,6 +300,58 @@ TABLES = (
             "brow_height_right … lower_lip_height_left": "each signal, right and left, at that "
             "frame",
             **_EVENT_WORDS,
+        },
+    ),
+    Table(
+        "scales.csv",
+        "scales",
+        "patient and visit; two where the weak side is not known",
+        SCALES,
+        {
+            "visit": "the visit, where the manifest names one",
+            "date": "its date",
+            "side": "the weak side of the manifest",
+            "weak_side": "the side that this row takes for the weak one",
+            "photographs": "how many there are",
+            "used": "how many could be measured",
+            "status": "`ok` every item that the eight movements can carry has a score, `partial` "
+            "some have, `failed` none",
+            "reason": "why items lack",
+            "eye_distance_mm": "between the middles of the eyes; empty without a scale",
+            **_scale_words(),
+            "weakness_brow … weakness_mouth": "how weak the zone is: 0 as the other side, 1 no "
+            "movement",
+            "sunnybrook_style_voluntary": "4 times the sum of what was measured",
+            "sunnybrook_style_rest": "5 times the sum of what was measured",
+            "sunnybrook_style_synkinesis": "the sum of what was measured",
+            "sunnybrook_style_composite": "voluntary − rest − synkinesis",
+            "sunnybrook_style_reachable_low … sunnybrook_style_reachable_high": "what that sum "
+            "can reach",
+            "sunnybrook_style_percent_of_reach": "its place in that range",
+            "eface_style_static … eface_style_synkinesis": "mean of the measured items, 100 for a "
+            "symmetric face",
+            "eface_style_total": "their mean, dynamic counted twice",
+            "bins": "whose thresholds: `cohort`, `jinglei` or `mirror`",
+        },
+    ),
+    Table(
+        "scale_items.csv",
+        "scales",
+        "item of each row of scales.csv",
+        SCALE_ITEMS,
+        {
+            "visit": "the visit, where the manifest names one",
+            "date": "its date",
+            "weak_side": "the side that this row takes for the weak one",
+            "scale": "`sunnybrook` or `eface`, in the style of which the item is",
+            "part": "part of the scale",
+            "item": "the item",
+            "title": "the same in words",
+            "value": "what was measured: weak divided by other side, or weak minus other",
+            "score": "the item's score; empty unless `ok`",
+            "status": "`ok`, `missing_movement`, `too_little_movement` of the other side, "
+            "`not_measured` or `no_threshold`",
+            "reason": "why there is no score; empty when `ok`",
         },
     ),
     Table(

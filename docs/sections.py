@@ -19,6 +19,8 @@ from docs.columns import TABLES, Table, described, types_of
 from docs.measurement_tables import difference_table, distance_table, feature_table, markdown
 from features.definitions import DEFINITIONS, definition_named, measure
 from features.registry import FEATURE_NAMES
+from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, Item
+from features.scales.thresholds import gate_of, table
 from features.schematic_face import WIDTH, schematic_face
 from features.tables import measures_page
 from landmarks.exchange.formats import FORMATS
@@ -197,6 +199,87 @@ def _about(path: Path) -> str:
     return " ".join(text.split("\n\n")[0].split()).replace("|", r"\|")
 
 
+def side_measures() -> str:
+    """Return every comparison of the two sides that scales are made of."""
+    return markdown(
+        ("column", "what", "needs", "zone", "of each side", "unit", "points (patient's right)",
+         "no comparison below", "source"),
+        (
+            (
+                f"`{one.column}`",
+                one.title,
+                ", ".join(f"`{task}`" for task in ("rest", *one.needs)),
+                one.zone,
+                one.formula,
+                one.unit,
+                ", ".join(map(str, one.points)),
+                f"{gate_of(one):g}" if one.kind == "movement" else "–",
+                one.source,
+            )
+            for one in SIDE_MEASURES
+        ),
+    )  # fmt: skip
+
+
+def scale_items() -> str:
+    """Return every item of the two scales: what it is made of, or why points cannot see it."""
+    return markdown(
+        ("column", "item", "made of", "range"),
+        (
+            (
+                f"`{one.column}`",
+                one.title,
+                ", ".join(f"`{MEASURE_NAMED[name].column}`" for name in one.measures)
+                or f"**not measured**: {one.why_not}",
+                _range_of(one),
+            )
+            for one in ITEMS
+        ),
+    )
+
+
+def _range_of(item: Item) -> str:
+    least = 1 if item.part == "voluntary" else 0
+    return f"{least} to {item.most}" if item.measures else "–"
+
+
+def thresholds() -> str:
+    """Return the published sets beside each other, with what they come from."""
+    sets = table()["sets"]
+    rows = {
+        "voluntary": "movement: 2, 3, 4, 5 from",
+        "fissure": "openings at rest, weak to other, normal within",
+        "commissure": "tilt of the mouth at rest, normal up to ± degrees",
+        "synkinesis": "excess of the weak side: 1, 2, 3 from",
+        "source": "source",
+    }
+    return markdown(
+        ("", *(f"`--bins {name}`" for name in sets)),
+        ((words, *(_listed(one[name]) for one in sets.values())) for name, words in rows.items()),
+    )
+
+
+def _listed(value: object) -> str:
+    return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+
+
+def norms() -> str:
+    """Return what is published of healthy people."""
+    return markdown(
+        ("what", "healthy people", "source"),
+        (
+            (
+                (MEASURE_NAMED[one["measure"]].title if one["measure"] in MEASURE_NAMED
+                 else one["measure"].replace("eface", "eFACE").replace("sunny", "Sunny"))
+                + {"likeness": ", smaller side in % of the larger"}.get(one["of"], ""),
+                f"{one['normal']} {one['unit']}",
+                one["source"],
+            )
+            for one in table()["norms"]
+        ),
+    )  # fmt: skip
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "tables": tables,
@@ -209,6 +292,10 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "features": feature_table,
     "differences": difference_table,
     "measures": measures_page,
+    "side measures": side_measures,
+    "scale items": scale_items,
+    "scale thresholds": thresholds,
+    "scale norms": norms,
     "points": points,
     "statuses": statuses,
     "packages": packages,

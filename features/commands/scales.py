@@ -101,7 +101,7 @@ def scales(
     report = out / "report.html"
     scales_report(scored, redact=redact).write(report)
     patients = scored.scales["patient_id"].nunique()
-    counts = {name: int(n) for name, n in scored.scales["status"].value_counts().items()}
+    counts = {str(name): int(n) for name, n in scored.scales["status"].value_counts().items()}
     files = {"landmarks": landmarks} if found_table(landmarks).is_file() else {}
     write_run_record(
         out,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.movements import REST
 from features.frames import FloatArray
@@ -39,8 +40,9 @@ Movements = Mapping[str, FloatArray]
 """Movement to `places_of` everybody, NaN where somebody has no photograph of it."""
 
 SNARL = "snarl"  # of Sunnybrook; none of the eight standard movements
-ROSS_1996 = "Ross et al. 1996, Otolaryngol Head Neck Surg 114:380"
-BANKS_2015 = "Banks et al. 2015, Plast Reconstr Surg 136:223e"
+OURS = "this project"
+ROSS_1996 = f"{OURS}, for an item of Ross et al. 1996, Otolaryngol Head Neck Surg 114:380"
+BANKS_2015 = f"{OURS}, for an item of Banks et al. 2015, Plast Reconstr Surg 136:223e"
 _EYE_DISTANCE = "% of the eye distance"
 _LIDS_MOVED = "share of its opening at rest that the eye has closed"
 _DRAGGED = "how far the corner of the mouth goes, as a share of the better side's full smile"
@@ -96,7 +98,7 @@ class SideMeasure:
         """The 68-point indices used, of the patient's right."""
         return tuple(point for place in self.places for point in POINTS_OF_PLACE[place])
 
-    def compare(self, amounts: FloatArray, weak: FloatArray) -> FloatArray:
+    def compare(self, amounts: FloatArray, weak: NDArray[np.intp]) -> FloatArray:
         """Hold the weak side (column 0 right or 1 left for each person) against the other."""
         rows = np.arange(len(amounts))
         bad, good = amounts[rows, weak], amounts[rows, 1 - weak]
@@ -127,13 +129,6 @@ def _dragging(task: str) -> Callable[[Movements], FloatArray]:
     return lambda seen: dragged(seen[REST], seen[task], seen["full_smile"])
 
 
-def _rest(name: str, title: str, zone: Zone, place: int, **more: object) -> SideMeasure:
-    return SideMeasure(
-        name=f"{name}_at_rest", title=f"{title} at rest", kind="rest", zone=zone, places=(place,),
-        **more,  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
 def _movement(
     task: str,
     title: str,
@@ -141,13 +136,15 @@ def _movement(
     place: int,
     what: str = "",
     towards: tuple[float, float] | None = None,
+    *,
+    source: str = ROSS_1996,
 ) -> SideMeasure:
     is_lids = place == LIDS
     return SideMeasure(
         name=task, title=title, kind="movement", zone=zone, needs=(task,), ratio=True,
         amounts=_closing(task) if is_lids else _travel(task, place, towards),
         unit="share" if is_lids else _EYE_DISTANCE, places=(place,),
-        formula=_LIDS_MOVED if is_lids else f"how far {what} from rest", source=ROSS_1996,
+        formula=_LIDS_MOVED if is_lids else f"how far {what} from rest", source=source,
     )  # fmt: skip
 
 
@@ -170,26 +167,32 @@ def _midfacial(task: str, title: str) -> SideMeasure:
 _CORNER_MOVES = "the corner of the mouth moves, the way of the side that moves farther,"
 
 SIDE_MEASURES: tuple[SideMeasure, ...] = (
-    _rest(
-        "brow", "Brow", "brow", BROW, amounts=_height(BROW), unit=_EYE_DISTANCE,
+    SideMeasure(
+        name="brow_at_rest", title="Brow at rest", kind="rest", zone="brow", places=(BROW,),
+        amounts=_height(BROW), unit=_EYE_DISTANCE,
         formula="height of the brow above the line of the eyes", source=BANKS_2015,
     ),
-    _rest(
-        "fissure", "Palpebral fissure", "eye", LIDS, amounts=_height(LIDS), ratio=True,
+    SideMeasure(
+        name="fissure_at_rest", title="Palpebral fissure at rest", kind="rest", zone="eye",
+        places=(LIDS,), amounts=_height(LIDS), ratio=True,
         unit=_EYE_DISTANCE, formula="height of the opening of the eye", source=ROSS_1996,
     ),
-    _rest(
-        "commissure", "Corner of the mouth", "mouth", CORNER, amounts=_tilt, unit="degrees",
+    SideMeasure(
+        name="commissure_at_rest", title="Corner of the mouth at rest", kind="rest", zone="mouth",
+        places=(CORNER,), amounts=_tilt, unit="degrees",
         formula="half the tilt of the line between the corners of the mouth", source=ROSS_1996,
     ),
     _movement("brow_raise", "Brow raise", "brow", BROW, "the brow rises", UP),
     _movement("gentle_eye_closure", "Gentle eye closure", "eye", LIDS),
-    _movement("full_eye_closure", "Full eye closure", "eye", LIDS),
-    _movement("gentle_smile", "Gentle smile", "midface", CORNER, _CORNER_MOVES),
+    _movement("full_eye_closure", "Full eye closure", "eye", LIDS, source=BANKS_2015),
+    _movement("gentle_smile", "Gentle smile", "midface", CORNER, _CORNER_MOVES, source=OURS),
     _movement("full_smile", "Full smile", "midface", CORNER, _CORNER_MOVES),
     _movement(SNARL, "Snarl", "midface", ALA, "the wing of the nose rises", UP),
     _movement("lip_pucker", "Lip pucker", "mouth", CORNER, "the mouth corner goes in", INWARDS),
-    _movement("lower_teeth", "Lower teeth shown", "mouth", LIP, "the lower lip sinks", DOWN),
+    _movement(
+        "lower_teeth", "Lower teeth shown", "mouth", LIP, "the lower lip sinks", DOWN,
+        source=BANKS_2015,
+    ),
     _ocular("full_smile", "Eye narrows in a smile"),
     _ocular(SNARL, "Eye narrows in a snarl"),
     _ocular("lip_pucker", "Eye narrows in a pucker"),
@@ -240,14 +243,22 @@ class Item:
         return bool(self.measures) and not any(SNARL in name for name in self.measures)
 
 
-def _sunnybrook(part: str, name: str, title: str, *measures: str, most: int, **more: str) -> Item:
+def _sunnybrook(
+    part: str, name: str, title: str, *measures: str, most: int, why_not: str = ""
+) -> Item:
     return Item(
-        scale="sunnybrook", part=part, name=name, title=title, measures=measures, most=most, **more
-    )  # type: ignore[arg-type]
+        scale="sunnybrook", part=part, name=name, title=title, measures=measures, most=most,
+        why_not=why_not,
+    )  # fmt: skip
 
 
-def _eface(part: str, name: str, title: str, *measures: str, **more: object) -> Item:
-    return Item(scale="eface", part=part, name=name, title=title, measures=measures, **more)  # type: ignore[arg-type]
+def _eface(
+    part: str, name: str, title: str, *measures: str, why_not: str = "", counts: bool = True
+) -> Item:
+    return Item(
+        scale="eface", part=part, name=name, title=title, measures=measures, counts=counts,
+        why_not=why_not,
+    )  # fmt: skip
 
 
 _CHIN = "68 points hold no skin of the chin"

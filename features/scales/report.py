@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from common.figures import GREY, INK, LINE, SOFT, VERMILION, calm
-from common.report import Link, Report, Section, Share
+from common.figures import VERMILION, calm
+from common.report import Link, Report, Section, Share, image_picture
 from common.tables import ROMAN
 from common.words import counted
 from features.frames import FloatArray
-from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, ZONES
+from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, SNARL, ZONES
 from features.scales.scores import ZONE_COLUMNS, Scored
 from features.scales.sides import OK, SIDES
 from features.scales.thresholds import table
 from landmarks.overlay import OUTLINES
 from landmarks.points import MIRROR_PARTNER
 
-SHOWN = 60  # pages of single readings
+SHOWN = 200  # pages of single readings
+_FACE = 640  # px of the drawn face, shown at half the size
 _ZONE_OUTLINES: dict[str, tuple[int, ...]] = {  # of the patient's right
     "brow": (17, 18, 19, 20, 21, 39, 36),
     "eye": (36, 37, 38, 39, 40, 41),
     "midface": (41, 40, 31, 48, 3, 1),
     "mouth": (48, 49, 50, 51, 57, 58, 59),
 }
+_SPOKEN = {"sunnybrook": "Sunnybrook-style", "eface": "eFACE-style"}
 _WEAK = mpl.colormaps["OrRd"]
 NOT_A_GRADE = (
     "These are measurements shaped like the items of two scales. No clinician has scored them, and "
@@ -121,7 +124,8 @@ def _row(row: pd.Series, name: Link | str) -> dict[str, object]:
             zone.capitalize(): None if np.isnan(row[column]) else Share(row[column])
             for zone, column in zip(ZONES, ZONE_COLUMNS, strict=True)
         },
-        "Sunnybrook-style": f"{composite}\nreaches {low} to {high}" if composite != "–" else None,
+        "Sunnybrook-style": composite,
+        "Reaches": f"{low} to {high}" if composite != "–" else None,
         "% of reach": rounded(row["sunnybrook_style_percent_of_reach"]),
         "eFACE-style": rounded(row["eface_style_total"]),
         "Status": row["status"],
@@ -131,19 +135,23 @@ def _row(row: pd.Series, name: Link | str) -> dict[str, object]:
 def _about_items(report: Report, scored: Scored) -> None:
     """Say what is not measured, and where items begin."""
     section = report.section("What points cannot see, and where items begin")
+    section.table(
+        {
+            "Scale": _SPOKEN[item.scale],
+            "Part": item.part,
+            "Item": item.title,
+            "Not measured, and never counted as 0, because": item.why_not
+            or "none of the eight standard movements is a snarl",
+        }
+        for item in ITEMS
+        if not item.is_standard
+    )
     section.text(
-        "Not measured, and never counted as 0: "
-        + "; ".join(
-            f"{item.title} ({item.scale} style, {item.part}): "
-            + (item.why_not or "none of the eight standard movements is a snarl")
-            for item in ITEMS
-            if not item.is_standard
-        )
-        + ".",
         "Rest without the fold takes at most 10 of 20 points, voluntary movement without the snarl "
-        "gives 16 to 80 of 20 to 100, synkinesis without the snarl takes at most 12 of 15.",
+        "gives 16 to 80 of 20 to 100, synkinesis without the snarl takes at most 12 of 15."
     )
     cuts = scored.bins.cuts
+    used = {name for item in ITEMS if item.scale == "sunnybrook" for name in item.measures}
     section.table(
         (
             {
@@ -157,7 +165,7 @@ def _about_items(report: Report, scored: Scored) -> None:
                 else None,
             }
             for entry in SIDE_MEASURES
-            if entry.name in cuts and np.isfinite(cuts[entry.name]).any(axis=0).all()
+            if entry.name in used and np.isfinite(cuts[entry.name]).any(axis=0).all()
         ),
         caption=f"{scored.bins.title}: {scored.bins.source} At rest the lower and upper limit of "
         "what is normal; of a movement the shares from which it is 2, 3, 4 and 5; of synkinesis "
@@ -210,21 +218,20 @@ def _norm_rows(scored: Scored) -> Iterator[dict[str, object]]:
 
 
 def _page(page: Section, scored: Scored, at: int) -> None:
-    row = scored.scales.loc[at]
+    row = scored.scales.iloc[at]
     page.links([Link("all patients", "#section-1")])
     if not pd.isna(row["reason"]):
         page.text(f"Not everything could be measured: {row['reason']}.")
-    page.figure(
-        _portrait(scored, at),
-        alt=f"The face at rest with the zones of the {row['weak_side']} side, and how far that "
-        "side moves in each movement.",
-        caption="Drawn from the points at rest, seen as in a photograph: the patient's right is on "
-        "the left. The bars say how far the weak side moves, in percent of the other.",
-    )
-    key = ["patient_id", "weak_side"] + (["visit"] if "visit" in scored.items else [])
+    face = _face(scored.readings.rest[at], row)
+    if face is not None:
+        words = (
+            f"How weak each zone of the {row['weak_side']} side is, on the points at rest, seen as "
+            "in a photograph: the patient's right is on the left."
+        )
+        page.gallery([image_picture(face, alt=words, caption=words, width=_FACE // 2)])
+    page.table(_movements(scored, at), caption="How far each side moves from rest.", digits=1)
     own = scored.items.iloc[at * len(ITEMS) : (at + 1) * len(ITEMS)]
-    assert (own[key].astype(str) == row[key].astype(str)).all(axis=None)
-    for scale, words in (("sunnybrook", "Sunnybrook-style"), ("eface", "eFACE-style")):
+    for scale, words in _SPOKEN.items():
         page.table(
             (
                 {
@@ -240,59 +247,57 @@ def _page(page: Section, scored: Scored, at: int) -> None:
         )
 
 
-def _portrait(scored: Scored, at: int) -> Figure:
-    """Draw the face with its weak zones, beside the movements of the weak side."""
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    face, bars = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    row = scored.scales.loc[at]
-    _face(face, scored.readings.rest[at], row)
-    entries = [e for e in SIDE_MEASURES if e.kind == "movement" and e.name in MEASURE_NAMED]
-    entries = [e for e in entries if e.name != "snarl" or not np.isnan(row[e.column])]
-    for place, entry in enumerate(reversed(entries)):
-        share = float(row[entry.column])
-        bars.barh(place, 1.0, color=LINE, height=0.62)
-        if np.isnan(share):
-            bars.text(0.02, place, "not measured", va="center", fontsize=8, color=SOFT)
-            continue
-        colour = _WEAK(0.25 + 0.6 * np.clip(1 - share, 0, 1))
-        bars.barh(place, np.clip(share, 0, 1.25), color=colour, height=0.62)
-        words, beside = f"{100 * share:.0f} %".replace("-", "−"), min(max(share, 0) + 0.02, 1.1)
-        bars.text(beside, place, words, va="center", fontsize=8, color=INK)
-        limit = np.broadcast_to(scored.bins.cuts[entry.name], (len(scored.scales), 4))[at, -1]
-        bars.plot([limit, limit], [place - 0.31, place + 0.31], color=INK, linewidth=1.2)
-    bars.set_yticks(range(len(entries)), [e.title for e in reversed(entries)])
-    bars.set_xticks([0, 0.5, 1.0], ["0", "50", "100 % of the other side"])
-    bars.set_xlim(0, 1.25)
-    bars.set_title("Movement of the weak side; the line is where “complete” begins", fontsize=8)
-    calm(bars, grid=False)
-    return figure
-
-
-def _face(axes: Axes, points: FloatArray, row: pd.Series) -> None:
-    axes.set_aspect("equal")
-    axes.axis("off")
-    axes.invert_yaxis()
+def _face(points: FloatArray, row: pd.Series) -> NDArray[np.uint8] | None:
+    """Draw the face at rest with the zones of the weak side; None without a photograph of it."""
     if not np.isfinite(points).all():
-        axes.text(0.5, 0.5, "no photograph at rest", ha="center", transform=axes.transAxes)
-        return
-    weak = row["weak_side"]
-    for zone, column in zip(ZONES, ZONE_COLUMNS, strict=True):
-        value = float(row[column])
-        outline = [i if weak == "right" else MIRROR_PARTNER[i] for i in _ZONE_OUTLINES[zone]]
-        place = points[outline]
-        axes.fill(
-            *place.T, color="none" if np.isnan(value) else _WEAK(0.1 + 0.75 * value), linewidth=0,
-            hatch="..." if np.isnan(value) else None, edgecolor=GREY,
-        )  # fmt: skip
-        edge = points[:, 0].min() - 0.08 if weak == "right" else points[:, 0].max() + 0.08
-        words = "not measured" if np.isnan(value) else f"{100 * value:.0f} %"
-        axes.text(
-            edge, place[:, 1].mean(), f"{zone}\n{words}", va="center", fontsize=8, color=INK,
-            ha="right" if weak == "right" else "left",
-        )  # fmt: skip
+        return None
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = 0.62 * _FACE / float((high - low).max())
+    middle = np.array([_FACE / 2, _FACE / 2])
+    shown = (points - (low + high) / 2) * size + middle
+    canvas = np.full((_FACE, _FACE, 3), 255, dtype=np.uint8)
+    right = row["weak_side"] == "right"
+    zones = [
+        (shown[[i if right else MIRROR_PARTNER[i] for i in _ZONE_OUTLINES[zone]]], float(row[name]))
+        for zone, name in zip(ZONES, ZONE_COLUMNS, strict=True)
+    ]
+    for outline, value in zones:
+        if not np.isnan(value):
+            colour = [round(255 * part) for part in _WEAK(0.1 + 0.75 * value)[:3]]
+            cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
     for a, b in OUTLINES:
-        axes.plot(*points[[a, b]].T, color=SOFT, linewidth=1.0)
-    axes.set_title(f"How weak each zone is ({weak} side)", fontsize=8)
+        start, end = ([round(16 * part) for part in place] for place in shown[[a, b]])
+        cv2.line(canvas, start, end, (91, 104, 117), 2, cv2.LINE_AA, 4)
+    height = 0.0
+    for zone, (outline, value) in zip(ZONES, zones, strict=True):
+        height = max(height + 66, outline[:, 1].mean() - 30)  # labels stay apart
+        for line, words in enumerate((zone, "?" if np.isnan(value) else f"{100 * value:.0f} %")):
+            (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.75, 2)
+            edge = shown[:, 0].min() - 18 - width if right else shown[:, 0].max() + 18
+            at = (round(edge), round(height) + 28 * line)
+            cv2.putText(
+                canvas, words, at, cv2.FONT_HERSHEY_SIMPLEX, 0.75, (29, 39, 51), 2, cv2.LINE_AA
+            )
+    return canvas[_FACE // 10 : -_FACE // 10]
+
+
+def _movements(scored: Scored, at: int) -> Iterator[dict[str, object]]:
+    """Right, left and their comparison in every movement of one reading."""
+    row = scored.scales.iloc[at].to_dict()
+    for entry in SIDE_MEASURES:
+        value = float(row[entry.column])
+        if entry.kind != "movement" or (entry.name == SNARL and np.isnan(value)):
+            continue
+        factor = 100 if entry.unit == "share" else 1
+        cuts = scored.bins.cuts[entry.name]
+        yield {
+            "Movement": entry.title,
+            "Right": factor * row[f"{entry.name}_right"],
+            "Left": factor * row[f"{entry.name}_left"],
+            "Unit": "% of the opening" if factor > 1 else entry.unit,
+            "Weak side, % of the other": None if np.isnan(value) else Share(np.clip(value, 0, 1)),
+            "Complete from": f"{100 * np.broadcast_to(cuts[:, -1], len(scored.scales))[at]:.0f} %",
+        }
 
 
 def _by_grade(rows: pd.DataFrame) -> Figure:

@@ -91,7 +91,8 @@ def read_sides(landmarks: pd.DataFrame, known: pd.DataFrame, *, source: str) -> 
     )
     photos = photos[photos["patient_id"].notna() & photos["task"].notna()]
     visits = photos["visit"].fillna("") if "visit" in photos else pd.Series("", photos.index)
-    photos = sort_naturally(photos.assign(_visit=visits), ["_visit"], key="_visit")
+    photos = pd.concat([photos, visits.rename("_visit")], axis=1)
+    photos = sort_naturally(photos, ["_visit"], key="_visit")
     photos = sort_naturally(photos, ["patient_id"], key="patient_id")
     person = photos.groupby(["patient_id", "_visit"], sort=False).ngroup().to_numpy()
     rows = pd.DataFrame([_about(own) for _, own in photos.groupby(person, sort=False)])
@@ -143,7 +144,7 @@ def weakness(values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
     One minus the mean share of its movements that can be compared; NaN where none can.
     """
-    found = {}
+    found: dict[str, FloatArray] = {}
     for zone in ZONES:
         own = [values[e.name] for e in SIDE_MEASURES if e.kind == "movement" and e.zone == zone]
         found[zone] = 1.0 - np.clip(mean_of(own), 0.0, 1.0)

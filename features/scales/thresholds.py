@@ -116,8 +116,8 @@ def cohort_bins(
         squares = np.where(healthy, differences[entry.name] ** 2, np.nan)
         known = np.isfinite(squares)
         visits = np.bincount(owners[known], minlength=owners.max() + 1)
-        own = np.bincount(owners[known], squares[known], minlength=len(visits))
-        own = own / np.maximum(visits, 1)  # a person counts once, however many visits
+        total = np.bincount(owners[known], squares[known], minlength=len(visits))
+        own = total / np.maximum(visits, 1)  # a person counts once, however many visits
         everybody = int((visits > 0).sum())
         n = everybody - (visits > 0)[owners]
         if everybody < about["fewest"]:
