@@ -217,6 +217,13 @@ TABLES = (
             "healthy_side": "the other side than the manifest's weak one; empty when not known",
             "no_scale": "why lengths are missing although a scale was asked for",
             **_measure_words(),
+            "moved_right": "how far the right side moved from the patient's rest, in what the "
+            "movement asks for; empty without a photograph at rest",
+            "moved_left": "the same on the patient's left",
+            "moved_unit": "its unit: `share` (of the eye's opening at rest) or % of the eye "
+            "distance",
+            "moved_weak_to_other": "weak divided by other side; empty where the weak side is not "
+            "known, or the other hardly moves",
         },
     ),
     Table(

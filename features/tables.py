@@ -21,6 +21,7 @@ from common.tables import (
     OTHERS_AS_TEXT,
     STATUSES,
     choice,
+    join_manifest,
     joined_columns,
     number,
     read_table,
@@ -31,6 +32,7 @@ from features.definitions import DefinitionName, definition_named
 from features.frames import FloatArray
 from features.measures import MEASURES, SIDES, Measure, measure_faces
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
+from features.scales.photographs import MOVED_COLUMNS, moved_from_rest
 from landmarks.find.iris import Irises
 from landmarks.scale import Unit, length_factors, no_scale_reason
 from landmarks.tables import points_of, points_source_columns
@@ -56,7 +58,9 @@ def columns_of(measure: Measure) -> tuple[str, ...]:
 
 
 MEASURE_COLUMNS: tuple[str, ...] = tuple(name for entry in MEASURES for name in columns_of(entry))
-MEASURED_COLUMNS = ("unit", "frame", "healthy_side", "no_scale", *MEASURE_COLUMNS)
+MEASURED_COLUMNS = (
+    "unit", "frame", "healthy_side", "no_scale", *MEASURE_COLUMNS, *MOVED_COLUMNS
+)  # fmt: skip
 """What a manifest joined behind never replaces."""
 
 
@@ -82,12 +86,15 @@ MEASURES_SCHEMA = _schema(
         "unit": choice(UNITS),
         **{name: text(nullable=True) for name in ("frame", "healthy_side", "no_scale")},
         **{name: number() for name in MEASURE_COLUMNS},
+        "moved_unit": text(nullable=True, required=False),
+        **{name: number(required=False) for name in MOVED_COLUMNS if name != "moved_unit"},
     },
 )
 """`measures.csv`: lengths in `unit`, angles in degrees, percentages of the side compared with.
 
 `frame` is `irises` or, where an iris was not found, `eye_corners`. `healthy_side` is empty where
 the manifest does not name one palsied side. `no_scale` says why a photograph's lengths are missing.
+`moved_…` is how far each side moved from the same patient's rest (`features.scales.photographs`).
 """
 
 
@@ -208,7 +215,11 @@ def measure_table(
         values = _differences(by_side["right"], by_side["left"], healthy, smallest=smallest)
         scaled = (v if "percent" in name else v * factor for name, v in values.items())
         columns |= dict(zip(columns_of(entry), scaled, strict=True))
-    return pd.concat([head, pd.DataFrame(columns)], axis="columns")
+    known = pd.DataFrame({"image_id": ids, "healthy_side": head["healthy_side"]})
+    if manifest is not None:
+        known = join_manifest(known, manifest, measured=["healthy_side"])
+    moved = moved_from_rest(points, known)
+    return pd.concat([head, pd.DataFrame(columns), moved], axis="columns")
 
 
 def _differences(

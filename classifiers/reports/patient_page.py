@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers.reports.patient_pictures import Material, patient_pictures
-from classifiers.reports.side_readings import Spread, most_uneven, movement_table
+from classifiers.reports.side_readings import Spread, most_uneven, zone_table
 from common.report import Link, Picture, Report, Section
 from common.words import spoken
 from features.measures import MEASURES, Measure
@@ -45,6 +45,8 @@ class Answer:
         What stands behind the name.
     maps
         What an image network looked at.
+    worth
+        How much lower the answer would be with a part of the face as in healthy people, by region.
     """
 
     summary: Sequence[str] = ()
@@ -53,6 +55,7 @@ class Answer:
     heading: str = ""
     caption: str = ""
     maps: Sequence[Picture] = ()
+    worth: Mapping[str, float] | None = None
 
 
 def anchor_of(number: int) -> str:
@@ -155,9 +158,16 @@ def patient_page(
         page.gallery(answer.maps)
     page.subheading("Right beside left")
     readings = material.readings(patient)
-    moved, measured = movement_table(readings), side_table(material.measures, patient)
+    measured, sides = side_table(material.measures, patient), material.sides
+    moved = pd.DataFrame() if sides is None else zone_table(sides, patient, worth=answer.worth)
     if len(moved):
-        page.table(moved, caption="How far each side moves, in percent of the one that moves more.")
+        page.table(
+            moved,
+            caption="How far each side moves, zone by zone, in percent of the one that moves more"
+            + ("." if answer.worth is None else "; and how much lower the answer would be with "
+               "that part of the face as in healthy people (smile and lips together)."),
+            digits=1,
+        )  # fmt: skip
     if len(measured):
         page.table(
             measured,

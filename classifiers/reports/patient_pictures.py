@@ -31,6 +31,7 @@ from common.photos import Photo, read_photo
 from common.report import Picture, image_picture
 from common.tables import GRADES, severities
 from common.words import spoken
+from features.scales.sides import Readings, read_sides
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of
 
@@ -103,6 +104,14 @@ class Material:
         """Return right and left of one patient."""
         rows = self.rows_of(patient)
         return side_readings(rows, landmarks=self.landmarks_of(rows["image_id"]), unit=self.unit)
+
+    @cached_property
+    def sides(self) -> Readings | None:
+        """Movements of everybody's sides from rest; None without points, patients or movements."""
+        if self.landmarks is None or not {"patient_id", "task"} <= set(self.dists.columns):
+            return None
+        known = self.dists[self.dists["patient_id"].notna() & self.dists["task"].notna()]
+        return read_sides(self.landmarks, known, source="the tables") if len(known) else None
 
     @cached_property
     def healthy_readings(self) -> dict[str, list[Reading]]:

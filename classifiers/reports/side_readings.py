@@ -16,12 +16,14 @@ import pandas as pd
 from common.provenance import read_run_record
 from common.words import spoken
 from features.registry import DISTANCES
+from features.scales.registry import SIDE_MEASURES
+from features.scales.sides import Readings
+from features.scales.thresholds import gate_of
 from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
 
 REST = "rest"
 USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
-LEAST_MOVEMENT = 0.01  # face widths, about 1.4 mm: less is no movement to compare sides by
 FEWEST_HEALTHY = 3  # for a standard deviation that means something
 _EYE_CORNERS = (36, 39, 42, 45)
 _MOUTH_CORNERS = (48, 54)  # the patient's right and left
@@ -42,34 +44,24 @@ class Sign:
         What a growing and a shrinking distance is called.
     change
         Whether the change from rest counts, or the distance itself.
-    moving
-        What a side does when it moves, `brow rises` for instance; None where the sign is no
-        movement of a side.
     """
 
     part: str
     pair: tuple[str, str] | None
     does: tuple[str, str]
     change: bool
-    moving: str | None = None
 
 
-_BROW = Sign(
-    part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True, moving="brow rises"
-)
-_LIDS = Sign(
-    part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False, moving="eye closes"
-)
-_CORNER = Sign(
-    part="mouth corner", pair=None, does=("moves",) * 2, change=True, moving="mouth corner moves"
-)
+_BROW = Sign(part="brow", pair=("L", "M"), does=("rises", "sinks"), change=True)
+_LIDS = Sign(part="eye", pair=("N", "O"), does=("stays open",) * 2, change=False)
+_CORNER = Sign(part="mouth corner", pair=None, does=("moves",) * 2, change=True)
 _LIP = Sign(  # the lip is drawn towards the side that moves
     part="eye-to-lip distance", pair=("F", "G"), does=("grows by", "shrinks by"), change=True
 )
 SIGNS: dict[str, tuple[Sign, ...]] = {
     REST: (
-        replace(_BROW, does=("stands above the eye by",) * 2, change=False, moving=None),
-        replace(_LIDS, does=("is open",) * 2, moving=None),
+        replace(_BROW, does=("stands above the eye by",) * 2, change=False),
+        replace(_LIDS, does=("is open",) * 2),
         replace(_LIP, does=("is",) * 2, change=False),
     ),
     "brow_raise": (_BROW,),
@@ -93,9 +85,6 @@ class Reading:
         Lengths in `unit`; changes are taken at the size of the face at rest.
     right_share, left_share
         The same as a share of the face's width at rest.
-    right_moved, left_moved
-        How far the side moved from rest, in widths of the face at rest (an eye by how much of its
-        opening closed); NaN where the sign is no movement, or nothing is known of rest.
     """
 
     movement: str
@@ -105,18 +94,6 @@ class Reading:
     right_share: float
     left_share: float
     unit: str = "px"
-    right_moved: float = np.nan
-    left_moved: float = np.nan
-
-    def of_better_side(self) -> tuple[float, float] | None:
-        """Return right and left as shares (0..1) of the side that moved farther.
-
-        None where the sign is no movement, or neither side moved by `LEAST_MOVEMENT`.
-        """
-        better = max(self.right_moved, self.left_moved)
-        if not better >= LEAST_MOVEMENT:
-            return None
-        return max(0.0, self.right_moved) / better, max(0.0, self.left_moved) / better
 
     @property
     def difference(self) -> float:
@@ -177,51 +154,55 @@ def side_readings(
             if sides is None or not all(np.isfinite(sides)):
                 continue
             width = float(rest["A"] if rest is not None else row["A"])
-            moved = _moved(sides, sign=sign, rest=rest)
             readings.append(
                 Reading(
                     movement=movement, sign=sign,
                     right=sides[0], left=sides[1],
                     right_share=sides[0] / width, left_share=sides[1] / width, unit=unit,
-                    right_moved=moved[0] / width, left_moved=moved[1] / width,
                 )
             )  # fmt: skip
     return readings
 
 
-def movement_table(readings: Iterable[Reading]) -> pd.DataFrame:
-    """Return how far each side moved, in percent of the side that moved farther, for a report.
+def zone_table(
+    sides: Readings, patient: str, *, worth: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Return how far each side moved, zone by zone, in percent of the side that moved farther.
 
-    One row for each movement and part that moves; empty when none can be compared with rest.
+    Parameters
+    ----------
+    sides
+        Everybody's movements (`features.scales.sides`); each visit has its rows.
+    worth
+        How much lower the answer would be with a part of the face as in healthy people, by the
+        graders' regions; smile and lips are one region, told at the smile.
+
+    Returns
+    -------
+    DataFrame
+        One row for each movement that can be compared with rest; empty when none can.
     """
-    rows = []
-    for item in readings:
-        if item.sign.moving is None or not np.isfinite([item.right_moved, item.left_moved]).all():
-            continue
-        shares = item.of_better_side()
-        sides = ("hardly at all",) * 2 if shares is None else (f"{100 * s:.0f} %" for s in shares)
-        right, left = sides
-        rows.append(
-            {
-                "Movement": spoken(item.movement),
-                "What moves": item.sign.moving,
-                "Right": right,
-                "Left": left,
-            }
-        )
+    rows: list[dict[str, object]] = []
+    own = sides.rows[sides.rows["patient_id"].astype(str) == patient]
+    once = own.drop_duplicates("visit" if "visit" in own else "patient_id")  # not both readings
+    for at in once.index:
+        for entry in SIDE_MEASURES:
+            amounts = sides.amounts[entry.name][at]
+            if entry.kind != "movement" or not np.isfinite(amounts).all():
+                continue
+            better = float(amounts.max())
+            shares = (f"{max(0.0, 100 * amount / better):.0f} %" for amount in amounts)
+            right, left = shares if better >= gate_of(entry) else ("hardly at all",) * 2
+            row: dict[str, object] = {"Zone": entry.zone, "Movement": entry.title.lower()}
+            if "visit" in own:
+                row["Visit"] = once.loc[at, "visit"]
+            row |= {"Right": right, "Left": left}
+            if worth is not None:
+                told = {"brow": "brow", "eye": "eye", "midface": "mouth"}.get(entry.zone)
+                first = all(other["Zone"] != entry.zone for other in rows)
+                row["Lower if healthy"] = worth.get(told) if first and told else None
+            rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _moved(
-    sides: tuple[float, float], *, sign: Sign, rest: pd.Series | None
-) -> tuple[float, float]:
-    """Return how far each side moved from rest, in the unit of `sides`; NaN where not known."""
-    if sign.moving is None or rest is None:
-        return np.nan, np.nan
-    if sign.change or sign.pair is None:
-        return sides
-    right, left = (float(rest[name]) for name in sign.pair)
-    return right - sides[0], left - sides[1]
 
 
 def _sides(

@@ -19,14 +19,15 @@ from classifiers.reports.side_readings import (
     Reading,
     Spread,
     most_uneven,
-    movement_table,
     side_readings,
     side_spread,
+    zone_table,
 )
 from common.grading.target import target_named
 from features.definitions import measure
 from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
+from features.scales.sides import read_sides
 from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS, mirror_points
 
@@ -169,15 +170,20 @@ def test_nobody_is_held_against_a_reference_that_contains_them(tmp_path):
     assert material.healthy_spread(without="patient01") == material.healthy_spread()
 
 
-def test_both_sides_are_told_as_shares_of_the_one_that_moves_farther():
+def test_both_sides_are_told_by_zone_as_shares_of_the_one_that_moves_farther():
     dists, landmarks = tables(
         {"rest": schematic_face(), "full_smile": smiling(right=4.0, left=10.0),
          "full_eye_closure": schematic_face()}
     )  # fmt: skip
-    table = movement_table(side_readings(dists, landmarks=landmarks)).set_index("What moves")
-    assert tuple(table.loc["mouth corner moves", ["Right", "Left"]]) == ("40 %", "100 %")
-    assert tuple(table.loc["eye closes", ["Right", "Left"]]) == ("hardly at all",) * 2
-    assert set(table.index) == {"mouth corner moves", "eye closes"}  # rest is no movement
+    known = dists.assign(patient_id="p1")
+    sides = read_sides(landmarks, known, source="test")
+    table = zone_table(sides, "p1", worth={"eye": 0.5, "mouth": 1.5}).set_index("Movement")
+    assert tuple(table.loc["full smile", ["Zone", "Right", "Left"]]) == ("midface", "40 %", "100 %")
+    assert tuple(table.loc["full eye closure", ["Right", "Left"]]) == ("hardly at all",) * 2
+    assert set(table.index) == {"full smile", "full eye closure"}  # rest is no movement
+    assert dict(table["Lower if healthy"]) == {"full smile": 1.5, "full eye closure": 0.5}
+    assert "Lower if healthy" not in zone_table(sides, "p1")
+    assert zone_table(sides, "p2").empty
 
 
 def test_a_column_is_known_by_the_measurement_in_its_name():

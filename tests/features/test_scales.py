@@ -18,11 +18,13 @@ from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import pose_face
 from datasets.simulated.movement import Palsy, Side
 from features.commands.scales import scales
+from features.scales.photographs import MOVED_COLUMNS
 from features.scales.registry import ITEMS, SIDE_MEASURES
 from features.scales.scores import SCALES, Scored, score
 from features.scales.sides import MISSING, NOT_MEASURED, TOO_LITTLE, read_sides
 from features.scales.thresholds import cohort_bins, difference_of, published_bins
 from features.schematic_face import schematic_face
+from features.tables import measure_table
 from landmarks.points import POINT_COLUMNS, mirror_points
 from tests.conftest import ROOT
 
@@ -274,6 +276,21 @@ def test_nobody_is_held_against_themselves(cohort: Cohort) -> None:
     assert (after[~own] < before[~own] - 0.05).all()
 
 
+def test_measures_of_a_photograph_say_how_far_both_sides_moved(
+    cohort: Cohort, scored: Scored
+) -> None:
+    found, known = tables(cohort.faces, cohort.sides, cohort.grades)
+    rows = measure_table(found, manifest=known).set_index("image_id")
+    one = palsied(scored).query("patient_id == 'p3'").iloc[0]
+    smile, rest = rows.loc["p3/full_smile.jpg"], rows.loc["p3/rest.jpg"]
+    assert smile["moved_right"] == pytest.approx(one["full_smile_right"])
+    assert smile["moved_weak_to_other"] == pytest.approx(one["full_smile_weak_to_other"])
+    assert rows.loc["p3/full_eye_closure.jpg", "moved_unit"] == "share"
+    assert rest[["moved_right", "moved_weak_to_other"]].isna().all()
+    assert np.isnan(rows.loc["p0/full_smile.jpg", "moved_weak_to_other"])  # no side is weak
+    assert measure_table(found)[list(MOVED_COLUMNS)].isna().all(axis=None)  # nobody is named
+
+
 def test_published_sets_contradict_each_other() -> None:
     jinglei, mirror = (published_bins(name).cuts["full_smile"] for name in ("jinglei", "mirror"))
     assert jinglei.tolist() == [[0.05, 0.25, 0.50, 0.75]]
@@ -281,8 +298,9 @@ def test_published_sets_contradict_each_other() -> None:
 
 
 def test_the_command_writes_tables_and_a_report(
-    cohort: Cohort, tmp_path: Path, figures_not_rendered: None
+    cohort: Cohort, tmp_path: Path, figures_not_rendered: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("features.scales.report.SHOWN", 4)
     found, known = tables(cohort.faces, cohort.sides, cohort.grades)
     write_csv(found, tmp_path / "landmarks.csv")
     write_csv(known, tmp_path / "manifest.csv")
@@ -294,7 +312,7 @@ def test_the_command_writes_tables_and_a_report(
     assert len(made.scored.scales) == 42  # 30 patients, and 6 healthy people both ways
     healthy = made.scored.scales[made.scored.scales["hb_grade"] == 1]
     assert healthy["sunnybrook_style_percent_of_reach"].between(65, 100).all()
-    page = made.report.read_text(encoding="utf-8")
+    page = re.sub(r"data:image[^\"]+", "", made.report.read_text(encoding="utf-8"))
     assert "No clinician has scored them" in page and "p3" not in page
     nobody = known.assign(hb_grade=pd.array([3] * len(known), dtype="Int64"))
     write_csv(nobody, tmp_path / "manifest.csv")
