@@ -6,8 +6,8 @@ Draws a cohort with known muscles and scores it three ways in the same run: with
 (the baseline: what is lost to noise of points is not the scale's), with those of the installed
 `ibug` model, and with those of a dlib model that learned from other simulated patients (seed + 72),
 as `train-landmarks` makes one. Prints Spearman's correlation of every item and zone with the truth
-over the patients with palsy and over everybody, its bootstrap interval over patients, how many
-could be scored, and the composites of healthy people. Simulated: nothing of it is evidence about
+(everybody once), its interval over resampled patients, how many could be scored, and the composites
+of healthy people. Simulated: nothing of it is evidence about
 patients. What was drawn and found is kept in OUT, and a second run goes on from it.
 """
 

@@ -119,7 +119,7 @@ def _row(row: pd.Series, name: Link | str) -> dict[str, object]:
     composite = rounded(row["sunnybrook_style_composite"])
     return {
         "Patient": name,
-        "Weak side": row["weak_side"] if row["side"] in SIDES else f"{row['side']}: both ways",
+        "Weak side": row["side"],
         **{
             zone.capitalize(): None if np.isnan(row[column]) else Share(row[column])
             for zone, column in zip(ZONES, ZONE_COLUMNS, strict=True)
@@ -212,7 +212,9 @@ def _norm_rows(scored: Scored) -> Iterator[dict[str, object]]:
         yield {
             "What": what,
             "Published": f"{norm['normal']}\n{norm['source']}",
-            "Here": f"{own.mean():.1f} ± {own.std():.1f}" if len(own) > 1 else None,
+            "Here": f"{own.mean():.1f} ± {own.std():.1f}".replace("-", "−")
+            if len(own) > 1
+            else None,
             "Healthy people here": len(own),
         }
 

@@ -124,7 +124,8 @@ def cohort_bins(
             spread = np.full(len(owners), np.nan)
         else:
             spread = np.sqrt(np.maximum(own.sum() - own[owners], 0) / n)
-        cuts[entry.name] = _cuts(entry, spread, n, outside=about["outside"])
+        least = about["least"]["ratio" if entry.ratio else entry.unit]
+        cuts[entry.name] = _cuts(entry, spread, n, outside=about["outside"], least=least)
         behind[entry.name] = n
     return Bins(COHORT, about["title"], about["source"], cuts, behind)
 
@@ -143,10 +144,15 @@ def difference_of(measure: SideMeasure, amounts: FloatArray) -> FloatArray:
 
 
 def _cuts(
-    measure: SideMeasure, spread: FloatArray, n: NDArray[np.intp], *, outside: float
+    measure: SideMeasure,
+    spread: FloatArray,
+    n: NDArray[np.intp],
+    *,
+    outside: float,
+    least: float,
 ) -> FloatArray:
     tail = outside / 2 if measure.kind == "rest" else outside
-    limit = student.ppf(1 - tail, np.maximum(n, 1)) * spread
+    limit = np.maximum(student.ppf(1 - tail, np.maximum(n, 1)) * spread, least)
     if measure.kind == "synkinesis":
         return limit[:, np.newaxis] * _STEPS
     if measure.kind == "movement":
