@@ -76,12 +76,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI; `alt` says in words what it shows, `width` is in px."""
+    """A picture as a data URI; `alt` says in words what it shows, its size is in px."""
 
     source: str
     alt: str
     caption: str
     width: int
+    height: int = 0
 
     @property
     def least_width(self) -> int:
@@ -90,6 +91,25 @@ class Picture:
         Lettering in a wide picture could not be read any more.
         """
         return 0 if self.width <= NARROW else max(NARROW, round(LEAST_SHARE * self.width))
+
+
+@dataclass(frozen=True)
+class Film:
+    """A picture with a time axis, and small pictures, one of which is shown for each moment.
+
+    Each belongs to an equal part of the width between the shares `first` and `last`; the pointer
+    over a part, or a tap, shows it above. The first is shown before, and print shows none.
+    """
+
+    axis: Picture
+    moments: tuple[Picture, ...]
+    first: float
+    last: float
+
+    @property
+    def height(self) -> int:
+        """Height in px that the small pictures need."""
+        return max(picture.height for picture in self.moments)
 
 
 @dataclass(frozen=True)
@@ -120,7 +140,7 @@ class Card:
 class Block:
     """A part of a section, as the template shows it: its `kind`, and what it holds."""
 
-    kind: Literal["text", "subheading", "links", "facts", "cards", "table", "gallery"]
+    kind: Literal["text", "subheading", "links", "facts", "cards", "table", "gallery", "film"]
     words: str = ""
     items: tuple[Any, ...] = ()
     columns: tuple[str, ...] = ()
@@ -201,6 +221,10 @@ class Section:
         if items:
             self.blocks.append(Block("gallery", items=items))
 
+    def film(self, film: Film) -> None:
+        """Add a picture with a time axis over which the frames of a film can be looked at."""
+        self.blocks.append(Block("film", items=(film,)))
+
 
 @dataclass
 class Report:
@@ -262,11 +286,17 @@ def figure_picture(figure: Figure, *, alt: str, caption: str = "") -> Picture:
         alt=alt,
         caption=caption,
         width=round(figure.get_figwidth() * 96),
+        height=round(figure.get_figheight() * 96),
     )
 
 
 def image_picture(
-    pixels: NDArray[np.uint8], *, alt: str, caption: str = "", width: int | None = None
+    pixels: NDArray[np.uint8],
+    *,
+    alt: str,
+    caption: str = "",
+    width: int | None = None,
+    quality: int = JPEG_QUALITY,
 ) -> Picture:
     """Return `(H, W, 3)` uint8 RGB pixels as JPEG, reduced to `width` px; never enlarged."""
     import cv2
@@ -282,8 +312,9 @@ def image_picture(
         size = (shown, max(1, round(height_now * shown / width_now)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return Picture(_data_uri("jpeg", encoded.tobytes()), alt=alt, caption=caption, width=shown)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    source = _data_uri("jpeg", encoded.tobytes())
+    return Picture(source, alt=alt, caption=caption, width=shown, height=pixels.shape[0])
 
 
 def figure_png(figure: Figure) -> bytes:

@@ -1,0 +1,81 @@
+"""What `movement` draws of films: pages, films with their points, and two films compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import FilmError, UserError, did_you_mean
+from common.film_writer import FILM_SUFFIX
+from common.films import open_film
+from features.movement.film import MeasuredFilm
+from features.movement.overlay_film import write_overlay_film
+from features.movement.page import film_page
+from features.movement.page_compare import ComparedFilm, compare_page
+from landmarks.overlay import OVERLAY_FOLDER, picture_path
+
+PAGES_FOLDER, COMPARISON_FILE = "pages", "comparison.html"
+
+
+@dataclass
+class FilmPictures:
+    """Draws each film once it is measured.
+
+    Attributes
+    ----------
+    out
+        Folder of the tables.
+    files
+        Where the films lie, by name; pages of others show points alone.
+    pages, overlay
+        Whether to write a page, and the film with its points.
+    compare
+        Names of two films to lay beside each other, before and after.
+    problems
+        Films that could not be written with points, and why.
+    """
+
+    out: Path
+    files: Mapping[str, Path]
+    pages: bool = False
+    overlay: bool = False
+    compare: tuple[str, str] | None = None
+    problems: list[str] = field(default_factory=list)
+    _kept: dict[str, ComparedFilm] = field(default_factory=dict)
+
+    def check(self, films: Collection[str]) -> None:
+        """Refuse what cannot be drawn of these films, before the long work."""
+        for name in self.compare or ():
+            if name not in films:
+                raise UserError(
+                    f'--compare names "{name}", which is no film of the landmark table.'
+                    + did_you_mean(name, list(films))
+                )
+        if self.overlay and not self.files:
+            raise UserError("--overlay needs the films themselves: give them with --photographs.")
+
+    def draw(self, name: str, measured: MeasuredFilm, landmarks: pd.DataFrame) -> None:
+        """Draw one film."""
+        film = self.files.get(name)
+        if self.pages:
+            page = film_page(name, measured, landmarks, film=film)
+            page.write(picture_path(self.out / PAGES_FOLDER, name).with_suffix(".html"))
+        if self.overlay and film is not None:
+            path = picture_path(self.out / OVERLAY_FOLDER, name).with_suffix("")
+            if path.suffix != FILM_SUFFIX:
+                path = path.with_name(path.name + FILM_SUFFIX)
+            try:
+                write_overlay_film(path, open_film(film), landmarks)
+            except FilmError as error:
+                self.problems.append(f"{name}: {error}")
+        if name in (self.compare or ()):
+            self._kept[name] = ComparedFilm(name, measured, landmarks, film)
+
+    def finish(self) -> None:
+        """Write the comparison, when both films were drawn."""
+        if self.compare is not None:
+            before, after = (self._kept[name] for name in self.compare)
+            compare_page(before, after).write(self.out / COMPARISON_FILE)

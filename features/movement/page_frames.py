@@ -1,0 +1,102 @@
+"""Small pictures of a film's frames, cut to the face, with their points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import FilmError
+from common.films import open_film
+from common.report import Picture, image_picture
+from common.words import counted
+from features.frames import FloatArray
+from landmarks.overlay import draw_overlay
+from landmarks.tables import points_of
+
+_MARGIN = 0.18  # of the face's larger side, around it
+_SEEK = 5  # a film is read through when more than one frame in so many is wanted
+_FINER = 2  # points are drawn in a picture that is larger by this, so that they come out thin
+_PAPER = 110  # grey behind points without a film
+
+
+class Frames:
+    """The frames of one film with their points; without the film the points are drawn alone."""
+
+    def __init__(self, landmarks: pd.DataFrame, film: Path | None) -> None:
+        self._points = dict(zip(landmarks["frame"].astype(int), points_of(landmarks), strict=True))
+        self._problem = "" if film else "The film is not there: points are shown without picture."
+        self._film = None
+        try:
+            self._film = open_film(film) if film else None
+        except FilmError as error:
+            self._problem = f"{error} Points are shown without picture."
+        known = np.concatenate([p[np.isfinite(p).all(axis=1)] for p in self._points.values()])
+        self._corner, self._side = np.zeros(2), 1.0
+        if len(known):
+            low, high = np.percentile(known, [0.5, 99.5], axis=0)
+            self._side = float((1 + 2 * _MARGIN) * (high - low).max())
+            self._corner = (low + high - self._side) / 2
+
+    def warnings(self, signals: pd.DataFrame) -> list[str]:
+        """Return what a reader must know of the frames before anything else."""
+        failed = signals[signals["status"] != "ok"]
+        found = [self._problem] if self._problem else []
+        if len(failed):
+            found.append(
+                f"{len(failed)} of {counted(len(signals), 'frame')} could not be measured; most "
+                f"often: {_most_often(failed)}"
+            )
+        return found
+
+    def at(self, numbers: Sequence[int], *, width: int, quality: int) -> dict[int, Picture]:
+        """Return the pictures of frames, each `width` px wide and high."""
+        return {
+            number: image_picture(
+                self._small(rgb, number, _FINER * width),
+                alt=f"Frame {number} of the film, cut to the face, with its points.",
+                width=width,
+                quality=quality,
+            )
+            for number, rgb in self._read(sorted(set(numbers)))
+        }
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
+        if self._film is None or not numbers:
+            yield from ((number, None) for number in numbers)
+        elif len(numbers) * _SEEK > numbers[-1] - numbers[0]:
+            wanted = set(numbers)
+            for frame in self._film.frames(numbers[0], numbers[-1] + 1):
+                if frame.number in wanted:
+                    yield frame.number, frame.rgb
+        else:
+            for number in numbers:
+                yield number, self._film.frame(number).rgb
+
+    def _small(self, rgb: NDArray[np.uint8] | None, number: int, width: int) -> NDArray[np.uint8]:
+        """Cut out the face at one place and size for the whole film, and draw the points."""
+        zoom = width / self._side
+        if rgb is None:
+            small = np.full((width, width, 3), _PAPER, dtype=np.uint8)
+        else:
+            # Reduced first, so that a large film is not sampled with holes.
+            reduced = (
+                cv2.resize(rgb, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+                if zoom < 1
+                else rgb
+            )
+            now = zoom / min(zoom, 1.0)
+            shift = -(self._corner * zoom)
+            moved = np.array([[now, 0, shift[0]], [0, now, shift[1]]])
+            small = cv2.warpAffine(reduced, moved, (width, width), borderValue=(_PAPER,) * 3)
+        points: FloatArray = (self._points[number] - self._corner) * zoom
+        return draw_overlay(small, points, legend=False) if np.isfinite(points).all() else small
+
+
+def _most_often(failed: pd.DataFrame) -> str:
+    reasons = failed["reason"].dropna()
+    return str(reasons.mode().iloc[0]) if len(reasons) else "no reason is given."
