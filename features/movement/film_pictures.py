@@ -70,7 +70,7 @@ class FilmPictures:
             try:
                 write_overlay_film(path, open_film(film), landmarks)
             except FilmError as error:
-                self.problems.append(f"{name}: {error}")
+                self.problems.append(str(error))
         if name in (self.compare or ()):
             self._kept[name] = ComparedFilm(name, measured, landmarks, film)
 
