@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.errors import UserError
 from common.film_writer import film_writer
 from common.films import open_film
+from common.tables import write_table
 from datasets.simulated.face import draw_patient
 from datasets.simulated.film import plan_film
+from features.commands.movement import movement
 from features.movement.film import MeasuredFilm, measure_film
 from features.movement.norms import OBSERVERS_MM
 from features.movement.overlay_film import write_overlay_film
@@ -21,6 +25,7 @@ from features.movement.page import MOMENTS, film_page
 from features.movement.page_compare import ComparedFilm, changes, compare_page
 from features.movement.tables import SIGNALS
 from landmarks.points import POINT_COLUMNS
+from landmarks.tables import LANDMARKS
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -172,3 +177,28 @@ def test_compared_films_stand_side_by_side(
     other = measure_film("b.mp4", rows, patient="P8")
     told = compare_page(one, replace(one, measured=other)).html()
     assert "The films are of two patients: P7 and P8." in told
+
+
+def test_the_command_draws_what_is_asked_for(
+    rows: pd.DataFrame, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = filmed(2).assign(film="b.avi")
+    both = pd.concat([rows.head(75), second.head(75)], ignore_index=True)
+    both["image_id"] = [f"{name}#{n:06d}" for name, n in zip(both.film, both.frame, strict=True)]
+    table = tmp_path / "landmarks.csv"
+    write_table(both, table, schema=LANDMARKS)
+    shutil.copy(film, tmp_path / "a.mp4")
+    (tmp_path / "b.avi").write_bytes(b"no film")
+    out = tmp_path / "out"
+    result = movement(
+        table, out=out, photographs=tmp_path, pages=True, overlay=True, compare=("a.mp4", "b.avi")
+    )
+    assert result.exit_code == 3 and "unreadable: b.avi" in capsys.readouterr().err
+    assert len(open_film(out / "overlays" / "a.mp4")) == len(rows)  # also those without a row
+    assert not (out / "overlays" / "b.avi.mp4").exists()
+    for page in ("pages/a.mp4.html", "pages/b.avi.html", "comparison.html"):
+        assert static_problems(out / page) == []
+    with pytest.raises(UserError, match=r'names "c.mp4".*Did you mean'):
+        movement(table, out=out, compare=("a.mp4", "c.mp4"))
+    with pytest.raises(UserError, match="--overlay needs the films themselves"):
+        movement(table, out=out, overlay=True)
