@@ -18,6 +18,7 @@ from common.tables import MANIFEST, photos_of, read_manifest, read_table, write_
 from common.words import counted
 from features.movement.events import Cue
 from features.movement.film import measure_film
+from features.movement.film_pictures import FilmPictures
 from features.movement.photographs import PHOTOGRAPHS_FOLDER, write_photographs
 from features.movement.tables import (
     CUES,
@@ -56,6 +57,9 @@ def movement(
     manifest: Path | None = None,
     cues: Path | None = None,
     photographs: Path | None = None,
+    pages: bool = False,
+    overlay: bool = False,
+    compare: tuple[str, str] | None = None,
 ) -> MovementTables:
     """Measure films: curves of both sides, blinks, movements, and the photographs of each film.
 
@@ -76,6 +80,13 @@ def movement(
     photographs
         The films: a folder, a file or a manifest, as given to extract. Rest and the peak of each
         movement are written to OUT/photographs, with a manifest.csv for extract, grade and scales.
+    pages
+        Write a page for each film: faces at the peaks (with --photographs), curves, right against
+        left, what is published of healthy people. OUT/pages/FILM.html.
+    overlay
+        Write each film with its points, frame numbers and times: OUT/overlays. Needs --photographs.
+    compare
+        Names of two films, before and after: OUT/comparison.html lays them over each other.
 
     Raises
     ------
@@ -88,21 +99,22 @@ def movement(
     known = _manifest_of(manifest, films)
     patients = {} if known is None else dict(zip(known["film"], known["patient_id"], strict=True))
     asked = _read_cues(cues, films)
+    where = {} if photographs is None else _files_of(photographs, films)
+    drawn = FilmPictures(out, where, pages=pages, overlay=overlay, compare=compare)
+    drawn.check(films)
     signals, events, movements = [], [], []
     with JobProgress("movement", total=len(films)) as progress:
         for name, rows in table.groupby("film", sort=False):
             film = str(name)
-            measured = measure_film(
-                film,
-                with_slips_failed(rows.sort_values("frame").reset_index(drop=True)),
-                patient=patients.get(film),
-                cues=asked.get(film),
-            )
+            frames = with_slips_failed(rows.sort_values("frame").reset_index(drop=True))
+            measured = measure_film(film, frames, patient=patients.get(film), cues=asked.get(film))
+            drawn.draw(film, measured, frames)
             signals.append(measured.signals)
             events.append(measured.events)
             movements.append(measured.movements)
             progress.advance(ok=bool((measured.signals["status"] == "ok").any()))
     del table
+    drawn.finish()
     per_film = pd.concat(movements, ignore_index=True)
     write_table(pd.concat(signals, ignore_index=True), out / SIGNALS_FILE, schema=SIGNALS_TABLE)
     found = pd.concat(events, ignore_index=True)
@@ -114,14 +126,15 @@ def movement(
     problems: list[str] = []
     if photographs is not None:
         folder = out / PHOTOGRAPHS_FOLDER
-        rows, problems = write_photographs(per_film, _files_of(photographs, films), folder=folder)
+        rows, problems = write_photographs(per_film, where, folder=folder)
         if known is not None:
             mine = [c for c in known.columns if c == "film" or c not in rows]
             rows = rows.merge(known[mine], on="film", how="left")
         write_table(rows, folder / "manifest.csv", schema=MANIFEST)
         pictures = len(rows)
-        for line in problems:
-            print(f"unreadable: {line}", file=sys.stderr)
+    problems = sorted({*problems, *drawn.problems})
+    for line in problems:
+        print(f"unreadable: {line}", file=sys.stderr)
     counts = {
         "films": len(films),
         "films_not_measured": failed,
