@@ -34,6 +34,7 @@ _DIRECTIONS: dict[str, tuple[float, ...]] = {
     "full_smile": (0, -2, 7, 6, 4, 1),
     "lip_pucker": (0, 0, -7, 0, 1, 2),
     "lower_teeth": (0, 0, 3, -3, 0, 8),
+    UNNAMED: (0, 0, -1, -4, 0, 12),  # the mouth opens: the jaw's work, none of the seven
 }
 _CHANNELS = ((BROW, 1), (LID, 1), (CORNER_OUT, 1), (CORNER_UP, -1), (UPPER, -1), (LOWER, 1))
 LEAST_LIKENESS = 0.75

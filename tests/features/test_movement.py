@@ -219,6 +219,13 @@ def test_a_blink_is_neither_synkinesis_nor_in_the_photograph(
     assert film.signals.loc[frame, "palpebral_fissure_height_right"] > 5
 
 
+def test_what_is_none_of_the_movements_has_no_name() -> None:
+    found = measured(landmarks_of(short_film(HEALTHY, replace(SMILE, task="mouth_open")))).events
+    assert found["movement"].tolist() == ["unnamed"]
+    assert found.loc[0, "signal"] == "lower_lip_height"
+    assert found.loc[0, "amplitude_right"] > 8
+
+
 def test_an_incomplete_blink_is_told_from_a_complete_one() -> None:
     whole, half = Act("blink", 1.0, 0.09, 0.04, 0.16), Act("blink", 2.5, 0.09, 0.04, 0.16, size=0.6)
     film = measured(landmarks_of(short_film(HEALTHY, whole, half, seconds=4)))
