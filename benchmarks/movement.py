@@ -22,15 +22,21 @@ from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import draw_patient
 from datasets.simulated.film import HeadMotion, plan_film
 from datasets.simulated.film_truth import events_truth
-from features.measures import measure_faces
+from features.measures import SIDES, measure_faces
 from features.movement.film import measure_film
-from features.movement.tables import BLINK, SIDES
+from features.movement.tables import BLINK
 from landmarks.tables import points_of, read_landmarks
 from tests.features.point_films import landmarks_of
 
 PATIENTS, HEALTHY, FPS = 12, 4, 30.0
 JITTER_PX = 0.5
-SIGNALS = ("brow_height", "palpebral_fissure_height", "commissure_height", "lower_lip_height")
+SIGNALS = (
+    "brow_height",
+    "palpebral_fissure_height",
+    "commissure_height",
+    "half_mouth_width",
+    "lower_lip_height",
+)
 SYNKINESIS = ("eye_synkinesis_percent", "mouth_synkinesis")
 
 
@@ -56,7 +62,6 @@ def main() -> None:
         title = f"true points, jitter of {noise:g} px" if noise else "true points"
         score(title, truth, pd.concat(found, ignore_index=True))
     for name, motion in (
-        ("still", {}),
         ("yaw ±15°", {"yaw": 15.0}),
         ("nod ±15°", {"pitch": 15.0}),
         ("tilt ±15°", {"roll": 15.0}),
@@ -146,7 +151,9 @@ def head_motion(name: str, motion: dict[str, float]) -> None:
                 links += asked["correlation"].tolist()
                 continue
             events += len(got.events)
-            plain = measure_faces(points_of(table)).values
+            of_eyes = measure_faces(points_of(table))
+            corners = np.abs(of_eyes.faces.points[:, [48, 54], 0]).T
+            plain = of_eyes.values | {"half_mouth_width": dict(zip(SIDES, corners, strict=True))}
             for signal in SIGNALS:
                 apart = got.signals[f"{signal}_right_minus_left"]
                 ours[signal].append(float(np.ptp(apart)))
