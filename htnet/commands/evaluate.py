@@ -26,6 +26,7 @@ from common.report import figure_png
 from common.tables import nameless_patients
 from htnet.network.htnet import set_threads
 from htnet.palsy.answers import (
+    BRANCH,
     MODEL,
     AnsweredFold,
     PatientTemperature,
@@ -38,6 +39,7 @@ from htnet.palsy.answers import (
 )
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
+from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
 
 MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
 PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
@@ -73,7 +75,8 @@ def evaluate(
     Writes `predictions.csv` and `predictions.npz` of photographs, `patient_predictions.csv`,
     `metrics.json` with intervals and the majority baseline, per-class scores, and confusion
     matrices as PNG. A patient's answer is the mean over the photographs, made as sure as suits the
-    fold's validation patients (`htnet_mean` in the scores is the mean alone). Research use only.
+    fold's validation patients (`htnet_mean` in the scores is the mean alone). Beside them stands
+    `hog`, the classical twin: the bar that a network has to pass. Research use only.
 
     Parameters
     ----------
@@ -116,9 +119,15 @@ def evaluate(
     answered = _answered(parts, cohort, target=target, precision=precision)
     learned = [part for part in parts.values() if len(part.learned)]
     baseline = [majority_rows(learned, cohort, target=target)] if learned else []
-    evaluations = _scored(answered, baseline, target=target, seed=seed)
+    twin = []
+    if learned:
+        known = patient_histograms(cohort)
+        twin = [twin_rows(known, learned, cohort, target=target, branch=BRANCH)]
+    evaluations = _scored(answered, twin, baseline, target=target, seed=seed)
     predictions = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
-    patients = in_order(_joined(answered, "patients"), unit="patient", models=[MODEL])
+    patients = in_order(
+        pd.concat([_joined(answered, "patients"), *twin]), unit="patient", models=[MODEL, TWIN]
+    )
     write_predictions(predictions, out / PREDICTIONS, target=target)
     write_predictions(patients, out / PATIENT_PREDICTIONS, target=target, unit="patient")
     _write_npz(predictions, out / "predictions.npz", target=target)
@@ -175,16 +184,17 @@ def _joined(answered: Mapping[str, AnsweredFold], rows: str) -> pd.DataFrame:
 
 def _scored(
     answered: Mapping[str, AnsweredFold],
+    twin: Sequence[pd.DataFrame],
     baseline: Sequence[pd.DataFrame],
     *,
     target: Target,
     seed: int,
 ) -> list[Evaluation]:
-    """Score photographs, then patients, each beside the baseline."""
+    """Score photographs, then patients beside the classical twin, each beside the baseline."""
     photographs = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
     means = _joined(answered, "means").assign(model=MEAN_MODEL)
     of_patients = [to_patients(one, target=target) for one in baseline]
-    patients = pd.concat([_joined(answered, "patients"), means, *of_patients])
+    patients = pd.concat([_joined(answered, "patients"), means, *twin, *of_patients])
     return [
         scores_of(pd.concat([photographs, *baseline]), target=target, seed=seed),
         scores_of(patients, target=target, unit="patient", seed=seed),

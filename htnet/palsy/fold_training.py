@@ -12,9 +12,10 @@ import pandas as pd
 from common.grading.predictions import Unit, in_order, inner_predictions_schema
 from common.grading.target import Target
 from common.tables import write_table
-from htnet.palsy.answers import MODEL, answered_fold, fold_temperature
+from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_temperature
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
+from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
 from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import Trained, check_rows, train_network
 
@@ -51,6 +52,7 @@ class FoldTrainer:
         """Train every fold, and the folds inside it if asked for."""
         planned = [(part, self._inside(part, inner_folds)) for part in parts]
         photographs, patients = [], []
+        known = patient_histograms(self.cohort) if inner_folds else None
         for part, inside in planned:
             folder = part.folder(self.out)
             network = self._fit(part, folder, name=part.name).network
@@ -60,6 +62,11 @@ class FoldTrainer:
                 found = answered_fold(network, self.cohort, inner, target=self.target)
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
+            if known is not None:
+                twin = twin_rows(
+                    known, [*inside.values()], self.cohort, target=self.target, branch=BRANCH
+                )
+                patients.append(twin.assign(outer_fold=part.fold))
         if photographs:
             self._write(pd.concat(photographs), self.out / INNER_PREDICTIONS, unit="photograph")
             self._write(pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS, unit="patient")
@@ -106,7 +113,7 @@ class FoldTrainer:
     def _write(self, rows: pd.DataFrame, path: Path, *, unit: Unit) -> None:
         """Write inner predictions, outer fold by outer fold; 0 is the network of everyone."""
         in_turn = [
-            in_order(one, unit=unit, models=[MODEL])
+            in_order(one, unit=unit, models=[MODEL, TWIN])
             for _, one in rows.groupby(["repeat", "outer_fold"])
         ]
         schema = inner_predictions_schema(self.target, unit=unit)

@@ -144,9 +144,11 @@ def test_evaluate_answers_held_out_patients_only(study: Path, folds: Path) -> No
     assert kept["image_id"].tolist() == predictions["image_id"].tolist()
     np.testing.assert_allclose(kept["probabilities"][:, 0], predictions["p_1"])
     patients = read_predictions(out / "patient_predictions.csv", unit="patient")
-    assert patients["patient_id"].tolist() == list(dict.fromkeys(predictions["patient_id"]))
+    asked = list(dict.fromkeys(predictions["patient_id"]))
+    for model in ("htnet", "hog"):
+        assert patients.loc[patients["model"] == model, "patient_id"].tolist() == asked
     metrics = json.loads((out / "metrics.json").read_text())
-    assert {"htnet", "htnet_mean", "majority"} == set(metrics["per_patient"]["models"])
+    assert {"htnet", "htnet_mean", "hog", "majority"} == set(metrics["per_patient"]["models"])
     assert metrics["calibration"]["validation_patients"]["repeat 1, fold 1"] > 0
     assert "majority" in metrics["per_patient"]["models"]
     assert set(metrics["per_patient"]["per_class"]["htnet"]) == set("123456")
@@ -179,8 +181,10 @@ def test_inner_patients_are_the_inner_photographs_summed_up(study: Path, folds: 
         folds / "inner_predictions.csv", schema=inner_predictions_schema(target)
     )
     key = ["outer_fold", "fold", "patient_id"]
+    assert not patients.duplicated(["model", *key]).any()
     assert set(map(tuple, patients[key].to_numpy())) == set(map(tuple, photographs[key].to_numpy()))
-    assert not patients.duplicated(key).any()
+    twin = patients[patients["model"] == "hog"]  # the same patients, by the same folds
+    assert len(twin) == len(patients) / 2
 
 
 GRADE_TARGET = target_named("six_grades")

@@ -1,0 +1,160 @@
+"""The classical twin of the network: a patient's grade from histograms of oriented gradients.
+
+It sees the same aligned faces, patient by patient and movement by movement: how far the histograms
+of a face differ from those of its mirror image, and what both halves changed from rest. A ridge
+regression sums that up, and the training patients' own held-out sums say which grade goes with
+which. It learns in seconds and is the bar that a network has to pass.
+
+Histograms: Dalal and Triggs 2005, doi 10.1109/CVPR.2005.177.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from skimage.feature import hog
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
+
+from common.arrays import Floats, Ints, Names
+from common.grading.predictions import prediction_rows
+from common.grading.target import Target
+from common.movements import REST
+from htnet.palsy.cohort import ImageCohort
+from htnet.palsy.faces import Faces
+from htnet.palsy.folds import FoldPart
+
+TWIN = "hog"
+CELLS = 8  # along a side of the face
+ORIENTATIONS = 8
+_BLOCK = 2  # cells along a side, over which contrast is made equal
+_INNER_FOLDS = 10
+_STRENGTHS = np.logspace(-4, 6, 40)  # of the ridge; chosen on the training patients
+_FIRM = 10.0  # inverse penalty of the step from sum to grade: one slope, hardly held back
+
+
+@dataclass(frozen=True)
+class PatientHistograms:
+    """What the twin knows of each patient.
+
+    Attributes
+    ----------
+    patients
+        Sorted names.
+    labels
+        Class number of each.
+    values
+        `(n, d)` differences, movement after movement; NaN for a movement that is missing.
+    """
+
+    patients: Names
+    labels: Ints
+    values: Floats
+
+    def rows(self, patients: NDArray[np.str_]) -> NDArray[np.intp]:
+        """Return where these patients stand, each once."""
+        return np.flatnonzero(np.isin(self.patients, patients))
+
+
+def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
+    """Describe every patient of a cohort; photographs of one movement are averaged.
+
+    Movements are those that occur in the column `task`; without it all photographs count as one.
+    """
+    own, mirrored = (_histograms(cohort.data.faces, mirror=mirror) for mirror in (False, True))
+    names = np.unique(cohort.data.patients)
+    tasks = cohort.rows["task"] if "task" in cohort.rows else pd.Series("", cohort.rows.index)
+    tasks = tasks.fillna("").to_numpy(dtype=np.str_)
+
+    def mean_of(values: Floats, task: str) -> Floats:
+        """Return `(n, d)`: each patient's mean in a movement, NaN without a photograph of it."""
+        found = np.full((len(names), values.shape[1]), np.nan)
+        for at, name in enumerate(names):
+            rows = (cohort.data.patients == name) & (tasks == task)
+            if rows.any():
+                found[at] = values[rows].mean(axis=0)
+        return found
+
+    rest, rest_mirrored = mean_of(own, REST), mean_of(mirrored, REST)
+    blocks = []
+    for task in sorted(set(tasks)):
+        face, image = mean_of(own, task), mean_of(mirrored, task)
+        blocks.append(np.abs(face - image))
+        if task != REST:  # what both halves do: the smaller of the two changes
+            blocks.append(np.minimum(np.abs(face - rest), np.abs(image - rest_mirrored)))
+    first = [int(np.flatnonzero(cohort.data.patients == name)[0]) for name in names]
+    return PatientHistograms(names, cohort.data.labels[first], np.hstack(blocks))
+
+
+def _histograms(faces: Faces, *, mirror: bool) -> Floats:
+    """Return the `(n, d)` histograms of the faces, or of their mirror images."""
+    pixels = faces.pixels if faces.pixels.ndim == 4 else faces.pixels[:, -1]  # the whole face
+    cell = faces.size // CELLS
+    found = []
+    for one in pixels.numpy():
+        grey = cv2.cvtColor(np.ascontiguousarray(np.moveaxis(one, 0, -1)), cv2.COLOR_RGB2GRAY)
+        found.append(
+            hog(
+                np.ascontiguousarray(grey[:, ::-1]) if mirror else grey,
+                orientations=ORIENTATIONS,
+                pixels_per_cell=(cell, cell),
+                cells_per_block=(_BLOCK, _BLOCK),
+            )
+        )
+    return np.stack(found)
+
+
+def twin_rows(
+    known: PatientHistograms,
+    parts: Sequence[FoldPart],
+    cohort: ImageCohort,
+    *,
+    target: Target,
+    branch: str,
+) -> pd.DataFrame:
+    """Let the twin learn from each fold's patients, those of validation too, and answer the rest.
+
+    Returns prediction rows of the tested patients, model `hog`.
+    """
+    tables = []
+    for part in parts:
+        learn, ask = (known.rows(cohort.data.patients[rows]) for rows in (part.learned, part.test))
+        chances = _answers(
+            known.values[learn], known.labels[learn], known.values[ask], classes=len(target.classes)
+        )
+        first = cohort.rows.iloc[part.test].drop_duplicates("patient_id").set_index("patient_id")
+        rows = first.loc[known.patients[ask]].reset_index()
+        tables.append(
+            prediction_rows(
+                rows,
+                target=target,
+                unit="patient",
+                probabilities=chances,
+                repeat=part.repeat,
+                fold=part.fold,
+                model=TWIN,
+                branch=branch,
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _answers(learn: Floats, labels: Ints, ask: Floats, *, classes: int) -> Floats:
+    """Return the `(n, k)` chances of those asked about."""
+    usual = np.nansum(learn, axis=0) / np.maximum(np.isfinite(learn).sum(axis=0), 1)
+    learn, ask = (np.nan_to_num(one - usual) for one in (learn, ask))  # missing: as usual
+    axes = np.linalg.svd(learn, full_matrices=False)[2].T  # ridge needs no more than these
+    learn, ask = learn @ axes, ask @ axes
+    ridge = RidgeCV(_STRENGTHS)
+    deal = KFold(min(_INNER_FOLDS, len(labels)), shuffle=True, random_state=0)
+    sums = cross_val_predict(ridge, learn, labels, cv=deal)
+    grades = LogisticRegression(C=_FIRM, max_iter=2000).fit(sums[:, None], labels)
+    found = np.zeros((len(ask), classes))
+    answered = grades.predict_proba(ridge.fit(learn, labels).predict(ask)[:, None])
+    found[:, grades.classes_ - 1] = answered
+    return found
