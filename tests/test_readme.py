@@ -32,13 +32,13 @@ BROUGHT = {
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
     "355.jpg", "network.safetensors", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",
-    "datasets.yaml",
+    "datasets.yaml", "SevereFlaccid2_6.jpg", "_6.jpg", "_6b.jpg",
 }  # fmt: skip
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
     "motion.png", "flow.png", "journal.jsonl", "fold_007.npz", "fold_confusions.csv",
-    "weights.safetensors", "landmarks_truth.csv", "events_truth.csv",
+    "weights.safetensors", "landmarks_truth.csv", "events_truth.csv", "scales_truth.csv",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
     "patient_predictions.csv", "pretrained.json", "shard.json", "grader.json", "places.csv",
