@@ -253,6 +253,25 @@ def test_an_unknown_side_is_read_both_ways_and_nothing_is_chosen(
     assert same["sunnybrook_style_composite"] == known["sunnybrook_style_composite"]
 
 
+def test_visits_are_rows_of_one_patient_in_their_order(cohort: Cohort) -> None:
+    """Visit 10 follows visit 2, and several photographs of a movement count as their mean."""
+    found, known = tables({"p3": cohort.faces["p3"]}, cohort.sides, cohort.grades)
+    visits = []
+    for visit in ("10", "2", "2"):
+        names = known["image_id"] + f"-{len(visits)}"
+        visits.append((found.assign(image_id=names), known.assign(image_id=names, visit=visit)))
+    points, about = (pd.concat(each, ignore_index=True) for each in zip(*visits, strict=True))
+    again = points["image_id"].str.endswith("full_smile.jpg-2")  # a smile that is not done again
+    rest = points["image_id"].str.endswith("rest.jpg-2")
+    points.loc[again, list(POINT_COLUMNS)] = points.loc[rest, list(POINT_COLUMNS)].to_numpy()
+    read = read_sides(points.assign(mm_per_px=1.0), about, source="test")
+    wide = score(read, published_bins("mirror")).scales
+    assert list(wide["visit"]) == ["2", "10"] and set(read.owners) == {0}
+    half, whole = wide["full_smile_right"] + wide["full_smile_left"]
+    assert half == pytest.approx(whole / 2, rel=0.2)
+    assert wide["eye_distance_mm"].between(55, 68).all()
+
+
 def test_nobody_is_held_against_themselves(cohort: Cohort) -> None:
     """A healthy person who is made uneven moves everybody's thresholds but their own."""
 
