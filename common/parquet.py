@@ -5,8 +5,8 @@ Needs pyarrow (`requirements-cluster.txt`), which is loaded by pandas when a tab
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,11 +52,33 @@ def place_of(path: Path, *, schema_name: str | None) -> Path:
 def write_parquet(frame: pd.DataFrame, path: Path, *, text: Collection[str]) -> None:
     """Write a table, whole or not at all; what CSV would leave empty is missing here too."""
     refuse_without_pyarrow(str(path))
+    with atomic_write(path) as temporary:
+        _plain(frame, text=text).to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def write_parquet_in_parts(
+    parts: Iterable[pd.DataFrame], path: Path, *, text: Collection[str]
+) -> None:
+    """Write a table of which one part at a time is in memory; types are those of the first."""
+    refuse_without_pyarrow(str(path))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic_write(path) as temporary, ExitStack() as opened:
+        writer = None
+        for part in parts:
+            columns = [name for name in part.columns if name in text]
+            table = pa.Table.from_pandas(_plain(part, text=columns), preserve_index=False)
+            if writer is None:
+                writer = opened.enter_context(pq.ParquetWriter(temporary, table.schema))
+            writer.write_table(table.cast(writer.schema))
+
+
+def _plain(frame: pd.DataFrame, *, text: Collection[str]) -> pd.DataFrame:
     plain = frame.astype(dict.fromkeys(text, "str")).reset_index(drop=True)
     for name in plain.select_dtypes(["object", "str"]):
         plain[name] = plain[name].mask(plain[name] == "")
-    with atomic_write(path) as temporary:
-        plain.to_parquet(temporary, engine="pyarrow", index=False)
+    return plain
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

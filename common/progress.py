@@ -72,12 +72,12 @@ class JobProgress:
         elif self.ok + self.failed > self.earlier or not self.total:  # else it is said already
             self._write()
 
-    def advance(self, *, ok: bool) -> None:
-        """Count one finished item."""
-        self.ok += ok
-        self.failed += not ok
+    def advance(self, *, ok: bool, count: int = 1) -> None:
+        """Count finished items."""
+        self.ok += count if ok else 0
+        self.failed += 0 if ok else count
         if self._bar:
-            self._bar.update(self._task, advance=1, description=self.line())
+            self._bar.update(self._task, advance=count, description=self.line())
         elif time.monotonic() - self._logged >= self._patience:
             self._write()
             self._patience = LOG_EVERY_S

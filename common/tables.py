@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,13 @@ import pandera.pandas as pa
 
 from common.errors import UserError, did_you_mean
 from common.files import PARQUET, atomic_write, found_table, natural_key, relative_path
-from common.parquet import LARGE, place_of, read_parquet, write_parquet
+from common.parquet import (
+    LARGE,
+    place_of,
+    read_parquet,
+    write_parquet,
+    write_parquet_in_parts,
+)
 from common.words import counted
 
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
@@ -169,12 +175,35 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula. Text that does,
     header or cell, gets an apostrophe before it, which `read_table` takes off again; numbers stay.
     """
+    with atomic_write(path) as temporary:
+        _append_csv(frame, temporary)
+
+
+def write_table_in_parts(
+    parts: Iterable[pd.DataFrame], path: Path, *, schema: pa.DataFrameSchema
+) -> None:
+    """Write a table that is too long for memory, as `write_table` does, from its parts in order.
+
+    All parts have the same columns; each is checked by itself.
+    """
+    place = place_of(path, schema_name=schema.name)
+    checked = (_check(part, schema=schema, source=path) for part in parts)
+    if place.suffix == PARQUET:
+        text = [name for name in schema.columns if _is_text(name, schema=schema)]
+        write_parquet_in_parts(checked, place, text=text)
+    else:
+        with atomic_write(place) as temporary:
+            for number, part in enumerate(checked):
+                _append_csv(part, temporary, header=number == 0)
+    place.with_suffix({PARQUET: ".csv"}.get(place.suffix, PARQUET)).unlink(missing_ok=True)
+
+
+def _append_csv(frame: pd.DataFrame, path: Path, *, header: bool = True) -> None:
     safe = frame.rename(columns=_guarded)
     for at, (_, column) in enumerate(frame.items()):
         if not pd.api.types.is_numeric_dtype(column):
             safe.isetitem(at, column.map(_guarded, na_action="ignore").array)
-    with atomic_write(path) as temporary:
-        safe.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    safe.to_csv(path, mode="a", header=header, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_table(

@@ -1,50 +1,60 @@
-"""The command `extract`: photographs to landmarks, distances, features and overlays."""
+"""The command `extract`: photographs to points and all that is measured, films to points."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.files import PARQUET
+from common.files import PARQUET, remove_table
+from common.films import FILM_SUFFIXES, list_films
 from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import Shard, ShardOption, dealt
-from common.tables import photos_of, read_manifest
+from common.tables import STATUSES, photos_of, read_manifest
 from common.words import counted
 from common.workers import jobs_asked
 from features.commands.features import FeatureTables, measure_corrected, write_feature_tables
-from landmarks.find.extraction import Extraction, extract_landmarks
+from features.tables import DISTS_FILE, FEATURES_FILE, MEASURES_FILE
+from landmarks.find.extraction import Extraction, extract_landmarks, no_photographs
+from landmarks.find.film_tables import FilmExtraction, extract_films
+from landmarks.find.films import FilmTask
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import CORRECTIONS_FILE, all_corrections_in
 from landmarks.scale import Scale, iris_radii_of, unit_of
-from landmarks.tables import failure_lines
+from landmarks.tables import LANDMARKS_FILE, failure_lines
 
 ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.readers.clips
-_VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg")
+MIRRORED = "mirrored"
+"""Column of a manifest: `yes` where a film is stored as a mirror image."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be extracted: (`image_id`, path) pairs, the manifest if any, and complaints."""
+    """What is to be extracted: (`image_id`, path) pairs, the manifest if any, and complaints.
+
+    `films` are named by their `image_id`; only `extract` has any.
+    """
 
     photos: tuple[tuple[str, Path], ...]
     manifest: pd.DataFrame | None = None
     problems: tuple[str, ...] = ()
+    films: tuple[FilmTask, ...] = ()
 
     def keys(self, shard: Shard) -> dict[str, str]:
         """Return for every `image_id` what it is dealt to shards by."""
         if shard.by == "patient_id" and self.manifest is not None:
             return dict(zip(self.manifest["image_id"], self.manifest["patient_id"], strict=True))
-        return {image_id: image_id for image_id, _ in self.photos}
+        names = [image_id for image_id, _ in self.photos] + [film.name for film in self.films]
+        return {name: name for name in names}
 
     def only(self, images: Collection[str]) -> Source:
         """Return these photographs alone."""
@@ -52,7 +62,8 @@ class Source:
         if manifest is not None:
             manifest = manifest[manifest["image_id"].isin(images)].reset_index(drop=True)
         photos = tuple(photo for photo in self.photos if photo[0] in images)
-        return replace(self, photos=photos, manifest=manifest)
+        films = tuple(film for film in self.films if film.name in images)
+        return replace(self, photos=photos, films=films, manifest=manifest)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class ExtractResult:
     """Counts per status, where the tables are, and the exit code that follows.
 
     `corrected` are the tables measured with `corrections.csv`, None where nothing was corrected.
+    Where there were films alone, `extraction` and `tables` are empty; `films` is None without any.
     """
 
     out: Path
@@ -67,12 +79,19 @@ class ExtractResult:
     tables: FeatureTables
     problems: tuple[str, ...]
     corrected: FeatureTables | None = None
+    films: FilmExtraction | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 all ok, 3 some photographs or corrections failed or a folder was closed, 4 none."""
+        """0 all ok, 3 some photographs, films or corrections failed or a folder was closed, 4 none.
+
+        A film is ok when every frame has points, or it announced more than it held.
+        """
         ok = self.tables.counts["ok"]
         failed = sum(self.tables.counts.values()) - ok + len(self.problems)
+        if self.films is not None:
+            ok += self.films.ok
+            failed += len(self.films.sentences)
         return exit_code_for(ok=ok, failed=failed)
 
 
@@ -83,31 +102,33 @@ def extract(
     definition: Literal["standard", "huo2022", "parra2021"] = "standard",
     predictor: str = "ibug",
     faces: Literal["largest", "error"] = "largest",
-    tta: int = DEFAULT_COPIES,
+    tta: int | None = None,
     tta_kind: str = DEFAULT_KIND,
     tta_average: Literal["median", "trimmed_mean"] = "median",
     relevel: bool | None = None,
     seed: int = 0,
     scale: Literal["none", "iris", "box"] = "none",
     mm_per_px: float | None = None,
+    mirrored: bool = False,
     overlays: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
     shard: ShardOption = None,
 ) -> ExtractResult:
-    """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv.
+    """Measure photographs: landmarks.csv, dists.csv, features.csv and measures.csv; follow films.
 
     Every photograph gets one row in every table, with a status and a reason when it could not be
-    measured. A run that was stopped goes on where it was. Corrections that lie in OUT (review) are
-    never touched: what was corrected is measured with them into OUT/corrected. Corrections of a
-    photograph that is another file now are not used, and it is named; remove corrections.csv to be
-    rid of all.
+    measured. Every frame of a film gets a row in landmarks.csv, with film, frame and time_s;
+    movement goes on from there, and features LANDMARKS measures every frame (docs/films.md). A run
+    that was stopped goes on where it was. Corrections that lie in OUT (review) are never touched:
+    what was corrected is measured with them into OUT/corrected. Corrections of a photograph that is
+    another file now are not used, and it is named; remove corrections.csv to be rid of all.
 
     Parameters
     ----------
     source
-        A photograph, a folder (searched with all its subfolders), or a manifest (.csv). Of a
-        clip in a manifest the onset frame is measured.
+        A photograph, a film (MP4, MOV, AVI, WebM, ...), a folder (searched with all its
+        subfolders), or a manifest (.csv). Of a clip in a manifest the onset frame is measured.
     out
         Folder for the tables, run.json and overlays.
     definition
@@ -119,6 +140,7 @@ def extract(
     tta
         Altered copies of each face whose points are averaged, 0 for none; their spread, how well
         each point repeats, is written to spreads.csv and drawn on overlays. The error is larger.
+        10 for photographs and none for frames of films when not given.
     tta_kind
         How copies are altered: names joined by +, each with a strength after a colon if wanted.
         rotation_uniform, rotation_normal or rotation_steps; intensity; noise_uniform,
@@ -136,6 +158,9 @@ def extract(
         radii that are known stand in the manifest as iris_radius_right and iris_radius_left, px.
     mm_per_px
         Length of one px in mm when it is known, the same for all photographs.
+    mirrored
+        The films are stored as mirror images, as some front cameras do; of single films a manifest
+        says it (column mirrored: yes). Points are those of the film mirrored back.
     overlays
         Draw every photograph with its points into OUT/overlays.
     jobs
@@ -149,39 +174,66 @@ def extract(
     """
     given = dict(locals())
     jobs = jobs_asked(jobs)
-    method = make_method(
-        tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
-    )
+    options: dict[str, Any] = {
+        "tta_kind": tta_kind, "tta_average": tta_average, "relevel": relevel, "seed": seed
+    }  # fmt: skip
+    method = make_method(tta=DEFAULT_COPIES if tta is None else tta, **options)
     unit = unit_of(scale, mm_per_px=mm_per_px)
-    found = find_source(source)
+    found = find_source(source, films=True, mirrored=mirrored)
+    if found.films and scale == "iris":
+        raise UserError(
+            "--scale iris measures photographs, and the source holds films: give --mm-per-px, or "
+            "the photographs alone."
+        )
+    with_films = bool(found.films)  # of a shard too that gets none of them: its table looks alike
     model = find_predictor(predictor)
     if shard is not None:
         out = shard.folder(out)
         found = found.only(
             dealt(found.keys(shard), shard, out=out, command="extract", call=extract, given=given)
         )
-    extraction = extract_landmarks(
-        found.photos,
-        out=out,
-        predictor=model,
-        faces=faces,
-        method=method,
-        scale=Scale(scale, mm_per_px=mm_per_px, iris_radii=iris_radii_of(found.manifest)),
-        overlays=overlays,
-        jobs=jobs,
-        scheduler=scheduler,
-    )
+    extraction, films = no_photographs(), None
+    if found.photos:
+        extraction = extract_landmarks(
+            found.photos,
+            out=out,
+            predictor=model,
+            faces=faces,
+            method=method,
+            scale=Scale(scale, mm_per_px=mm_per_px, iris_radii=iris_radii_of(found.manifest)),
+            overlays=overlays,
+            jobs=jobs,
+            scheduler=scheduler,
+        )
+    film_method = make_method(tta=tta or 0, **options)
+    if with_films:
+        films = extract_films(
+            found.films,
+            out=out,
+            photos=extraction.table,
+            predictor=model,
+            faces=faces,
+            method=film_method,
+            mm_per_px=mm_per_px,
+            jobs=jobs,
+            scheduler=scheduler,
+        )
     began = time.monotonic()
     # A stop between the tables and their record must not leave the record of other tables.
     (out / RUN_FILE).unlink(missing_ok=True)
-    tables = write_feature_tables(
-        extraction.table,
-        out=out,
-        definition=definition,
-        manifest=found.manifest,
-        unit=unit,
-        irises=extraction.irises,
-    )
+    tables = FeatureTables(out / FEATURES_FILE, dict.fromkeys(STATUSES, 0), (), unit=unit)
+    if found.photos:
+        tables = write_feature_tables(
+            extraction.table,
+            out=out,
+            definition=definition,
+            manifest=found.manifest,
+            unit=unit,
+            irises=extraction.irises,
+        )
+    else:
+        for name in (DISTS_FILE, FEATURES_FILE, MEASURES_FILE):  # of an earlier run
+            remove_table(out / name)
     files = {"predictor": model.path}
     if found.manifest is not None:
         files["manifest"] = source
@@ -193,20 +245,22 @@ def extract(
             "definition": definition,
             "predictor": predictor,
             "faces": faces,
-            **method.settings(),
+            **(method if found.photos else film_method).settings(),
             "scale": scale,
             "mm_per_px": mm_per_px,
+            **({"tta_films": tta or 0, "mirrored": mirrored} if with_films else {}),
             "overlays": overlays,
             "jobs": jobs,
             "scheduler": None if scheduler is None else scheduler.partition(":")[0],
             "shard": shard and str(shard),
         },
-        seed=seed if tta else None,
+        seed=seed if (method if found.photos else film_method).augmentation else None,
         files=files,
-        counts=tables.counts,
+        counts=tables.counts | _film_counts(films),
         seconds={
             "start_up": extraction.startup_s,
             "photographs": extraction.work_s,
+            **({"films": films.work_s} if films else {}),
             "features": time.monotonic() - began,
         },
         notes={
@@ -218,7 +272,9 @@ def extract(
             "problems": list(found.problems),
         },
     )
-    result = ExtractResult(out=out, extraction=extraction, tables=tables, problems=found.problems)
+    result = ExtractResult(
+        out=out, extraction=extraction, tables=tables, problems=found.problems, films=films
+    )
     _tell(result)
     corrected, problems = measure_all_corrected(out)
     return replace(result, problems=(*result.problems, *problems), corrected=corrected)
@@ -244,8 +300,17 @@ def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
     return corrected, problems
 
 
-def find_source(source: Path) -> Source:
-    """Find the photographs of a file, folder or manifest.
+def find_source(source: Path, *, films: bool = False, mirrored: bool = False) -> Source:
+    """Find the photographs of a file, folder or manifest, and the films where they are taken.
+
+    Parameters
+    ----------
+    source
+        The file or folder.
+    films
+        Whether whoever asks can follow films.
+    mirrored
+        All films are stored as mirror images.
 
     Raises
     ------
@@ -262,28 +327,40 @@ def find_source(source: Path) -> Source:
     if is_folder:
         folder = list_photos(source)
         problems = (*folder.problems, *folder.others)
-        if not folder.photos:
+        found = list_films(source) if films else ()
+        if not folder.photos and not found:
             if problems:
                 raise UserError(problems[0])
             raise UserError(
                 f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)}): check the folder."
             )
-        return Source(photos=folder.photos, problems=problems)
+        tasks = tuple(FilmTask(name, path, mirrored) for name, path in found)
+        return Source(photos=folder.photos, problems=problems, films=tasks)
     if not is_there:
         raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
     if suffix in (".csv", PARQUET):
         manifest = read_manifest(source)
         if manifest.empty:
             raise UserError(f"{source} holds no rows: list one photograph per row.")
-        return Source(photos=_photos_of(manifest), manifest=manifest)
+        every = _photos_of(manifest)
+        if not films:
+            return Source(photos=every, manifest=manifest)
+        return Source(
+            photos=tuple(photo for photo in every if not _is_film(photo[1])),
+            manifest=manifest,
+            films=_films_of(manifest, every, mirrored=mirrored),
+        )
     if suffix in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
         return Source(photos=((source.name, source),))
-    if suffix in _VIDEO_SUFFIXES:
+    if suffix in FILM_SUFFIXES:
+        if films:
+            return Source(photos=(), films=(FilmTask(source.name, source, mirrored),))
         raise UserError(
-            f"{source} is a video, which is not read yet: save its frames as photographs first."
+            f"{source} is a film: extract and movement take films, and movement picks the "
+            "photographs of it that other commands take (docs/films.md)."
         )
     raise UserError(
-        f"{source} is neither a photograph, a folder nor a manifest (.csv): check the name."
+        f"{source} is neither a photograph, a film, a folder nor a manifest (.csv): check the name."
     )
 
 
@@ -296,12 +373,52 @@ def _photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
     return tuple((name, path / onset) for (name, path), onset in zip(photos, onsets, strict=True))
 
 
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() in FILM_SUFFIXES
+
+
+def _films_of(
+    manifest: pd.DataFrame, every: Iterable[tuple[str, Path]], *, mirrored: bool
+) -> tuple[FilmTask, ...]:
+    """Return the films of a manifest; UserError when its `mirrored` is neither yes nor no."""
+    said = manifest.get(MIRRORED, pd.Series("", index=manifest.index)).fillna("").str.lower()
+    for row, word in enumerate(said):
+        if word not in ("", "yes", "no"):
+            raise UserError(
+                f'The manifest, row {row + 2}: column "{MIRRORED}" is "{word}" but must be yes, no '
+                "or empty."
+            )
+    return tuple(
+        FilmTask(name, path, mirrored or word == "yes")
+        for (name, path), word in zip(every, said, strict=True)
+        if _is_film(path)
+    )
+
+
+def _film_counts(films: FilmExtraction | None) -> dict[str, int]:
+    if films is None:
+        return {}
+    return {"films": len(films.tallies)} | {
+        f"frames_{status}": films.frames[status] for status in STATUSES
+    }
+
+
 def _tell(result: ExtractResult) -> None:
-    """Say what became of the photographs; every complaint is one line."""
-    for line in failure_lines(result.extraction.table):
+    """Say what became of photographs and films; every complaint is one line."""
+    films, extraction = result.films, result.extraction
+    lines = failure_lines(extraction.table) + list(films.sentences if films else ())
+    for line in lines:
         print(line, file=sys.stderr)
     for problem in result.problems:
         print(f"warning: {problem}", file=sys.stderr)
-    resumed = result.extraction.resumed
-    again = f" {counted(resumed, 'photograph')} known from an earlier run." if resumed else ""
-    print(f"{result.tables.sentence()}{again} Tables in {result.out}")
+    if len(extraction.table):
+        resumed = extraction.resumed
+        again = f" {counted(resumed, 'photograph')} known from an earlier run." if resumed else ""
+        print(f"{result.tables.sentence()}{again} Tables in {result.out}")
+    if films is not None and films.tallies:
+        frames = ", ".join(f"{count} {status}" for status, count in films.frames.items() if count)
+        print(
+            f"{counted(len(films.tallies), 'film')}: {frames} (frames). Points in "
+            f"{result.out / LANDMARKS_FILE}; movement makes curves and movements of them, "
+            "features measures every frame."
+        )

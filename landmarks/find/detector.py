@@ -46,6 +46,16 @@ class FaceBox:
         """Area in px²."""
         return (self.right - self.left + 1) * (self.bottom - self.top + 1)
 
+    @property
+    def side(self) -> float:
+        """Mean of width and height in px."""
+        return (self.right - self.left + self.bottom - self.top) / 2 + 1
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """x and y of its middle in px."""
+        return np.array([(self.left + self.right) / 2, (self.top + self.bottom) / 2])
+
     def rectangle(self) -> dlib.rectangle:
         """Nearest box on whole pixels, for dlib's predictor."""
         corners = (self.left, self.top, self.right, self.bottom)
@@ -87,7 +97,11 @@ class FaceDetector:
         self._cnn: dlib.cnn_face_detection_model_v1 | None = None
 
     def find(
-        self, grey: NDArray[np.uint8], *, colour: Callable[[], NDArray[np.uint8]] | None = None
+        self,
+        grey: NDArray[np.uint8],
+        *,
+        colour: Callable[[], NDArray[np.uint8]] | None = None,
+        quick: bool = False,
     ) -> list[FaceBox]:
         """Return the faces of the first stage that finds any, largest first.
 
@@ -98,8 +112,13 @@ class FaceDetector:
         colour
             Gives the same image as `(h, w, 3)` RGB uint8, called only when both HOG stages found
             nothing. Without it the CNN is not tried.
+        quick
+            Search the reduced picture alone.
         """
-        faces = self._hog_small(grey) or self._run_hog(grey, 0, "hog_full")
+        faces = self._hog_small(grey)
+        if quick:
+            return sorted(faces, key=lambda face: -face.area)
+        faces = faces or self._run_hog(grey, 0, "hog_full")
         if not faces and colour is not None:
             faces = self._cnn_then_hog(colour(), grey)
         return sorted(faces, key=lambda face: -face.area)

@@ -75,6 +75,13 @@ class Extraction:
     irises: dict[str, Irises] = field(default_factory=dict)
 
 
+def no_photographs() -> Extraction:
+    """Return what is extracted where there are no photographs."""
+    return Extraction(
+        landmark_table({}), counts=dict.fromkeys(STATUSES, 0), resumed=0, startup_s=0.0, work_s=0.0
+    )
+
+
 def extract_landmarks(
     photos: Sequence[tuple[str, Path]],
     *,
@@ -140,7 +147,7 @@ def extract_landmarks(
         )
         for image_id, path in photos
     ]
-    settings = fingerprint(_settings(predictor, faces=faces, method=method, scale=scale))
+    settings = fingerprint(settings_of(predictor, faces=faces, method=method, scale=scale))
     found: dict[str, FaceLandmarks] = {}
     with closing(Journal(out, settings=settings)) as journal:
         measure = functools.partial(
@@ -292,10 +299,10 @@ def _box_row(result: FaceLandmarks) -> list[float]:
     return [box.score, box.left, box.top, box.right, box.bottom] if box else [np.nan] * 5
 
 
-def _settings(
+def settings_of(
     predictor: PredictorFile, *, faces: Faces, method: Method, scale: Scale
 ) -> dict[str, Any]:
-    """Everything beside the photograph that its result depends on."""
+    """Return everything beside the photograph, or film, that its result depends on."""
     irises = {"iris_method": IRIS_METHOD, "iris_radii": dict(scale.iris_radii)}
     return (irises if scale.needs_irises else {}) | {
         "method": METHOD,

@@ -141,14 +141,33 @@ class LandmarkFinder:
 
     def find(self, rgb: NDArray[np.uint8]) -> FaceLandmarks:
         """Find the points in an `(h, w, 3)` RGB uint8 array, at its own size."""
+        return self._find(self._as_photo(rgb), colour=lambda: rgb)
+
+    def faces(self, rgb: NDArray[np.uint8], *, quick: bool = False) -> list[FaceBox]:
+        """Return the faces of a picture as in `find`, largest first; `quick`: the first search."""
+        seen = self._seen(self._as_photo(rgb))
+        return self._detector.find(seen, colour=lambda: rgb, quick=quick)
+
+    def points_in(self, rgb: NDArray[np.uint8], box: FaceBox) -> FaceLandmarks:
+        """Place the points in a face whose box is known, as in `find`."""
+        photo = self._as_photo(rgb)
+        seen = self._seen(photo)
+        brightness, sharpness = light_of(seen, box)
+        found = FaceLandmarks(status="ok", box=box, brightness=brightness, sharpness=sharpness)
+        return self._place_points(photo, seen, box, found)
+
+    def _as_photo(self, rgb: NDArray[np.uint8]) -> Photo:
         pixels = rgb if self._method.reads_colour else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        photo = Photo(pixels=pixels, width=rgb.shape[1], height=rgb.shape[0], sha256="")
-        return self._find(photo, colour=lambda: rgb)
+        return Photo(pixels=pixels, width=rgb.shape[1], height=rgb.shape[0], sha256="")
+
+    def _seen(self, photo: Photo) -> NDArray[np.uint8]:
+        """Return what detector and predictor look at."""
+        if photo.pixels.ndim == 3 and not self._method.colour:
+            return np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        return photo.pixels
 
     def _find(self, photo: Photo, *, colour: Callable[[], NDArray[np.uint8]]) -> FaceLandmarks:
-        seen = photo.pixels
-        if seen.ndim == 3 and not self._method.colour:
-            seen = np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        seen = self._seen(photo)
         faces = self._detector.find(seen, colour=colour)
         found = FaceLandmarks(status="ok", n_faces=len(faces), sha256=photo.sha256)
         if not faces:

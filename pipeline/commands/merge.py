@@ -43,7 +43,8 @@ from landmarks.tables import IRISES, IRISES_FILE, LANDMARKS, LANDMARKS_FILE, SPR
 from pipeline.shard_check import find_shards, read_records, refuse_incomplete, refuse_unlike
 
 Schema = pa.DataFrameSchema | Callable[[Target], pa.DataFrameSchema]
-OPTIONAL = (SPREADS_FILE, IRISES_FILE)  # of settings that call for them
+OPTIONAL = (SPREADS_FILE, IRISES_FILE, DISTS_FILE, FEATURES_FILE, MEASURES_FILE)
+"""Tables of settings that call for them, or of photographs: films have none."""
 
 _POINTS: Mapping[str, Schema] = {LANDMARKS_FILE: LANDMARKS, SPREADS_FILE: SPREADS}
 _MEASURED: Mapping[str, Schema] = {
@@ -210,6 +211,8 @@ def _read(path: Path, of: Schema) -> tuple[pd.DataFrame, pa.DataFrameSchema]:
 def _refuse_other_rows(table: pd.DataFrame, shard: ShardRecord, *, owner: dict[str, Path]) -> None:
     """Refuse a table that lacks images of its shard, or has what another shard has too."""
     names = table[table.columns[0]].tolist()
+    if "film" in table:  # what a shard lists is the film, and its rows are frames
+        names = table["film"].fillna(table["image_id"]).drop_duplicates().tolist()
     held = set(names)
     if table.columns[0] == "image_id":
         expected = set(shard.images)

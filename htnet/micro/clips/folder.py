@@ -20,6 +20,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.films import ANNOTATED, list_frames
+from common.finished import CACHE_FOLDER, remove_others
 from common.progress import JobProgress
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import supervised_map
@@ -36,7 +37,6 @@ from htnet.micro.clips.store import (
     write_maps,
 )
 from htnet.micro.clips.tasks import ClipTask
-from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import PredictorFile
 
 IDENTITY = ("image_id", "patient_id", "dataset", "emotion", "emotion3")

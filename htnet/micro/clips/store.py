@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import atomic_write, write_json
+from common.finished import keep
 from common.tables import choice, number, read_table, text
 from htnet.micro.clips.maps import WINDOWS, RegionWindows
-from htnet.micro.finished import keep
 
 FLOW_FILE, MAPS_FILE = "flow.csv", "maps.npz"
 REGIONS_FILE, REGION_NAMES_FILE = "regions.npy", "regions.json"

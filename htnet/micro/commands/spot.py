@@ -14,6 +14,7 @@ import pandas as pd
 
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
+from common.finished import CACHE_FOLDER, remove_others
 from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table
@@ -41,7 +42,6 @@ from htnet.micro.clips.spots import (
 )
 from htnet.micro.clips.store import STATUSES
 from htnet.micro.clips.tasks import ClipTask
-from htnet.micro.finished import CACHE_FOLDER, remove_others
 from landmarks.predictor import find_predictor
 
 METRICS_FILE = "metrics.json"

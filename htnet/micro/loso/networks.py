@@ -25,11 +25,11 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.finished import keep, key_of, load_kept
 from common.progress import JobProgress
 from common.tables import number, text, write_table
 from common.workers import supervised_map
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.finished import keep, key_of, load_kept
 from htnet.micro.loso.folds import LosoAnswers, published_epoch
 from htnet.micro.models.htnet import FlowModel
 from htnet.micro.models.inputs import NetworkClips

@@ -27,10 +27,11 @@ def key_of(depends_on: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def keep(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays, whole or not at all."""
+def keep(path: Path, arrays: Mapping[str, NDArray[Any]], *, small: bool = False) -> None:
+    """Write arrays, whole or not at all; `small` takes longer and less room."""
+    save = np.savez_compressed if small else np.savez
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        save(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_kept(path: Path) -> dict[str, NDArray[Any]] | None:
