@@ -312,7 +312,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert "holds no photograph" in refusal(tmp_path / "empty")
-    for name, words in (("clip.mp4", "is a video"), ("paper.pdf", "neither a photograph")):
+    for name, words in (("clip.mp4", "is a film"), ("paper.pdf", "neither a photograph")):
         (tmp_path / name).touch()
         assert words in refusal(tmp_path / name)
     assert "cannot be opened (File name too long)" in refusal(tmp_path / ("n" * 300))
