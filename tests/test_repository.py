@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
 WORKER_MODULE = "landmarks.find.finder"
 BROUGHT_BY = {"dlib": ["dlib-bin"]}  # the wheel does not say so itself
 # What may import the packages of requirements-cluster.txt, which are not installed by default.
-ONLY_WHEN_ASKED_FOR = {"cluster.py"}
+ONLY_WHEN_ASKED_FOR = {"cluster.py", "parquet.py"}
 HEAVY = {"pandas", "pandera", "sklearn", "xgboost", "matplotlib", "torch", "skimage", "scipy"}
 
 

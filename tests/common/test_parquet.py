@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from common.parquet import large_tables_as
-from common.tables import MANIFEST, read_table, write_table
+from common.tables import MANIFEST, read_table, write_table, write_table_in_parts
 from features.registry import FEATURE_NAMES
 from features.schematic_face import schematic_face
 from features.tables import FEATURES
@@ -98,3 +98,22 @@ def test_without_pyarrow_one_sentence_says_how_to_install_it(
         large_tables_as("parquet"),
     ):
         pass
+
+
+def test_a_table_written_in_parts_is_the_whole_table(tmp_path: Path) -> None:
+    parts = []
+    for number, reason in enumerate((None, "=lost", "")):
+        face = (schematic_face() + number).ravel()
+        row = {"image_id": f"a.mp4#{number}", "status": "ok", "reason": reason, "frame": number}
+        part = pd.DataFrame([row | dict(zip(POINT_COLUMNS, face, strict=True))])
+        parts.append(part.astype({"reason": "str", "frame": "Int64"}))
+    whole = pd.concat(parts, ignore_index=True)
+    write_table(whole, tmp_path / "whole.csv", schema=LANDMARKS)
+    write_table_in_parts(iter(parts), tmp_path / "parts.csv", schema=LANDMARKS)
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    with large_tables_as("parquet"):
+        write_table_in_parts(iter(parts), tmp_path / "parts.csv", schema=LANDMARKS)
+    assert not (tmp_path / "parts.csv").exists(), "of an earlier run"
+    csv = read_table(tmp_path / "whole.csv", schema=LANDMARKS)
+    parquet = read_table(tmp_path / "parts.parquet", schema=LANDMARKS)
+    pd.testing.assert_frame_equal(csv, parquet, check_exact=True)
