@@ -59,6 +59,10 @@ COMMANDS: Commands = {
         "classifiers.commands.raters:raters",
         "Several raters' scores: agreement, who is off, a model beside them.",
     ),
+    "follow-up": (
+        "features.commands.follow_up:follow_up",
+        "What changed between visits by more than its error.",
+    ),
     "evaluate-landmarks": (
         "landmarks.commands.evaluate_landmarks:evaluate_landmarks",
         "Predicted against true landmarks: errors per region, grade and side.",

@@ -25,6 +25,7 @@ from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
 from features.commands.agreement import FEATURE_AGREEMENT
+from features.follow_up import CHANGES
 from features.measures import MEASURES
 from features.movement.tables import EVENTS, MOVEMENTS_TABLE, SIGNALS_TABLE
 from features.registry import DISTANCES
@@ -534,6 +535,34 @@ TABLES = (
             "model_icc_low … model_icc_high": "its 95 % interval",
             "icc_difference": "model minus raters, paired; below 0 the model agrees less",
             "icc_difference_low … icc_difference_high": "its 95 % interval",
+        },
+    ),
+    Table(
+        "changes.csv",
+        "follow-up",
+        "patient, score (and movement, model), and pair of visits",
+        CHANGES,
+        {
+            "weak_side": "of scales: the side that was taken for weak",
+            "branch": "of answers: `classical` or `image`",
+            "score": "the column of the table that was followed",
+            "since": "`first`: against the first visit; `previous`: against the one before; empty "
+            "where there is one visit only",
+            "from_visit": "the earlier visit",
+            "to_visit": "the later visit",
+            "from_date": "its date",
+            "to_date": "its date",
+            "from_value": "the score then, a mean where there are repeats or raters",
+            "to_value": "the score then",
+            "change": "later minus earlier",
+            "smallest_detectable": "the change that noise alone exceeds in 5 of 100",
+            "from_n": "repeats, or raters who scored both visits",
+            "to_n": "the same of the later visit",
+            "detectable_from": "what the error was estimated from: `repeated photographs`, "
+            "`copies`, `raters`",
+            "verdict": "`better`, `worse`, `within error`, `cannot be told`; `higher` or `lower` "
+            "where nobody said which end is healthy",
+            "reason": "why it cannot be told",
         },
     ),
     Table(
