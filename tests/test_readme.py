@@ -32,7 +32,7 @@ BROUGHT = {
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
     "355.jpg", "network.safetensors", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",
-    "datasets.yaml", "SevereFlaccid2_6.jpg", "_6.jpg", "_6b.jpg",
+    "datasets.yaml", "SevereFlaccid2_6.jpg", "SevereFlaccid2_6b.jpg", "scales_again.csv",
 }  # fmt: skip
 WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
