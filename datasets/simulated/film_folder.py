@@ -10,6 +10,7 @@ import pandas as pd
 from common.film_writer import FILM_SUFFIX, film_writer
 from common.progress import JobProgress
 from common.tables import MANIFEST, write_csv, write_table
+from common.truth import SIMULATED
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.cohort import check_numbers, claim_folder, draw_cohort, in_processes
 from datasets.simulated.film import Film, plan_film
@@ -109,7 +110,8 @@ def _manifest(films: dict[str, Film]) -> pd.DataFrame:
             "patient_id": name,
             "side": film.patient.palsy.side,
             "hb_grade": film.patient.palsy.grade,
-            "dataset": "simulated",
+            "dataset": "film",
+            SIMULATED: "yes",
             "kind": film.patient.palsy.kind,
         }
         for name, film in films.items()

@@ -15,6 +15,7 @@ from common.films import FILM_SUFFIXES
 from common.progress import JobProgress
 from common.provenance import write_run_record
 from common.tables import MANIFEST, photos_of, read_manifest, read_table, write_table
+from common.truth import SIMULATED
 from common.words import counted
 from features.movement.events import Cue
 from features.movement.film import measure_film
@@ -100,7 +101,9 @@ def movement(
     patients = {} if known is None else dict(zip(known["film"], known["patient_id"], strict=True))
     asked = _read_cues(cues, films)
     where = {} if photographs is None else _files_of(photographs, films)
-    drawn = FilmPictures(out, where, pages=pages, overlay=overlay, compare=compare)
+    drawn = FilmPictures(
+        out, where, pages=pages, overlay=overlay, compare=compare, simulated=_simulated(known)
+    )
     drawn.check(films)
     signals, events, movements = [], [], []
     with JobProgress("movement", total=len(films)) as progress:
@@ -193,6 +196,13 @@ def _manifest_of(path: Path | None, films: list[str]) -> pd.DataFrame | None:
             "image_id must be the film's path as extract wrote it."
         )
     return rows
+
+
+def _simulated(manifest: pd.DataFrame | None) -> set[str]:
+    """Return the films that the manifest marks as simulated."""
+    if manifest is None or SIMULATED not in manifest:
+        return set()
+    return set(manifest.loc[manifest[SIMULATED] == "yes", "film"])
 
 
 def _read_cues(path: Path | None, films: list[str]) -> dict[str, list[Cue]]:

@@ -13,7 +13,7 @@ from common.film_writer import FILM_SUFFIX
 from common.films import open_film
 from features.movement.film import MeasuredFilm
 from features.movement.overlay_film import write_overlay_film
-from features.movement.page import film_page
+from features.movement.page import SIMULATED_FILM, film_page
 from features.movement.page_compare import ComparedFilm, compare_page
 from landmarks.overlay import OVERLAY_FOLDER, picture_path
 
@@ -34,6 +34,8 @@ class FilmPictures:
         Whether to write a page, and the film with its points.
     compare
         Names of two films to lay beside each other, before and after.
+    simulated
+        Names of films that nobody is in.
     problems
         Films that could not be written with points, and why.
     """
@@ -43,6 +45,7 @@ class FilmPictures:
     pages: bool = False
     overlay: bool = False
     compare: tuple[str, str] | None = None
+    simulated: Collection[str] = ()
     problems: list[str] = field(default_factory=list)
     _kept: dict[str, ComparedFilm] = field(default_factory=dict)
 
@@ -61,7 +64,7 @@ class FilmPictures:
         """Draw one film."""
         film = self.files.get(name)
         if self.pages:
-            page = film_page(name, measured, landmarks, film=film)
+            page = film_page(name, measured, landmarks, film=film, simulated=name in self.simulated)
             page.write(picture_path(self.out / PAGES_FOLDER, name).with_suffix(".html"))
         if self.overlay and film is not None:
             path = picture_path(self.out / OVERLAY_FOLDER, name).with_suffix("")
@@ -78,4 +81,7 @@ class FilmPictures:
         """Write the comparison, when both films were drawn."""
         if self.compare is not None:
             before, after = (self._kept[name] for name in self.compare)
-            compare_page(before, after).write(self.out / COMPARISON_FILE)
+            page = compare_page(before, after)
+            if set(self.compare) & set(self.simulated):
+                page.warn(SIMULATED_FILM)
+            page.write(self.out / COMPARISON_FILE)

@@ -1,26 +1,23 @@
-"""What is published of movement in healthy people, and what observers notice: one home for films.
+"""What is published of movement in healthy people, and what observers notice.
 
-Each number carries its source; they are of other people, cameras and methods.
+What films share with the scales stands in `features/scales/thresholds.yaml`, with its source; here
+stands the rest. All of it is of other people, cameras and methods.
 """
 
 from __future__ import annotations
 
-HEALTHY_AMPLITUDE: dict[str, str] = {
-    "brow_raise": "10.57 ± 2.51 mm",
-    "gentle_eye_closure": "9.09 ± 2.20 mm",
-    "full_smile": "9.28 ± 2.83 mm",
-}
-"""Excursion of brow, lid and mouth corner by movement."""
+from collections.abc import Iterator
 
-HEALTHY_SYMMETRY: dict[str, str] = {
-    "brow_raise": "91 ± 6",
-    "gentle_eye_closure": "93 ± 5",
-    "full_smile": "91 ± 5",
-}
-"""Dynamic symmetry index in percent."""
+from features.scales.thresholds import table
 
-HEALTHY_NARROWING: dict[str, str] = {"full_smile": "21.6 ± 13.4", "lip_pucker": "1.7"}
-"""Narrowing of the eye in percent of its opening at rest."""
+_LID = {
+    "measure": "gentle_eye_closure",
+    "of": "amount",
+    "unit": "mm",
+    "normal": "9.09 ± 2.20",
+    "source": "12 healthy people, motion capture, Braz J ORL",
+}
+_WORDS = {"amount": "amplitude", "likeness": "symmetry (another index than ours)"}
 
 OBSERVERS_MM: dict[str, float] = {
     "brow_height": 3.5,
@@ -33,17 +30,7 @@ OBSERVERS_MM: dict[str, float] = {
 }
 """Difference of the sides that observers notice, mm, by signal; NaN where nothing is published."""
 
-SOURCES: tuple[tuple[str, str], ...] = (
-    (
-        "Excursion of brow, lid and mouth corner",
-        "12 healthy people, motion capture, Braz J ORL",
-    ),
-    (
-        "Symmetry",
-        "20 healthy people, OSCAR, 1999: another index than ours, also 100 % for equal sides",
-    ),
-    ("Narrowing of the eye in a smile", "50 healthy people, FACE software, 2013"),
-    ("Narrowing of the eye in a pucker", "12 healthy people, Dynaface, 2025"),
+_OF_FILMS = (
     (
         "What observers notice: lid 2 mm, mouth corner 3 mm, brow 3.5 mm",
         "review of 2017, PubMed 28200081",
@@ -55,4 +42,21 @@ SOURCES: tuple[tuple[str, str], ...] = (
         "Ogawa et al. 2021",
     ),
 )
-"""What is compared with, and where it is from."""
+
+
+def healthy(measure: str, of: str) -> str | None:
+    """Return what is published of healthy people: `amount` or `likeness`; None if nothing is."""
+    return next((f"{n['normal']} {n['unit']}" for n in _norms(measure) if n["of"] == of), None)
+
+
+def sources(movements: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield what films are compared with, and where it is from."""
+    for movement in movements:
+        words = movement.replace("ocular_in_", "eye narrows in ").replace("_", " ")
+        for norm in _norms(movement):
+            yield f"{words}, {_WORDS[norm['of']]}: {norm['normal']} {norm['unit']}", norm["source"]
+    yield from _OF_FILMS
+
+
+def _norms(measure: str) -> list[dict[str, str]]:
+    return [norm for norm in (*table()["norms"], _LID) if norm["measure"] == measure]

@@ -19,13 +19,7 @@ from common.report import Fact, Film, Report, Section, Share
 from common.words import counted, spoken
 from features.measures import SIDES
 from features.movement.film import MeasuredFilm
-from features.movement.norms import (
-    HEALTHY_AMPLITUDE,
-    HEALTHY_NARROWING,
-    HEALTHY_SYMMETRY,
-    OBSERVERS_MM,
-    SOURCES,
-)
+from features.movement.norms import OBSERVERS_MM, healthy, sources
 from features.movement.page_curves import (
     LONGEST_S,
     SCATTER_ABOUT,
@@ -36,17 +30,27 @@ from features.movement.page_curves import (
 from features.movement.page_frames import Frames
 from features.movement.tables import BLINK, MM
 
+SIMULATED_FILM = "The film is simulated: it says nothing about patients."
 MOMENTS = 90
 """Small pictures of the film inside a page; each takes some 6 kB."""
 Moves = Mapping[str, dict[str, Any]]
 """Rows of `movements.csv` by movement."""
+_COMPARED = [
+    "brow_raise", "gentle_eye_closure", "full_smile", "ocular_in_full_smile",
+    "ocular_in_lip_pucker",
+]  # fmt: skip
 _BLINKS = 40  # in the table of a page
 NOMINAL_EYES_MM = 90.0
 """Distance of the outer corners of the eyes by which percent are compared with mm."""
 
 
 def film_page(
-    name: str, measured: MeasuredFilm, landmarks: pd.DataFrame, *, film: Path | None = None
+    name: str,
+    measured: MeasuredFilm,
+    landmarks: pd.DataFrame,
+    *,
+    film: Path | None = None,
+    simulated: bool = False,
 ) -> Report:
     """Make the page of one film.
 
@@ -60,12 +64,16 @@ def film_page(
         The film's rows of the landmark table.
     film
         The file; without it the points are drawn alone.
+    simulated
+        Whether nobody is in the film.
     """
     frames = Frames(landmarks, film)
     moves = moves_of(measured)
     report = Report(title=f"Movement: {name}", summary=_summary(measured))
     if measured.events["patient_id"].notna().any():
         report.summary = f"Patient {measured.events['patient_id'].iloc[0]}. {report.summary}"
+    if simulated:
+        report.warn(SIMULATED_FILM)
     for sentence in frames.warnings(measured.signals):
         report.warn(sentence)
     section = report.section("Both sides at a glance")
@@ -179,12 +187,12 @@ def _movements(section: Section, moves: Moves) -> None:
                 "Movement": spoken(name),
                 "Right": row["amplitude_right"],
                 "Left": row["amplitude_left"],
-                "Healthy": HEALTHY_AMPLITUDE.get(name),
+                "Healthy": healthy(name, "amount"),
                 "Sides differ by": f"{apart:.1f} mm\n{_seen(apart, least)}",
                 "Smaller, % of larger": Share(row["amplitude_ratio"]),
                 "R": None if np.isnan(row["correlation"]) else f"{row['correlation']:.2f}",
                 "Right later, ms": _whole(1000 * row["lag_s"]),
-                "Symmetry, %": _beside(row["symmetry_index_percent"], HEALTHY_SYMMETRY.get(name)),
+                "Symmetry, %": _beside(row["symmetry_index_percent"], healthy(name, "likeness")),
             }
         )
     section.table(
@@ -207,7 +215,7 @@ def _joins_in(section: Section, moves: Moves, unit: str) -> None:
         {
             "Movement": spoken(movement),
             **{f"Eye narrows, {side}, %": row[f"eye_synkinesis_percent_{side}"] for side in SIDES},
-            "Healthy": HEALTHY_NARROWING.get(movement),
+            "Healthy": healthy(f"ocular_in_{movement}", "amount"),
             **{f"Mouth moves, {side}": row[f"mouth_synkinesis_{side}"] for side in SIDES},
         }
         for movement, row in moves.items()
@@ -226,15 +234,15 @@ def _seen(apart: float, least: float) -> str:
     return f"observers notice {least:g} mm" if apart >= least else f"below the {least:g} mm seen"
 
 
-def _beside(value: float, healthy: str | None) -> str | None:
+def _beside(value: float, published: str | None) -> str | None:
     """Return a number with what is published of healthy people as a note."""
     if not np.isfinite(value):
         return None
-    return f"{value:.0f}" + (f"\nhealthy {healthy}" if healthy else "")
+    return f"{value:.0f}" + (f"\nhealthy {published}" if published else "")
 
 
 def _whole(value: float) -> str | None:
-    return None if np.isnan(value) else f"{value:.0f}".replace("-", "−")
+    return None if np.isnan(value) else f"{round(value)}".replace("-", "−")
 
 
 def _blinks(section: Section, events: pd.DataFrame, summary: dict[str, Any]) -> None:
@@ -276,4 +284,4 @@ def _pair_of(row: Mapping[Hashable, Any], name: str) -> str:
 
 def _sources(section: Section) -> None:
     section.text("Published numbers are of other people, cameras and methods: a rough guide.")
-    section.table([{"What": what, "Source": source} for what, source in SOURCES])
+    section.table([{"What": what, "Source": source} for what, source in sources(_COMPARED)])

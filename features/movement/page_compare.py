@@ -20,11 +20,12 @@ from features.movement.page_frames import Frames
 from features.movement.tables import BLINK
 
 _AROUND_S = 0.3  # shown before the onset and after the end
+_R = "R, right with left"
 _CHANGES = (
     ("Amplitude, right", "amplitude_right", 1.0),
     ("Amplitude, left", "amplitude_left", 1.0),
     ("Smaller to larger, %", "amplitude_ratio", 100.0),
-    ("R, right with left", "correlation", 1.0),
+    (_R, "correlation", 1.0),
     ("Symmetry, %", "symmetry_index_percent", 1.0),
     ("Eye narrows, right, %", "eye_synkinesis_percent_right", 1.0),
     ("Eye narrows, left, %", "eye_synkinesis_percent_left", 1.0),
@@ -79,7 +80,11 @@ def compare_page(before: ComparedFilm, after: ComparedFilm) -> Report:
         for movement in MOVEMENTS[1:]
         if (picture := _curves(movement, before, after)) is not None
     )
-    _changes(report.section("Changes"), changes(before.measured, after.measured))
+    section = report.section("Changes")
+    section.text(
+        f"Amplitudes, and how far the mouth joins in, are in {' or '.join(sorted(units))}."
+    )
+    _changes(section, changes(before.measured, after.measured))
     return report
 
 
@@ -87,8 +92,10 @@ def _changes(section: Section, found: pd.DataFrame) -> None:
     """Show what was measured in both films, a movement in a row."""
     told = found.assign(
         both=[
-            " → ".join("–" if np.isnan(value) else f"{value:.1f}" for value in pair)
-            for pair in zip(found["Before"], found["After"], strict=True)
+            " → ".join(_said(value, digits=2 if measure == _R else 1) for value in pair)
+            for measure, *pair in zip(
+                found["Measure"], found["Before"], found["After"], strict=True
+            )
         ]
     )
     for measures in (_CHANGES[:4], _CHANGES[4:]):
@@ -97,6 +104,10 @@ def _changes(section: Section, found: pd.DataFrame) -> None:
         wide = table.pivot(index="Movement", columns="Measure", values="both")
         order = list(table["Movement"].unique())
         section.table(wide.reindex(order)[[w for w in words if w in wide]].reset_index())
+
+
+def _said(value: float, *, digits: int) -> str:
+    return "–" if np.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def changes(before: MeasuredFilm, after: MeasuredFilm) -> pd.DataFrame:

@@ -190,14 +190,19 @@ def test_the_command_draws_what_is_asked_for(
     shutil.copy(film, tmp_path / "a.mp4")
     (tmp_path / "b.avi").write_bytes(b"no film")
     out = tmp_path / "out"
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("image_id,path,patient_id,simulated\na.mp4,a.mp4,7,yes\nb.avi,b.avi,7,\n")
     result = movement(
-        table, out=out, photographs=tmp_path, pages=True, overlay=True, compare=("a.mp4", "b.avi")
-    )
+        table, out=out, manifest=manifest, photographs=tmp_path, pages=True, overlay=True,
+        compare=("a.mp4", "b.avi"),
+    )  # fmt: skip
     assert result.exit_code == 3 and "unreadable: b.avi" in capsys.readouterr().err
     assert len(open_film(out / "overlays" / "a.mp4")) == len(rows)  # also those without a row
     assert not (out / "overlays" / "b.avi.mp4").exists()
     for page in ("pages/a.mp4.html", "pages/b.avi.html", "comparison.html"):
         assert static_problems(out / page) == []
+        told = "The film is simulated" in (out / page).read_text(encoding="utf-8")
+        assert told == (page != "pages/b.avi.html")
     with pytest.raises(UserError, match=r'names "c.mp4".*Did you mean'):
         movement(table, out=out, compare=("a.mp4", "c.mp4"))
     with pytest.raises(UserError, match="--overlay needs the films themselves"):
