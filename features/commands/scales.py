@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from features.scales.sides import read_sides
 from features.scales.thresholds import COHORT, BinsName, cohort_bins, difference_of, published_bins
 from landmarks.exchange.tables import read_points
 from landmarks.review.corrections import corrected, find_corrections
-from landmarks.tables import with_slips_failed
+from landmarks.tables import points_source, with_slips_failed
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,26 @@ def scales(
     write_table(scored.scales, out / SCALES_FILE, schema=SCALES)
     write_table(scored.items, out / ITEMS_FILE, schema=SCALE_ITEMS)
     report = out / "report.html"
-    scales_report(scored, redact=redact).write(report)
-    patients = scored.scales["patient_id"].nunique()
+    patients, source = scored.scales["patient_id"].nunique(), points_source(table)
+    scales_report(scored, source=source, redact=redact).write(report)
     counts = {str(name): int(n) for name, n in scored.scales["status"].value_counts().items()}
     files = {"landmarks": landmarks} if found_table(landmarks).is_file() else {}
+    files |= {} if manifest is None else {"manifest": manifest}
+    files |= {} if moves is None else {"corrections": moves.path}
     write_run_record(
         out,
         command="scales",
         settings={"landmarks": landmarks.name, "bins": bins, "redact": redact},
-        files=files | ({} if manifest is None else {"manifest": manifest}),
-        counts={"patients": patients, "rows": len(scored.scales), **counts},
+        files=files,
+        counts={"patients": patients, "rows": len(scored.scales), **counts, **source.counts()},
         notes={"bins": limits.title},
     )
     said = ", ".join(f"{n} {name}" for name, n in counts.items())
-    print(
+    for warning in moves.warnings() if moves else []:
+        print(f"warning: {warning}", file=sys.stderr)
+    line = (
         f"{counted(patients, 'patient')}, {counted(len(scored.scales), 'row')} ({said}). Not "
-        f"scored by any clinician; {scored.about_bins()} Report in {report}"
+        f"scored by any clinician; {scored.about_bins()}"
     )
+    print(f"{source.added_to(line)} Report in {report}")
     return Scales(scored, report)

@@ -22,6 +22,7 @@ from features.scales.sides import OK, SIDES
 from features.scales.thresholds import table
 from landmarks.overlay import OUTLINES
 from landmarks.points import MIRROR_PARTNER
+from landmarks.tables import PointsSource
 
 SHOWN = 200  # pages of single readings
 _FACE = 640  # px of the drawn face, shown at half the size
@@ -39,14 +40,19 @@ NOT_A_GRADE = (
 )
 
 
-def scales_report(scored: Scored, *, redact: bool = False) -> Report:
-    """Build the report; `redact` puts numbers in place of the patients' names."""
+def scales_report(scored: Scored, *, source: PointsSource, redact: bool = False) -> Report:
+    """Build the report; `redact` puts numbers in place of the patients' names.
+
+    `source` says how many photographs have corrected points.
+    """
     rows = scored.scales
     names = list(dict.fromkeys(rows["patient_id"]))
     report = Report(
         title="Sunnybrook-style and eFACE-style measures",
-        summary=f"{counted(len(names), 'patient')}, weak side against the other side, "
-        f"{scored.about_bins()} {NOT_A_GRADE}",
+        summary=source.added_to(
+            f"{counted(len(names), 'patient')}, weak side against the other side, "
+            f"{scored.about_bins()} {NOT_A_GRADE}"
+        ),
     )
     _warn(report, scored)
     called = {name: f"Patient {at}" if redact else str(name) for at, name in enumerate(names, 1)}
