@@ -18,6 +18,11 @@ def counted(number: float, noun: str, plural: str | None = None) -> str:
     return f"{number:.0f} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def in_sentence(title: str) -> str:
+    """Return a title as it stands inside a sentence: `weighted kappa`, but `ICC` as it is."""
+    return title if title[:2].isupper() else f"{title[:1].lower()}{title[1:]}"
+
+
 def spoken(name: object) -> str:
     """Return a name of a table, such as a movement's or a status's, as words: `full smile`."""
     return str(name).replace("_", " ")

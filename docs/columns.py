@@ -20,7 +20,8 @@ from classifiers.healthy_people import PROFILE
 from classifiers.raters.agreement import BESIDE, PAIRS, RATERS
 from classifiers.raters.ratings import RATINGS, TARGETS
 from common.grading.folds import FOLDS
-from common.grading.predictions import predictions_schema
+from common.grading.numeric_target import NUMERIC
+from common.grading.predictions import predictions_schema, score_predictions_schema
 from common.grading.target import target_named
 from common.tables import MANIFEST
 from datasets.dataset import PROBLEMS
@@ -378,6 +379,22 @@ TABLES = (
             "hb_grade": "the reference grade",
             "predicted": "the answer: the median of the probabilities",
             "p_1 … p_6": "probability of each grade",
+            "model": "the grader",
+            "branch": "`geometric`, `deep` or `fused`",
+        },
+    ),
+    Table(
+        "predictions.csv (of a number)",
+        "benchmark, fit",
+        "photograph, or patient (and visit), and grader",
+        score_predictions_schema(NUMERIC["sunnybrook"]),
+        {
+            "image_id": f"{SHARED['image_id']}; not in tables of patients",
+            "visit": "the patient's visit, where the manifest tells visits apart",
+            "sunnybrook": "the true score; the column is called like the target",
+            "predicted": "the answer, in the unit of the scale",
+            "low": "lower end of the 90 % prediction interval; empty where none was made",
+            "high": "upper end of it",
             "model": "the grader",
             "branch": "`geometric`, `deep` or `fused`",
         },
@@ -799,6 +816,30 @@ TABLES = (
             "beyond 2 nobody is graded",
             "caution": "what is unlike the patients learned from (the likely range is then one "
             "class wider at either end), or that `recalibrate` has seen the patient",
+        },
+    ),
+    Table(
+        "grades.csv (of a number)",
+        "grade",
+        "patient (and visit), always",
+        grades_schema(NUMERIC["sunnybrook"]),
+        {
+            "visit": "the patient's visit, where the manifest tells visits apart",
+            "status": "`ok`, `failed`, or `abstained`: movements are missing, or all lies far out",
+            "reason": "why there is no score; empty when `ok`",
+            "photographs": "how many were given",
+            "used": "how many could be measured",
+            "missing": "movements that the grader learned from and that are not there",
+            "predicted": "the answer, in the unit of the scale; empty where there is none",
+            "low": "lower end of its 90 % prediction interval",
+            "high": "upper end of it",
+            "side": "the weak side: `right`, `left` or `unknown`",
+            "p_side": "probability of that side",
+            "why": "what was measured, in words",
+            "distance": "how far out the measurements lie; 1: as the farthest learned from; "
+            "beyond 2 nobody is graded",
+            "caution": "what is unlike the patients learned from (the interval is then half as "
+            "wide again)",
         },
     ),
     Table(

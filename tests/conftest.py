@@ -102,11 +102,12 @@ def figures_not_rendered() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def without_search() -> Iterator[None]:
     """One candidate for each grader and one exchange: what is chosen is tested elsewhere."""
-    from classifiers.graders.registry import GRADERS
+    from classifiers.graders.registry import GRADERS, REGRESSORS
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, entry in list(GRADERS.items()):
-            patch.setitem(GRADERS, name, replace(entry, search={}))
+        for of in (GRADERS, REGRESSORS):
+            for name, entry in list(of.items()):
+                patch.setitem(of, name, replace(entry, search={}))
         patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
         patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
         yield

@@ -11,9 +11,9 @@ import pandas as pd
 from rich.console import Console
 
 from classifiers.exploration import Portable
-from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
+from classifiers.graders.cohort import Cohort, question_of, read_cohort, refuse_unanswerable
 from classifiers.graders.patients import rows_to_answer, tested_in
-from classifiers.graders.registry import USUAL, choose_graders, title_of
+from classifiers.graders.registry import choose_graders, title_of
 from classifiers.graders.scaling import ScalerName, scaler_in_words
 from classifiers.graders.sites import SITES, AcrossSites, across_sites
 from classifiers.graders.validation import (
@@ -31,16 +31,18 @@ from common.errors import UserError
 from common.files import atomic_write
 from common.grading.evaluation import (
     Evaluation,
-    every_level,
     fold_confusions,
     fold_confusions_schema,
     write_metrics,
 )
 from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
 from common.grading.folds import FoldMethod, folds_by, make_folds, read_folds, write_folds
+from common.grading.numeric_evaluation import NumericEvaluation, scored
+from common.grading.numeric_plots import scatter_figure
+from common.grading.numeric_target import AnyTarget, of_classes
 from common.grading.plots import confusion_figure
 from common.grading.predictions import Unit, inner_predictions_schema, write_predictions
-from common.grading.target import Target, TargetName, target_named
+from common.grading.target import Target
 from common.provenance import write_run_record
 from common.report import Report, figure_png
 from common.tables import write_table
@@ -58,7 +60,7 @@ class BenchmarkResult:
     some fold; and what `hold_out_by` found.
     """
 
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation] | list[NumericEvaluation]
     predictions: pd.DataFrame
     folds: pd.DataFrame
     problems: list[str]
@@ -71,10 +73,10 @@ def benchmark(
     *,
     out: Path,
     manifest: Path | None = None,
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     level: Unit = "photograph",
     search: bool = False,
-    graders: tuple[str, ...] = USUAL,
+    graders: tuple[str, ...] = (),
     folds: FoldMethod = "stratified",
     fold_table: Path | None = None,
     hold_out_by: str | None = None,
@@ -92,7 +94,7 @@ def benchmark(
     """Compare graders by cross-validation in which whole patients are held out.
 
     Writes `folds.csv`, `predictions.csv`, `metrics.json`, confusion matrices as PNG and their
-    counts in every fold (`fold_confusions.csv`), `report.html` and `run.json` into `out`.
+    counts in every fold (`fold_confusions.csv`; of scores a scatter), `report.html` and `run.json`.
     Research use only.
 
     Parameters
@@ -105,7 +107,8 @@ def benchmark(
         `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
         What is graded: `six_grades`, `healthy_palsy` (I or not), `three_classes` (I, II and III,
-        IV to VI), or `affected_side` (patients with palsy only).
+        IV to VI), `affected_side` (patients with palsy only); or a number: `sunnybrook`, `eface`,
+        or any numeric column of the manifest (docs/numeric_targets.md).
     level
         What gets an answer: each `photograph` (summed up to patients afterwards), or each
         `patient` from all movements together, which needs landmarks.csv beside the features and
@@ -114,9 +117,10 @@ def benchmark(
         Choose options, scaler and columns of each grader, and calibrate its probabilities, on
         inner folds of the training patients.
     graders
-        Which graders to compare: `svm`, `xgboost`, `mlp`, `random_forest`, `logistic`,
-        `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`; `linear_svm` is
-        run only when named, the baseline `majority` always.
+        Which graders to compare, all when not given: `svm`, `xgboost`, `mlp`, `random_forest`,
+        `logistic`, `ordinal_logistic`, `frank_hall` and, for guessing, `stratified_random`;
+        `linear_svm` is run only when named, the baseline `majority` always. Of numbers: `ridge`,
+        `svm`, `xgboost`, `mlp`, `random_forest`, `gaussian_process`, and always `median`, `mean`.
     folds
         How patients are held out: `stratified` by grade, `shuffled` at random,
         `leave_one_patient_out`, or `repeated_holdout`: ten times a fresh random quarter of the
@@ -167,8 +171,11 @@ def benchmark(
     """
     started = time.perf_counter()
     refuse_too_few(inner_predictions)
-    question = target_named(target)
-    chosen, inside_too = choose_graders(graders), choose_graders(inner_graders or graders)
+    question = question_of(target, features=features, manifest=manifest)
+    if hold_out_by is not None:
+        of_classes(question, asker="--hold-out-by")
+    chosen = choose_graders(graders, target=question)
+    inside_too = choose_graders(inner_graders or graders, target=question)
     if strangers := [entry.name for entry in inside_too if entry not in chosen]:
         raise UserError(
             f"--inner-graders names {strangers[0]}, which is not compared: add it to --graders."
@@ -179,8 +186,11 @@ def benchmark(
     table = (
         read_folds(fold_table)
         if fold_table
-        else make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
-    )
+        else make_folds(
+            cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed,
+            score=question.column,
+        )
+    )  # fmt: skip
     by_site = None if hold_out_by is None else folds_by(cohort.labelled, column=hold_out_by)
     samples = rows_to_answer(
         cohort,
@@ -189,7 +199,7 @@ def benchmark(
         portable=None if travelling is None else travelling.features,
     )
     plan = Plan(
-        samples, tested_in(table, samples, unit=level), question.name,
+        samples, tested_in(table, samples, unit=level), question,
         [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
         scheduler=scheduler,
     )  # fmt: skip
@@ -207,10 +217,11 @@ def benchmark(
     problems = fold_problems(
         plan.parts, labels=samples.labels, class_names=question.classes, unit=level
     )
+    problems += question.notes
     problems += [sentence for run in runs for sentence in run.problems]
     if travelling is not None:
         problems = [*travelling.notes(cohort.study.files), *problems]
-    evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
+    evaluations = scored(validation.predictions, target=question, unit=level, seed=seed)
     across = None
     if hold_out_by is not None and by_site is not None:
         across = across_sites(
@@ -272,22 +283,32 @@ def benchmark(
 
 
 def _write_scores(
-    out: Path, evaluations: list[Evaluation], *, target: Target, dropped: int
+    out: Path,
+    evaluations: list[Evaluation] | list[NumericEvaluation],
+    *,
+    target: AnyTarget,
+    dropped: int,
 ) -> None:
-    """Write metrics.json, and confusions as pictures and by fold."""
+    """Write metrics.json, and confusions as pictures and by fold; of scores, scatter plots."""
     by_unit = {one.unit: one.as_json() for one in evaluations}
     write_metrics(out, target=target, by_unit=by_unit, missing_in_the_table_of_folds=dropped)
+    by_fold = []
     for one in evaluations:
-        for model, confusion in one.confusions.items():
+        for model in one.estimates:
             title = f"{title_of(model)}, per {one.unit}"
-            figure = confusion_figure(confusion.total, target=target, title=title)
-            with atomic_write(out / f"confusion_{model}_per_{one.unit}.png") as temporary:
+            if isinstance(one, NumericEvaluation):
+                kind = "scatter"
+                figure = scatter_figure(one.of(model), target=one.target, title=title)
+            else:
+                kind, total = "confusion", one.confusions[model].total
+                figure = confusion_figure(total, target=one.target, title=title)
+            with atomic_write(out / f"{kind}_{model}_per_{one.unit}.png") as temporary:
                 temporary.write_bytes(figure_png(figure))
-    by_fold = [
-        fold_confusions(one.predictions, target=target, unit=one.unit) for one in evaluations
-    ]
-    schema = fold_confusions_schema(target)
-    write_table(pd.concat(by_fold), out / "fold_confusions.csv", schema=schema)
+        if isinstance(one, Evaluation):
+            by_fold.append(fold_confusions(one.predictions, target=one.target, unit=one.unit))
+    if isinstance(target, Target):
+        schema = fold_confusions_schema(target)
+        write_table(pd.concat(by_fold), out / "fold_confusions.csv", schema=schema)
 
 
 def _write_run(

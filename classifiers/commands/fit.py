@@ -11,29 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.exploration import Portable
-from classifiers.graders.cohort import read_cohort, refuse_unanswerable
+from classifiers.graders.cohort import Samples, question_of, read_cohort, refuse_unanswerable
 from classifiers.graders.explain import columns_of_regions
 from classifiers.graders.importance import EXCHANGES, RegionImportance, region_importance
 from classifiers.graders.model_card import ModelCard, card_of
 from classifiers.graders.model_store import save_model
-from classifiers.graders.nested import fit_nested
+from classifiers.graders.nested import NestedGrader, fit_nested
+from classifiers.graders.nested_scores import NestedRegressor, fit_nested_scores
 from classifiers.graders.patients import rows_to_answer, tested_in
-from classifiers.graders.registry import choose_graders
+from classifiers.graders.registry import GraderEntry, choose_graders
 from classifiers.graders.scaling import ScalerName
 from classifiers.graders.validation import Plan, cross_validate, scalers_to_try
 from classifiers.reports.benchmark import benchmark_report
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
-from common.grading.evaluation import RECALL, Evaluation, every_level
+from common.grading.evaluation import RECALL, Evaluation
 from common.grading.fold_notes import fold_problems, folds_in_words
 from common.grading.folds import FoldMethod, make_folds, write_folds
+from common.grading.numeric_evaluation import NumericEvaluation, scored
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, write_predictions
-from common.grading.target import TargetName, target_named
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import nameless_patients
-from common.words import counted
+from common.words import counted, in_sentence
 from common.workers import default_jobs
 
 MODEL_FOLDER = "model"
@@ -45,7 +47,7 @@ class FitResult:
 
     model: Path
     card: ModelCard
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation] | list[NumericEvaluation]
     exit_code: int
 
 
@@ -55,7 +57,7 @@ def fit(
     out: Path,
     grader: str = "svm",
     manifest: Path | None = None,
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     folds: FoldMethod = "stratified",
     n_folds: int = 5,
     repeats: int | None = None,
@@ -84,11 +86,13 @@ def fit(
         Folder for the model and its report; made if needed.
     grader
         Which grader to train: `svm`, `linear_svm`, `xgboost`, `mlp`, `random_forest`,
-        `logistic`, `ordinal_logistic` or `frank_hall`.
+        `logistic`, `ordinal_logistic` or `frank_hall`; of numbers `ridge`, `svm`, `xgboost`,
+        `mlp`, `random_forest` or `gaussian_process`.
     manifest
         `manifest.csv` with `image_id`, `patient_id`, and `hb_grade` or `palsy_class`.
     target
-        What is graded: `six_grades`, `healthy_palsy`, `three_classes` or `affected_side`.
+        What is graded: `six_grades`, `healthy_palsy`, `three_classes` or `affected_side`; or a
+        number: `sunnybrook`, `eface` or any numeric column of the manifest.
     folds
         How patients are dealt out for the scores of the card, as in `benchmark`: `stratified`
         (every grade in every fold), `shuffled`, or `leave_one_patient_out`.
@@ -124,8 +128,9 @@ def fit(
         When tables do not fit together, there is one class only, a patient has several grades, or
         OUT/model holds other files.
     """
-    question = target_named(target)
-    entry = next(one for one in choose_graders([grader]) if one.name == grader)
+    question = question_of(target, features=features, manifest=manifest)
+    chosen = choose_graders([grader], target=question)
+    entry = next(one for one in chosen if one.name == grader)
     travelling = None if portable is None else Portable.read(portable)
     cohort = read_cohort(features, target=question, manifest=manifest)
     refuse_unanswerable(cohort, target=question)
@@ -135,16 +140,19 @@ def fit(
         target=question,
         portable=None if travelling is None else travelling.features,
     )
-    table = make_folds(cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed)
+    table = make_folds(
+        cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed,
+        score=question.column,
+    )  # fmt: skip
     plan = Plan(
-        samples, tested_in(table, samples, unit=level), question.name, [grader], scaler, seed,
+        samples, tested_in(table, samples, unit=level), question, [grader], scaler, seed,
         unit=level, search=True, exchanges=EXCHANGES, scheduler=scheduler,
     )  # fmt: skip
     validation = cross_validate(plan, jobs=jobs or default_jobs())
     if not validation.exchanged[grader]:
         raise UserError(f"{entry.title} could not be fitted in any fold: {validation.problems[0]}")
-    evaluations = every_level(validation.predictions, target=question, unit=level, seed=seed)
-    fitted = fit_nested(entry, samples, target=question, scalers=scalers_to_try(scaler), seed=seed)
+    evaluations = scored(validation.predictions, target=question, unit=level, seed=seed)
+    fitted = _fitted(entry, samples, target=question, scaler=scaler, seed=seed)
     settings = {
         "target": question.name,
         "truth": cohort.truth_source,
@@ -159,6 +167,7 @@ def fit(
     problems = fold_problems(
         plan.parts, labels=samples.labels, class_names=question.classes, unit=level
     )
+    problems += question.notes
     if travelling is not None:
         problems = [*travelling.notes(cohort.study.files), *problems]
     report = benchmark_report(
@@ -210,14 +219,29 @@ def fit(
     return FitResult(model, card, evaluations, exit_code=3 if validation.failed else 0)
 
 
-def _told(card: ModelCard, evaluation: Evaluation) -> str:
+def _fitted(
+    entry: GraderEntry, samples: Samples, *, target: AnyTarget, scaler: ScalerName, seed: int
+) -> NestedGrader | NestedRegressor:
+    """Choose on inner folds and fit on everybody."""
+    scalers = scalers_to_try(scaler)
+    if isinstance(target, NumericTarget):
+        return fit_nested_scores(entry, samples, target=target, scalers=scalers, seed=seed)
+    return fit_nested(entry, samples, target=target, scalers=scalers, seed=seed)
+
+
+def _told(card: ModelCard, evaluation: Evaluation | NumericEvaluation) -> str:
     """Return the line for the console: what was learned from, how far off, how many exact."""
     headline = evaluation.headline
-    found = evaluation.estimates[card.grader][headline.name]
+    found = evaluation.estimates[card.grader]
+    more = (
+        f"{RECALL}: {evaluation.recall_of(card.grader)}"
+        if isinstance(evaluation, Evaluation)
+        else f"ICC {found['icc']}"
+    )
     return (
         f"{card.title} learned from {counted(card.data['photographs'], 'photograph')} of "
-        f"{counted(card.data['patients'], 'patient')}; {headline.title.lower()} per patient, whole "
-        f"patients held out: {found}. {RECALL}: {evaluation.recall_of(card.grader)}."
+        f"{counted(card.data['patients'], 'patient')}; {in_sentence(headline.title)} per patient, "
+        f"whole patients held out: {found[headline.name]}. {more}."
     )
 
 
@@ -225,8 +249,9 @@ def _add_importance(report: Report, found: RegionImportance) -> None:
     section = report.section("Which parts of the face the answers rest on")
     section.text(
         "Each part of the tested patients' faces was exchanged for that of another tested patient, "
-        f"movement by movement; the fall of {found.score.title.lower()} (from {found.whole:.2f}, "
-        "per patient) is what the part was worth. Parts that say the same can stand in for each "
-        "other and then both look dispensable. Nothing was chosen from this table."
+        f"movement by movement; the fall of {in_sentence(found.score.title)} (from "
+        f"{found.whole:.2f}, per patient) is what the part was worth. Parts that say the same can "
+        "stand in for each other and then both look dispensable. Nothing was chosen from this "
+        "table."
     )
     section.table(found.table(), caption="With 95 % intervals over resampled patients.")

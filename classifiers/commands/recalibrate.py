@@ -40,6 +40,7 @@ from classifiers.graders.recalibration import (
 from classifiers.reports.recalibrate import recalibrate_report
 from common.errors import UserError
 from common.files import sha256_of
+from common.grading.numeric_target import of_classes
 from common.grading.target import refuse_two_grades, target_named
 from common.provenance import write_run_record
 from common.tables import write_table
@@ -129,10 +130,10 @@ def recalibrate(
             f"needs {FEWEST} of two grades, or 3 healthy people."
         )
     reference = stored.card.healthy()
-    chances = {AS_KEPT: stored.grader.probabilities(samples)}
+    chances = {AS_KEPT: stored.of_classes.probabilities(samples)}
     if zero is not None and reference is not None:
         laid = laid_onto(reference, samples.features, healthy=healthy, patients=samples.patients)
-        chances[ON_HEALTHY] = stored.grader.probabilities(replace(samples, features=laid))
+        chances[ON_HEALTHY] = stored.of_classes.probabilities(replace(samples, features=laid))
     coverage = stored.card.coverage or 0.9
     last = AS_KEPT if zero is None else ON_HEALTHY
     moved, unseen = None, {}
@@ -142,7 +143,7 @@ def recalibrate(
             chances[last], samples.labels, coverage=coverage, unseen=unseen[last]
         )
     answers: dict[str, Answers] = {
-        name: Answers(found, stored.grader.sets) for name, found in chances.items()
+        name: Answers(found, stored.of_classes.sets) for name, found in chances.items()
     }
     for name, found in unseen.items():
         new = RECALIBRATED if name == AS_KEPT else BOTH
@@ -152,7 +153,7 @@ def recalibrate(
     if curve:
         curves = learning_curve(
             chances, samples.labels, sizes=curve, draws=draws, target=target, seed=seed,
-            sets=stored.grader.sets, coverage=coverage,
+            sets=stored.of_classes.sets, coverage=coverage,
         )  # fmt: skip
         write_table(curves, out / "learning_curve.csv", schema=LEARNING_CURVE)
     salt = secrets.token_hex(8)
@@ -195,7 +196,7 @@ def recalibrate(
 
 
 def _refuse_unfit(stored: StoredModel, model: Path) -> None:
-    target = target_named(stored.card.target)
+    target = of_classes(stored.card.question, asker="recalibrate")
     if stored.card.unit != "patient" or not target.ordered:
         raise UserError(
             f"{model} grades {stored.card.unit}s by {target.title.lower()}: only graders of "

@@ -17,7 +17,8 @@ import pandas as pd
 from common.arrays import Flags, Floats, Ints, Names, Places
 from common.errors import UserError
 from common.files import found_table
-from common.grading.target import CLASS_COLUMN, NO_LABEL, Target, refuse_two_grades
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, any_target
+from common.grading.target import CLASS_COLUMN, NO_LABEL, TARGETS, refuse_two_grades
 from common.tables import GRADES, join_manifest, read_manifest, severities, sort_by_image_id
 from common.words import counted
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
@@ -130,9 +131,12 @@ class Cohort:
         `(n, k)` float64, the same rows; NaN where missing.
     labels, reasons
         `(n,)` class numbers of the target from 1, `NO_LABEL` without one; and why a photograph is
-        left out, empty for a usable one.
+        left out, empty for a usable one. Where scores are asked for, a label only says that there
+        is one.
     truth_source
         Where the labels come from, in words: a column, or derived from the grade.
+    scores
+        `(n,)` scores, NaN without one; None where classes are asked for.
     """
 
     study: Study
@@ -141,6 +145,7 @@ class Cohort:
     labels: Ints
     reasons: Names
     truth_source: str
+    scores: Floats | None = None
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -165,6 +170,7 @@ class Cohort:
             features=self.features[keep].reset_index(drop=True),
             labels=self.labels[keep],
             patients=rows["patient_id"].to_numpy(dtype=np.str_),
+            scores=None if self.scores is None else self.scores[keep],
         )
 
     @property
@@ -185,9 +191,11 @@ class Samples:
     """What graders work on: a row for each photograph or patient.
 
     `rows` hold the columns that predictions need, `features` are `(n, k)`, `labels` and `patients`
-    `(n,)`. Of patients only: `grades` (House-Brackmann, or the middle of the class where only that
-    is known) and `sides` (the weak one: +1 left, -1 right, 0 not known). `portable` when the
-    features are only those that travel, and graders of patients may see nothing else.
+    `(n,)`, and so are `scores` where numbers are asked for. Of patients only: `grades` (how strong
+    the palsy is: House-Brackmann, or the middle of the class where only that is known; the distance
+    from the healthy end of a score) and `sides` (the weak one: +1 left, -1 right, 0 not known).
+    `portable` when the features are only those that travel, and graders of patients may see nothing
+    else.
     """
 
     rows: pd.DataFrame
@@ -197,6 +205,12 @@ class Samples:
     grades: Floats | None = None
     sides: Floats | None = None
     portable: bool = False
+    scores: Floats | None = None
+
+    @property
+    def truth(self) -> Ints | Floats:
+        """`(n,)` what is learned: scores, or class numbers where there are none."""
+        return self.labels if self.scores is None else self.scores
 
     @property
     def healthy(self) -> Flags:
@@ -213,10 +227,20 @@ class Samples:
             grades=None if self.grades is None else self.grades[rows],
             sides=None if self.sides is None else self.sides[rows],
             portable=self.portable,
+            scores=None if self.scores is None else self.scores[rows],
         )
 
 
-def read_cohort(features: Path, *, target: Target, manifest: Path | None = None) -> Cohort:
+def question_of(name: str, *, features: Path, manifest: Path | None = None) -> AnyTarget:
+    """Return a target by name; one that is no class is looked for in manifest or feature table."""
+    if name in TARGETS:
+        return TARGETS[name]
+    study = Study(features, manifest)
+    table = study.photographs if study.listed is None else study.listed
+    return any_target(name, table=table, source=manifest or features, measured=FEATURE_NAMES)
+
+
+def read_cohort(features: Path, *, target: AnyTarget, manifest: Path | None = None) -> Cohort:
     """Read a feature table and join the manifest, whose columns win over joined ones.
 
     Refused (`UserError`) when patients or labels are missing altogether, or no photograph is
@@ -241,6 +265,7 @@ def read_cohort(features: Path, *, target: Target, manifest: Path | None = None)
         labels=target.numbers(table),
         reasons=_reasons(table, values, target=target),
         truth_source=truth_source,
+        scores=target.values(table) if isinstance(target, NumericTarget) else None,
     )
     if not len(cohort.usable.rows):
         raise UserError(
@@ -255,20 +280,26 @@ def finite(values: pd.DataFrame) -> pd.DataFrame:
     return values.astype(np.float64).replace([np.inf, -np.inf], np.nan)
 
 
-def refuse_unanswerable(cohort: Cohort, *, target: Target) -> None:
-    """Refuse a cohort of one class, or with two grades for a patient: nothing can be graded."""
+def refuse_unanswerable(cohort: Cohort, *, target: AnyTarget) -> None:
+    """Refuse a cohort of one class or score, or with two for a patient: nothing can be graded."""
     usable = cohort.usable
-    classes = sorted(set(usable.labels.tolist()))
-    if len(classes) == 1:
+    classes = sorted(set(usable.truth.tolist()))
+    if len(classes) == 1 and isinstance(target, NumericTarget):
+        raise UserError(
+            f"All {counted(len(usable.labels), 'usable photograph')} of {cohort.study.features} "
+            f"have the same {target.column}: there is nothing to tell apart."
+        )
+    if len(classes) == 1 and not isinstance(target, NumericTarget):
         raise UserError(
             f"All {counted(len(usable.labels), 'usable photograph')} of {cohort.study.features} "
             f"are of one class, {target.classes[classes[0] - 1]} ({target.title}): there is "
             "nothing to tell apart; add patients of another class or ask something else (--target)."
         )
-    refuse_two_grades(usable.rows, column=target.column)
+    by = answered_by(usable.rows, target=target)
+    refuse_two_grades(usable.rows, column=target.column, by=by)
 
 
-def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: Target) -> Names:
+def _reasons(table: pd.DataFrame, values: pd.DataFrame, *, target: AnyTarget) -> Names:
     """First reason that applies to each row; empty for a usable one."""
     unlabelled = target.numbers(table) == NO_LABEL
     hint = " (its palsy_class answers three_classes and healthy_palsy)"

@@ -145,7 +145,35 @@ class LogisticGrader(GradeClassifier):
         self.model_.fit(values, encoded)
 
 
-class XGBoostGrader(GradeClassifier):
+class TreesAsBytes(BaseEstimator):
+    """Keeps XGBoost's trees (`trees_`, made by `_trees`) in XGBoost's own binary format (UBJ).
+
+    Whatever keeps or sends a grader then needs to know arrays and plain values only.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the trees as bytes."""
+        state = dict(super().__getstate__())
+        trees = state.pop("trees_", None)
+        if trees is not None:
+            raw = trees.get_booster().save_raw(raw_format="ubj")
+            state["trees_ubj"] = np.frombuffer(raw, dtype=np.uint8)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state back; XGBoost reads its own trees."""
+        state = dict(state)
+        raw = state.pop("trees_ubj", None)
+        super().__setstate__(state)
+        if raw is not None:
+            self.trees_ = self._trees()
+            self.trees_.load_model(bytearray(raw.tobytes()))
+
+    def _trees(self) -> Any:
+        raise NotImplementedError
+
+
+class XGBoostGrader(TreesAsBytes, GradeClassifier):
     """Gradient-boosted trees that accept labels with a gap; options of `xgboost.XGBClassifier`."""
 
     allows_missing = True
@@ -168,27 +196,6 @@ class XGBoostGrader(GradeClassifier):
         self.colsample_bytree = colsample_bytree
         self.min_child_weight = min_child_weight
         self.random_state = random_state
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the trees in XGBoost's own binary format (UBJ), as bytes.
-
-        Whatever keeps or sends a grader then needs to know arrays and plain values only.
-        """
-        state = dict(super().__getstate__())
-        trees = state.pop("trees_", None)
-        if trees is not None:
-            raw = trees.get_booster().save_raw(raw_format="ubj")
-            state["trees_ubj"] = np.frombuffer(raw, dtype=np.uint8)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state back; XGBoost reads its own trees."""
-        state = dict(state)
-        raw = state.pop("trees_ubj", None)
-        super().__setstate__(state)
-        if raw is not None:
-            self.trees_ = self._trees()
-            self.trees_.load_model(bytearray(raw.tobytes()))
 
     def _trees(self) -> XGBClassifier:
         # One thread: the benchmark runs its folds side by side.

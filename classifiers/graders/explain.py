@@ -16,6 +16,7 @@ import pandas as pd
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.nested import NestedGrader
+from classifiers.graders.nested_scores import NestedRegressor
 from common.arrays import Floats, Ints
 from common.words import spoken
 from features.mirror_difference import MIDLINE, PAIRED
@@ -23,6 +24,7 @@ from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
 from landmarks.points import REGIONS as PARTS
 
 WORTH_SAYING = 0.15  # of a class: smaller effects of a region are not told
+WORTH_SAYING_OF_SCALE = 0.02  # of the range of a score
 _REGION_OF_PART: dict[str, Region] = {
     "jaw": "jaw", "right_brow": "brow", "left_brow": "brow", "nose": "nose",
     "right_eye": "eye", "left_eye": "eye", "mouth": "mouth",
@@ -60,14 +62,17 @@ def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
 
 
 def region_effects(
-    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
+    grader: NestedGrader | NestedRegressor,
+    samples: Samples,
+    *,
+    typical: Mapping[str, float | None],
 ) -> pd.DataFrame:
     """Return how the answer changes when a part of the face is given typical values instead.
 
     `typical` holds by column the median of healthy training patients; a column without one keeps
     its values. Rows as `samples`, a column for each region: expected class (sum of class number
-    times probability) as measured, minus that with the region typical. Positive: the region makes
-    the answer worse.
+    times probability), or score, as measured, minus that with the region typical. Of classes,
+    positive says that the region makes the answer worse.
     """
     features = samples.features
     measured = features.to_numpy(dtype=np.float64)
@@ -84,8 +89,11 @@ def region_effects(
         samples.at(np.tile(np.arange(len(measured)), len(altered))),
         features=pd.DataFrame(np.concatenate(altered), columns=features.columns),
     )
-    classes = np.arange(1, grader.grader.n_classes + 1)
-    expected = (grader.probabilities(asked) @ classes).reshape(len(altered), -1)
+    if isinstance(grader, NestedRegressor):
+        answers = grader.answers(asked)
+    else:
+        answers = grader.probabilities(asked) @ np.arange(1, grader.grader.n_classes + 1)
+    expected = answers.reshape(len(altered), -1)
     return pd.DataFrame(
         dict(zip(of_region, expected[0] - expected[1:], strict=True)), index=features.index
     )
@@ -136,11 +144,17 @@ def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
 
 
 def part_sentences(
-    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
+    grader: NestedGrader | NestedRegressor,
+    samples: Samples,
+    *,
+    typical: Mapping[str, float | None],
 ) -> list[str]:
     """Say which parts of the face moved the answer, compared with healthy ones."""
     effects = region_effects(grader, samples, typical=typical).mean()
-    told = effects[effects.abs() >= WORTH_SAYING].sort_values(ascending=False, kind="stable")
+    least, what = WORTH_SAYING, "expected class"
+    if isinstance(grader, NestedRegressor):
+        least, what = WORTH_SAYING_OF_SCALE * (grader.high - grader.low), "score"
+    told = effects[effects.abs() >= least].sort_values(ascending=False, kind="stable")
     if told.empty:
         return []
     parts = [
@@ -148,8 +162,7 @@ def part_sentences(
         for region, effect in told.items()
     ]
     return [
-        "With one part of the face as in healthy people, the expected class would be: "
-        f"{', '.join(parts)}."
+        f"With one part of the face as in healthy people, the {what} would be: {', '.join(parts)}."
     ]
 
 

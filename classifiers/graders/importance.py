@@ -20,10 +20,13 @@ from classifiers.graders.cohort import Samples
 from classifiers.graders.explain import columns_of_regions
 from common.arrays import Floats, Places
 from common.bootstrap import Estimate, paired_difference, resampling_weights
-from common.grading.evaluation import confusion_of, two_lines
-from common.grading.predictions import Unit, prediction_rows, to_patients
+from common.grading.comparison import tallied
+from common.grading.evaluation import two_lines
+from common.grading.numeric_scores import NUMERIC_SCORES, NumericScore
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.predictions import Unit, answer_rows, to_patients
 from common.grading.scores import SCORES, Score
-from common.grading.target import Target
+from common.words import in_sentence
 from features.registry import Region
 
 EXCHANGES = 5  # how often each fold's patients are exchanged
@@ -37,7 +40,7 @@ class RegionImportance:
     `columns` how many columns the grader has for it.
     """
 
-    score: Score
+    score: Score | NumericScore
     whole: float
     falls: dict[Region, Estimate]
     columns: dict[Region, int]
@@ -49,7 +52,7 @@ class RegionImportance:
             {
                 "Part of the face": list(order),
                 "Columns": [self.columns[region] for region in order],
-                f"Fall of {self.score.title.lower()}": [
+                f"Fall of {in_sentence(self.score.title)}": [
                     two_lines(self.falls[region]) for region in order
                 ],
             }
@@ -60,7 +63,8 @@ class RegionImportance:
 class ExchangedFold:
     """What a grader answered to the `n` tested rows, as measured and with parts exchanged.
 
-    `whole` are `(n, k)` probabilities; `exchanged`, by region, holds as many for every exchange.
+    `whole` are `(n, k)` probabilities or `(n,)` scores; `exchanged`, by region, holds as many for
+    every exchange.
     """
 
     rows: pd.DataFrame
@@ -101,7 +105,7 @@ def region_importance(
     folds: Sequence[ExchangedFold],
     *,
     columns: dict[Region, list[str]],
-    target: Target,
+    target: AnyTarget,
     unit: Unit,
     seed: int = 0,
 ) -> RegionImportance:
@@ -109,16 +113,20 @@ def region_importance(
 
     `folds` are one grader's, `columns` are those of `columns_of_regions`.
     """
-    score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
+    score: Score | NumericScore
+    if isinstance(target, NumericTarget):
+        score = NUMERIC_SCORES["icc"]
+    else:
+        score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
 
     def counted(tables: list[pd.DataFrame]) -> Floats:
         rows = pd.concat(tables)
         rows = rows if unit == "patient" else to_patients(rows, target=target)
-        return confusion_of(rows, target=target).counts
+        return tallied(rows, target=target)
 
-    def table(fold: ExchangedFold, chances: Floats, exchange: int) -> pd.DataFrame:
-        return prediction_rows(  # every exchange counts as a repeat
-            fold.rows, target=target, unit=unit, probabilities=chances,
+    def table(fold: ExchangedFold, answers: Floats, exchange: int) -> pd.DataFrame:
+        return answer_rows(  # every exchange counts as a repeat
+            fold.rows, target=target, unit=unit, answers=answers,
             repeat=fold.repeat * 1000 + exchange, fold=fold.fold, model="exchanged",
         )  # fmt: skip
 
@@ -128,9 +136,9 @@ def region_importance(
     for region in columns:
         without = counted(
             [
-                table(fold, chances, exchange)
+                table(fold, answers, exchange)
                 for fold in folds
-                for exchange, chances in enumerate(fold.exchanged[region])
+                for exchange, answers in enumerate(fold.exchanged[region])
             ]
         )
         falls[region], _ = paired_difference(score.of, whole, without, weights=weights)

@@ -21,13 +21,16 @@ from classifiers.graders.cohort import Cohort, Samples
 from classifiers.graders.familiarity import Familiar, qualities_of
 from classifiers.graders.local_zero import Healthy, enough_healthy
 from classifiers.graders.nested import NestedGrader
+from classifiers.graders.nested_scores import NestedRegressor
 from classifiers.graders.recalibration import LocalClinic
 from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
 from common.files import sha256_of
 from common.grading.evaluation import Evaluation
-from common.grading.target import MAJORITY, Target
+from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.numeric_target import AnyTarget, NumericTarget, shown
+from common.grading.target import target_named
 from common.provenance import package_versions
 from common.report import RESEARCH_USE
 from common.words import counted
@@ -45,6 +48,11 @@ LICENCE = (
     "The photographs were measured with a landmark model. The one that comes with this project was "
     "trained on iBUG 300-W, which excludes commercial use.",
 )
+ALWAYS = {
+    "classes": "It always answers one of its classes, also for a face that has none of them.",
+    "numbers": "It always answers within its scale, and was asked for no scores beyond those that "
+    "it learned from.",
+}
 _ORIGIN = {
     "yes": "The patients are simulated: the scores say nothing about real ones.",
     "unknown": "Whether the patients are real or simulated is not recorded.",
@@ -53,7 +61,6 @@ LIMITS = (
     RESEARCH_USE,
     "It answers for photographs like those it learned from: frontal, the movements and grades "
     "counted above, measured with the same feature definition and landmark model.",
-    "It always answers one of its classes, also for a face that has none of them.",
     "The scores come from cross-validation on the same cohort; another clinic, camera or "
     "population was not tried.",
 )
@@ -76,15 +83,16 @@ class ModelCard:
     Attributes
     ----------
     grader, title, target, classes, unit, scaler, seed
-        What was fitted: registry name and its title, the question and its answers, whether rows
-        are photographs or patients, and how features are scaled.
+        What was fitted: registry name and its title, the question and its answers (no classes of
+        a number, whose scale `data` holds), whether rows are photographs or patients, and how
+        features are scaled.
     definition
         Feature definition of the tables it learned from; None when nobody recorded it.
     columns, inputs
         Columns of `features.csv` that it needs, and of its own rows, in its order: the same for
         photographs; for patients those of `classifiers.graders.patients`.
     coverage
-        Stated coverage of its sets of adjacent classes; None when it makes none.
+        Stated coverage of its sets of adjacent classes, or intervals; None when it makes none.
     data
         Counts, classes, hashes of the tables, and whether the patients are simulated.
     validation
@@ -152,6 +160,12 @@ class ModelCard:
                 "tables that extract writes."
             )
 
+    @property
+    def question(self) -> AnyTarget:
+        """What it answers."""
+        scale = self.data.get("scale")
+        return target_named(self.target) if scale is None else NumericTarget.from_plain(scale)
+
     def local_clinic(self) -> LocalClinic | None:
         """Return what `recalibrate` learned at another clinic; None for a grader as fitted."""
         found = self.data.get("local")
@@ -192,12 +206,12 @@ class ModelCard:
 
 
 def card_of(
-    fitted: NestedGrader,
+    fitted: NestedGrader | NestedRegressor,
     cohort: Cohort,
     samples: Samples,
-    evaluations: list[Evaluation],
+    evaluations: list[Evaluation] | list[NumericEvaluation],
     *,
-    target: Target,
+    target: AnyTarget,
     sides: Mapping[tuple[str, str], Spread],
     settings: dict[str, Any],
     said: str,
@@ -209,6 +223,9 @@ def card_of(
     `grader`, `level`, `folds` and `seed` among them; `said` is what the user says of the patients.
     """
     grader, folds = settings["grader"], settings["folds"]
+    numeric = isinstance(fitted, NestedRegressor)
+    levels: list[Evaluation | NumericEvaluation] = [*evaluations][::-1]
+    ranges = fitted.intervals if isinstance(fitted, NestedRegressor) else fitted.sets
     return ModelCard(
         grader=grader,
         title=title_of(grader),
@@ -220,7 +237,7 @@ def card_of(
         definition=cohort.study.definition,
         columns=_features_of(samples),
         inputs=[str(name) for name in samples.features.columns],
-        coverage=None if fitted.sets is None else fitted.sets.coverage,
+        coverage=None if ranges is None else ranges.coverage,
         data={
             **_data(cohort, samples, sides=sides, target=target, said=said),
             "familiar": _familiar(fitted, cohort, samples).plain(),
@@ -228,11 +245,17 @@ def card_of(
         validation={
             "folds": f"{folds[0].upper()}{folds[1:]}.",
             "how": "Whole patients were held out; the kept grader learned from all of them.",
-            "scores": {one.unit: _scores(one, grader=grader) for one in reversed(evaluations)},
-            "recall": {one.unit: one.recall_of(grader) for one in reversed(evaluations)},
+            "scores": {one.unit: _scores(one, grader=grader) for one in levels},
+            "recall": {
+                one.unit: one.recall_of(grader) for one in levels if isinstance(one, Evaluation)
+            },
         },
         notes=list(dict.fromkeys([*notes, *fitted.grader.notes])),
-        limits=[*LIMITS, OTHER_POINTS[cohort.source.corrected > 0]],
+        limits=[
+            *LIMITS,
+            ALWAYS["numbers" if numeric else "classes"],
+            OTHER_POINTS[cohort.source.corrected > 0],
+        ],
         licence=list(LICENCE),
         versions=library_versions(),
         settings=settings,
@@ -250,7 +273,7 @@ def _data(
     rows: Samples,
     *,
     sides: Mapping[tuple[str, str], Spread],
-    target: Target,
+    target: AnyTarget,
     said: str,
 ) -> dict[str, Any]:
     """Return what the card says of the data, and the healthy reference that `grade` needs."""
@@ -266,14 +289,7 @@ def _data(
             filter(None, (_ORIGIN[simulated], cohort.source.sentence(), said.strip()))
         ),
         "simulated": simulated,
-        "classes": [
-            {
-                "class": name,
-                "patients": len(set(samples.patients[samples.labels == number])),
-                "photographs": int((samples.labels == number).sum()),
-            }
-            for number, name in enumerate(target.spoken, start=1)
-        ],
+        **_answers_learned(samples, target=target),
         "left_out": [list(row) for row in cohort.excluded().itertuples(index=False, name=None)],
         "sha256": {role: sha256_of(path) for role, path in study.files.items()} | _hashes(record),
         "measured": measured if isinstance(measured, dict) else {},
@@ -282,6 +298,31 @@ def _data(
         "healthy_sides": [
             [movement, part, spread.mean, spread.sd] for (movement, part), spread in sides.items()
         ],
+    }
+
+
+def _answers_learned(samples: Samples, *, target: AnyTarget) -> dict[str, Any]:
+    """Return how many of each class it learned from; of a number its scale and its quarters."""
+    names = target.spoken if not isinstance(target, NumericTarget) else ()
+    chosen = [(name, samples.labels == number) for number, name in enumerate(names, start=1)]
+    scale = {}
+    if isinstance(target, NumericTarget) and samples.scores is not None:
+        scale = {"scale": target.plain()}
+        cuts = np.quantile(samples.scores, [0.0, 0.25, 0.5, 0.75, 1.0])
+        quarter = np.searchsorted(cuts[1:-1], samples.scores, side="left")
+        for at in range(4):
+            own = samples.scores[quarter == at]
+            if len(own):
+                chosen.append((f"{shown(own.min())} to {shown(own.max())}", quarter == at))
+    return scale | {
+        "classes": [
+            {
+                "class": name,
+                "patients": len(set(samples.patients[own])),
+                "photographs": int(own.sum()),
+            }
+            for name, own in chosen
+        ]
     }
 
 
@@ -310,7 +351,7 @@ def _typical(samples: Samples) -> dict[str, float | None]:
     return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
 
 
-def _familiar(fitted: NestedGrader, cohort: Cohort, samples: Samples) -> Familiar:
+def _familiar(fitted: NestedGrader | NestedRegressor, cohort: Cohort, samples: Samples) -> Familiar:
     """Return what the patients learned from are like, in their photographs and in the columns."""
     rows, landmarks = cohort.usable.rows, cohort.study.landmarks
     qualities = pd.DataFrame()
@@ -335,14 +376,20 @@ def _healthy(samples: Samples) -> dict[str, Any] | None:
     return {**plain, "people": len(set(samples.patients[healthy]))}
 
 
-def _scores(evaluation: Evaluation, *, grader: str) -> dict[str, dict[str, float | None]]:
+def _scores(
+    evaluation: Evaluation | NumericEvaluation, *, grader: str
+) -> dict[str, dict[str, float | None]]:
     return {
         score.title: {
             **evaluation.estimates[grader][score.name].as_json(),
-            "majority_baseline": evaluation.estimates[MAJORITY][score.name].as_json()["value"],
+            "majority_baseline": _number_or_none(evaluation.baseline(score)),
         }
         for score in evaluation.scores
     }
+
+
+def _number_or_none(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else round(value, 6)
 
 
 def library_versions() -> dict[str, str]:

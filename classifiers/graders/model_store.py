@@ -25,6 +25,7 @@ from typing import Any
 
 from classifiers.graders.model_card import ModelCard
 from classifiers.graders.nested import NestedGrader
+from classifiers.graders.nested_scores import NestedRegressor
 from classifiers.graders.recalibration import LocalClinic
 from common.errors import UserError
 from common.files import atomic_write, sha256_of
@@ -53,29 +54,46 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.graders.estimators.XGBoostGrader",
             "classifiers.graders.nested.Candidate",
             "classifiers.graders.nested.NestedGrader",
+            "classifiers.graders.nested_scores.NestedRegressor",
             "classifiers.graders.ordinal.FrankHall",
             "classifiers.graders.ordinal.OrdinalLogistic",
             "classifiers.graders.patients.PatientColumns",
             "classifiers.graders.patients.PhotographColumns",
             "classifiers.graders.registry.FittedGrader",
+            "classifiers.graders.registry.FittedRegressor",
+            "classifiers.graders.regressors.GaussianProcess",
+            "classifiers.graders.regressors.PatientAverage",
+            "classifiers.graders.regressors.XGBoostRegressor",
             "classifiers.graders.scaling.BoxCoxScaler",
             "classifiers.graders.scaling.ConstantToZero",
             "classifiers.graders.scaling.RankScaler",
             "classifiers.graders.scaling.YeoJohnsonScaler",
             "classifiers.graders.severity.SignedSeverity",
             "common.grading.calibration.GradeSets",
+            "common.grading.intervals.ScoreIntervals",
+            "sklearn.compose._target.TransformedTargetRegressor",
             "sklearn.dummy.DummyClassifier",
             "sklearn.ensemble._forest.RandomForestClassifier",
+            "sklearn.ensemble._forest.RandomForestRegressor",
+            "sklearn.gaussian_process.kernels.ConstantKernel",
+            "sklearn.gaussian_process.kernels.Product",
+            "sklearn.gaussian_process.kernels.RBF",
+            "sklearn.gaussian_process.kernels.Sum",
+            "sklearn.gaussian_process.kernels.WhiteKernel",
             "sklearn.impute._base.SimpleImputer",
             "sklearn.linear_model._logistic.LogisticRegression",
+            "sklearn.linear_model._ridge.Ridge",
             "sklearn.neural_network._multilayer_perceptron.MLPClassifier",
+            "sklearn.neural_network._multilayer_perceptron.MLPRegressor",
             "sklearn.pipeline.Pipeline",
             "sklearn.preprocessing._data.MinMaxScaler",
             "sklearn.preprocessing._data.PowerTransformer",
             "sklearn.preprocessing._data.StandardScaler",
             "sklearn.preprocessing._label.LabelBinarizer",
             "sklearn.svm._classes.SVC",
+            "sklearn.svm._classes.SVR",
             "sklearn.tree._classes.DecisionTreeClassifier",
+            "sklearn.tree._classes.DecisionTreeRegressor",
         }
     ),
 }
@@ -96,13 +114,20 @@ class StoredModel:
     that the grader is given.
     """
 
-    grader: NestedGrader
+    grader: NestedGrader | NestedRegressor
     card: ModelCard
     warnings: tuple[str, ...]
     local: LocalClinic | None = None
 
+    @property
+    def of_classes(self) -> NestedGrader:
+        """The grader of a model of classes."""
+        if isinstance(self.grader, NestedGrader):
+            return self.grader
+        raise UserError(f"{self.card.title} answers with numbers, where classes are needed.")
 
-def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
+
+def save_model(folder: Path, *, grader: NestedGrader | NestedRegressor, card: ModelCard) -> None:
     """Write a model folder; files of an earlier model in it are replaced.
 
     Refused (`UserError`) when the folder holds something else or cannot be written, or the grader
@@ -157,7 +182,7 @@ def load_model(folder: Path) -> StoredModel:
     _refuse_unknown_types(content, source=folder / GRADER_FILE)
     grader = _rebuilt(content, source=folder / GRADER_FILE)
     local = card.local_clinic()
-    if local is not None and local.thresholds is not None:
+    if local is not None and local.thresholds is not None and isinstance(grader, NestedGrader):
         grader = replace(grader, moved=local.thresholds, sets=local.thresholds.sets)
     return StoredModel(grader, card, tuple(card.version_warnings()), local)
 
@@ -246,7 +271,7 @@ def _named_types(schema: Any) -> Iterator[tuple[str, str]]:
             waiting.extend(node)
 
 
-def _rebuilt(content: bytes, *, source: Path) -> NestedGrader:
+def _rebuilt(content: bytes, *, source: Path) -> NestedGrader | NestedRegressor:
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -261,6 +286,6 @@ def _rebuilt(content: bytes, *, source: Path) -> NestedGrader:
             f"{str(error).splitlines()[0] if str(error) else ''}): use the versions of its card, "
             "or fit it anew."
         ) from error
-    if not isinstance(grader, NestedGrader):
+    if not isinstance(grader, NestedGrader | NestedRegressor):
         raise UserError(f"{source} holds no grader: fit the model anew.")
     return grader

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
@@ -29,6 +30,7 @@ from classifiers.graders.scaling import ScalerName, preparation
 from common.arrays import Floats, Ints, Places
 from common.grading.calibration import GradeSets, learn_sets, learn_temperature, tempered
 from common.grading.folds import inner_splits
+from common.grading.numeric_target import AnyTarget
 from common.grading.target import Target
 
 INNER_FOLDS = 4
@@ -91,7 +93,7 @@ def fit_nested(
     """
     k = len(target.classes)
     inner = inner or InnerFolds(samples, target=target, seed=seed)
-    candidates = list(_candidates(entry, sets=list(inner.whole), scalers=scalers))
+    candidates = list(candidates_of(entry, sets=list(inner.whole), scalers=scalers))
     chosen, temperature, sets = candidates[0], 1.0, None
     notes: list[str] = []
     if inner.splits and not entry.baseline:
@@ -99,7 +101,8 @@ def fit_nested(
         for candidate in candidates:
             unseen = np.zeros((len(samples.labels), k))
             for split in inner.splits:
-                unseen[split.test], said = split.answer(entry, candidate, n_classes=k, seed=seed)
+                learned, asked, said = split.learn(entry, candidate, seed=seed)
+                unseen[split.test] = over_all_classes(learned, asked, n_classes=k)
                 notes.extend(said)
             answers.append(unseen)
         weights = compute_sample_weight("balanced", samples.labels)
@@ -142,9 +145,10 @@ def share_seen(samples: Samples) -> Floats:
     return np.maximum(first.notna().mean(axis=1).to_numpy(), 0.1)
 
 
-def _candidates(
+def candidates_of(
     entry: GraderEntry, *, sets: list[str], scalers: Sequence[ScalerName]
 ) -> list[Candidate]:
+    """Return every way to set up a grader that is tried."""
     if entry.baseline:
         return [Candidate(sets[0], scalers[0], {})]
     names, values = list(entry.search), list(entry.search.values())
@@ -163,10 +167,10 @@ class InnerFolds:
     these; `splits` is empty when there are too few patients to choose anything on.
     """
 
-    def __init__(self, samples: Samples, *, target: Target, seed: int = 0) -> None:
+    def __init__(self, samples: Samples, *, target: AnyTarget, seed: int = 0) -> None:
         self.columns = columns_for(samples, target=target)
         self.whole = self.columns.learn(samples)
-        parts = inner_splits(samples.labels, samples.patients, n_folds=INNER_FOLDS, seed=seed)
+        parts = inner_splits(samples.truth, samples.patients, n_folds=INNER_FOLDS, seed=seed)
         enough = len(np.unique(samples.patients)) >= LEAST_PATIENTS
         self.splits = [
             _Split.of(samples, train, test, target=target)
@@ -210,15 +214,15 @@ class _Split:
     scaled: dict[tuple[str, str], tuple[Floats, Floats]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, samples: Samples, train: Places, test: Places, *, target: Target) -> _Split:
+    def of(cls, samples: Samples, train: Places, test: Places, *, target: AnyTarget) -> _Split:
         columns = columns_for(samples, target=target)
         learned = columns.learn(samples.at(train))
         return cls(samples.at(train), test, learned, columns.make(samples.at(test)))
 
-    def answer(
-        self, entry: GraderEntry, candidate: Candidate, *, n_classes: int, seed: int
-    ) -> tuple[Floats, list[str]]:
-        """Let a candidate learn here and answer the tested rows; also what libraries warned of."""
+    def learn(
+        self, entry: GraderEntry, candidate: Candidate, *, seed: int
+    ) -> tuple[Any, Floats, list[str]]:
+        """Let a candidate learn here; also the rows to ask it, and what libraries warned of."""
         key = (candidate.columns, candidate.scaler)
         if key not in self.scaled:
             steps = preparation(candidate.scaler)
@@ -226,7 +230,7 @@ class _Split:
             self.scaled[key] = (scaled, steps.transform(self.asked[candidate.columns]))
         scaled, asked = self.scaled[key]
         estimator, notes = fit_estimator(
-            entry, scaled, self.train.labels, self.train.patients,
+            entry, scaled, self.train.truth, self.train.patients,
             options=candidate.options, seed=seed,
         )  # fmt: skip
-        return over_all_classes(estimator, asked, n_classes=n_classes), notes
+        return estimator, asked, notes

@@ -20,6 +20,7 @@ from classifiers.graders.cohort import Samples, Study, finite
 from classifiers.graders.explain import part_sentences, tree_sentences
 from classifiers.graders.familiarity import FAR_OUT, UNLIKE, qualities_of, widened
 from classifiers.graders.model_store import SUMS_FILE, StoredModel
+from classifiers.graders.nested_scores import NestedRegressor
 from classifiers.graders.patients import (
     LEAST_SIDE,
     learned_movements,
@@ -34,24 +35,31 @@ from common.arrays import Floats
 from common.errors import UserError
 from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
+from common.grading.intervals import interval_in_words
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import NO_LABEL, Target, target_named
+from common.grading.target import NO_LABEL, VISIT, Target
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import points_source
 
 STATUSES = ("ok", "abstained", "failed")
 SEEN = "Was used to recalibrate the model"
+INTERVAL = range_title().replace("Likely range", "Interval")
+STRETCHED = 1.5  # times as wide is the interval of a patient unlike those learned from
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
 _TYPES = {
-    **dict.fromkeys(("predicted", "reason", "missing", "why", "caution"), "str"),
-    "distance": "float64",
+    **dict.fromkeys((VISIT, "predicted", "reason", "missing", "why", "caution"), "str"),
+    **dict.fromkeys(("distance", "low", "high"), "float64"),
     **dict.fromkeys(("set_low", "set_high"), "Int64"),
 }
 
 
-def grades_schema(target: Target) -> pa.DataFrameSchema:
+def grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
+
+    Of scores one row per patient and `visit`, where visits are told apart; `predicted` is then a
+    number with `low` and `high`, its 90 % interval, in place of probabilities and sets.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
     movements that the grader needs (`why_not_graded`) or lies `FAR_OUT`. `photographs` were
@@ -64,18 +72,27 @@ def grades_schema(target: Target) -> pa.DataFrameSchema:
     grader's columns, 1 for the farthest learned from; `caution` says what is unlike those learned
     from (the set is then one class wider at either end), or that recalibration saw the patient.
     """
+    numeric = isinstance(target, NumericTarget)
+    answer = (
+        {"predicted": number(), "low": number(), "high": number()}
+        if isinstance(target, NumericTarget)
+        else {
+            "predicted": text(nullable=True),
+            **probability_columns(target, nullable=True),
+            "set_low": pa.Column("Int64", nullable=True, coerce=True),
+            "set_high": pa.Column("Int64", nullable=True, coerce=True),
+        }
+    )
     return pa.DataFrameSchema(
         {
-            "patient_id": text(unique=True),
+            "patient_id": text(unique=not numeric),
+            **({VISIT: text(nullable=True, required=False)} if numeric else {}),
             "status": choice(STATUSES),
             "reason": text(nullable=True),
             "photographs": pa.Column("int64"),
             "used": pa.Column("int64"),
             "missing": text(nullable=True),
-            "predicted": text(nullable=True),
-            **probability_columns(target, nullable=True),
-            "set_low": pa.Column("Int64", nullable=True, coerce=True),
-            "set_high": pa.Column("Int64", nullable=True, coerce=True),
+            **answer,
             "side": choice(SIDES_ANSWERED),
             "p_side": probability(nullable=True),
             "why": text(nullable=True),
@@ -96,7 +113,7 @@ class Grades:
     """
 
     table: pd.DataFrame
-    target: Target
+    target: AnyTarget
     answers: dict[str, Answer]
     material: Material | None
     reference: Mapping[tuple[str, str], Spread]
@@ -116,7 +133,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     Refused (`UserError`) when it has another feature definition than the model, lacks columns, or
     names no patients and no manifest does.
     """
-    card, target, study = model.card, target_named(model.card.target), Study(features, manifest)
+    card, target, study = model.card, model.card.question, Study(features, manifest)
     table = study.photographs
     card.refuse_other_features(
         definition=study.definition, columns=list(table.columns), source=features
@@ -129,47 +146,82 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         (movement, part): Spread(mean, sd)
         for movement, part, mean, sd in card.data["healthy_sides"]
     }
-    found, answers = [], {}
+    found: list[dict[str, object]] = []
+    answers: dict[str, Answer] = {}
     likeness = _likeness(model, rows, study)
-    named = table["patient_id"].astype(str).where(table["patient_id"].notna())
+    by = answered_by(table, target=target)
+    named = whose_answer(table, by)
     photographs = named.groupby(named).indices
-    answered = pd.Series(rows.patients).groupby(rows.patients).indices
-    for patient in sorted(set(named.dropna()), key=natural_key):
-        readings = [] if material is None else material.readings(patient)
-        row, answers[patient] = _one_patient(
+    whose = whose_answer(rows.rows, by)
+    answered = whose.groupby(whose.to_numpy()).indices
+    for name in sorted(set(named.dropna()), key=natural_key):
+        patient, _, visit = name.partition(OF_VISIT)
+        # Right is compared with left over all photographs of a patient, so not for one visit.
+        readings = [] if material is None or visit else material.readings(patient)
+        row, answer = _one_patient(
             model,
-            rows.at(np.asarray(answered.get(patient, []), dtype=np.intp)),
-            table.iloc[photographs[patient]],
+            rows.at(np.asarray(answered.get(name, []), dtype=np.intp)),
+            table.iloc[photographs[name]],
             uneven=most_uneven(readings, reference=reference or None, count=3),
-            likeness=likeness.get(patient, Likeness()),
+            likeness=likeness.get(name, Likeness()),
         )
-        found.append({"patient_id": patient, **row})
-    columns = list(grades_schema(target).columns)
+        found.append({"patient_id": patient, **({VISIT: visit} if visit else {}), **row})
+        answers[patient] = _joined(answers.get(patient), answer, visit=visit)
+    columns = [name for name in grades_schema(target).columns if name != VISIT or VISIT in by]
     seen, unlike = (
         sum(said in str(row.get("caution")) for row in found) for said in (SEEN, UNLIKE)
     )
     return Grades(
-        table=pd.DataFrame(found, columns=columns).astype(_TYPES),
+        table=pd.DataFrame(found, columns=columns).astype(_types(columns, target=target)),
         target=target,
         answers=answers,
         material=material,
         reference=reference,
         warnings=[
             *_warnings(model, table, named, definition=study.definition),
-            *_about_likeness(seen=seen, unlike=unlike),
+            *_about_likeness(seen=seen, unlike=unlike, target=target),
         ],
-        truth=_truth(table, target),
+        truth=_truth(table, target, whose=named),
     )
 
 
-def _truth(table: pd.DataFrame, target: Target) -> pd.Series:
-    """Return the class number by patient, where the tables tell one and only one."""
+def _types(columns: list[str], *, target: AnyTarget) -> dict[str, str]:
+    numeric = {"predicted": "float64"} if isinstance(target, NumericTarget) else {}
+    return {name: kind for name, kind in (_TYPES | numeric).items() if name in columns}
+
+
+OF_VISIT = " · visit "
+
+
+def whose_answer(rows: pd.DataFrame, by: list[str]) -> pd.Series:
+    """Return whom the answer to each row is about: a patient, or `patient · visit 2`."""
+    names = rows["patient_id"].astype(str).where(rows["patient_id"].notna())
+    if VISIT not in by:
+        return names
+    return names + (OF_VISIT + rows[VISIT].astype(str)).where(rows[VISIT].notna(), "")
+
+
+def _joined(before: Answer | None, answer: Answer, *, visit: str) -> Answer:
+    """Return the answers to all visits of a patient as one."""
+    if not visit:
+        return answer
+    summary = tuple(f"Visit {visit}. {sentence}" for sentence in answer.summary)
+    reasons = tuple(f"Visit {visit}. {sentence}" for sentence in answer.reasons)
+    if before is None:
+        return Answer(summary=summary, reasons=reasons)
+    return Answer(summary=(*before.summary, *summary), reasons=(*before.reasons, *reasons))
+
+
+def _truth(table: pd.DataFrame, target: AnyTarget, *, whose: pd.Series) -> pd.Series:
+    """Return the class number (score) by patient, where the tables tell one and only one."""
     try:
-        numbers = pd.Series(target.numbers(table), index=table.index)
+        known = pd.Series(target.numbers(table), index=table.index)
     except UserError:  # no such column, or a class that is not that of its grade: nothing is known
-        return pd.Series(dtype="int64")
-    known = numbers[(numbers != NO_LABEL) & table["patient_id"].notna()]
-    by_patient = known.groupby(table["patient_id"].astype(str))
+        return pd.Series(dtype="float64")
+    known = known[(known != NO_LABEL) & table["patient_id"].notna()]
+    if isinstance(target, NumericTarget):
+        known = pd.Series(target.values(table), index=table.index)[known.index]
+    by_patient = known.groupby(whose[known.index])
     return by_patient.first()[by_patient.nunique() == 1]
 
 
@@ -188,7 +240,7 @@ def _rows_of(study: Study, *, model: StoredModel) -> Samples:
     if card.unit == "photograph" or rows.empty:
         return photographs
     points = study.points(list(rows["image_id"]))
-    patients = patient_samples(photographs, points=points)
+    patients = patient_samples(photographs, points=points, target=card.question)
     # Movements that the grader never saw have no place; those that are not there are missing.
     features = patients.features.reindex(columns=card.inputs)
     if model.local is not None and model.local.zero is not None:
@@ -210,11 +262,12 @@ def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Like
     if familiar is None or rows.rows.empty:
         return {}
     made = model.grader.columns.make(rows)[model.grader.choice.columns]
-    made = made.groupby(rows.patients).mean()
+    by = answered_by(study.photographs, target=model.card.question)
+    made = made.groupby(whose_answer(rows.rows, by).to_numpy()).mean()
     distances = familiar.distances(made)
     qualities = pd.DataFrame(index=made.index)
     if study.landmarks is not None:
-        owner = study.photographs.set_index("image_id")["patient_id"]
+        owner = whose_answer(study.photographs.set_index("image_id"), by)
         known = study.landmarks[study.landmarks["status"] == "ok"]
         names = owner.reindex(known["image_id"]).to_numpy(dtype=np.str_)
         qualities = qualities_of(known, patients=names).reindex(made.index)
@@ -226,9 +279,12 @@ def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Like
     }
 
 
-def _about_likeness(*, seen: int, unlike: int) -> list[str]:
+def _about_likeness(*, seen: int, unlike: int, target: AnyTarget) -> list[str]:
     """Say how many the recalibration saw, and how many are unlike; names stay in grades.csv."""
     sentences = []
+    wider = "the likely range is one class wider at either end"
+    if isinstance(target, NumericTarget):
+        wider = f"the interval is {STRETCHED} times as wide"
     if seen:
         sentences.append(
             f"The model was recalibrated with {counted(seen, 'patient')} of these, whom grades.csv "
@@ -237,8 +293,7 @@ def _about_likeness(*, seen: int, unlike: int) -> list[str]:
     if unlike:
         sentences.append(
             f"Unlike those that the model learned from: {counted(unlike, 'patient')}. Where an "
-            "answer is given, the likely range is one class wider at either end; grades.csv says "
-            "who, and what differs."
+            f"answer is given, {wider}; grades.csv says who, and what differs."
         )
     return sentences
 
@@ -252,7 +307,7 @@ def _one_patient(
     likeness: Likeness,
 ) -> tuple[dict[str, object], Answer]:
     """Return the patient's row of the table, and the same in words."""
-    target = target_named(model.card.target)
+    target = model.card.question
     missing = missing_movements(rows, model.card.inputs)
     row: dict[str, object] = {
         "photographs": len(photographs),
@@ -282,17 +337,36 @@ def _one_patient(
     if lacks is not None:
         row |= {"status": "abstained", "reason": lacks, "why": " ".join(why)}
         return row, _not_graded(lacks)
-    chances = model.grader.probabilities(rows).mean(axis=0)
+    if isinstance(target, NumericTarget):
+        return _scored(model, target, row, rows, why=why, unlike=likeness.differs is not None)
+    return _graded(model, target, row, rows, why=why, unlike=likeness.differs is not None)
+
+
+def _graded(
+    model: StoredModel,
+    target: Target,
+    row: dict[str, object],
+    rows: Samples,
+    *,
+    why: list[str],
+    unlike: bool,
+) -> tuple[dict[str, object], Answer]:
+    """Return the row and the words of who gets a class."""
+    grader = model.of_classes
+    chances = grader.probabilities(rows).mean(axis=0)
     number = int(target.answers(chances[None])[0])
     name = target.spoken[number - 1]
     reasons = [
-        *part_sentences(model.grader, rows, typical=model.card.data["typical"]),
-        *tree_sentences(model.grader, rows, number=number, name=name),
+        *part_sentences(grader, rows, typical=model.card.data["typical"]),
+        *tree_sentences(grader, rows, number=number, name=name),
     ]
     low, high = _set(model, chances)
-    if likeness.differs is not None and low is not None and high is not None:
+    if unlike and low is not None and high is not None:
         low, high = widened((low, high), n_classes=len(target.classes))
-    side, chance = _side(model, target, number, rows, chances)
+    if target.column == "side":
+        side, chance = _sure(target.classes[number - 1], float(chances[number - 1]))
+    else:
+        side, chance = ("none", None) if number == 1 else _weak_side(model, rows)
     row |= {
         "status": "ok",
         "reason": None,
@@ -307,6 +381,45 @@ def _one_patient(
     return row, _answer(row, target, name=name, chances=chances, reasons=reasons)
 
 
+def _scored(
+    model: StoredModel,
+    target: NumericTarget,
+    row: dict[str, object],
+    rows: Samples,
+    *,
+    why: list[str],
+    unlike: bool,
+) -> tuple[dict[str, object], Answer]:
+    """Return the row and the words of who gets a score.
+
+    A grader of photographs has intervals for photographs only: they promise nothing of a mean.
+    """
+    grader = model.grader
+    if not isinstance(grader, NestedRegressor):
+        raise UserError(f"The model of {target.title} holds no grader of scores: fit it anew.")
+    score = np.array([grader.answers(rows).mean()])
+    low, high = None, None
+    if grader.intervals is not None and model.card.unit == "patient":
+        (low, high), *_ = grader.bounds(
+            rows, score, target=target, stretch=STRETCHED if unlike else 1.0
+        ).tolist()
+    reasons = part_sentences(grader, rows, typical=model.card.data["typical"])
+    side, chance = _weak_side(model, rows)
+    row |= {
+        "status": "ok",
+        "reason": None,
+        "predicted": float(score[0]),
+        "low": low,
+        "high": high,
+        "side": side,
+        "p_side": chance,
+        "why": " ".join([*why, *reasons]),
+    }
+    words = f"Answer: {score[0]:.0f}"
+    within = "" if low is None or high is None else f" {INTERVAL}: {interval_in_words(low, high)}."
+    return row, Answer(summary=(_in_words(row, words, within=within),), reasons=reasons)
+
+
 def _not_graded(reason: str) -> Answer:
     return Answer(summary=(f"Not graded: {reason}.",))
 
@@ -316,40 +429,47 @@ def _set(model: StoredModel, chances: Floats) -> tuple[int | None, int | None]:
 
     A grader of photographs has sets for photographs only: they promise nothing of a mean.
     """
-    sets = model.grader.sets
+    sets = model.of_classes.sets
     if sets is None or model.card.unit == "photograph":
         return None, None
     low, high = sets.of(chances[None])[0]
     return int(low), int(high)
 
 
-def _side(
-    model: StoredModel, target: Target, number: int, rows: Samples, chances: Floats
-) -> tuple[str, float | None]:
-    """Return the weak side and its probability; `unknown` when it is not probable enough."""
+def _weak_side(model: StoredModel, rows: Samples) -> tuple[str, float | None]:
+    """Return the weak side of a patient with palsy and its probability, as far as it is sure."""
     severity: Any = getattr(model.grader.columns, "severity_", None)
-    if target.column == "side":
-        side, chance = target.classes[number - 1], float(chances[number - 1])
-    elif number == 1:
-        return "none", None
-    elif not hasattr(severity, "error_"):
+    if not hasattr(severity, "error_"):
         return "unknown", None
-    else:
-        left, sure = severity.weak_sides(rows.features)
-        side, chance = "left" if left[0] else "right", float(sure[0])
+    left, sure = severity.weak_sides(rows.features)
+    return _sure("left" if left[0] else "right", float(sure[0]))
+
+
+def _sure(side: str, chance: float) -> tuple[str, float | None]:
+    """Return a side and its probability; `unknown` when it is not probable enough."""
     return (side, chance) if chance >= LEAST_SIDE else ("unknown", None)
 
 
 def _answer(
     row: Mapping[str, Any], target: Target, *, name: str, chances: Floats, reasons: list[str]
 ) -> Answer:
-    """Say the answer in words, what was missing, the likely range and the side."""
-    words = f"Answer: {name}, from {row['used']} of {counted(row['photographs'], 'photograph')}."
+    """Say the answer in words, with a table of the probabilities."""
+    within = ""
+    if row["set_low"] is not None:
+        classes = range_in_words(row["set_low"], row["set_high"], target.spoken)
+        within = f" {range_title()}: {classes}."
+    table = pd.DataFrame([chances], columns=list(target.spoken))
+    table.insert(0, "", "Probability")
+    words = _in_words(row, f"Answer: {name}", within=within)
+    return Answer(summary=(words,), table=table, reasons=reasons)
+
+
+def _in_words(row: Mapping[str, Any], answer: str, *, within: str) -> str:
+    """Say the answer, what was missing, the likely range and the side."""
+    words = f"{answer}, from {row['used']} of {counted(row['photographs'], 'photograph')}."
     if row["missing"] is not None:
         words += f" Missing: {row['missing']}."
-    if row["set_low"] is not None:
-        within = range_in_words(row["set_low"], row["set_high"], target.spoken)
-        words += f" {range_title()}: {within}."
+    words += within
     if row["caution"] is not None:
         words += f" {row['caution']}"
     if row["p_side"] is not None:
@@ -359,9 +479,7 @@ def _answer(
         )
     elif row["side"] != "none":
         words += " Which side is weaker cannot be told."
-    table = pd.DataFrame([chances], columns=list(target.spoken))
-    table.insert(0, "", "Probability")
-    return Answer(summary=(words,), table=table, reasons=reasons)
+    return words
 
 
 def _warnings(

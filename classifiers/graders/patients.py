@@ -22,8 +22,9 @@ from common.arrays import Floats, Places
 from common.bootstrap import summed_by
 from common.errors import UserError
 from common.grading.folds import Split, folds_of_patients, splits
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
 from common.grading.predictions import KEY, Unit
-from common.grading.target import Target, refuse_two_grades
+from common.grading.target import refuse_two_grades
 from common.tables import severities
 from features.mirror_difference import mirror_parts
 from features.registry import FEATURE_NAMES
@@ -36,7 +37,7 @@ Sets = dict[str, pd.DataFrame]
 
 
 def rows_to_answer(
-    cohort: Cohort, *, level: Unit, target: Target, portable: Sequence[str] | None = None
+    cohort: Cohort, *, level: Unit, target: AnyTarget, portable: Sequence[str] | None = None
 ) -> Samples:
     """Return the rows that get an answer: usable photographs, or their patients.
 
@@ -51,7 +52,9 @@ def rows_to_answer(
     samples = cohort.usable
     if level == "patient":
         samples = patient_samples(
-            samples, points=cohort.study.points(list(samples.rows["image_id"]))
+            samples,
+            points=cohort.study.points(list(samples.rows["image_id"])),
+            target=target,
         )
     return samples if portable is None else _only(samples, portable)
 
@@ -69,42 +72,51 @@ def tested_in(folds: pd.DataFrame, samples: Samples, *, unit: Unit) -> list[Spli
     return list(splits(own, samples.rows[KEY[unit]], patients=samples.patients))
 
 
-def patient_samples(photographs: Samples, *, points: Floats) -> Samples:
-    """Gather the usable photographs of each patient into one row.
+def patient_samples(
+    photographs: Samples, *, points: Floats, target: AnyTarget | None = None
+) -> Samples:
+    """Gather the usable photographs of each patient, of scores of each visit, into one row.
 
     Parameters
     ----------
     points
         `(n, 68, 2)` landmarks from which the features were measured.
+    target
+        What is asked; a class when not given.
 
     Returns
     -------
     Samples
-        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known), `photographs`
-        (how many) and `movements` (how many different ones). Columns: the blocks of
-        `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature.
+        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known), of scores also
+        `visit` and the score, `photographs` (how many) and `movements` (how many different ones).
+        Columns: the blocks of `classifiers.graders.severity`, then `mean.` and `worst.` (largest)
+        of every feature.
 
     Raises
     ------
     UserError
-        When movements are not named, or a patient has no grade or more than one.
+        When movements are not named, or a patient has no grade (score) or more than one.
     """
     rows = photographs.rows
-    _refuse_unfit(rows)
-    patients, first, at = np.unique(photographs.patients, return_index=True, return_inverse=True)
+    scored = target if isinstance(target, NumericTarget) else None
+    by = ["patient_id"] if scored is None else answered_by(rows, target=scored)
+    _refuse_unfit(rows, by=by, graded=scored is None)
+    group = rows.groupby(by, dropna=False).ngroup().to_numpy()
+    _, first, at = np.unique(group, return_index=True, return_inverse=True)
     movements = sorted(set(rows["task"]), key=lambda name: (name != REST, name))
     blocks = _blocks(rows["task"], at, points=points, movements=movements)
     by_patient = photographs.features.groupby(at)
     features = pd.concat(
         [
-            pd.DataFrame(blocks.reshape(len(patients), -1), columns=block_columns(movements)),
+            pd.DataFrame(blocks.reshape(len(first), -1), columns=block_columns(movements)),
             by_patient.mean().add_prefix("mean."),
             by_patient.max().add_prefix("worst."),
         ],
         axis=1,
     )
     table = rows.iloc[first].reset_index(drop=True)
-    kept = ("patient_id", "hb_grade", "palsy_class", "side")
+    kept = [*by, "hb_grade", "palsy_class", "side"] + ([] if scored is None else [scored.column])
+    scores = None if photographs.scores is None else photographs.scores[first]
     side = table.get("side", pd.Series(index=table.index, dtype=object))
     return Samples(
         rows=table[[name for name in kept if name in table.columns]].assign(
@@ -113,9 +125,12 @@ def patient_samples(photographs: Samples, *, points: Floats) -> Samples:
         ),
         features=features,
         labels=photographs.labels[first],
-        patients=patients,
-        grades=severities(table).to_numpy(),
+        patients=photographs.patients[first],
+        grades=severities(table).to_numpy()
+        if scored is None or scores is None
+        else scored.severities(scores),
         sides=np.asarray(side.map(SIGN).fillna(0.0), dtype=np.float64),
+        scores=scores,
     )
 
 
@@ -190,16 +205,28 @@ class PatientColumns:
 
     portable = False  # also of graders kept before there was a choice
 
-    def __init__(self, target: Target, *, portable: bool = False) -> None:
+    either_end = False  # whether the healthy end of the scale is not known
+
+    def __init__(self, target: AnyTarget, *, portable: bool = False) -> None:
         self.about_side = target.column == "side"
         self.portable = portable
+        self.either_end = isinstance(target, NumericTarget) and target.healthy is None
 
     def learn(self, samples: Samples) -> Sets:
-        """Learn the severity from grades and sides of training patients."""
-        self.severity_ = SignedSeverity()
-        made = self.severity_.fit_transform(
-            samples.features, samples.grades, samples.patients, samples.sides
-        )
+        """Learn the severity from grades (scores) and sides of training patients.
+
+        Where nobody said which end of a scale is healthy, it is the one from which the severity of
+        a left-out training patient is told better.
+        """
+        grades = np.zeros(0) if samples.grades is None else samples.grades
+        found = []
+        for strength in [grades, -grades] if self.either_end else [grades]:
+            severity = SignedSeverity()
+            made = severity.fit_transform(
+                samples.features, strength, samples.patients, samples.sides
+            )
+            found.append((severity.error_, severity, made))
+        _, self.severity_, made = min(found, key=lambda one: one[0])
         return self._sets(made, samples)
 
     def make(self, samples: Samples) -> Sets:
@@ -243,7 +270,7 @@ class WithDeep:
 
 
 def columns_for(
-    samples: Samples, *, target: Target
+    samples: Samples, *, target: AnyTarget
 ) -> PhotographColumns | PatientColumns | WithDeep:
     """Return what makes the columns of these samples."""
     measured = (
@@ -263,8 +290,11 @@ def _without_deep(samples: Samples) -> Samples:
     return replace(samples, features=samples.features.drop(columns=_deep_names(samples)))
 
 
-def _refuse_unfit(rows: pd.DataFrame) -> None:
-    """Refuse photographs without a movement, and patients without one grade."""
+def _refuse_unfit(rows: pd.DataFrame, *, by: Sequence[str], graded: bool) -> None:
+    """Refuse photographs without a movement, and patients (visits) without one grade.
+
+    Where scores are asked for (not `graded`), a grade need not be there.
+    """
     if "task" not in rows.columns or rows["task"].isna().any():
         raise UserError(
             'Grading patients needs the movement of every photograph: fill the column "task" of '
@@ -272,7 +302,9 @@ def _refuse_unfit(rows: pd.DataFrame) -> None:
         )
     for column in ("hb_grade", "palsy_class"):
         if column in rows.columns:
-            refuse_two_grades(rows, column=column)
+            refuse_two_grades(rows, column=column, by=by)
+    if not graded:
+        return
     unknown = severities(rows).isna()
     if unknown.any():
         raise UserError(

@@ -1,7 +1,8 @@
 """The registry of graders: one entry for each, and the one place that builds and fits them.
 
 To add a grader, add an entry to `GRADERS`: an estimator with `fit`, `predict_proba` and
-`classes_` (if its `fit` takes `groups`, it gets the patients). Everything else follows.
+`classes_` (if its `fit` takes `groups`, it gets the patients); one that answers with a number, with
+`fit` and `predict`, to `REGRESSORS`. Everything else follows.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -30,9 +31,18 @@ from classifiers.graders.estimators import (
     XGBoostGrader,
 )
 from classifiers.graders.ordinal import FrankHall, OrdinalLogistic
+from classifiers.graders.regressors import (
+    GaussianProcess,
+    PatientAverage,
+    XGBoostRegressor,
+    small_network,
+    support_vectors,
+)
 from classifiers.graders.scaling import ScalerName, preparation, scaler_notes
 from common.arrays import Floats, Ints, Names
 from common.errors import UserError, did_you_mean
+from common.grading.numeric_evaluation import BASELINES, MEAN, MEDIAN
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.target import MAJORITY
 
 
@@ -135,7 +145,66 @@ GRADERS: dict[str, GraderEntry] = {
     )
 }  # fmt: skip
 
+REGRESSORS: dict[str, GraderEntry] = {
+    entry.name: entry
+    for entry in (
+        GraderEntry(
+            "ridge", "Ridge", "Linear regression with a ridge penalty.",
+            lambda seed: Ridge(),
+            search={"alpha": (1.0, 10.0, 100.0)},
+        ),
+        GraderEntry(
+            "svm", "SVM (RBF)", "Support vector machine with a radial kernel.",
+            lambda seed: support_vectors(),
+            search={"regressor__C": (1.0, 10.0)},
+        ),
+        GraderEntry(
+            "xgboost", "XGBoost", "Gradient-boosted decision trees.",
+            lambda seed: XGBoostRegressor(random_state=seed),
+            search={"max_depth": (1, 2)},
+            scale_matters=False,
+        ),
+        GraderEntry(
+            "mlp", "MLP",
+            "Neural network with one hidden layer of 32 units and strong weight decay.",
+            small_network,
+            search={"regressor__alpha": (1.0, 10.0)},
+        ),
+        GraderEntry(
+            "random_forest", "Random forest",
+            "Average of 150 decision trees grown on resampled photographs or patients.",
+            lambda seed: RandomForestRegressor(
+                n_estimators=150, min_samples_leaf=2, random_state=seed
+            ),
+            scale_matters=False,
+        ),
+        GraderEntry(
+            "gaussian_process", "Gaussian process",
+            "A smooth function of all columns; how smooth and how noisy is learned.",
+            lambda seed: GaussianProcess(random_state=seed),
+        ),
+        GraderEntry(
+            MEDIAN, "Always the median",
+            "Baseline: always answers the median score of the training patients.",
+            lambda seed: PatientAverage(how="median"),
+            baseline=True,
+        ),
+        GraderEntry(
+            MEAN, "Always the mean",
+            "Baseline: always answers the mean score of the training patients.",
+            lambda seed: PatientAverage(how="mean"),
+            baseline=True,
+        ),
+    )
+}  # fmt: skip
+"""Graders that answer with a number; a family has the same name here and in `GRADERS`."""
+
 USUAL = tuple(entry.name for entry in GRADERS.values() if entry.usual)
+
+
+def graders_of(target: AnyTarget) -> dict[str, GraderEntry]:
+    """Return the graders that can answer a target."""
+    return REGRESSORS if isinstance(target, NumericTarget) else GRADERS
 
 
 @dataclass(frozen=True)
@@ -151,6 +220,18 @@ class FittedGrader:
         return over_all_classes(self.pipeline, features, n_classes=self.n_classes)
 
 
+@dataclass(frozen=True)
+class FittedRegressor:
+    """A fitted pipeline that answers with a number."""
+
+    pipeline: Pipeline
+    notes: tuple[str, ...]
+
+    def answers(self, features: pd.DataFrame) -> Floats:
+        """Return `(n,)` scores, not cut off yet."""
+        return np.asarray(self.pipeline.predict(features), dtype=np.float64)
+
+
 def over_all_classes(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
     """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
     spread = np.zeros((len(rows), n_classes))
@@ -158,28 +239,40 @@ def over_all_classes(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
     return spread
 
 
-def choose_graders(names: Sequence[str]) -> list[GraderEntry]:
-    """Return the entries for `names` in registry order, always with the majority baseline.
+def choose_graders(names: Sequence[str], *, target: AnyTarget | None = None) -> list[GraderEntry]:
+    """Return the entries for `names` in registry order, always with the baselines; all of `()`.
 
-    An unknown name is refused (`UserError`) with a suggestion.
+    `target` is what they answer, a class when not given. An unknown name is refused (`UserError`)
+    with a suggestion.
     """
+    known = GRADERS if target is None else graders_of(target)
     for name in names:
-        if name not in GRADERS:
+        if name not in known:
+            other = GRADERS if known is REGRESSORS else REGRESSORS
+            kinds = ("numbers", "classes") if known is GRADERS else ("classes", "numbers")
+            why = f" for {kinds[1]} (it answers with {kinds[0]})" if name in other else ""
             raise UserError(
-                f'Unknown grader "{name}": choose from {", ".join(GRADERS)}.'
-                + did_you_mean(name, GRADERS)
+                f'Unknown grader "{name}"{why}: choose from {", ".join(known)}.'
+                + did_you_mean(name, known)
             )
-    return [entry for entry in GRADERS.values() if entry.name in {*names, MAJORITY}]
+    usual = {entry.name for entry in known.values() if entry.usual}
+    always = BASELINES if known is REGRESSORS else (MAJORITY,)
+    return [entry for entry in known.values() if entry.name in {*(names or usual), *always}]
+
+
+def about(model: str) -> str:
+    """Return a sentence on a model; nothing on one of another branch."""
+    return next((of[model].about for of in (GRADERS, REGRESSORS) if model in of), "")
 
 
 def title_of(model: str) -> str:
     """Return how a report calls a model; one of another branch is called by its own name."""
-    return GRADERS[model].title if model in GRADERS else model
+    return next((of[model].title for of in (GRADERS, REGRESSORS) if model in of), model)
 
 
 def is_baseline(model: str) -> bool:
     """Return whether a model only shows what guessing achieves."""
-    return model in GRADERS and GRADERS[model].baseline
+    return any(model in of and of[model].baseline for of in (GRADERS, REGRESSORS))
 
 
 def fit_grader(
@@ -198,32 +291,58 @@ def fit_grader(
     `labels` are class numbers 1..`n_classes` (of the target, including classes that these rows
     lack), `options` those of the estimator, from the entry's `search`.
     """
+    pipeline, notes = _fitted(entry, features, labels, patients, scaler, options, seed)
+    return FittedGrader(pipeline, n_classes, notes)
+
+
+def fit_regressor(
+    entry: GraderEntry,
+    *,
+    features: pd.DataFrame,
+    scores: Floats,
+    patients: Names,
+    scaler: ScalerName = "standard",
+    options: Mapping[str, object] = MappingProxyType({}),
+    seed: int = 0,
+) -> FittedRegressor:
+    """Fit one of the `REGRESSORS` with its preparation on the given rows and nothing else."""
+    return FittedRegressor(*_fitted(entry, features, scores, patients, scaler, options, seed))
+
+
+def _fitted(
+    entry: GraderEntry,
+    features: pd.DataFrame,
+    truth: Ints | Floats,
+    patients: Names,
+    scaler: ScalerName,
+    options: Mapping[str, object],
+    seed: int,
+) -> tuple[Pipeline, tuple[str, ...]]:
+    """Fit scaler and estimator; return both as one, and what is to be told."""
     steps = preparation(scaler)
     with _told() as of_scaler:
         values = steps.fit_transform(features)
-    estimator, notes = fit_estimator(entry, values, labels, patients, options=options, seed=seed)
+    estimator, notes = fit_estimator(entry, values, truth, patients, options=options, seed=seed)
     told = [] if entry.baseline else scaler_notes(steps)
-    return FittedGrader(
-        Pipeline([*steps.steps, ("grader", estimator)]),
-        n_classes,
-        notes=tuple(dict.fromkeys([*told, *of_scaler, *notes])),
-    )
+    pipeline = Pipeline([*steps.steps, ("grader", estimator)])
+    return pipeline, tuple(dict.fromkeys([*told, *of_scaler, *notes]))
 
 
 def fit_estimator(
     entry: GraderEntry,
     values: Floats,
-    labels: Ints,
+    truth: Ints | Floats,
     patients: Names,
     *,
     options: Mapping[str, object],
     seed: int,
 ) -> tuple[Any, list[str]]:
-    """Fit a grader on prepared values; return it, and what the libraries warned of."""
+    """Fit a grader on prepared values and class numbers, or scores; return it, and what the
+    libraries warned of."""
     estimator = entry.build(seed).set_params(**options)
     extra = {"groups": patients} if has_fit_parameter(estimator, "groups") else {}
     with _told() as notes:
-        estimator.fit(values, labels, **extra)
+        estimator.fit(values, truth, **extra)
     return estimator, notes
 
 

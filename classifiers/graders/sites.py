@@ -23,9 +23,10 @@ from classifiers.graders.validation import Plan, Validation, cross_validate
 from common.arrays import Floats
 from common.bootstrap import Estimate, paired_difference, resampling_weights
 from common.grading.evaluation import Confusion, confusion_of
+from common.grading.numeric_target import of_classes
 from common.grading.predictions import to_patients
 from common.grading.scores import SCORES, Score
-from common.grading.target import Target, target_named
+from common.grading.target import Target
 from common.tables import choice, number, text
 from common.words import counted
 
@@ -105,7 +106,7 @@ def across_sites(
     points
         `(n, 68, 2)` of the photographs, to compare face sizes; not compared when None.
     """
-    target = target_named(plan.target)
+    target = of_classes(plan.question, asker="--hold-out-by")
     table, names = folds
     parts = tested_in(table, plan.samples, unit=plan.unit)
     here = replace(plan, parts=parts, exchanges=0, inner={})

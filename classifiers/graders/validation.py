@@ -21,13 +21,21 @@ from threadpoolctl import threadpool_limits
 from classifiers.graders.cohort import Samples
 from classifiers.graders.importance import ExchangedFold, exchanged_answers
 from classifiers.graders.nested import InnerFolds, fit_nested
-from classifiers.graders.registry import GRADERS, choose_graders, fit_grader
+from classifiers.graders.nested_scores import fit_nested_scores
+from classifiers.graders.registry import (
+    GraderEntry,
+    choose_graders,
+    fit_grader,
+    fit_regressor,
+    graders_of,
+)
 from classifiers.graders.scaling import ScalerName
 from common.arrays import Floats, Ints
 from common.errors import UserError
 from common.grading.folds import Split, inner_splits
-from common.grading.predictions import Unit, in_order, prediction_rows
-from common.grading.target import target_named
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.predictions import Unit, answer_rows, in_order
+from common.grading.target import Target, target_named
 from common.progress import JobProgress
 from common.words import counted
 from common.workers import supervised_map
@@ -46,12 +54,12 @@ class Plan:
     Patients are always searched, because their columns are learned. With `exchanges`, the graders
     named also answer the tested rows that often with each part of the face exchanged (for
     importance). With a `scheduler` a Dask cluster works on the folds, as
-    `common.workers.supervised_map` says.
+    `common.workers.supervised_map` says. `target` is a target, or the name of one of classes.
     """
 
     samples: Samples
     parts: list[Split]
-    target: str
+    target: str | AnyTarget
     graders: list[str]
     scaler: ScalerName
     seed: int
@@ -62,13 +70,23 @@ class Plan:
     inner: dict[int, InnerFolds] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def question(self) -> AnyTarget:
+        """What is asked."""
+        return target_named(self.target) if isinstance(self.target, str) else self.target
+
+    @property
+    def entries(self) -> list[GraderEntry]:
+        """The graders, and the baselines."""
+        return choose_graders(self.graders, target=self.question)
+
+    @property
     def fits(self) -> list[tuple[str, int]]:
         """Every grader in every fold that tests something: grader and number of the split."""
         return [
             (entry.name, at)
             for at, part in enumerate(self.parts)
             if len(part.test) and len(part.train)
-            for entry in choose_graders(self.graders)
+            for entry in self.entries
         ]
 
     def inner_folds(self, at: int) -> InnerFolds:
@@ -77,7 +95,7 @@ class Plan:
             part = self.parts[at]
             self.inner[at] = InnerFolds(
                 self.samples.at(part.train),
-                target=target_named(self.target),
+                target=self.question,
                 seed=part.seed(self.seed, "inner folds"),
             )
         return self.inner[at]
@@ -85,12 +103,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class FoldAnswers:
-    """What one grader answered in one fold: `(n_test, k)`, and how it went."""
+    """What one grader answered in one fold, and how it went.
 
-    probabilities: Floats
+    `answers` are `(n_test, k)` probabilities or `(n_test,)` scores, `bounds` the `(n_test, 2)` ends
+    of sets or intervals.
+    """
+
+    answers: Floats
     seconds: float
     notes: tuple[str, ...]
-    sets: Ints | None = None
+    bounds: Ints | Floats | None = None
     choice: str = ""
     exchanged: dict[Region, list[Floats]] | None = None
 
@@ -162,10 +184,9 @@ def _gathered(
         part, answers = plan.parts[at], answered[grader, at]
         rows = plan.samples.rows.iloc[part.test]
         tables.append(
-            prediction_rows(
-                rows, target=target_named(plan.target), unit=plan.unit,
-                probabilities=answers.probabilities, repeat=part.repeat, fold=part.fold,
-                model=grader, sets=answers.sets,
+            answer_rows(
+                rows, target=plan.question, unit=plan.unit, answers=answers.answers,
+                repeat=part.repeat, fold=part.fold, model=grader, bounds=answers.bounds,
             )
         )  # fmt: skip
         seconds[grader] += answers.seconds
@@ -173,11 +194,9 @@ def _gathered(
             chosen[grader, answers.choice] += 1
         if answers.exchanged is not None:
             exchanged[grader].append(
-                ExchangedFold(
-                    rows, part.repeat, part.fold, answers.probabilities, answers.exchanged
-                )
+                ExchangedFold(rows, part.repeat, part.fold, answers.answers, answers.exchanged)
             )
-    models = [entry.name for entry in choose_graders(plan.graders)]
+    models = [entry.name for entry in plan.entries]
     return Validation(
         predictions=in_order(pd.concat(tables), unit=plan.unit, models=models),
         seconds={name: seconds[name] for name in models if name in seconds},
@@ -202,7 +221,7 @@ def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> Validation:
     for part in plan.parts:
         samples = plan.samples.at(part.train)
         dealt = inner_splits(
-            samples.labels,
+            samples.truth,
             samples.patients,
             n_folds=n_folds,
             seed=part.seed(plan.seed, "inner predictions"),
@@ -225,40 +244,87 @@ def answer_inside(plan: Plan, *, n_folds: int, jobs: int = 1) -> Validation:
 def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     """Fit one grader on the training rows of one fold and let it answer the tested rows."""
     grader, at = fit
-    entry, part = GRADERS[grader], plan.parts[at]
-    train, tested = plan.samples.at(part.train), plan.samples.at(part.test)
-    target, seed = target_named(plan.target), part.seed(plan.seed, grader)
+    part = plan.parts[at]
+    tested = plan.samples.at(part.test)
     started = time.perf_counter()
+    learned = _learned(plan, grader, at)
+    answers = learned.answer(tested)
+    bounds = learned.bounds(tested, answers)
+    seconds = time.perf_counter() - started
+    exchanged = None
+    if plan.exchanges and grader in plan.graders:
+        exchanged = exchanged_answers(
+            learned.answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at)
+        )
+    return FoldAnswers(
+        answers, seconds, learned.notes, bounds=bounds, choice=learned.choice, exchanged=exchanged
+    )
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """A grader that has learned, as a fold uses it."""
+
     answer: Callable[[Samples], Floats]
-    sets, choice = None, ""
+    notes: tuple[str, ...]
+    bounds: Callable[[Samples, Floats], Ints | Floats | None] = lambda samples, answers: None
+    choice: str = ""
+
+
+def _learned(plan: Plan, grader: str, at: int) -> _Learned:
+    """Let a grader learn from the training rows of a fold."""
+    target, part = plan.question, plan.parts[at]
+    entry, train = graders_of(target)[grader], plan.samples.at(part.train)
+    if isinstance(target, NumericTarget):
+        return _learned_scores(plan, entry, train, at, target=target)
+    return _learned_classes(plan, entry, train, at, target=target)
+
+
+def _learned_classes(
+    plan: Plan, entry: GraderEntry, train: Samples, at: int, *, target: Target
+) -> _Learned:
+    seed = plan.parts[at].seed(plan.seed, entry.name)
     if plan.search or plan.unit == "patient":
         nested = fit_nested(
             entry, train, target=target, scalers=scalers_to_try(plan.scaler), seed=seed,
             inner=plan.inner_folds(at),
         )  # fmt: skip
-        answer, notes, sets = nested.probabilities, nested.grader.notes, nested.sets
-        choice = "" if entry.baseline else str(nested.choice)
-    else:
-        fitted = fit_grader(
-            entry, features=train.features, labels=train.labels, patients=train.patients,
-            n_classes=len(target.classes), scaler=plan.scaler, seed=seed,
-        )  # fmt: skip
-        answer, notes = lambda rows: fitted.probabilities(rows.features), fitted.notes
-    probabilities = answer(tested)
-    seconds = time.perf_counter() - started
-    exchanged = None
-    if plan.exchanges and grader in plan.graders:
-        exchanged = exchanged_answers(
-            answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at)
+        sets = nested.sets
+        return _Learned(
+            nested.probabilities,
+            nested.grader.notes,
+            bounds=lambda _, answers: None if sets is None else sets.of(answers),
+            choice="" if entry.baseline else str(nested.choice),
         )
-    return FoldAnswers(
-        probabilities,
-        seconds,
-        notes,
-        sets=None if sets is None else sets.of(probabilities),
-        choice=choice,
-        exchanged=exchanged,
-    )
+    fitted = fit_grader(
+        entry, features=train.features, labels=train.labels, patients=train.patients,
+        n_classes=len(target.classes), scaler=plan.scaler, seed=seed,
+    )  # fmt: skip
+    return _Learned(lambda rows: fitted.probabilities(rows.features), fitted.notes)
+
+
+def _learned_scores(
+    plan: Plan, entry: GraderEntry, train: Samples, at: int, *, target: NumericTarget
+) -> _Learned:
+    seed = plan.parts[at].seed(plan.seed, entry.name)
+    if plan.search or plan.unit == "patient":
+        nested = fit_nested_scores(
+            entry, train, target=target, scalers=scalers_to_try(plan.scaler), seed=seed,
+            inner=plan.inner_folds(at),
+        )  # fmt: skip
+        return _Learned(
+            nested.answers,
+            nested.grader.notes,
+            bounds=partial(nested.bounds, target=target),
+            choice="" if entry.baseline else str(nested.choice),
+        )
+    if train.scores is None:
+        raise UserError(f"{target.title} needs scores, and these rows have none.")
+    fitted = fit_regressor(
+        entry, features=train.features, scores=train.scores, patients=train.patients,
+        scaler=plan.scaler, seed=seed,
+    )  # fmt: skip
+    return _Learned(lambda rows: target.clipped(fitted.answers(rows.features)), fitted.notes)
 
 
 def scalers_to_try(first: ScalerName) -> tuple[ScalerName, ...]:

@@ -13,8 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from classifiers.graders.cohort import Cohort
-from classifiers.graders.registry import GRADERS, title_of
+from classifiers.graders.registry import about, title_of
 from classifiers.graders.sites import AcrossSites
+from classifiers.reports.numeric import (
+    about_numeric_scores,
+    add_numeric_answers,
+    few_patients,
+    numeric_method,
+    numeric_summary,
+    numeric_table,
+    score_classes,
+)
 from classifiers.reports.sections import (
     BELOW,
     add_agreement,
@@ -30,17 +39,20 @@ from classifiers.reports.sections import (
 )
 from classifiers.reports.sites import add_sites, drop_in_words
 from common.grading.evaluation import RECALL, Evaluation, two_lines
+from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.target import Target
 from common.report import Report
 from common.tables import nameless_patients
 from common.words import counted
 
-FEW_PATIENTS = 5
+FEW_PATIENTS = 5  # of a class
+FEW_SCORED = 20
 LOG_WIDTH = 112  # columns of the table when standard output is a file
 
 
 def benchmark_report(
     cohort: Cohort,
-    evaluations: list[Evaluation],
+    evaluations: list[Evaluation] | list[NumericEvaluation],
     *,
     problems: list[str],
     settings: Mapping[str, object],
@@ -67,19 +79,49 @@ def benchmark_report(
     redact
         Tell problems that name a patient or a photograph on the console, not in the report.
     """
-    *_, patients = evaluations
-    target = patients.target
-    summary = cohort.source.added_to(_summary(evaluations, settings=settings))
+    numeric = [one for one in evaluations if isinstance(one, NumericEvaluation)]
+    of_classes = [one for one in evaluations if isinstance(one, Evaluation)]
+    if numeric:
+        who = score_classes(cohort, target=numeric[-1].target)
+        summary = numeric_summary(numeric, folds=settings["folds"])
+        warnings = [*few_patients(cohort, fewest=FEW_SCORED), *about_numeric_scores(numeric)]
+    else:
+        who = _classes(cohort, names=of_classes[-1].target.spoken)
+        summary = _summary(of_classes, settings=settings)
+        warnings = [*_few_of(who), *_about_scores(of_classes)]
+    summary = cohort.source.added_to(summary)
     if across is not None:
         summary = f"{drop_in_words(across)} {summary}"
-    report = Report(title=f"Benchmark: {target.title}", summary=summary)
-    classes = _classes(cohort, names=target.spoken)
-    for sentence in [*_about_cohort(cohort, classes), *_about_scores(evaluations)]:
+    title = evaluations[-1].target.title
+    report = Report(title=f"Benchmark: {title}", summary=summary)
+    for sentence in [
+        *nameless_patients(cohort.photographs), *left_out_sentences(cohort), *warnings
+    ]:  # fmt: skip
         report.warn(sentence)
     for sentence in problems:
         report.warn(_redacted(sentence, cohort) if redact else sentence)
     if across is not None:
         add_sites(report, across)
+    if numeric:
+        add_numeric_answers(report, numeric)
+    else:
+        _add_class_answers(report, of_classes)
+    if choices is not None and len(choices):
+        _add_choices(report, choices, by="mean error" if numeric else "ranked probability score")
+    section = report.section("Who was graded")
+    section.table(who, caption="Usable photographs and patients.")
+    left_out = cohort.excluded()
+    if len(left_out):
+        words = {"reason": "Left out because", "photographs": "Photographs"}
+        section.table(left_out.rename(columns=words))
+    _add_method(report, evaluations[-1], settings=settings)
+    return report
+
+
+def _add_class_answers(report: Report, evaluations: list[Evaluation]) -> None:
+    """Add what was found: scores, mistakes, certainty, and who is better."""
+    *_, patients = evaluations
+    target = patients.target
     section = report.section("How far are the answers from the reference?")
     question = f"{patients.headline.title}, per {patients.unit}"
     add_answer_box(section, patients, question=question)
@@ -97,16 +139,6 @@ def benchmark_report(
     add_agreement(report, patients)
     add_certainty(report, patients)
     add_comparison(report, patients)
-    if choices is not None and len(choices):
-        _add_choices(report, choices)
-    section = report.section("Who was graded")
-    section.table(classes, caption="Usable photographs and patients.")
-    left_out = cohort.excluded()
-    if len(left_out):
-        words = {"reason": "Left out because", "photographs": "Photographs"}
-        section.table(left_out.rename(columns=words))
-    _add_method(report, patients, settings=settings)
-    return report
 
 
 def _redacted(sentence: str, cohort: Cohort) -> str:
@@ -141,15 +173,13 @@ def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -
     return words
 
 
-def _about_cohort(cohort: Cohort, classes: pd.DataFrame) -> list[str]:
-    sentences = [*nameless_patients(cohort.photographs), *left_out_sentences(cohort)]
+def _few_of(classes: pd.DataFrame) -> list[str]:
+    """Warn of classes with few patients."""
     few = classes[classes["Patients"].between(1, FEW_PATIENTS - 1)]
     if len(few):
         named = ", ".join(f"{row.Class} ({row.Patients})" for row in few.itertuples())
-        sentences.append(
-            f"Few patients in class {named}: scores that depend on these classes are uncertain."
-        )
-    return sentences
+        return [f"Few patients in class {named}: scores that depend on them are uncertain."]
+    return []
 
 
 def left_out_sentences(cohort: Cohort) -> list[str]:
@@ -178,12 +208,12 @@ def _about_scores(evaluations: list[Evaluation]) -> list[str]:
     return sentences
 
 
-def _add_choices(report: Report, choices: pd.DataFrame) -> None:
+def _add_choices(report: Report, choices: pd.DataFrame, *, by: str) -> None:
     section = report.section("What was chosen on inner folds")
     section.text(
         "In each outer fold the columns, the scaler and the options of every grader were chosen "
-        "by the ranked probability score of answers to training patients it had not seen. The "
-        "tested patients had no say."
+        f"by the {by} of answers to training patients it had not seen. The tested patients had no "
+        "say."
     )
     section.table(
         {
@@ -207,25 +237,38 @@ def _classes(cohort: Cohort, *, names: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def _add_method(report: Report, evaluation: Evaluation, *, settings: Mapping[str, object]) -> None:
+def _add_method(
+    report: Report,
+    evaluation: Evaluation | NumericEvaluation,
+    *,
+    settings: Mapping[str, object],
+) -> None:
     section = report.section("How it was done")
-    section.text(
+    target = evaluation.target
+    section.text(_method() if isinstance(target, Target) else numeric_method(target, settings))
+    section.text(f"{'Classes' if isinstance(target, Target) else 'Scale'}: {target.source}.")
+    section.table({"Grader": title_of(model), "": about(model)} for model in evaluation.estimates)
+    section.table({"Setting": name, "Value": str(value)} for name, value in settings.items())
+
+
+def _method() -> str:
+    return (
         "Folds hold whole patients, so no patient is learned from and tested at once. Scaling, "
         "filling in of missing values (median of the training patients) and calibration are "
         "learned on the training patients of each fold, and the tested patients are answered "
         "once. Graders weigh all classes alike. Intervals come from 2000 resamples of patients "
         "(for proportions, Wilson limits for as many independent patients)."
     )
-    section.text(f"Classes: {evaluation.target.source}.")
-    section.table(
-        {"Grader": title_of(model), "": GRADERS[model].about if model in GRADERS else ""}
-        for model in evaluation.estimates
-    )
-    section.table({"Setting": name, "Value": str(value)} for name, value in settings.items())
 
 
-def print_scores(evaluation: Evaluation) -> None:
+def print_scores(evaluation: Evaluation | NumericEvaluation) -> None:
     """Print the scores so that they read on a terminal and in a log file."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    if isinstance(evaluation, NumericEvaluation):
+        console.print(numeric_table(evaluation))
+        return
     graded = f"per {evaluation.unit} ({what_was_graded(evaluation)})"
     table = Table(
         title=f"{evaluation.target.title}, {graded}, with 95 % intervals",
@@ -238,8 +281,5 @@ def print_scores(evaluation: Evaluation) -> None:
     for model, found in evaluation.estimates.items():
         table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
     lines = [f"  {title_of(m)}: {evaluation.recall_of(m)}" for m in learners(evaluation)]
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
     console.print(table)
     console.print(f"{RECALL}:", *lines, sep="\n", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,16 @@ from matplotlib.figure import Figure
 
 from classifiers.graders.familiarity import wrong_among_accepted
 from classifiers.graders.model_store import StoredModel
-from classifiers.graders.nested import LEAST_PATIENTS
-from classifiers.graders.new_patients import Grades
+from classifiers.graders.nested import LEAST_PATIENTS, NestedGrader
+from classifiers.graders.new_patients import INTERVAL, Grades, whose_answer
 from classifiers.graders.patients import LEAST_SIDE
-from classifiers.graders.registry import GRADERS
-from classifiers.reports.patient_answers import EVERYBODY, MOST_TELLING
-from classifiers.reports.patient_page import add_patient_pages, anchor_of
+from classifiers.graders.registry import about
+from classifiers.reports.patient_page import (
+    EVERYBODY,
+    MOST_TELLING,
+    add_patient_pages,
+    anchor_of,
+)
 from classifiers.reports.patient_pictures import face_of
 from common.figures import calm, canvas, colour_at
 from common.grading.calibration import (
@@ -26,6 +30,12 @@ from common.grading.calibration import (
     range_in_words,
     range_title,
 )
+from common.grading.evaluation import two_lines
+from common.grading.intervals import about_intervals, interval_in_words
+from common.grading.numeric_evaluation import evaluate_numbers
+from common.grading.numeric_plots import differences_figure, scatter_figure
+from common.grading.numeric_target import NumericTarget
+from common.grading.target import VISIT
 from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted
 
@@ -61,14 +71,18 @@ def grade_report(
     known = table.astype(object).where(table.notna(), None)
     everybody = known.to_dict("records")
     rows = {number: everybody[number - 1] for number in _shown(table, grades)}
-    ranged = range_title(card.coverage or COVERAGE)
+    numeric = isinstance(grades.target, NumericTarget)
+    ranged = INTERVAL if numeric else range_title(card.coverage or COVERAGE)
     section = report.section("Answers")
     section.text(
-        "For each patient the answer, and below it the probability of each class in percent.",
+        f"For each patient the answer on the scale, {grades.target.range_in_words}."
+        if isinstance(grades.target, NumericTarget)
+        else "For each patient the answer, and below it the probability of each class in percent.",
         _about_sets(model),
         _about_side(model),
-        f"Of {counted(len(table), 'patient')}, the {len(rows)} with the least sure answers are "
-        "shown; grades.csv holds everybody."
+        f"Of {counted(len(table), 'answer')}, the {len(rows)} "
+        f"{'least like those learned from' if numeric else 'least sure'} are shown; grades.csv "
+        "holds everybody."
         if len(rows) < len(table)
         else "",
     )
@@ -82,7 +96,9 @@ def grade_report(
     )
     section.table(
         answers.dropna(axis="columns", how="all"),
-        caption="The answer, and the probability of each class; with the weaker side, its own.",
+        caption=""
+        if numeric
+        else "The answer, and the probability of each class; with the weaker side, its own.",
     )
     _add_wrong_answers(report, grades)
     _add_model(report, model)
@@ -99,36 +115,46 @@ def _shown(table: pd.DataFrame, grades: Grades) -> list[int]:
     """Return the numbers of the patients to show: all, or of a large cohort the least sure."""
     if len(table) <= EVERYBODY:
         return list(range(1, len(table) + 1))
-    surest = table[list(grades.target.probability_columns)].max(axis=1).to_numpy(np.float64)
-    return sorted((np.argsort(surest, kind="stable")[:MOST_TELLING] + 1).tolist())
+    if isinstance(grades.target, NumericTarget):
+        first = -table["distance"].to_numpy(np.float64)
+    else:
+        first = table[list(grades.target.probability_columns)].max(axis=1).to_numpy(np.float64)
+    return sorted((np.argsort(first, kind="stable")[:MOST_TELLING] + 1).tolist())
 
 
 def _answer(row: Row, grades: Grades) -> str | None:
     """Return the answer as a clinician writes it; None for who was not graded."""
     if row["status"] != "ok":
         return None
+    if isinstance(grades.target, NumericTarget):
+        return f"{row['predicted']:.0f}"
     return grades.target.spoken[grades.target.classes.index(str(row["predicted"]))]
 
 
 def _shares(row: Row, grades: Grades) -> dict[str, float]:
-    """Return the probability of each class by its name."""
+    """Return the probability of each class by its name; nothing of a score."""
+    if isinstance(grades.target, NumericTarget):
+        return {}
     columns = grades.target.probability_columns
     return {name: row[of] for name, of in zip(grades.target.spoken, columns, strict=True)}
 
 
-def _range(row: Row, names: Sequence[str]) -> str | None:
-    """Return the likely range; None when there is none."""
+def _range(row: Row, grades: Grades) -> str | None:
+    """Return the likely range or interval; None when there is none."""
+    if isinstance(grades.target, NumericTarget):
+        return None if row["low"] is None else interval_in_words(row["low"], row["high"])
     if row["set_low"] is None:
         return None
-    return range_in_words(int(row["set_low"]), int(row["set_high"]), names)
+    return range_in_words(int(row["set_low"]), int(row["set_high"]), grades.target.spoken)
 
 
 def _table_row(row: Row, name: str, grades: Grades, *, ranged: str) -> dict[str, object]:
     sure = "" if row["p_side"] is None else f" ({row['p_side']:.2f})"
     return {
         "Patient": name,
+        "Visit": row.get(VISIT),
         "Answer": _answer(row, grades),
-        ranged: _range(row, grades.target.spoken),
+        ranged: _range(row, grades),
         "Weaker side": f"{row['side']}{sure}",
         "Photographs": f"{row['used']} of {row['photographs']}",
         **_shares(row, grades),
@@ -146,7 +172,7 @@ def _card(row: Row, number: int, grades: Grades, *, ranged: str, redact: bool) -
         lines = [f"{row['reason']}." if row["reason"] else ""]
         shares: dict[str, float] = {}
     else:
-        within = _range(row, grades.target.spoken)
+        within = _range(row, grades)
         lines = [
             "" if within is None else f"{ranged}: {within}",
             _side(row),
@@ -156,8 +182,9 @@ def _card(row: Row, number: int, grades: Grades, *, ranged: str, redact: bool) -
         shares = _shares(row, grades)
     lines.append(f"{row['used']} of {counted(row['photographs'], 'photograph')} used")
     page = None if material is None else material.patients.get(patient)
+    visit = f", visit {row[VISIT]}" if row.get(VISIT) else ""
     return Card(
-        f"Patient {number}" if redact else patient,
+        f"{f'Patient {number}' if redact else patient}{visit}",
         answer or "not graded",
         lines=tuple(line for line in lines if line),
         bars=tuple(Bar(name, share, strong=name == answer) for name, share in shares.items()),
@@ -179,10 +206,15 @@ def _side(row: Row) -> str:
 def _about_sets(model: StoredModel) -> str:
     card = model.card
     patients = int(card.data["patients"])
-    if model.grader.sets is None or card.unit == "photograph" or card.coverage is None:
+    grader, target = model.grader, card.question
+    ranges = grader.sets if isinstance(grader, NestedGrader) else grader.intervals
+    if ranges is None or card.unit == "photograph" or card.coverage is None:
         few = patients < LEAST_PATIENTS
         why = f": it learned from fewer than {LEAST_PATIENTS} patients" if few else ""
-        return f"This grader makes no likely ranges for patients{why}."
+        what = "likely ranges" if isinstance(grader, NestedGrader) else "intervals"
+        return f"This grader makes no {what} for patients{why}."
+    if isinstance(target, NumericTarget):
+        return about_intervals(target, coverage=card.coverage)
     return about_ranges(learned=patients, coverage=card.coverage)
 
 
@@ -194,6 +226,9 @@ def _about_side(model: StoredModel) -> str:
 
 def _add_wrong_answers(report: Report, grades: Grades) -> None:
     """Add how many answers are wrong among those accepted, where the tables tell the grades."""
+    if isinstance(grades.target, NumericTarget):
+        _add_errors(report, grades, target=grades.target)
+        return
     rows = grades.table[grades.table["status"] == "ok"].set_index("patient_id")
     rows = rows.loc[rows.index.isin(grades.truth.index)]
     if len(rows) < FEWEST_GRADED:
@@ -230,6 +265,41 @@ def _add_wrong_answers(report: Report, grades: Grades) -> None:
     )
 
 
+def _add_errors(report: Report, grades: Grades, *, target: NumericTarget) -> None:
+    """Add how far the answers are from the scores that the tables tell."""
+    table = grades.table[grades.table["status"] == "ok"]
+    whose = whose_answer(table, [name for name in ("patient_id", VISIT) if name in table.columns])
+    table = table.assign(**{target.column: whose.map(grades.truth)}).dropna(subset=target.column)
+    if len(table) < FEWEST_GRADED:
+        return
+    rows = table.assign(model="", repeat=1, fold=1)
+    found = evaluate_numbers(rows, target=target, unit="patient")
+    section = report.section("How far are the answers from the scores in the tables?")
+    section.text(
+        f"The tables tell {counted(len(rows), 'score')} of those who got an answer. With 95 % "
+        "intervals over resampled patients:"
+    )
+    section.table(
+        {"Score": score.title, "": two_lines(estimate), "Meaning": score.meaning}
+        for score in [*found.scores, *found.more_scores]
+        for estimate in [found.estimates[""][score.name]]
+        if np.isfinite(estimate.value)
+    )
+    estimates = found.estimates[""]
+    limits = (estimates["limit_low"], estimates["bias"], estimates["limit_high"])
+    section.gallery(
+        [
+            figure_picture(
+                scatter_figure(rows, target=target, title=""), alt="Answers against the truth."
+            ),
+            figure_picture(
+                differences_figure(rows, target=target, title="", lines=limits),
+                alt="Bland-Altman plot of the answers against the truth.",
+            ),
+        ]
+    )
+
+
 def _wrong_figure(curves: pd.DataFrame) -> Figure:
     figure, axes = canvas(5.6, 3.2)
     for number, (name, own) in enumerate(curves.groupby("order", sort=False)):
@@ -250,14 +320,17 @@ def _wrong_figure(curves: pd.DataFrame) -> Figure:
 def _add_model(report: Report, model: StoredModel) -> None:
     card = model.card
     section = report.section("The model")
-    about = GRADERS[card.grader].about if card.grader in GRADERS else ""
-    section.text(f"{card.title}. {about} {card.data['origin']} {card.validation['folds']}")
+    numeric = isinstance(card.question, NumericTarget)
+    baseline = "Always the median" if numeric else "Always the commonest"
+    section.text(
+        f"{card.title}. {about(card.grader)} {card.data['origin']} {card.validation['folds']}"
+    )
     section.table(
         (
             {
                 "Per patient": name,
                 "Score": _limits(found),
-                "Always the commonest": found["majority_baseline"],
+                baseline: found["majority_baseline"],
             }
             for name, found in card.validation["scores"]["patient"].items()
         ),

@@ -10,17 +10,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.graders.registry import is_baseline, title_of
-from classifiers.reports.patient_page import Answer, add_patient_pages
+from classifiers.reports.patient_page import (
+    EVERYBODY,
+    MOST_TELLING,
+    Answer,
+    add_patient_pages,
+)
 from classifiers.reports.patient_pictures import Material
+from classifiers.reports.patient_scores import score_pages
 from classifiers.reports.sections import Title
 from common.grading.calibration import range_in_words, range_title
 from common.grading.evaluation import Evaluation
+from common.grading.numeric_evaluation import NumericEvaluation
 from common.grading.target import Target
 from common.report import Report, Share
 from common.words import counted
-
-EVERYBODY, MOST_TELLING = 60, 30
-"""Up to so many patients each has a page; of more, so many, which keeps a report below 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +162,22 @@ def answers_overview(
 
 
 def add_benchmark_pages(
-    report: Report, material: Material | None, *, evaluation: Evaluation, redact: bool = False
+    report: Report,
+    material: Material | None,
+    *,
+    evaluation: Evaluation | NumericEvaluation,
+    redact: bool = False,
 ) -> None:
     """Add the pages of a cross-validation; a sentence in their place without distances."""
     if material is None:
         report.section("Patients, one by one").text(
             "There are no pages of patients, because dists.csv does not lie beside the features."
+        )
+        return
+    if isinstance(evaluation, NumericEvaluation):
+        scores, rows, about = score_pages(evaluation, patients=list(material.patients))
+        add_patient_pages(
+            report, material, answers=scores, redact=redact, overview=rows, about=about
         )
         return
     target, predictions = evaluation.target, evaluation.predictions

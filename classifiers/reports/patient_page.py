@@ -18,6 +18,8 @@ from common.report import Link, Picture, Report, Section
 from common.words import spoken
 from features.measures import MEASURES, Measure
 
+EVERYBODY, MOST_TELLING = 60, 30
+"""Up to so many patients each has a page; of more, so many, which keeps a report below 5 MB."""
 MEASURES_BY_TASK: dict[str, tuple[str, ...]] = {
     "rest": ("brow_height", "palpebral_fissure_height", "commissure_height"),
     "brow_raise": ("brow_height",),

@@ -14,6 +14,7 @@ from classifiers.graders.registry import is_baseline, title_of
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
 from common.grading.comparison import compare_models
 from common.grading.evaluation import RECALL, Evaluation, two_lines
+from common.grading.numeric_evaluation import NumericEvaluation
 from common.grading.plots import (
     abstention_figure,
     bland_altman_figure,
@@ -26,27 +27,28 @@ from common.grading.scores import HUMAN_AGREEMENT
 from common.grading.target import Target
 from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
-from common.words import counted, unbroken
+from common.words import counted, in_sentence, unbroken
 
 Title = Callable[[str], str]
 BELOW = "Score, and below it the 95 % interval over resampled patients."
 
 
-def learners(evaluation: Evaluation) -> list[str]:
+def learners(evaluation: Evaluation | NumericEvaluation) -> list[str]:
     """Return the models that are not baselines."""
     return [model for model in evaluation.estimates if not is_baseline(model)]
 
 
-def what_was_graded(evaluation: Evaluation) -> str:
+def what_was_graded(evaluation: Evaluation | NumericEvaluation) -> str:
     """Return what was graded in words, `480 photographs of 60 patients` for instance."""
     counts = evaluation.as_json()
     patients = counted(counts["n_patients"], "patient")
     if evaluation.unit == "patient":
-        return patients
+        visits = counts["n"] > counts["n_patients"] and isinstance(evaluation, NumericEvaluation)
+        return f"{counted(counts['n'], 'visit')} of {patients}" if visits else patients
     return f"{counted(counts['n'], 'photograph')} of {patients}"
 
 
-def from_best_to_worst(evaluation: Evaluation) -> str:
+def from_best_to_worst(evaluation: Evaluation | NumericEvaluation) -> str:
     """Return the headline score of the best and the worst grader with their intervals, in words.
 
     The best alone would be a choice made on the tested patients.
@@ -290,7 +292,7 @@ def ranges_kept(rows: pd.DataFrame, *, target: Target) -> tuple[float, float]:
     return float(((low <= truth) & (truth <= high)).mean()), float((high - low + 1).mean())
 
 
-def add_comparison(report: Report, evaluation: Evaluation) -> None:
+def add_comparison(report: Report, evaluation: Evaluation | NumericEvaluation) -> None:
     """Add paired comparisons of all graders; nothing for a single one."""
     models = learners(evaluation)
     if len(models) < 2:
@@ -300,11 +302,13 @@ def add_comparison(report: Report, evaluation: Evaluation) -> None:
         evaluation.predictions, target=evaluation.target, score=score, models=models
     )
     section = report.section("Is one grader better than another")
+    of_classes = isinstance(evaluation, Evaluation)
+    mcnemar = "McNemar on patients answered right in most repeats; " if of_classes else ""
     section.text(
-        f"Differences of {score.title.lower()} on the same patients and folds, first minus second, "
-        "with 95 % intervals over patients. p-values are adjusted for the number of pairs (Holm): "
-        "bootstrap over patients; McNemar on patients answered right in most repeats; t-test over "
-        "folds, corrected for overlapping training sets (Nadeau and Bengio 2003)."
+        f"Differences of {in_sentence(score.title)} on the same patients and folds, first minus "
+        "second, with 95 % intervals over patients. p-values are adjusted for the number of pairs "
+        f"(Holm): bootstrap over patients; {mcnemar}t-test over folds, corrected for overlapping "
+        "training sets (Nadeau and Bengio 2003)."
     )
     section.table(
         [
@@ -313,7 +317,7 @@ def add_comparison(report: Report, evaluation: Evaluation) -> None:
                 "Second": title_of(row["second"]),
                 "Difference": f"{row['difference']:.2f}\n{row['low']:.2f} to {row['high']:.2f}",
                 "p, bootstrap": row["p_bootstrap_holm"],
-                "p, McNemar": row["p_mcnemar_holm"],
+                **({"p, McNemar": row["p_mcnemar_holm"]} if of_classes else {}),
                 "p, folds": row["p_folds_holm"],
             }
             for row in found.to_dict("records")

@@ -17,28 +17,35 @@ from scipy import stats
 from common.arrays import Flags, Floats
 from common.bootstrap import paired_difference, resampling_weights
 from common.grading.evaluation import confusion_of
+from common.grading.numeric_scores import NumericScore, Rows
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.scores import Score
-from common.grading.target import Target
 
 
 def compare_models(
-    predictions: pd.DataFrame, *, target: Target, score: Score, models: list[str], seed: int = 0
+    predictions: pd.DataFrame,
+    *,
+    target: AnyTarget,
+    score: Score | NumericScore,
+    models: list[str],
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Compare every pair of models by a score, from the rows of all on the same folds.
 
     Returns a row per pair: `first`, `second`, `difference` (first minus second), `low`, `high`,
     `p_bootstrap`, `p_mcnemar`, `p_folds`, and each p with `_holm` behind it. NaN where a test has
-    nothing to go by.
+    nothing to go by: numbers are never just right or wrong, as McNemar's test asks.
     """
-    confusions = {
-        model: confusion_of(predictions[predictions["model"] == model], target=target)
+    numeric = isinstance(target, NumericTarget)
+    tallies = {
+        model: tallied(predictions[predictions["model"] == model], target=target)
         for model in models
     }
     rows = []
     for first, second in itertools.combinations(models, 2):
-        one, two = confusions[first], confusions[second]
-        weights = resampling_weights(len(one.patients), seed=seed)
-        found, drawn = paired_difference(score.of, one.counts, two.counts, weights=weights)
+        one, two = tallies[first], tallies[second]
+        weights = resampling_weights(len(one), seed=seed)
+        found, drawn = paired_difference(score.of, one, two, weights=weights)
         rows.append(
             {
                 "first": first,
@@ -47,7 +54,7 @@ def compare_models(
                 "low": found.low,
                 "high": found.high,
                 "p_bootstrap": bootstrap_p(drawn),
-                "p_mcnemar": mcnemar_p(mostly_right(one.counts), mostly_right(two.counts)),
+                "p_mcnemar": np.nan if numeric else mcnemar_p(mostly_right(one), mostly_right(two)),
                 "p_folds": corrected_t_p(
                     fold_differences(predictions, first, second, target=target, score=score),
                     test_train_ratio=_test_train_ratio(predictions),
@@ -59,6 +66,13 @@ def compare_models(
         if len(table):
             table[f"{name}_holm"] = holm(table[name].to_numpy(dtype=np.float64))
     return table
+
+
+def tallied(rows: pd.DataFrame, *, target: AnyTarget) -> Floats:
+    """Return what scores need of one model: `(n_patients, ...)` counts, or sums of numbers."""
+    if isinstance(target, NumericTarget):
+        return Rows.of(rows, target=target).sums
+    return confusion_of(rows, target=target).counts
 
 
 def bootstrap_p(differences: Floats) -> float:
@@ -107,14 +121,19 @@ def holm(p_values: Floats) -> Floats:
 
 
 def fold_differences(
-    predictions: pd.DataFrame, first: str, second: str, *, target: Target, score: Score
+    predictions: pd.DataFrame,
+    first: str,
+    second: str,
+    *,
+    target: AnyTarget,
+    score: Score | NumericScore,
 ) -> Floats:
     """Return the difference of a score in every fold, first minus second."""
     values: dict[str, list[float]] = {first: [], second: []}
     for model, found in values.items():
         rows = predictions[predictions["model"] == model]
         for _, fold in rows.groupby(["repeat", "fold"], sort=True):
-            found.append(float(score.of(confusion_of(fold, target=target).total)))
+            found.append(float(score.of(tallied(fold, target=target).sum(axis=0))))
     if len(values[first]) != len(values[second]):
         return np.array([np.nan])
     return np.array(values[first]) - np.array(values[second])

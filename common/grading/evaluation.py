@@ -19,6 +19,8 @@ import pandera.pandas as pa
 from common.arrays import Floats, Names
 from common.bootstrap import RESAMPLES, Estimate, resampling_weights
 from common.files import write_json
+from common.grading.numeric_scores import NumericScore
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
 from common.grading.scores import Score, more_scores_for, scores_for
@@ -123,7 +125,7 @@ class Evaluation:
         name = "mae" if self.target.ordered else "balanced_accuracy"
         return next(score for score in self.scores if score.name == name)
 
-    def baseline(self, score: Score) -> float | None:
+    def baseline(self, score: Score | NumericScore) -> float | None:
         """Return what always answering the commonest class achieves, if that was run."""
         found = self.estimates.get(MAJORITY)
         return found[score.name].value if found else None
@@ -240,12 +242,17 @@ def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> 
 
 
 def write_metrics(
-    out: Path, *, target: Target, by_unit: Mapping[Unit, dict[str, Any]], **more: object
+    out: Path, *, target: AnyTarget, by_unit: Mapping[Unit, dict[str, Any]], **more: object
 ) -> None:
     """Write `metrics.json`: the scores per photograph and per patient, and what else is told."""
+    scale: dict[str, object] = (
+        {"range": [target.low, target.high], "unit": target.unit}
+        if isinstance(target, NumericTarget)
+        else {"classes": list(target.classes)}
+    )
     content = {
         "target": target.name,
-        "classes": list(target.classes),
+        **scale,
         "interval": f"95 %, patients resampled {RESAMPLES} times",
         **more,
         **{f"per_{unit}": found for unit, found in by_unit.items()},

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from common.arrays import Ints, Names, Places
+from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError
 from common.files import natural_key
 from common.tables import read_table, severities, sort_naturally, text, write_table
@@ -71,6 +71,7 @@ def make_folds(
     n_folds: int = 5,
     repeats: int | None = None,
     seed: int = 0,
+    score: str | None = None,
 ) -> pd.DataFrame:
     """Deal whole patients into folds, by the schema `FOLDS`.
 
@@ -94,8 +95,10 @@ def make_folds(
         `repeated_holdout`.
     seed
         The same seed and the same patients give the same folds, whatever the order of the rows.
+    score
+        Column of numbers by which `stratified` deals where no grade and no class is known at all.
     """
-    patients = _patients(photographs)
+    patients = _patients(photographs, score=score)
     if repeats is None:
         repeats = HOLDOUTS if method == "repeated_holdout" else 1
     if method == "leave_one_patient_out":
@@ -222,17 +225,18 @@ def splits(folds: pd.DataFrame, ids: pd.Series, *, patients: Names | pd.Series) 
     everyone = np.arange(len(index))
     for key, rows in folds.groupby(["repeat", "fold"], sort=True):
         repeat, fold = (int(str(part)) for part in key)
-        positions = index.get_indexer(pd.Index(rows["image_id"]))
-        test = np.sort(positions[positions >= 0])
+        test = np.flatnonzero(index.isin(rows["image_id"]))  # a patient may have several visits
         tested = np.isin(own, np.union1d(own[test], rows["patient_id"].to_numpy(dtype=np.str_)))
         dropped = np.setdiff1d(np.flatnonzero(tested), test)
         yield Split(repeat, fold, everyone[~tested], test, dropped)
 
 
 def inner_splits(
-    labels: Ints, patients: Names, *, n_folds: int = 5, seed: int = 0
+    labels: Ints | Floats, patients: Names, *, n_folds: int = 5, seed: int = 0
 ) -> list[tuple[Places, Places]]:
     """Deal the patients of a training fold once more, stratified, for use inside it.
+
+    By class number or by score: patients are dealt in turn, from the lowest to the highest.
 
     Returns row numbers (train, test) of each inner fold: at most `n_folds`, fewer when there are
     fewer patients, none when there is only one.
@@ -254,9 +258,15 @@ def folds_of_patients(folds: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(image_id=rows["patient_id"]).reset_index(drop=True)
 
 
-def _patients(photographs: pd.DataFrame) -> pd.Series:
-    """Return the strongest palsy of each patient (0 without one), patients in natural order."""
-    highest = severities(photographs).fillna(0.0).groupby(photographs["patient_id"]).max()
+def _patients(photographs: pd.DataFrame, *, score: str | None) -> pd.Series:
+    """Return the strongest palsy of each patient (0 without one), patients in natural order.
+
+    Where none is known of anybody, the highest score.
+    """
+    strength = severities(photographs)
+    if score is not None and strength.isna().all():
+        strength = photographs[score].astype(np.float64)
+    highest = strength.fillna(0.0).groupby(photographs["patient_id"]).max()
     return highest.loc[sorted(highest.index, key=natural_key)]
 
 

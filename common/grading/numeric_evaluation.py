@@ -9,15 +9,16 @@ from typing import Any
 import pandas as pd
 
 from common.bootstrap import Estimate, resampling_weights
-from common.grading.evaluation import two_lines
+from common.grading.evaluation import Evaluation, every_level, two_lines
 from common.grading.numeric_scores import (
     NumericScore,
     Rows,
     more_numeric_scores_for,
     numeric_scores_for,
 )
-from common.grading.numeric_target import NumericTarget, answered_by
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
 from common.grading.predictions import Unit, to_patients
+from common.grading.scores import Score
 
 MEAN, MEDIAN = "mean", "median"
 BASELINES = (MEDIAN, MEAN)
@@ -49,10 +50,14 @@ class NumericEvaluation:
         """The score that a summary names: the mean error, which everybody understands."""
         return self.scores[0]
 
-    def baseline(self, score: NumericScore) -> float | None:
+    def baseline(self, score: Score | NumericScore) -> float | None:
         """Return what answering the median of the training patients achieves, if that was run."""
         found = self.estimates.get(MEDIAN)
         return found[score.name].value if found else None
+
+    def of(self, model: str) -> pd.DataFrame:
+        """Return one model's rows of the predictions."""
+        return self.predictions[self.predictions["model"] == model]
 
     def cells(self, model: str) -> dict[str, str]:
         """Return a model's scores for a table, intervals on a second line."""
@@ -94,6 +99,15 @@ def evaluate_numbers(
         weights = resampling_weights(len(own.patients), seed=seed)
         estimates[model] = {score.name: score.estimate(own, weights=weights) for score in scores}
     return NumericEvaluation(unit, target, predictions, rows, estimates)
+
+
+def scored(
+    predictions: pd.DataFrame, *, target: AnyTarget, unit: Unit, seed: int = 0
+) -> list[Evaluation] | list[NumericEvaluation]:
+    """Score what was answered, classes or numbers; the scores of patients come last."""
+    if isinstance(target, NumericTarget):
+        return every_numeric_level(predictions, target=target, unit=unit, seed=seed)
+    return every_level(predictions, target=target, unit=unit, seed=seed)
 
 
 def every_numeric_level(

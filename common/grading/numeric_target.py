@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
-from common.arrays import Floats
+from common.arrays import Floats, Ints
 from common.errors import UserError, did_you_mean
-from common.grading.target import TARGETS, VISIT, Target
+from common.grading.target import NO_LABEL, TARGETS, VISIT, Target
 from common.words import counted
 
 RESERVED = (
@@ -68,8 +68,9 @@ class NumericTarget:
     detectable_source: str = ""
     notes: tuple[str, ...] = ()
 
-    step = "score"
-    steps = "scores"
+    step: ClassVar[str] = "score"
+    steps: ClassVar[str] = "scores"
+    classes: ClassVar[tuple[str, ...]] = ()  # a number has none
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -96,6 +97,10 @@ class NumericTarget:
             )
         found = pd.to_numeric(photographs[self.column], errors="coerce")
         return found.to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def numbers(self, photographs: pd.DataFrame) -> Ints:
+        """Return 1 for each row with a score and `NO_LABEL` for the others, to count them by."""
+        return np.where(np.isnan(self.values(photographs)), NO_LABEL, 1).astype(np.int64)
 
     def with_truth(self, photographs: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with the score as a number."""
@@ -161,6 +166,16 @@ NUMERIC: dict[str, NumericTarget] = {
     )
 }
 """Scales that are known by name. Any other numeric column becomes one by `any_target`."""
+
+
+def of_classes(target: AnyTarget, *, asker: str) -> Target:
+    """Return a target of classes; a number is refused in the name of who cannot take one."""
+    if isinstance(target, NumericTarget):
+        raise UserError(
+            f"{asker} works on classes, and {target.name} is a number: ask for one of "
+            f"{', '.join(TARGETS)}."
+        )
+    return target
 
 
 def answered_by(rows: pd.DataFrame, *, target: AnyTarget) -> list[str]:
@@ -275,17 +290,19 @@ def _refuse_out_of_range(values: pd.Series, *, target: NumericTarget, source: Pa
 def _two_units(values: pd.Series, *, target: NumericTarget) -> float | None:
     """Return the value up to which a column seems to be in another unit; None for one unit.
 
-    Two rules. On a scale to 100, values between 0 and 1 beside values above 1 are shares of 1 (or
-    all of them are). In any column there are two units where one value is `UNIT_GAP` times the
-    next smaller one or more, with a tenth of the values and `FEWEST_PER_UNIT` different ones on
-    either side.
+    On a scale to 100, values below 1 that are written with more decimals than any value above 1
+    are shares of 1 (0.64 among 87 and 30, 0.268 among 26.8). In another column there are two units
+    where one value is `UNIT_GAP` times the next smaller one or more, with a tenth of the values and
+    `FEWEST_PER_UNIT` different ones on either side.
     """
     size = values.abs()
     size = size[size > 0].sort_values()
     if size.empty:
         return None
-    if not target.observed and target.high >= 100 and ((size < 1).any() or size.max() <= 1):
-        return float(size[size <= 1].max())
+    if not target.observed:
+        written = size.map(_decimals)
+        finest = written[size > 1].max() if (size > 1).any() else -1
+        return float(size[size <= 1].max()) if (written[size < 1] > finest).any() else None
     number, sizes = len(size), size.to_numpy(dtype=np.float64)
     for at in np.flatnonzero(sizes[1:] >= UNIT_GAP * sizes[:-1]) + 1:
         sides = sizes[:at], sizes[at:]
@@ -295,6 +312,11 @@ def _two_units(values: pd.Series, *, target: NumericTarget) -> float | None:
         ):
             return float(sizes[at - 1])
     return None
+
+
+def _decimals(value: float) -> int:
+    """Return how many decimals a number is written with, six at most."""
+    return len(f"{value:.6f}".rstrip("0").partition(".")[2])
 
 
 def _in_rows(upto: float, values: pd.Series, *, column: str) -> str:

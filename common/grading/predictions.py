@@ -184,6 +184,34 @@ def score_rows(
     )
 
 
+def answer_rows(
+    rows: pd.DataFrame,
+    *,
+    target: AnyTarget,
+    unit: Unit,
+    answers: Floats,
+    repeat: int,
+    fold: int,
+    model: str,
+    bounds: Ints | Floats | None = None,
+) -> pd.DataFrame:
+    """Return the table rows of one test fold, of classes or of scores.
+
+    `answers` are `(n, k)` probabilities or `(n,)` scores, `bounds` the sets or intervals.
+    """
+    if isinstance(target, NumericTarget):
+        ends = None if bounds is None else np.asarray(bounds, dtype=np.float64)
+        return score_rows(
+            rows, target=target, unit=unit, answers=answers, repeat=repeat, fold=fold, model=model,
+            bounds=ends,
+        )  # fmt: skip
+    sets = None if bounds is None else np.asarray(bounds, dtype=np.int64)
+    return prediction_rows(
+        rows, target=target, unit=unit, probabilities=answers, repeat=repeat, fold=fold,
+        model=model, sets=sets,
+    )  # fmt: skip
+
+
 def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame:
     """Sum up photographs to patients: the mean over a patient's photographs.
 
@@ -213,7 +241,8 @@ def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame
 def in_order(predictions: pd.DataFrame, *, unit: Unit, models: list[str]) -> pd.DataFrame:
     """Sort by model (as listed), repeat, natural order of the key, fold."""
     place = {name: at for at, name in enumerate(models)}
-    rows = sort_naturally(predictions, ["repeat", KEY[unit], "fold"], key=KEY[unit])
+    visit = [VISIT] if unit == "patient" and VISIT in predictions.columns else []
+    rows = sort_naturally(predictions, ["repeat", KEY[unit], *visit, "fold"], key=KEY[unit])
     return rows.sort_values(
         "model", key=lambda names: names.map(place), kind="stable", ignore_index=True
     )

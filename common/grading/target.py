@@ -46,6 +46,8 @@ class Target:
         Whether the classes are steps of one scale, so that being off by one has a meaning.
     source
         Where the division comes from.
+    notes
+        What a reader must know of the truth, a sentence each.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Target:
     number_of: Mapping[object, int]
     ordered: bool
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def probability_columns(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from classifiers.commands.benchmark import BenchmarkResult
 from classifiers.graders.registry import GRADERS
 from classifiers.reports.sections import BELOW, add_scores, from_best_to_worst
 from common.figures import BLUE, GREY, calm
+from common.grading.evaluation import Evaluation
 from common.photos import read_photo
 from common.report import Link, Picture, Report, image_picture
 from common.tables import GRADES, ROMAN, read_manifest
@@ -174,7 +175,7 @@ def _features_figure(means: pd.DataFrame, grades: pd.Series) -> Figure:
 
 
 def _add_graders(report: Report, everyone: BenchmarkResult, *, chosen: str) -> None:
-    patients = everyone.evaluations[-1]
+    *_, patients = (one for one in everyone.evaluations if isinstance(one, Evaluation))
     score = patients.headline
     section = report.section("From numbers to grades: every grader", folded=True)
     section.text(

@@ -76,12 +76,19 @@ def test_what_is_wrong_is_said_with_its_row(
     ("column", "said"),
     [
         (["87", "0.64", "30"], "two units: 0.64 in row 3, 87 in row 2"),
+        (["26.8", "1.6", "0.268", "98.1"], "two units: 0.268 in row 4, 26.8 in row 2"),
         (["0.87", "0.64", "1"], "share of 1"),
     ],
 )
 def test_two_units_of_a_known_scale_are_refused(column: list[object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         asked("sunnybrook", sunnybrook=column)
+
+
+def test_a_score_near_zero_among_fractions_is_one_unit() -> None:
+    """As in simulated patients, whose items are continuous."""
+    scores = ["0.4", "12.2", "55.5", "98"]
+    assert any_target("sunnybrook", table=manifest(sunnybrook=scores), source=SOURCE) is SUNNYBROOK
 
 
 def test_two_units_of_another_column_are_told_and_codes_are_not_mistaken_for_them() -> None:
