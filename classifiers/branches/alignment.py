@@ -16,8 +16,9 @@ from classifiers.branches.branch import Branch, SharedAnswers
 from common.arrays import Places
 from common.errors import UserError
 from common.files import natural_key
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import KEY, Unit, to_patients
-from common.grading.target import Target
+from common.grading.target import VISIT
 from common.tables import sort_naturally
 from common.words import counted
 
@@ -45,7 +46,7 @@ class InnerAnswers:
 
 
 def shared_levels(
-    branches: Sequence[Branch], *, target: Target, shared_only: bool = False
+    branches: Sequence[Branch], *, target: AnyTarget, shared_only: bool = False
 ) -> list[SharedAnswers]:
     """Lay the branches side by side, per photograph (when all have photographs) and per patient.
 
@@ -94,7 +95,7 @@ def shared_inner(
     return answers
 
 
-def pooled(branches: Sequence[Branch], *, target: Target) -> list[Branch]:
+def pooled(branches: Sequence[Branch], *, target: AnyTarget) -> list[Branch]:
     """Return the branches with photographs summed up to patients (mean probability)."""
     return [
         branch
@@ -113,24 +114,24 @@ def _of_folds(table: pd.DataFrame, folds: pd.MultiIndex) -> pd.DataFrame:
 def _agreeing(
     branches: Sequence[Branch],
     *,
-    target: Target,
+    target: AnyTarget,
     unit: Unit,
     shared_only: bool,
     inner: bool = False,
 ) -> list[Branch]:
     """Return the branches once they agree; refuse them with the differences named."""
     outer = ["repeat", "outer_fold"] if inner else ["repeat"]
-    item = KEY[unit]
+    item = _item(branches, unit=unit)
     for keys, words in (
         (["patient_id"], ("patient", "patients")),
-        ([item], (unit, f"{unit}s")),
-        ([*outer, item], (f"{unit} in some repeat or fold", f"{unit}s in some repeat or fold")),
+        (item, (unit, f"{unit}s")),
+        ([*item, *outer], (f"{unit} in some repeat or fold", f"{unit}s in some repeat or fold")),
     ):
         branches = _with_the_same(branches, keys, words=words, shared_only=shared_only)
     for column, keys, advice in (
-        ("patient_id", [item], SAME_MANIFEST),
-        (target.column, [item], SAME_MANIFEST),
-        *([] if inner else [("fold", [*outer, item], SAME_FOLDS)]),
+        ("patient_id", item, SAME_MANIFEST),
+        (target.column, item, SAME_MANIFEST),
+        *([] if inner else [("fold", [*item, *outer], SAME_FOLDS)]),
     ):
         _refuse_other_values(branches, keys, column, unit=unit, advice=advice)
     return list(branches)
@@ -177,6 +178,12 @@ def _refuse_other_values(
             )
 
 
+def _item(branches: Sequence[Branch], *, unit: Unit) -> list[str]:
+    """Return the columns that say what one answer is for; of patients the visit too."""
+    visits = unit == "patient" and any(VISIT in branch.rows.columns for branch in branches)
+    return [KEY[unit], VISIT] if visits else [KEY[unit]]
+
+
 def _keys(table: pd.DataFrame, keys: list[str]) -> list[Key]:
     return list(table[keys].itertuples(index=False, name=None))
 
@@ -190,9 +197,11 @@ def _values(table: pd.DataFrame, keys: list[str], column: str) -> dict[Key, froz
 
 
 def _name(key: Key) -> str:
-    """Return how a sentence calls an item: its name, and the repeat when there are several."""
-    where = f" in repeat {key[0]}" if len(key) > 1 else ""
-    return f'"{key[-1]}"{where}'
+    """Return how a sentence calls an item: its name, and visit and repeat where they are told."""
+    name, *where = key
+    visit = [f"visit {value}" for value in where if isinstance(value, str)]
+    repeat = [f"in repeat {value}" for value in where if not isinstance(value, str)][:1]
+    return " ".join([f'"{name}"', *visit, *repeat])
 
 
 def _words(values: frozenset[object]) -> str:
@@ -207,19 +216,24 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _side_by_side(
-    branches: Sequence[Branch], *, target: Target, unit: Unit, inner: bool = False
+    branches: Sequence[Branch], *, target: AnyTarget, unit: Unit, inner: bool = False
 ) -> SharedAnswers:
     """Put the rows of all branches into one order."""
     outer = ["repeat", "outer_fold"] if inner else ["repeat"]
-    columns = list(dict.fromkeys([*outer, "fold", KEY[unit], "patient_id", target.column]))
-    keys = [*outer, KEY[unit], "fold", target.column]
+    item = _item(branches, unit=unit)
+    columns = list(dict.fromkeys([*outer, "fold", *item, "patient_id", target.column]))
+    keys = [*outer, *item, "fold", target.column]
     ordered = [_in_order(branch, keys, key=KEY[unit]) for branch in branches]
-    place = {name: at for at, name in enumerate(target.named(np.arange(len(target.classes)) + 1))}
     names = tuple(branch.name for branch in branches)
+    rows = ordered[0][columns]
+    if isinstance(target, NumericTarget):
+        numbers = [table["predicted"].to_numpy(dtype=np.float64)[:, None] for table in ordered]
+        return SharedAnswers(unit, target, rows, names, dict(zip(names, numbers, strict=True)), {})
+    place = {name: at for at, name in enumerate(target.named(np.arange(len(target.classes)) + 1))}
     return SharedAnswers(
         unit=unit,
         target=target,
-        rows=ordered[0][columns],
+        rows=rows,
         names=names,
         chances={
             name: table[list(target.probability_columns)].to_numpy(dtype=np.float64)

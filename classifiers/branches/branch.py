@@ -18,7 +18,8 @@ from classifiers.graders.registry import is_baseline
 from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError, did_you_mean
 from common.grading.evaluation import Evaluation, evaluate
-from common.grading.numeric_target import NUMERIC, AnyTarget, any_target
+from common.grading.numeric_evaluation import MEDIAN, NumericEvaluation, evaluate_numbers
+from common.grading.numeric_target import NUMERIC, AnyTarget, NumericTarget, any_target
 from common.grading.predictions import Unit, read_either_unit
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
 from common.tables import read_table
@@ -61,20 +62,45 @@ class SharedAnswers:
 
     `rows` are `repeat`, `fold`, `image_id` (of photographs), `patient_id` and the truth, in the
     order of repeat and natural order of the key. By branch name, `chances` are `(n, k)`
-    probabilities and `answers` `(n,)` class numbers from 1, as the tables say.
+    probabilities and `answers` `(n,)` class numbers from 1, as the tables say. Where the answer is
+    a number, `chances` are `(n, 1)`, the number itself, and there are no `answers`.
     """
 
     unit: Unit
-    target: Target
+    target: AnyTarget
     rows: pd.DataFrame
     names: tuple[str, ...]
     chances: Mapping[str, Floats]
     answers: Mapping[str, Ints]
 
     @property
+    def numeric(self) -> NumericTarget | None:
+        """The target where it is a number."""
+        return self.target if isinstance(self.target, NumericTarget) else None
+
+    @property
+    def classes(self) -> Target:
+        """The target where it is of classes, for what only these have."""
+        assert isinstance(self.target, Target)
+        return self.target
+
+    @property
     def truth(self) -> Ints:
         """`(n,)` class numbers of the reference."""
         return self.target.numbers(self.rows)
+
+    @property
+    def reference(self) -> Floats:
+        """`(n,)` class number or score of the reference."""
+        if self.numeric is not None:
+            return self.numeric.values(self.rows)
+        return self.truth.astype(np.float64)
+
+    def said(self, name: str) -> Floats:
+        """Return the answer of one branch, `(n,)`: class number or score."""
+        if self.numeric is not None:
+            return self.chances[name][:, 0]
+        return self.answers[name].astype(np.float64)
 
     @property
     def patients(self) -> Names:
@@ -86,8 +112,10 @@ class SharedAnswers:
         return np.stack([self.chances[name] for name in self.names], axis=1)
 
     def expected(self, name: str) -> Floats:
-        """Return the expected class number of one branch, `(n,)`: the mean of its probabilities."""
-        numbers = np.arange(1, len(self.target.classes) + 1, dtype=np.float64)
+        """Return the expected class number of one branch, `(n,)`, or its score."""
+        if self.numeric is not None:
+            return self.said(name)
+        numbers = np.arange(1, len(self.classes.classes) + 1, dtype=np.float64)
         return self.chances[name] @ numbers
 
     def at(self, rows: Places) -> SharedAnswers:
@@ -101,7 +129,8 @@ class SharedAnswers:
 
     def with_models(self, chances: Mapping[str, Floats]) -> SharedAnswers:
         """Return the same rows with more models, which answer by the target's rule."""
-        answers = {name: self.target.answers(found) for name, found in chances.items()}
+        asked = {} if self.numeric is not None else chances
+        answers = {name: self.classes.answers(found) for name, found in asked.items()}
         return replace(
             self,
             names=(*self.names, *chances),
@@ -113,18 +142,21 @@ class SharedAnswers:
         """Return one long table, the branch's name as `model`, for `common.grading.evaluation`."""
         tables = []
         for name in self.names:
-            table = self.rows.assign(
-                predicted=pd.Series(self.target.named(self.answers[name]), index=self.rows.index),
-                model=name,
-            )
-            table[list(self.target.probability_columns)] = self.chances[name]
+            table = self.rows.assign(model=name)
+            if self.numeric is not None:
+                table = table.assign(predicted=self.said(name), low=np.nan, high=np.nan)
+            else:
+                table["predicted"] = self.classes.named(self.answers[name])
+                table[list(self.classes.probability_columns)] = self.chances[name]
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
-    def evaluation(self, *, seed: int = 0) -> Evaluation:
-        """Score every branch, and always answering the commonest class (`majority`)."""
-        table = with_majority(self).predictions()
-        return evaluate(table, target=self.target, unit=self.unit, seed=seed)
+    def evaluation(self, *, seed: int = 0) -> Evaluation | NumericEvaluation:
+        """Score every branch, and always answering the commonest class, or the median score."""
+        table = with_baseline(self).predictions()
+        if self.numeric is not None:
+            return evaluate_numbers(table, target=self.numeric, unit=self.unit, seed=seed)
+        return evaluate(table, target=self.classes, unit=self.unit, seed=seed)
 
 
 def target_of(name: str, tables: Sequence[Path]) -> AnyTarget:
@@ -137,7 +169,7 @@ def target_of(name: str, tables: Sequence[Path]) -> AnyTarget:
 
 
 def read_branches(
-    tables: Sequence[Path], *, target: Target, models: Sequence[str] = (), inner: bool = False
+    tables: Sequence[Path], *, target: AnyTarget, models: Sequence[str] = (), inner: bool = False
 ) -> list[Branch]:
     """Read one model from each prediction table, of photographs or of patients.
 
@@ -163,18 +195,30 @@ def read_branches(
     ]
 
 
-def with_majority(shared: SharedAnswers) -> SharedAnswers:
-    """Return the answers with the dumb baseline beside them, `majority`.
+def scores_of_classes(found: Evaluation | NumericEvaluation) -> Evaluation:
+    """Return the scores of classes, for reports that are made for nothing else."""
+    assert isinstance(found, Evaluation)
+    return found
 
-    It answers the commonest class of the fold's training patients: those whom the fold does not
-    test. With random draws a tested patient stands in other folds too, and has no say all the same.
+
+def with_baseline(shared: SharedAnswers) -> SharedAnswers:
+    """Return the answers with the dumb baseline beside them, `majority` or `median`.
+
+    It answers the commonest class, or the median score, of the fold's training patients: those whom
+    the fold does not test. With random draws a tested patient stands in other folds too, and has no
+    say all the same.
     """
-    chances = np.zeros((len(shared.rows), len(shared.target.classes)))
+    numeric = shared.numeric is not None
+    chances = np.zeros((len(shared.rows), 1 if numeric else len(shared.classes.classes)))
     truth, patients = shared.truth, shared.patients
     for _, part in shared.rows.groupby(["repeat", "fold"]):
         learned = ~np.isin(patients, patients[part.index])
-        chances[part.index, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
-    return shared.with_models({MAJORITY: chances})
+        if numeric:
+            known = shared.rows[learned].drop_duplicates(["patient_id", shared.target.column])
+            chances[part.index] = known[shared.target.column].median()
+        else:
+            chances[part.index, commonest_class(truth[learned] - 1, patients[learned])] = 1.0
+    return shared.with_models({MEDIAN if numeric else MAJORITY: chances})
 
 
 def _model_of(frame: pd.DataFrame, path: Path, *, asked: str | None) -> str:

@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ import pandas as pd
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.paired_scores import (
     Agreement,
+    NumberAgreement,
     agreement,
     difference,
     exchange_patients,
+    number_agreement,
     paired_scores,
     recall_scores,
 )
@@ -27,6 +29,7 @@ from common.arrays import Flags, Names
 from common.bootstrap import resampling_weights
 from common.grading.comparison import holm, mcnemar_p, mostly_right
 from common.grading.evaluation import Evaluation, confusion_of
+from common.grading.numeric_evaluation import NumericEvaluation
 from common.grading.predictions import KEY
 from common.tables import sort_naturally
 
@@ -44,7 +47,7 @@ COMPARISON_COLUMNS = (
 `level` is photograph or patient; `by` is `all`, `grade`, `class`, `movement` or `side`, `group`
 which one.
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
-on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
+on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy (of numbers nowhere).
 The recall of each class (`recall_1`, ...) is told of all patients and not tested.
 """
 
@@ -80,9 +83,9 @@ class BranchComparison:
     """
 
     shared: SharedAnswers
-    evaluation: Evaluation
+    evaluation: Evaluation | NumericEvaluation
     table: pd.DataFrame
-    agreements: list[Agreement]
+    agreements: Sequence[Agreement | NumberAgreement]
     disagreements: pd.DataFrame
     who_was_right: pd.DataFrame
 
@@ -104,6 +107,9 @@ def compare_branches(
     The manifest gives movement and side of each photograph, and the side of each patient; without
     it there are no groups by movement and side.
     """
+    of_pair: Callable[..., Agreement | NumberAgreement] = (
+        agreement if shared.numeric is None else number_agreement
+    )
     rows = with_manifest(shared, manifest)
     parts = list(_parts(shared, rows))
     table = pd.concat(
@@ -117,7 +123,7 @@ def compare_branches(
         evaluation=shared.evaluation(seed=seed),
         table=table[list(COMPARISON_COLUMNS)],
         agreements=[
-            agreement(shared, first, second, seed=seed)
+            of_pair(shared, first, second, seed=seed)
             for first, second in itertools.combinations(shared.names, 2)
         ],
         disagreements=disagreements_of(shared, rows),
@@ -146,9 +152,9 @@ def disagreements_of(shared: SharedAnswers, rows: pd.DataFrame) -> pd.DataFrame:
 
     `rows` are those of `with_manifest`.
     """
-    answers = np.stack([shared.answers[name] for name in shared.names], axis=1)
+    answers = np.stack([shared.said(name) for name in shared.names], axis=1)
     apart = answers.max(axis=1) - answers.min(axis=1)
-    off = np.abs(answers - shared.truth[:, None])
+    off = np.abs(answers - shared.reference[:, None])
     names = np.array(shared.names)
     table = rows.assign(
         level=shared.unit,
@@ -158,19 +164,38 @@ def disagreements_of(shared: SharedAnswers, rows: pd.DataFrame) -> pd.DataFrame:
     )
     columns = [shared.target.column if c == "hb_grade" else c for c in DISAGREEMENT_COLUMNS]
     table = table.reindex(columns=list(dict.fromkeys(columns)))  # the truth may be the side
-    for at, name in enumerate(shared.names):
-        chances = shared.chances[name]
-        table[f"predicted_{name}"] = shared.target.named(shared.answers[name])
+    for name in shared.names:
+        if shared.numeric is not None:
+            table[f"predicted_{name}"] = shared.said(name)
+            continue
+        chances, answered = shared.chances[name], shared.answers[name]
+        table[f"predicted_{name}"] = shared.classes.named(answered)
         table[f"expected_{name}"] = shared.expected(name)
-        table[f"certainty_{name}"] = chances[np.arange(len(table)), answers[:, at] - 1]
+        table[f"certainty_{name}"] = chances[np.arange(len(table)), answered - 1]
     key = KEY[shared.unit]
     apart_first = sort_naturally(table[apart > 0], [key], key=key)
     return apart_first.sort_values("apart", ascending=False, kind="stable", ignore_index=True)
 
 
 def who_was_right(shared: SharedAnswers) -> pd.DataFrame:
-    """Count for each pair of branches how often both, one, or neither was right."""
-    right = {name: shared.answers[name] == shared.truth for name in shared.names}
+    """Count for each pair of branches how often both, one, or neither was right.
+
+    Of numbers, which are never just right, how often each was nearer; equally near is `both`.
+    """
+    off = {name: np.abs(shared.said(name) - shared.reference) for name in shared.names}
+    if shared.numeric is not None:
+        return pd.DataFrame(
+            {
+                "first": first,
+                "second": second,
+                "both": int((off[first] == off[second]).sum()),
+                "only_first": int((off[first] < off[second]).sum()),
+                "only_second": int((off[first] > off[second]).sum()),
+                "neither": 0,
+            }
+            for first, second in itertools.combinations(shared.names, 2)
+        )
+    right = {name: found == 0 for name, found in off.items()}
     return pd.DataFrame(
         [
             {
@@ -228,13 +253,13 @@ def _parts(shared: SharedAnswers, rows: pd.DataFrame) -> Iterator[tuple[str, str
 def _differences(shared: SharedAnswers, *, by: str, group: str, seed: int) -> pd.DataFrame:
     """Return the rows of `comparison.csv` of one group, without Holm's adjustment."""
     everyone = by == "all"
-    alike = len(np.unique(shared.truth)) == 1
+    alike = len(np.unique(shared.reference)) == 1
     left_out = () if everyone else NOT_WHEN_ALIKE if alike else NOT_IN_GROUPS
     n = len(np.unique(shared.patients))
     weights = resampling_weights(n, seed=seed)
     exchanges = exchange_patients(n, seed=seed) if everyone else None
     found = []
-    told = recall_scores(shared.target) if everyone else []
+    told = recall_scores(shared.classes) if everyone and shared.numeric is None else []
     for score in [*paired_scores(shared.target).values(), *told]:
         if score.name in left_out:
             continue
@@ -267,7 +292,7 @@ def _differences(shared: SharedAnswers, *, by: str, group: str, seed: int) -> pd
 def _mcnemar(shared: SharedAnswers, first: str, second: str) -> float:
     table = shared.predictions()
     right = [
-        mostly_right(confusion_of(table[table["model"] == name], target=shared.target).counts)
+        mostly_right(confusion_of(table[table["model"] == name], target=shared.classes).counts)
         for name in (first, second)
     ]
     return mcnemar_p(right[0], right[1])

@@ -45,7 +45,7 @@ def fuse_summary(
     of the image branch; options, columns and calibration of the grader are chosen on inner folds.
     """
     rows = _rows_of(samples, shared.rows[KEY[shared.unit]])
-    k = len(shared.target.classes)
+    k = len(shared.classes.classes)
     chances = np.zeros((len(rows), k))
     sets = np.tile([1, k], (len(rows), 1))  # all classes where too few patients taught any
     folds = list(folds_of(shared))
@@ -56,7 +56,7 @@ def fuse_summary(
             fitted = fit_nested(
                 grader,
                 _beside(samples.at(train), _summary(inner.shared, deep)[unseen]),
-                target=shared.target,
+                target=shared.classes,
                 scalers=SEARCHED_SCALERS,
                 seed=Split(repeat, fold, train, rows[at]).seed(seed, SUMMARY),
             )
@@ -72,7 +72,7 @@ def model_of_patients(
     model: FusedModel, photographs: SharedAnswers, patients: SharedAnswers
 ) -> FusedModel:
     """Sum up a fused model's answers to photographs: mean probability of each patient."""
-    target = photographs.target
+    target = photographs.classes
     table = photographs.rows.assign(model=model.name, branch="fused")
     table[list(target.probability_columns)] = model.chances
     keys = list(patients.rows.columns)
@@ -86,7 +86,7 @@ def model_of_patients(
 def _summary(shared: SharedAnswers, name: str) -> Floats:
     """Expected class number and its standard deviation, `(n, 2)`."""
     mean = shared.expected(name)
-    numbers = np.arange(1, len(shared.target.classes) + 1, dtype=np.float64)
+    numbers = np.arange(1, len(shared.classes.classes) + 1, dtype=np.float64)
     spread = np.sqrt((shared.chances[name] * (numbers - mean[:, None]) ** 2).sum(axis=1))
     return np.column_stack([mean, spread])
 

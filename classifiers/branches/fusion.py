@@ -20,19 +20,24 @@ from classifiers.branches.comparison import json_rows
 from classifiers.branches.late_fusion import (
     LEARNED,
     METHODS,
+    OF_NUMBERS,
     FusionMethod,
     LateFusion,
     even_fusion,
     learn_fusion,
+    learn_number_fusion,
 )
 from classifiers.branches.paired_scores import difference, exchange_patients, paired_scores
-from common.arrays import Floats, Ints, Places
+from common.arrays import Flags, Floats, Ints, Places
 from common.bootstrap import resampling_weights
 from common.errors import UserError
 from common.grading.calibration import GradeSets, learn_sets
 from common.grading.comparison import holm
 from common.grading.evaluation import Evaluation
-from common.grading.predictions import in_order, prediction_rows
+from common.grading.intervals import ScoreIntervals, learn_intervals
+from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.predictions import in_order, prediction_rows, score_rows
 
 WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
 """`weights.csv`: a row for each method, fold and branch.
@@ -55,14 +60,14 @@ _STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mea
 class FusedModel:
     """What one way of fusing (`fused_` and the method) answered, in the rows of the shared answers.
 
-    `chances` are `(n, k)`; `sets` `(n, 2)` lowest and highest class number of the conformal set,
-    None without inner predictions; `weights` rows of `weights.csv`, none for a fusion without
-    weights.
+    `chances` are `(n, k)`; `sets` `(n, 2)` lowest and highest class number of the conformal set, of
+    scores the ends of the interval, None without inner predictions; `weights` rows of
+    `weights.csv`, none for a fusion without weights.
     """
 
     name: str
     chances: Floats
-    sets: Ints | None
+    sets: Ints | Floats | None
     weights: pd.DataFrame
 
 
@@ -87,7 +92,7 @@ class Fusion:
     shared: SharedAnswers
     predictions: pd.DataFrame
     weights: pd.DataFrame
-    evaluation: Evaluation
+    evaluation: Evaluation | NumericEvaluation
     differences: pd.DataFrame
     chosen: str
 
@@ -100,13 +105,22 @@ class Fusion:
         }
 
 
-def methods_for(asked: Sequence[FusionMethod], *, inner: bool) -> tuple[FusionMethod, ...]:
+def methods_for(
+    asked: Sequence[FusionMethod], *, inner: bool, target: AnyTarget
+) -> tuple[FusionMethod, ...]:
     """Return the late methods to use: those asked for, or all that are possible.
 
-    A method that learns weights is refused (`UserError`) without inner predictions.
+    Refused (`UserError`): a method that learns weights without inner predictions, and one of
+    probabilities where the answer is a number.
     """
+    possible = OF_NUMBERS if isinstance(target, NumericTarget) else METHODS
     if not asked:
-        return tuple(method for method in METHODS if inner or method not in LEARNED)
+        return tuple(method for method in possible if inner or method not in LEARNED)
+    if strange := [method for method in asked if method not in possible]:
+        raise UserError(
+            f'The method "{strange[0]}" fuses probabilities, and {target.name} is a number: ask '
+            f"for {' or '.join(possible)} (--method)."
+        )
     needy = [method for method in asked if method in LEARNED]
     if needy and not inner:
         raise UserError(
@@ -130,7 +144,7 @@ def fuse_late(
     """
     return [
         _fused(method, shared, inner=inner)
-        for method in methods_for(methods, inner=inner is not None)
+        for method in methods_for(methods, inner=inner is not None, target=shared.target)
     ]
 
 
@@ -139,17 +153,7 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
     everything = shared.with_models({model.name: model.chances for model in fused})
     names = [model.name for model in fused]
     tables = [
-        prediction_rows(
-            rows,
-            target=shared.target,
-            unit=shared.unit,
-            probabilities=model.chances[at],
-            repeat=repeat,
-            fold=fold,
-            model=model.name,
-            branch=BRANCH,
-            sets=None if model.sets is None else model.sets[at],
-        )
+        _rows(model, shared, rows, at=at, repeat=repeat, fold=fold)
         for model in fused
         for repeat, fold, at, rows in folds_of(shared)
     ]
@@ -164,6 +168,29 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
         differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
         chosen=stands_for_fusion(names),
     )
+
+
+def _rows(
+    model: FusedModel,
+    shared: SharedAnswers,
+    rows: pd.DataFrame,
+    *,
+    at: Places,
+    repeat: int,
+    fold: int,
+) -> pd.DataFrame:
+    """Return the rows of `predictions.csv` of one model and fold."""
+    where: dict[str, Any] = {"repeat": repeat, "fold": fold, "model": model.name, "branch": BRANCH}
+    sets = None if model.sets is None else model.sets[at]
+    if shared.numeric is not None:
+        return score_rows(
+            rows, target=shared.numeric, unit=shared.unit, answers=model.chances[at, 0],
+            bounds=None if sets is None else sets.astype(np.float64), **where,
+        )  # fmt: skip
+    return prediction_rows(
+        rows, target=shared.classes, unit=shared.unit, probabilities=model.chances[at],
+        sets=None if sets is None else sets.astype(np.int64), **where,
+    )  # fmt: skip
 
 
 def beside_the_better(
@@ -221,20 +248,22 @@ def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, Places, pd.DataF
 def _fused(
     method: FusionMethod, shared: SharedAnswers, *, inner: InnerAnswers | None
 ) -> FusedModel:
-    chances = np.zeros((len(shared.rows), len(shared.target.classes)))
-    sets = np.zeros((len(shared.rows), 2), dtype=np.int64)
     stacked = shared.stacked()
+    chances = np.zeros((len(shared.rows), stacked.shape[2]))
+    sets = np.zeros((len(shared.rows), 2))
     weights = []
     for repeat, fold, at, _ in folds_of(shared):
         learned, of_sets = _learned(method, shared, inner, repeat=repeat, fold=fold)
         chances[at] = learned.of(stacked[at])
-        if of_sets is not None:
+        if isinstance(of_sets, GradeSets):
             sets[at] = of_sets.of(chances[at])
+        elif of_sets is not None and shared.numeric is not None:
+            sets[at] = of_sets.of(chances[at, 0], target=shared.numeric)
         weights.append(_weight_rows(learned, shared, repeat=repeat, fold=fold))
     return FusedModel(
         name=f"{BRANCH}_{method}",
         chances=chances,
-        sets=None if inner is None or not shared.target.ordered else sets,
+        sets=sets if inner is not None and _has_sets(shared) else None,
         weights=pd.concat(weights, ignore_index=True),
     )
 
@@ -246,23 +275,37 @@ def _learned(
     *,
     repeat: int,
     fold: int,
-) -> tuple[LateFusion, GradeSets | None]:
+) -> tuple[LateFusion, GradeSets | ScoreIntervals | None]:
     """Return what is learned for one outer fold from its training patients: fusion and sets."""
     if inner is None:
         return even_fusion(method, branches=len(shared.names)), None
     at = inner.rows_of(repeat, fold)
-    chances, labels = inner.shared.stacked()[at], inner.shared.truth[at]
-    learned = learn_fusion(method, chances, labels)
-    if not shared.target.ordered:
+    chances = inner.shared.stacked()[at]
+    labels, truth = inner.shared.truth[at], inner.shared.reference[at]
+
+    def learn(rows: Flags | slice) -> LateFusion:
+        if shared.numeric is not None:
+            return learn_number_fusion(method, chances[rows], truth[rows])
+        return learn_fusion(method, chances[rows], labels[rows])
+
+    learned = learn(slice(None))
+    if not _has_sets(shared):
         return learned, None
     # The sets need answers of a fusion that did not learn from the answered patient either.
     part = inner.shared.rows["fold"].to_numpy()[at]
     unseen = np.zeros((len(at), chances.shape[2]))
     for number in np.unique(part):
         asked, others = part == number, part != number
-        crossed = learn_fusion(method, chances[others], labels[others]) if others.any() else learned
+        crossed = learn(others) if others.any() else learned
         unseen[asked] = crossed.of(chances[asked])
+    if shared.numeric is not None:
+        patients = inner.shared.patients[at]
+        return learned, learn_intervals(unseen[:, 0], truth, patients, target=shared.numeric)
     return learned, learn_sets(unseen, labels)
+
+
+def _has_sets(shared: SharedAnswers) -> bool:
+    return shared.numeric is not None or shared.classes.ordered
 
 
 def _weight_rows(

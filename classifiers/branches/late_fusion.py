@@ -20,6 +20,7 @@ from common.arrays import Floats, Ints
 from common.grading.calibration import LEAST_CHANCE
 
 FusionMethod = Literal["mean", "product", "weighted", "stacking"]
+OF_NUMBERS: tuple[FusionMethod, ...] = ("mean", "weighted")
 METHODS: tuple[FusionMethod, ...] = get_args(FusionMethod)
 LEARNED: tuple[FusionMethod, ...] = ("weighted", "stacking")
 LEAST_STRENGTH = 0.5
@@ -50,12 +51,14 @@ class LateFusion:
         return self.strength / self.strength.sum()
 
     def of(self, chances: Stacked) -> Floats:
-        """Return the fused probabilities `(n, k)`."""
+        """Return the fused probabilities `(n, k)`, or of numbers `(n, branches, 1)` the mean."""
         if self.method == "stacking":
             return chances_from_above(expit(log_odds(chances) @ self.strength))
         if self.method == "product":
             return _geometric_mean(chances, self.strength)
         pooled = np.einsum("nbk,b->nk", chances, self.strength)
+        if chances.shape[2] == 1:  # numbers, not probabilities
+            return pooled
         return pooled / pooled.sum(axis=1, keepdims=True)
 
 
@@ -85,6 +88,19 @@ def learn_fusion(method: FusionMethod, chances: Stacked, labels: Ints) -> LateFu
     return LateFusion(method, least(chances, labels, rows / rows.sum()))
 
 
+def learn_number_fusion(method: FusionMethod, answers: Stacked, truth: Floats) -> LateFusion:
+    """Learn how much each branch that answers with a number counts, from unseen training rows.
+
+    `mean` learns nothing; `weighted` finds the weights, none below 0 and of sum 1, with the
+    smallest squared error. `answers` are `(n, branches, 1)`.
+    """
+    branches = answers.shape[1]
+    if method not in LEARNED or branches == 1:
+        return even_fusion(method, branches=branches)
+    errors = answers[:, :, 0] - truth[:, None]
+    return LateFusion(method, _least_square(errors.T @ errors / len(errors)))
+
+
 def log_odds(chances: Stacked) -> Floats:
     """Return the log odds of lying above each grade but the last, `(n, k - 1, branches)`.
 
@@ -107,11 +123,17 @@ def _geometric_mean(chances: Stacked, exponents: Floats) -> Floats:
 
 def _least_ranked_loss(chances: Stacked, labels: Ints, rows: Floats) -> Floats:
     """Weights on the simplex; the loss is a quadratic form of them."""
-    _, branches, k = chances.shape
+    k = chances.shape[2]
     truth = (labels[:, None] <= np.arange(1, k)[None, :]).astype(np.float64)
     errors = np.cumsum(chances, axis=2)[:, :, :-1] - truth[:, None, :]
-    form = np.einsum("n,nbj,ncj->bc", rows, errors, errors)
-    form += RIDGE * np.eye(branches) * max(float(np.trace(form)) / branches, LEAST_CHANCE)
+    return _least_square(np.einsum("n,nbj,ncj->bc", rows, errors, errors))
+
+
+def _least_square(form: Floats) -> Floats:
+    """Weights on the simplex with the smallest quadratic form, `(branches, branches)`."""
+    branches = len(form)
+    form = form / max(float(np.trace(form)) / branches, LEAST_CHANCE)
+    form = form + RIDGE * np.eye(branches)
     return _minimum(
         lambda weights: (float(weights @ form @ weights), 2.0 * form @ weights),
         branches=branches,

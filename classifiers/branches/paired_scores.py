@@ -18,8 +18,10 @@ import numpy as np
 from classifiers.branches.branch import SharedAnswers
 from common.arrays import Floats, Ints, Names
 from common.bootstrap import Estimate, interval, paired_difference, resampling_weights, summed_by
-from common.grading.agreement_scores import limits_of_agreement
+from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
 from common.grading.calibration import LEAST_CHANCE
+from common.grading.numeric_scores import fields_of, numeric_scores_for
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.probabilities import squared_distance
 from common.grading.scores import SCORES, recalls, scores_for
 from common.grading.target import Target
@@ -72,8 +74,17 @@ class Difference:
         }
 
 
-def paired_scores(target: Target) -> dict[str, PairedScore]:
+def paired_scores(target: AnyTarget) -> dict[str, PairedScore]:
     """Return the scores that make sense for a target: of the answers, then of probabilities."""
+    if isinstance(target, NumericTarget):
+        return {
+            score.name: PairedScore(
+                score.name, score.title, score.meaning,
+                higher_is_better=bool(score.higher_is_better), sums=_number_sums, of=score.of,
+            )
+            for score in numeric_scores_for(target)
+            if score.higher_is_better is not None
+        }  # fmt: skip
     k = len(target.classes)
     of_answers = [
         _of_counts(score.name, score.title, score.meaning, score.of, k=k,
@@ -185,6 +196,11 @@ def pairs_of_answers(first: Ints, second: Ints, *, k: int) -> Floats:
     return np.eye(k * k)[(first - 1) * k + second - 1]
 
 
+def _number_sums(shared: SharedAnswers, name: str) -> Floats:
+    assert shared.numeric is not None
+    return fields_of(shared.reference, shared.said(name), target=shared.numeric)
+
+
 def _brier(shared: SharedAnswers, name: str) -> Floats:
     loss = squared_distance(shared.chances[name], shared.truth)
     return np.column_stack([loss, np.ones(len(loss))])
@@ -223,16 +239,36 @@ class Agreement:
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: value.as_json() if isinstance(value, Estimate) else value
-            for name, value in found.items()
-        }
+        return _as_json(self)
+
+
+@dataclass(frozen=True)
+class NumberAgreement:
+    """How well two branches that answer with a number agree: ICC(A,1), and Bland-Altman."""
+
+    first: str
+    second: str
+    icc: Estimate
+    bias: Estimate
+    low_limit: Estimate
+    high_limit: Estimate
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        return _as_json(self)
+
+
+def _as_json(found: Agreement | NumberAgreement) -> dict[str, Any]:
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    return {
+        name: value.as_json() if isinstance(value, Estimate) else value
+        for name, value in values.items()
+    }
 
 
 def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) -> Agreement:
     """Say how well two branches agree with each other, whoever is right."""
-    k = len(shared.target.classes)
+    k = len(shared.classes.classes)
     pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
     counts = summed(pairs, shared.patients).reshape(-1, k, k)
     weights = resampling_weights(len(counts), seed=seed)
@@ -251,6 +287,19 @@ def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) 
         *bland_altman(chances, shared.patients, weights=weights),
         *bland_altman(answers, shared.patients, weights=weights),
     )
+
+
+def number_agreement(
+    shared: SharedAnswers, first: str, second: str, *, seed: int = 0
+) -> NumberAgreement:
+    """Say how well two branches that answer with a number agree with each other."""
+    one, two, patients = shared.said(first), shared.said(second), shared.patients
+    weights = resampling_weights(len(np.unique(patients)), seed=seed)
+    middle = float(np.mean(one))
+    sums = summed(pair_sums(one - middle, two - middle), patients)
+    icc = interval(float(icc_a1(sums.sum(axis=0))), icc_a1(weights @ sums))
+    limits = bland_altman(one - two, patients, weights=weights)
+    return NumberAgreement(first, second, icc, *limits)
 
 
 def bland_altman(

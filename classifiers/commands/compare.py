@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import shared_levels
-from classifiers.branches.branch import Branch, read_branches, with_points_source
+from classifiers.branches.branch import Branch, read_branches, target_of, with_points_source
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.reports.branches import comparison_report
 from common.errors import UserError
 from common.files import natural_key
 from common.grading.evaluation import write_metrics
+from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import KEY
-from common.grading.target import Target, TargetName, target_named
 from common.provenance import write_run_record
 from common.report import Report
 from common.tables import nameless_patients, read_manifest, write_csv
@@ -38,7 +38,7 @@ def compare(
     out: Path,
     manifest: Path | None = None,
     models: tuple[str, ...] = (),
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     shared_only: bool = False,
     redact: bool = False,
     seed: int = 0,
@@ -60,7 +60,8 @@ def compare(
         Which model of each table, in the order of the tables; needed where a table has several.
         Decide before you see the scores: the best of many looks better than it is.
     target
-        What was graded: `six_grades`, `three_classes` or `healthy_palsy`.
+        What was graded: `six_grades`, `three_classes`, `healthy_palsy`, or a number: `sunnybrook`,
+        `eface` or another column of the tables.
     shared_only
         Leave out photographs and patients that some table lacks, in place of refusing.
     redact
@@ -75,7 +76,7 @@ def compare(
     """
     started = time.perf_counter()
     refuse_one_table(tables, to="compare")
-    question = target_named(target)
+    question = target_of(target, tables)
     branches = read_branches(tables, target=question, models=models)
     known = read_manifest(manifest) if manifest else None
     if known is not None:
@@ -118,7 +119,9 @@ def refuse_one_table(tables: Sequence[Path], *, to: str) -> None:
         )
 
 
-def refuse_other_truth(branches: list[Branch], manifest: pd.DataFrame, *, target: Target) -> None:
+def refuse_other_truth(
+    branches: list[Branch], manifest: pd.DataFrame, *, target: AnyTarget
+) -> None:
     """Refuse a table whose truth is not the manifest's, photograph by photograph."""
     if not set(target.sources) & set(manifest.columns):
         return

@@ -11,7 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
-from classifiers.branches.branch import Branch, SharedAnswers, read_branches, with_points_source
+from classifiers.branches.branch import (
+    Branch,
+    SharedAnswers,
+    read_branches,
+    target_of,
+    with_points_source,
+)
 from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod
@@ -28,8 +34,8 @@ from classifiers.reports.branches import fusion_report
 from common.errors import UserError, did_you_mean
 from common.files import found_table
 from common.grading.evaluation import write_metrics
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import write_predictions
-from common.grading.target import Target, TargetName, target_named
 from common.provenance import write_run_record
 from common.tables import read_manifest, write_csv
 from common.words import counted
@@ -55,7 +61,7 @@ def fuse(
     features: Path | None = None,
     grader: str | None = None,
     models: tuple[str, ...] = (),
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     shared_only: bool = False,
     seed: int = 0,
 ) -> FuseResult:
@@ -90,7 +96,8 @@ def fuse(
     models
         Which model of each table, in the order of the tables; needed where a table has several.
     target
-        What was graded: `six_grades`, `three_classes` or `healthy_palsy`.
+        What was graded: `six_grades`, `three_classes`, `healthy_palsy`, or a number: `sunnybrook`,
+        `eface` or another column of the tables (`mean` and `weighted` only).
     shared_only
         Leave out photographs and patients that some table lacks, in place of refusing.
     seed
@@ -103,14 +110,19 @@ def fuse(
     """
     started = time.perf_counter()
     refuse_one_table(tables, to="fuse")
-    question = target_named(target)
+    question = target_of(target, tables)
     branches = read_branches(tables, target=question, models=models)
     known = None if manifest is None else read_manifest(manifest)
     if known is not None:
         refuse_other_truth(branches, known, target=question)
     inner_paths = _inner_paths(tables, inner)
     inside = _read_inner(inner_paths, branches, target=question)
-    methods_for(method, inner=bool(inside))  # refuse before the long work
+    methods_for(method, inner=bool(inside), target=question)  # refuse before the long work
+    if features is not None and isinstance(question, NumericTarget):
+        raise UserError(
+            f"Early fusion is made for classes, and {question.name} is a number: leave out "
+            "--features."
+        )
     early = _early_grader(branches, asked=grader, given=features is not None, inner=bool(inside))
     cohort = features and read_cohort(features, target=question, manifest=manifest)
     levels = shared_levels(branches, target=question, shared_only=shared_only)
@@ -179,7 +191,7 @@ def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
 
 
 def _read_inner(
-    paths: Sequence[Path], branches: Sequence[Branch], *, target: Target
+    paths: Sequence[Path], branches: Sequence[Branch], *, target: AnyTarget
 ) -> list[Branch]:
     """Read the inner predictions of the very models that are fused."""
     if not paths:
@@ -241,7 +253,7 @@ def _add_early(
         fused[1].append(model_of_patients(model, levels[0], levels[1]))
 
 
-def _write(levels: list[Fusion], out: Path, *, target: Target) -> None:
+def _write(levels: list[Fusion], out: Path, *, target: AnyTarget) -> None:
     for level in levels:
         name = "predictions.csv" if level.shared.unit == "patient" else PHOTOGRAPHS_FILE
         write_predictions(level.predictions, out / name, target=target, unit=level.shared.unit)

@@ -17,6 +17,7 @@ from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import BranchComparison
 from classifiers.branches.paired_scores import (
     Agreement,
+    NumberAgreement,
     PairedScore,
     paired_scores,
     pairs_of_answers,
@@ -24,10 +25,10 @@ from classifiers.branches.paired_scores import (
 from classifiers.graders.registry import title_of
 from classifiers.reports.sections import Title
 from common.bootstrap import Estimate
-from common.figures import SOFT, calm, canvas, draw_intervals
+from common.figures import BLUE, GRID, INK, SOFT, calm, canvas, draw_intervals
 from common.grading.evaluation import two_lines
+from common.grading.numeric_target import AnyTarget
 from common.grading.plots import confusion_figure, difference_figure
-from common.grading.target import Target
 from common.report import Section, figure_picture
 from common.tables import ROMAN
 from common.words import counted, spoken
@@ -67,7 +68,8 @@ def differences_of(level: BranchComparison) -> list[dict[str, Any]]:
 
 def add_differences(section: Section, level: BranchComparison, *, title: Title = title_of) -> None:
     """Add how much better each branch is than each other one, with its tests."""
-    scores = paired_scores(level.shared.target)
+    scores, numeric = paired_scores(level.shared.target), level.shared.numeric is not None
+    mcnemar = "" if numeric else " McNemar: patients answered right in most of their answers."
 
     def better(row: Mapping[str, Any]) -> str:
         if row["low"] <= 0 <= row["high"]:
@@ -84,20 +86,21 @@ def add_differences(section: Section, level: BranchComparison, *, title: Title =
                 "First minus second": signed_lines(row),
                 "p": p_words(row["p_permutation"]),
                 "p, Holm": p_words(row["p_permutation_holm"]),
-                "p, McNemar": p_words(row["p_mcnemar"]),
+                **({} if numeric else {"p, McNemar": p_words(row["p_mcnemar"])}),
                 "Better": better(row),
             }
             for row in differences_of(level)
         ),
         caption="Differences on the same patients and folds, with 95 % intervals over patients; "
         "p of a paired permutation test over patients, and adjusted for all tests of this level "
-        "(Holm). McNemar: patients answered right in most of their answers.",
+        f"(Holm).{mcnemar}",
     )
 
 
-def group_score(target: Target) -> PairedScore:
+def group_score(target: AnyTarget) -> PairedScore:
     """Return the score that is told group by group: the error where classes have an order."""
-    return paired_scores(target)["mae" if target.ordered else "accuracy"]
+    scores = paired_scores(target)
+    return scores.get("mae", scores.get("accuracy", next(iter(scores.values()))))
 
 
 def add_groups(
@@ -123,10 +126,7 @@ def add_groups(
                     one: row["first_value"],
                     two: row["second_value"],
                     "First minus second": signed_lines(row),
-                    "Both right": row["both"],
-                    f"Only {one}": row["only_first"],
-                    f"Only {two}": row["only_second"],
-                    "Neither": row["neither"],
+                    **_who_was_right(row, one, two, numeric=level.shared.numeric is not None),
                 }
                 for row in found
             )
@@ -134,6 +134,20 @@ def add_groups(
                 _groups_figure(found, label=f"{score.title.lower()}: {one} minus {two}"),
                 alt=f"Difference of {score.title.lower()} in every group, with interval.",
             )
+
+
+def _who_was_right(
+    row: Mapping[Any, Any], one: str, two: str, *, numeric: bool
+) -> dict[str, object]:
+    """Return the counts of a row of `who_was_right`: right, or of numbers nearer."""
+    if numeric:
+        return {f"{one} nearer": row["only_first"], f"{two} nearer": row["only_second"]}
+    return {
+        "Both right": row["both"],
+        f"Only {one}": row["only_first"],
+        f"Only {two}": row["only_second"],
+        "Neither": row["neither"],
+    }
 
 
 def group_words(by: object, group: object, patients: int) -> str:
@@ -157,7 +171,16 @@ def add_branch_agreement(
     section: Section, levels: Sequence[BranchComparison], *, title: Title = title_of
 ) -> None:
     """Add how far the branches agree with each other; bias only where classes have an order."""
-    target = levels[0].shared.target
+    shared = levels[0].shared
+    if shared.numeric is not None:
+        section.text(
+            "Whoever is right. ICC(A,1) is absolute agreement of single answers; bias the mean of "
+            "first minus second; 95 % of the differences lie between the limits (Bland and Altman "
+            "1986)."
+        )
+        section.table(_agreement_rows(levels, title=title))
+        return
+    target = shared.classes
     section.text(
         "Whoever is right. "
         + (
@@ -177,18 +200,22 @@ def _agreement_rows(
     for level in levels:
         for found in level.agreements:
             pair = f"{title(found.first)} and {title(found.second)}"
-            row = {
-                "Pair": f"{pair}, per {level.shared.unit}",
+            row = {"Pair": f"{pair}, per {level.shared.unit}"}
+            limits = {
+                "Bias": two_lines(found.bias),
+                "Lower limit": two_lines(found.low_limit),
+                "Upper limit": two_lines(found.high_limit),
+            }
+            if isinstance(found, NumberAgreement):
+                yield row | {"ICC": two_lines(found.icc)} | limits
+                continue
+            target = level.shared.classes
+            row |= {
                 "Weighted kappa": two_lines(found.weighted_kappa),
                 "Same answer": two_lines(found.exact),
             }
-            if level.shared.target.ordered:
-                row |= {
-                    f"Within one {level.shared.target.step}": two_lines(found.within_one),
-                    "Bias": two_lines(found.bias),
-                    "Lower limit": two_lines(found.low_limit),
-                    "Upper limit": two_lines(found.high_limit),
-                }
+            if target.ordered:
+                row |= {f"Within one {target.step}": two_lines(found.within_one), **limits}
             yield row
 
 
@@ -197,13 +224,20 @@ def add_agreement_figures(section: Section, level: BranchComparison) -> None:
     shared = level.shared
     for found in level.agreements:
         words = f"{found.first} and {found.second}, per {shared.unit}"
+        if isinstance(found, NumberAgreement):
+            section.figure(
+                number_difference_figure(shared, found),
+                alt=f"Bland-Altman plot of {words}.",
+                caption=f"{words[0].upper()}{words[1:]}. Lines: bias and limits of agreement.",
+            )
+            continue
         section.gallery(
             [
                 figure_picture(
                     branch_difference_figure(shared, found),
                     alt=f"Bland-Altman plot of {words}.",
                     caption=f"{words[0].upper()}{words[1:]}: difference of expected "
-                    f"{shared.target.steps}. Lines: bias and limits of agreement; grey: their "
+                    f"{shared.classes.steps}. Lines: bias and limits of agreement; grey: their "
                     "intervals.",
                 ),
                 figure_picture(
@@ -214,13 +248,27 @@ def add_agreement_figures(section: Section, level: BranchComparison) -> None:
         )
 
 
+def number_difference_figure(shared: SharedAnswers, found: NumberAgreement) -> Figure:
+    """Draw the difference of two branches' scores against their mean."""
+    first, second = shared.said(found.first), shared.said(found.second)
+    figure, axes = canvas(6.0, 3.6)
+    axes.scatter((first + second) / 2, first - second, s=16, color=BLUE, alpha=0.6, linewidths=0)
+    for line, style in ((found.low_limit, "--"), (found.bias, "-"), (found.high_limit, "--")):
+        axes.axhspan(line.low, line.high, color=GRID, zorder=0)
+        axes.axhline(line.value, color=INK, linestyle=style, linewidth=1)
+    axes.set_xlabel("mean of the two")
+    axes.set_ylabel(f"{found.first} − {found.second}")
+    calm(axes)
+    return figure
+
+
 def branch_difference_figure(shared: SharedAnswers, found: Agreement) -> Figure:
     """Draw the difference of two branches' expected classes against their mean."""
     return difference_figure(
         shared.expected(found.first),
         shared.expected(found.second),
         shared.truth,
-        target=shared.target,
+        target=shared.classes,
         label=f"{found.first} − {found.second}",
         lines=(found.low_limit, found.bias, found.high_limit),
     )
@@ -228,11 +276,11 @@ def branch_difference_figure(shared: SharedAnswers, found: Agreement) -> Figure:
 
 def crossed_figure(shared: SharedAnswers, first: str, second: str) -> Figure:
     """Draw how often the first branch's answer met the second's."""
-    k = len(shared.target.classes)
+    k = len(shared.classes.classes)
     pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
     return confusion_figure(
         pairs.sum(axis=0).reshape(k, k) / shared.rows["repeat"].nunique(),
-        target=shared.target,
+        target=shared.classes,
         title=f"per {shared.unit}",
         axes_of=(f"{first} answered", f"{second} answered"),
     )
@@ -263,8 +311,8 @@ def _disagreement_rows(
     shared = level.shared
     for row in level.disagreements.head(SHOWN).to_dict("records"):
         answers = {
-            title(name): f"{class_name(shared, row[f'predicted_{name}'])}\n"
-            f"{row[f'certainty_{name}']:.0%} sure"
+            title(name): class_name(shared, row[f"predicted_{name}"])
+            + ("" if shared.numeric else f"\n{row[f'certainty_{name}']:.0%} sure")
             for name in shared.names
         }
         right, nearest = (
@@ -278,19 +326,28 @@ def _disagreement_rows(
             "Side": row["side"],
             "Reference": reference_name(shared, row[shared.target.column]),
             **answers,
-            "Correct": f"none\nnearest: {nearest}" if right == "none" else right,
+            **(
+                {"Nearest": nearest}
+                if shared.numeric
+                else {"Correct": f"none\nnearest: {nearest}" if right == "none" else right}
+            ),
         }
 
 
 def class_name(shared: SharedAnswers, answer: object) -> str:
     """Return an answer of a table as a clinician writes it."""
-    numbers = np.arange(1, len(shared.target.classes) + 1)
-    return dict(zip(shared.target.named(numbers), shared.target.spoken, strict=True))[answer]
+    if shared.numeric is not None:
+        return f"{float(str(answer)):.1f}"
+    target = shared.classes
+    numbers = np.arange(1, len(target.classes) + 1)
+    return dict(zip(target.named(numbers), target.spoken, strict=True))[answer]
 
 
 def reference_name(shared: SharedAnswers, truth: object) -> str:
     """Return a truth of a table as a clinician writes it."""
-    return shared.target.spoken[shared.target.number_of[truth] - 1]
+    if shared.numeric is not None:
+        return class_name(shared, truth)
+    return shared.classes.spoken[shared.classes.number_of[truth] - 1]
 
 
 def weights_table(weights: pd.DataFrame, *, title: Title) -> list[dict[str, object]]:

@@ -27,9 +27,13 @@ from classifiers.reports.branch_sections import (
     signed_lines,
     weights_table,
 )
+from classifiers.reports.numeric import add_score_table
 from classifiers.reports.patient_pictures import THUMBNAIL, numbers_of, read_small, telling_rows
-from classifiers.reports.sections import add_scores, scores_and_brier, sets_of
+from classifiers.reports.sections import BELOW, add_scores, scores_and_brier, sets_of
 from common.grading.calibration import COVERAGE
+from common.grading.evaluation import Evaluation
+from common.grading.numeric_evaluation import MEDIAN, NumericEvaluation
+from common.grading.target import MAJORITY, Target
 from common.report import Picture, Report, image_picture
 from common.words import counted, spoken
 
@@ -53,6 +57,11 @@ ABOUT = {
         "One grader on the measurements and the image branch's expected grade and spread, for "
         "training patients from inner networks that had not seen them.",
     ),
+}
+
+OF_NUMBERS = {
+    "fused_mean": "Mean of the branches' scores.",
+    "fused_weighted": "Weighted mean; weights with the smallest squared error on inner folds.",
 }
 
 
@@ -80,13 +89,16 @@ def comparison_report(
     report = Report(title=title, summary=_comparison_summary(patients))
     for level in levels:
         section = report.section(f"Scores per {level.shared.unit}")
-        add_scores(section, level.evaluation, heading="Branch", cells=scores_and_brier)
+        if isinstance(level.evaluation, NumericEvaluation):
+            add_score_table(section, level.evaluation, level.evaluation.scores, caption=BELOW)
+        else:
+            add_scores(section, level.evaluation, heading="Branch", cells=scores_and_brier)
         add_differences(section, level)
     add_groups(report.section("By grade, movement and side"), levels)
     section = report.section("How far the branches agree with each other")
     add_branch_agreement(section, levels)
     for level in levels:
-        if level.shared.target.ordered:
+        if level.shared.numeric is not None or level.shared.classes.ordered:
             add_agreement_figures(section, level)
     section = report.section("Where they disagree, and who was right")
     numbers = numbers_of(patients.shared.patients)
@@ -102,8 +114,9 @@ def comparison_report(
         "else is refused. Intervals come from 2000 resamples of patients. The permutation test "
         "exchanges the branches' answers within whole patients 5000 times: if the branches were "
         "equally good, it would not matter which of them gave which. Photographs of a patient are "
-        "summed up by the mean of their probabilities. A branch that was chosen among several "
-        "after seeing its scores looks better than it is, and no test here can know it."
+        f"summed up by the mean of their {_averaged(patients.shared)}. A branch that was chosen "
+        "among several after seeing its scores looks better than it is, and no test here can know "
+        "it."
     )
     scores = paired_scores(patients.shared.target).values()
     section.text("; ".join(f"{score.title}: {score.meaning}" for score in scores) + ".")
@@ -123,8 +136,23 @@ def _comparison_summary(level: BranchComparison) -> str:
                 f". {row['first']} minus {row['second']}: {estimate_of(row)}, {told} difference "
                 f"(p {p_words(row['p_permutation'])})"
             )
-    baseline = level.evaluation.baseline(score)
-    return f"{words}. Always answering the commonest class reaches {baseline:.2f}."
+    baseline = _baseline(level.evaluation)
+    return f"{words}. Always answering {_guess(level.shared)} reaches {baseline:.2f}."
+
+
+def _baseline(found: Evaluation | NumericEvaluation) -> float:
+    """Return the headline score of the dumb baseline."""
+    name = MEDIAN if isinstance(found, NumericEvaluation) else MAJORITY
+    return found.estimates[name][found.headline.name].value
+
+
+def _guess(shared: SharedAnswers) -> str:
+    numeric = shared.numeric is not None
+    return "the median of the training patients" if numeric else "the commonest class"
+
+
+def _averaged(shared: SharedAnswers) -> str:
+    return "scores" if shared.numeric is not None else "probabilities"
 
 
 def _answered(shared: SharedAnswers) -> str:
@@ -146,7 +174,9 @@ def _disagreement_pictures(level: BranchComparison, manifest: pd.DataFrame) -> l
             )
             task = "" if pd.isna(row["task"]) else f", {spoken(row['task'])}"
             truth = reference_name(shared, row[shared.target.column])
-            words = f"{row['patient_id']}{task}: reference {truth}, {said}; correct: {row['right']}"
+            best = "nearest" if shared.numeric is not None else "right"
+            told = {"nearest": "nearest", "right": "correct"}[best]
+            words = f"{row['patient_id']}{task}: reference {truth}, {said}; {told}: {row[best]}"
             made = image_picture(photo.pixels, alt=words, caption=words, width=THUMBNAIL)
             pictures.append(made)
     return pictures
@@ -185,7 +215,10 @@ def fusion_report(levels: list[Fusion], *, learned: bool) -> Report:
     section = report.section("How it was done")
     section.table(
         (
-            {"Fused": ABOUT[model][0], "": ABOUT[model][1]}
+            {
+                "Fused": ABOUT[model][0],
+                "": OF_NUMBERS[model] if patients.shared.numeric else ABOUT[model][1],
+            }
             for model in patients.predictions["model"].unique()
         ),
         caption=f"“{fused_title(patients.chosen)}” stands for the fusion in summaries; it was "
@@ -202,27 +235,33 @@ def fusion_report(levels: list[Fusion], *, learned: bool) -> Report:
 def _add_fused_scores(report: Report, level: Fusion) -> None:
     target = level.shared.target
     section = report.section(f"Does fusion help? Per {level.shared.unit}")
-    add_scores(
-        section, level.evaluation, heading="Answers of", title=fused_title,
-        cells=lambda evaluation, model: {
-            **scores_and_brier(evaluation, model),
-            **sets_of(level.predictions, model, target=target),
-        },
-    )  # fmt: skip
-    if target.ordered and "set_low" in level.predictions:
+    if isinstance(level.evaluation, NumericEvaluation):
+        scores = level.evaluation.scores
+        add_score_table(section, level.evaluation, scores, caption=BELOW, title=fused_title)
+        if level.predictions["low"].notna().any():
+            section.text(_held(level))
+    else:
+        add_scores(
+            section, level.evaluation, heading="Answers of", title=fused_title,
+            cells=lambda evaluation, model: {
+                **scores_and_brier(evaluation, model),
+                **sets_of(level.predictions, model, target=level.shared.classes),
+            },
+        )  # fmt: skip
+    if isinstance(target, Target) and target.ordered and "set_low" in level.predictions:
         section.text(
             f"Ranges are runs of adjacent {target.steps} meant to hold the reference in "
             f"{COVERAGE:.0%} of patients, learned on inner folds; the table says in how many they "
             f"did, and how many {target.steps} they hold on average."
         )
     section.subheading("Fused minus the better branch")
-    scores = paired_scores(target)
+    paired = paired_scores(target)
     section.table(
         (
             {
                 "Fused": fused_title(str(model)),
                 **{
-                    f"{scores[row['score']].title}, from {row['better_branch']}": signed_lines(row)
+                    f"{paired[row['score']].title}, from {row['better_branch']}": signed_lines(row)
                     for row in own.to_dict("records")
                 },
             }
@@ -231,6 +270,18 @@ def _add_fused_scores(report: Report, level: Fusion) -> None:
         caption="The better branch is that with the better value of each score here, which favours "
         "it. Differences on the same patients and folds, with 95 % intervals over patients; "
         "p-values are in metrics.json.",
+    )
+
+
+def _held(level: Fusion) -> str:
+    """Say how often the intervals of the fused score hold the truth."""
+    rows = level.predictions[level.predictions["model"] == level.chosen]
+    truth = rows[level.shared.target.column]
+    held = ((rows["low"] <= truth) & (truth <= rows["high"])).mean()
+    return (
+        f"Intervals of “{fused_title(level.chosen)}”, learned on inner folds and meant to hold the "
+        f"truth in {COVERAGE:.0%} of patients, did so in {held:.0%}; they are "
+        f"{(rows['high'] - rows['low']).mean():.1f} wide on average."
     )
 
 
@@ -254,6 +305,6 @@ def _fusion_summary(level: Fusion) -> str:
     patients = counted(len(set(level.shared.patients.tolist())), "patient")
     return (
         f"{patients}. {score.title} per {level.shared.unit}: "
-        f"{difference_sentence(level, level.chosen, score.name)}. Always answering the commonest "
-        f"class reaches {level.evaluation.baseline(score):.2f}."
+        f"{difference_sentence(level, level.chosen, score.name)}. Always answering "
+        f"{_guess(level.shared)} reaches {_baseline(level.evaluation):.2f}."
     )

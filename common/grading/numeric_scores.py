@@ -96,21 +96,33 @@ class Rows:
         times = predictions[drawn].assign(at=at).drop_duplicates()["at"].to_numpy(dtype=np.intp)
         weight = 1.0 / np.bincount(times, minlength=len(names))[at]
         low, high = (predictions[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
-        ranged = ~np.isnan(low)
-        near = np.inf if target.detectable is None else target.detectable
-        middle = (target.low + target.high) / 2
-        each = np.column_stack(
-            [
-                pair_sums(truth - middle, answer - middle),
-                np.abs(answer - truth),
-                np.abs(answer - truth) <= near,
-                ranged,
-                ranged & (low <= truth) & (truth <= high),
-                np.where(ranged, high - low, 0.0),
-            ]
-        )
+        each = fields_of(truth, answer, target=target, low=low, high=high)
         sums = summed_by(each * weight[:, None], at, n=len(names))
         return cls(truth, answer, at, weight, sums, tuple(map(str, names)))
+
+
+def fields_of(
+    truth: Floats,
+    answer: Floats,
+    *,
+    target: NumericTarget,
+    low: float | Floats = np.nan,
+    high: float | Floats = np.nan,
+) -> Sums:
+    """Return what every score needs of each answer, `(n, FIELDS)`; `low` and `high` bound it."""
+    ranged = np.broadcast_to(~np.isnan(low), truth.shape)
+    near = np.inf if target.detectable is None else target.detectable
+    middle = (target.low + target.high) / 2
+    return np.column_stack(
+        [
+            pair_sums(truth - middle, answer - middle),
+            np.abs(answer - truth),
+            np.abs(answer - truth) <= near,
+            ranged,
+            ranged & (low <= truth) & (truth <= high),
+            np.where(ranged, np.subtract(high, low), 0.0),
+        ]
+    )
 
 
 def mean_absolute_error(sums: Sums) -> Floats:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 
+from classifiers.branches.branch import scores_of_classes
 from classifiers.branches.comparison import BranchComparison
 from classifiers.reports.branch_sections import differences_of, estimate_of, p_words, signed
 from classifiers.reports.patient_pictures import face_thumbnail, read_small
@@ -53,7 +54,7 @@ def add_first_section(report: Report, study: JointStudy, *, redact: bool) -> Non
             f"This patient's reference is {study.class_name(study.references[patient])}. "
             f"Answers: {answers}."
         )
-    evaluation = study.patients.evaluation
+    evaluation = scores_of_classes(study.patients.evaluation)
     graded = study.target.steps == "grades"
     exact = next(found for found in HUMAN_AGREEMENT if found.score == "accuracy")
     clinicians = Fact(
@@ -164,7 +165,7 @@ def _does_it_add(section: Section, study: JointStudy) -> None:
         section.text("Not asked here: the fused answer or the measurements are missing.")
         return
     found = study.patients
-    score = found.evaluation.headline
+    score = scores_of_classes(found.evaluation).headline
     gain = paired_difference(found, together, alone, score=score.name)
     section.text(answer_in_words(gain.estimate, score=score))
     if network is None:

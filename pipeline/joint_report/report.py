@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from classifiers.branches.branch import scores_of_classes
 from classifiers.commands.compare import warn_of_nameless
 from classifiers.reports.branch_sections import (
     add_branch_agreement,
@@ -100,7 +101,9 @@ def build_joint_report(
     section = report.section("By grade, movement and side", folded=True)
     add_groups(section, study.comparisons[::-1], title=study.title_of)
     section.text(*_groups_not_known(study))
-    section = add_certainty(report, study.patients.evaluation, title=study.title_of, folded=True)
+    section = add_certainty(
+        report, scores_of_classes(study.patients.evaluation), title=study.title_of, folded=True
+    )
     section.text(_about_ranges(study))
     _add_method(report, study)
     if before_patients is not None:
@@ -124,7 +127,7 @@ def _summary(study: JointStudy, *, simulated: bool) -> str:
 
 def _add_side_by_side(report: Report, study: JointStudy) -> None:
     section = report.section("Side by side")
-    evaluations = [found.evaluation for found in study.comparisons[::-1]]
+    evaluations = [scores_of_classes(found.evaluation) for found in study.comparisons[::-1]]
     for evaluation in evaluations:
         add_scores(
             section, evaluation, heading="Method", title=study.title_of,

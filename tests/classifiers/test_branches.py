@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from classifiers.branches.alignment import shared_inner, shared_levels
-from classifiers.branches.branch import SharedAnswers, read_branches, with_majority
+from classifiers.branches.branch import SharedAnswers, read_branches, with_baseline
 from common.errors import UserError
 from common.grading.predictions import predictions_schema, to_patients
 from common.grading.target import MAJORITY, commonest_class
@@ -185,7 +185,7 @@ def test_a_fold_without_inner_predictions_is_refused(tables):
 
 
 def majority_rows(shared):
-    table = with_majority(shared).predictions()
+    table = with_baseline(shared).predictions()
     return table[table["model"] == MAJORITY]
 
 
