@@ -47,7 +47,7 @@ COMPARISON_COLUMNS = (
 `level` is photograph or patient; `by` is `all`, `grade`, `class`, `movement` or `side`, `group`
 which one.
 The difference is first minus second with its 95 % interval over resampled patients. Tests are made
-on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy (of numbers nowhere).
+on all patients only (`by` = `all`), never group by group; McNemar stands in the row of accuracy.
 The recall of each class (`recall_1`, ...) is told of all patients and not tested.
 """
 

@@ -23,6 +23,7 @@ from classifiers.graders.validation import (
     cross_validate,
     refuse_too_few,
 )
+from classifiers.raters.agreement import beside_raters
 from classifiers.reports.benchmark import benchmark_report, print_scores
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
@@ -81,6 +82,7 @@ def benchmark(
     fold_table: Path | None = None,
     hold_out_by: str | None = None,
     portable: Path | None = None,
+    ratings: Path | None = None,
     n_folds: int = 5,
     repeats: int | None = None,
     scaler: ScalerName = "standard",
@@ -139,6 +141,9 @@ def benchmark(
         A `stability.csv` of `explore --by`: graders see only the features that it calls portable
         (photographs: as they are; patients: their mean and worst, no shape). Make it without the
         patients that are tested.
+    ratings
+        `ratings.csv` of several raters, for a target that is a number: also tell how many answers
+        are as near as two raters are to each other (smallest detectable change).
     n_folds
         Number of folds, 2 or more; the quarter of `repeated_holdout` stays a quarter.
     repeats
@@ -172,6 +177,8 @@ def benchmark(
     started = time.perf_counter()
     refuse_too_few(inner_predictions)
     question = question_of(target, features=features, manifest=manifest)
+    if ratings is not None:
+        question = beside_raters(question, ratings)
     if hold_out_by is not None:
         of_classes(question, asker="--hold-out-by")
     chosen = choose_graders(graders, target=question)
@@ -265,7 +272,7 @@ def benchmark(
     report.write(out / "report.html")
     _write_run(
         out, cohort, validation, report, settings=settings, started=started,
-        given={"fold_table": fold_table, "portable": portable},
+        given={"fold_table": fold_table, "portable": portable, "ratings": ratings},
     )  # fmt: skip
     for evaluation in evaluations:
         print_scores(evaluation)

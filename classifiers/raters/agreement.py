@@ -6,7 +6,7 @@ Whole patients are resampled, for all numbers of a score alike, so that differen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from classifiers.raters.ratings import Ratings
+from classifiers.raters.ratings import Ratings, read_ratings
 from common.arrays import Floats
 from common.bootstrap import Estimate, interval, resampling_weights, summed_by
 from common.errors import UserError
@@ -25,9 +25,11 @@ from common.grading.agreement_scores import (
     limits_of_agreement,
     pair_sums,
 )
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.scores import ratio
 from common.grading.target import VISIT
 from common.tables import number, text
+from common.words import counted
 
 ALL = "all"
 FEWEST = 3  # patients of a pair
@@ -104,6 +106,26 @@ def agreement_of(
     return Agreement(
         ratings, pairs_of(ratings, seed=seed), raters_of(ratings, seed=seed), beside, answers
     )
+
+
+def beside_raters(target: AnyTarget, path: Path) -> AnyTarget:
+    """Return a target that is a number with the smallest change that its raters tell apart.
+
+    Refused (`UserError`) for classes, and where nobody has rated the target's column.
+    """
+    if not isinstance(target, NumericTarget):
+        raise UserError(
+            f"--ratings tells what people tell apart on a scale of numbers, and {target.name} is "
+            "of classes: leave it out, or use the command raters."
+        )
+    own = [one for one in read_ratings(path)[0] if one.score == target.column]
+    if not own:
+        raise UserError(f"{path} has no scores in a column {target.column}.")
+    change = float(pairs_of(own[0])["smallest_detectable_change"].to_numpy(np.float64)[0])
+    if not np.isfinite(change):
+        raise UserError(f"{path}: too few patients have {target.column} of two raters or more.")
+    source = f"{counted(len(own[0].raters), 'rater')} of {path.name}"
+    return replace(target, detectable=change, detectable_source=source)
 
 
 def pairs_of(ratings: Ratings, *, seed: int = 0) -> pd.DataFrame:

@@ -105,6 +105,10 @@ class Ratings:
         """How many patients were rated."""
         return int(self.owner.max()) + 1 if len(self.owner) else 0
 
+    def in_words(self, cases: int) -> str:
+        """Return so many of the cases as a count, `40 patients` or `120 visits`."""
+        return counted(cases, "visit" if VISIT in self.cases else "patient")
+
     def name_of(self, case: int) -> str:
         """Return how a sentence calls a case."""
         row = self.cases.iloc[case]

@@ -24,6 +24,7 @@ from common.figures import (
     draw_intervals,
 )
 from common.grading.evaluation import two_lines
+from common.grading.target import VISIT
 from common.report import Fact, Report, Section
 from common.words import counted, spoken
 
@@ -70,7 +71,7 @@ def raters_summary(scores: Sequence[Agreement]) -> str:
     """Say in a sentence for each score how far its raters agree, and where the model stands."""
     return " ".join(
         f"{spoken(one.ratings.score)}: {counted(len(one.ratings.raters), 'rater')} of "
-        f"{counted(int((one.ratings.counts > 0).sum()), 'patient')}, "
+        f"{one.ratings.in_words(int((one.ratings.counts > 0).sum()))}, "
         f"ICC {estimate_in(_all_of(one), 'icc')}, smallest detectable change "
         f"{_all_of(one)['smallest_detectable_change']:.1f}." + _verdicts(one)
         for one in scores
@@ -104,7 +105,7 @@ def _cautions(scores: Sequence[Agreement]) -> list[str]:
         both = int((one.ratings.counts > 1).sum())
         if both < FEW_PATIENTS:
             notes.append(
-                f"{one.ratings.score}: only {counted(both, 'patient')} with two raters or more; "
+                f"{one.ratings.score}: only {one.ratings.in_words(both)} with two raters or more; "
                 "intervals are wide and may still be too narrow."
             )
     return notes
@@ -120,7 +121,8 @@ def _overall(one: Agreement) -> dict[str, object]:
     return {
         "Score": one.ratings.score,
         "Raters": len(one.ratings.raters),
-        "Patients": int((counts > 0).sum()),
+        "Patients": one.ratings.n_patients,
+        "Visits" if VISIT in one.ratings.cases else "Rated": int((counts > 0).sum()),
         "Ratings": int(counts.sum()),
         "With two or more": int((counts > 1).sum()),
         "ICC(A,1)": two_lines(estimate_in(row, "icc")),
@@ -191,7 +193,7 @@ def _add_raters(section: Section, scores: Sequence[Agreement]) -> None:
         {
             "Score": row["score"],
             "Rater": row["rater"],
-            "Patients": row["patients"],
+            "Rated": row["patients"],
             "Bias": two_lines(estimate_in(row, "bias")),
             "Distance": two_lines(estimate_in(row, "distance")),
             "Spread": row["spread"],
@@ -212,7 +214,7 @@ def _add_pairs(section: Section, one: Agreement) -> None:
         {
             "First": row["first"],
             "Second": row["second"],
-            "Patients": row["patients"],
+            "Rated": row["patients"],
             "Second minus first": row["bias"],
             "Limits of agreement": f"{row['limit_low']:+.1f} to {row['limit_high']:+.1f}",
             "Smallest detectable change": row["smallest_detectable_change"],

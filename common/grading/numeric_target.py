@@ -17,7 +17,7 @@ import pandas as pd
 
 from common.arrays import Floats, Ints
 from common.errors import UserError, did_you_mean
-from common.grading.target import NO_LABEL, TARGETS, VISIT, Target
+from common.grading.target import NO_LABEL, TARGETS, VISIT, Target, raters_behind
 from common.words import counted
 
 RESERVED = (
@@ -112,7 +112,8 @@ class NumericTarget:
         known = values[~np.isnan(values)]
         if not len(known):
             return f"column {self.column}"
-        return f"column {self.column}, {shown(known.min())} to {shown(known.max())}"
+        of_raters = raters_behind(photographs, self.column)
+        return f"column {self.column}, {shown(known.min())} to {shown(known.max())}{of_raters}"
 
     def clipped(self, answers: Floats) -> Floats:
         """Return answers that do not leave the range."""

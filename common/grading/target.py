@@ -116,7 +116,7 @@ class Target:
     def truth_source(self, photographs: pd.DataFrame) -> str:
         """Say in words where the truth of these rows comes from."""
         if self.column != CLASS_COLUMN:
-            return f"column {self.column}"
+            return f"column {self.column}{raters_behind(photographs, self.column)}"
         nothing = pd.Series(index=photographs.index, dtype="object")
         given = int(photographs.get(CLASS_COLUMN, nothing).notna().sum())
         derived = int(self.with_truth(photographs)[CLASS_COLUMN].notna().sum()) - given
@@ -199,6 +199,17 @@ TARGETS: dict[str, Target] = {
         ),
     )
 }
+
+
+def raters_behind(photographs: pd.DataFrame, column: str) -> str:
+    """Say of how many raters a column was made, where the command `raters` has noted it."""
+    noted = photographs.get(f"{column}_raters", pd.Series(dtype="float64"))
+    counts = pd.to_numeric(noted, errors="coerce").dropna()
+    if counts.empty:
+        return ""
+    made = "median" if column == "hb_grade" else "mean"
+    least, most = int(counts.min()), int(counts.max())
+    return f", the {made} of {least if least == most else f'{least} to {most}'} raters"
 
 
 def median_class(probabilities: Floats) -> Ints:

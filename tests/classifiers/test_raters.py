@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.raters import RatersResult, raters
-from classifiers.raters.agreement import agreement_of, model_beside, raters_of
+from classifiers.raters.agreement import agreement_of, beside_raters, model_beside, raters_of
 from classifiers.raters.mistakes import exchanged, mistakes
 from classifiers.raters.ratings import Ratings, ratings_of, with_targets
 from common.errors import UserError
+from common.grading.numeric_evaluation import evaluate_numbers
+from common.grading.numeric_target import NUMERIC, NumericTarget
+from common.grading.target import TARGETS
 from common.tables import read_manifest, write_csv
 
 pytestmark = pytest.mark.usefixtures("figures_not_rendered")
@@ -204,6 +207,25 @@ def test_a_table_that_cannot_be_compared_is_refused(change, words: str, tmp_path
     write_csv(change(rated()), tmp_path / "ratings.csv")
     with pytest.raises(UserError, match=words):
         raters(tmp_path / "ratings.csv", out=tmp_path / "out")
+
+
+def test_a_benchmark_can_say_how_many_answers_are_as_near_as_raters(tmp_path: Path) -> None:
+    table = rated()
+    write_csv(table, tmp_path / "ratings.csv")
+    target = beside_raters(NUMERIC["sunnybrook"], tmp_path / "ratings.csv")
+    assert isinstance(target, NumericTarget) and target.detectable is not None
+    people = ratings_of(table, "sunnybrook").targets()
+    near = np.arange(len(people)) % 2 == 0  # every other answer is nearer than raters tell apart
+    off = np.where(near, 0.9, 1.1) * target.detectable
+    said = people["target"] + np.where(people["target"] > 50, -off, off)
+    rows = pd.DataFrame({"patient_id": people["patient_id"], "sunnybrook": people["target"]})
+    rows = rows.assign(predicted=said, low=np.nan, high=np.nan, repeat=1, fold=1, model="ridge")
+    found = evaluate_numbers(rows, target=target, unit="patient").estimates["ridge"]
+    assert found["within_change"].value == pytest.approx(0.5)
+    noted = pd.DataFrame({"sunnybrook": [40.0, 60.0], "sunnybrook_raters": ["2", "4"]})
+    assert target.truth_source(noted).endswith("the mean of 2 to 4 raters")
+    with pytest.raises(UserError, match="six_grades is of classes"):
+        beside_raters(TARGETS["six_grades"], tmp_path / "ratings.csv")
 
 
 def test_a_report_to_show_around_names_nobody(tmp_path: Path) -> None:
