@@ -238,9 +238,9 @@ TABLES = (
             "frame": "number of the frame, from 0",
             "time_s": "its time in the film",
             "unit": _EVENT_WORDS["unit"],
-            "yaw_deg": "turn of the head against rest, positive to the patient's left",
+            "yaw_deg": "turn of the head, positive to the patient's left",
             "pitch_deg": "nod of the head against rest, positive downwards",
-            "tilt_deg": "tilt of the head in the picture against rest, counter-clockwise positive",
+            "tilt_deg": "tilt of the head in the picture, counter-clockwise positive",
             **{
                 f"{name}_right … {name}_right_minus_left": f"{words}: patient's right, left, and "
                 "right minus left"
