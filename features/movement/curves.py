@@ -49,8 +49,11 @@ class Curves:
         Seconds between two samples, time of the first.
     values
         `(m, signals, 2)` nominal mm, right and left; NaN in gaps.
-    open_eyes
-        `(m, 2)` the fissures as if nobody blinked.
+    calm
+        The same as if nobody blinked: the fissures, and the rest drawn straight across blinks, in
+        which other muscles join in.
+    blinking
+        `(m,)` whether an eye is in a blink.
     rest
         `(m,)` whether the face is at rest.
     at_rest
@@ -64,7 +67,8 @@ class Curves:
     step: float
     start: float
     values: FloatArray
-    open_eyes: FloatArray
+    calm: FloatArray
+    blinking: NDArray[np.bool_]
     rest: NDArray[np.bool_]
     at_rest: FloatArray
     frames: NDArray[np.int64]
@@ -74,11 +78,6 @@ class Curves:
     pose: FloatArray
     factor: float
     unit: str
-
-    @property
-    def blinking(self) -> NDArray[np.bool_]:
-        """`(m,)` whether an eye is in a blink."""
-        return np.asarray((self.open_eyes > self.values[:, LID]).any(axis=1))
 
     def time_of(self, sample: FloatArray | float) -> FloatArray:
         """Return the time of a sample, which may lie between two."""
@@ -135,6 +134,10 @@ def curves_of(film: pd.DataFrame, *, rest_times: list[tuple[float, float]] | Non
     values[:, CORNER] = np.hypot(moved[:, CORNER_OUT], moved[:, CORNER_UP])
     at_rest[CORNER] = 0.0
 
+    opened = without_blinks(values[:, LID], grid.step)
+    blinking = np.asarray((opened > values[:, LID]).any(axis=1))
+    calm = _straight_across(blinking, values)
+    calm[:, LID] = opened
     per_px = film["mm_per_px"] if "mm_per_px" in film else pd.Series(np.nan, index=film.index)
     eyes_mm = per_px.to_numpy(dtype=np.float64) * scale
     has_mm = bool(np.isfinite(eyes_mm).any())
@@ -142,7 +145,8 @@ def curves_of(film: pd.DataFrame, *, rest_times: list[tuple[float, float]] | Non
         step=grid.step,
         start=grid.start,
         values=values,
-        open_eyes=without_blinks(values[:, LID], grid.step),
+        calm=calm,
+        blinking=blinking,
         rest=rest,
         at_rest=at_rest,
         frames=film["frame"].to_numpy(dtype=np.int64),
@@ -267,6 +271,17 @@ def without_blinks(fissure: FloatArray, step: float) -> FloatArray:
             blinking = (valleys > 0) & (deepest[valleys] > SHALLOWEST_BLINK * usual)
             opened[stretch, at] = np.where(blinking, filled, lids)
     return opened
+
+
+def _straight_across(moments: NDArray[np.bool_], values: FloatArray) -> FloatArray:
+    """Draw `(m, signals, 2)` curves straight across some moments."""
+    straight, kept = values.copy(), np.flatnonzero(~moments)
+    if len(kept):
+        for at in np.ndindex(values.shape[1:]):
+            column = (slice(None), *at)
+            known = values[column][kept]
+            straight[column][moments] = np.interp(np.flatnonzero(moments), kept, known)
+    return straight
 
 
 def stretches(inside: NDArray[np.bool_]) -> list[slice]:

@@ -98,7 +98,7 @@ def _when(row: Row) -> float:
 
 def _blinks(curves: Curves) -> list[Row]:
     """Find blinks: valleys of the fissure under the curve without them."""
-    fissure, opened = curves.values[:, LID], curves.open_eyes
+    fissure, opened = curves.values[:, LID], curves.calm[:, LID]
     depth = opened - fissure
     usual = np.where(curves.at_rest[LID] > _CLOSED_MM, curves.at_rest[LID], np.inf)
     closing = np.nan_to_num(np.nanmax(np.nan_to_num(depth / usual), axis=1))
@@ -202,8 +202,7 @@ def _movement(curves: Curves, name: str, *, low: int, high: int) -> Row:
         sign *= _CHANNELS[most][1]
     else:
         main, sign = _MAIN[name]
-    signal = curves.open_eyes if main == LID else curves.values[:, main]
-    curve = _without(curves.blinking, sign * (signal - curves.at_rest[main]))
+    curve = sign * (curves.calm[:, main] - curves.at_rest[main])
     row = _row(curves, curve, low=low, high=high, kind="movement", main=main)
     row["movement"] = name
     first, last = (row[key] for key in ("hold_start_s", "hold_end_s"))
@@ -228,11 +227,11 @@ def _synkinesis(curves: Curves, name: str, hold: slice) -> Row:
     for column, side in enumerate(SIDES):
         rest = curves.at_rest[:, column]
         if name in _EYE_JOINS_IN and rest[LID] > _CLOSED_MM:
-            narrowed = rest[LID] - np.nanmean(curves.open_eyes[hold, column])
+            narrowed = rest[LID] - np.nanmean(curves.calm[hold, LID, column])
             found[f"eye_synkinesis_percent_{side}"] = float(100 * narrowed / rest[LID])
         if name in _MOUTH_JOINS_IN:
             corner = [CORNER_OUT, CORNER_UP]
-            moved = np.nanmean(curves.values[hold, :, column], axis=0)[corner] - rest[corner]
+            moved = np.nanmean(curves.calm[hold, :, column], axis=0)[corner] - rest[corner]
             found[f"mouth_synkinesis_{side}"] = float(np.hypot(*moved) * curves.factor)
     return found
 
@@ -291,24 +290,11 @@ def _frame_at(curves: Curves, sample: float, *, blinking: bool) -> int | None:
     return int(curves.frames[apart.argmin()])
 
 
-def _without(moments: NDArray[np.bool_], curve: FloatArray) -> FloatArray:
-    """Draw `(m, 2)` curves straight across moments, in which other muscles join in."""
-    straight = curve.copy()
-    kept = np.flatnonzero(~moments)
-    if len(kept):
-        for column in range(2):
-            straight[moments, column] = np.interp(
-                np.flatnonzero(moments), kept, curve[kept, column]
-            )
-    return straight
-
-
 def _channels(curves: Curves) -> FloatArray:
     """Return how far from rest everything is, `(m, 6, 2)` nominal mm, blinks aside."""
     channels = np.empty((len(curves.values), len(_CHANNELS), 2))
     for at, (signal, sign) in enumerate(_CHANNELS):
-        values = curves.open_eyes if signal == LID else curves.values[:, signal]
-        channels[:, at] = sign * (values - curves.at_rest[signal])
+        channels[:, at] = sign * (curves.calm[:, signal] - curves.at_rest[signal])
     return channels
 
 
