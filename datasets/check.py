@@ -7,6 +7,7 @@ counted as a spreadsheet shows the manifest, the header being row 1.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,10 +18,12 @@ import pandas as pd
 from common.errors import PhotoError
 from common.files import natural_key, sha256_of
 from common.films import FILM_SUFFIXES
+from common.grading.numeric_target import NUMERIC, other_unit_in_words
 from common.photos import PHOTO_SUFFIXES, read_photo
 from common.tables import GRADES, SIDES
 from common.words import counted
 from datasets.dataset import Problem, error, say_list, warning
+from datasets.vocabulary import parse_date
 
 _THREADS = 4  # reading waits for the disk more than it computes
 _MIN_SIDE = 16  # px; a JPEG is decoded to its end, but at an eighth of its size
@@ -30,7 +33,13 @@ _OF_A_PATIENT = {
         "give all photographs of a patient the same, or add a column visit if it changed",
     ),
     "side": ("sides", "check which is right; left and right are the patient's"),
+    "date": ("dates", "give each visit one, and tell visits apart in a column visit"),
+    **{name: (f"{name} scores", "give all photographs of a visit the same") for name in NUMERIC},
 }
+_VISIT_NAME = re.compile(
+    r"(?P<person>.+?)[ _.-]+(?:v|t|visit|session|besuch|termin)[ _.-]*\d{1,3}", re.IGNORECASE
+)
+"""A patient's name that ends like a visit: `P01_v1`, `P01 visit 2`, `P01-T3`."""
 _KEY_FRAMES = ["onset_file", "apex_file", "offset_file"]
 
 
@@ -70,8 +79,10 @@ def check_manifest(
         *_missing_patients(table),
         *_bad_grades(table),
         *_bad_sides(table),
-        *_disagreeing(table, "hb_grade"),
-        *_disagreeing(table, "side"),
+        *_bad_scores(table),
+        *_bad_dates(table),
+        *(problem for column in _OF_A_PATIENT for problem in _disagreeing(table, column)),
+        *_visits_as_patients(table),
         *_missing_tasks(table, tasks),
     ]
     if images:
@@ -141,6 +152,48 @@ def _bad_sides(table: pd.DataFrame) -> list[Problem]:
     ]  # fmt: skip
 
 
+def _bad_scores(table: pd.DataFrame) -> list[Problem]:
+    """Scores that are no number of their scale, and columns that seem to hold two units."""
+    problems = []
+    for scale in (scale for name, scale in NUMERIC.items() if name in table):
+        cells = table[scale.column]
+        values = pd.to_numeric(cells, errors="coerce").astype(float)
+        right = cells.isna() | values.between(scale.low, scale.high)
+        advice = f"write a number from {scale.low:g} to {scale.high:g}, or leave it empty"
+        for value, rows in _rows_by_value(cells[~right]):
+            what = f'the {scale.name} score "{value}" is out of its range'
+            problems.append(error("score_out_of_range", what, advice, rows=rows))
+        said = other_unit_in_words(values.where(right), target=scale)
+        if said:
+            what, _, advice = said.rstrip(".").rpartition(": ")
+            problems.append(warning("two_units", what, advice))
+    return problems
+
+
+def _bad_dates(table: pd.DataFrame) -> list[Problem]:
+    cells = table.get("date", pd.Series(dtype="object")).dropna()
+    wrong = cells[[parse_date(str(cell)) != cell for cell in cells]]
+    return [
+        error("no_date", f'"{value}" is no date', "write year-month-day, 2024-04-03", rows=rows)
+        for value, rows in _rows_by_value(wrong)
+    ]
+
+
+def _visits_as_patients(table: pd.DataFrame) -> list[Problem]:
+    """Patients whose names differ in the number of a visit only: one person, told apart."""
+    people: dict[str, list[str]] = {}
+    for name in table["patient_id"].dropna().astype(str).unique():
+        match = _VISIT_NAME.fullmatch(name)
+        if match:
+            people.setdefault(match["person"].casefold(), []).append(name)
+    advice = "give one patient_id and a column visit, or the same face may be learned and tested"
+    return [
+        warning("visits_as_patients", f"{say_list(names)} look like visits of one patient", advice)
+        for names in people.values()
+        if len(names) > 1
+    ]
+
+
 def _disagreeing(table: pd.DataFrame, column: str) -> list[Problem]:
     """Patients (or visits) with several values of what holds for the whole patient."""
     if column not in table:
@@ -155,7 +208,7 @@ def _disagreeing(table: pd.DataFrame, column: str) -> list[Problem]:
     for patient, own in several.groupby("patient_id"):
         what = f"{patient} has several {name}: {say_list(sorted(own[column].astype(str)))}"
         at = {"rows": rows[patient], "patient_id": str(patient)}
-        problems.append(warning(f"two_{name}", what, advice, **at))
+        problems.append(warning(f"two_{name.replace(' ', '_')}", what, advice, **at))
     return problems
 
 

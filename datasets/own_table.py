@@ -50,7 +50,8 @@ _EXPLAINED = (
     ("side", "The weak side, the patient's own left or right (their right is on your left); none "
              "when healthy, both, or unknown."),
     ("grade", "House-Brackmann, 1 (normal) to 6 (no movement). Leave empty what is not known."),
-    ("other columns", "Add your own behind these: they are carried through and used by nothing."),
+    ("other columns", "Add your own behind these: visit, date, sunnybrook and eface are "
+                      "understood; others are carried through and used by nothing."),
 )  # fmt: skip
 
 

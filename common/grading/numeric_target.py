@@ -320,6 +320,12 @@ def _decimals(value: float) -> int:
     return len(f"{value:.6f}".rstrip("0").partition(".")[2])
 
 
+def other_unit_in_words(values: pd.Series, *, target: NumericTarget) -> str | None:
+    """Say which rows of a column seem to be in another unit; None for one unit."""
+    two = _two_units(values, target=target)
+    return None if two is None else _in_rows(two, values, column=target.column)
+
+
 def _in_rows(upto: float, values: pd.Series, *, column: str) -> str:
     small = (values.abs() <= upto) & (values != 0)
     large = values.abs() > upto

@@ -13,11 +13,22 @@ from common.tables import MANIFEST
 from common.words import counted
 from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
 from datasets.layout import PatientPattern, open_root, photos_below
-from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
+from datasets.own_table import DATE, GRADE, IMAGE, PATIENT, SCORES, SIDE, TASK, VISIT
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
-from datasets.vocabulary import MEANING, grades_of, rows_of, sides_of, simplify, tasks_of
+from datasets.vocabulary import (
+    MEANING,
+    dates_of,
+    grades_of,
+    rows_of,
+    scores_of,
+    sides_of,
+    simplify,
+    tasks_of,
+)
 
-_COLUMNS = (Column("image_id", (*IMAGE.titles, "path")), PATIENT, TASK, SIDE, GRADE)
+_COLUMNS = (
+    Column("image_id", (*IMAGE.titles, "path")), PATIENT, TASK, SIDE, GRADE, VISIT, DATE, *SCORES
+)  # fmt: skip
 _FRAME = ["image_id", "path", "patient_id"]
 
 
@@ -36,7 +47,8 @@ def read_folder(
         The folder; photographs may lie at any depth.
     table
         CSV or Excel: one row per photograph (a column `image`), or per patient (no such column).
-        `patient`, `task`, `side`, `grade` and everything else go into the manifest.
+        `patient`, `task`, `side`, `grade`, `visit`, `date`, scores and everything else go into the
+        manifest.
     patient_pattern
         Finds the patient in the path below `root` where the table does not tell it. Without
         pattern and table, the first folder below `root` is the patient, or else the beginning of
@@ -116,6 +128,8 @@ def _from_table(
         (GRADE, lambda cells: grades_of(cells, file=file, zero_based=zero_based_grades)),
         (TASK, lambda cells: tasks_of(cells, file=file)),
         (SIDE, lambda cells: sides_of(cells, file=file)),
+        (DATE, lambda cells: dates_of(cells, file=file)),
+        *((score, lambda cells: scores_of(cells, file=file)) for score in SCORES),
     ):
         if column.name in table:
             table[column.name], doubts = parse(table[column.name])

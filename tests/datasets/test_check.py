@@ -115,3 +115,40 @@ def test_a_clip_is_checked_by_its_key_frames(tmp_path, write_photo):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no frames" in str(check_photo(empty).reason)
+
+
+def test_scores_out_of_range_and_dates_that_are_none(manifest, problem_of):
+    manifest["sunnybrook"] = [50, 50, 101, 101, "x", None]
+    manifest["date"] = ["2024-01-31", "2024-01-31", "31/01/2024", None, "2024-02-30", None]
+    problems = check_manifest(manifest, images=False)
+    wrong = {p.what.split('"')[1]: p.rows for p in problems if p.kind == "score_out_of_range"}
+    assert wrong == {"101": (4, 5), "x": (6,)}
+    dates = {p.what.split('"')[1]: p.rows for p in problems if p.kind == "no_date"}
+    assert dates == {"31/01/2024": (4,), "2024-02-30": (6,)}
+
+
+def test_two_units_in_one_column(manifest, problem_of):
+    manifest["eface"] = [0.81, 0.81, 64, 64, 0.5, 0.5]
+    told = problem_of(check_manifest(manifest, images=False), "two_units")
+    assert told.severity == "warning" and "eface" in told.what and "row 4" in told.what
+
+
+def test_visits_under_patient_names_of_their_own(manifest, problem_of):
+    manifest["patient_id"] = ["P01_v1", "P01_v1", "P01_v2", "P01_v2", "P02_v1", "P02_v1"]
+    told = problem_of(check_manifest(manifest, images=False), "visits_as_patients")
+    assert told.severity == "warning" and "P01_v1, P01_v2" in told.what
+    for names in (["Dv1", "Dv2", "Dv3"], ["P1_1", "P1_2", "P1_3"], ["A_v1", "B_v1", "C_v2"]):
+        manifest["patient_id"] = [name for name in names for _ in range(2)]
+        assert check_manifest(manifest, images=False) == []
+
+
+def test_the_same_visit_twice_with_other_scores_or_dates(manifest, problem_of):
+    manifest["visit"] = ["1", "2"] * 3
+    manifest["sunnybrook"], manifest["date"] = [30.0, 60.0] * 3, ["2024-01-01", "2024-03-01"] * 3
+    assert check_manifest(manifest, images=False) == []
+    again = manifest.iloc[[0]].assign(
+        image_id="again", sunnybrook=40.0, date="2024-01-02", task="smile"
+    )
+    problems = check_manifest(pd.concat([manifest, again]), images=False)
+    assert problem_of(problems, "two_sunnybrook_scores").patient_id == "P1"
+    assert "2024-01-01, 2024-01-02" in problem_of(problems, "two_dates").what

@@ -291,6 +291,24 @@ def test_folder_with_a_table_of_photographs_in_peoples_own_words(photos, write_s
     assert dataset.problems[1].what.endswith(": smile") and dataset.problems[1].rows == (4,)
 
 
+def test_folder_with_visits_and_scores(photos, write_sheet, problem_of):
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))[:3]
+    table = write_sheet(
+        photos.parent / "visits.csv",
+        [("image", "patient", "Besuch", "Datum", "SFGS", "eFACE score"),
+         (names[0], "P1", "1", "3.4.2024", 55, 61.5), (names[1], "P1", "2", "2024-06-01", 80, 70),
+         (names[2], "P2", "1", "03/04/2024", 130, "")],
+    )  # fmt: skip
+    dataset = read_folder(photos, table=table)
+    told = dataset.manifest.set_index("image_id")
+    cells = ["visit", "date", "sunnybrook", "eface"]
+    assert told.loc[names[0], cells].tolist() == ["1", "2024-04-03", 55.0, 61.5]
+    assert told.loc[names[1], cells].tolist() == ["2", "2024-06-01", 80.0, 70.0]
+    assert told.loc[names[2], cells].isna().tolist() == [False, True, True, True]
+    assert problem_of(dataset, "no_date").rows == (4,)
+    assert problem_of(dataset, "score_out_of_range").rows == (4,)
+
+
 def test_folder_table_defects_are_all_named_with_their_rows(
     photos, write_photo, write_sheet, problem_of
 ):

@@ -129,6 +129,21 @@ def test_a_table_that_parts_a_patient_is_refused(tmp_path: Path):
         read_folds(path)
 
 
+def test_all_visits_of_a_patient_are_in_one_fold_or_the_table_is_refused(tmp_path: Path):
+    visits = pd.DataFrame(
+        [(f"{p}/{v}.jpg", p, v, 1 + (int(p[1]) + int(v)) % 6) for p in ("P0", "P1", "P2", "P3")
+         for v in "12"],
+        columns=["image_id", "patient_id", "visit", "hb_grade"],
+    )  # fmt: skip
+    folds = make_folds(visits, n_folds=2)
+    assert (folds.groupby("patient_id")["fold"].nunique() == 1).all()
+    path = tmp_path / "folds.csv"
+    later = folds["image_id"] == "P2/2.jpg"
+    write_folds(folds.assign(fold=folds["fold"].where(~later, 3 - folds["fold"])), path)
+    with pytest.raises(UserError, match='"P2"'):
+        read_folds(path)
+
+
 def test_folds_of_another_cohort_are_refused():
     folds = make_folds(photographs([1, 2, 3, 4]), n_folds=2)
     with pytest.raises(UserError, match="None of the photographs"):
