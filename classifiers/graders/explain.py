@@ -143,14 +143,20 @@ def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
     )
 
 
-def part_sentences(
+def part_worth(
     grader: NestedGrader | NestedRegressor,
     samples: Samples,
     *,
     typical: Mapping[str, float | None],
-) -> list[str]:
-    """Say which parts of the face moved the answer, compared with healthy ones."""
+) -> dict[str, float]:
+    """Return how much lower the answer would be with each part of the face as in healthy people."""
     effects = region_effects(grader, samples, typical=typical).mean()
+    return {str(region): float(effect) for region, effect in effects.items()}
+
+
+def part_sentences(grader: NestedGrader | NestedRegressor, worth: Mapping[str, float]) -> list[str]:
+    """Say which parts of the face moved the answer, compared with healthy ones (`part_worth`)."""
+    effects = pd.Series(worth, dtype="float64")
     least, what = WORTH_SAYING, "expected class"
     if isinstance(grader, NestedRegressor):
         least, what = WORTH_SAYING_OF_SCALE * (grader.high - grader.low), "score"

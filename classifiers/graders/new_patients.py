@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from classifiers.graders.cohort import Samples, Study, finite
-from classifiers.graders.explain import part_sentences, tree_sentences
+from classifiers.graders.explain import part_sentences, part_worth, tree_sentences
 from classifiers.graders.familiarity import FAR_OUT, UNLIKE, qualities_of, widened
 from classifiers.graders.model_store import SUMS_FILE, StoredModel
 from classifiers.graders.nested_scores import NestedRegressor
@@ -356,8 +356,9 @@ def _graded(
     chances = grader.probabilities(rows).mean(axis=0)
     number = int(target.answers(chances[None])[0])
     name = target.spoken[number - 1]
+    worth = part_worth(grader, rows, typical=model.card.data["typical"])
     reasons = [
-        *part_sentences(grader, rows, typical=model.card.data["typical"]),
+        *part_sentences(grader, worth),
         *tree_sentences(grader, rows, number=number, name=name),
     ]
     low, high = _set(model, chances)
@@ -378,7 +379,8 @@ def _graded(
         "p_side": chance,
         "why": " ".join([*why, *reasons]),
     }
-    return row, _answer(row, target, name=name, chances=chances, reasons=reasons)
+    answer = _answer(row, target, name=name, chances=chances, reasons=reasons)
+    return row, replace(answer, worth=worth)
 
 
 def _scored(
@@ -403,7 +405,8 @@ def _scored(
         (low, high), *_ = grader.bounds(
             rows, score, target=target, stretch=STRETCHED if unlike else 1.0
         ).tolist()
-    reasons = part_sentences(grader, rows, typical=model.card.data["typical"])
+    worth = part_worth(grader, rows, typical=model.card.data["typical"])
+    reasons = part_sentences(grader, worth)
     side, chance = _weak_side(model, rows)
     row |= {
         "status": "ok",
@@ -417,7 +420,8 @@ def _scored(
     }
     words = f"Answer: {score[0]:.0f}"
     within = "" if low is None or high is None else f" {INTERVAL}: {interval_in_words(low, high)}."
-    return row, Answer(summary=(_in_words(row, words, within=within),), reasons=reasons)
+    said = _in_words(row, words, within=within)
+    return row, Answer(summary=(said,), reasons=reasons, worth=worth)
 
 
 def _not_graded(reason: str) -> Answer:

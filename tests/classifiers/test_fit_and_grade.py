@@ -117,6 +117,7 @@ def test_patients_are_graded_with_side_and_reasons(made, tmp_path):
         graded = table["predicted"].astype(int).to_numpy()
         assert np.abs(graded - truth).mean() < 1.0
         severe = table[(truth >= 5) & (graded > 1)]
+        assert all(max(grades.answers[name].worth.values()) > 0 for name in severe.index)
         assert severe["p_side"].between(0.9, 1).all()
         assert set(severe["side"]) == {weak}
         assert severe["why"].str.contains("Full smile: the right mouth corner moves").all()
@@ -216,6 +217,8 @@ def test_who_cannot_be_measured_keeps_a_row_and_a_reason(made, tmp_path):
     page = grade_report(grades, model=model, found_by="By manifest.", redact=True).html()
     assert "Not graded: none of 3 photographs" in page
     assert "Patient p3" not in page
+    zones = page[page.index("Lower if healthy") :].split("</table>")[0]
+    assert "midface" in zones and "full smile" in zones
     answered = table[table["status"] == "ok"]
     truth = [int(name[1:]) % 6 + 1 for name in answered.index]  # as the manifest was made
     wrong = (answered["predicted"].astype(int) != truth).mean()
