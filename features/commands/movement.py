@@ -13,10 +13,11 @@ from common.errors import UserError, did_you_mean
 from common.exit_codes import exit_code_for
 from common.films import FILM_SUFFIXES
 from common.progress import JobProgress
-from common.provenance import write_run_record
-from common.tables import MANIFEST, photos_of, read_manifest, read_table, write_table
+from common.provenance import read_run_record, write_run_record
+from common.tables import MANIFEST, read_manifest, read_table, write_table
 from common.truth import SIMULATED
 from common.words import counted
+from features.commands.extract import find_source
 from features.movement.events import Cue
 from features.movement.film import measure_film
 from features.movement.film_pictures import FilmPictures
@@ -30,6 +31,7 @@ from features.movement.tables import (
     SIGNALS_FILE,
     SIGNALS_TABLE,
 )
+from landmarks.find.films import FilmTask
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS, with_slips_failed
 
@@ -100,7 +102,9 @@ def movement(
     known = _manifest_of(manifest, films)
     patients = {} if known is None else dict(zip(known["film"], known["patient_id"], strict=True))
     asked = _read_cues(cues, films)
-    where = {} if photographs is None else _files_of(photographs, films)
+    where = {}
+    if photographs is not None:
+        where = _files_of(photographs, films, mirrored=_were_mirrored(landmarks))
     drawn = FilmPictures(
         out, where, pages=pages, overlay=overlay, compare=compare, simulated=_simulated(known)
     )
@@ -227,13 +231,13 @@ def _read_cues(path: Path | None, films: list[str]) -> dict[str, list[Cue]]:
     return asked
 
 
-def _files_of(source: Path, films: list[str]) -> dict[str, Path]:
-    """Return where each film lies: in a folder, in a manifest, or the one film itself."""
+def _files_of(source: Path, films: list[str], *, mirrored: bool) -> dict[str, FilmTask]:
+    """Return each film as it lies in a folder or a manifest, or as the one film itself."""
     if source.is_dir():
-        return {film: source / film for film in films}
+        return {film: FilmTask(film, source / film, mirrored) for film in films}
     if source.suffix.lower() in FILM_SUFFIXES:
-        return dict.fromkeys(films[:1], source)
-    known = dict(photos_of(read_manifest(source)))
+        return {film: FilmTask(film, source, mirrored) for film in films[:1]}
+    known = {task.name: task for task in find_source(source, films=True, mirrored=mirrored).films}
     absent = [film for film in films if film not in known]
     if absent:
         raise UserError(
@@ -241,3 +245,9 @@ def _files_of(source: Path, films: list[str]) -> dict[str, Path]:
             "the films were extracted from."
         )
     return known
+
+
+def _were_mirrored(landmarks: Path) -> bool:
+    """Say whether extract was told that all films are mirror images, by its run.json."""
+    settings = (read_run_record(landmarks.parent) or {}).get("settings")
+    return isinstance(settings, dict) and settings.get("mirrored") is True

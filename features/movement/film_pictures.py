@@ -15,6 +15,7 @@ from features.movement.film import MeasuredFilm
 from features.movement.overlay_film import write_overlay_film
 from features.movement.page import SIMULATED_FILM, film_page
 from features.movement.page_compare import ComparedFilm, compare_page
+from landmarks.find.films import FilmTask
 from landmarks.overlay import OVERLAY_FOLDER, picture_path
 
 PAGES_FOLDER, COMPARISON_FILE = "pages", "comparison.html"
@@ -41,7 +42,7 @@ class FilmPictures:
     """
 
     out: Path
-    files: Mapping[str, Path]
+    files: Mapping[str, FilmTask]
     pages: bool = False
     overlay: bool = False
     compare: tuple[str, str] | None = None
@@ -71,7 +72,7 @@ class FilmPictures:
             if path.suffix != FILM_SUFFIX:
                 path = path.with_name(path.name + FILM_SUFFIX)
             try:
-                write_overlay_film(path, open_film(film), landmarks)
+                write_overlay_film(path, open_film(film.path, mirrored=film.mirrored), landmarks)
             except FilmError as error:
                 self.problems.append(str(error))
         if name in (self.compare or ()):

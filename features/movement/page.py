@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from features.movement.page_curves import (
 )
 from features.movement.page_frames import Frames
 from features.movement.tables import BLINK, MM
+from landmarks.find.films import FilmTask
 
 SIMULATED_FILM = "The film is simulated: it says nothing about patients."
 MOMENTS = 90
@@ -49,7 +49,7 @@ def film_page(
     measured: MeasuredFilm,
     landmarks: pd.DataFrame,
     *,
-    film: Path | None = None,
+    film: FilmTask | None = None,
     simulated: bool = False,
 ) -> Report:
     """Make the page of one film.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from features.movement.film import MeasuredFilm
 from features.movement.page_curves import COLOURS, moves_of, side_curves, unit_of
 from features.movement.page_frames import Frames
 from features.movement.tables import BLINK
+from landmarks.find.films import FilmTask
 
 _AROUND_S = 0.3  # shown before the onset and after the end
 _R = "R, right with left"
@@ -43,7 +43,7 @@ class ComparedFilm:
     name: str
     measured: MeasuredFilm
     landmarks: pd.DataFrame
-    film: Path | None = None
+    film: FilmTask | None = None
 
 
 def compare_page(before: ComparedFilm, after: ComparedFilm) -> Report:

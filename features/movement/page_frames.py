@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from common.films import open_film
 from common.report import Picture, image_picture
 from common.words import counted
 from features.frames import FloatArray
+from landmarks.find.films import FilmTask
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of
 
@@ -27,12 +27,12 @@ _PAPER = 110  # grey behind points without a film
 class Frames:
     """The frames of one film with their points; without the film the points are drawn alone."""
 
-    def __init__(self, landmarks: pd.DataFrame, film: Path | None) -> None:
+    def __init__(self, landmarks: pd.DataFrame, film: FilmTask | None) -> None:
         self._points = dict(zip(landmarks["frame"].astype(int), points_of(landmarks), strict=True))
         self._problem = "" if film else "The film is not there: points are shown without picture."
         self._film = None
         try:
-            self._film = open_film(film) if film else None
+            self._film = open_film(film.path, mirrored=film.mirrored) if film else None
         except FilmError as error:
             self._problem = f"{error} Points are shown without picture."
         known = np.concatenate([p[np.isfinite(p).all(axis=1)] for p in self._points.values()])

@@ -16,12 +16,13 @@ from common.errors import FilmError
 from common.files import atomic_write
 from common.films import open_film
 from common.movements import MOVEMENTS
+from landmarks.find.films import FilmTask
 
 PHOTOGRAPHS_FOLDER = "photographs"
 
 
 def write_photographs(
-    movements: pd.DataFrame, films: Mapping[str, Path], *, folder: Path
+    movements: pd.DataFrame, films: Mapping[str, FilmTask], *, folder: Path
 ) -> tuple[pd.DataFrame, list[str]]:
     """Write the pictures of rest and of every movement that was measured, as PNG.
 
@@ -30,7 +31,7 @@ def write_photographs(
     movements
         Columns of `movements.csv`.
     films
-        File of each film.
+        Each film as it lies there.
     folder
         Pictures go to `FOLDER/<film>/1_rest.png`, ….
 
@@ -42,7 +43,8 @@ def write_photographs(
     rows, problems = [], []
     for name, of_film in wanted.groupby("film", sort=False):
         try:
-            film = open_film(films[str(name)])
+            there = films[str(name)]
+            film = open_film(there.path, mirrored=there.mirrored)
             for row in of_film.to_dict("records"):
                 task, frame = str(row["movement"]), int(row["frame"])
                 image_id = f"{name}/{MOVEMENTS.index(task) + 1}_{task}.png"

@@ -14,6 +14,7 @@ import pytest
 from common.errors import UserError
 from common.film_writer import film_writer
 from common.films import open_film
+from common.photos import read_photo
 from common.tables import write_table
 from datasets.simulated.face import draw_patient
 from datasets.simulated.film import plan_film
@@ -24,6 +25,7 @@ from features.movement.overlay_film import write_overlay_film
 from features.movement.page import MOMENTS, film_page
 from features.movement.page_compare import ComparedFilm, changes, compare_page
 from features.movement.tables import SIGNALS
+from landmarks.find.films import FilmTask
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS
 from tests.browser import WIDTHS, open_page, static_problems
@@ -77,7 +79,7 @@ def page(
     rows: pd.DataFrame, measured: MeasuredFilm, film: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("page") / "a.html"
-    film_page("a.mp4", measured, rows, film=film).write(path)
+    film_page("a.mp4", measured, rows, film=FilmTask("a.mp4", film)).write(path)
     return path
 
 
@@ -109,7 +111,7 @@ def test_film_that_cannot_be_read_leaves_the_points_and_is_named(
 ) -> None:
     broken = tmp_path / "a.mp4"
     broken.write_bytes(b"no film")
-    text = film_page("a.mp4", measured, rows, film=broken).html()
+    text = film_page("a.mp4", measured, rows, film=FilmTask("a.mp4", broken)).html()
     assert "a.mp4 is no film" in text and "Points are shown without picture." in text
 
 
@@ -207,3 +209,29 @@ def test_the_command_draws_what_is_asked_for(
         movement(table, out=out, compare=("a.mp4", "c.mp4"))
     with pytest.raises(UserError, match="--overlay needs the films themselves"):
         movement(table, out=out, overlay=True)
+
+
+@pytest.mark.parametrize("told_by", ["run.json", "manifest"])
+def test_pictures_of_a_mirrored_film_are_mirrored_back(
+    rows: pd.DataFrame, tmp_path: Path, told_by: str
+) -> None:
+    frame = np.full((HEIGHT, WIDTH, 3), 220, np.uint8)
+    frame[:, : WIDTH // 2] = 20
+    (tmp_path / "films").mkdir()
+    with film_writer(tmp_path / "films/a.mp4", width=WIDTH, height=HEIGHT, fps=FPS) as write:
+        for _ in range(40):
+            write(frame)
+    short = rows.head(40).assign(image_id=[f"a.mp4#{n:06d}" for n in range(40)])
+    write_table(short, tmp_path / "landmarks.csv", schema=LANDMARKS)
+    source = tmp_path / "films"
+    if told_by == "run.json":
+        (tmp_path / "run.json").write_text('{"settings": {"mirrored": true}}')
+    else:
+        source = tmp_path / "manifest.csv"
+        source.write_text("image_id,path,patient_id,mirrored\na.mp4,films/a.mp4,7,yes\n")
+    out = tmp_path / "out"
+    movement(tmp_path / "landmarks.csv", out=out, photographs=source, overlay=True)
+    rest = read_photo(out / "photographs/a.mp4/1_rest.png").pixels
+    drawn = open_film(out / "overlays/a.mp4").frame(30).rgb
+    for picture in (rest, drawn):
+        assert picture[-5:, :20].mean() > 200 > 60 > picture[-5:, -20:].mean()
