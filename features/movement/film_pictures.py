@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,8 +16,10 @@ from features.movement.film import MeasuredFilm
 from features.movement.overlay_film import write_overlay_film
 from features.movement.page import SIMULATED_FILM, film_page
 from features.movement.page_compare import ComparedFilm, compare_page
-from landmarks.find.films import FilmTask
 from landmarks.overlay import OVERLAY_FOLDER, picture_path
+
+if TYPE_CHECKING:
+    from landmarks.find.films import FilmTask
 
 PAGES_FOLDER, COMPARISON_FILE = "pages", "comparison.html"
 

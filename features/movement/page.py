@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,9 @@ from features.movement.page_curves import (
 )
 from features.movement.page_frames import Frames
 from features.movement.tables import BLINK, MM
-from landmarks.find.films import FilmTask
+
+if TYPE_CHECKING:
+    from landmarks.find.films import FilmTask
 
 SIMULATED_FILM = "The film is simulated: it says nothing about patients."
 MOMENTS = 90

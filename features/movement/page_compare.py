@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,9 @@ from features.movement.film import MeasuredFilm
 from features.movement.page_curves import COLOURS, moves_of, side_curves, unit_of
 from features.movement.page_frames import Frames
 from features.movement.tables import BLINK
-from landmarks.find.films import FilmTask
+
+if TYPE_CHECKING:
+    from landmarks.find.films import FilmTask
 
 _AROUND_S = 0.3  # shown before the onset and after the end
 _R = "R, right with left"

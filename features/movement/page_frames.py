@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,9 +15,11 @@ from common.films import open_film
 from common.report import Picture, image_picture
 from common.words import counted
 from features.frames import FloatArray
-from landmarks.find.films import FilmTask
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of
+
+if TYPE_CHECKING:
+    from landmarks.find.films import FilmTask
 
 _MARGIN = 0.18  # of the face's larger side, around it
 _SEEK = 5  # a film is read through when more than one frame in so many is wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from PIL import Image
@@ -16,7 +17,9 @@ from common.errors import FilmError
 from common.files import atomic_write
 from common.films import open_film
 from common.movements import MOVEMENTS
-from landmarks.find.films import FilmTask
+
+if TYPE_CHECKING:
+    from landmarks.find.films import FilmTask
 
 PHOTOGRAPHS_FOLDER = "photographs"
 
