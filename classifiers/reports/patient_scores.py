@@ -52,7 +52,7 @@ def score_pages(
 def _telling(rows: pd.DataFrame, *, target: NumericTarget) -> tuple[set[str], str]:
     off = (rows["predicted"] - rows[target.column]).abs().groupby(rows["patient_id"]).mean()
     if len(off) <= EVERYBODY:
-        return set(off.index.astype(str)), ""
+        return set(off.index.astype(str)), "Below an answer stands its 90 % interval."
     told = off.sort_values(ascending=False, kind="stable").index[:MOST_TELLING]
     return set(told.astype(str)), (
         f"Of {counted(len(off), 'patient')}, the {len(told)} whose answers are farthest from the "
