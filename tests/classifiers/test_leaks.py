@@ -148,7 +148,7 @@ def test_what_is_tested_beside_a_photograph_does_not_change_its_answer():
     row = int(parts[0].test[0])
     for grader in LEARNERS:
         before, after = (
-            answer_fold(plan_of(made, folds, graders=[grader]), (grader, 0)).probabilities[1:]
+            answer_fold(plan_of(made, folds, graders=[grader]), (grader, 0)).answers[1:]
             for made in (cohort, strangely_changed(cohort, row))
         )
         np.testing.assert_array_equal(before, after, err_msg=grader)
@@ -166,7 +166,7 @@ def test_a_scaler_fitted_outside_the_fold_would_be_noticed():
     before, after = (
         answer_fold(
             plan_of(scaled_outside(made), folds, graders=["svm"]), ("svm", 0)
-        ).probabilities[1:]
+        ).answers[1:]
         for made in (cohort, strangely_changed(cohort, row))
     )
     assert np.abs(before - after).max() > 1e-4
@@ -180,7 +180,7 @@ def test_grades_of_the_tested_patients_are_not_looked_at():
     rows.loc[test, "hb_grade"] = 7 - rows.loc[test, "hb_grade"]
     for grader in GRADERS:
         before, after = (
-            answer_fold(plan_of(made, folds, graders=[grader]), (grader, 0)).probabilities
+            answer_fold(plan_of(made, folds, graders=[grader]), (grader, 0)).answers
             for made in (cohort, MadeCohort(rows, cohort.features))
         )
         np.testing.assert_array_equal(before, after, err_msg=grader)
