@@ -16,7 +16,13 @@ from scipy.signal import butter, sosfiltfilt
 
 from features.frames import FloatArray
 from features.measures import MEASURES, SIDES
-from features.movement.head import MAX_TURN_DEG, OUTER_EYE_MM, face_at_rest, with_still_head
+from features.movement.head import (
+    MAX_TURN_DEG,
+    OUTER_EYE_MM,
+    depths_of,
+    face_at_rest,
+    with_still_head,
+)
 from features.movement.tables import MM, PERCENT, SIGNALS
 from landmarks.tables import points_of
 
@@ -172,10 +178,11 @@ def _measured(
     if not rest.any():
         return values, pose, scale * np.nan
     shape = face_at_rest(points[rest])
+    depths = depths_of(points, shape=shape)
     known = {entry.name: entry for entry in MEASURES}
     for first in range(0, n, _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
-        still = with_still_head(points[part], shape=shape)
+        still = with_still_head(points[part], shape=shape, depths=depths)
         for at, name in enumerate(SIGNALS):
             for column, side in enumerate(SIDES):
                 if name in known:

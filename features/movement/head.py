@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from scipy.stats import siegelslopes
 
 from features.frames import FacesInFrame, FloatArray, faces_in_frame
 
@@ -42,7 +43,8 @@ _PARTNERS = {
     41: 46, 48: 54, 49: 53, 50: 52, 58: 56, 59: 55, 60: 64, 61: 63, 67: 65,
 }  # fmt: skip
 _STEPS = 6
-_ENOUGH = 2000  # frames for a median
+_ENOUGH, _FOR_DEPTH = 2000, 400  # frames for a median, and for the depth of the mouth
+TURNS_DEG, MOUTH_DEPTH = 10.0, 0.3
 
 
 def _depths() -> FloatArray:
@@ -90,12 +92,30 @@ def face_at_rest(points: FloatArray) -> FloatArray:
     return np.stack([ahead - eyes, shape[:, 1]], axis=1) / (ahead[45] - ahead[36])
 
 
-def with_still_head(points: FloatArray, *, shape: FloatArray) -> StillHead:
-    """Take the head's motion out of `(n, 68, 2)` px, NaN where a frame has no points.
+def depths_of(points: FloatArray, *, shape: FloatArray) -> FloatArray:
+    """Return the depth of the 68 points, `(68,)` outer-eye distances.
 
-    `shape` is the `face_at_rest`.
+    Those of an average adult; where the head of `(n, 68, 2)` px turns by 10 degrees or more, the
+    mouth's is the one with which its middle stays where it is while the head turns: it lies far
+    from the eyes, and moves with every degree that a head is held up or down.
     """
     depths = _depths()
+    some = points[:: max(1, len(points) // _FOR_DEPTH)]
+    still = with_still_head(some, shape=shape, depths=depths)
+    yaw, middle = still.pose[:, 0], still.faces.points[:, [48, 51, 54, 57], 0].mean(axis=1)
+    known = np.isfinite(yaw)
+    if known.any() and np.ptp(np.quantile(yaw[known], [0.05, 0.95])) >= TURNS_DEG:
+        sine = np.sin(np.radians(yaw[known]))
+        deeper = float(siegelslopes(middle[known], sine)[0])
+        depths[48:68] += np.clip(deeper, -MOUTH_DEPTH, MOUTH_DEPTH)
+    return depths
+
+
+def with_still_head(points: FloatArray, *, shape: FloatArray, depths: FloatArray) -> StillHead:
+    """Take the head's motion out of `(n, 68, 2)` px, NaN where a frame has no points.
+
+    `shape` is the `face_at_rest`, `depths` the `depths_of` the film.
+    """
     body = np.column_stack([shape, depths])[list(STABLE)]
     turn, scale, shift = _fit(points[:, list(STABLE)], body)
     flat = (points - shift[:, np.newaxis]) / scale[:, np.newaxis, np.newaxis]

@@ -15,12 +15,21 @@ WIDTH, HEIGHT = 640, 480
 
 
 def landmarks_of(
-    film: Film, *, name: str = "film.mp4", noise_px: float = 0.0, in_mm: bool = False
+    film: Film,
+    *,
+    name: str = "film.mp4",
+    noise_px: float = 0.0,
+    in_mm: bool = False,
+    mouth_mm: float = 0.0,
 ) -> pd.DataFrame:
-    """Return the points of every frame as `extract` would, with white noise added to each."""
+    """Return the points of every frame as `extract` would, with white noise added to each.
+
+    The mouth lies `mouth_mm` nearer to the camera than the simulation has it.
+    """
     rest = film.face(0.0, acts=())
     canvas = Canvas(-98.0, -140.0, 1.0, 272, 196)
     depth = depth_at(canvas, head_relief(canvas, film.patient.shape, rest), rest.points)
+    depth[48:68] += mouth_mm
     rng = np.random.default_rng(1)
     points = []
     for frame, time in enumerate(film.times):

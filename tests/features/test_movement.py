@@ -254,6 +254,14 @@ def test_a_turning_head_invents_nothing(noise_px: float) -> None:
     assert np.corrcoef(yaw, sway)[0, 1] > 0.99
 
 
+def test_a_mouth_of_another_depth_does_not_move_with_the_head() -> None:
+    sway = np.sin(2 * np.pi * np.arange(150) / 120)
+    film = replace(short_film(HEALTHY), head=HeadMotion.still(150, yaw=15 * sway))
+    found = measured(landmarks_of(film, mouth_mm=15.0, in_mm=True))
+    assert found.events.empty
+    assert np.ptp(found.signals["half_mouth_width_right_minus_left"]) < 2
+
+
 def test_a_head_turned_away_is_not_measured_and_says_so() -> None:
     turned = np.where(np.arange(150) >= 100, 40.0, 0.0)
     film = replace(short_film(HEALTHY), head=HeadMotion.still(150, yaw=turned))
