@@ -28,7 +28,7 @@ from features.movement.tables import BLINK
 from landmarks.tables import points_of, read_landmarks
 from tests.features.point_films import landmarks_of
 
-PATIENTS, HEALTHY, FPS = 12, 4, 30.0
+PATIENTS, HEALTHY, FPS = 18, 4, 30.0
 JITTER_PX = 0.5
 SIGNALS = (
     "brow_height",
