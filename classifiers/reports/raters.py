@@ -135,21 +135,16 @@ def _add_model(section: Section, one: Agreement) -> None:
     """Answer the question in a box, then show patient by patient and rater by rater."""
     assert one.beside is not None
     rows = one.beside.to_dict("records")
-    for row in rows:
-        if not is_baseline(row["model"]):
-            question = (
-                f"Does {title_of(row['model'])} disagree with the raters more than they with each "
-                "other?"
-            )
-            section.facts(
-                question,
-                [
-                    Fact("rater and rater", *_lines(estimate_in(row, "raters_apart"))),
-                    Fact("model and rater", *_lines(estimate_in(row, "model_apart"))),
-                    Fact("difference", *_lines(estimate_in(row, "difference"))),
-                ],
-            )
-            section.text(verdict(row))
+    learners = [row for row in rows if not is_baseline(row["model"])]
+    section.facts(
+        "Does a model disagree with the raters more than they with each other?",
+        [Fact("rater and rater", *_lines(estimate_in(rows[0], "raters_apart")))]
+        + [
+            Fact(f"{title_of(row['model'])} and rater", *_lines(estimate_in(row, "model_apart")))
+            for row in learners
+        ],
+    )
+    section.text(*map(verdict, learners))
     section.text(
         f"Mean absolute differences of {one.ratings.score}, within each patient first, on the "
         "patients with an answer and two raters or more; the difference is paired on the same "
