@@ -81,6 +81,22 @@ def tilt_degrees(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.degrees(np.arctan2(-across[..., 1], across[..., 0]))
 
 
+def turn_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far the heads of `(..., 68, 2)` points are turned left or right, 0 from the front.
+
+    The tip of the nose between the outer eye corners, and the bridge between the jaw ends, each as
+    a share of that distance off its middle; the larger of the two.
+    """
+    across = points[..., LEFT_EYE_OUTER, :] - points[..., RIGHT_EYE_OUTER, :]
+    along = (points * across[..., None, :]).sum(axis=-1)
+
+    def off(point: int, right: int, left: int) -> NDArray[np.float64]:
+        between = along[..., left] - along[..., right]
+        return np.abs((along[..., point] - along[..., right]) / between - 0.5)
+
+    return np.maximum(off(30, RIGHT_EYE_OUTER, LEFT_EYE_OUTER), off(27, JAW_RIGHT, JAW_LEFT))
+
+
 def turn_about(
     centre: tuple[float, float], *, angle_deg: float, mirrored: bool = False
 ) -> NDArray[np.float64]:

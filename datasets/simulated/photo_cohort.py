@@ -29,10 +29,6 @@ from datasets.simulated.cohort import claim_folder, draw_cohort
 from datasets.simulated.face import Patient
 from datasets.simulated.photo_warp import impose
 
-MAX_TURN = 0.06
-"""Portraits whose nose lies further off the middle are left out, as a share of the outer-eye
-distance (about 10 degrees of yaw): the warp moves points as they move in a face seen from front."""
-
 _EYES_PX = 180  # outer-eye distance to which larger portraits are reduced
 _SIDE = 4.5  # side of the picture, in outer-eye distances
 _PLAIN = "plain"
@@ -47,19 +43,6 @@ class Portrait:
     points: FloatArray
 
 
-def turn_of(points: FloatArray) -> float:
-    """Return how far ``(68, 2)`` points are turned left or right, 0 from the front.
-
-    The tip of the nose between the outer eye corners, and the bridge between the jaw ends, each as
-    a share of that distance off its middle; the larger of the two.
-    """
-    across = points[45] - points[36]
-    along = points @ across / (across @ across)
-    tip = (along[30] - along[36]) / (along[45] - along[36])
-    bridge = (along[27] - along[0]) / (along[16] - along[0])
-    return float(max(abs(tip - 0.5), abs(bridge - 0.5)))
-
-
 def simulate_from_portraits(
     portraits: Mapping[str, Portrait], out: Path, *, seed: int = 0, jobs: int = 1
 ) -> tuple[list[Path], dict[str, str]]:
@@ -72,7 +55,7 @@ def simulate_from_portraits(
     Parameters
     ----------
     portraits
-        By the person's name; best at rest.
+        By the person's name; best at rest and from the front.
     out
         Folder to write to; new, empty, or holding the same cohort.
     seed
@@ -85,19 +68,15 @@ def simulate_from_portraits(
     The pictures, and why a person was left out, by name.
     """
     claim_folder(out, {"simulated": True, "from": sorted(portraits), "seed": seed})
-    left_out = {
-        name: "the head is turned: a palsy is imposed on faces seen from the front"
-        for name, portrait in portraits.items()
-        if turn_of(portrait.points) > MAX_TURN
-    }
-    frontal = [name for name in portraits if name not in left_out]
+    names = list(portraits)
     tasks = [
         (out, name, portraits[name], patient)
-        for name, patient in zip(frontal, draw_cohort(len(frontal), seed=seed), strict=True)
+        for name, patient in zip(names, draw_cohort(len(names), seed=seed), strict=True)
     ]
+    left_out: dict[str, str] = {}
     rows: dict[str, list[pd.DataFrame]] = {}
     for outcome in supervised_map(_person, tasks, jobs=jobs, start=partial(cv2.setNumThreads, 1)):
-        name = frontal[outcome.index]
+        name = names[outcome.index]
         if outcome.error is None:
             rows[name] = outcome.value
         else:
@@ -106,7 +85,7 @@ def simulate_from_portraits(
         why = next(iter(left_out.values()), "there is no portrait")
         raise UserError(f"No palsy could be imposed: {why}. Give frontal portraits.")
     manifest, truth = (
-        pd.concat([rows[name][k] for name in frontal if name in rows], ignore_index=True)
+        pd.concat([rows[name][k] for name in names if name in rows], ignore_index=True)
         for k in (0, 1)
     )
     write_csv(manifest, out / "manifest.csv")
@@ -132,11 +111,10 @@ def _person(
         if movement != _PLAIN:
             picture, moved = impose(rgb, points, palsy=palsy, vigour=patient.vigour, task=movement)
         _write(picture, out / image_id)
-        rows.append(
-            {"image_id": image_id, "path": image_id, "patient_id": name, "task": movement}
-            | {"side": palsy.side, "hb_grade": palsy.grade, "kind": palsy.kind}
-            | {"truth_file": f"{up}{TRUTH_TABLE}", PLAIN_IMAGE: f"{name}/{_PLAIN}.jpg"}
-        )
+        row: dict[str, object] = {"image_id": image_id, "path": image_id, "patient_id": name}
+        row |= {"task": movement, "side": palsy.side, "hb_grade": palsy.grade, "kind": palsy.kind}
+        row |= {"truth_file": f"{up}{TRUTH_TABLE}", PLAIN_IMAGE: f"{name}/{_PLAIN}.jpg"}
+        rows.append(row)
         truth.append([image_id, *moved.ravel().round(3)])
     # The portrait is of a healthy person: it has no grade and is nobody's rest.
     rows[0] |= {"task": None, "side": "unknown", "hb_grade": None, "kind": None, PLAIN_IMAGE: None}

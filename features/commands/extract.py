@@ -26,7 +26,7 @@ from features.tables import DISTS_FILE, FEATURES_FILE, MEASURES_FILE
 from landmarks.find.extraction import Extraction, extract_landmarks, no_photographs
 from landmarks.find.film_tables import FilmExtraction, extract_films
 from landmarks.find.films import FilmTask
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, make_method
+from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Points, make_method
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import CORRECTIONS_FILE, all_corrections_in
 from landmarks.scale import Scale, iris_radii_of, unit_of
@@ -106,6 +106,7 @@ def extract(
     tta_kind: str = DEFAULT_KIND,
     tta_average: Literal["median", "trimmed_mean"] = "median",
     relevel: bool | None = None,
+    points: Points = "whole",
     seed: int = 0,
     scale: Literal["none", "iris", "box"] = "none",
     mm_per_px: float | None = None,
@@ -150,6 +151,9 @@ def extract(
     relevel
         Level the head by its measured tilt, predict again, and map back; done with copies and not
         without, unless it is said.
+    points
+        Of the whole face; or of its mirrored halves too, which keep more of a palsied face's
+        asymmetry and take about twice the time (docs/points.md).
     seed
         Seed of the copies; the same seed gives the same tables for any number of jobs.
     scale
@@ -175,7 +179,8 @@ def extract(
     given = dict(locals())
     jobs = jobs_asked(jobs)
     options: dict[str, Any] = {
-        "tta_kind": tta_kind, "tta_average": tta_average, "relevel": relevel, "seed": seed
+        "tta_kind": tta_kind, "tta_average": tta_average, "relevel": relevel, "points": points,
+        "seed": seed,
     }  # fmt: skip
     method = make_method(tta=DEFAULT_COPIES if tta is None else tta, **options)
     unit = unit_of(scale, mm_per_px=mm_per_px)

@@ -13,7 +13,7 @@ from typing import Any
 
 from common.errors import UserError
 from features.tables import landmark_run_of
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Method, make_method
+from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Method, Points, make_method
 from landmarks.predictor import PREDICTORS, PredictorFile, find_predictor
 
 NOTE = "points"  # key of the notes that are kept in the weights
@@ -30,6 +30,7 @@ class PointsMethod:
     tta_average: str | None = "median"
     relevel: bool = True
     seed: int | None = 0
+    points: Points = "whole"
 
     @classmethod
     def of_table(cls, landmarks: Path) -> PointsMethod | None:
@@ -45,6 +46,7 @@ class PointsMethod:
             predictor=name if name in PREDICTORS else Path(name).name,
             sha256=record.get("files", {}).get("predictor", {}).get("sha256"),
             **{name: settings[name] for name in names},
+            points=settings.get("points", "whole"),  # earlier records do not say it
         )
 
     def as_note(self) -> dict[str, Any]:
@@ -55,11 +57,17 @@ class PointsMethod:
         """Return the same as an extraction takes it."""
         copies = {"tta_kind": self.tta_kind, "tta_average": self.tta_average, "seed": self.seed}
         given = {name: value for name, value in copies.items() if value is not None}
-        return make_method(tta=self.tta, relevel=self.relevel, **given)  # type: ignore[arg-type]
+        return make_method(
+            tta=self.tta,
+            relevel=self.relevel,
+            points=self.points,
+            **given,  # type: ignore[arg-type]
+        )
 
     def words(self) -> str:
         """Say it in words."""
         how = f"{self.tta} altered copies of each face" if self.tta else "one plain prediction"
+        how += ", mirrored halves" if self.points == "halves" else ""
         return f"{how}, {'levelled' if self.relevel else 'not levelled'}, model {self.predictor}"
 
 

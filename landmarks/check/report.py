@@ -219,14 +219,13 @@ def asymmetry_table(evaluation: LandmarkEvaluation) -> pd.DataFrame:
 def _by_setting(
     evaluation: LandmarkEvaluation, scores: pd.DataFrame, columns: list[tuple[str, str, str]]
 ) -> pd.DataFrame:
-    at = scores.set_index(["setting", "part", "measure"])
+    at = {
+        (row["setting"], row["part"], row["measure"]): _interval(row)
+        for row in scores.to_dict("records")
+    }
     return pd.DataFrame(
         {"setting": name}
-        | {
-            title: _interval(at.loc[(name, part, measure)])
-            for part, measure, title in columns
-            if (name, part, measure) in at.index
-        }
+        | {title: at.get((name, part, measure), "–") for part, measure, title in columns}
         for name in evaluation.settings
     )
 

@@ -31,7 +31,7 @@ from landmarks.check.scores import (
 )
 from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, make_method
+from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, Points, make_method
 from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.tables import failure_lines, points_source, with_slips_failed
 
@@ -63,6 +63,7 @@ def evaluate_landmarks(
     tta_kind: str = DEFAULT_KIND,
     tta_average: Average = "median",
     relevel: bool | None = None,
+    points: Points = "whole",
     seed: int = 0,
     asymmetry: bool = False,
     seen: Literal["yes", "no", "unknown"] = "unknown",
@@ -100,11 +101,14 @@ def evaluate_landmarks(
     relevel
         Level the head by its measured tilt and predict again; done with copies and not without,
         unless it is said.
+    points
+        Of the whole face, or of its mirrored halves too; the whole face is then evaluated beside
+        it.
     seed
         Seed of the copies and of the intervals.
     asymmetry
-        Say of each method how much of a known asymmetry its points keep; best on palsies imposed
-        on your own portraits (simulate --from-photos).
+        Say of the whole face and of mirrored halves how much of a known asymmetry their points
+        keep; best on palsies imposed on your own portraits (simulate --from-photos).
     seen
         Whether the model has learned from these very photographs; it is said beside its figures.
     grid
@@ -125,8 +129,9 @@ def evaluate_landmarks(
             "predict, cannot be joined with it: leave one of them out."
         )
     method = make_method(
-        tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, seed=seed
-    )
+        tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, points=points,
+        seed=seed,
+    )  # fmt: skip
     known = read_source(source)
     if not known.photos:
         raise UserError(
@@ -138,17 +143,21 @@ def evaluate_landmarks(
     learned: dict[str, str] = {}
     for name, path in _named(predictions).items():
         files |= {name: path} if path.is_file() else {}
-        points = named_as(read_points(path)[0], known.manifest["image_id"])
-        points = with_slips_failed(points)
-        if points_source(points).corrected:
-            sentence = f"{name}: {points_source(points).sentence()}"
+        table = named_as(read_points(path)[0], known.manifest["image_id"])
+        table = with_slips_failed(table)
+        if points_source(table).corrected:
+            sentence = f"{name}: {points_source(table).sentence()}"
             known = replace(known, problems=(*known.problems, sentence))
-        found[name] = evaluate(points, known.truth, known.manifest)
+        found[name] = evaluate(table, known.truth, known.manifest)
         learned[name] = "not known: the points are given"
     if asymmetry or not predictions:
         model = find_predictor(predictor)
         files["predictor"] = model.path
-        methods = {PLAIN: Method(), **(grid_of(method) if grid else {}), _name_of(method): method}
+        methods = {PLAIN: Method(), **(grid_of(method) if grid else {})}
+        beside: tuple[Points, ...] = ("whole", "halves") if asymmetry else ("whole",)
+        for one in (*(replace(method, points=p) for p in beside), method):
+            methods.pop(_name_of(one), None)  # what was asked for comes last
+            methods[_name_of(one)] = one
         found |= _predict(known, methods, out=out, predictor=model, jobs=jobs)
         learned |= dict.fromkeys(methods, model.learned_from(seen=seen))
         if mirror:
@@ -315,6 +324,8 @@ def _name_of(method: Method) -> str:
         parts.append(f"{counted(method.augmentation.copies, 'copy', 'copies')} ({kinds})")
     if method.relevel:
         parts.append("levelled")
+    if method.points == "halves":
+        parts.append("mirrored halves")
     return ", ".join(parts) or PLAIN
 
 

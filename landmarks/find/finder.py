@@ -7,7 +7,7 @@ would cost every worker 50 MB and a good part of its start-up time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox, FaceDetector
+from landmarks.find.halves import halves_of
 from landmarks.find.iris import Iris, Irises, find_irises
-from landmarks.find.method import Method
+from landmarks.find.method import Copy, Method
 from landmarks.find.tta import CopyPredictor, centre_of, predict_points, spread_of
 from landmarks.overlay import write_overlay
 from landmarks.points import N_POINTS, tilt_degrees
@@ -198,13 +199,13 @@ class LandmarkFinder:
         if self._method.augmentation is None:
             if self._method.relevel:
                 points = self._copies.predict_level(photo.pixels, face, angle_deg=angle)
+            if self._method.points == "halves":
+                points = self._halves(photo, face, points[None], [Copy()])[0]
             return replace(found, points=photo.to_original(points))
+        augmentation = self._method.augmentation
+        content = photo.sha256 or hashlib.sha256(photo.pixels.tobytes()).hexdigest()
         copies = self._copies.predict(
-            photo.pixels,
-            face,
-            augmentation=self._method.augmentation,
-            content=photo.sha256 or hashlib.sha256(photo.pixels.tobytes()).hexdigest(),
-            angle_deg=angle,
+            photo.pixels, face, augmentation=augmentation, content=content, angle_deg=angle
         )
         found = replace(found, copies=copies.n_copies, copies_failed=copies.n_failed)
         if not len(copies.points):
@@ -215,10 +216,20 @@ class LandmarkFinder:
                 "altered copies: use a frontal photograph, --tta-kind box, or --tta 0.",
                 box=None,
             )
+        if self._method.points == "halves":
+            drawn = [augmentation.copy(i, content=content) for i in range(len(copies.points))]
+            copies = replace(copies, points=self._halves(photo, face, copies.points, drawn))
         return replace(
             found,
             points=photo.to_original(centre_of(copies, average=self._method.average)),
             spread=spread_of(copies) * photo.scale,
+        )
+
+    def _halves(
+        self, photo: Photo, face: FaceBox, whole: NDArray[np.float64], copies: Sequence[Copy]
+    ) -> NDArray[np.float64]:
+        return halves_of(
+            self._predictor, photo.pixels, face, whole, copies=copies, colour=self._method.colour
         )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from common.errors import UserError, did_you_mean
 
 Average = Literal["median", "trimmed_mean"]
+Points = Literal["whole", "halves"]
 DEFAULT_COPIES = 10
 DEFAULT_KIND = "rotation_normal+box+mirror"
 """Chosen on 30 of the 60 simulated patients of `sim_meei` and confirmed on the other 30, with
@@ -228,6 +229,8 @@ class Method:
         Of the copies: per-point `median`, or `trimmed_mean` without 20 % at either end.
     relevel
         Level the head by its measured tilt and predict again.
+    points
+        Of the `whole` face, or also of its mirrored `halves` (`landmarks.find.halves`).
     """
 
     detection_width: int = 200
@@ -235,6 +238,7 @@ class Method:
     augmentation: Augmentation | None = None
     average: Average = "median"
     relevel: bool = False
+    points: Points = "whole"
 
     @property
     def reads_colour(self) -> bool:
@@ -252,6 +256,7 @@ class Method:
             "tta_average": self.average if copies else None,
             "seed": copies.seed if copies else None,
             "relevel": self.relevel,
+            "points": self.points,
         }
 
 
@@ -261,6 +266,7 @@ def make_method(
     tta_kind: str = DEFAULT_KIND,
     tta_average: Average = "median",
     relevel: bool | None = None,
+    points: Points = "whole",
     seed: int = 0,
     detection_width: int = 200,
     colour: bool = False,
@@ -287,4 +293,5 @@ def make_method(
         augmentation=augmentation,
         average=tta_average,
         relevel=bool(tta) if relevel is None else relevel,
+        points=points,
     )

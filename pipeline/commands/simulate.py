@@ -26,10 +26,14 @@ from landmarks.exchange.tables import read_points
 from landmarks.find.extraction import extract_landmarks, landmark_table
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
 from landmarks.find.method import DEFAULT_COPIES, make_method
+from landmarks.points import turn_of
 from landmarks.predictor import find_predictor
 from landmarks.tables import LANDMARKS, points_of
 
 _PNG_LOSSLESS = ".png"
+MAX_TURN = 0.06
+"""Portraits beyond this `turn_of` (about 10 degrees of yaw) are left out by --from-photos: the warp
+moves points as they move in a face seen from the front."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +164,20 @@ def _impose(folder: Path, out: Path, *, seed: int, jobs: int) -> Simulated:
                 photos, out=Path(scratch), predictor=find_predictor(),
                 method=make_method(tta=DEFAULT_COPIES), jobs=jobs,
             ).table  # fmt: skip
-    known = (table["status"] == "ok").to_numpy()
+    points = points_of(table)
     portraits = {
-        PurePosixPath(name).with_suffix("").as_posix(): Portrait(folder / name, points)
-        for name, points in zip(table["image_id"][known], points_of(table[known]), strict=True)
+        PurePosixPath(name).with_suffix("").as_posix(): Portrait(folder / name, own)
+        for name, own in zip(table["image_id"], points, strict=True)
+        if turn_of(own) <= MAX_TURN
     }
-    written, left_out = simulate_from_portraits(portraits, out, seed=seed, jobs=jobs)
-    failed = table[~known]
-    left_out |= dict(zip(failed["image_id"], failed["reason"], strict=True))
+    turned = "the head is turned, and the warp is for faces seen from the front"
+    left_out = {
+        name: reason if isinstance(reason, str) else turned
+        for name, reason, own in zip(table["image_id"], table["reason"], points, strict=True)
+        if not turn_of(own) <= MAX_TURN
+    }
+    written, failed = simulate_from_portraits(portraits, out, seed=seed, jobs=jobs)
+    left_out |= failed
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
     people = counted(len({path.parent for path in written}), "patient")
