@@ -40,6 +40,7 @@ WRITTEN = {
     "motion.png", "flow.png", "journal.jsonl", "fold_007.npz", "fold_confusions.csv",
     "weights.safetensors", "landmarks_truth.csv", "events_truth.csv", "scales_truth.csv",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
+    "landmark_asymmetry.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",
     "patient_predictions.csv", "pretrained.json", "shard.json", "grader.json", "places.csv",
     *(table.file for table in TABLES),

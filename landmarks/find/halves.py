@@ -40,10 +40,10 @@ turned away is too narrow to stand for a face. Between the two their share falls
 
 WEIGHTS = MappingProxyType(
     {
-        "brow": ((0.0, 0.26), (1.0, 1.0)),
-        "eye": ((0.08, 0.17), (1.0, 1.0)),
-        "nose": ((0.65, 0.18), (0.14, 0.77)),
-        "mouth": ((0.59, 0.22), (0.59, 0.51)),
+        "brow": ((0.0, 0.32), (1.0, 1.0)),
+        "eye": ((0.14, 0.07), (1.0, 1.0)),
+        "nose": ((0.45, 0.48), (0.01, 0.81)),
+        "mouth": ((0.38, 0.48), (0.57, 0.48)),
         "jaw": ((0.0, 1.0), (0.0, 1.0)),
     }
 )
