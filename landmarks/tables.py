@@ -86,6 +86,7 @@ SPREADS = pa.DataFrameSchema(
         "status": choice(STATUSES),
         "copies": pa.Column(int),
         "copies_failed": pa.Column(int),
+        "halves_share": number(required=False),
         **{name: number() for name in SPREAD_COLUMNS},
     },
     name="spreads",

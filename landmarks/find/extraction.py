@@ -288,10 +288,14 @@ def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
             "copies_failed": np.array([result.copies_failed for result in results], dtype=int),
         }
     )
+    shares = np.array([result.halves_share for result in results])
+    if np.isfinite(shares).any():
+        frame["halves_share"] = shares
     spreads = np.array([result.spread for result in results]).reshape(len(results), -1)
     if len(results):
         frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
-    return sort_by_image_id(frame.reindex(columns=list(SPREADS.columns)))
+    columns = [name for name, column in SPREADS.columns.items() if column.required or name in frame]
+    return sort_by_image_id(frame.reindex(columns=columns))
 
 
 def _box_row(result: FaceLandmarks) -> list[float]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox, FaceDetector
-from landmarks.find.halves import halves_of
+from landmarks.find.halves import halves_of, share_of
 from landmarks.find.iris import Iris, Irises, find_irises
 from landmarks.find.method import Copy, Method
 from landmarks.find.tta import CopyPredictor, centre_of, predict_points, spread_of
@@ -64,6 +64,8 @@ class FaceLandmarks:
         Altered copies that were made, and those in which no face was found; 0 without any.
     spread
         `(68, 2)` px: spread of each point over the copies in x and y; NaN without copies.
+    halves_share
+        How much mirrored halves count, less than 1 where the head is turned; NaN if not asked for.
     irises
         None unless they were looked for.
     brightness, sharpness
@@ -81,6 +83,7 @@ class FaceLandmarks:
     copies: int = 0
     copies_failed: int = 0
     spread: NDArray[np.float64] = field(default_factory=no_points)
+    halves_share: float = float("nan")
     irises: Irises | None = None
     brightness: float = float("nan")
     sharpness: float = float("nan")
@@ -200,6 +203,7 @@ class LandmarkFinder:
             if self._method.relevel:
                 points = self._copies.predict_level(photo.pixels, face, angle_deg=angle)
             if self._method.points == "halves":
+                found = replace(found, halves_share=share_of(points[None]))
                 points = self._halves(photo, face, points[None], [Copy()])[0]
             return replace(found, points=photo.to_original(points))
         augmentation = self._method.augmentation
@@ -217,6 +221,7 @@ class LandmarkFinder:
                 box=None,
             )
         if self._method.points == "halves":
+            found = replace(found, halves_share=share_of(copies.points))
             drawn = [augmentation.copy(i, content=content) for i in range(len(copies.points))]
             copies = replace(copies, points=self._halves(photo, face, copies.points, drawn))
         return replace(

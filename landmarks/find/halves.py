@@ -83,15 +83,20 @@ def halves_of(
     -------
     `(n, 68, 2)` px; as given where the head is turned too far.
     """
-    start = np.median(whole, axis=0)
-    share = float(np.interp(turn_of(start), [TURN_FULL, TURN_NONE], [1.0, 0.0]))
+    share = share_of(whole)
     if not share:
         return whole
-    upright = upright_map(start)
+    upright = upright_map(np.median(whole, axis=0))
     answers = answers_of(predictor, pixels, box, upright, copies=copies, colour=colour)
     straight = map_points(whole, upright)
     mixed = straight + share * (weighted(straight, answers) - straight)
     return map_points(mixed, upright, inverse=True)
+
+
+def share_of(whole: NDArray[np.float64]) -> float:
+    """Return how much the halves count beside `(n, 68, 2)` points of the whole face, 0 to 1."""
+    turn = turn_of(np.median(whole, axis=0))
+    return float(np.interp(turn, [TURN_FULL, TURN_NONE], [1.0, 0.0]))
 
 
 def answers_of(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from common.tables import read_table
 from features.schematic_face import schematic_face
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import SPREADS_FILE, extract_landmarks
@@ -21,12 +22,14 @@ from landmarks.find.halves import (
     TURN_NONE,
     answers_of,
     halves_of,
+    share_of,
     upright_map,
     weighted,
 )
 from landmarks.find.method import Copy, make_method
 from landmarks.points import map_points, mirror_points, swap_sides, turn_of
 from landmarks.predictor import find_predictor
+from landmarks.tables import SPREADS
 
 CORNERS = [48, 54]
 
@@ -105,6 +108,8 @@ def test_a_turned_head_keeps_the_points_of_the_whole_face() -> None:
     points = face()
     points[30, 0] += 1.01 * TURN_NONE * 100
     assert turn_of(points) > TURN_NONE
+    assert share_of(points[None]) == 0.0
+    assert share_of(face()[None]) == 1.0
     found = halves_of(None, np.zeros((9, 9), np.uint8), box_around(points), points[None], copies=())  # type: ignore[arg-type]
     assert found == pytest.approx(points[None])
 
@@ -135,5 +140,7 @@ def test_tables_are_the_same_to_the_byte_for_any_jobs_and_after_a_stop(
     extract("1", photos[:1], 1)
     assert extract("1", photos, 1) == 1
     extract("2", photos, 2)
+    shares = read_table(tmp_path / "2" / SPREADS_FILE, schema=SPREADS)["halves_share"]
+    assert ((shares >= 0) & (shares <= 1)).all()
     for name in ("landmarks.csv", SPREADS_FILE):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()

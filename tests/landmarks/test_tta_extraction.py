@@ -94,6 +94,7 @@ def test_every_option_ends_the_journal() -> None:
         make_method(relevel=True),
         make_method(colour=True),
         make_method(detection_width=300),
+        make_method(points="halves"),
     ]
     assert len({fingerprint(method.settings()) for method in methods}) == len(methods)
 
