@@ -3,11 +3,12 @@
     python run_pipeline.py simulate IMPOSED --from-photos PORTRAITS
     python -m benchmarks.halves_weights IMPOSED/manifest.csv [--kept 0.7]
 
-For each region, across and down the face, the weights of the halves and of the whole are those with
-the least squared error of the asymmetry and of its change, among those from 0 to 1 (what is made
-larger, is mostly noise) that keep `--kept` of the change or come nearest to it. Across brows and
-eyes nearly nothing changes: there the least error alone decides. Baseline in the same run: the
-whole face, and the halves alone.
+For each region the weights of the halves and of the whole are those with the least squared error of
+the asymmetry and of its change. Across the face they add up to 1, since there a turned head looks
+asymmetric too, and the brows and eyes, which hardly move across, are those of the whole face. Down
+the face they keep `--kept` of the change or come as near to it as weights of at most `LARGEST` do:
+what is made larger, is mostly noise. Baseline in the same run: the whole face, and the halves
+alone.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from landmarks.points import map_points
 from landmarks.predictor import find_predictor
 from landmarks.tables import points_of
 
-STILL = {("brow", 0), ("eye", 0)}  # region and axis that no movement changes much
+STILL = ("brow", "eye")  # what no movement moves much across the face
+LARGEST = 1.2
 
 
 def both(manifest) -> tuple[np.ndarray, np.ndarray]:
@@ -65,13 +67,16 @@ def learned(parts: dict, pairs: np.ndarray, plain: np.ndarray, kept: float) -> d
             still = [part[pairs][:, own, axis].ravel() for part in parts.values()]
             change = [(part[pairs] - part[plain])[:, own, axis].ravel() for part in parts.values()]
             true, halves, whole = (np.r_[a, b] for a, b in zip(still, change, strict=True))
-            known = np.column_stack([halves, whole])
-            if (region, axis) not in STILL:
-                gain = np.array([c @ change[0] for c in change[1:]]) / (change[0] @ change[0])
-                heavy = 1e3 * np.linalg.norm(true)
-                known = np.vstack([known, heavy * gain])
-                true = np.r_[true, heavy * kept]
-            two.append(tuple(lsq_linear(known, true, (0.0, 1.0)).x.round(2).tolist()))
+            if axis == 0:
+                apart = halves - whole
+                share = 0.0 if region in STILL else float(apart @ (true - whole) / (apart @ apart))
+                two.append((round(share, 2), round(1.0 - share, 2)))
+                continue
+            gain = np.array([c @ change[0] for c in change[1:]]) / (change[0] @ change[0])
+            heavy = 1e3 * np.linalg.norm(true)
+            known = np.vstack([np.column_stack([halves, whole]), heavy * gain])
+            found = lsq_linear(known, np.r_[true, heavy * kept], (0.0, LARGEST)).x
+            two.append(tuple(found.round(2).tolist()))
         weights[region] = tuple(two)
     return weights
 
