@@ -41,9 +41,9 @@ turned away is too narrow to stand for a face. Between the two their share falls
 WEIGHTS = MappingProxyType(
     {
         "brow": ((0.0, 1.0), (1.2, 1.2)),
-        "eye": ((0.0, 1.0), (1.2, 1.2)),
-        "nose": ((0.54, 0.46), (0.01, 0.81)),
-        "mouth": ((0.62, 0.38), (0.57, 0.48)),
+        "eye": ((0.0, 1.0), (1.16, 1.19)),
+        "nose": ((0.4, 0.6), (0.0, 0.78)),
+        "mouth": ((0.4, 0.6), (0.58, 0.47)),
         "jaw": ((0.0, 1.0), (0.0, 1.0)),
     }
 )
