@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -220,7 +220,7 @@ def _order(long: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     )
     warnings, rows = [], []
     for patient, own in said.groupby(level=0, sort=False):
-        dates = {visit: found for (_, visit), found in own.items()}
+        dates = dict(zip(own.index.get_level_values(1).astype(str), own.tolist(), strict=True))
         names = sorted(dates, key=natural_key)
         good = {v: d[0] for v, d in dates.items() if len(d) == 1 and _is_date(d[0])}
         if any(len(d) > 1 for d in dates.values()):
@@ -270,9 +270,7 @@ def _errors(
         named = dict(zip(keys, key, strict=True))
         if source == "raters":
             own = _first_changes(own, visits)
-            cells = own.groupby("patient_id")["value"]
-        else:
-            cells = own.groupby(["patient_id", "visit"])["value"]
+        cells = own.groupby(["patient_id", "visit"])["value"]
         deviation, df = own["value"] - cells.transform("mean"), len(own) - cells.ngroups
         sd = float(np.sqrt((deviation**2).sum() / df)) if df >= FEWEST else np.nan
         rows.append({**named, "sd": sd, "df": df, "source": source})
@@ -285,10 +283,14 @@ def _errors(
 def _first_changes(rows: pd.DataFrame, visits: pd.DataFrame) -> pd.DataFrame:
     """Return each rater's change from each patient's visit to the next."""
     placed = rows.merge(visits[["patient_id", "visit", "place"]], on=["patient_id", "visit"])
-    means = placed.groupby(["patient_id", "rater", "place"])["value"].mean().unstack()
-    changes = means.diff(axis=1).stack().dropna().rename("value").reset_index()
-    changes["patient_id"] = changes["patient_id"] + "\x1f" + changes["place"].astype(str)
-    return changes
+    keys = ["patient_id", "rater", "place"]
+    means = placed.groupby(keys)["value"].mean().reset_index()
+    before = means.assign(place=means["place"] + 1)
+    both = means.merge(before, on=keys, suffixes=("", "_before"))
+    changes = both["value"] - both["value_before"]
+    return pd.DataFrame(
+        {"patient_id": both["patient_id"], "visit": both["place"], "value": changes}
+    )
 
 
 def _rater_scores(
@@ -297,15 +299,15 @@ def _rater_scores(
     keys = ["patient_id", *series, "score"]
     means = long.groupby([*keys, "visit", "rater"], sort=False, dropna=False)["value"].mean()
     found: dict[tuple[object, ...], dict[tuple[str, str], float]] = {}
-    for key, value in means.dropna().items():
-        found.setdefault(key[:-2], {})[key[-2], key[-1]] = value
+    for *key, visit, rater, value in means.dropna().reset_index().itertuples(index=False):
+        found.setdefault(tuple(key), {})[str(visit), str(rater)] = float(value)
     return found
 
 
 def _changes(
     named: dict[str, object],
     own: pd.DataFrame,
-    error: Mapping[str, object],
+    error: Mapping[Any, Any],
     end: Healthy,
     raters: Mapping[tuple[str, str], float],
 ) -> list[dict[str, object]]:
@@ -342,7 +344,7 @@ def _changes(
 
 
 def _smallest_detectable(
-    error: Mapping[str, object], n: tuple[int, int], first: Mapping, later: Mapping
+    error: Mapping[Any, Any], n: tuple[int, int], first: Mapping[Any, Any], later: Mapping[Any, Any]
 ) -> tuple[float, str]:
     """Return the change that noise alone exceeds in 5 of 100, or why it is not known."""
     for visit in (first, later):
@@ -350,7 +352,7 @@ def _smallest_detectable(
             return np.nan, f"no score at visit {visit['visit']}"
     if min(n) == 0:
         return np.nan, "no rater scored both visits"
-    df, sd = int(error["df"]), float(error["sd"])  # type: ignore[call-overload, arg-type]
+    df, sd = int(error["df"]), float(error["sd"])
     if np.isnan(sd):
         if df == 0:
             return np.nan, "nothing was measured twice, so the error is not known"

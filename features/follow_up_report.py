@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ class Album:
 def follow_up_report(found: FollowUp, *, album: Album | None, redact: bool, source: str) -> Report:
     """Return the report; with an album each patient is shown before and after."""
     changes = found.changes
-    patients = sorted(changes["patient_id"].unique(), key=natural_key)
+    patients = sorted(map(str, changes["patient_id"].unique()), key=natural_key)
     called = {name: str(number) for number, name in enumerate(patients, start=1)}
     called = {name: f"Patient {called[name]}" if redact else name for name in patients}
     last = last_changes(changes)
@@ -56,7 +57,9 @@ def follow_up_report(found: FollowUp, *, album: Album | None, redact: bool, sour
         report.warn(sentence if not redact else "Some visits have dates that do not fit.")
     if told.empty:
         reason = changes["reason"].dropna().mode()
-        report.warn(f"No change could be judged: {reason.iat[0] if len(reason) else 'no visits'}.")
+        report.warn(
+            f"No change could be judged: {str(reason.iat[0]) if len(reason) else 'no visits'}."
+        )
     section = report.section("What changed")
     section.text(
         f"From {source}. A change counts when it is larger than its smallest detectable change, "
@@ -93,7 +96,7 @@ def _series_of(rows: pd.DataFrame, found: FollowUp) -> list[str]:
     return [*found.series, "score"]
 
 
-def _title(row: Mapping[str, object], found: FollowUp) -> str:
+def _title(row: Mapping[Any, Any], found: FollowUp) -> str:
     parts = [spoken(str(row["score"]))] + [
         spoken(str(row[name])) for name in found.series if row[name] and pd.notna(row[name])
     ]
@@ -102,7 +105,8 @@ def _title(row: Mapping[str, object], found: FollowUp) -> str:
 
 def _by_score(found: FollowUp, last: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    errors = found.errors.set_index([*found.series, "score"])
+    errors: Any = found.errors.set_index([*found.series, "score"])
+    key: Any
     for key, own in last.groupby(_series_of(last, found), sort=False, dropna=False):
         named = dict(zip(_series_of(last, found), key, strict=True))
         at = tuple("" if pd.isna(part) else part for part in key)
@@ -122,7 +126,7 @@ def _by_score(found: FollowUp, last: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _panels(found: FollowUp) -> list[tuple[object, ...]]:
+def _panels(found: FollowUp) -> list[tuple[Any, ...]]:
     """Return the scores that figures show: the most often changed ones, in the table's order."""
     keys = _series_of(found.changes, found)
     moved = found.changes.assign(
@@ -133,7 +137,7 @@ def _panels(found: FollowUp) -> list[tuple[object, ...]]:
     return [key if isinstance(key, tuple) else (key,) for key in counts.index if key in best]
 
 
-def _of_panel(frame: pd.DataFrame, found: FollowUp, key: tuple[object, ...]) -> pd.DataFrame:
+def _of_panel(frame: pd.DataFrame, found: FollowUp, key: tuple[Any, ...]) -> pd.DataFrame:
     keep = pd.Series(True, index=frame.index)
     for name, value in zip(_series_of(frame, found), key, strict=True):
         keep &= frame[name].fillna("").eq("" if pd.isna(value) else value)
@@ -150,14 +154,14 @@ def _grid(panels: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:panels]
 
 
-def _draw(axes: Axes, found: FollowUp, key: tuple[object, ...], *, dates: bool) -> None:
+def _draw(axes: Axes, found: FollowUp, key: tuple[Any, ...], *, dates: bool) -> None:
     named = dict(zip(_series_of(found.values, found), key, strict=True))
     axes.set_title(_title(named, found), fontsize=8.5, color=BLACK)
     axes.set_xlabel("days from the first visit" if dates else "visit", fontsize=8)
     calm(axes)
 
 
-def _trajectories(found: FollowUp, shown: list[tuple[object, ...]], last: pd.DataFrame) -> Figure:
+def _trajectories(found: FollowUp, shown: list[tuple[Any, ...]], last: pd.DataFrame) -> Figure:
     figure, panels = _grid(len(shown))
     dates = bool(found.values["date"].notna().all())
     for axes, key in zip(panels, shown, strict=True):
@@ -190,13 +194,13 @@ def _trajectories(found: FollowUp, shown: list[tuple[object, ...]], last: pd.Dat
 
 def _days(own: pd.DataFrame, *, dates: bool) -> Floats:
     if not dates:
-        return own["place"].to_numpy(dtype=np.float64) + 1
+        return np.asarray(own["place"], dtype=np.float64) + 1.0
     when = pd.to_datetime(own["date"])
-    return (when - when.iloc[0]).dt.days.to_numpy(dtype=np.float64)
+    return np.asarray((when - when.iloc[0]).dt.days, dtype=np.float64)
 
 
 def _patient(
-    page: Section, found: FollowUp, own: pd.DataFrame, shown: list[tuple[object, ...]]
+    page: Section, found: FollowUp, own: pd.DataFrame, shown: list[tuple[Any, ...]]
 ) -> None:
     patient = own["patient_id"].iat[0]
     values = found.values[found.values["patient_id"] == patient]
@@ -239,7 +243,7 @@ def _patient(
     )  # fmt: skip
 
 
-def _between(row: Mapping[str, object]) -> str:
+def _between(row: Mapping[Any, Any]) -> str:
     visits = [str(row[name]) for name in ("from_visit", "to_visit") if pd.notna(row[name])]
     return "visit " + " to ".join(visits)
 
@@ -264,7 +268,7 @@ def _before_after(album: Album, patient: str, *, redact: bool) -> list[Picture]:
     return pictures
 
 
-def _picture(row: Mapping[str, object], album: Album, *, redact: bool) -> np.ndarray | None:
+def _picture(row: Mapping[Any, Any], album: Album, *, redact: bool) -> np.ndarray | None:
     points = album.points.get(str(row["image_id"]))
     if points is None or np.isnan(points).any():
         return None
