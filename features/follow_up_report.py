@@ -225,7 +225,7 @@ def _patient(
             figure, alt="Scores over the visits",
             caption="Grey: what cannot be told from the first visit.",
         )  # fmt: skip
-    rows = own[own["since"].ne("previous")]
+    rows = own[own["since"].ne("previous")].fillna({"reason": ""})
     beyond = rows[~rows["verdict"].isin(["within error", "cannot be told"])]
     many = len(rows) > 3 * SHOWN_SCORES
     page.table(
