@@ -24,6 +24,7 @@ from datasets.simulated.film import HeadMotion, plan_film
 from datasets.simulated.film_truth import events_truth
 from features.measures import SIDES, measure_faces
 from features.movement.film import measure_film
+from features.movement.head import OUTER_EYE_MM
 from features.movement.tables import BLINK
 from landmarks.tables import points_of, read_landmarks
 from tests.features.point_films import landmarks_of
@@ -96,7 +97,8 @@ def score(title: str, truth: pd.DataFrame, found: pd.DataFrame) -> None:
     for real, got in moves:
         strong = max(SIDES, key=lambda side: real[f"amplitude_{side}"])
         column = "closing_percent" if "fissure" in real["signal"] else "amplitude"
-        ratio = got[f"{column}_{strong}"] / real[f"{column}_{strong}"]
+        mm = 1.0 if got["unit"] == "mm" or column == "closing_percent" else OUTER_EYE_MM / 100
+        ratio = mm * got[f"{column}_{strong}"] / real[f"{column}_{strong}"]
         by_signal.setdefault(real["signal"], []).append(100 * (ratio - 1))
     for signal, off in by_signal.items():
         print(
