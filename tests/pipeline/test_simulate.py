@@ -67,7 +67,7 @@ def test_portraits_become_patients_whose_truth_moves_with_the_picture(tmp_path: 
     result = simulate(out, from_photos=folder, seed=1)
 
     assert result.exit_code == 3
-    assert list(result.left_out) == ["aside"]
+    assert list(result.left_out) == ["aside.png"]
     manifest = read_manifest(out / "manifest.csv")
     assert len(manifest) == len(result.photographs) == 18
     assert manifest["hb_grade"].dropna().unique().tolist() == [1, 2]
