@@ -68,8 +68,8 @@ def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
     """
     own, mirrored = (_histograms(cohort.data.faces, mirror=mirror) for mirror in (False, True))
     names = np.unique(cohort.data.patients)
-    tasks = cohort.rows["task"] if "task" in cohort.rows else pd.Series("", cohort.rows.index)
-    tasks = tasks.fillna("").to_numpy(dtype=np.str_)
+    given = cohort.rows["task"] if "task" in cohort.rows else pd.Series("", cohort.rows.index)
+    tasks = given.fillna("").to_numpy(dtype=np.str_)
 
     def mean_of(values: Floats, task: str) -> Floats:
         """Return `(n, d)`: each patient's mean in a movement, NaN without a photograph of it."""
@@ -128,7 +128,7 @@ def twin_rows(
             known.values[learn], known.labels[learn], known.values[ask], classes=len(target.classes)
         )
         first = cohort.rows.iloc[part.test].drop_duplicates("patient_id").set_index("patient_id")
-        rows = first.loc[known.patients[ask]].reset_index()
+        rows = first.loc[known.patients[ask].tolist()].reset_index()
         tables.append(
             prediction_rows(
                 rows,

@@ -164,9 +164,7 @@ def test_a_scaler_fitted_outside_the_fold_would_be_noticed():
         return MadeCohort(made.rows, pd.DataFrame(scaled, columns=made.features.columns))
 
     before, after = (
-        answer_fold(
-            plan_of(scaled_outside(made), folds, graders=["svm"]), ("svm", 0)
-        ).answers[1:]
+        answer_fold(plan_of(scaled_outside(made), folds, graders=["svm"]), ("svm", 0)).answers[1:]
         for made in (cohort, strangely_changed(cohort, row))
     )
     assert np.abs(before - after).max() > 1e-4
