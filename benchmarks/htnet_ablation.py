@@ -117,7 +117,7 @@ def write_table(out: Path, *, cohort: ImageCohort, folds: pd.DataFrame, seeds: l
                 )
                 temperature = patient_temperature(chosen, target=target)
                 photographs.append(rows)
-                patients.append(patient_rows(rows, temperature=temperature, target=target))
+                patients.append(patient_rows(rows, sureness=temperature, target=target))
     lines = [
         "| variant | seeds | patient kappa (95 %) | by seed | error in grades | within one "
         "| photograph kappa | CPU s per training |",

@@ -859,7 +859,7 @@ TABLES = (
     Table(
         "patient_grades.csv",
         "htnet predict",
-        "patient",
+        "patient (of scores: visit); then `predicted` is the score, `low` and `high` its interval",
         patient_grades_schema(_SIX),
         {
             "photographs": "how many were graded",

@@ -228,7 +228,7 @@ def any_target(
         )
     values = _numbers(table[name], source=source)
     if name in NUMERIC:
-        _refuse_out_of_range(values, target=NUMERIC[name], source=source)
+        refuse_out_of_range(values, target=NUMERIC[name], source=source)
         two = _two_units(values, target=NUMERIC[name])
         if two is not None:
             raise UserError(f"{source}: {_in_rows(two, values, column=name)}")
@@ -277,7 +277,8 @@ def _numbers(column: pd.Series, *, source: Path) -> pd.Series:
     return found
 
 
-def _refuse_out_of_range(values: pd.Series, *, target: NumericTarget, source: Path) -> None:
+def refuse_out_of_range(values: pd.Series, *, target: NumericTarget, source: Path) -> None:
+    """Refuse scores beyond the ends of the scale, with the row of the first (`UserError`)."""
     outside = (values < target.low) | (values > target.high)
     if outside.any():
         found = float(values[outside].to_numpy()[0])

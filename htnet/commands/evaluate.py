@@ -18,6 +18,9 @@ from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
 from common.grading.evaluation import RECALL, Evaluation
 from common.grading.evaluation import evaluate as scores_of
+from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.numeric_plots import scatter_figure
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.plots import confusion_figure
 from common.grading.predictions import in_order, to_patients, write_predictions
 from common.grading.target import Target
@@ -29,7 +32,6 @@ from htnet.palsy.answers import (
     BRANCH,
     MODEL,
     AnsweredFold,
-    PatientTemperature,
     Precision,
     answered_fold,
     log_loss,
@@ -40,6 +42,8 @@ from htnet.palsy.answers import (
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
 from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
+from htnet.palsy.scores import scored_numbers
+from htnet.palsy.sureness import PatientReach, PatientTemperature, read_sureness
 
 MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
 PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
@@ -49,7 +53,7 @@ PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
 class EvaluateResult:
     """Scores of photographs, then of patients; the predictions; what was left out."""
 
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation] | list[NumericEvaluation]
     predictions: pd.DataFrame
     complaints: tuple[str, ...]
 
@@ -76,7 +80,9 @@ def evaluate(
     `metrics.json` with intervals and the majority baseline, per-class scores, and confusion
     matrices as PNG. A patient's answer is the mean over the photographs, made as sure as suits the
     fold's validation patients (`htnet_mean` in the scores is the mean alone). Beside them stands
-    `hog`, the classical twin: the bar that a network has to pass. Research use only.
+    `hog`, the classical twin: the bar that a network has to pass. Of a target that is a number,
+    intervals, pictures of answers against the truth, and the baselines mean and median take the
+    place of probabilities, confusion matrices and majority. Research use only.
 
     Parameters
     ----------
@@ -110,7 +116,7 @@ def evaluate(
     if not weights:
         raise UserError(f"{trained} holds no trained network: run htnet train first.")
     network, notes = read_trained(weights[0])
-    target = target_of(notes["classes"])
+    target = target_of(notes)
     cohort = read_image_cohort(
         manifest, landmarks, target=target, config=network.config, features=features,
         weights=weights[0],
@@ -118,12 +124,23 @@ def evaluate(
     parts = evaluated_parts(trained, cohort)
     answered = _answered(parts, cohort, target=target, precision=precision)
     learned = [part for part in parts.values() if len(part.learned)]
-    baseline = [majority_rows(learned, cohort, target=target)] if learned else []
     twin = []
     if learned:
         known = patient_histograms(cohort)
         twin = [twin_rows(known, learned, cohort, target=target, branch=BRANCH)]
-    evaluations = _scored(answered, twin, baseline, target=target, seed=seed)
+    evaluations: list[Evaluation] | list[NumericEvaluation]
+    if isinstance(target, NumericTarget):
+        evaluations = scored_numbers(
+            _joined(answered, "photographs"),
+            pd.concat([_joined(answered, "patients"), *twin]),
+            learned,
+            cohort,
+            target=target,
+            seed=seed,
+        )
+    else:
+        baseline = [majority_rows(learned, cohort, target=target)] if learned else []
+        evaluations = _scored(answered, twin, baseline, target=target, seed=seed)
     predictions = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
     patients = in_order(
         pd.concat([_joined(answered, "patients"), *twin]), unit="patient", models=[MODEL, TWIN]
@@ -134,10 +151,13 @@ def evaluate(
     calibration = _calibration(answered, target=target)
     write_json(out / "metrics.json", {**_metrics(evaluations, target), "calibration": calibration})
     for one in evaluations:
-        figure = confusion_figure(
-            one.confusions[MODEL].total, target=target, title=f"HTNet, per {one.unit}"
-        )
-        with atomic_write(out / f"confusion_per_{one.unit}.png") as temporary:
+        title = f"HTNet, per {one.unit}"
+        if isinstance(one, NumericEvaluation):
+            kind, figure = "scatter", scatter_figure(one.of(MODEL), target=one.target, title=title)
+        else:
+            total = one.confusions[MODEL].total
+            kind, figure = "confusion", confusion_figure(total, target=one.target, title=title)
+        with atomic_write(out / f"{kind}_per_{one.unit}.png") as temporary:
             temporary.write_bytes(figure_png(figure))
     nameless = nameless_patients(cohort.rows)
     write_run_record(
@@ -164,15 +184,15 @@ def evaluate(
 
 
 def _answered(
-    parts: Mapping[Path, FoldPart], cohort: ImageCohort, *, target: Target, precision: Precision
+    parts: Mapping[Path, FoldPart], cohort: ImageCohort, *, target: AnyTarget, precision: Precision
 ) -> dict[str, AnsweredFold]:
     """Let each fold's network answer, by name of the fold."""
     found = {}
     for file, part in parts.items():
         network, _ = read_trained(file)
-        kept = None if len(part.learned) else PatientTemperature.read(file.parent)
+        kept = None if len(part.learned) else read_sureness(file.parent, target=target)
         found[part.name] = answered_fold(
-            network, cohort, part, target=target, precision=precision, temperature=kept
+            network, cohort, part, target=target, precision=precision, sureness=kept
         )
     return found
 
@@ -201,23 +221,22 @@ def _scored(
     ]
 
 
-def _metrics(evaluations: Sequence[Evaluation], target: Target) -> dict[str, object]:
-    """Return scores and per-class scores of each level."""
-    return {
-        "target": target.name,
-        "classes": list(target.classes),
-        "interval": INTERVALS,
-        **{
-            f"per_{one.unit}": {
-                **one.as_json(),
-                "per_class": {
-                    model: _class_scores(confusion.counts, target.classes)
-                    for model, confusion in one.confusions.items()
-                },
+def _metrics(
+    evaluations: Sequence[Evaluation] | Sequence[NumericEvaluation], target: AnyTarget
+) -> dict[str, object]:
+    """Return scores of each level, of classes also per class."""
+    scale: dict[str, object] = {"classes": list(target.classes)}
+    if isinstance(target, NumericTarget):
+        scale = {"range": [target.low, target.high], "unit": target.unit}
+    levels = {}
+    for one in evaluations:
+        levels[f"per_{one.unit}"] = one.as_json()
+        if isinstance(one, Evaluation):
+            levels[f"per_{one.unit}"]["per_class"] = {
+                model: _class_scores(confusion.counts, target.classes)
+                for model, confusion in one.confusions.items()
             }
-            for one in evaluations
-        },
-    }
+    return {"target": target.name, **scale, "interval": INTERVALS, **levels}
 
 
 def _class_scores(
@@ -239,20 +258,42 @@ def _class_scores(
     return found
 
 
-def _calibration(answered: Mapping[str, AnsweredFold], *, target: Target) -> dict[str, object]:
+def _calibration(answered: Mapping[str, AnsweredFold], *, target: AnyTarget) -> dict[str, object]:
     """Return how sure answers to patients were made, and what that does for them."""
-    temperatures = {name: one.temperature for name, one in answered.items()}
+    found = {name: one.sureness for name, one in answered.items()}
+    about: dict[str, object] = {"learned_from": "validation patients of each fold"}
+    patients = {name: one.patients for name, one in found.items()}
+    if isinstance(target, NumericTarget):
+        reach = {
+            name: round(one.reach, 4)
+            for name, one in found.items()
+            if isinstance(one, PatientReach)
+        }
+        return {**about, "reach": reach, "validation_patients": patients}
     return {
-        "learned_from": "validation patients of each fold",
-        "temperature": {name: round(one.value, 4) for name, one in temperatures.items()},
-        "validation_patients": {name: one.patients for name, one in temperatures.items()},
+        **about,
+        "temperature": {
+            name: round(one.value, 4)
+            for name, one in found.items()
+            if isinstance(one, PatientTemperature)
+        },
+        "validation_patients": patients,
         "log_loss_of_means": round(log_loss(_joined(answered, "means"), target=target), 6),
         "log_loss": round(log_loss(_joined(answered, "patients"), target=target), 6),
     }
 
 
-def _write_npz(predictions: pd.DataFrame, path: Path, *, target: Target) -> None:
-    """Write the predictions as arrays: image_id, truth and probabilities, class names."""
+def _write_npz(predictions: pd.DataFrame, path: Path, *, target: AnyTarget) -> None:
+    """Write the predictions as arrays: image_id, truth and probabilities or scores, class names."""
+    if isinstance(target, NumericTarget):
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                image_id=predictions["image_id"].to_numpy(dtype=np.str_),
+                truth=target.values(predictions),
+                predicted=predictions["predicted"].to_numpy(dtype=np.float64),
+            )
+        return
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
@@ -263,12 +304,15 @@ def _write_npz(predictions: pd.DataFrame, path: Path, *, target: Target) -> None
         )
 
 
-def _tell(evaluations: Sequence[Evaluation], complaints: Sequence[str]) -> None:
+def _tell(
+    evaluations: Sequence[Evaluation] | Sequence[NumericEvaluation], complaints: Sequence[str]
+) -> None:
     """Print what was left out, then one line of scores for each level and model."""
     for sentence in complaints:
         print(sentence, file=sys.stderr)
     for one in evaluations:
         for model, scores in one.estimates.items():
             parts = [f"{score.title.lower()} {scores[score.name]}" for score in one.scores]
-            parts.append(f"{RECALL.lower()} {one.recall_of(model)}")
+            if isinstance(one, Evaluation):
+                parts.append(f"{RECALL.lower()} {one.recall_of(model)}")
             print(f"per {one.unit}, {model}: {'; '.join(parts)}")

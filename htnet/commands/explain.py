@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
+from common.grading.numeric_target import of_classes
 from common.grading.target import Target
 from common.provenance import write_run_record
 from common.tables import read_table, write_csv
@@ -90,7 +91,7 @@ def explain(
     set_threads(threads)
     began = time.monotonic()
     network, notes = read_trained(weights)
-    target = target_of(notes["classes"])
+    target = of_classes(target_of(notes), asker="htnet explain")
     cohort = read_image_cohort(
         manifest, landmarks, target=target, config=network.config, features=features,
         weights=weights,

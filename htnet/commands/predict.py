@@ -14,13 +14,13 @@ import pandas as pd
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
+from common.grading.numeric_target import NumericTarget
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
 from common.tables import STATUSES, write_table
 from features.commands.extract import find_source
 from htnet.network.htnet import set_threads
 from htnet.palsy.answers import (
-    PatientTemperature,
     Precision,
     answer,
     read_trained,
@@ -37,9 +37,11 @@ from htnet.palsy.new_patients import (
     photograph_grades,
     photograph_grades_schema,
     summary,
+    visits_of,
     warning_of_seen,
 )
 from htnet.palsy.points import points_like_training
+from htnet.palsy.sureness import read_sureness
 from htnet.palsy.training import WEIGHTS
 from landmarks.find.extraction import extract_landmarks
 
@@ -80,7 +82,8 @@ def predict(
     Every photograph gets one row in `photograph_grades.csv`; one without a face gets its status
     and reason and no grade. A single photograph says little: `patient_grades.csv` has one answer
     from all photographs of a patient (as a manifest names them, else each folder is a patient).
-    With several weights, the mean of their probabilities is the answer. Points are found as they
+    With several weights, the mean of their probabilities is the answer; of a score it comes with
+    its 90 % interval, for each visit that a manifest names. Points are found as they
     were for the training, and patients from whom a network learned are named. Research use only:
     this is no diagnosis.
 
@@ -124,11 +127,15 @@ def predict(
     files = _weight_files(weights)
     networks = [read_trained(file) for file in files]
     network, notes = networks[0]
-    if any(other["classes"] != notes["classes"] for _, other in networks):
+    target = target_of(notes)
+    if any(target_of(other) != target for _, other in networks):
         raise UserError("The weights answer different questions: give those of one target.")
     if any(other.config.features != network.config.features for other, _ in networks):
         raise UserError("The weights read different features: give those of one training.")
-    target = target_of(notes["classes"])
+    if shard is not None and isinstance(target, NumericTarget):
+        raise UserError(
+            f"merge joins tables of classes, and {target.name} is a number: leave out --shard."
+        )
     for file in files:
         measured = read_measured(features, network.config, weights=file)
     points = points_like_training([kept for _, kept in networks], predictor=predictor, tta=tta)
@@ -171,12 +178,17 @@ def predict(
             # One by one, so that an answer does not depend, in its last digits, on its neighbours.
             answers = [answer(one, faces, precision=precision, batch=1) for one, _ in networks]
         grades = photograph_grades(
-            table, answers, patients=patients_by_photo, seen=seen, target=target
+            table,
+            answers,
+            patients=patients_by_photo,
+            seen=seen,
+            target=target,
+            visits=visits_of(found),
         )
     patients = patient_grades(
         grades,
         answers,
-        temperatures=[PatientTemperature.read(file.parent) for file in files],
+        sureness=[read_sureness(file.parent, target=target) for file in files],
         target=target,
     )
     # A stop between the tables and their record must not leave the record of other tables.

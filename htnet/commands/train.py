@@ -15,11 +15,13 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.grading.fold_notes import fold_problems
 from common.grading.folds import make_folds, read_folds, splits, write_folds
-from common.grading.target import Target, TargetName, refuse_two_grades, target_named
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, any_target
+from common.grading.target import TARGETS, refuse_two_grades
 from common.provenance import write_run_record
-from common.tables import nameless_patients
+from common.tables import nameless_patients, read_manifest
 from features.tables import definition_of
 from htnet.network.htnet import set_threads
+from htnet.network.losses import SCORE_STEPS
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
 from htnet.palsy.folds import FOLDS_FILE, FoldPart, everyone_part, fold_parts
@@ -50,7 +52,7 @@ def train(
     out: Path,
     recipe: str = "small-cpu",
     change: tuple[str, ...] = (),
-    target: TargetName = "six_grades",
+    target: str = "six_grades",
     features: Path | None = None,
     fold_table: Path | None = None,
     n_folds: int = 5,
@@ -80,7 +82,8 @@ def train(
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     target
-        What is graded: `six_grades`, `healthy_palsy` or `three_classes`.
+        What is graded: `six_grades`, `healthy_palsy` or `three_classes`; or a number:
+        `sunnybrook`, `eface` or any numeric column of the manifest (docs/numeric_targets.md).
     features
         `features.csv` of the same photographs, for a network that reads the measured features
         beside each face: all of them, or those that the recipe names under `network.features`.
@@ -112,19 +115,23 @@ def train(
     began = time.monotonic()
     if inner_folds == 1 or inner_folds < 0:
         raise UserError(f"--inner-folds is {inner_folds}: give 2 or more, or 0 for none.")
-    question = target_named(target)
-    _refuse_side(question)
+    question = _question(target, manifest)
     settings = read_recipe(Recipe, recipe, changes=change)
     settings = settings.reading_features() if features else settings
+    if isinstance(question, NumericTarget):
+        settings, num_classes = settings.answering_numbers(), SCORE_STEPS + 1
+    else:
+        num_classes = len(question.classes)
     check_device(settings.training)  # before minutes are spent on reading faces
     cohort = read_image_cohort(
         manifest,
         landmarks,
         target=question,
-        config=settings.config(num_classes=len(question.classes)),
+        config=settings.config(num_classes=num_classes),
         features=features,
     )
-    refuse_two_grades(cohort.rows, column=question.column)
+    by = answered_by(cohort.rows, target=question)
+    refuse_two_grades(cohort.rows, column=question.column, by=by)
     folds = read_folds(fold_table) if fold_table else _own_folds(out, cohort, n_folds, seed=seed)
     parts = _parts(folds, cohort, settings, seed=seed, everyone=everyone, only_fold=only_fold)
     if not everyone:
@@ -168,8 +175,12 @@ def train(
     return TrainResult(out, trained=len(parts), complaints=cohort.complaints)
 
 
-def _refuse_side(target: Target) -> None:
-    """Refuse what a network cannot learn whose pooling and flips treat both halves alike."""
+def _question(name: str, manifest: Path) -> AnyTarget:
+    """Return the target; what a network cannot learn that treats both halves alike is refused."""
+    if name in TARGETS:
+        target: AnyTarget = TARGETS[name]
+    else:
+        target = any_target(name, table=read_manifest(manifest), source=manifest)
     if target.column == "side":
         raise UserError(
             "HTNet cannot be trained to answer affected_side: its mirror pooling treats both "
@@ -178,6 +189,7 @@ def _refuse_side(target: Target) -> None:
             "which answers the weak side beside the grade, or use benchmark --target "
             "affected_side --level patient."
         )
+    return target
 
 
 def _warnings(cohort: ImageCohort, folds: pd.DataFrame | None) -> list[str]:
@@ -205,7 +217,8 @@ def _own_folds(out: Path, cohort: ImageCohort, n_folds: int, *, seed: int) -> pd
     """Return the folds that an earlier run made here, or new ones."""
     if (out / FOLDS_FILE).exists():
         return read_folds(out / FOLDS_FILE)
-    return make_folds(cohort.labelled, n_folds=n_folds, seed=seed)
+    score = None if cohort.data.number is None else cohort.data.number.column
+    return make_folds(cohort.labelled, n_folds=n_folds, seed=seed, score=score)
 
 
 def _parts(

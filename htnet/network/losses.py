@@ -20,6 +20,9 @@ LossName = Literal["cross_entropy", "focal", "corn", "coral"]
 HEAD_OF = {"cross_entropy": "classes", "focal": "classes", "corn": "corn", "coral": "coral"}
 """Which head of `HTNetConfig` each loss needs."""
 
+SCORE_STEPS = 11
+"""Equal steps into which the scale of a score is cut; its network has a class more than these."""
+
 _FOCUS = 2.0  # gamma of the focal loss, as published
 
 
@@ -33,6 +36,20 @@ def classes_of(worse_than: Tensor) -> Tensor:
     ends = worse_than.new_ones(len(worse_than), 1)
     above = torch.cat([ends, worse_than, 0 * ends], dim=1)
     return above[:, :-1] - above[:, 1:]
+
+
+def steps_of_scores(scores: NDArray[np.float64], *, low: float, high: float) -> Tensor:
+    """Return scores `(n,)` as the share of each step that is passed, `(n, SCORE_STEPS)`."""
+    passed = (np.asarray(scores)[:, None] - low) / (high - low) * SCORE_STEPS
+    return torch.from_numpy(np.clip(passed - np.arange(SCORE_STEPS), 0, 1)).float()
+
+
+def scores_of(chances: NDArray[np.float64], *, low: float, high: float) -> NDArray[np.float64]:
+    """Return class probabilities `(n, SCORE_STEPS + 1)` as the scores `(n,)` that they expect.
+
+    Of the exact steps of a score it is that score: the steps passed, times their width, from `low`.
+    """
+    return low + (high - low) / SCORE_STEPS * (chances @ np.arange(SCORE_STEPS + 1))
 
 
 def probabilities(logits: Tensor, *, head: str) -> Tensor:

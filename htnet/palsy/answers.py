@@ -8,9 +8,8 @@ as they are: measured on validation patients, no temperature made them better.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
-from common.files import write_json
 from common.grading.calibration import LEAST_CHANCE, learn_temperature, tempered
-from common.grading.predictions import prediction_rows, to_patients
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.predictions import prediction_rows, score_rows, to_patients
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
 from htnet.network.htnet import GradingNetwork, to_input
 from htnet.network.losses import probabilities
@@ -30,12 +29,13 @@ from htnet.network.weights import load_weights
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import BATCH, Faces
 from htnet.palsy.folds import FoldPart
+from htnet.palsy.scores import patient_reach, score_answers
+from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 
 MODEL, BRANCH = "htnet", "deep"
 Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
-CALIBRATION = "calibration.json"  # beside the weights
 
 
 def read_trained(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
@@ -52,8 +52,11 @@ def read_trained(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
     return network, notes
 
 
-def target_of(classes: Sequence[str]) -> Target:
-    """Return the question that a network with these classes answers."""
+def target_of(notes: Mapping[str, Any]) -> AnyTarget:
+    """Return the question that a network with these notes answers."""
+    if "target" in notes:
+        return NumericTarget.from_plain(notes["target"])
+    classes = notes["classes"]
     for target in TARGETS.values():
         if target.classes == tuple(classes):
             return target
@@ -130,14 +133,26 @@ def fold_rows(
     part: FoldPart,
     probabilities: NDArray[np.float64],
     *,
-    target: Target,
+    target: AnyTarget,
     model: str = MODEL,
     rows: NDArray[np.intp] | None = None,
 ) -> pd.DataFrame:
     """Return the prediction rows of the photographs that a fold tests, or of other rows.
 
-    `probabilities` `(n, k)` are those of these rows, in their order.
+    `probabilities` `(n, k)` are those of these rows, in their order. Scores of single photographs
+    have no interval.
     """
+    if isinstance(target, NumericTarget):
+        return score_rows(
+            cohort.rows.iloc[part.test if rows is None else rows],
+            target=target,
+            unit="photograph",
+            answers=score_answers(probabilities, target=target),
+            repeat=part.repeat,
+            fold=part.fold,
+            model=model,
+            branch=BRANCH,
+        )
     return prediction_rows(
         cohort.rows.iloc[part.test if rows is None else rows],
         target=target,
@@ -164,41 +179,6 @@ def majority_rows(
 
 
 @dataclass(frozen=True)
-class PatientTemperature:
-    """How sure a network's answers to whole patients may be.
-
-    Attributes
-    ----------
-    value
-        Means of photographs are raised to 1 / value; below 1 makes them surer, 1 leaves them.
-    patients
-        Of how many validation patients it was learned.
-    photographs
-        How many photographs each of them had (median); the mean of fewer is less flat, so it
-        must not be made as sure.
-    """
-
-    value: float
-    patients: int
-    photographs: int
-
-    def write(self, folder: Path) -> None:
-        """Keep it beside the weights."""
-        write_json(folder / CALIBRATION, asdict(self))
-
-    @classmethod
-    def read(cls, folder: Path) -> PatientTemperature:
-        """Read what `write` kept; weights without it leave means as they are."""
-        path = folder / CALIBRATION
-        if not path.exists():
-            return cls(1.0, 0, 0)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged: train again, or delete it.") from error
-
-
-@dataclass(frozen=True)
 class AnsweredFold:
     """Prediction rows of those whom one fold's network had not learned from.
 
@@ -207,15 +187,15 @@ class AnsweredFold:
     photographs, means
         Of the tested photographs, and of their patients by the plain mean.
     patients
-        The same as `means`, as sure as the temperature makes them.
-    temperature
-        Learned from the fold's validation patients.
+        The same as `means`, as sure as the temperature makes them; of scores with intervals.
+    sureness
+        Temperature or reach, learned from the fold's validation patients.
     """
 
     photographs: pd.DataFrame
     means: pd.DataFrame
     patients: pd.DataFrame
-    temperature: PatientTemperature
+    sureness: Sureness
 
 
 def answered_fold(
@@ -223,40 +203,41 @@ def answered_fold(
     cohort: ImageCohort,
     part: FoldPart,
     *,
-    target: Target,
+    target: AnyTarget,
     precision: Precision = "fp32",
-    temperature: PatientTemperature | None = None,
+    sureness: Sureness | None = None,
 ) -> AnsweredFold:
     """Ask a fold's network about its validation patients, then about those that it is tested on.
 
-    `temperature` is that of a network whose validation patients are not in the cohort.
+    `sureness` is that of a network whose validation patients are not in the cohort.
     """
-    if temperature is None:
-        temperature = fold_temperature(network, cohort, part, target=target, precision=precision)
+    if sureness is None:
+        sureness = fold_sureness(network, cohort, part, target=target, precision=precision)
     answers = answer(network, cohort.data.faces, rows=part.test, precision=precision)
     photographs = fold_rows(cohort, part, answers.probabilities, target=target)
     return AnsweredFold(
         photographs=photographs,
         means=to_patients(photographs, target=target),
-        patients=patient_rows(photographs, temperature=temperature, target=target),
-        temperature=temperature,
+        patients=patient_rows(photographs, sureness=sureness, target=target),
+        sureness=sureness,
     )
 
 
-def fold_temperature(
+def fold_sureness(
     network: GradingNetwork,
     cohort: ImageCohort,
     part: FoldPart,
     *,
-    target: Target,
+    target: AnyTarget,
     precision: Precision = "fp32",
-) -> PatientTemperature:
+) -> Sureness:
     """Learn from a fold's validation patients how sure answers to whole patients may be."""
     rows = part.validation
     chances = answer(network, cohort.data.faces, rows=rows, precision=precision).probabilities
-    return patient_temperature(
-        fold_rows(cohort, part, chances, target=target, rows=rows), target=target
-    )
+    validation = fold_rows(cohort, part, chances, target=target, rows=rows)
+    if isinstance(target, NumericTarget):
+        return patient_reach(validation, target=target)
+    return patient_temperature(validation, target=target)
 
 
 def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTemperature:
@@ -270,13 +251,17 @@ def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTempera
     return PatientTemperature(value, patients=len(patients), photographs=each)
 
 
-def patient_rows(
-    rows: pd.DataFrame, *, temperature: PatientTemperature, target: Target
-) -> pd.DataFrame:
+def patient_rows(rows: pd.DataFrame, *, sureness: Sureness, target: AnyTarget) -> pd.DataFrame:
     """Sum up prediction rows of photographs, all of one network, to calibrated rows of patients."""
     patients = to_patients(rows, target=target)
+    if isinstance(target, NumericTarget):
+        assert isinstance(sureness, PatientReach)
+        answers = patients["predicted"].to_numpy(dtype=np.float64)
+        patients[["low", "high"]] = sureness.around(answers, target=target)
+        return patients
+    assert isinstance(sureness, PatientTemperature)
     columns = list(target.probability_columns)
-    chances = tempered(patients[columns].to_numpy(), temperature=temperature.value)
+    chances = tempered(patients[columns].to_numpy(), temperature=sureness.value)
     patients[columns] = chances
     patients["predicted"] = pd.Series(
         target.named(target.answers(chances)), index=patients.index, dtype=patients.predicted.dtype

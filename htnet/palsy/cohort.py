@@ -14,7 +14,13 @@ import pandas as pd
 import torch
 
 from common.errors import UserError, did_you_mean
-from common.grading.target import NO_LABEL, Target
+from common.grading.numeric_target import (
+    AnyTarget,
+    NumericTarget,
+    answered_by,
+    refuse_out_of_range,
+)
+from common.grading.target import NO_LABEL, VISIT
 from common.tables import read_manifest, sort_by_image_id
 from features.tables import definition_of, read_features, refuse_other_definition
 from htnet.network.configuration import HTNetConfig
@@ -56,7 +62,7 @@ def read_image_cohort(
     manifest: Path,
     landmarks: Path,
     *,
-    target: Target,
+    target: AnyTarget,
     config: HTNetConfig,
     features: Path | None = None,
     weights: Path | None = None,
@@ -80,6 +86,8 @@ def read_image_cohort(
     """
     given = sort_by_image_id(read_manifest(manifest))
     photographs = target.with_truth(given)
+    if isinstance(target, NumericTarget):
+        refuse_out_of_range(photographs[target.column], target=target, source=manifest)
     points = read_landmarks(landmarks)
     measured = read_measured(features, config, weights=weights)
     labels = target.numbers(photographs)
@@ -111,13 +119,16 @@ def read_image_cohort(
         kind=config.input,
         quiet=quiet,
     )
+    visits = VISIT in answered_by(rows, target=target)
     sides = rows["side"] if "side" in rows else ["unknown"] * len(rows)
     data = LabelledFaces(
         faces=with_measured(faces, measured),
-        labels=labels,
+        labels=target.values(rows) if isinstance(target, NumericTarget) else labels,
         sides=tuple(map(str, sides)),
         patients=rows["patient_id"].to_numpy(dtype=np.str_),
         classes=target.classes,
+        number=target if isinstance(target, NumericTarget) else None,
+        visits=tuple(rows[VISIT].fillna("").astype(str)) if visits else (),
     )
     return ImageCohort(
         rows,

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import PhotoError, UserError
+from common.grading.numeric_target import NumericTarget
 from common.photos import read_photo
 from common.progress import JobProgress
 from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import to_input
-from htnet.network.losses import steps_of
+from htnet.network.losses import SCORE_STEPS, steps_of, steps_of_scores
 from landmarks.points import mirror_points
 from landmarks.tables import points_of
 
@@ -105,7 +106,8 @@ class Batch:
     image
         `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
     worse_than
-        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed.
+        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed or
+        of scores.
     side
         `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
     regions
@@ -134,24 +136,45 @@ class LabelledFaces:
     Attributes
     ----------
     labels
-        `(n,)` class numbers 1..k.
+        `(n,)` class numbers 1..k (int), or scores (float).
     sides
         Weak side of each face, in the patient's sense: right, left, none, both or unknown.
     patients
         `(n,)` names.
     classes
-        Names of class 1..k.
+        Names of class 1..k; none of scores.
+    number
+        The target where the labels are scores.
+    visits
+        Of scores, the visit of each face; empty where patients have no visits.
     """
 
     faces: Faces
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     sides: tuple[str, ...]
     patients: NDArray[np.str_]
     classes: tuple[str, ...]
+    number: NumericTarget | None = None
+    visits: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that the network tells apart; the steps of a score lie between them."""
+        return len(self.classes) if self.number is None else SCORE_STEPS + 1
+
+    @cached_property
+    def asked(self) -> NDArray[np.str_]:
+        """`(n,)` whom the answer is for: the patient, or the patient's visit."""
+        if not self.visits:
+            return self.patients
+        pairs = zip(self.patients, self.visits, strict=True)
+        return np.array([f"{patient}\t{visit}" for patient, visit in pairs])
 
     @cached_property
     def worse_than(self) -> Tensor:
-        """`(n, k - 1)`: whether the class is above class j + 1."""
+        """`(n, k - 1)`: whether the class is above class j + 1; of scores the share of step j."""
+        if self.number is not None:
+            return steps_of_scores(self.labels, low=self.number.low, high=self.number.high)
         return steps_of(torch.from_numpy(self.labels), num_classes=len(self.classes))
 
     @cached_property

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import Unit, in_order, inner_predictions_schema
-from common.grading.target import Target
 from common.tables import write_table
-from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_temperature
+from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_sureness
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
 from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
@@ -40,7 +40,7 @@ class FoldTrainer:
     """
 
     cohort: ImageCohort
-    target: Target
+    target: AnyTarget
     recipe: Recipe
     out: Path
     seed: int
@@ -56,7 +56,7 @@ class FoldTrainer:
         for part, inside in planned:
             folder = part.folder(self.out)
             network = self._fit(part, folder, name=part.name).network
-            fold_temperature(network, self.cohort, part, target=self.target).write(folder)
+            fold_sureness(network, self.cohort, part, target=self.target).write(folder)
             for name, inner in inside.items():
                 network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
                 found = answered_fold(network, self.cohort, inner, target=self.target)

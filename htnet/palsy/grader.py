@@ -45,11 +45,11 @@ class PalsyGrader(L.LightningModule):
             torch.compile(network.details) if recipe.training.compile else network.details
         )
         self.data = data
-        self.patients = np.unique(data.patients, return_inverse=True)[1]
+        self.patients = np.unique(data.asked, return_inverse=True)[1]
         self.scores: list[float] = []
         self._seen: list[tuple[Tensor, Tensor]] = []
-        weights = torch.ones(len(data.classes))
-        if recipe.training.class_weights:
+        weights = torch.ones(data.num_classes)
+        if recipe.training.class_weights and data.number is None:
             weights = class_weights(data.labels[train] - 1, num_classes=len(data.classes))
         self.register_buffer("class_weights", weights, persistent=False)
 

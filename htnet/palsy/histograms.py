@@ -1,9 +1,10 @@
-"""The classical twin of the network: a patient's grade from histograms of oriented gradients.
+"""The classical twin of the network: grades or scores from histograms of oriented gradients.
 
 It sees the same aligned faces, patient by patient and movement by movement: how far the histograms
 of a face differ from those of its mirror image, and what both halves changed from rest. A ridge
 regression sums that up, and the training patients' own held-out sums say which grade goes with
-which. It learns in seconds and is the bar that a network has to pass.
+which; of a score the sum is the answer. It learns in seconds and is the bar that a network has to
+pass.
 
 Histograms: Dalal and Triggs 2005, doi 10.1109/CVPR.2005.177.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,8 +24,10 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
 from common.arrays import Floats, Ints, Names
-from common.grading.predictions import prediction_rows
-from common.grading.target import Target
+from common.grading.folds import inner_splits
+from common.grading.intervals import ScoreIntervals, learn_intervals
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.predictions import prediction_rows, score_rows
 from common.movements import REST
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import Faces
@@ -44,21 +48,24 @@ class PatientHistograms:
 
     Attributes
     ----------
+    asked
+        Sorted names of patients, of scores with visits those of visits (`LabelledFaces.asked`).
     patients
-        Sorted names.
+        Whose each is.
     labels
-        Class number of each.
+        Class number or score of each.
     values
         `(n, d)` differences, movement after movement; NaN for a movement that is missing.
     """
 
+    asked: Names
     patients: Names
-    labels: Ints
+    labels: NDArray[Any]
     values: Floats
 
-    def rows(self, patients: NDArray[np.str_]) -> NDArray[np.intp]:
-        """Return where these patients stand, each once."""
-        return np.flatnonzero(np.isin(self.patients, patients))
+    def rows(self, asked: NDArray[np.str_]) -> NDArray[np.intp]:
+        """Return where these patients or visits stand, each once."""
+        return np.flatnonzero(np.isin(self.asked, asked))
 
 
 def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
@@ -67,7 +74,8 @@ def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
     Movements are those that occur in the column `task`; without it all photographs count as one.
     """
     own, mirrored = (_histograms(cohort.data.faces, mirror=mirror) for mirror in (False, True))
-    names = np.unique(cohort.data.patients)
+    data = cohort.data
+    names, first = np.unique(data.asked, return_index=True)
     given = cohort.rows["task"] if "task" in cohort.rows else pd.Series("", cohort.rows.index)
     tasks = given.fillna("").to_numpy(dtype=np.str_)
 
@@ -75,7 +83,7 @@ def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
         """Return `(n, d)`: each patient's mean in a movement, NaN without a photograph of it."""
         found = np.full((len(names), values.shape[1]), np.nan)
         for at, name in enumerate(names):
-            rows = (cohort.data.patients == name) & (tasks == task)
+            rows = (data.asked == name) & (tasks == task)
             if rows.any():
                 found[at] = values[rows].mean(axis=0)
         return found
@@ -87,8 +95,7 @@ def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
         blocks.append(np.abs(face - image))
         if task != REST:  # what both halves do: the smaller of the two changes
             blocks.append(np.minimum(np.abs(face - rest), np.abs(image - rest_mirrored)))
-    first = [int(np.flatnonzero(cohort.data.patients == name)[0]) for name in names]
-    return PatientHistograms(names, cohort.data.labels[first], np.hstack(blocks))
+    return PatientHistograms(names, data.patients[first], data.labels[first], np.hstack(blocks))
 
 
 def _histograms(faces: Faces, *, mirror: bool) -> Floats:
@@ -114,7 +121,7 @@ def twin_rows(
     parts: Sequence[FoldPart],
     cohort: ImageCohort,
     *,
-    target: Target,
+    target: AnyTarget,
     branch: str,
 ) -> pd.DataFrame:
     """Let the twin learn from each fold's patients, those of validation too, and answer the rest.
@@ -123,33 +130,63 @@ def twin_rows(
     """
     tables = []
     for part in parts:
-        learn, ask = (known.rows(cohort.data.patients[rows]) for rows in (part.learned, part.test))
-        chances = _answers(
-            known.values[learn], known.labels[learn], known.values[ask], classes=len(target.classes)
-        )
-        first = cohort.rows.iloc[part.test].drop_duplicates("patient_id").set_index("patient_id")
-        rows = first.loc[known.patients[ask].tolist()].reset_index()
-        tables.append(
-            prediction_rows(
+        learn, ask = (known.rows(cohort.data.asked[rows]) for rows in (part.learned, part.test))
+        values, asked = _on_axes(known.values[learn], known.values[ask])
+        _, first = np.unique(cohort.data.asked[part.test], return_index=True)
+        rows = cohort.rows.iloc[part.test[first]].reset_index(drop=True)
+        if isinstance(target, NumericTarget):
+            scores, intervals = _scores(
+                values, known.labels[learn], asked, patients=known.patients[learn], target=target
+            )
+            table = score_rows(
                 rows,
                 target=target,
                 unit="patient",
-                probabilities=chances,
+                answers=scores,
+                bounds=intervals.of(scores, target=target),
                 repeat=part.repeat,
                 fold=part.fold,
                 model=TWIN,
                 branch=branch,
             )
-        )
+        else:
+            table = prediction_rows(
+                rows,
+                target=target,
+                unit="patient",
+                probabilities=_chances(
+                    values, known.labels[learn], asked, classes=len(target.classes)
+                ),
+                repeat=part.repeat,
+                fold=part.fold,
+                model=TWIN,
+                branch=branch,
+            )
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _answers(learn: Floats, labels: Ints, ask: Floats, *, classes: int) -> Floats:
-    """Return the `(n, k)` chances of those asked about."""
+def _on_axes(learn: Floats, ask: Floats) -> tuple[Floats, Floats]:
+    """Return both on the axes of those learned from; what is missing is as usual there."""
     usual = np.nansum(learn, axis=0) / np.maximum(np.isfinite(learn).sum(axis=0), 1)
     learn, ask = (np.nan_to_num(one - usual) for one in (learn, ask))  # missing: as usual
     axes = np.linalg.svd(learn, full_matrices=False)[2].T  # ridge needs no more than these
-    learn, ask = learn @ axes, ask @ axes
+    return learn @ axes, ask @ axes
+
+
+def _scores(
+    learn: Floats, labels: Floats, ask: Floats, *, patients: Names, target: NumericTarget
+) -> tuple[Floats, ScoreIntervals]:
+    """Return the `(n,)` scores of those asked about, and their intervals, whole patients apart."""
+    ridge = RidgeCV(_STRENGTHS)
+    deal = inner_splits(labels, patients, n_folds=_INNER_FOLDS)
+    unseen = target.clipped(cross_val_predict(ridge, learn, labels, cv=deal))
+    intervals = learn_intervals(unseen, labels, patients, target=target)
+    return target.clipped(ridge.fit(learn, labels).predict(ask)), intervals
+
+
+def _chances(learn: Floats, labels: Ints, ask: Floats, *, classes: int) -> Floats:
+    """Return the `(n, k)` chances of those asked about."""
     ridge = RidgeCV(_STRENGTHS)
     deal = KFold(min(_INNER_FOLDS, len(labels)), shuffle=True, random_state=0)
     sums = cross_val_predict(ridge, learn, labels, cv=deal)

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from common.files import natural_key, patient_of
 from common.grading.calibration import tempered
-from common.grading.target import Target
+from common.grading.intervals import interval_in_words
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, shown
+from common.grading.target import VISIT
 from common.tables import STATUSES, choice, number, read_table, text
 from features.commands.extract import Source
 from htnet.network.configuration import SIDE_CLASSES
-from htnet.palsy.answers import Answers, PatientTemperature
+from htnet.network.losses import SCORE_STEPS
+from htnet.palsy.answers import Answers
+from htnet.palsy.scores import score_answers
+from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
 
 SEEN = "seen_in_training"
@@ -26,17 +31,19 @@ _NAMED = 5  # patients named in a sentence
 SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
 
 
-def photograph_grades_schema(target: Target) -> pa.DataFrameSchema:
+def photograph_grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     """Return the schema of `photograph_grades.csv`: an answer, or a status and a reason.
 
     `weak_side` is the patient's side that is taken for weak, or none; empty without a side head.
     `seen_in_training` says what a network learned from: this very `photograph`, another one of a
-    `patient` of this name, `no` neither; `unknown` when its weights lie alone.
+    `patient` of this name, `no` neither; `unknown` when its weights lie alone. Of a target that is
+    a number `predicted` is the score, with no probabilities, and `visit` that of the manifest.
     """
     return pa.DataFrameSchema(
         {
             "image_id": text(unique=True),
             "patient_id": text(),
+            **_visit(target),
             "status": choice(STATUSES),
             "reason": text(nullable=True),
             SEEN: choice(SEEN_ANSWERS),
@@ -46,21 +53,25 @@ def photograph_grades_schema(target: Target) -> pa.DataFrameSchema:
     )
 
 
-def patient_grades_schema(target: Target) -> pa.DataFrameSchema:
+def patient_grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     """Return the schema of `patient_grades.csv`: an answer from all photographs of a patient.
 
     `photographs` is how many were graded; `calibrated` whether they were as many as those of the
     patients from whom the network learned how sure its answers to whole patients may be. With
     fewer the answer is the plain mean, which is too unsure. `seen_in_training` is the worst of the
-    photographs.
+    photographs. Of scores `low` and `high` are the 90 % interval, where calibrated, and each visit
+    has a row.
     """
+    of_score = isinstance(target, NumericTarget)
     return pa.DataFrameSchema(
         {
-            "patient_id": text(unique=True),
+            "patient_id": text(unique=not of_score),
+            **_visit(target),
             "photographs": pa.Column("int64", coerce=True),
             "calibrated": pa.Column(bool, coerce=True),
             SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
+            **({name: number() for name in ("low", "high")} if of_score else {}),
         },
         name="patient grades",
     )
@@ -73,23 +84,34 @@ def patients_of(source: Path, found: Source) -> Mapping[str, str]:
     return {image_id: patient_of(image_id, photos=source) for image_id, _ in found.photos}
 
 
+def visits_of(found: Source) -> Mapping[str, str] | None:
+    """Return the visit of each photograph, where a manifest names visits."""
+    if found.manifest is None or VISIT not in found.manifest:
+        return None
+    return dict(zip(found.manifest["image_id"], found.manifest[VISIT], strict=True))
+
+
 def photograph_grades(
     table: pd.DataFrame,
     answers: Sequence[Answers],
     *,
     patients: Mapping[str, str],
     seen: SeenInTraining,
-    target: Target,
+    target: AnyTarget,
+    visits: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return a row for each photograph of a landmark table, with the mean of the networks' answers.
 
-    The rows of status `ok` are those that were answered, in this order.
+    The rows of status `ok` are those that were answered, in this order. `visits` are those of a
+    manifest, by `image_id`, for scores.
     """
     grades = table[["image_id", "status", "reason"]].copy()
     grades.insert(1, "patient_id", [patients[image_id] for image_id in grades["image_id"]])
+    if visits and isinstance(target, NumericTarget):
+        grades.insert(2, VISIT, [visits[image_id] for image_id in grades["image_id"]])
     grades[SEEN] = seen.answers(grades)
     ok = np.flatnonzero(table["status"] == "ok")
-    chances, sides = np.empty((0, len(target.classes))), np.empty((0, len(SIDE_CLASSES)))
+    chances, sides = np.empty((0, _width(target))), np.empty((0, len(SIDE_CLASSES)))
     if answers:
         chances = np.mean([one.probabilities for one in answers], axis=0)
         sides = _mean_sides(answers)
@@ -101,24 +123,29 @@ def patient_grades(
     grades: pd.DataFrame,
     answers: Sequence[Answers],
     *,
-    temperatures: Sequence[PatientTemperature],
-    target: Target,
+    sureness: Sequence[Sureness],
+    target: AnyTarget,
 ) -> pd.DataFrame:
     """Return a row for each patient of whom a photograph was graded, in natural order.
 
     Each network's mean over the photographs is made as sure as suits its validation patients, if
-    there are as many photographs as those had; then the networks' means are averaged.
+    there are as many photographs as those had; then the networks' means are averaged. A score has
+    the interval of the network that reaches furthest, under the same condition.
     """
     graded = grades[grades["status"] == "ok"]
-    names = graded["patient_id"].to_numpy()
-    needed = max((one.photographs for one in temperatures), default=0)
-    known = any(one.value != 1.0 for one in temperatures)
+    by = answered_by(graded, target=target)
+    names = graded[by].fillna("").astype(str).apply(tuple, axis=1).to_numpy(dtype=object)
+    needed = max((one.photographs for one in sureness), default=0)
+    temperatures = [one for one in sureness if isinstance(one, PatientTemperature)]
+    known = any(one.value != 1.0 for one in temperatures) or any(
+        isinstance(one, PatientReach) and one.patients for one in sureness
+    )
     rows, chances, sides = [], [], []
-    for name in sorted(set(names), key=natural_key):
-        its = np.flatnonzero(names == name)
+    for name in sorted(set(names), key=lambda pair: [natural_key(one) for one in pair]):
+        its = np.array([at for at, one in enumerate(names) if one == name])
         calibrated = known and len(its) >= needed
         means = [one.probabilities[its].mean(axis=0, keepdims=True) for one in answers]
-        if calibrated:
+        if calibrated and temperatures:
             means = [
                 tempered(mean, temperature=temperature.value)
                 for mean, temperature in zip(means, temperatures, strict=True)
@@ -127,14 +154,20 @@ def patient_grades(
         sides.append(_mean_sides(answers)[its].mean(axis=0))
         seen = max(graded[SEEN].iloc[its], key=SEEN_ANSWERS.index)
         rows.append(
-            {"patient_id": name, "photographs": len(its), "calibrated": calibrated, SEEN: seen}
+            dict(zip(by, name, strict=True))
+            | {"photographs": len(its), "calibrated": calibrated, SEEN: seen}
         )
     found = _answered(
-        np.array(chances).reshape(-1, len(target.classes)),
+        np.array(chances).reshape(-1, _width(target)),
         np.array(sides).reshape(-1, len(SIDE_CLASSES)),
         target=target,
     )
-    about = pd.DataFrame(rows, columns=["patient_id", "photographs", "calibrated", SEEN])
+    about = pd.DataFrame(rows, columns=[*by, "photographs", "calibrated", SEEN])
+    if isinstance(target, NumericTarget):
+        reach = max((one for one in sureness if isinstance(one, PatientReach)), key=_reach)
+        ends = reach.around(found["predicted"].to_numpy(dtype=np.float64), target=target)
+        ends[~about["calibrated"].to_numpy(dtype=bool)] = np.nan
+        found[["low", "high"]] = ends
     return pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
 
 
@@ -201,10 +234,17 @@ def warning_of_seen(patients: pd.DataFrame) -> str | None:
     return None
 
 
-def summary(grades: pd.DataFrame, patients: pd.DataFrame, *, target: Target) -> str:
+def summary(grades: pd.DataFrame, patients: pd.DataFrame, *, target: AnyTarget) -> str:
     """Sum up the tables: how many were graded, and how many patients got each answer."""
     if len(grades) == 1 and len(patients) == 1:
-        return in_words(str(grades["image_id"].iloc[0]), grades.iloc[0])
+        of_score = isinstance(target, NumericTarget)
+        return in_words(str(grades["image_id"].iloc[0]), (patients if of_score else grades).iloc[0])
+    if isinstance(target, NumericTarget) and len(patients):
+        graded, answers = int((grades["status"] == "ok").sum()), patients["predicted"]
+        return (
+            f"{graded} of {len(grades)} photographs graded, of {patients['patient_id'].nunique()} "
+            f"patients ({target.name} {shown(answers.min())} to {shown(answers.max())})."
+        )
     graded = int((grades["status"] == "ok").sum())
     counts = patients["predicted"].value_counts()
     each = ", ".join(f"{name}: {counts[name]}" for name in target.classes if name in counts)
@@ -214,28 +254,57 @@ def summary(grades: pd.DataFrame, patients: pd.DataFrame, *, target: Target) -> 
 def in_words(name: str, row: pd.Series) -> str:
     """Say in words what was answered."""
     answer, side = row["predicted"], row["weak_side"]
-    words = f"{name}: {answer} (probability {row['p_' + answer]:.2f})"
+    if "low" in row:
+        words = f"{name}: {shown(answer)}"
+        if pd.notna(row["low"]):
+            words += f" (90 % interval {interval_in_words(row['low'], row['high'])})"
+    else:
+        words = f"{name}: {answer} (probability {row['p_' + answer]:.2f})"
     if pd.notna(side):
         words += f", weak side {side} ({row['p_' + side]:.2f})"
     return words
 
 
-def _answer_columns(target: Target) -> dict[str, pa.Column]:
+def _width(target: AnyTarget) -> int:
+    """Return how many probabilities stand for an answer."""
+    return len(target.classes) or SCORE_STEPS + 1
+
+
+def _reach(one: PatientReach) -> float:
+    return one.reach
+
+
+def _visit(target: AnyTarget) -> dict[str, pa.Column]:
+    if isinstance(target, NumericTarget):
+        return {VISIT: text(nullable=True, required=False)}
+    return {}
+
+
+def _answer_columns(target: AnyTarget) -> dict[str, pa.Column]:
+    if isinstance(target, NumericTarget):
+        answers = {"predicted": number()}
+    else:
+        answers = {
+            "predicted": text(nullable=True),
+            **{name: number() for name in target.probability_columns},
+        }
     return {
-        "predicted": text(nullable=True),
-        **{name: number() for name in target.probability_columns},
+        **answers,
         "weak_side": text(nullable=True),
         **{name: number() for name in SIDE_COLUMNS},
     }
 
 
 def _answered(
-    chances: NDArray[np.float64], sides: NDArray[np.float64], *, target: Target
+    chances: NDArray[np.float64], sides: NDArray[np.float64], *, target: AnyTarget
 ) -> pd.DataFrame:
     """Return answers, probabilities and sides `(n, 3)` as columns; NaN sides are not answered."""
-    table = pd.DataFrame(chances, columns=list(target.probability_columns))
-    named = [str(name) for name in target.named(target.answers(chances))]
-    table.insert(0, "predicted", pd.Series(named, dtype=object))
+    if isinstance(target, NumericTarget):
+        table = pd.DataFrame({"predicted": score_answers(chances, target=target)})
+    else:
+        table = pd.DataFrame(chances, columns=list(target.probability_columns))
+        named = [str(name) for name in target.named(target.answers(chances))]
+        table.insert(0, "predicted", pd.Series(named, dtype=object))
     known = np.isfinite(sides.sum(axis=1))
     weak = [
         SIDE_CLASSES[side.argmax()] if is_known else None

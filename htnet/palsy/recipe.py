@@ -97,6 +97,11 @@ class Recipe(htnet.recipe.Recipe):
         """Refuse unknown settings of the network and impossible sizes."""
         self.config(num_classes=6)
 
+    def answering_numbers(self) -> Recipe:
+        """Return the recipe for scores: an ordered head, whose steps are those of the scale."""
+        ordered = self.training.model_copy(update={"loss": "coral", "class_weights": False})
+        return self.model_copy(update={"training": ordered})
+
     def reading_features(self) -> Recipe:
         """Return the recipe for a table of features: those that it names, or else all of them."""
         if self.network.get("features"):

@@ -101,7 +101,7 @@ def train_network(
         not there, a GPU was asked for and is not there, or `out` holds a training with other
         settings.
     """
-    config = recipe.config(num_classes=len(data.classes))
+    config = recipe.config(num_classes=data.num_classes)
     check_rows(data, train=train, validation=validation)
     _check_features(data, config)
     check_device(recipe.training)
@@ -141,7 +141,7 @@ def train_network(
         out / WEIGHTS,
         notes={
             **(notes or {}),
-            "classes": list(data.classes),
+            **_asked(data),
             "recipe": recipe.name,
             "epoch": epoch,
             "scores": grader.scores,
@@ -225,7 +225,7 @@ def _keep_settings(
     del sections["training"]["save_every"]  # changes nothing that is learned
     settings = {
         **sections,
-        "classes": list(data.classes),
+        **_asked(data),
         "seed": seed,
         "pretrained": pretrained.name if pretrained else None,
         "faces": len(data.faces),
@@ -242,6 +242,12 @@ def _keep_settings(
                 f"{_first_difference(name, before.get(name), value)}): choose another --out, "
                 "or delete that folder to begin anew."
             )
+
+
+def _asked(data: LabelledFaces) -> dict[str, object]:
+    """Return what the network is asked: its classes, or the target that is a number."""
+    classes: dict[str, object] = {"classes": list(data.classes)}
+    return classes if data.number is None else classes | {"target": data.number.plain()}
 
 
 def _first_difference(name: str, before: Any, now: Any) -> str:

@@ -39,7 +39,6 @@ from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
 from htnet.palsy.answers import (
     Answers,
-    PatientTemperature,
     log_loss,
     patient_rows,
     patient_temperature,
@@ -56,6 +55,7 @@ from htnet.palsy.new_patients import (
     photograph_grades_schema,
 )
 from htnet.palsy.recipe import Recipe
+from htnet.palsy.sureness import PatientTemperature
 from htnet.palsy.training import (
     PHOTOGRAPHS,
     SEEN_PHOTOGRAPHS,
@@ -216,7 +216,7 @@ def test_means_that_are_too_unsure_are_made_surer() -> None:
     temperature = patient_temperature(rows, target=GRADE_TARGET)
     assert temperature.patients == 24
     assert temperature.value < 0.5
-    patients = patient_rows(rows, temperature=temperature, target=GRADE_TARGET)
+    patients = patient_rows(rows, sureness=temperature, target=GRADE_TARGET)
     assert patients["predicted"].tolist() == patients["hb_grade"].tolist()
     means = to_patients(rows, target=GRADE_TARGET)
     assert (means["predicted"] != means["hb_grade"]).any()  # the median of flat means is III or IV
@@ -236,7 +236,7 @@ def test_too_few_patients_leave_the_mean_as_it_is() -> None:
     temperature = patient_temperature(rows, target=GRADE_TARGET)
     assert (temperature.value, temperature.patients, temperature.photographs) == (1.0, 2, 4)
     pd.testing.assert_frame_equal(
-        patient_rows(rows, temperature=temperature, target=GRADE_TARGET),
+        patient_rows(rows, sureness=temperature, target=GRADE_TARGET),
         to_patients(rows, target=GRADE_TARGET),
     )
 
@@ -527,7 +527,7 @@ def test_new_patients_are_calibrated_when_they_have_as_many_photographs_as_the_k
     assert grades["weak_side"].isna().all()  # the network has no side head
     found = patient_grades(
         grades, answers, target=target,
-        temperatures=[PatientTemperature(0.5, patients=9, photographs=2)],
+        sureness=[PatientTemperature(0.5, patients=9, photographs=2)],
     ).set_index("patient_id")  # fmt: skip
     assert found["calibrated"].to_dict() == {"P": True, "Q": False}
     assert found["p_palsy"]["P"] == pytest.approx(0.36 / (0.36 + 0.16))  # squared, brought to 1
