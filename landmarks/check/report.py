@@ -103,7 +103,9 @@ def _summary(evaluation: LandmarkEvaluation, name: str) -> str:
     if len(evaluation.grid) > 1:
         change = row["nrmse_difference"]
         clear = row["nrmse_difference_low"] * row["nrmse_difference_high"] > 0
-        than = f"{abs(change):.2f} points {'less' if change < 0 else 'more'} than plainly predicted"
+        first = evaluation.grid["setting"].iloc[0]
+        other = "plainly predicted" if first == "plain" else f"with {first}"
+        than = f"{abs(change):.2f} points {'less' if change < 0 else 'more'} than {other}"
         words += f" That is {than}" + ("." if clear else ", which chance alone could explain.")
     return words
 
