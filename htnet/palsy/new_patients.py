@@ -168,7 +168,9 @@ def patient_grades(
         ends = reach.around(found["predicted"].to_numpy(dtype=np.float64), target=target)
         ends[~about["calibrated"].to_numpy(dtype=bool)] = np.nan
         found[["low", "high"]] = ends
-    return pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
+    table = pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
+    # Of nobody, text has no type of its own.
+    return table if len(table) else table.astype(dict.fromkeys(table.select_dtypes(object), "str"))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ import yaml
 from classifiers.commands.compare import compare
 from classifiers.commands.fuse import fuse
 from common.errors import UserError
-from common.grading.numeric_target import NUMERIC
+from common.grading.numeric_target import NUMERIC, AnyTarget
 from common.grading.predictions import inner_predictions_schema, predictions_schema
-from common.tables import read_table
+from common.grading.target import TARGETS
+from common.tables import read_table, write_table
 from htnet.commands.evaluate import evaluate
 from htnet.commands.explain import explain
 from htnet.commands.predict import predict
@@ -29,8 +30,15 @@ from htnet.palsy.answers import answered_fold, read_trained
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import evaluated_parts
 from htnet.palsy.histograms import patient_histograms, twin_rows
-from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
+from htnet.palsy.new_patients import (
+    SeenInTraining,
+    patient_grades,
+    patient_grades_schema,
+    photograph_grades,
+    photograph_grades_schema,
+)
 from htnet.palsy.scores import patient_reach
+from htnet.palsy.sureness import read_sureness
 from htnet.palsy.training import WEIGHTS
 from tests.htnet.drawn_faces import RECIPE, write_cohort
 from tests.htnet.test_htnet_commands import no_predictor
@@ -205,6 +213,21 @@ def test_predict_gives_the_numbers_of_evaluate(
         np.testing.assert_allclose(whole[name], own.loc[whole.index, name], atol=1e-3)
     assert same.loc[same["photographs"] < 2, "low"].isna().all()
     assert (found.patients["calibrated"] == (found.patients["photographs"] >= 2)).all()
+
+
+@pytest.mark.parametrize("target", [SUNNYBROOK, TARGETS["six_grades"]])
+def test_where_no_face_is_found_the_table_of_patients_is_empty(
+    target: AnyTarget, tmp_path: Path
+) -> None:
+    lost = pd.DataFrame({"image_id": ["a.png"], "status": ["no_face"], "reason": ["none found"]})
+    photographs = photograph_grades(
+        lost, [], patients={"a.png": "a"}, seen=SeenInTraining(None), target=target
+    )
+    sureness = [read_sureness(tmp_path, target=target)]
+    patients = patient_grades(photographs, [], sureness=sureness, target=target)
+    schema = patient_grades_schema(target)
+    write_table(patients, tmp_path / "patients.csv", schema=schema)
+    assert read_table(tmp_path / "patients.csv", schema=schema).empty
 
 
 def test_what_works_on_classes_or_is_out_of_range_is_refused(study: Path, tmp_path: Path) -> None:
