@@ -47,6 +47,15 @@ def points_source_columns() -> dict[str, pa.Column]:
     }
 
 
+def frame_columns() -> dict[str, pa.Column]:
+    """Return the columns that rows of films have beyond those of photographs."""
+    return {
+        "film": text(nullable=True, required=False),
+        "frame": pa.Column("Int64", nullable=True, coerce=True, required=False),
+        "time_s": number(required=False),
+    }
+
+
 LANDMARKS = pa.DataFrameSchema(
     {
         "image_id": text(unique=True),
@@ -57,9 +66,7 @@ LANDMARKS = pa.DataFrameSchema(
         **points_source_columns(),
         **{name: number(required=False) for name in QUALITY_COLUMNS},
         "photo_sha256": text(nullable=True, required=False),
-        "film": text(nullable=True, required=False),
-        "frame": pa.Column("Int64", nullable=True, coerce=True, required=False),
-        "time_s": number(required=False),
+        **frame_columns(),
         **{name: number() for name in POINT_COLUMNS},
     },
     name="landmarks",

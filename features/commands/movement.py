@@ -33,9 +33,9 @@ from features.movement.tables import (
 )
 from landmarks.find.films import FilmTask
 from landmarks.points import POINT_COLUMNS
-from landmarks.tables import LANDMARKS, with_slips_failed
+from landmarks.tables import LANDMARKS, frame_columns, with_slips_failed
 
-_READ = ("image_id", "status", "reason", "film", "frame", "time_s", "mm_per_px", *POINT_COLUMNS)
+_READ = ("image_id", "status", "reason", *frame_columns(), "mm_per_px", *POINT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def movement(
 def _read_films(path: Path) -> pd.DataFrame:
     """Read what is needed of the frames; rows of photographs are left out."""
     table = read_table(path, schema=LANDMARKS, columns=_READ)
-    missing = [name for name in ("film", "frame", "time_s") if name not in table]
+    missing = [name for name in frame_columns() if name not in table]
     if missing or table["film"].isna().all():
         raise UserError(
             f"{path} has no frames of films (columns film, frame and time_s): give the landmarks "

@@ -17,10 +17,11 @@ from landmarks.exchange.marked import MarkedPhoto
 from landmarks.find.iris import Irises
 from landmarks.points import POINT_COLUMNS, tilt_degrees
 from landmarks.scale import mm_per_px_of
-from landmarks.tables import BOX_COLUMNS, LANDMARKS, OtherTool, irises_beside
+from landmarks.tables import BOX_COLUMNS, LANDMARKS, OtherTool, frame_columns, irises_beside
 
 _NOT_KNOWN = (  # of another tool's points
     "n_faces", "detector", "detector_score", "spread_px", "points_moved", "photo_sha256",
+    *frame_columns(),
 )  # fmt: skip
 _COLUMNS = [name for name in LANDMARKS.columns if name not in _NOT_KNOWN]
 

@@ -38,6 +38,7 @@ from landmarks.tables import (
     LANDMARKS_FILE,
     SPREAD_COLUMNS,
     SPREADS,
+    frame_columns,
     iris_table,
     points_source_columns,
 )
@@ -250,7 +251,9 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
     if not found:
         empty = pd.DataFrame({name: [] for name in LANDMARKS.columns})
         texts = ("image_id", "status", "reason", "detector", "photo_sha256")
-        return empty.drop(columns=[*points_source_columns()]).astype(dict.fromkeys(texts, "str"))
+        return empty.drop(columns=[*points_source_columns(), *frame_columns()]).astype(
+            dict.fromkeys(texts, "str")
+        )
     results = list(found.values())
     scale = scale or Scale()
     frame = pd.DataFrame(
