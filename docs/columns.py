@@ -372,10 +372,11 @@ TABLES = (
     Table(
         "predictions.csv",
         "benchmark, htnet evaluate, fuse",
-        "photograph or patient, and grader",
+        "photograph, or patient (and visit), and grader",
         predictions_schema(target_named("six_grades")),
         {
             "image_id": f"{SHARED['image_id']}; not in tables of patients",
+            "visit": "the patient's visit, where the manifest tells visits apart",
             "hb_grade": "the reference grade",
             "predicted": "the answer: the median of the probabilities",
             "p_1 … p_6": "probability of each grade",
@@ -802,9 +803,10 @@ TABLES = (
     Table(
         "grades.csv",
         "grade",
-        "patient, always",
+        "patient (and visit), always",
         grades_schema(_SIX),
         {
+            "visit": "the patient's visit, where the manifest tells visits apart",
             "status": "`ok`, `failed`, or `abstained`: movements are missing, or all lies far out",
             "reason": "why there is no grade; empty when `ok`",
             "photographs": "how many were given",

@@ -54,6 +54,7 @@ def shared_levels(
     truths must agree, and a `UserError` names the first few that differ.
     """
     levels: list[SharedAnswers] = []
+    branches = with_visits_alike(branches)
     if all(branch.unit == "photograph" for branch in branches):
         branches = _agreeing(branches, target=target, unit="photograph", shared_only=shared_only)
         levels.append(_side_by_side(branches, target=target, unit="photograph"))
@@ -73,6 +74,7 @@ def shared_inner(
     """
     target, unit = tested.target, tested.unit
     inner = [replace(b, name=name) for b, name in zip(inner, tested.names, strict=True)]
+    inner = [b if VISIT in tested.rows else _without_visits(b) for b in inner]
     inner = pooled(inner, target=target) if unit == "patient" else list(inner)
     folds = pd.MultiIndex.from_frame(tested.rows[["repeat", "fold"]])
     inner = [replace(b, rows=_of_folds(b.rows, folds)) for b in inner]
@@ -93,6 +95,26 @@ def shared_inner(
                 "folds.csv as the predictions."
             )
     return answers
+
+
+def with_visits_alike(branches: Sequence[Branch]) -> list[Branch]:
+    """Return the branches without visits where one of them does not tell visits apart.
+
+    Photographs are then summed up to patients. A table of patients that has a row for each visit
+    is refused (`UserError`): there is nothing to lay beside them.
+    """
+    plain = [branch for branch in branches if VISIT not in branch.rows.columns]
+    for branch in branches if plain else []:
+        if branch.unit == "patient" and VISIT in branch.rows.columns:
+            raise UserError(
+                f"{branch.source} answers every visit and {plain[0].source} every patient: make "
+                "both from the photographs of one visit, or both with a manifest that tells visits."
+            )
+    return [_without_visits(branch) for branch in branches] if plain else list(branches)
+
+
+def _without_visits(branch: Branch) -> Branch:
+    return replace(branch, rows=branch.rows.drop(columns=VISIT, errors="ignore"))
 
 
 def pooled(branches: Sequence[Branch], *, target: AnyTarget) -> list[Branch]:
@@ -221,7 +243,8 @@ def _side_by_side(
     """Put the rows of all branches into one order."""
     outer = ["repeat", "outer_fold"] if inner else ["repeat"]
     item = _item(branches, unit=unit)
-    columns = list(dict.fromkeys([*outer, "fold", *item, "patient_id", target.column]))
+    visit = [VISIT] if all(VISIT in branch.rows.columns for branch in branches) else []
+    columns = list(dict.fromkeys([*outer, "fold", *item, "patient_id", *visit, target.column]))
     keys = [*outer, *item, "fold", target.column]
     ordered = [_in_order(branch, keys, key=KEY[unit]) for branch in branches]
     names = tuple(branch.name for branch in branches)

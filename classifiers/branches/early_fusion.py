@@ -25,6 +25,7 @@ from common.arrays import Floats, Places
 from common.errors import UserError
 from common.grading.folds import Split
 from common.grading.predictions import KEY, to_patients
+from common.grading.target import VISIT
 from common.progress import JobProgress
 
 SUMMARY = "fused_early_summary"
@@ -44,7 +45,8 @@ def fuse_summary(
     `samples` are the measured photographs or patients, whichever `shared` has; `deep` is the name
     of the image branch; options, columns and calibration of the grader are chosen on inner folds.
     """
-    rows = _rows_of(samples, shared.rows[KEY[shared.unit]])
+    key = [KEY[shared.unit], *([VISIT] if VISIT in shared.rows else [])]
+    rows = _rows_of(samples, shared.rows[key])
     k = len(shared.classes.classes)
     chances = np.zeros((len(rows), k))
     sets = np.tile([1, k], (len(rows), 1))  # all classes where too few patients taught any
@@ -52,7 +54,7 @@ def fuse_summary(
     with JobProgress("early fusion, summary", total=len(folds)) as progress:
         for repeat, fold, at, _ in folds:
             unseen = inner.rows_of(repeat, fold)
-            train = _rows_of(samples, inner.shared.rows[KEY[shared.unit]].iloc[unseen])
+            train = _rows_of(samples, inner.shared.rows[key].iloc[unseen])
             fitted = fit_nested(
                 grader,
                 _beside(samples.at(train), _summary(inner.shared, deep)[unseen]),
@@ -98,12 +100,14 @@ def _beside(samples: Samples, deep: Floats) -> Samples:
     return replace(samples, features=pd.concat([samples.features, beside], axis=1))
 
 
-def _rows_of(samples: Samples, wanted: pd.Series) -> Places:
-    """Return the samples' row number of each photograph or patient; refuse what lacks one."""
-    at = pd.Index(samples.rows[wanted.name]).get_indexer(pd.Index(wanted))
-    if (at < 0).any():
+def _rows_of(samples: Samples, wanted: pd.DataFrame) -> Places:
+    """Return the samples' row number of each photograph, patient or visit; refuse a missing one."""
+    known, asked = (table.fillna({VISIT: ""}) for table in (samples.rows[[*wanted]], wanted))
+    at = pd.MultiIndex.from_frame(known).get_indexer(pd.MultiIndex.from_frame(asked))
+    lacks = wanted.iloc[:, 0][at < 0]
+    if len(lacks):
         raise UserError(
-            f'"{wanted.iloc[int(np.argmax(at < 0))]}" is in the prediction tables and has no '
+            f'"{lacks.iloc[0]}" is in the prediction tables and has no '
             "usable features: give the features.csv that the geometric branch was made from."
         )
     return at

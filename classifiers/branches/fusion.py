@@ -189,7 +189,7 @@ def _rows(
         )  # fmt: skip
     return prediction_rows(
         rows, target=shared.classes, unit=shared.unit, probabilities=model.chances[at],
-        sets=None if sets is None else sets.astype(np.int64), **where,
+        sets=None if sets is None else sets.astype(np.int64), visits=True, **where,
     )  # fmt: skip
 
 

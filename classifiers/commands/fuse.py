@@ -36,6 +36,7 @@ from common.files import found_table
 from common.grading.evaluation import write_metrics
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import write_predictions
+from common.grading.target import VISIT
 from common.provenance import write_run_record
 from common.tables import read_manifest, write_csv
 from common.words import counted
@@ -135,6 +136,7 @@ def fuse(
         for shared, unseen in zip(levels, answered, strict=True)
     ]
     if early and cohort:
+        cohort = cohort if VISIT in levels[0].rows else cohort.without_visits()
         samples = rows_to_answer(cohort, level=levels[0].unit, target=question)
         deep = next(branch.name for branch in branches if branch.branch == DEEP)
         _add_early(fused, levels, answered[0], samples, deep=deep, grader=early, seed=seed)

@@ -110,7 +110,7 @@ def recalibrate(
     stored = load_model(folder)
     _refuse_unfit(stored, model)
     target = target_named(stored.card.target)
-    cohort = read_cohort(local, target=target, manifest=manifest)
+    cohort = read_cohort(local, target=target, manifest=manifest).without_visits()
     refuse_two_grades(cohort.usable.rows, column=target.column)
     stored.card.refuse_other_features(
         definition=cohort.study.definition,

@@ -7,7 +7,7 @@ kept with its reason, so that every report can state it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,8 +17,15 @@ import pandas as pd
 from common.arrays import Flags, Floats, Ints, Names, Places
 from common.errors import UserError
 from common.files import found_table
-from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, any_target
-from common.grading.target import CLASS_COLUMN, NO_LABEL, TARGETS, refuse_two_grades
+from common.grading.numeric_target import AnyTarget, NumericTarget, any_target
+from common.grading.target import (
+    CLASS_COLUMN,
+    NO_LABEL,
+    TARGETS,
+    VISIT,
+    patients_and_visits,
+    refuse_two_grades,
+)
 from common.tables import GRADES, join_manifest, read_manifest, severities, sort_by_image_id
 from common.words import counted
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
@@ -173,6 +180,10 @@ class Cohort:
             scores=None if self.scores is None else self.scores[keep],
         )
 
+    def without_visits(self) -> Cohort:
+        """Return the cohort of a command that answers patients and does not tell visits apart."""
+        return replace(self, photographs=self.photographs.drop(columns=VISIT, errors="ignore"))
+
     @property
     def source(self) -> PointsSource:
         """How many of the usable photographs have corrected points."""
@@ -257,6 +268,8 @@ def read_cohort(features: Path, *, target: AnyTarget, manifest: Path | None = No
     table = sort_by_image_id(table)
     truth_source = target.truth_source(table)
     table = target.with_truth(table)
+    if VISIT in table and table[VISIT].isna().all():
+        table = table.drop(columns=VISIT)  # a column that nobody filled tells nothing apart
     values = finite(table[list(FEATURE_NAMES)])
     cohort = Cohort(
         study=study,
@@ -281,7 +294,7 @@ def finite(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def refuse_unanswerable(cohort: Cohort, *, target: AnyTarget) -> None:
-    """Refuse a cohort of one class or score, or with two for a patient: nothing can be graded."""
+    """Refuse a cohort of one class or score, or with two for one answer: nothing can be graded."""
     usable = cohort.usable
     classes = sorted(set(usable.truth.tolist()))
     if len(classes) == 1 and isinstance(target, NumericTarget):
@@ -295,7 +308,7 @@ def refuse_unanswerable(cohort: Cohort, *, target: AnyTarget) -> None:
             f"are of one class, {target.classes[classes[0] - 1]} ({target.title}): there is "
             "nothing to tell apart; add patients of another class or ask something else (--target)."
         )
-    by = answered_by(usable.rows, target=target)
+    by = patients_and_visits(usable.rows)
     refuse_two_grades(usable.rows, column=target.column, by=by)
 
 

@@ -36,9 +36,9 @@ from common.errors import UserError
 from common.files import natural_key
 from common.grading.calibration import range_in_words, range_title
 from common.grading.intervals import interval_in_words
-from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import NO_LABEL, VISIT, Target
+from common.grading.target import NO_LABEL, VISIT, Target, patients_and_visits
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import points_source
@@ -58,8 +58,8 @@ _TYPES = {
 def grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     """Return the schema of `grades.csv`: one row per patient, in natural order.
 
-    Of scores one row per patient and `visit`, where visits are told apart; `predicted` is then a
-    number with `low` and `high`, its 90 % interval, in place of probabilities and sets.
+    One row per patient and `visit`, where visits are told apart. Of scores `predicted` is a number
+    with `low` and `high`, its 90 % interval, in place of probabilities and sets.
 
     `predicted` is the grade or the name of the class, empty unless `ok`; `abstained` is who lacks
     movements that the grader needs (`why_not_graded`) or lies `FAR_OUT`. `photographs` were
@@ -72,7 +72,6 @@ def grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     grader's columns, 1 for the farthest learned from; `caution` says what is unlike those learned
     from (the set is then one class wider at either end), or that recalibration saw the patient.
     """
-    numeric = isinstance(target, NumericTarget)
     answer = (
         {"predicted": number(), "low": number(), "high": number()}
         if isinstance(target, NumericTarget)
@@ -85,8 +84,8 @@ def grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     )
     return pa.DataFrameSchema(
         {
-            "patient_id": text(unique=not numeric),
-            **({VISIT: text(nullable=True, required=False)} if numeric else {}),
+            "patient_id": text(),
+            VISIT: text(nullable=True, required=False),
             "status": choice(STATUSES),
             "reason": text(nullable=True),
             "photographs": pa.Column("int64"),
@@ -149,7 +148,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     found: list[dict[str, object]] = []
     answers: dict[str, Answer] = {}
     likeness = _likeness(model, rows, study)
-    by = answered_by(table, target=target)
+    by = patients_and_visits(table)
     named = whose_answer(table, by)
     photographs = named.groupby(named).indices
     whose = whose_answer(rows.rows, by)
@@ -191,6 +190,7 @@ def _types(columns: list[str], *, target: AnyTarget) -> dict[str, str]:
 
 
 OF_VISIT = " · visit "
+PROBABILITY = "Probability"
 
 
 def whose_answer(rows: pd.DataFrame, by: list[str]) -> pd.Series:
@@ -205,11 +205,21 @@ def _joined(before: Answer | None, answer: Answer, *, visit: str) -> Answer:
     """Return the answers to all visits of a patient as one."""
     if not visit:
         return answer
-    summary = tuple(f"Visit {visit}. {sentence}" for sentence in answer.summary)
-    reasons = tuple(f"Visit {visit}. {sentence}" for sentence in answer.reasons)
+    own = Answer(
+        summary=tuple(f"Visit {visit}. {sentence}" for sentence in answer.summary),
+        reasons=tuple(f"Visit {visit}. {sentence}" for sentence in answer.reasons),
+        table=None if answer.table is None else answer.table.replace(PROBABILITY, f"Visit {visit}"),
+        caption=f"{PROBABILITY} of each class, by visit.",
+    )
     if before is None:
-        return Answer(summary=summary, reasons=reasons)
-    return Answer(summary=(*before.summary, *summary), reasons=(*before.reasons, *reasons))
+        return own
+    tables = [one.table for one in (before, own) if one.table is not None]
+    return replace(
+        own,
+        summary=(*before.summary, *own.summary),
+        reasons=(*before.reasons, *own.reasons),
+        table=pd.concat(tables, ignore_index=True) if tables else None,
+    )
 
 
 def _truth(table: pd.DataFrame, target: AnyTarget, *, whose: pd.Series) -> pd.Series:
@@ -262,7 +272,7 @@ def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Like
     if familiar is None or rows.rows.empty:
         return {}
     made = model.grader.columns.make(rows)[model.grader.choice.columns]
-    by = answered_by(study.photographs, target=model.card.question)
+    by = patients_and_visits(study.photographs)
     made = made.groupby(whose_answer(rows.rows, by).to_numpy()).mean()
     distances = familiar.distances(made)
     qualities = pd.DataFrame(index=made.index)
@@ -421,7 +431,9 @@ def _scored(
     words = f"Answer: {score[0]:.0f}"
     within = "" if low is None or high is None else f" {INTERVAL}: {interval_in_words(low, high)}."
     said = _in_words(row, words, within=within)
-    return row, Answer(summary=(said,), reasons=reasons, worth=worth)
+    rises = target.healthy == "high"
+    told = {region: -effect if rises else effect for region, effect in worth.items()}
+    return row, Answer(summary=(said,), reasons=reasons, worth=told, rises=rises)
 
 
 def _not_graded(reason: str) -> Answer:
@@ -463,7 +475,7 @@ def _answer(
         classes = range_in_words(row["set_low"], row["set_high"], target.spoken)
         within = f" {range_title()}: {classes}."
     table = pd.DataFrame([chances], columns=list(target.spoken))
-    table.insert(0, "", "Probability")
+    table.insert(0, "", PROBABILITY)
     words = _in_words(row, f"Answer: {name}", within=within)
     return Answer(summary=(words,), table=table, reasons=reasons)
 

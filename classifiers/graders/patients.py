@@ -22,9 +22,9 @@ from common.arrays import Floats, Places
 from common.bootstrap import summed_by
 from common.errors import UserError
 from common.grading.folds import Split, folds_of_patients, splits
-from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import KEY, Unit
-from common.grading.target import refuse_two_grades
+from common.grading.target import patients_and_visits, refuse_two_grades
 from common.tables import severities
 from features.mirror_difference import mirror_parts
 from features.registry import FEATURE_NAMES
@@ -75,7 +75,7 @@ def tested_in(folds: pd.DataFrame, samples: Samples, *, unit: Unit) -> list[Spli
 def patient_samples(
     photographs: Samples, *, points: Floats, target: AnyTarget | None = None
 ) -> Samples:
-    """Gather the usable photographs of each patient, of scores of each visit, into one row.
+    """Gather the usable photographs of each patient, or of each visit, into one row.
 
     Parameters
     ----------
@@ -87,8 +87,9 @@ def patient_samples(
     Returns
     -------
     Samples
-        Rows with `patient_id`, `hb_grade`, `palsy_class` and `side` (when known), of scores also
-        `visit` and the score, `photographs` (how many) and `movements` (how many different ones).
+        Rows with `patient_id`, `visit` (where told apart), `hb_grade`, `palsy_class` and `side`
+        (when known), of scores also the score, `photographs` (how many) and `movements` (how many
+        different ones).
         Columns: the blocks of `classifiers.graders.severity`, then `mean.` and `worst.` (largest)
         of every feature.
 
@@ -99,7 +100,7 @@ def patient_samples(
     """
     rows = photographs.rows
     scored = target if isinstance(target, NumericTarget) else None
-    by = ["patient_id"] if scored is None else answered_by(rows, target=scored)
+    by = patients_and_visits(rows)
     _refuse_unfit(rows, by=by, graded=scored is None)
     group = rows.groupby(by, dropna=False).ngroup().to_numpy()
     _, first, at = np.unique(group, return_index=True, return_inverse=True)

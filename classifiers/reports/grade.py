@@ -35,7 +35,7 @@ from common.grading.intervals import about_intervals, interval_in_words
 from common.grading.numeric_evaluation import evaluate_numbers
 from common.grading.numeric_plots import differences_figure, scatter_figure
 from common.grading.numeric_target import NumericTarget
-from common.grading.target import VISIT
+from common.grading.target import VISIT, patients_and_visits
 from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted
 
@@ -229,7 +229,7 @@ def _add_wrong_answers(report: Report, grades: Grades) -> None:
     if isinstance(grades.target, NumericTarget):
         _add_errors(report, grades, target=grades.target)
         return
-    rows = grades.table[grades.table["status"] == "ok"].set_index("patient_id")
+    rows = _answered(grades)
     rows = rows.loc[rows.index.isin(grades.truth.index)]
     if len(rows) < FEWEST_GRADED:
         return
@@ -242,8 +242,9 @@ def _add_wrong_answers(report: Report, grades: Grades) -> None:
         orders["the most like those learned from first"] = rows["distance"].to_numpy(np.float64)
     curves = wrong_among_accepted(off, orders=orders)
     section = report.section("How many of the answers are wrong?")
+    whom = "visit" if VISIT in rows else "patient"
     section.text(
-        f"The tables tell the {target.step} of {counted(len(rows), 'patient')} who got an answer. "
+        f"The tables tell the {target.step} of {counted(len(rows), whom)} with an answer. "
         "If only some answers are accepted and a person grades the rest, this share of the "
         "accepted is wrong. An order that is of use brings its lines down on the left; with few "
         "patients, chance does so too."
@@ -265,11 +266,17 @@ def _add_wrong_answers(report: Report, grades: Grades) -> None:
     )
 
 
+def _answered(grades: Grades) -> pd.DataFrame:
+    """Return the rows of who got an answer, by whom it is about, as `grades.truth` names them."""
+    rows = grades.table[grades.table["status"] == "ok"]
+    return rows.set_axis(whose_answer(rows, patients_and_visits(rows)))
+
+
 def _add_errors(report: Report, grades: Grades, *, target: NumericTarget) -> None:
     """Add how far the answers are from the scores that the tables tell."""
-    table = grades.table[grades.table["status"] == "ok"]
-    whose = whose_answer(table, [name for name in ("patient_id", VISIT) if name in table.columns])
-    table = table.assign(**{target.column: whose.map(grades.truth)}).dropna(subset=target.column)
+    table = _answered(grades)
+    table = table.assign(**{target.column: table.index.to_series().map(grades.truth)})
+    table = table.dropna(subset=target.column).reset_index(drop=True)
     if len(table) < FEWEST_GRADED:
         return
     rows = table.assign(model="", repeat=1, fold=1)

@@ -17,7 +17,7 @@ from classifiers.reports.patient_page import (
     add_patient_pages,
 )
 from classifiers.reports.patient_pictures import Material
-from classifiers.reports.patient_scores import score_pages
+from classifiers.reports.patient_scores import score_pages, visits_of
 from classifiers.reports.sections import Title
 from common.grading.calibration import range_in_words, range_title
 from common.grading.evaluation import Evaluation
@@ -183,22 +183,45 @@ def add_benchmark_pages(
     target, predictions = evaluation.target, evaluation.predictions
     learned = predictions[~predictions["model"].map(is_baseline)]
     told, about = telling_patients(learned, target=target)
-    found = model_answers(learned[learned["patient_id"].isin(told)], target=target)
-    found = {patient: found[patient] for patient in material.patients if patient in found}
-    references = references_of(learned, target=target)
-    names = target.spoken
+    models = list(dict.fromkeys(learned["model"].astype(str)))
+    tables: dict[str, list[pd.DataFrame]] = {}
+    lines: dict[str, list[dict[str, str | None]]] = {}
+    for visit, of_visit in visits_of(learned[learned["patient_id"].isin(told)]):
+        found = model_answers(of_visit, target=target)
+        references = references_of(of_visit, target=target)
+        overview = answers_overview(found, references, models=models, target=target)
+        for (patient, own), line in zip(found.items(), overview, strict=True):
+            table = answers_table(own, reference=references.get(patient), target=target)
+            if visit:
+                table.insert(0, "Visit", visit)
+                line = {name: f"{visit}: {cell or 'none'}" for name, cell in line.items()}
+            tables.setdefault(patient, []).append(table)
+            lines.setdefault(patient, []).append(line)
     answers = {
         patient: Answer(
-            table=answers_table(own, reference=references.get(patient), target=target),
+            table=pd.concat(tables[patient], ignore_index=True),
             caption="Answers of graders that never saw the patient, and the probability of each "
             f"of the {target.steps} in %.",
-            heading=f"reference {names[references[patient] - 1]}" if patient in references else "",
+            heading=_references_in_words(lines[patient]),
         )
-        for patient, own in found.items()
+        for patient in material.patients
+        if patient in tables
     }
-    models = list(dict.fromkeys(learned["model"].astype(str)))
     add_patient_pages(
         report, material, answers=answers, redact=redact,
-        overview=answers_overview(found, references, models=models, target=target),
+        overview=[_one_line(lines[patient]) for patient in answers],
         about=about,
     )  # fmt: skip
+
+
+def _references_in_words(lines: list[dict[str, str | None]]) -> str:
+    """Return what stands behind the patient's name: the reference, of several visits each."""
+    known = [str(line["Reference"]) for line in lines if line["Reference"]]
+    return f"reference {', '.join(known)}" if known else ""
+
+
+def _one_line(lines: list[dict[str, str | None]]) -> dict[str, str | None]:
+    """Return a patient's row of the overview, the visits below each other."""
+    if len(lines) == 1:
+        return lines[0]
+    return {name: "\n".join(str(line[name]) for line in lines) for name in lines[0]}

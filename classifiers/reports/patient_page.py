@@ -48,7 +48,8 @@ class Answer:
     maps
         What an image network looked at.
     worth
-        How much lower the answer would be with a part of the face as in healthy people, by region.
+        How much lower the answer would be with a part of the face as in healthy people, by region;
+        how much higher where `rises`, of a score whose high end is healthy.
     """
 
     summary: Sequence[str] = ()
@@ -58,6 +59,7 @@ class Answer:
     caption: str = ""
     maps: Sequence[Picture] = ()
     worth: Mapping[str, float] | None = None
+    rises: bool = False
 
 
 def anchor_of(number: int) -> str:
@@ -161,12 +163,17 @@ def patient_page(
     page.subheading("Right beside left")
     readings = material.readings(patient)
     measured, sides = side_table(material.measures, patient), material.sides
-    moved = pd.DataFrame() if sides is None else zone_table(sides, patient, worth=answer.worth)
+    moved = (
+        pd.DataFrame()
+        if sides is None
+        else zone_table(sides, patient, worth=answer.worth, rises=answer.rises)
+    )
     if len(moved):
         page.table(
             moved,
             caption="How far each side moves, zone by zone, in percent of the one that moves more"
-            + ("." if answer.worth is None else "; and how much lower the answer would be with "
+            + ("." if answer.worth is None else
+               f"; and how much {'higher' if answer.rises else 'lower'} the answer would be with "
                "that part of the face as in healthy people (smile and lips together)."),
             digits=1,
         )  # fmt: skip

@@ -9,10 +9,11 @@ import pandas as pd
 
 from classifiers.graders.registry import is_baseline, title_of
 from classifiers.reports.patient_page import EVERYBODY, MOST_TELLING, Answer
+from common.files import natural_key
 from common.grading.intervals import interval_in_words
 from common.grading.numeric_evaluation import NumericEvaluation
 from common.grading.numeric_target import NumericTarget
-from common.grading.target import VISIT
+from common.grading.target import VISIT, patients_and_visits
 from common.words import counted
 
 
@@ -61,21 +62,22 @@ def _telling(rows: pd.DataFrame, *, target: NumericTarget) -> tuple[set[str], st
     )
 
 
-def _visits(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the rows of each visit by its name, empty where there are no visits."""
-    if VISIT not in rows.columns or rows[VISIT].isna().all():
+def visits_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the rows of each visit by its name in natural order; empty where there is no visit."""
+    if VISIT not in patients_and_visits(rows):
         return [("", rows)]
-    return [(str(name), own) for name, own in rows.groupby(VISIT, sort=False)]
+    names = rows[VISIT].fillna("").astype(str)
+    return [(name, rows[names == name]) for name in sorted(set(names), key=natural_key)]
 
 
 def _truth_in_words(rows: pd.DataFrame, *, target: NumericTarget) -> str:
-    return ", ".join(f"{own[target.column].iloc[0]:.0f}" for _, own in _visits(rows))
+    return ", ".join(f"{own[target.column].iloc[0]:.0f}" for _, own in visits_of(rows))
 
 
 def _words(rows: pd.DataFrame, *, target: NumericTarget) -> str:
     """Return one model's answers, means over repeats, with the widest interval below."""
     said = []
-    for visit, own in _visits(rows):
+    for visit, own in visits_of(rows):
         bounds = _bounds(own)
         within = "" if bounds is None else f"\n{interval_in_words(*bounds)}"
         said.append(f"{f'{visit}: ' if visit else ''}{own['predicted'].mean():.0f}{within}")
@@ -90,7 +92,7 @@ def _bounds(rows: pd.DataFrame) -> tuple[float, float] | None:
 
 def _table(rows: pd.DataFrame, *, target: NumericTarget) -> pd.DataFrame:
     table: list[dict[str, str | None]] = []
-    for visit, of_visit in _visits(rows):
+    for visit, of_visit in visits_of(rows):
         where = {"Visit": visit} if visit else {}
         for model, own in of_visit.groupby("model", sort=False):
             bounds = _bounds(own)

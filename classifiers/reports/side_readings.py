@@ -165,7 +165,11 @@ def side_readings(
 
 
 def zone_table(
-    sides: Readings, patient: str, *, worth: Mapping[str, float] | None = None
+    sides: Readings,
+    patient: str,
+    *,
+    worth: Mapping[str, float] | None = None,
+    rises: bool = False,
 ) -> pd.DataFrame:
     """Return how far each side moved, zone by zone, in percent of the side that moved farther.
 
@@ -174,8 +178,8 @@ def zone_table(
     sides
         Everybody's movements (`features.scales.sides`); each visit has its rows.
     worth
-        How much lower the answer would be with a part of the face as in healthy people, by the
-        graders' regions; smile and lips are one region, told at the smile.
+        How much lower (higher where `rises`) the answer would be with a part of the face as in
+        healthy people, by the graders' regions; smile and lips are one region, told at the smile.
 
     Returns
     -------
@@ -200,7 +204,9 @@ def zone_table(
             if worth is not None:
                 told = {"brow": "brow", "eye": "eye", "midface": "mouth"}.get(entry.zone)
                 first = all(other["Zone"] != entry.zone for other in rows)
-                row["Lower if healthy"] = worth.get(told) if first and told else None
+                row[f"{'Higher' if rises else 'Lower'} if healthy"] = (
+                    worth.get(told) if first and told else None
+                )
             rows.append(row)
     return pd.DataFrame(rows)
 

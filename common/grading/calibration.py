@@ -126,7 +126,7 @@ class GradeSets:
 
     Split conformal promises its coverage for one grader and patients kept aside. Here the answers
     come from the graders of the inner folds, the sets go to a grader refitted on all of these
-    patients, and where photographs are graded, photographs are counted, several of each patient.
+    patients, and photographs (or visits) are counted, where there are several of each patient.
     The coverage is therefore an aim; reports state what it was on the tested patients. A class
     belongs to the set when `mass_before` it is at most `limit`.
     """

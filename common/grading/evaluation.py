@@ -24,7 +24,7 @@ from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
 from common.grading.scores import Score, more_scores_for, scores_for
-from common.grading.target import MAJORITY, Target
+from common.grading.target import MAJORITY, Target, patients_and_visits
 from common.tables import choice, text
 from common.words import unbroken
 
@@ -143,7 +143,11 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json` for this level."""
         return {
-            "n": len(self.predictions.drop_duplicates([*self._key, "patient_id"])),
+            "n": len(
+                self.predictions.drop_duplicates(
+                    [*self._key, *patients_and_visits(self.predictions)]
+                )
+            ),
             "n_patients": int(self.predictions["patient_id"].nunique()),
             "models": {
                 model: {

@@ -16,9 +16,10 @@ from common.grading.numeric_scores import (
     more_numeric_scores_for,
     numeric_scores_for,
 )
-from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
+from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, to_patients
 from common.grading.scores import Score
+from common.grading.target import patients_and_visits
 
 MEAN, MEDIAN = "mean", "median"
 BASELINES = (MEDIAN, MEAN)
@@ -66,7 +67,7 @@ class NumericEvaluation:
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json` for this level."""
         key = ["image_id"] if self.unit == "photograph" else []
-        by = answered_by(self.predictions, target=self.target)
+        by = patients_and_visits(self.predictions)
         return {
             "n": len(self.predictions.drop_duplicates([*key, *by])),
             "n_patients": int(self.predictions["patient_id"].nunique()),

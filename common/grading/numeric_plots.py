@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from common.bootstrap import Estimate
 from common.figures import BLUE, GRID, INK, SKY, SOFT, calm, canvas
-from common.grading.numeric_target import NumericTarget, answered_by
+from common.grading.numeric_target import NumericTarget
+from common.grading.target import patients_and_visits
 
 
 def scatter_figure(predictions: pd.DataFrame, *, target: NumericTarget, title: str) -> Figure:
@@ -65,6 +66,6 @@ def differences_figure(
 
 def _means(predictions: pd.DataFrame, *, target: NumericTarget) -> pd.DataFrame:
     key = ["image_id"] if "image_id" in predictions.columns else []
-    by = [*key, *answered_by(predictions, target=target)]
+    by = [*key, *patients_and_visits(predictions)]
     names = [target.column, "predicted", "low", "high"]
     return predictions.groupby(by, dropna=False, sort=False)[names].mean()

@@ -17,7 +17,14 @@ import pandas as pd
 
 from common.arrays import Floats, Ints
 from common.errors import UserError, did_you_mean
-from common.grading.target import NO_LABEL, TARGETS, VISIT, Target, raters_behind
+from common.grading.target import (
+    NO_LABEL,
+    TARGETS,
+    VISIT,
+    Target,
+    patients_and_visits,
+    raters_behind,
+)
 from common.words import counted
 
 RESERVED = (
@@ -180,9 +187,8 @@ def of_classes(target: AnyTarget, *, asker: str) -> Target:
 
 
 def answered_by(rows: pd.DataFrame, *, target: AnyTarget) -> list[str]:
-    """Return the columns that say whom one answer is for: patients, of scores also their visits."""
-    visits = isinstance(target, NumericTarget) and VISIT in rows and rows[VISIT].notna().any()
-    return ["patient_id", VISIT] if visits else ["patient_id"]
+    """Return whom an answer of a network is for: patients, of scores also their visits."""
+    return patients_and_visits(rows) if isinstance(target, NumericTarget) else ["patient_id"]
 
 
 def shown(value: float) -> str:

@@ -10,8 +10,14 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.arrays import Floats, Ints
-from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
-from common.grading.target import VISIT, Target, refuse_two_grades, target_named
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.target import (
+    VISIT,
+    Target,
+    patients_and_visits,
+    refuse_two_grades,
+    target_named,
+)
 from common.tables import (
     GRADES,
     choice,
@@ -30,8 +36,9 @@ KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
 def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
     """Return the schema of a prediction table; of scores that of `score_predictions_schema`.
 
-    A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`. The
-    truth is the target's own column: `hb_grade` for six grades, `side` for the affected side, else
+    A photograph's row has `image_id` and `patient_id`, a patient's row only `patient_id`, and
+    `visit` where the manifest tells visits apart: then a patient's row is one visit. The truth is
+    the target's own column: `hb_grade` for six grades, `side` for the affected side, else
     `palsy_class` (healthy, slight, strong; from the manifest or from its grades). The answer is
     `predicted`; for six grades both are integers 1..6, for the other targets `predicted` is the
     name of the class. Probabilities are one column for each class, `p_1` ... `p_6` for
@@ -51,6 +58,7 @@ def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.Da
         {
             KEY[unit]: text(),
             "patient_id": text(),
+            VISIT: text(nullable=True, required=False),
             "hb_grade": grade(required=False),
             target.column: truth,
             "predicted": answer,
@@ -71,9 +79,8 @@ def score_predictions_schema(
 ) -> pa.DataFrameSchema:
     """Return the schema of a prediction table of scores.
 
-    Keys as of classes, with `visit` where a patient has several: then a patient's row is one
-    visit. The truth is the target's own column, `predicted` the answer, `low` and `high` its 90 %
-    prediction interval, empty where none was made; all of them in the unit of the scale.
+    Keys as of classes. The truth is the target's own column, `predicted` the answer, `low` and
+    `high` its 90 % prediction interval, empty where none was made; all in the unit of the scale.
     """
     inside = pa.Check.in_range(
         target.low, target.high, error=f"lie in the range of {target.name}, {target.range_in_words}"
@@ -132,13 +139,17 @@ def prediction_rows(
     model: str,
     branch: str = "geometric",
     sets: Ints | None = None,
+    visits: bool = False,
 ) -> pd.DataFrame:
     """Return the table rows of one test fold.
 
-    `rows` have key, `patient_id` and truth; `probabilities` are `(n, k)`, of which `Target.answers`
-    makes the answers; `sets` are `(n, 2)` lowest and highest class number of the conformal set.
+    `rows` have key, `patient_id` and truth; with `visits` their `visit` is kept where there is one
+    (networks answer patients, whose visits they do not tell apart). `probabilities` are `(n, k)`,
+    of which `Target.answers` makes the answers; `sets` are `(n, 2)` lowest and highest class number
+    of the conformal set.
     """
-    known = ["hb_grade"] if "hb_grade" in rows.columns else []
+    wanted = [*([VISIT] if visits else []), "hb_grade"]
+    known = [name for name in wanted if name in rows.columns]
     keys = list(dict.fromkeys([KEY[unit], "patient_id", *known, target.column]))
     chances = pd.DataFrame(
         probabilities, columns=list(target.probability_columns), index=rows.index
@@ -208,20 +219,20 @@ def answer_rows(
     sets = None if bounds is None else np.asarray(bounds, dtype=np.int64)
     return prediction_rows(
         rows, target=target, unit=unit, probabilities=answers, repeat=repeat, fold=fold,
-        model=model, sets=sets,
+        model=model, sets=sets, visits=True,
     )  # fmt: skip
 
 
 def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame:
     """Sum up photographs to patients: the mean over a patient's photographs.
 
-    Returns one row per patient (of scores per visit), repeat, fold and model (of
+    Returns one row per patient (per visit, where these are told), repeat, fold and model (of
     `inner_predictions.csv` also per outer fold). Of classes the probabilities are averaged and the
     answer is made of them as for a photograph; of scores the answers are, and no interval is left,
     since one of a photograph promises nothing of a mean. Photographs of different grades are
     refused (`UserError`).
     """
-    by = answered_by(predictions, target=target)
+    by = patients_and_visits(predictions)
     refuse_two_grades(predictions, column=target.column, by=by)
     keys = ["model", "branch", "repeat", "fold", *by, target.column]
     inner = "outer_fold" in predictions.columns

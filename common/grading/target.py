@@ -235,6 +235,12 @@ def commonest_class(labels: Ints, patients: NDArray[Any]) -> int:
     return int(np.flatnonzero((counts > 0) & (counts >= counts.max() - 1))[0])
 
 
+def patients_and_visits(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that say whom one answer is for: patients, and visits where told apart."""
+    visits = VISIT in rows and rows[VISIT].notna().any()
+    return ["patient_id", VISIT] if visits else ["patient_id"]
+
+
 def refuse_two_grades(
     rows: pd.DataFrame, *, column: str = "hb_grade", by: Sequence[str] = ("patient_id",)
 ) -> None:
@@ -256,7 +262,12 @@ def refuse_two_grades(
             f'Patient "{whose["patient_id"]}" has photographs{visit} of different '
             f"{kind.get(column, 'scores')} ({column} {' and '.join(sorted(map(str, own)))}), and "
             f"every {'visit' if VISIT in by else 'patient'} gets one answer: "
-            + ("correct them." if VISIT in by else "keep the photographs of one visit.")
+            + (
+                "correct them."
+                if VISIT in by
+                else f"keep the photographs of one visit (benchmark, fit and grade answer every "
+                f'visit that the column "{VISIT}" of the manifest tells).'
+            )
         )
 
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from common.grading.numeric_target import NUMERIC
+from common.tables import GRADES
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.movement import (
     CONTRACTIONS,
@@ -42,7 +44,8 @@ _STRONGEST = 0.4
 _RATERS = {"sunnybrook": (4.0, 5.0), "eface": (4.0, 5.0), "hb_grade": (0.25, 0.45)}
 """Standard deviation of a rater's bias and of the noise of one score; a choice, not measured."""
 _MISSING = 0.05
-_RANGES = {"sunnybrook": (0, 100), "eface": (0, 100), "hb_grade": (1, 6)}
+_RANGES = {name: (scale.low, scale.high) for name, scale in NUMERIC.items()}
+_RANGES["hb_grade"] = (GRADES[0], GRADES[-1])
 
 
 def true_scales(palsy: Palsy) -> dict[str, float]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifiers.branches.alignment import pooled, shared_levels
+from classifiers.branches.alignment import pooled, shared_levels, with_visits_alike
 from classifiers.branches.branch import Branch, read_branches
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
@@ -31,7 +31,7 @@ from classifiers.reports.patient_pictures import Material, numbers_of, read_mate
 from common.errors import UserError
 from common.figures import BLUE, GREEN, GREY, VERMILION
 from common.grading.predictions import read_either_unit
-from common.grading.target import MAJORITY, Target
+from common.grading.target import MAJORITY, VISIT, Target
 from common.tables import read_manifest
 from common.words import counted
 from landmarks.tables import LANDMARKS_FILE
@@ -191,6 +191,12 @@ def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -
         )
     branches = (*read_branches(given.tables, target=target, models=given.models),
                 _fused_branch(given, target=target))  # fmt: skip
+    branches = tuple(with_visits_alike(branches))
+    if VISIT in branches[0].rows:
+        raise UserError(
+            "The joint report gives every patient one page with one answer, and these tables "
+            'answer every visit: make them from the photographs of one visit (column "visit").'
+        )
     levels = shared_levels(branches, target=target, shared_only=given.shared_only)
     pictures, problems = _network_pictures(given, manifest, redact=redact)
     return JointStudy(

@@ -183,6 +183,8 @@ def test_both_sides_are_told_by_zone_as_shares_of_the_one_that_moves_farther():
     assert set(table.index) == {"full smile", "full eye closure"}  # rest is no movement
     assert dict(table["Lower if healthy"]) == {"full smile": 1.5, "full eye closure": 0.5}
     assert "Lower if healthy" not in zone_table(sides, "p1")
+    rising = zone_table(sides, "p1", worth={"eye": 0.5}, rises=True)  # a score, healthy at 100
+    assert "Higher if healthy" in rising and "Lower if healthy" not in rising
     assert zone_table(sides, "p2").empty
 
 
