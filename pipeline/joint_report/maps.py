@@ -68,7 +68,7 @@ def network_pictures(
         raise UserError(f"{networks} holds no trained fold: run htnet train first.")
     network, notes = read_trained(weights[0])
     cohort = read_image_cohort(
-        manifest, landmarks, target=target_of(notes["classes"]), config=network.config,
+        manifest, landmarks, target=target_of(notes), config=network.config,
         features=features, quiet=True,
     )  # fmt: skip
     asked = set(image_ids)
