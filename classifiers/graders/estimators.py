@@ -146,10 +146,30 @@ class LogisticGrader(GradeClassifier):
 
 
 class TreesAsBytes(BaseEstimator):
-    """Keeps XGBoost's trees (`trees_`, made by `_trees`) in XGBoost's own binary format (UBJ).
+    """Gradient-boosted trees, kept (`trees_`, made by `_trees`) in XGBoost's own format (UBJ).
 
-    Whatever keeps or sends a grader then needs to know arrays and plain values only.
+    Whatever keeps or sends a grader then needs to know arrays and plain values only. Options are
+    those of XGBoost.
     """
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 150,
+        max_depth: int = 3,
+        learning_rate: float = 0.1,
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.8,
+        min_child_weight: float = 1.0,
+        random_state: int = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.min_child_weight = min_child_weight
+        self.random_state = random_state
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the trees as bytes."""
@@ -177,25 +197,6 @@ class XGBoostGrader(TreesAsBytes, GradeClassifier):
     """Gradient-boosted trees that accept labels with a gap; options of `xgboost.XGBClassifier`."""
 
     allows_missing = True
-
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 150,
-        max_depth: int = 3,
-        learning_rate: float = 0.1,
-        subsample: float = 0.8,
-        colsample_bytree: float = 0.8,
-        min_child_weight: float = 1.0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.min_child_weight = min_child_weight
-        self.random_state = random_state
 
     def _trees(self) -> XGBClassifier:
         # One thread: the benchmark runs its folds side by side.

@@ -49,25 +49,6 @@ def small_network(seed: int) -> TransformedTargetRegressor:
 class XGBoostRegressor(TreesAsBytes, RegressorMixin, BaseEstimator):
     """Gradient-boosted trees; options of `xgboost.XGBRegressor`."""
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 150,
-        max_depth: int = 3,
-        learning_rate: float = 0.1,
-        subsample: float = 0.8,
-        colsample_bytree: float = 0.8,
-        min_child_weight: float = 1.0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.min_child_weight = min_child_weight
-        self.random_state = random_state
-
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on `(n, k)` features and `(n,)` scores."""
         values, scores = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
