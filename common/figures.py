@@ -22,6 +22,23 @@ INK, SOFT, LINE, GRID = "#1d2733", "#5b6875", "#dfe4e9", "#eef1f4"  # as on the 
 MARKERS = "osD^vP"  # classes also by shape
 
 
+def draw_limits(
+    axes: Axes, lines: tuple[Estimate, Estimate, Estimate], *, label: str | None = None
+) -> None:
+    """Draw lower limit, bias and upper limit (Bland and Altman 1986) with their 95 % intervals.
+
+    `label` is the format of the numbers beside the lines, `+.1f` for instance; None: none.
+    """
+    for line, style in zip(lines, ("--", "-", "--"), strict=True):
+        axes.axhspan(line.low, line.high, color=GRID, zorder=0)
+        axes.axhline(line.value, color=INK, linestyle=style, linewidth=1)
+        if label is not None:
+            axes.annotate(
+                f"{line.value:{label}}", (1.0, line.value), xycoords=("axes fraction", "data"),
+                xytext=(4, 0), textcoords="offset points", va="center", fontsize=9,
+            )  # fmt: skip
+
+
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of one plot; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")

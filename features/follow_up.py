@@ -19,7 +19,7 @@ from scipy.stats import t as student
 
 from common.errors import UserError, did_you_mean
 from common.files import natural_key
-from common.grading.numeric_target import NUMERIC, RESERVED
+from common.grading.numeric_target import NUMERIC, RESERVED, is_numeric
 from common.tables import OTHERS_AS_TEXT, choice, number, text
 from common.words import counted
 from features.registry import FEATURE_NAMES
@@ -152,25 +152,20 @@ def follow(
 def _scores_in(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the numeric columns; of answers `predicted` alone; no length in px."""
     if "predicted" in table:
-        if _is_number(table["predicted"]):
+        if is_numeric(table["predicted"]):
             return ("predicted",)
         raise UserError("The answers of this table are no numbers: there is no change to measure.")
     found = [
         str(name)
         for name in table
         if name not in _NO_SCORES and not str(name).startswith(("p_", "x_", "y_", "box_"))
-        and _is_number(table[name])
+        and is_numeric(table[name])
     ]  # fmt: skip
     if "unit" in table and table["unit"].eq("px").any():  # they change with the camera's distance
         found = [name for name in found if name.endswith("_percent") or "angle" in name]
     if not found:
         raise UserError("The table has no column of numbers that could be a score (--scores).")
     return tuple(found)
-
-
-def _is_number(column: pd.Series) -> bool:
-    parsed = pd.to_numeric(column, errors="coerce")
-    return bool(parsed.notna().any() and (parsed.notna() | column.isna()).all())
 
 
 def _with_visits(table: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from classifiers.graders.registry import FittedRegressor, GraderEntry, fit_regre
 from classifiers.graders.scaling import ScalerName
 from common.arrays import Floats
 from common.errors import UserError
-from common.grading.intervals import ScoreIntervals, learn_intervals
+from common.grading.intervals import ScoreIntervals, learn_intervals, patient_weights
 from common.grading.numeric_target import NumericTarget
 
 
@@ -86,7 +86,7 @@ def fit_nested_scores(
                 unseen[split.test] = target.clipped(np.asarray(learned.predict(asked)))
                 notes.extend(said)
             answers.append(unseen)
-        loss = np.abs(np.array(answers) - samples.scores) * _patient_weights(samples)
+        loss = np.abs(np.array(answers) - samples.scores) * patient_weights(samples.patients)
         chosen = candidates[int(np.argmin(loss.sum(axis=1)))]
         honest = np.zeros(len(samples.scores))
         for split in inner.splits:  # the winner's own answers look better than they are
@@ -105,9 +105,3 @@ def fit_nested_scores(
     )
     fitted = replace(fitted, notes=tuple(dict.fromkeys([*notes, *fitted.notes])))
     return NestedRegressor(chosen, inner.columns, fitted, target.low, target.high, intervals)
-
-
-def _patient_weights(samples: Samples) -> Floats:
-    """Return `(n,)` weights of the rows, those of each patient adding up to 1."""
-    _, at, rows = np.unique(samples.patients, return_inverse=True, return_counts=True)
-    return 1.0 / rows[at]

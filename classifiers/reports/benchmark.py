@@ -20,7 +20,6 @@ from classifiers.reports.numeric import (
     add_numeric_answers,
     few_patients,
     numeric_method,
-    numeric_summary,
     numeric_table,
     score_classes,
 )
@@ -33,7 +32,7 @@ from classifiers.reports.sections import (
     add_meanings,
     add_mistakes,
     add_scores,
-    from_best_to_worst,
+    benchmark_summary,
     learners,
     what_was_graded,
 )
@@ -83,11 +82,13 @@ def benchmark_report(
     of_classes = [one for one in evaluations if isinstance(one, Evaluation)]
     if numeric:
         who = score_classes(cohort, target=numeric[-1].target)
-        summary = numeric_summary(numeric, folds=settings["folds"])
+        guess = "the median of the training patients"
+        summary = benchmark_summary(numeric, folds=settings["folds"], guess=guess)
         warnings = [*few_patients(cohort, fewest=FEW_SCORED), *about_numeric_scores(numeric)]
     else:
         who = _classes(cohort, names=of_classes[-1].target.spoken)
-        summary = _summary(of_classes, settings=settings)
+        guess = "the commonest class"
+        summary = benchmark_summary(of_classes, folds=settings["folds"], guess=guess)
         warnings = [*_few_of(who), *_about_scores(of_classes)]
     summary = cohort.source.added_to(summary)
     if across is not None:
@@ -158,19 +159,6 @@ def _names(sentence: str, name: str) -> bool:
     """Say whether a sentence names somebody; a number must be quoted or follow `patient`."""
     before = r'(?:"|[Pp]atient )' if name.isdigit() else r"(?<!\w)"
     return re.search(rf"{before}{re.escape(name)}(?!\w)", sentence) is not None
-
-
-def _summary(evaluations: list[Evaluation], *, settings: Mapping[str, object]) -> str:
-    graded = what_was_graded(evaluations[0])
-    words = f"{graded}, each graded by models that never saw the patient ({settings['folds']})."
-    for evaluation in reversed(evaluations):
-        if learners(evaluation):
-            score = evaluation.headline
-            words += (
-                f" Per {evaluation.unit}, {score.title.lower()} {from_best_to_worst(evaluation)};"
-                f" always answering the commonest class {evaluation.baseline(score):.2f}."
-            )
-    return words
 
 
 def _few_of(classes: pd.DataFrame) -> list[str]:

@@ -25,7 +25,7 @@ from classifiers.branches.paired_scores import (
 from classifiers.graders.registry import title_of
 from classifiers.reports.sections import Title
 from common.bootstrap import Estimate
-from common.figures import BLUE, GRID, INK, SOFT, calm, canvas, draw_intervals
+from common.figures import BLUE, SOFT, calm, canvas, draw_intervals, draw_limits
 from common.grading.evaluation import two_lines
 from common.grading.numeric_target import AnyTarget
 from common.grading.plots import confusion_figure, difference_figure
@@ -253,9 +253,7 @@ def number_difference_figure(shared: SharedAnswers, found: NumberAgreement) -> F
     first, second = shared.said(found.first), shared.said(found.second)
     figure, axes = canvas(6.0, 3.6)
     axes.scatter((first + second) / 2, first - second, s=16, color=BLUE, alpha=0.6, linewidths=0)
-    for line, style in ((found.low_limit, "--"), (found.bias, "-"), (found.high_limit, "--")):
-        axes.axhspan(line.low, line.high, color=GRID, zorder=0)
-        axes.axhline(line.value, color=INK, linestyle=style, linewidth=1)
+    draw_limits(axes, (found.low_limit, found.bias, found.high_limit))
     axes.set_xlabel("mean of the two")
     axes.set_ylabel(f"{found.first} − {found.second}")
     calm(axes)

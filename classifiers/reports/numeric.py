@@ -15,7 +15,6 @@ from classifiers.reports.sections import (
     BELOW,
     Title,
     add_comparison,
-    from_best_to_worst,
     learners,
     what_was_graded,
 )
@@ -27,24 +26,9 @@ from common.grading.numeric_scores import HUMAN_ICC, NumericScore
 from common.grading.numeric_target import NumericTarget, shown
 from common.report import Fact, Report, Section, figure_picture
 from common.tables import ROMAN
-from common.words import counted, in_sentence
+from common.words import counted
 
 LOW, MIDDLE, HIGH = "limit_low", "bias", "limit_high"
-
-
-def numeric_summary(evaluations: Sequence[NumericEvaluation], *, folds: object) -> str:
-    """Say in a sentence what was graded, and how far off the answers are."""
-    graded = what_was_graded(evaluations[0])
-    words = f"{graded}, each graded by models that never saw the patient ({folds})."
-    for evaluation in reversed(evaluations):
-        if learners(evaluation):
-            score = evaluation.headline
-            words += (
-                f" Per {evaluation.unit}, {in_sentence(score.title)} "
-                f"{from_best_to_worst(evaluation)}; always answering the median of the training "
-                f"patients {evaluation.baseline(score):.2f}."
-            )
-    return words
 
 
 def about_numeric_scores(evaluations: Sequence[NumericEvaluation]) -> list[str]:

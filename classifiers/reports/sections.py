@@ -48,6 +48,28 @@ def what_was_graded(evaluation: Evaluation | NumericEvaluation) -> str:
     return f"{counted(counts['n'], 'photograph')} of {patients}"
 
 
+def benchmark_summary(
+    evaluations: Sequence[Evaluation | NumericEvaluation], *, folds: object, guess: str
+) -> str:
+    """Say in a sentence what was graded, and how far off the answers are.
+
+    `guess` is what the baseline always answers.
+    """
+    words = (
+        f"{what_was_graded(evaluations[0])}, each graded by models that never saw the patient "
+        f"({folds})."
+    )
+    for evaluation in reversed(evaluations):
+        if learners(evaluation):
+            score = evaluation.headline
+            words += (
+                f" Per {evaluation.unit}, {in_sentence(score.title)} "
+                f"{from_best_to_worst(evaluation)}; always answering {guess} "
+                f"{evaluation.baseline(score):.2f}."
+            )
+    return words
+
+
 def from_best_to_worst(evaluation: Evaluation | NumericEvaluation) -> str:
     """Return the headline score of the best and the worst grader with their intervals, in words.
 

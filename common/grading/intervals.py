@@ -46,13 +46,18 @@ def learn_intervals(
     conformal quantile for a new patient (after Dunn, Wasserman and Ramdas 2023, and Lee, Barber and
     Willett 2023). With fewer patients than that needs (9 at 90 %), it is the whole scale.
     """
-    _, at, rows = np.unique(patients, return_inverse=True, return_counts=True)
     distance = np.abs(answers - truth)
     order = np.argsort(distance, kind="stable")
-    reached = np.cumsum(1.0 / rows[at][order])
-    enough = np.flatnonzero(reached >= coverage * (len(rows) + 1) - 1e-9)
+    reached = np.cumsum(patient_weights(patients)[order])
+    enough = np.flatnonzero(reached >= coverage * (len(np.unique(patients)) + 1) - 1e-9)
     whole = target.high - target.low
     return ScoreIntervals(float(distance[order][enough[0]]) if len(enough) else whole, coverage)
+
+
+def patient_weights(patients: Names) -> Floats:
+    """Return `(n,)` weights of the rows, those of each patient adding up to 1."""
+    _, at, rows = np.unique(patients, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / rows[at])
 
 
 def interval_in_words(low: float, high: float) -> str:

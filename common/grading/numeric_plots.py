@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common.bootstrap import Estimate
-from common.figures import BLUE, GRID, INK, SKY, SOFT, calm, canvas
+from common.figures import BLUE, SKY, SOFT, calm, canvas, draw_limits
 from common.grading.numeric_target import NumericTarget
 from common.grading.target import patients_and_visits
 
@@ -49,13 +49,7 @@ def differences_figure(
     rows = _means(predictions, target=target)
     truth, answer = (rows[name].to_numpy(dtype=np.float64) for name in (target.column, "predicted"))
     figure, axes = canvas(3.9, 3.3)
-    for line, style in zip(lines, ("--", "-", "--"), strict=True):
-        axes.axhspan(line.low, line.high, color=GRID, zorder=0)
-        axes.axhline(line.value, color=INK, linestyle=style, linewidth=1)
-        axes.annotate(
-            f"{line.value:+.1f}", (1.0, line.value), xycoords=("axes fraction", "data"),
-            xytext=(4, 0), textcoords="offset points", va="center", fontsize=9,
-        )  # fmt: skip
+    draw_limits(axes, lines, label="+.1f")
     axes.scatter((truth + answer) / 2, answer - truth, s=16, color=BLUE, linewidths=0)
     axes.set_xlabel("mean of answer and truth")
     axes.set_ylabel("answer − truth")

@@ -220,7 +220,7 @@ def any_target(
         return TARGETS[name]
     others = [str(column) for column in table.columns if column not in (*RESERVED, *measured)]
     if name not in NUMERIC and name not in others:
-        numeric = [column for column in others if _is_numeric(table[column])]
+        numeric = [column for column in others if is_numeric(table[column])]
         known = list(dict.fromkeys([*TARGETS, *NUMERIC, *numeric]))
         why = f" ({name} is graded by six_grades)" if name == "hb_grade" else ""
         raise UserError(
@@ -265,7 +265,8 @@ def _observed(name: str, values: pd.Series, *, source: Path) -> NumericTarget:
     return target if two is None else replace(target, notes=(_in_rows(two, values, column=name),))
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def is_numeric(column: pd.Series) -> bool:
+    """Say whether a column holds numbers, and nothing else but empty cells."""
     found = pd.to_numeric(column, errors="coerce")
     return bool(found.notna().any()) and bool((found.notna() | column.isna()).all())
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from common.bootstrap import Estimate
 from common.figures import (
     BLUE,
-    GRID,
-    INK,
     MARKERS,
     SOFT,
     VERMILION,
@@ -21,6 +19,7 @@ from common.figures import (
     canvas,
     colour_at,
     draw_intervals,
+    draw_limits,
     shaded_cells,
     shares_of_rows,
 )
@@ -122,13 +121,7 @@ def difference_figure(
     reference, the bands the intervals of the lower limit, the bias and the upper limit (`lines`).
     """
     figure, axes = canvas(6.0, 3.9)
-    for line, style in zip(lines, ("--", "-", "--"), strict=True):
-        axes.axhspan(line.low, line.high, color=GRID, zorder=0)
-        axes.axhline(line.value, color=INK, linestyle=style, linewidth=1)
-        axes.annotate(
-            f"{line.value:+.2f}", (1.0, line.value), xycoords=("axes fraction", "data"),
-            xytext=(4, 0), textcoords="offset points", va="center", fontsize=9,
-        )  # fmt: skip
+    draw_limits(axes, lines, label="+.2f")
     _dots_by_class(axes, (first + second) / 2, first - second, truth, target=target)
     axes.set_xlabel(f"mean of the two expected {target.steps}")
     axes.set_ylabel(label)

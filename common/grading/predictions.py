@@ -56,22 +56,36 @@ def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.Da
         truth = choice(tuple(str(name) for name in target.number_of))
     return pa.DataFrameSchema(
         {
-            KEY[unit]: text(),
-            "patient_id": text(),
-            VISIT: text(nullable=True, required=False),
-            "hb_grade": grade(required=False),
+            **_asked_columns(unit),
             target.column: truth,
             "predicted": answer,
             **probability_columns(target),
-            "repeat": pa.Column("int64"),
-            "fold": pa.Column("int64"),
-            "model": text(),
-            "branch": choice(BRANCHES),
+            **_tested_columns(),
             "set_low": pa.Column("Int64", nullable=True, coerce=True, required=False),
             "set_high": pa.Column("Int64", nullable=True, coerce=True, required=False),
         },
         name="predictions",
     )
+
+
+def _asked_columns(unit: Unit) -> dict[str, pa.Column]:
+    """Return the columns that say whom an answer is for."""
+    return {
+        KEY[unit]: text(),
+        "patient_id": text(),
+        VISIT: text(nullable=True, required=False),
+        "hb_grade": grade(required=False),
+    }
+
+
+def _tested_columns() -> dict[str, pa.Column]:
+    """Return the columns that say who answered, and in which fold."""
+    return {
+        "repeat": pa.Column("int64"),
+        "fold": pa.Column("int64"),
+        "model": text(),
+        "branch": choice(BRANCHES),
+    }
 
 
 def score_predictions_schema(
@@ -89,18 +103,12 @@ def score_predictions_schema(
     bound = pa.Column(float, inside, coerce=True, nullable=True)
     return pa.DataFrameSchema(
         {
-            KEY[unit]: text(),
-            "patient_id": text(),
-            VISIT: text(nullable=True, required=False),
-            "hb_grade": grade(required=False),
+            **_asked_columns(unit),
             target.column: score,
             "predicted": score,
             "low": bound,
             "high": bound,
-            "repeat": pa.Column("int64"),
-            "fold": pa.Column("int64"),
-            "model": text(),
-            "branch": choice(BRANCHES),
+            **_tested_columns(),
         },
         name="predictions",
     )
