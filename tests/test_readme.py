@@ -38,7 +38,7 @@ WRITTEN = {
     "report.html", "run.json", "metrics.json", "comparison.csv", "disagreements.csv", "weights.csv",
     "maps.npz", "regions.npy", "regions.json", "region_importance.csv", "prediction.csv",
     "motion.png", "flow.png", "journal.jsonl", "fold_007.npz", "fold_confusions.csv",
-    "weights.safetensors", "landmarks_truth.csv", "events_truth.csv", "scales_truth.csv",
+    "weights.safetensors", "landmarks_truth.csv", "events_truth.csv", "scales_truth.csv", "folds_truth.csv",
     "confusion_per_patient.png", "predictions.npz", "landmark_errors.csv",
     "landmark_asymmetry.csv",
     "clips.csv", "new.csv", "inner_predictions.csv", "inner_patient_predictions.csv",

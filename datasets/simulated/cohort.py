@@ -11,11 +11,14 @@ from typing import Literal, TypeVar
 import cv2
 import multiprocess
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError, did_you_mean
 from common.files import LOCK, atomic_write, write_json
+from common.tables import write_csv
 from datasets.simulated.canvas import FloatArray
-from datasets.simulated.face import Patient, draw_patient, render_photo
+from datasets.simulated.face import Patient, draw_patient, pose_face, render_photo
+from datasets.simulated.folds import FOLDS_TRUTH, fold_depths, fold_row
 from datasets.simulated.layouts import LAYOUTS, Shot, Study
 from datasets.simulated.movement import Kind, Side
 
@@ -27,12 +30,13 @@ _Task = TypeVar("_Task")
 _Made = TypeVar("_Made")
 
 
-def draw_cohort(patients: int, *, seed: int = 0) -> list[Patient]:
+def draw_cohort(patients: int, *, seed: int = 0, folds: bool = False) -> list[Patient]:
     """Draw the patients of a cohort, 1 or more.
 
     Grades I to VI take turns, so that every six patients hold one of each; within a grade, sides
     and kinds take turns. Grade VI is always flaccid: House and Brackmann describe no synkinesis
     where nothing moves. A smaller cohort of the same seed is the beginning of a larger one.
+    `folds` as for `draw_patient`.
     """
     cohort = []
     for number in range(patients):
@@ -45,7 +49,7 @@ def draw_cohort(patients: int, *, seed: int = 0) -> list[Patient]:
             kind = "flaccid" if (turn + grade) % 2 else "synkinetic"
             side = "left" if (turn // 2 + grade // 2) % 2 else "right"
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        cohort.append(draw_patient(seed=own_seed, grade=grade, side=side, kind=kind))
+        cohort.append(draw_patient(seed=own_seed, grade=grade, side=side, kind=kind, folds=folds))
     return cohort
 
 
@@ -61,6 +65,7 @@ def simulate(
     visits: int = 1,
     repeats: int = 1,
     raters: int = 0,
+    folds: bool = False,
 ) -> list[Path]:
     """Write a cohort of simulated patients with their true landmarks.
 
@@ -86,6 +91,8 @@ def simulate(
     visits, repeats, raters
         Of the meei layout: how often every patient comes (1 to 12), how many photographs of each
         movement are taken then (1 to 9), and how many noisy raters score each visit (to 20).
+    folds
+        Draw folds that deepen with each side's movement, with their depths in `folds_truth.csv`.
 
     Returns
     -------
@@ -107,13 +114,15 @@ def simulate(
     folder = Path(out)
     settings: dict[str, object] = {
         "simulated": True, "layout": layout, "patients": patients, "seed": seed,
-        "width": width, "height": height, **asked,
+        "width": width, "height": height, **asked, **({"folds": True} if folds else {}),
     }  # fmt: skip
     claim_folder(folder, settings)
     study = Study(visits=visits, repeats=repeats, raters=raters, seed=seed)
-    shots = chosen.plan(draw_cohort(patients, seed=seed), study)
+    shots = chosen.plan(draw_cohort(patients, seed=seed, folds=folds), study)
     tasks = [(folder, shot, width, height) for shot in shots]
     points = list(in_processes(_take, tasks, jobs=jobs, seconds=_SECONDS_PER_PHOTO))
+    if folds:
+        write_csv(pd.DataFrame(map(_fold_row, shots)), folder / FOLDS_TRUTH)
     chosen.write_tables(folder, shots, points, study)
     return [folder / shot.path for shot in shots]
 
@@ -176,6 +185,11 @@ def in_processes(
                     "A drawing process stopped answering, perhaps for want of memory: run again "
                     "with fewer jobs."
                 ) from error
+
+
+def _fold_row(shot: Shot) -> dict[str, str | float]:
+    face = pose_face(shot.patient, shot.task, amplitude=shot.amplitude)
+    return fold_row(shot.path, fold_depths(shot.patient.look, face))
 
 
 def _take(task: tuple[Path, Shot, int, int]) -> FloatArray:

@@ -10,7 +10,7 @@ patients: a result on them is a result on simulated data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Patient:
     seed: int
 
 
-def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind) -> Patient:
+def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind, folds: bool = False) -> Patient:
     """Draw one patient, 18 to 80 years old.
 
     Parameters
@@ -61,6 +61,8 @@ def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind) -> Patient:
         Weak side, the patient's own: ``left`` or ``right``; ``none`` for grade 1.
     kind
         ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
+    folds
+        Give the skin folds that deepen with each movement, by a strength of the person's own.
     """
     rng = np.random.default_rng(seed)
     sex: Sex = "female" if rng.random() < 0.5 else "male"
@@ -70,6 +72,9 @@ def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind) -> Patient:
     view = draw_view(rng)
     shift = np.clip(rng.normal(0, 0.22, len(REGIONS)), -0.4, 0.4)
     palsy = Palsy(grade, side, kind, tuple(float(s) for s in shift))  # type: ignore[arg-type]
+    if folds:
+        own = np.random.default_rng([seed, 13])
+        look = replace(look, folds=float(np.clip(own.normal(1, 0.15), 0.7, 1.3)))
     return Patient(shape, look, vigour, palsy, view, seed)
 
 

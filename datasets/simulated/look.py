@@ -50,7 +50,8 @@ class Look:
     """Colours (sRGB, 0 to 1, ``(3,)``) and surface of one person.
 
     Age lines, stubble, freckles and blush run from 0 to about 1; `lashes` and `brow_width` are
-    factors about 1. `texture_seed` is the seed of the fine texture of skin and hair, the same in
+    factors about 1. `folds` is how deep the skin folds, about 1, or 0 for the faint creases of age
+    alone. `texture_seed` is the seed of the fine texture of skin and hair, the same in
     all photographs of the person.
     """
 
@@ -69,6 +70,7 @@ class Look:
     lashes: float
     brow_width: float
     texture_seed: int
+    folds: float = 0.0
 
 
 @dataclass(frozen=True)

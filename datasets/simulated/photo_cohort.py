@@ -27,7 +27,10 @@ from common.workers import supervised_map
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.cohort import claim_folder, draw_cohort
 from datasets.simulated.face import Patient
+from datasets.simulated.folds import FOLDS_TRUTH, fold_depths, fold_row
+from datasets.simulated.movement import express
 from datasets.simulated.photo_warp import impose
+from datasets.simulated.shape import AVERAGE_POINTS
 
 _EYES_PX = 180  # outer-eye distance to which larger portraits are reduced
 _SIDE = 4.5  # side of the picture, in outer-eye distances
@@ -44,7 +47,12 @@ class Portrait:
 
 
 def simulate_from_portraits(
-    portraits: Mapping[str, Portrait], out: Path, *, seed: int = 0, jobs: int = 1
+    portraits: Mapping[str, Portrait],
+    out: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    folds: bool = False,
 ) -> tuple[list[Path], dict[str, str]]:
     """Write a cohort of imposed palsies with manifest.csv and true_landmarks.csv.
 
@@ -62,19 +70,24 @@ def simulate_from_portraits(
         Of grades, strength of movement and all that differs between patients.
     jobs
         Processes.
+    folds
+        Shade folds that follow each movement into the pictures, by depths in `folds_truth.csv`.
 
     Returns
     -------
     The pictures, and why a person was left out, by name.
     """
-    claim_folder(out, {"simulated": True, "from": sorted(portraits), "seed": seed})
+    made = {"simulated": True, "from": sorted(portraits), "seed": seed}
+    claim_folder(out, made | ({"folds": True} if folds else {}))
     names = list(portraits)
     tasks = [
         (out, name, portraits[name], patient)
-        for name, patient in zip(names, draw_cohort(len(names), seed=seed), strict=True)
+        for name, patient in zip(
+            names, draw_cohort(len(names), seed=seed, folds=folds), strict=True
+        )
     ]
     left_out: dict[str, str] = {}
-    rows: dict[str, list[pd.DataFrame]] = {}
+    rows: dict[str, list[pd.DataFrame]] = {}  # manifest, true points, true folds
     for outcome in supervised_map(_person, tasks, jobs=jobs, start=partial(cv2.setNumThreads, 1)):
         name = names[outcome.index]
         if outcome.error is None:
@@ -84,32 +97,36 @@ def simulate_from_portraits(
     if not rows:
         why = next(iter(left_out.values()), "there is no portrait")
         raise UserError(f"No palsy could be imposed: {why}. Give frontal portraits.")
-    manifest, truth = (
+    manifest, truth, depths = (
         pd.concat([rows[name][k] for name in names if name in rows], ignore_index=True)
-        for k in (0, 1)
+        for k in (0, 1, 2)
     )
     write_csv(manifest, out / "manifest.csv")
     write_csv(truth, out / TRUTH_TABLE)
+    if folds:
+        write_csv(depths, out / FOLDS_TRUTH)
     return [out / name for name in manifest["image_id"]], left_out
 
 
-def _person(
-    _: object, task: tuple[Path, str, Portrait, Patient]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write the pictures of one person; return the rows of the manifest and of the truth."""
+def _person(_: object, task: tuple[Path, str, Portrait, Patient]) -> list[pd.DataFrame]:
+    """Write the pictures of one person; return rows of manifest, true points and true folds."""
     out, name, portrait, patient = task
     try:
         rgb, points = _around_face(read_photo(portrait.path).pixels, portrait.points)
     except PhotoError as error:
         raise UserError(str(error)) from error
-    palsy, truth = patient.palsy, []
+    palsy, truth, folds = patient.palsy, [], []
     up = "../" * (1 + name.count("/"))
     rows: list[dict[str, object]] = []
     for movement in (_PLAIN, *MOVEMENTS):
         image_id = f"{name}/{movement}.jpg"
         picture, moved = rgb, points
         if movement != _PLAIN:
-            picture, moved = impose(rgb, points, palsy=palsy, vigour=patient.vigour, task=movement)
+            picture, moved = impose(
+                rgb, points, palsy=palsy, vigour=patient.vigour, look=patient.look, task=movement
+            )
+            face = express(AVERAGE_POINTS, palsy, patient.vigour, movement)
+            folds.append(fold_row(image_id, fold_depths(patient.look, face)))
         _write(picture, out / image_id)
         row: dict[str, object] = {"image_id": image_id, "path": image_id, "patient_id": name}
         row |= {"task": movement, "side": palsy.side, "hb_grade": palsy.grade, "kind": palsy.kind}
@@ -119,7 +136,8 @@ def _person(
     # The portrait is of a healthy person: it has no grade and is nobody's rest.
     rows[0] |= {"task": None, "side": "unknown", "hb_grade": None, "kind": None, PLAIN_IMAGE: None}
     manifest = pd.DataFrame(rows).astype({"hb_grade": "Int64"}).assign(dataset="imposed")
-    return manifest, pd.DataFrame(truth, columns=["image", *POINT_COLUMNS])
+    known = pd.DataFrame(truth, columns=["image", *POINT_COLUMNS])
+    return [manifest, known, pd.DataFrame(folds)]
 
 
 def _around_face(

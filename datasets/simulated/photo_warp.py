@@ -8,13 +8,17 @@ an open eye) it does not invent: a closed eye is a narrow slit.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from common.errors import UserError
-from datasets.simulated.canvas import FloatArray
+from datasets.simulated.canvas import Canvas, FloatArray
+from datasets.simulated.folds import Crease, add_creases, find_creases, fold_depths
+from datasets.simulated.look import Look
 from datasets.simulated.movement import Kind, Palsy, Side, Vigour, check_movement, express
 from datasets.simulated.shape import AVERAGE_POINTS
 
@@ -22,6 +26,9 @@ _EYE_SPAN_MM = 90.0
 _LID_GAP_MM = 2.0
 _GRID_MM = 3.0
 _FIXED_RING = 1.75
+_FOLDED_MM = (-75.0, -80.0, 75.0, 130.0)  # left, top, right, bottom of what folds are drawn on
+_LIGHT_FROM_ABOVE = -0.6  # of the main light, for 1 from before
+_AMBIENT = 0.3
 _HEALTHY = Palsy(1, "none", "none")
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
@@ -77,11 +84,16 @@ def impose(
     *,
     palsy: Palsy,
     vigour: Vigour | None = None,
+    look: Look | None = None,
     task: str = "rest",
     photo_task: str = "rest",
     amplitude: float = 1.0,
 ) -> tuple[NDArray[np.uint8], FloatArray]:
-    """Do as `simulate_from_photo`, for one person's own palsy and strength of each muscle."""
+    """Do as `simulate_from_photo`, for one person's own palsy and strength of each muscle.
+
+    With a `look` that folds (`Look.folds`), what each fold gains or loses against the healthy face
+    of the portrait is shaded into the picture.
+    """
     points = np.asarray(points, float)
     vigour = vigour or Vigour()
     _check(photo_rgb, points)
@@ -90,9 +102,17 @@ def impose(
     axes, scale, origin = _face_frame(points)
     level = (points - origin) @ axes / scale
     shown = express(AVERAGE_POINTS, _HEALTHY, Vigour(), photo_task).points - AVERAGE_POINTS
-    moved = express(level - shown, palsy, vigour, task, amplitude=amplitude).points
-    target = origin + _keep_lids_apart(moved, level) * scale @ axes.T
-    return _warp(photo_rgb, points, target, scale), target
+    face = express(level - shown, palsy, vigour, task, amplitude=amplitude)
+    apart = _keep_lids_apart(face.points, level)
+    target = origin + apart * scale @ axes.T
+    warped = _warp(photo_rgb, points, target, scale)
+    if look is not None and look.folds:
+        before = fold_depths(look, express(level - shown, _HEALTHY, vigour, photo_task))
+        deeper = {name: now - before[name] for name, now in fold_depths(look, face).items()}
+        creases = find_creases(look, replace(face, points=apart), deeper)
+        to_picture = np.column_stack([axes * scale, origin])
+        warped = _shade_folds(warped, creases, to_picture, scale)
+    return warped, target
 
 
 def _check(photo: NDArray[np.uint8], points: FloatArray) -> None:
@@ -157,6 +177,31 @@ def _warp(
         photo, u + shift_x, v + shift_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(moved, np.uint8)
+
+
+def _shade_folds(
+    photo: NDArray[np.uint8], creases: list[Crease], to_picture: FloatArray, scale: float
+) -> NDArray[np.uint8]:
+    """Darken and lighten a picture as light from above and before does on these creases.
+
+    `to_picture`, ``(2, 3)``, takes mm of the face to px.
+    """
+    left, top, right, bottom = _FOLDED_MM
+    canvas = Canvas(left, top, scale, int((bottom - top) * scale), int((right - left) * scale))
+    relief = canvas.blank()
+    darkness = add_creases(canvas, relief, creases, swollen=True)
+    slope = cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3) * np.float32(scale / 8)
+    across = cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3) * np.float32(scale / 8)
+    facing = (1 + _LIGHT_FROM_ABOVE * slope) / np.sqrt(1 + slope**2 + across**2)
+    light = (1 - _AMBIENT) * np.clip(facing, 0, 2) + _AMBIENT
+    light *= 1 - 0.4 * darkness
+    placed = to_picture.copy()
+    placed[:, 2] += to_picture[:, :2] @ (left, top)
+    placed[:, :2] /= scale
+    size = (photo.shape[1], photo.shape[0])
+    seen = cv2.warpAffine(light, placed, size, flags=cv2.INTER_LINEAR, borderValue=(1.0,))
+    shaded = photo * (seen ** (1 / 2.2))[..., None]
+    return np.clip(np.rint(shaded), 0, 255).astype(np.uint8)
 
 
 def _lid_creases(points: FloatArray) -> FloatArray:

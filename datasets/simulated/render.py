@@ -23,9 +23,10 @@ from datasets.simulated.facial_features import (
     paint_nostrils,
     paint_skin,
 )
+from datasets.simulated.folds import add_creases, find_creases
 from datasets.simulated.look import Look, View
 from datasets.simulated.movement import Expression
-from datasets.simulated.relief import add_creases, find_creases, head_relief, smoothed_for_pose
+from datasets.simulated.relief import head_relief, smoothed_for_pose
 from datasets.simulated.shape import Shape
 from datasets.simulated.surroundings import (
     ear_outline,
@@ -178,7 +179,8 @@ def _head(
     mask = canvas.blank()
     cover.add(mask, 1.0)
     fine = relief.copy()
-    darkness = add_creases(canvas, fine, find_creases(shape, look.lines, face))
+    swollen = look.folds > 0
+    darkness = add_creases(canvas, fine, find_creases(look, face), swollen=swollen)
     colour *= 1 - darkness[..., None] * np.array([0.30, 0.40, 0.42], np.float32)
     paint_lips(canvas, colour, look, face)
     paint_nostrils(canvas, colour, shape, face)
@@ -187,6 +189,8 @@ def _head(
     wet = paint_eyes(canvas, colour, look, face)
     mask = _add_ears(canvas, fine, colour, mask, shape)
     hair = paint_hair(canvas, colour, look, shape, face.points, mask)
+    if swollen:  # a fringe has no furrows
+        fine += hair * (relief - fine) * mask
     falling = hair * (1 - mask) * np.clip(canvas.lines() / 50, 0, 1)
     fine += falling * (_HAIR_DEPTH_MM - fine)
     gloss = 0.055 * (1 - 0.6 * hair) * (1 - wet)

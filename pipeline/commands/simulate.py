@@ -63,6 +63,7 @@ def simulate(
     visits: int = 1,
     repeats: int = 1,
     raters: int = 0,
+    folds: bool = False,
     from_photo: Path | None = None,
     from_photos: Path | None = None,
     grade: Literal[1, 2, 3, 4, 5, 6] = 5,
@@ -109,6 +110,9 @@ def simulate(
         Layout meei: photographs of each movement at a visit.
     raters
         Layout meei: noisy raters who score every visit, into ratings.csv.
+    folds
+        Draw folds and furrows as deep as each side's movement, silent on the weak side, with their
+        true depths in folds_truth.csv; not in films.
     from_photo
         A frontal portrait to impose a palsy on.
     from_photos
@@ -128,6 +132,8 @@ def simulate(
             raise UserError("--layout film draws its patients: leave out --from-photo.")
         if (visits, repeats, raters) != (1, 1, 0):
             raise UserError("--visits, --repeats and --raters are for the layout meei: leave out.")
+        if folds:
+            raise UserError("--folds is for photographs: leave it out with --layout film.")
         films = simulate_films(
             out, patients=patients, seed=seed, seconds=seconds, fps=fps, width=width,
             height=height, jobs=jobs,
@@ -137,15 +143,17 @@ def simulate(
     if from_photos is not None:
         if from_photo is not None:
             raise UserError("--from-photo is one portrait, --from-photos a folder: give one.")
-        return _impose(from_photos, out, seed=seed, jobs=jobs)
+        return _impose(from_photos, out, seed=seed, jobs=jobs, folds=folds)
     if from_photo is None:
         written = cohort.simulate(
             out, patients=patients, seed=seed, layout=layout, width=width, height=height,
-            jobs=jobs, visits=visits, repeats=repeats, raters=raters,
+            jobs=jobs, visits=visits, repeats=repeats, raters=raters, folds=folds,
         )  # fmt: skip
         said = counted(len(written), "simulated photograph")
         print(f"{said} of {counted(patients, 'patient')} in {out}")
         return Simulated(tuple(written))
+    if folds:
+        raise UserError("--folds is for a drawn cohort or --from-photos: leave it out.")
     written = _warp(from_photo, out, grade=grade, side=side, kind=kind, photo_task=photo_task)
     weak = "healthy" if grade == 1 else f"grade {grade}, weak on the patient's {side}"
     said = counted(len(written), "simulated photograph")
@@ -153,7 +161,7 @@ def simulate(
     return Simulated(tuple(written))
 
 
-def _impose(folder: Path, out: Path, *, seed: int, jobs: int) -> Simulated:
+def _impose(folder: Path, out: Path, *, seed: int, jobs: int, folds: bool) -> Simulated:
     """Write a patient for every portrait of the folder whose points are known or can be found."""
     if any(folder.rglob("*.pts")):
         table, _ = read_points(folder)
@@ -176,7 +184,7 @@ def _impose(folder: Path, out: Path, *, seed: int, jobs: int) -> Simulated:
         for name, reason, own in zip(table["image_id"], table["reason"], points, strict=True)
         if not turn_of(own) <= MAX_TURN
     }
-    written, failed = simulate_from_portraits(portraits, out, seed=seed, jobs=jobs)
+    written, failed = simulate_from_portraits(portraits, out, seed=seed, jobs=jobs, folds=folds)
     left_out |= failed
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
