@@ -68,7 +68,7 @@ def align_face(rgb: NDArray[np.uint8], points: NDArray[np.float64], *, size: int
     """Cut the face with these points `(68, 2)` out of a photograph `(h, w, 3)`, at `size` px."""
     warp = alignment_map(points, size=size)
     return AlignedFace(
-        pixels=_warp(rgb, warp, size=size), points=points @ warp[:, :2].T + warp[:, 2]
+        pixels=warped(rgb, warp, size=size), points=points @ warp[:, :2].T + warp[:, 2]
     )
 
 
@@ -81,7 +81,7 @@ def cut_square(
     warp = np.array(
         [[scale, 0, middle - scale * centre[0]], [0, scale, middle - scale * centre[1]]]
     )
-    return _warp(rgb, warp, size=size)
+    return warped(rgb, warp, size=size)
 
 
 def region_masks(points: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def region_masks(points: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]
     return np.stack(masks).astype(np.uint8)
 
 
-def _warp(rgb: NDArray[np.uint8], warp: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
+def warped(rgb: NDArray[np.uint8], warp: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
     """Warp to a multiple of the size and average down, so that fine texture does not alias."""
     scale = float(np.hypot(warp[0, 0], warp[1, 0]))
     finer = max(1, min(8, int(np.ceil(1 / scale))))

@@ -86,7 +86,8 @@ class HTNetConfig(Settings):
         whole. For loading old weights only.
     input
         `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
-        face beside it, for `RegionHTNet`.
+        face beside it, for `RegionHTNet`. `appearance`: one face warped by its points on to a
+        symmetric one, which has no shape of its own (`htnet.appearance`).
     features
         Names of measured features (columns of `features.csv`) that the grade's head reads beside
         the image; none by default.
@@ -117,7 +118,7 @@ class HTNetConfig(Settings):
     pooling: Literal["mean", "places", "mirror"] = "mean"
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     compat: Literal["corrected", "as_released"] = "corrected"
-    input: Literal["face", "regions"] = "face"
+    input: Literal["face", "regions", "appearance"] = "face"
     features: tuple[str, ...] = ()
 
     @model_validator(mode="after")

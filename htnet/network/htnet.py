@@ -238,7 +238,7 @@ class RegionHTNet(GradingNetwork):
 
 def build_network(config: HTNetConfig) -> GradingNetwork:
     """Build the network for a configuration's input."""
-    return (HTNet if config.input == "face" else RegionHTNet).from_config(config)
+    return (RegionHTNet if config.input == "regions" else HTNet).from_config(config)
 
 
 def to_input(pixels: Tensor) -> Tensor:

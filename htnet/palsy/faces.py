@@ -24,13 +24,14 @@ from common.grading.numeric_target import NumericTarget
 from common.photos import read_photo
 from common.progress import JobProgress
 from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
+from htnet.appearance import shape_free_face
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import to_input
 from htnet.network.losses import SCORE_STEPS, steps_of, steps_of_scores
 from landmarks.points import mirror_points
 from landmarks.tables import points_of
 
-InputKind = Literal["face", "regions"]
+InputKind = Literal["face", "regions", "appearance"]
 
 BATCH = 64  # faces that a network answers at a time
 _NAMED = 5  # refused photographs named in a sentence
@@ -228,7 +229,8 @@ def read_faces(
     size
         Side of the network's input in px.
     kind
-        `face`, or `regions`: a mosaic of the eyes and mouth corners with the whole face.
+        `face`; `regions`: a mosaic of the eyes and mouth corners with the whole face; or
+        `appearance`: the face without its shape (`htnet.appearance`).
     quiet
         Show no progress.
 
@@ -243,6 +245,7 @@ def read_faces(
         raise UserError(" ".join(complaints[:_NAMED]) + more)
     faces: list[AlignedFace] = []
     sha256: list[str] = []
+    cut = shape_free_face if kind == "appearance" else align_face
     rows = zip(paths, points_of(landmarks), landmarks["image_id"], strict=True)
     with nullcontext() if quiet else JobProgress("faces", total=len(paths)) as progress:
         for path, points, image_id in rows:
@@ -251,7 +254,7 @@ def read_faces(
             except PhotoError as error:
                 raise UserError(f"{image_id} cannot be used: {error}") from error
             sha256.append(photo.sha256)
-            faces.append(align_face(photo.pixels, photo.from_original(points), size=size))
+            faces.append(cut(photo.pixels, photo.from_original(points), size=size))
             if progress:
                 progress.advance(ok=True)
     found = faces_of(faces, image_ids=tuple(landmarks["image_id"]), kind=kind)
@@ -264,7 +267,9 @@ def faces_of(
     """Gather aligned faces, one or more, into tensors."""
     size = faces[0].pixels.shape[0]
     whole = np.stack([face.pixels for face in faces])
-    pixels = whole if kind == "face" else np.stack([np.stack([mosaic(f), f.pixels]) for f in faces])
+    pixels = whole
+    if kind == "regions":
+        pixels = np.stack([np.stack([mosaic(face), face.pixels]) for face in faces])
     return Faces(
         image_ids=tuple(map(str, image_ids)),
         pixels=torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,17 @@ import torch
 
 from common.errors import UserError
 from common.settings import settings_from
+from datasets.simulated.face import draw_patient, render_photo
+from datasets.simulated.photo_warp import impose
 from htnet.alignment import AlignedFace, align_face, alignment_map, region_masks
-from htnet.network.configuration import ROI_REGIONS
+from htnet.appearance import shape_free_face
+from htnet.network.configuration import ROI_REGIONS, HTNetConfig
+from htnet.network.htnet import HTNet, build_network, to_input
 from htnet.network.losses import steps_of
 from htnet.palsy.augmentation import Augmentation, augment, mirror_some, mix
 from htnet.palsy.faces import Batch, Faces, faces_of, mosaic, read_faces, refused
 from landmarks.points import POINT_COLUMNS, mirror_points
-from tests.htnet.drawn_faces import drawn_face, face_points
+from tests.htnet.drawn_faces import RECIPE, drawn_face, face_points
 
 
 def turned(points: np.ndarray, *, degrees: float, scale: float, shift: float) -> np.ndarray:
@@ -99,6 +104,62 @@ def test_faces_are_read_from_photographs_and_landmarks(tmp_path: Path) -> None:
     assert read_faces(rows, paths, size=28, kind="regions").pixels.shape == (2, 2, 3, 28, 28)
     weak = faces.point_asymmetry[:, 48, 1]
     assert (weak > 0.5).all()  # the right corner of the mouth hangs below its mirror place
+
+
+@pytest.fixture(scope="module")
+def portrait() -> tuple[np.ndarray, np.ndarray]:
+    """A simulated face at rest, and its true points."""
+    patient = draw_patient(seed=1, grade=1, side="none", kind="none")
+    return render_photo(patient, "rest", width=450, height=600)
+
+
+def test_appearance_has_no_shape(portrait: tuple[np.ndarray, np.ndarray]) -> None:
+    """A palsy that moves points and nothing else leaves no trace; its folds do."""
+    photo, points = portrait
+    palsy = draw_patient(seed=1, grade=6, side="left", kind="flaccid", folds=True)
+    shown = {"palsy": palsy.palsy, "task": "brow_raise"}
+    moved, where = impose(photo, points, **shown)
+    folded, _ = impose(photo, points, look=palsy.look, **shown)
+
+    def change(cut: Callable[..., AlignedFace], other: np.ndarray) -> np.ndarray:
+        one, two = cut(photo, points, size=112), cut(other, where, size=112)
+        return np.abs(one.pixels.astype(float) - two.pixels)
+
+    forehead = (slice(8, 22), slice(24, 54))  # of the patient's right, which moves
+    assert change(shape_free_face, moved).mean() < 0.3 * change(align_face, moved).mean()
+    bare, furrowed = (change(shape_free_face, one)[forehead].mean() for one in (moved, folded))
+    assert furrowed > 1.5 * bare
+    where_now = shape_free_face(moved, where, size=112).points
+    np.testing.assert_array_equal(where_now, shape_free_face(photo, points, size=112).points)
+    np.testing.assert_allclose(mirror_points(where_now, width=112), where_now, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [28, 112])
+def test_appearance_mirrors_and_does_not_mind_how_the_head_is_held(
+    portrait: tuple[np.ndarray, np.ndarray], size: int
+) -> None:
+    photo, points = portrait
+    face = shape_free_face(photo, points, size=size).pixels.astype(float)
+    assert face[:, : size // 20].std() == 0, "beyond the face nothing is shown"
+    mirrored = mirror_points(points, width=photo.shape[1])
+    other = shape_free_face(np.ascontiguousarray(photo[:, ::-1]), mirrored, size=size).pixels
+    np.testing.assert_allclose(other[:, ::-1], face, atol=2)
+    lying = np.ascontiguousarray(np.rot90(photo, -1))
+    turned_points = np.column_stack([photo.shape[0] - 1 - points[:, 1], points[:, 0]])
+    again = shape_free_face(lying, turned_points, size=size).pixels
+    np.testing.assert_allclose(again, face, atol=2)
+
+
+def test_a_network_reads_appearance_as_one_face(
+    tmp_path: Path, portrait: tuple[np.ndarray, np.ndarray]
+) -> None:
+    cv2.imwrite(str(tmp_path / "face.png"), portrait[0][..., ::-1])
+    rows = landmark_rows(portrait[1][None], ["ok"])
+    faces = read_faces(rows, [tmp_path / "face.png"], size=28, kind="appearance")
+    settings = RECIPE["network"] | {"num_classes": 6, "input": "appearance"}
+    network = build_network(settings_from(HTNetConfig, settings, section="network", source="here"))
+    answers = network.details(to_input(faces.pixels)).logits
+    assert isinstance(network, HTNet) and answers.shape == (1, 6)
 
 
 def test_photographs_without_landmarks_are_refused_by_name(tmp_path: Path) -> None:
