@@ -20,7 +20,7 @@ from common.errors import UserError, did_you_mean
 from common.grading.evaluation import Evaluation, evaluate
 from common.grading.numeric_evaluation import MEDIAN, NumericEvaluation, evaluate_numbers
 from common.grading.numeric_target import NUMERIC, AnyTarget, NumericTarget, any_target
-from common.grading.predictions import Unit, read_either_unit
+from common.grading.predictions import TWIN, Unit, read_either_unit
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
 from common.tables import read_table
 from common.words import counted
@@ -174,8 +174,8 @@ def read_branches(
     """Read one model from each prediction table, of photographs or of patients.
 
     `models` names the model of each table in their order; not needed for a table with a single one
-    besides baselines. A table of several is else refused (`UserError`): choosing the best of them
-    after the fact would make it look better than it is.
+    besides baselines and a network's twin. A table of several is else refused (`UserError`):
+    choosing the best of them after the fact would make it look better than it is.
     """
     if models and len(models) != len(tables):
         raise UserError(
@@ -193,6 +193,17 @@ def read_branches(
         Branch(name, branch, model, unit, rows, path)
         for name, (branch, model, unit, rows, path) in zip(names, found, strict=True)
     ]
+
+
+def with_twin(branches: Sequence[Branch], *, target: AnyTarget) -> list[Branch]:
+    """Return the branches, and behind a network its classical twin where its table holds one."""
+    found = list(branches)
+    for at, branch in enumerate(branches):
+        frame, _ = read_either_unit(branch.source, target=target)
+        rows = frame[frame["model"] == TWIN].reset_index(drop=True)
+        if len(rows) and all(one.model != TWIN for one in found):
+            found.insert(at + 1, replace(branch, name=TWIN, model=TWIN, rows=rows))
+    return found
 
 
 def scores_of_classes(found: Evaluation | NumericEvaluation) -> Evaluation:
@@ -230,7 +241,7 @@ def _model_of(frame: pd.DataFrame, path: Path, *, asked: str | None) -> str:
                 + did_you_mean(asked, models)
             )
         return asked
-    learners = [name for name in models if not is_baseline(name)]
+    learners = [name for name in models if not is_baseline(name) and name != TWIN]
     if len(learners) != 1:
         raise UserError(
             f"{path} holds {counted(len(learners), 'model')} ({', '.join(learners or models)}): "

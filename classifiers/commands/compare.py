@@ -11,7 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import shared_levels
-from classifiers.branches.branch import Branch, read_branches, target_of, with_points_source
+from classifiers.branches.branch import (
+    Branch,
+    read_branches,
+    target_of,
+    with_points_source,
+    with_twin,
+)
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.reports.branches import comparison_report
 from common.errors import UserError
@@ -46,7 +52,8 @@ def compare(
     """Compare two or more branches that were tested on the same patients and folds.
 
     Writes `comparison.csv`, `disagreements.csv`, `metrics.json`, `report.html` and `run.json` into
-    `out`. Tables that test other patients, folds or grades are refused. Research use only.
+    `out`. A network's classical twin (`hog`) stands beside it where its table holds one. Tables
+    that test other patients, folds or grades are refused. Research use only.
 
     Parameters
     ----------
@@ -77,7 +84,7 @@ def compare(
     started = time.perf_counter()
     refuse_one_table(tables, to="compare")
     question = target_of(target, tables)
-    branches = read_branches(tables, target=question, models=models)
+    branches = with_twin(read_branches(tables, target=question, models=models), target=question)
     known = read_manifest(manifest) if manifest else None
     if known is not None:
         refuse_other_truth(branches, known, target=question)

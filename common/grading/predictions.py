@@ -29,6 +29,8 @@ from common.tables import (
 )
 
 BRANCHES = ("geometric", "deep", "fused")
+TWIN = "hog"
+"""Model of a network's classical twin, in the same table: the bar that a network has to pass."""
 Unit = Literal["photograph", "patient"]
 KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
 

@@ -22,7 +22,7 @@ from common.grading.numeric_evaluation import NumericEvaluation
 from common.grading.numeric_plots import scatter_figure
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.plots import confusion_figure
-from common.grading.predictions import in_order, to_patients, write_predictions
+from common.grading.predictions import TWIN, in_order, to_patients, write_predictions
 from common.grading.target import Target
 from common.provenance import write_run_record
 from common.report import figure_png
@@ -41,7 +41,7 @@ from htnet.palsy.answers import (
 )
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
-from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
+from htnet.palsy.histograms import patient_histograms, twin_rows
 from htnet.palsy.scores import scored_numbers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, read_sureness
 

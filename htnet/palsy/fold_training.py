@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from common.grading.numeric_target import AnyTarget
-from common.grading.predictions import Unit, in_order, inner_predictions_schema
+from common.grading.predictions import TWIN, Unit, in_order, inner_predictions_schema
 from common.tables import write_table
 from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_sureness
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
-from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
+from htnet.palsy.histograms import patient_histograms, twin_rows
 from htnet.palsy.recipe import Recipe
 from htnet.palsy.training import Trained, check_rows, train_network
 

@@ -27,13 +27,12 @@ from common.arrays import Floats, Ints, Names
 from common.grading.folds import inner_splits
 from common.grading.intervals import ScoreIntervals, learn_intervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
-from common.grading.predictions import prediction_rows, score_rows
+from common.grading.predictions import TWIN, prediction_rows, score_rows
 from common.movements import REST
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import Faces
 from htnet.palsy.folds import FoldPart
 
-TWIN = "hog"
 CELLS = 8  # along a side of the face
 ORIENTATIONS = 8
 _BLOCK = 2  # cells along a side, over which contrast is made equal
@@ -101,19 +100,24 @@ def patient_histograms(cohort: ImageCohort) -> PatientHistograms:
 def _histograms(faces: Faces, *, mirror: bool) -> Floats:
     """Return the `(n, d)` histograms of the faces, or of their mirror images."""
     pixels = faces.pixels if faces.pixels.ndim == 4 else faces.pixels[:, -1]  # the whole face
-    cell = faces.size // CELLS
     found = []
     for one in pixels.numpy():
         grey = cv2.cvtColor(np.ascontiguousarray(np.moveaxis(one, 0, -1)), cv2.COLOR_RGB2GRAY)
-        found.append(
-            hog(
-                np.ascontiguousarray(grey[:, ::-1]) if mirror else grey,
-                orientations=ORIENTATIONS,
-                pixels_per_cell=(cell, cell),
-                cells_per_block=(_BLOCK, _BLOCK),
-            )
-        )
+        found.append(describe(np.ascontiguousarray(grey[:, ::-1]) if mirror else grey))
     return np.stack(found)
+
+
+def describe(grey: NDArray[np.uint8]) -> Floats:
+    """Return the `(d,)` histograms of one grey face, `(s, s)`."""
+    cell = len(grey) // CELLS
+    return np.asarray(
+        hog(
+            grey,
+            orientations=ORIENTATIONS,
+            pixels_per_cell=(cell, cell),
+            cells_per_block=(_BLOCK, _BLOCK),
+        )
+    )
 
 
 def twin_rows(

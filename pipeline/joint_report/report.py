@@ -33,6 +33,7 @@ from classifiers.reports.sections import (
 )
 from common.grading.calibration import about_ranges
 from common.grading.plots import against_each_other
+from common.grading.predictions import TWIN
 from common.grading.target import TargetName, target_named
 from common.report import Link, Picture, Report, image_picture
 from common.words import counted, spoken
@@ -50,6 +51,10 @@ from pipeline.joint_report.study import (
 )
 
 SHOWN_DISAGREEMENTS = 6
+_TWIN = (
+    "Its classical twin: histograms of edges of the same faces and a ridge regression, the bar "
+    "that a network has to pass; it is not in the joined grade. "
+)
 _STRIP_TASKS = ("rest", "full_eye_closure", "full_smile")
 
 
@@ -118,10 +123,12 @@ def _summary(study: JointStudy, *, simulated: bool) -> str:
     patients = counted(len(study.numbers), "simulated patient" if simulated else "patient")
     names = study.target.spoken
     ends = "from {} to {}" if study.target.ordered else "as {} or {}"
+    twin = " The classical twin is the bar for the network." if study.method(TWIN) else ""
     return (
         f"{photographs} of {patients} were graded {ends.format(names[0], names[-1])} in three "
         "ways: from distances measured between points on the face, by an image network, and by "
-        "both together. Nobody was graded by a model that had learned from their own photographs."
+        f"both together.{twin} Nobody was graded by a model that had learned from their own "
+        "photographs."
     )
 
 
@@ -220,8 +227,8 @@ def _add_method(report: Report, study: JointStudy) -> None:
         "Measurements: 68 points are found on each photograph, 34 distances and 29 asymmetry "
         "features are computed from them, and a grader learns the grade from these numbers. Image "
         "network: the face is cut out, turned upright and given to HTNet, a network that compares "
-        "parts of the face at several sizes. Both together: the probabilities of the two are "
-        f"joined. {joined}"
+        f"parts of the face at several sizes. {_TWIN if study.method(TWIN) else ''}Both together: "
+        f"the probabilities of measurements and network are joined. {joined}"
     )
     section.text(
         "The patients were dealt into folds once, and all methods were tested on the same folds: "

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.branches.alignment import pooled, shared_levels, with_visits_alike
-from classifiers.branches.branch import Branch, read_branches
+from classifiers.branches.branch import Branch, read_branches, with_twin
 from classifiers.branches.comparison import BranchComparison, compare_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
 from classifiers.graders.cohort import Study
@@ -29,8 +29,8 @@ from classifiers.reports.patient_answers import (
 )
 from classifiers.reports.patient_pictures import Material, numbers_of, read_material
 from common.errors import UserError
-from common.figures import BLUE, GREEN, GREY, VERMILION
-from common.grading.predictions import read_either_unit
+from common.figures import BLUE, GREEN, GREY, ORANGE, VERMILION
+from common.grading.predictions import TWIN, read_either_unit
 from common.grading.target import MAJORITY, VISIT, Target
 from common.tables import read_manifest
 from common.words import counted
@@ -40,11 +40,12 @@ MEASUREMENTS, NETWORK, TOGETHER = "geometric", "deep", "fused"
 _TITLES = {
     MEASUREMENTS: "Measurements",
     NETWORK: "Image network",
+    TWIN: "Its classical twin",
     TOGETHER: "Both together",
     MAJORITY: "Always the commonest {}",
 }
-COLOURS = {MEASUREMENTS: BLUE, NETWORK: VERMILION, TOGETHER: GREEN, MAJORITY: GREY}
-MARKERS = {MEASUREMENTS: "o", NETWORK: "s", TOGETHER: "D", MAJORITY: "x"}
+COLOURS = {MEASUREMENTS: BLUE, NETWORK: VERMILION, TWIN: ORANGE, TOGETHER: GREEN, MAJORITY: GREY}
+MARKERS = {MEASUREMENTS: "o", NETWORK: "s", TWIN: "^", TOGETHER: "D", MAJORITY: "x"}
 MAP_TASKS = ("full_smile", "full_eye_closure", "brow_raise")
 """Movements whose maps are shown: mouth, eyes, forehead."""
 _TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
@@ -91,8 +92,9 @@ class JointStudy:
     Attributes
     ----------
     branches
-        Measurements, network and fused answers, each named by `MEASUREMENTS`, `NETWORK` or
-        `TOGETHER` at the start of its name; the fused last.
+        Measurements, network, its classical twin where the network's table holds it, and fused
+        answers, each named by `MEASUREMENTS`, `NETWORK`, `TWIN` or `TOGETHER` at the start of its
+        name; the fused last.
     comparisons
         Of these branches: on photographs, where all have them, then on patients.
     weights
@@ -189,8 +191,8 @@ def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -
             f"{given.features.parent} holds no dists.csv of patients: give the features.csv that "
             "extract wrote, with its tables beside it."
         )
-    branches = (*read_branches(given.tables, target=target, models=given.models),
-                _fused_branch(given, target=target))  # fmt: skip
+    read = read_branches(given.tables, target=target, models=given.models)
+    branches = (*with_twin(read, target=target), _fused_branch(given, target=target))
     branches = tuple(with_visits_alike(branches))
     if VISIT in branches[0].rows:
         raise UserError(

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from classifiers.branches.alignment import shared_inner, shared_levels
-from classifiers.branches.branch import SharedAnswers, read_branches, with_baseline
+from classifiers.branches.branch import SharedAnswers, read_branches, with_baseline, with_twin
+from classifiers.commands.compare import compare
 from common.errors import UserError
-from common.grading.predictions import predictions_schema, to_patients
+from common.grading.predictions import TWIN, predictions_schema, to_patients, write_predictions
 from common.grading.target import MAJORITY, commonest_class
 from common.tables import write_table
 from tests.classifiers.branch_tables import SIX, made_manifest, made_predictions, write_branch
@@ -67,6 +68,24 @@ def test_a_table_of_patients_leaves_the_level_of_patients_only(tables, tmp_path:
     (level,) = levels([path, tables[1]])
     assert level.unit == "patient"
     np.testing.assert_allclose(level.chances["geometric"], levels(tables)[1].chances["geometric"])
+
+
+def test_a_network_brings_its_twin_and_needs_no_name_beside_it(tables, tmp_path: Path):
+    """Whose table holds `hog` beside the network; whoever asked for `hog` has it already."""
+    network = to_patients(read_branches(tables[1:], target=SIX)[0].rows, target=SIX)
+    twin = network.assign(model=TWIN, predicted=network["predicted"].iloc[0])
+    path = tmp_path / "patients.csv"
+    write_predictions(pd.concat([network, twin]), path, target=SIX, unit="patient")
+    read = read_branches([tables[0], path], target=SIX)
+    found = with_twin(read, target=SIX)
+    assert [branch.name for branch in found] == ["geometric", "deep", TWIN]
+    assert found[2].rows["predicted"].nunique() == 1 < found[1].rows["predicted"].nunique()
+    asked = read_branches([tables[0], path], target=SIX, models=["geometric", TWIN])
+    assert len(with_twin(asked, target=SIX)) == 2
+    assert len(with_twin(read_branches(tables, target=SIX), target=SIX)) == 2
+    compare(tables[0], path, out=tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert {"geometric", "deep", TWIN} == {*table["first"], *table["second"]}
 
 
 def one_patient_in_another_fold(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from common.grading.folds import make_folds
+from common.grading.predictions import TWIN
 from common.grading.target import TARGETS
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import LabelledFaces
 from htnet.palsy.folds import fold_parts
-from htnet.palsy.histograms import TWIN, patient_histograms, twin_rows
+from htnet.palsy.histograms import patient_histograms, twin_rows
 from tests.htnet.drawn_faces import cohort
 
 GRADES = TARGETS["six_grades"]

@@ -21,7 +21,7 @@ from classifiers.reports.patient_pictures import THUMBNAIL
 from common.bootstrap import Estimate
 from common.errors import UserError
 from common.grading.folds import make_folds, write_folds
-from common.grading.predictions import write_predictions
+from common.grading.predictions import TWIN, write_predictions
 from common.grading.scores import SCORES
 from common.grading.target import TARGETS, Target, target_named
 from common.words import unbroken
@@ -32,6 +32,7 @@ from pipeline.commands.joint_report import joint_report
 from pipeline.joint_report.first_section import (
     PairedDifference,
     answer_in_words,
+    methods_figure,
     network_in_words,
     paired_difference,
 )
@@ -106,6 +107,20 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
         manifest=folder / "manifest.csv",
         networks=folder / "networks",
     )
+
+
+def test_the_classical_twin_has_a_row_of_its_own(given: Ingredients, tmp_path: Path) -> None:
+    deep = pd.read_csv(given.tables[1], dtype={"patient_id": str})
+    path = tmp_path / "patient_predictions.csv"
+    both = pd.concat([deep, deep.assign(model=TWIN)])
+    write_predictions(both, path, target=TARGET, unit="patient")
+    told = replace(given, tables=(given.tables[0], path), networks=None)
+    study = read_study(told, target=TARGET, redact=True, seed=0)
+    assert study.names == ("geometric", "deep", TWIN, "fused")
+    titles = ["Measurements", "Image network", "Its classical twin", "Both together"]
+    assert [study.title_of(name) for name in study.names] == titles
+    labels = [text.get_text() for text in methods_figure(study).axes[0].get_yticklabels()]
+    assert labels[:4] == titles
 
 
 def write_answers(
