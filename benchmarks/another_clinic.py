@@ -31,8 +31,8 @@ from numpy.typing import NDArray  # noqa: E402
 
 from classifiers.commands.recalibrate import recalibrate  # noqa: E402
 from classifiers.graders.familiarity import wrong_among_accepted  # noqa: E402
-from classifiers.graders.model_store import load_model  # noqa: E402
-from classifiers.graders.new_patients import grade_tables, model_folder  # noqa: E402
+from classifiers.graders.model_store import load_model, model_folder  # noqa: E402
+from classifiers.graders.new_patients import grade_tables  # noqa: E402
 from common.grading.calibration import expected_distance  # noqa: E402
 from common.grading.scores import weighted_kappa  # noqa: E402
 from common.photos import read_photo  # noqa: E402

@@ -58,9 +58,10 @@ def answers(
     rows = np.flatnonzero(photographs.rows["task"].isin(movements))
     patients = patient_samples(photographs.at(rows), points=points[rows])
     patients = replace(patients, features=patients.features.reindex(columns=inputs))
-    chances = grader.probabilities(patients)
+    chances = grader.answers(patients)
     left, sure = grader.columns.severity_.weak_sides(patients.features)  # type: ignore[union-attr]
-    sets = grader.sets.of(chances) if grader.sets else np.full((len(chances), 2), np.nan)
+    sets = grader.bounds(patients, chances, target=TARGET)
+    sets = np.full((len(chances), 2), np.nan) if sets is None else sets
     truth = patients.labels
     assert patients.sides is not None
     answer = TARGET.answers(chances)

@@ -63,9 +63,10 @@ def fuse_summary(
                 seed=Split(repeat, fold, train, rows[at]).seed(seed, SUMMARY),
             )
             tested = _beside(samples.at(rows[at]), _summary(shared, deep)[at])
-            chances[at] = fitted.probabilities(tested)
-            if fitted.sets is not None:
-                sets[at] = fitted.sets.of(chances[at])
+            chances[at] = fitted.answers(tested)
+            ranges = fitted.bounds(tested, chances[at], target=shared.classes)
+            if ranges is not None:
+                sets[at] = ranges
             progress.advance(ok=True)
     return FusedModel(SUMMARY, chances, sets, pd.DataFrame(columns=list(WEIGHT_COLUMNS)))
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.exploration import Portable
-from classifiers.graders.cohort import Samples, question_of, read_cohort, refuse_unanswerable
+from classifiers.graders.cohort import question_of, read_cohort, refuse_unanswerable
 from classifiers.graders.explain import columns_of_regions
 from classifiers.graders.importance import EXCHANGES, RegionImportance, region_importance
 from classifiers.graders.model_card import ModelCard, card_of
 from classifiers.graders.model_store import save_model
-from classifiers.graders.nested import NestedGrader, fit_nested
-from classifiers.graders.nested_scores import NestedRegressor, fit_nested_scores
+from classifiers.graders.nested import fit_nested
 from classifiers.graders.patients import rows_to_answer, tested_in
-from classifiers.graders.registry import GraderEntry, choose_graders
+from classifiers.graders.registry import choose_graders
 from classifiers.graders.scaling import ScalerName
 from classifiers.graders.validation import Plan, cross_validate, scalers_to_try
 from classifiers.reports.benchmark import benchmark_report
@@ -30,7 +29,6 @@ from common.grading.evaluation import RECALL, Evaluation
 from common.grading.fold_notes import fold_problems, folds_in_words
 from common.grading.folds import FoldMethod, make_folds, write_folds
 from common.grading.numeric_evaluation import NumericEvaluation, scored
-from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, write_predictions
 from common.provenance import write_run_record
 from common.report import Report
@@ -152,7 +150,7 @@ def fit(
     if not validation.exchanged[grader]:
         raise UserError(f"{entry.title} could not be fitted in any fold: {validation.problems[0]}")
     evaluations = scored(validation.predictions, target=question, unit=level, seed=seed)
-    fitted = _fitted(entry, samples, target=question, scaler=scaler, seed=seed)
+    fitted = fit_nested(entry, samples, target=question, scalers=scalers_to_try(scaler), seed=seed)
     settings = {
         "target": question.name,
         "truth": cohort.truth_source,
@@ -217,16 +215,6 @@ def fit(
     told = cohort.source.added_to(_told(card, evaluations[-1]))
     print(told, f"Model in {model}, report in {out / 'report.html'}")
     return FitResult(model, card, evaluations, exit_code=3 if validation.failed else 0)
-
-
-def _fitted(
-    entry: GraderEntry, samples: Samples, *, target: AnyTarget, scaler: ScalerName, seed: int
-) -> NestedGrader | NestedRegressor:
-    """Choose on inner folds and fit on everybody."""
-    scalers = scalers_to_try(scaler)
-    if isinstance(target, NumericTarget):
-        return fit_nested_scores(entry, samples, target=target, scalers=scalers, seed=seed)
-    return fit_nested(entry, samples, target=target, scalers=scalers, seed=seed)
 
 
 def _told(card: ModelCard, evaluation: Evaluation | NumericEvaluation) -> str:

@@ -136,7 +136,8 @@ def grade_measured(
 
     `features` is the table to take, and `measured` says whether all photographs could be measured.
     """
-    from classifiers.graders.new_patients import grade_tables, grades_schema, model_folder
+    from classifiers.graders.model_store import model_folder
+    from classifiers.graders.new_patients import grade_tables, grades_schema
     from classifiers.reports.grade import grade_report
 
     stored, manifest, found_by = _model_and_patients(
@@ -181,8 +182,7 @@ def _model_and_patients(
     photos: Path, *, model: Path, out: Path, numbered: bool
 ) -> tuple[StoredModel, Path, str]:
     """Return the grader, a manifest that names the patients, and how they were found."""
-    from classifiers.graders.model_store import load_model
-    from classifiers.graders.new_patients import model_folder
+    from classifiers.graders.model_store import load_model, model_folder
 
     stored = load_model(model_folder(model))
     manifest, found_by = _patients(photos, out=out, numbered=numbered)

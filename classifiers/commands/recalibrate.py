@@ -22,8 +22,7 @@ from classifiers.graders.local_trial import (
     ways_scored,
 )
 from classifiers.graders.local_zero import Healthy, Zero, enough_healthy, laid_onto
-from classifiers.graders.model_store import StoredModel, load_model, save_recalibrated
-from classifiers.graders.new_patients import model_folder
+from classifiers.graders.model_store import StoredModel, load_model, model_folder, save_recalibrated
 from classifiers.graders.patients import (
     learned_movements,
     missing_movements,
@@ -40,6 +39,7 @@ from classifiers.graders.recalibration import (
 from classifiers.reports.recalibrate import recalibrate_report
 from common.errors import UserError
 from common.files import sha256_of
+from common.grading.calibration import GradeSets
 from common.grading.numeric_target import of_classes
 from common.grading.target import refuse_two_grades, target_named
 from common.provenance import write_run_record
@@ -130,10 +130,10 @@ def recalibrate(
             f"needs {FEWEST} of two grades, or 3 healthy people."
         )
     reference = stored.card.healthy()
-    chances = {AS_KEPT: stored.of_classes.probabilities(samples)}
+    chances = {AS_KEPT: stored.grader.answers(samples)}
     if zero is not None and reference is not None:
         laid = laid_onto(reference, samples.features, healthy=healthy, patients=samples.patients)
-        chances[ON_HEALTHY] = stored.of_classes.probabilities(replace(samples, features=laid))
+        chances[ON_HEALTHY] = stored.grader.answers(replace(samples, features=laid))
     coverage = stored.card.coverage or 0.9
     last = AS_KEPT if zero is None else ON_HEALTHY
     moved, unseen = None, {}
@@ -142,9 +142,9 @@ def recalibrate(
         moved = recalibrate_chances(
             chances[last], samples.labels, coverage=coverage, unseen=unseen[last]
         )
-    answers: dict[str, Answers] = {
-        name: Answers(found, stored.of_classes.sets) for name, found in chances.items()
-    }
+    sets = stored.grader.ranges
+    assert sets is None or isinstance(sets, GradeSets)  # other targets are refused
+    answers = {name: Answers(found, sets) for name, found in chances.items()}
     for name, found in unseen.items():
         new = RECALIBRATED if name == AS_KEPT else BOTH
         answers[new] = answers_unseen(found, samples.labels, coverage=coverage)
@@ -153,7 +153,7 @@ def recalibrate(
     if curve:
         curves = learning_curve(
             chances, samples.labels, sizes=curve, draws=draws, target=target, seed=seed,
-            sets=stored.of_classes.sets, coverage=coverage,
+            sets=sets, coverage=coverage,
         )  # fmt: skip
         write_table(curves, out / "learning_curve.csv", schema=LEARNING_CURVE)
     salt = secrets.token_hex(8)

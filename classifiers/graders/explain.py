@@ -16,7 +16,6 @@ import pandas as pd
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.nested import NestedGrader
-from classifiers.graders.nested_scores import NestedRegressor
 from common.arrays import Floats, Ints
 from common.words import spoken
 from features.mirror_difference import MIDLINE, PAIRED
@@ -62,7 +61,7 @@ def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
 
 
 def region_effects(
-    grader: NestedGrader | NestedRegressor,
+    grader: NestedGrader,
     samples: Samples,
     *,
     typical: Mapping[str, float | None],
@@ -89,10 +88,9 @@ def region_effects(
         samples.at(np.tile(np.arange(len(measured)), len(altered))),
         features=pd.DataFrame(np.concatenate(altered), columns=features.columns),
     )
-    if isinstance(grader, NestedRegressor):
-        answers = grader.answers(asked)
-    else:
-        answers = grader.probabilities(asked) @ np.arange(1, grader.grader.n_classes + 1)
+    answers = grader.answers(asked)
+    if answers.ndim == 2:  # probabilities
+        answers = answers @ np.arange(1, answers.shape[1] + 1)
     expected = answers.reshape(len(altered), -1)
     return pd.DataFrame(
         dict(zip(of_region, expected[0] - expected[1:], strict=True)), index=features.index
@@ -144,7 +142,7 @@ def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
 
 
 def part_worth(
-    grader: NestedGrader | NestedRegressor,
+    grader: NestedGrader,
     samples: Samples,
     *,
     typical: Mapping[str, float | None],
@@ -154,12 +152,12 @@ def part_worth(
     return {str(region): float(effect) for region, effect in effects.items()}
 
 
-def part_sentences(grader: NestedGrader | NestedRegressor, worth: Mapping[str, float]) -> list[str]:
+def part_sentences(grader: NestedGrader, worth: Mapping[str, float]) -> list[str]:
     """Say which parts of the face moved the answer, compared with healthy ones (`part_worth`)."""
     effects = pd.Series(worth, dtype="float64")
     least, what = WORTH_SAYING, "expected class"
-    if isinstance(grader, NestedRegressor):
-        least, what = WORTH_SAYING_OF_SCALE * (grader.high - grader.low), "score"
+    if grader.scale is not None:
+        least, what = WORTH_SAYING_OF_SCALE * (grader.scale[1] - grader.scale[0]), "score"
     told = effects[effects.abs() >= least].sort_values(ascending=False, kind="stable")
     if told.empty:
         return []

@@ -135,6 +135,14 @@ class Familiar:
         return f"{UNLIKE}: {'; '.join(said)}."
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How like those learned from a patient is: distance (1 for the farthest), and what differs."""
+
+    distance: float = float("nan")
+    differs: str | None = None
+
+
 def qualities_of(landmarks: pd.DataFrame, *, patients: Names) -> pd.DataFrame:
     """Return the qualities of each patient's photographs, sorted by patient.
 

@@ -21,7 +21,6 @@ from classifiers.graders.cohort import Cohort, Samples
 from classifiers.graders.familiarity import Familiar, qualities_of
 from classifiers.graders.local_zero import Healthy, enough_healthy
 from classifiers.graders.nested import NestedGrader
-from classifiers.graders.nested_scores import NestedRegressor
 from classifiers.graders.recalibration import LocalClinic
 from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
@@ -37,7 +36,7 @@ from common.words import counted
 from features.registry import FEATURE_NAMES
 from features.tables import landmark_run_of, refuse_other_definition
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _DECIDING = ("scikit-learn", "xgboost", "numpy", "skops")  # versions that can change an answer
@@ -206,7 +205,7 @@ class ModelCard:
 
 
 def card_of(
-    fitted: NestedGrader | NestedRegressor,
+    fitted: NestedGrader,
     cohort: Cohort,
     samples: Samples,
     evaluations: list[Evaluation] | list[NumericEvaluation],
@@ -223,9 +222,7 @@ def card_of(
     `grader`, `level`, `folds` and `seed` among them; `said` is what the user says of the patients.
     """
     grader, folds = settings["grader"], settings["folds"]
-    numeric = isinstance(fitted, NestedRegressor)
     levels: list[Evaluation | NumericEvaluation] = [*evaluations][::-1]
-    ranges = fitted.intervals if isinstance(fitted, NestedRegressor) else fitted.sets
     return ModelCard(
         grader=grader,
         title=title_of(grader),
@@ -237,7 +234,7 @@ def card_of(
         definition=cohort.study.definition,
         columns=_features_of(samples),
         inputs=[str(name) for name in samples.features.columns],
-        coverage=None if ranges is None else ranges.coverage,
+        coverage=None if fitted.ranges is None else fitted.ranges.coverage,
         data={
             **_data(cohort, samples, sides=sides, target=target, said=said),
             "familiar": _familiar(fitted, cohort, samples).plain(),
@@ -253,7 +250,7 @@ def card_of(
         notes=list(dict.fromkeys([*notes, *fitted.grader.notes])),
         limits=[
             *LIMITS,
-            ALWAYS["numbers" if numeric else "classes"],
+            ALWAYS["classes" if target.classes else "numbers"],
             OTHER_POINTS[cohort.source.corrected > 0],
         ],
         licence=list(LICENCE),
@@ -351,7 +348,7 @@ def _typical(samples: Samples) -> dict[str, float | None]:
     return {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()}
 
 
-def _familiar(fitted: NestedGrader | NestedRegressor, cohort: Cohort, samples: Samples) -> Familiar:
+def _familiar(fitted: NestedGrader, cohort: Cohort, samples: Samples) -> Familiar:
     """Return what the patients learned from are like, in their photographs and in the columns."""
     rows, landmarks = cohort.usable.rows, cohort.study.landmarks
     qualities = pd.DataFrame()

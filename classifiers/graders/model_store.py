@@ -25,7 +25,6 @@ from typing import Any
 
 from classifiers.graders.model_card import ModelCard
 from classifiers.graders.nested import NestedGrader
-from classifiers.graders.nested_scores import NestedRegressor
 from classifiers.graders.recalibration import LocalClinic
 from common.errors import UserError
 from common.files import atomic_write, sha256_of
@@ -54,13 +53,11 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.graders.estimators.XGBoostGrader",
             "classifiers.graders.nested.Candidate",
             "classifiers.graders.nested.NestedGrader",
-            "classifiers.graders.nested_scores.NestedRegressor",
             "classifiers.graders.ordinal.FrankHall",
             "classifiers.graders.ordinal.OrdinalLogistic",
             "classifiers.graders.patients.PatientColumns",
             "classifiers.graders.patients.PhotographColumns",
             "classifiers.graders.registry.FittedGrader",
-            "classifiers.graders.registry.FittedRegressor",
             "classifiers.graders.regressors.GaussianProcess",
             "classifiers.graders.regressors.PatientAverage",
             "classifiers.graders.regressors.XGBoostRegressor",
@@ -114,20 +111,13 @@ class StoredModel:
     that the grader is given.
     """
 
-    grader: NestedGrader | NestedRegressor
+    grader: NestedGrader
     card: ModelCard
     warnings: tuple[str, ...]
     local: LocalClinic | None = None
 
-    @property
-    def of_classes(self) -> NestedGrader:
-        """The grader of a model of classes."""
-        if isinstance(self.grader, NestedGrader):
-            return self.grader
-        raise UserError(f"{self.card.title} answers with numbers, where classes are needed.")
 
-
-def save_model(folder: Path, *, grader: NestedGrader | NestedRegressor, card: ModelCard) -> None:
+def save_model(folder: Path, *, grader: NestedGrader, card: ModelCard) -> None:
     """Write a model folder; files of an earlier model in it are replaced.
 
     Refused (`UserError`) when the folder holds something else or cannot be written, or the grader
@@ -135,11 +125,6 @@ def save_model(folder: Path, *, grader: NestedGrader | NestedRegressor, card: Mo
     """
     import skops.io
 
-    strangers = _strangers(folder) if folder.exists() else []
-    if strangers:
-        raise UserError(
-            f'{folder} holds "{strangers[0]}", which is no part of a model: give a new folder.'
-        )
     content = skops.io.dumps(grader, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     _refuse_unknown_types(content, source=folder / GRADER_FILE)
     _write(folder, content, card=card)
@@ -147,15 +132,14 @@ def save_model(folder: Path, *, grader: NestedGrader | NestedRegressor, card: Mo
 
 def save_recalibrated(folder: Path, *, model: Path, card: ModelCard) -> None:
     """Write a model folder with the grader of another, byte for byte, and a card of its own."""
-    if folder.exists() and _strangers(folder):
-        raise UserError(
-            f'{folder} holds "{_strangers(folder)[0]}", which is no part of a model: give a new '
-            "folder."
-        )
     _write(folder, (model / GRADER_FILE).read_bytes(), card=card)
 
 
 def _write(folder: Path, content: bytes, *, card: ModelCard) -> None:
+    if folder.exists() and (strangers := _strangers(folder)):
+        raise UserError(
+            f'{folder} holds "{strangers[0]}", which is no part of a model: give a new folder.'
+        )
     files = {
         GRADER_FILE: content,
         CARD_FILE: card.json_text().encode("utf-8"),
@@ -170,6 +154,12 @@ def _write(folder: Path, content: bytes, *, card: ModelCard) -> None:
         temporary.write_bytes(_sums(folder).encode("ascii"))
 
 
+def model_folder(path: Path) -> Path:
+    """Return the model's own folder, also for the folder that `fit` wrote it into."""
+    inside = path / "model"
+    return inside if not (path / SUMS_FILE).is_file() and inside.is_dir() else path
+
+
 def load_model(folder: Path) -> StoredModel:
     """Read a model folder, checking everything before anything is rebuilt.
 
@@ -182,8 +172,8 @@ def load_model(folder: Path) -> StoredModel:
     _refuse_unknown_types(content, source=folder / GRADER_FILE)
     grader = _rebuilt(content, source=folder / GRADER_FILE)
     local = card.local_clinic()
-    if local is not None and local.thresholds is not None and isinstance(grader, NestedGrader):
-        grader = replace(grader, moved=local.thresholds, sets=local.thresholds.sets)
+    if local is not None and local.thresholds is not None:
+        grader = replace(grader, moved=local.thresholds, ranges=local.thresholds.sets)
     return StoredModel(grader, card, tuple(card.version_warnings()), local)
 
 
@@ -271,7 +261,7 @@ def _named_types(schema: Any) -> Iterator[tuple[str, str]]:
             waiting.extend(node)
 
 
-def _rebuilt(content: bytes, *, source: Path) -> NestedGrader | NestedRegressor:
+def _rebuilt(content: bytes, *, source: Path) -> NestedGrader:
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -286,6 +276,6 @@ def _rebuilt(content: bytes, *, source: Path) -> NestedGrader | NestedRegressor:
             f"{str(error).splitlines()[0] if str(error) else ''}): use the versions of its card, "
             "or fit it anew."
         ) from error
-    if not isinstance(grader, NestedGrader | NestedRegressor):
+    if not isinstance(grader, NestedGrader):
         raise UserError(f"{source} holds no grader: fit the model anew.")
     return grader

@@ -10,43 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from classifiers.graders.cohort import Samples, Study, finite
-from classifiers.graders.explain import part_sentences, part_worth, tree_sentences
-from classifiers.graders.familiarity import FAR_OUT, UNLIKE, qualities_of, widened
-from classifiers.graders.model_store import SUMS_FILE, StoredModel
-from classifiers.graders.nested_scores import NestedRegressor
-from classifiers.graders.patients import (
-    LEAST_SIDE,
-    learned_movements,
-    missing_movements,
-    patient_samples,
-    why_not_graded,
-)
+from classifiers.graders.familiarity import UNLIKE, Likeness, qualities_of
+from classifiers.graders.model_store import StoredModel
+from classifiers.graders.one_patient import PROBABILITY, SEEN, STRETCHED, answer_to
+from classifiers.graders.patients import patient_samples
 from classifiers.reports.patient_page import Answer
 from classifiers.reports.patient_pictures import Material, read_material
-from classifiers.reports.side_readings import Reading, Spread, most_uneven
-from common.arrays import Floats
+from classifiers.reports.side_readings import Spread, most_uneven
 from common.errors import UserError
 from common.files import natural_key
-from common.grading.calibration import range_in_words, range_title
-from common.grading.intervals import interval_in_words
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import NO_LABEL, VISIT, Target, patients_and_visits
+from common.grading.target import NO_LABEL, VISIT, patients_and_visits
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import points_source
 
 STATUSES = ("ok", "abstained", "failed")
-SEEN = "Was used to recalibrate the model"
-INTERVAL = range_title().replace("Likely range", "Interval")
-STRETCHED = 1.5  # times as wide is the interval of a patient unlike those learned from
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
 _TYPES = {
     **dict.fromkeys((VISIT, "predicted", "reason", "missing", "why", "caution"), "str"),
@@ -120,12 +106,6 @@ class Grades:
     truth: pd.Series
 
 
-def model_folder(path: Path) -> Path:
-    """Return the model's own folder, also for the folder that `fit` wrote it into."""
-    inside = path / "model"
-    return inside if not (path / SUMS_FILE).is_file() and inside.is_dir() else path
-
-
 def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = None) -> Grades:
     """Grade every patient of a feature table; the tables beside it give sides and reasons.
 
@@ -157,7 +137,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         patient, _, visit = name.partition(OF_VISIT)
         # Right is compared with left over all photographs of a patient, so not for one visit.
         readings = [] if material is None or visit else material.readings(patient)
-        row, answer = _one_patient(
+        row, answer = answer_to(
             model,
             rows.at(np.asarray(answered.get(name, []), dtype=np.intp)),
             table.iloc[photographs[name]],
@@ -167,11 +147,14 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         found.append({"patient_id": patient, **({VISIT: visit} if visit else {}), **row})
         answers[patient] = _joined(answers.get(patient), answer, visit=visit)
     columns = [name for name in grades_schema(target).columns if name != VISIT or VISIT in by]
+    types = _TYPES | ({} if target.classes else {"predicted": "float64"})
     seen, unlike = (
         sum(said in str(row.get("caution")) for row in found) for said in (SEEN, UNLIKE)
     )
     return Grades(
-        table=pd.DataFrame(found, columns=columns).astype(_types(columns, target=target)),
+        table=pd.DataFrame(found, columns=columns).astype(
+            {name: kind for name, kind in types.items() if name in columns}
+        ),
         target=target,
         answers=answers,
         material=material,
@@ -184,13 +167,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
     )
 
 
-def _types(columns: list[str], *, target: AnyTarget) -> dict[str, str]:
-    numeric = {"predicted": "float64"} if isinstance(target, NumericTarget) else {}
-    return {name: kind for name, kind in (_TYPES | numeric).items() if name in columns}
-
-
 OF_VISIT = " · visit "
-PROBABILITY = "Probability"
 
 
 def whose_answer(rows: pd.DataFrame, by: list[str]) -> pd.Series:
@@ -258,14 +235,6 @@ def _rows_of(study: Study, *, model: StoredModel) -> Samples:
     return replace(patients, features=features)
 
 
-@dataclass(frozen=True)
-class Likeness:
-    """How like those learned from a patient is: distance (1 for the farthest), and what differs."""
-
-    distance: float = float("nan")
-    differs: str | None = None
-
-
 def _likeness(model: StoredModel, rows: Samples, study: Study) -> dict[str, Likeness]:
     """Measure each patient beside those learned from; nothing for a grader kept before that."""
     familiar = model.card.familiar()
@@ -306,196 +275,6 @@ def _about_likeness(*, seen: int, unlike: int, target: AnyTarget) -> list[str]:
             f"answer is given, {wider}; grades.csv says who, and what differs."
         )
     return sentences
-
-
-def _one_patient(
-    model: StoredModel,
-    rows: Samples,
-    photographs: pd.DataFrame,
-    *,
-    uneven: list[Reading],
-    likeness: Likeness,
-) -> tuple[dict[str, object], Answer]:
-    """Return the patient's row of the table, and the same in words."""
-    target = model.card.question
-    missing = missing_movements(rows, model.card.inputs)
-    row: dict[str, object] = {
-        "photographs": len(photographs),
-        "used": 0 if rows.rows.empty else int((photographs["status"] == "ok").sum()),
-        "missing": ", ".join(missing) or None,
-        "side": "unknown",
-    }
-    if rows.rows.empty:
-        found = ", ".join(sorted(set(photographs["status"].astype(str)) - {"ok"})) or "no features"
-        reason = f"none of {counted(len(photographs), 'photograph')} could be measured ({found})"
-        return row | {"status": "failed", "reason": reason}, _not_graded(reason)
-    seen = None
-    if model.local is not None:
-        seen = model.local.saw(photographs, columns=model.card.columns)
-    known = None if seen is None else f"{SEEN} ({seen})."
-    row |= {
-        "distance": likeness.distance,
-        "caution": " ".join(said for said in (known, likeness.differs) if said) or None,
-    }
-    why = [item.sentence() for item in uneven]
-    lacks = why_not_graded(missing, learned_movements(model.card.inputs))
-    if lacks is None and likeness.distance > FAR_OUT:
-        lacks = (
-            f"the measurements lie {likeness.distance:.1f} times as far out as those of any "
-            "patient whom the grader learned from"
-        )
-    if lacks is not None:
-        row |= {"status": "abstained", "reason": lacks, "why": " ".join(why)}
-        return row, _not_graded(lacks)
-    if isinstance(target, NumericTarget):
-        return _scored(model, target, row, rows, why=why, unlike=likeness.differs is not None)
-    return _graded(model, target, row, rows, why=why, unlike=likeness.differs is not None)
-
-
-def _graded(
-    model: StoredModel,
-    target: Target,
-    row: dict[str, object],
-    rows: Samples,
-    *,
-    why: list[str],
-    unlike: bool,
-) -> tuple[dict[str, object], Answer]:
-    """Return the row and the words of who gets a class."""
-    grader = model.of_classes
-    chances = grader.probabilities(rows).mean(axis=0)
-    number = int(target.answers(chances[None])[0])
-    name = target.spoken[number - 1]
-    worth = part_worth(grader, rows, typical=model.card.data["typical"])
-    reasons = [
-        *part_sentences(grader, worth),
-        *tree_sentences(grader, rows, number=number, name=name),
-    ]
-    low, high = _set(model, chances)
-    if unlike and low is not None and high is not None:
-        low, high = widened((low, high), n_classes=len(target.classes))
-    if target.column == "side":
-        side, chance = _sure(target.classes[number - 1], float(chances[number - 1]))
-    else:
-        side, chance = ("none", None) if number == 1 else _weak_side(model, rows)
-    row |= {
-        "status": "ok",
-        "reason": None,
-        "predicted": str(target.named(np.array([number]))[0]),
-        **dict(zip(target.probability_columns, chances.tolist(), strict=True)),
-        "set_low": low,
-        "set_high": high,
-        "side": side,
-        "p_side": chance,
-        "why": " ".join([*why, *reasons]),
-    }
-    answer = _answer(row, target, name=name, chances=chances, reasons=reasons)
-    return row, replace(answer, worth=worth)
-
-
-def _scored(
-    model: StoredModel,
-    target: NumericTarget,
-    row: dict[str, object],
-    rows: Samples,
-    *,
-    why: list[str],
-    unlike: bool,
-) -> tuple[dict[str, object], Answer]:
-    """Return the row and the words of who gets a score.
-
-    A grader of photographs has intervals for photographs only: they promise nothing of a mean.
-    """
-    grader = model.grader
-    if not isinstance(grader, NestedRegressor):
-        raise UserError(f"The model of {target.title} holds no grader of scores: fit it anew.")
-    score = np.array([grader.answers(rows).mean()])
-    low, high = None, None
-    if grader.intervals is not None and model.card.unit == "patient":
-        (low, high), *_ = grader.bounds(
-            rows, score, target=target, stretch=STRETCHED if unlike else 1.0
-        ).tolist()
-    worth = part_worth(grader, rows, typical=model.card.data["typical"])
-    reasons = part_sentences(grader, worth)
-    side, chance = _weak_side(model, rows)
-    row |= {
-        "status": "ok",
-        "reason": None,
-        "predicted": float(score[0]),
-        "low": low,
-        "high": high,
-        "side": side,
-        "p_side": chance,
-        "why": " ".join([*why, *reasons]),
-    }
-    words = f"Answer: {score[0]:.0f}"
-    within = "" if low is None or high is None else f" {INTERVAL}: {interval_in_words(low, high)}."
-    said = _in_words(row, words, within=within)
-    rises = target.healthy == "high"
-    told = {region: -effect if rises else effect for region, effect in worth.items()}
-    return row, Answer(summary=(said,), reasons=reasons, worth=told, rises=rises)
-
-
-def _not_graded(reason: str) -> Answer:
-    return Answer(summary=(f"Not graded: {reason}.",))
-
-
-def _set(model: StoredModel, chances: Floats) -> tuple[int | None, int | None]:
-    """Return lowest and highest class of the patient's conformal set; None when there is none.
-
-    A grader of photographs has sets for photographs only: they promise nothing of a mean.
-    """
-    sets = model.of_classes.sets
-    if sets is None or model.card.unit == "photograph":
-        return None, None
-    low, high = sets.of(chances[None])[0]
-    return int(low), int(high)
-
-
-def _weak_side(model: StoredModel, rows: Samples) -> tuple[str, float | None]:
-    """Return the weak side of a patient with palsy and its probability, as far as it is sure."""
-    severity: Any = getattr(model.grader.columns, "severity_", None)
-    if not hasattr(severity, "error_"):
-        return "unknown", None
-    left, sure = severity.weak_sides(rows.features)
-    return _sure("left" if left[0] else "right", float(sure[0]))
-
-
-def _sure(side: str, chance: float) -> tuple[str, float | None]:
-    """Return a side and its probability; `unknown` when it is not probable enough."""
-    return (side, chance) if chance >= LEAST_SIDE else ("unknown", None)
-
-
-def _answer(
-    row: Mapping[str, Any], target: Target, *, name: str, chances: Floats, reasons: list[str]
-) -> Answer:
-    """Say the answer in words, with a table of the probabilities."""
-    within = ""
-    if row["set_low"] is not None:
-        classes = range_in_words(row["set_low"], row["set_high"], target.spoken)
-        within = f" {range_title()}: {classes}."
-    table = pd.DataFrame([chances], columns=list(target.spoken))
-    table.insert(0, "", PROBABILITY)
-    words = _in_words(row, f"Answer: {name}", within=within)
-    return Answer(summary=(words,), table=table, reasons=reasons)
-
-
-def _in_words(row: Mapping[str, Any], answer: str, *, within: str) -> str:
-    """Say the answer, what was missing, the likely range and the side."""
-    words = f"{answer}, from {row['used']} of {counted(row['photographs'], 'photograph')}."
-    if row["missing"] is not None:
-        words += f" Missing: {row['missing']}."
-    words += within
-    if row["caution"] is not None:
-        words += f" {row['caution']}"
-    if row["p_side"] is not None:
-        words += (
-            f" The patient's {row['side']} side is the weaker one "
-            f"(probability {row['p_side']:.2f})."
-        )
-    elif row["side"] != "none":
-        words += " Which side is weaker cannot be told."
-    return words
 
 
 def _warnings(

@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from classifiers.graders.cohort import Samples
 from classifiers.graders.estimators import (
     CalibratedSVC,
     CommonestClass,
@@ -39,7 +40,7 @@ from classifiers.graders.regressors import (
     support_vectors,
 )
 from classifiers.graders.scaling import ScalerName, preparation, scaler_notes
-from common.arrays import Floats, Ints, Names
+from common.arrays import Floats
 from common.errors import UserError, did_you_mean
 from common.grading.numeric_evaluation import BASELINES, MEAN, MEDIAN
 from common.grading.numeric_target import AnyTarget, NumericTarget
@@ -209,31 +210,21 @@ def graders_of(target: AnyTarget) -> dict[str, GraderEntry]:
 
 @dataclass(frozen=True)
 class FittedGrader:
-    """A fitted pipeline that answers over all classes of its target, whichever it saw."""
+    """A fitted pipeline that answers over all classes of its target; with a number where none."""
 
     pipeline: Pipeline
     n_classes: int
     notes: tuple[str, ...]
 
-    def probabilities(self, features: pd.DataFrame) -> Floats:
-        """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
-        return over_all_classes(self.pipeline, features, n_classes=self.n_classes)
-
-
-@dataclass(frozen=True)
-class FittedRegressor:
-    """A fitted pipeline that answers with a number."""
-
-    pipeline: Pipeline
-    notes: tuple[str, ...]
-
     def answers(self, features: pd.DataFrame) -> Floats:
-        """Return `(n,)` scores, not cut off yet."""
-        return np.asarray(self.pipeline.predict(features), dtype=np.float64)
+        """Return `(n, n_classes)` probabilities, or `(n,)` numbers, not cut off yet."""
+        return answers_of(self.pipeline, features, n_classes=self.n_classes)
 
 
-def over_all_classes(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
-    """Return `(n, n_classes)`; a class that was missing from training gets exactly 0."""
+def answers_of(fitted: Any, rows: Any, *, n_classes: int) -> Floats:
+    """Return `(n, n_classes)`, exactly 0 for a class missing from training; `(n,)` of numbers."""
+    if not n_classes:
+        return np.asarray(fitted.predict(rows), dtype=np.float64)
     spread = np.zeros((len(rows), n_classes))
     spread[:, np.asarray(fitted.classes_) - 1] = fitted.predict_proba(rows)
     return spread
@@ -277,10 +268,9 @@ def is_baseline(model: str) -> bool:
 
 def fit_grader(
     entry: GraderEntry,
-    *,
     features: pd.DataFrame,
-    labels: Ints,
-    patients: Names,
+    samples: Samples,
+    *,
     n_classes: int,
     scaler: ScalerName = "standard",
     options: Mapping[str, object] = MappingProxyType({}),
@@ -288,61 +278,31 @@ def fit_grader(
 ) -> FittedGrader:
     """Fit one grader with its preparation on the given rows and nothing else.
 
-    `labels` are class numbers 1..`n_classes` (of the target, including classes that these rows
-    lack), `options` those of the estimator, from the entry's `search`.
+    `features` are columns of the `samples`, whose truth is learned; `n_classes` are those of the
+    target (0 for a number), `options` those of the estimator, from the entry's `search`.
     """
-    pipeline, notes = _fitted(entry, features, labels, patients, scaler, options, seed)
-    return FittedGrader(pipeline, n_classes, notes)
-
-
-def fit_regressor(
-    entry: GraderEntry,
-    *,
-    features: pd.DataFrame,
-    scores: Floats,
-    patients: Names,
-    scaler: ScalerName = "standard",
-    options: Mapping[str, object] = MappingProxyType({}),
-    seed: int = 0,
-) -> FittedRegressor:
-    """Fit one of the `REGRESSORS` with its preparation on the given rows and nothing else."""
-    return FittedRegressor(*_fitted(entry, features, scores, patients, scaler, options, seed))
-
-
-def _fitted(
-    entry: GraderEntry,
-    features: pd.DataFrame,
-    truth: Ints | Floats,
-    patients: Names,
-    scaler: ScalerName,
-    options: Mapping[str, object],
-    seed: int,
-) -> tuple[Pipeline, tuple[str, ...]]:
-    """Fit scaler and estimator; return both as one, and what is to be told."""
     steps = preparation(scaler)
     with _told() as of_scaler:
         values = steps.fit_transform(features)
-    estimator, notes = fit_estimator(entry, values, truth, patients, options=options, seed=seed)
+    estimator, notes = fit_estimator(entry, values, samples, options=options, seed=seed)
     told = [] if entry.baseline else scaler_notes(steps)
     pipeline = Pipeline([*steps.steps, ("grader", estimator)])
-    return pipeline, tuple(dict.fromkeys([*told, *of_scaler, *notes]))
+    return FittedGrader(pipeline, n_classes, tuple(dict.fromkeys([*told, *of_scaler, *notes])))
 
 
 def fit_estimator(
     entry: GraderEntry,
     values: Floats,
-    truth: Ints | Floats,
-    patients: Names,
+    samples: Samples,
     *,
     options: Mapping[str, object],
     seed: int,
 ) -> tuple[Any, list[str]]:
-    """Fit a grader on prepared values and class numbers, or scores; return it, and what the
-    libraries warned of."""
+    """Fit a grader on prepared values of samples; return it, and what the libraries warned of."""
     estimator = entry.build(seed).set_params(**options)
-    extra = {"groups": patients} if has_fit_parameter(estimator, "groups") else {}
+    extra = {"groups": samples.patients} if has_fit_parameter(estimator, "groups") else {}
     with _told() as notes:
-        estimator.fit(values, truth, **extra)
+        estimator.fit(values, samples.truth, **extra)
     return estimator, notes
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,22 +20,15 @@ from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Samples
 from classifiers.graders.importance import ExchangedFold, exchanged_answers
-from classifiers.graders.nested import InnerFolds, fit_nested
-from classifiers.graders.nested_scores import fit_nested_scores
-from classifiers.graders.registry import (
-    GraderEntry,
-    choose_graders,
-    fit_grader,
-    fit_regressor,
-    graders_of,
-)
+from classifiers.graders.nested import InnerFolds, NestedGrader, fit_nested, fit_plain
+from classifiers.graders.registry import GraderEntry, choose_graders, graders_of
 from classifiers.graders.scaling import ScalerName
 from common.arrays import Floats, Ints
 from common.errors import UserError
 from common.grading.folds import Split, inner_splits
-from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import Unit, answer_rows, in_order
-from common.grading.target import Target, target_named
+from common.grading.target import target_named
 from common.progress import JobProgress
 from common.words import counted
 from common.workers import supervised_map
@@ -78,6 +71,11 @@ class Plan:
     def entries(self) -> list[GraderEntry]:
         """The graders, and the baselines."""
         return choose_graders(self.graders, target=self.question)
+
+    @property
+    def searched(self) -> bool:
+        """Whether anything is chosen and calibrated on inner folds."""
+        return self.search or self.unit == "patient"
 
     @property
     def fits(self) -> list[tuple[str, int]]:
@@ -248,83 +246,30 @@ def answer_fold(plan: Plan, fit: tuple[str, int]) -> FoldAnswers:
     tested = plan.samples.at(part.test)
     started = time.perf_counter()
     learned = _learned(plan, grader, at)
-    answers = learned.answer(tested)
-    bounds = learned.bounds(tested, answers)
+    answers = learned.answers(tested)
+    bounds = learned.bounds(tested, answers, target=plan.question)
     seconds = time.perf_counter() - started
     exchanged = None
     if plan.exchanges and grader in plan.graders:
         exchanged = exchanged_answers(
-            learned.answer, tested, exchanges=plan.exchanges, seed=(plan.seed, at)
+            learned.answers, tested, exchanges=plan.exchanges, seed=(plan.seed, at)
         )
+    chosen = plan.searched and not graders_of(plan.question)[grader].baseline
     return FoldAnswers(
-        answers, seconds, learned.notes, bounds=bounds, choice=learned.choice, exchanged=exchanged
-    )
+        answers, seconds, learned.grader.notes, bounds=bounds,
+        choice=str(learned.choice) if chosen else "", exchanged=exchanged,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Learned:
-    """A grader that has learned, as a fold uses it."""
-
-    answer: Callable[[Samples], Floats]
-    notes: tuple[str, ...]
-    bounds: Callable[[Samples, Floats], Ints | Floats | None] = lambda samples, answers: None
-    choice: str = ""
-
-
-def _learned(plan: Plan, grader: str, at: int) -> _Learned:
+def _learned(plan: Plan, grader: str, at: int) -> NestedGrader:
     """Let a grader learn from the training rows of a fold."""
     target, part = plan.question, plan.parts[at]
     entry, train = graders_of(target)[grader], plan.samples.at(part.train)
-    if isinstance(target, NumericTarget):
-        return _learned_scores(plan, entry, train, at, target=target)
-    return _learned_classes(plan, entry, train, at, target=target)
-
-
-def _learned_classes(
-    plan: Plan, entry: GraderEntry, train: Samples, at: int, *, target: Target
-) -> _Learned:
-    seed = plan.parts[at].seed(plan.seed, entry.name)
-    if plan.search or plan.unit == "patient":
-        nested = fit_nested(
-            entry, train, target=target, scalers=scalers_to_try(plan.scaler), seed=seed,
-            inner=plan.inner_folds(at),
-        )  # fmt: skip
-        sets = nested.sets
-        return _Learned(
-            nested.probabilities,
-            nested.grader.notes,
-            bounds=lambda _, answers: None if sets is None else sets.of(answers),
-            choice="" if entry.baseline else str(nested.choice),
-        )
-    fitted = fit_grader(
-        entry, features=train.features, labels=train.labels, patients=train.patients,
-        n_classes=len(target.classes), scaler=plan.scaler, seed=seed,
-    )  # fmt: skip
-    return _Learned(lambda rows: fitted.probabilities(rows.features), fitted.notes)
-
-
-def _learned_scores(
-    plan: Plan, entry: GraderEntry, train: Samples, at: int, *, target: NumericTarget
-) -> _Learned:
-    seed = plan.parts[at].seed(plan.seed, entry.name)
-    if plan.search or plan.unit == "patient":
-        nested = fit_nested_scores(
-            entry, train, target=target, scalers=scalers_to_try(plan.scaler), seed=seed,
-            inner=plan.inner_folds(at),
-        )  # fmt: skip
-        return _Learned(
-            nested.answers,
-            nested.grader.notes,
-            bounds=partial(nested.bounds, target=target),
-            choice="" if entry.baseline else str(nested.choice),
-        )
-    if train.scores is None:
-        raise UserError(f"{target.title} needs scores, and these rows have none.")
-    fitted = fit_regressor(
-        entry, features=train.features, scores=train.scores, patients=train.patients,
-        scaler=plan.scaler, seed=seed,
-    )  # fmt: skip
-    return _Learned(lambda rows: target.clipped(fitted.answers(rows.features)), fitted.notes)
+    seed = part.seed(plan.seed, entry.name)
+    if not plan.searched:
+        return fit_plain(entry, train, target=target, scaler=plan.scaler, seed=seed)
+    scalers, inner = scalers_to_try(plan.scaler), plan.inner_folds(at)
+    return fit_nested(entry, train, target=target, scalers=scalers, seed=seed, inner=inner)
 
 
 def scalers_to_try(first: ScalerName) -> tuple[ScalerName, ...]:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from classifiers.graders.familiarity import wrong_among_accepted
 from classifiers.graders.model_store import StoredModel
-from classifiers.graders.nested import LEAST_PATIENTS, NestedGrader
-from classifiers.graders.new_patients import INTERVAL, Grades, whose_answer
+from classifiers.graders.nested import LEAST_PATIENTS
+from classifiers.graders.new_patients import Grades, whose_answer
+from classifiers.graders.one_patient import INTERVAL
 from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import about
 from classifiers.reports.patient_page import (
@@ -206,12 +207,11 @@ def _side(row: Row) -> str:
 def _about_sets(model: StoredModel) -> str:
     card = model.card
     patients = int(card.data["patients"])
-    grader, target = model.grader, card.question
-    ranges = grader.sets if isinstance(grader, NestedGrader) else grader.intervals
-    if ranges is None or card.unit == "photograph" or card.coverage is None:
+    target = card.question
+    if model.grader.ranges is None or card.unit == "photograph" or card.coverage is None:
         few = patients < LEAST_PATIENTS
         why = f": it learned from fewer than {LEAST_PATIENTS} patients" if few else ""
-        what = "likely ranges" if isinstance(grader, NestedGrader) else "intervals"
+        what = "likely ranges" if target.classes else "intervals"
         return f"This grader makes no {what} for patients{why}."
     if isinstance(target, NumericTarget):
         return about_intervals(target, coverage=card.coverage)

@@ -15,7 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from classifiers.commands.grade import MEASURED, grade_measured
-from classifiers.graders.new_patients import model_folder
+from classifiers.graders.model_store import model_folder
 from common.errors import UserError
 from common.files import claimed, found_table, remove_table, sha256_of, write_json
 from common.grading.target import TARGETS, Target

@@ -14,8 +14,8 @@ import pytest
 from classifiers.commands.fit import MODEL_FOLDER, fit
 from classifiers.commands.profile import profile
 from classifiers.graders.cohort import read_cohort
-from classifiers.graders.model_store import load_model
-from classifiers.graders.new_patients import grade_tables, model_folder
+from classifiers.graders.model_store import load_model, model_folder
+from classifiers.graders.new_patients import grade_tables
 from classifiers.graders.patients import why_not_graded
 from classifiers.graders.severity import SignedSeverity
 from classifiers.reports.grade import grade_report

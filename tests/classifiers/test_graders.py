@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.preprocessing import PowerTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from classifiers.graders.cohort import Samples
 from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
 from classifiers.graders.registry import GRADERS, USUAL, choose_graders, fit_grader
 from classifiers.graders.scaling import SCALERS, ConstantToZero, RankScaler, YeoJohnsonScaler
@@ -39,21 +40,20 @@ def test_scikit_learn_finds_no_fault(estimator, check):
 
 
 def fitted(entry, cohort: MadeCohort, *, keep=slice(None), scaler="standard", n_classes=6):
-    return fit_grader(
-        entry,
+    samples = Samples(
+        rows=cohort.rows[keep],
         features=cohort.features[keep],
         labels=cohort.rows["hb_grade"].to_numpy()[keep],
         patients=cohort.rows["patient_id"].to_numpy(dtype=str)[keep],
-        n_classes=n_classes,
-        scaler=scaler,
     )
+    return fit_grader(entry, samples.features, samples, n_classes=n_classes, scaler=scaler)
 
 
 @pytest.mark.parametrize("entry", GRADERS.values(), ids=GRADERS)
 def test_a_grade_missing_from_training_gets_no_probability(entry):
     cohort = made_cohort()
     keep = ~cohort.rows["hb_grade"].isin([1, 4]).to_numpy()
-    chances = fitted(entry, cohort, keep=keep).probabilities(cohort.features)
+    chances = fitted(entry, cohort, keep=keep).answers(cohort.features)
     assert chances.shape == (len(cohort.features), 6)
     assert (chances[:, [0, 3]] == 0).all()
     np.testing.assert_allclose(chances.sum(axis=1), 1.0)
@@ -64,7 +64,7 @@ def test_graders_learn_a_plain_cohort_with_every_scaler(entry, scaler):
     cohort = made_cohort(patients_per_grade=6)
     new = made_cohort(patients_per_grade=6)  # same seed, so the same meaning of each feature
     found = fitted(entry, cohort, scaler=scaler)
-    answers = found.probabilities(new.features).argmax(axis=1) + 1
+    answers = found.answers(new.features).argmax(axis=1) + 1
     assert np.mean(np.abs(answers - new.rows["hb_grade"]) <= 1) > 0.9
     assert found.notes == () or scaler == "box_cox"
 
@@ -79,16 +79,16 @@ def test_missing_and_constant_features_do_no_harm(entry, scaler):
     found = fitted(entry, MadeCohort(cohort.rows, values), scaler=scaler)
     tested = values.copy()
     tested["f8"] = 2.5 + 1e-3  # constant in training: its change must not count
-    chances = found.probabilities(values)
+    chances = found.answers(values)
     assert np.isfinite(chances).all()
-    np.testing.assert_allclose(chances, found.probabilities(tested))
+    np.testing.assert_allclose(chances, found.answers(tested))
 
 
 @pytest.mark.parametrize("entry", GRADERS.values(), ids=GRADERS)
 def test_one_class_alone_is_answered_with_certainty(entry):
     cohort = made_cohort()
     keep = (cohort.rows["hb_grade"] == 2).to_numpy()
-    chances = fitted(entry, cohort, keep=keep).probabilities(cohort.features)
+    chances = fitted(entry, cohort, keep=keep).answers(cohort.features)
     assert (chances[:, 1] == 1).all()
 
 
@@ -157,7 +157,7 @@ def test_box_cox_is_that_of_scipy_where_values_are_positive_and_says_where_not()
     labels = np.repeat([1, 2], 40)
     table = pd.DataFrame(values, columns=["positive", "signed"])
     found = fit_grader(
-        GRADERS["logistic"], features=table, labels=labels, patients=labels.astype(str),
+        GRADERS["logistic"], table, Samples(table, table, labels, labels.astype(str)),
         n_classes=2, scaler="box_cox",
     )  # fmt: skip
     assert found.notes == (

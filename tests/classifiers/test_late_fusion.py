@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_sample_weight
 
 from classifiers.branches.late_fusion import LEARNED, METHODS, even_fusion, learn_fusion
-from classifiers.graders.nested import ranked_loss
+from classifiers.graders.nested import ranked_losses
 from tests.classifiers.branch_tables import SIX, chances_of
 
 TRUTH = np.arange(48) % 6 + 1
@@ -77,7 +77,7 @@ def test_learned_weights_are_the_best_on_a_grid():
 
     def loss(weight: float) -> float:
         pooled = weight * chances[:, 0] + (1 - weight) * chances[:, 1]
-        return ranked_loss(pooled, TRUTH, weights=rows)
+        return float(np.average(ranked_losses(pooled, TRUTH), weights=rows))
 
     grid = np.linspace(0, 1, 1001)
     best = grid[np.argmin([loss(weight) for weight in grid])]

@@ -164,9 +164,7 @@ def test_every_grader_of_the_registry_can_be_stored_and_answers_the_same(name, t
     again = load_model(tmp_path / "model")
     assert again.card == card(name)
     assert again.warnings == ()
-    np.testing.assert_array_equal(
-        again.grader.probabilities(SAMPLES), grader.probabilities(SAMPLES)
-    )
+    np.testing.assert_array_equal(again.grader.answers(SAMPLES), grader.answers(SAMPLES))
 
 
 @pytest.mark.parametrize("scaler", list(SCALERS))
@@ -182,7 +180,7 @@ def test_a_new_process_gives_identical_probabilities(tmp_path, root):
     for name in GRADERS:
         grader = fitted(name)
         save_model(tmp_path / name, grader=grader, card=card(name))
-        np.save(tmp_path / f"{name}.npy", grader.probabilities(SAMPLES))
+        np.save(tmp_path / f"{name}.npy", grader.answers(SAMPLES))
     COHORT.features.to_csv(tmp_path / "features.csv", index=False)
     program = """
 import sys
@@ -195,7 +193,7 @@ features = pd.read_csv(folder / "features.csv")
 patients = np.arange(len(features)).astype(str)
 samples = Samples(features[["f0"]], features, np.ones(len(features), dtype=np.int64), patients)
 for name in sys.argv[2:]:
-    here = load_model(folder / name).grader.probabilities(samples)
+    here = load_model(folder / name).grader.answers(samples)
     assert np.array_equal(here, np.load(folder / f"{name}.npy")), name
 print("same")
 """

@@ -18,7 +18,7 @@ from classifiers.graders.cohort import Samples, question_of, read_cohort
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, grades_schema
 from classifiers.graders.patients import rows_to_answer
-from classifiers.graders.registry import REGRESSORS, choose_graders, fit_regressor
+from classifiers.graders.registry import REGRESSORS, choose_graders, fit_grader
 from classifiers.graders.validation import Plan, cross_validate
 from classifiers.reports.grade import grade_report
 from common.errors import UserError
@@ -82,10 +82,7 @@ def kept(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespa
 def test_a_grader_learns_scores_and_a_baseline_ignores_the_face(name: str) -> None:
     samples = samples_of(made_cohort(patients_per_grade=4, photographs=2))
     assert samples.scores is not None
-    fitted = fit_regressor(
-        REGRESSORS[name], features=samples.features, scores=samples.scores,
-        patients=samples.patients,
-    )  # fmt: skip
+    fitted = fit_grader(REGRESSORS[name], samples.features, samples, n_classes=0)
     answers = fitted.answers(samples.features)
     if name in BASELINES:
         of_patient = pd.Series(samples.scores).groupby(samples.patients).first()
@@ -225,10 +222,10 @@ def test_every_grader_of_scores_is_kept_without_pickle(
     name: str, kept: SimpleNamespace, tmp_path: Path
 ) -> None:
     from classifiers.graders.model_store import save_model
-    from classifiers.graders.nested_scores import fit_nested_scores
+    from classifiers.graders.nested import fit_nested
 
     samples = samples_of(made_cohort(patients_per_grade=2, photographs=1))
-    fitted = fit_nested_scores(replace(REGRESSORS[name], search={}), samples, target=SUNNYBROOK)
+    fitted = fit_nested(replace(REGRESSORS[name], search={}), samples, target=SUNNYBROOK)
     save_model(tmp_path / "model", grader=fitted, card=kept.made.card)
     again = load_model(tmp_path / "model").grader
     np.testing.assert_array_equal(again.answers(samples), fitted.answers(samples))

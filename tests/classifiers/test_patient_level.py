@@ -144,7 +144,7 @@ def test_missing_movements_leave_an_answer_that_is_less_sure(patients):
     partly = Samples(
         tested.rows, features, tested.labels, tested.patients, tested.grades, tested.sides
     )
-    whole, few = fitted.probabilities(tested), fitted.probabilities(partly)
+    whole, few = fitted.answers(tested), fitted.answers(partly)
     np.testing.assert_allclose(few.sum(axis=1), 1.0)
     assert np.abs(median_class(few) + 1 - tested.labels).mean() < 1.2
 
@@ -170,9 +170,9 @@ def test_the_inner_folds_hold_whole_patients(patients):
 def test_few_patients_are_graded_without_a_search(patients):
     few = patients.at(np.arange(6))
     fitted = fit_nested(GRADERS["logistic"], few, target=SIX)
-    assert fitted.sets is None
+    assert fitted.ranges is None
     assert fitted.temperature == 1.0
-    assert fitted.probabilities(patients).shape == (36, 6)
+    assert fitted.answers(patients).shape == (36, 6)
 
 
 def test_the_whole_benchmark_of_patients(faces, tmp_path):

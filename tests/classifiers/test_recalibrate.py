@@ -95,7 +95,7 @@ def test_the_clinics_thresholds_are_learned_and_the_grader_stays_as_it_was(clini
     assert "Recalibrated at another clinic" in card and "18 graded patients" in card
     loaded = load_model(clinics.moved.model)
     assert loaded.grader.moved == clinics.moved.local.thresholds
-    assert loaded.grader.sets == clinics.moved.local.thresholds.sets
+    assert loaded.grader.ranges == clinics.moved.local.thresholds.sets
     curve = clinics.moved.curve
     assert curve["local_patients"].tolist() == [0, 5, 10]
     assert set(curve.loc[curve["local_patients"] == 0, "draws"]) == {1}
