@@ -17,8 +17,13 @@ import pandera.pandas as pa
 from classifiers.graders.registry import is_baseline
 from common.arrays import Floats, Ints, Names, Places
 from common.errors import UserError, did_you_mean
-from common.grading.evaluation import Evaluation, evaluate
-from common.grading.numeric_evaluation import MEDIAN, NumericEvaluation, evaluate_numbers
+from common.grading.evaluation import (
+    MEDIAN,
+    Evaluation,
+    NumericEvaluation,
+    evaluate,
+    evaluate_numbers,
+)
 from common.grading.numeric_target import NUMERIC, AnyTarget, NumericTarget, any_target
 from common.grading.predictions import TWIN, Unit, read_either_unit
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class

@@ -28,8 +28,7 @@ from classifiers.branches.paired_scores import (
 from common.arrays import Flags, Names
 from common.bootstrap import resampling_weights
 from common.grading.comparison import holm, mcnemar_p, mostly_right
-from common.grading.evaluation import Evaluation, confusion_of
-from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.evaluation import Evaluation, NumericEvaluation, confusion_of
 from common.grading.predictions import KEY
 from common.tables import sort_naturally
 

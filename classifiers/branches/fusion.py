@@ -31,11 +31,9 @@ from classifiers.branches.paired_scores import difference, exchange_patients, pa
 from common.arrays import Flags, Floats, Ints, Places
 from common.bootstrap import resampling_weights
 from common.errors import UserError
-from common.grading.calibration import GradeSets, learn_sets
+from common.grading.calibration import GradeSets, ScoreIntervals, learn_intervals, learn_sets
 from common.grading.comparison import holm
-from common.grading.evaluation import Evaluation
-from common.grading.intervals import ScoreIntervals, learn_intervals
-from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.evaluation import Evaluation, NumericEvaluation
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import in_order, prediction_rows, score_rows
 

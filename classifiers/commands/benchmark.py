@@ -30,18 +30,17 @@ from classifiers.reports.patient_pictures import read_material
 from classifiers.reports.sites import drop_in_words
 from common.errors import UserError
 from common.files import atomic_write
-from common.grading.evaluation import (
-    Evaluation,
+from common.grading.evaluation import Evaluation, NumericEvaluation, scored, write_metrics
+from common.grading.fold_notes import (
     fold_confusions,
     fold_confusions_schema,
-    write_metrics,
+    fold_problems,
+    folds_in_words,
+    n_dropped,
 )
-from common.grading.fold_notes import fold_problems, folds_in_words, n_dropped
 from common.grading.folds import FoldMethod, folds_by, make_folds, read_folds, write_folds
-from common.grading.numeric_evaluation import NumericEvaluation, scored
-from common.grading.numeric_plots import scatter_figure
 from common.grading.numeric_target import AnyTarget, of_classes
-from common.grading.plots import confusion_figure
+from common.grading.plots import confusion_figure, scatter_figure
 from common.grading.predictions import Unit, inner_predictions_schema, write_predictions
 from common.grading.target import Target
 from common.provenance import write_run_record

@@ -25,10 +25,9 @@ from classifiers.reports.benchmark import benchmark_report
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
-from common.grading.evaluation import RECALL, Evaluation
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, scored
 from common.grading.fold_notes import fold_problems, folds_in_words
 from common.grading.folds import FoldMethod, make_folds, write_folds
-from common.grading.numeric_evaluation import NumericEvaluation, scored
 from common.grading.predictions import Unit, write_predictions
 from common.provenance import write_run_record
 from common.report import Report

@@ -26,8 +26,7 @@ from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
 from common.files import sha256_of
-from common.grading.evaluation import Evaluation
-from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.evaluation import Evaluation, NumericEvaluation
 from common.grading.numeric_target import AnyTarget, NumericTarget, shown
 from common.grading.target import target_named
 from common.provenance import package_versions

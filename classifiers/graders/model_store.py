@@ -67,7 +67,7 @@ TRUSTED: dict[str, frozenset[str]] = {
             "classifiers.graders.scaling.YeoJohnsonScaler",
             "classifiers.graders.severity.SignedSeverity",
             "common.grading.calibration.GradeSets",
-            "common.grading.intervals.ScoreIntervals",
+            "common.grading.calibration.ScoreIntervals",
             "sklearn.compose._target.TransformedTargetRegressor",
             "sklearn.dummy.DummyClassifier",
             "sklearn.ensemble._forest.RandomForestClassifier",

@@ -29,9 +29,16 @@ from classifiers.graders.registry import (
 from classifiers.graders.scaling import ScalerName, preparation
 from common.arrays import Floats, Ints, Places
 from common.errors import UserError
-from common.grading.calibration import GradeSets, learn_sets, learn_temperature, tempered
+from common.grading.calibration import (
+    GradeSets,
+    ScoreIntervals,
+    learn_intervals,
+    learn_sets,
+    learn_temperature,
+    patient_weights,
+    tempered,
+)
 from common.grading.folds import inner_splits
-from common.grading.intervals import ScoreIntervals, learn_intervals, patient_weights
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.target import Target
 

@@ -21,8 +21,7 @@ from classifiers.graders.patients import (
 )
 from classifiers.reports.patient_page import Answer
 from classifiers.reports.side_readings import Reading
-from common.grading.calibration import range_in_words, range_title
-from common.grading.intervals import interval_in_words
+from common.grading.calibration import interval_in_words, range_in_words, range_title
 from common.grading.numeric_target import NumericTarget
 from common.words import counted
 

@@ -42,7 +42,7 @@ from classifiers.graders.regressors import (
 from classifiers.graders.scaling import ScalerName, preparation, scaler_notes
 from common.arrays import Floats
 from common.errors import UserError, did_you_mean
-from common.grading.numeric_evaluation import BASELINES, MEAN, MEDIAN
+from common.grading.evaluation import BASELINES, MEAN, MEDIAN
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.target import MAJORITY
 

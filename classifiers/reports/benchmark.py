@@ -20,7 +20,6 @@ from classifiers.reports.numeric import (
     add_numeric_answers,
     few_patients,
     numeric_method,
-    numeric_table,
     score_classes,
 )
 from classifiers.reports.sections import (
@@ -28,7 +27,6 @@ from classifiers.reports.sections import (
     add_agreement,
     add_answer_box,
     add_certainty,
-    add_comparison,
     add_meanings,
     add_mistakes,
     add_scores,
@@ -37,12 +35,12 @@ from classifiers.reports.sections import (
     what_was_graded,
 )
 from classifiers.reports.sites import add_sites, drop_in_words
-from common.grading.evaluation import RECALL, Evaluation, two_lines
-from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.comparison import compare_models
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, Scored
 from common.grading.target import Target
 from common.report import Report
 from common.tables import nameless_patients
-from common.words import counted
+from common.words import counted, in_sentence
 
 FEW_PATIENTS = 5  # of a class
 FEW_SCORED = 20
@@ -107,6 +105,7 @@ def benchmark_report(
         add_numeric_answers(report, numeric)
     else:
         _add_class_answers(report, of_classes)
+    _add_comparison(report, evaluations[-1])
     if choices is not None and len(choices):
         _add_choices(report, choices, by="mean error" if numeric else "ranked probability score")
     section = report.section("Who was graded")
@@ -124,8 +123,7 @@ def _add_class_answers(report: Report, evaluations: list[Evaluation]) -> None:
     *_, patients = evaluations
     target = patients.target
     section = report.section("How far are the answers from the reference?")
-    question = f"{patients.headline.title}, per {patients.unit}"
-    add_answer_box(section, patients, question=question)
+    add_answer_box(section, patients)
     for evaluation in reversed(evaluations):
         section = report.section(f"Scores per {evaluation.unit}")
         section.text(
@@ -139,7 +137,6 @@ def _add_class_answers(report: Report, evaluations: list[Evaluation]) -> None:
     add_mistakes(report.section("Which mistakes are made"), evaluations[::-1])
     add_agreement(report, patients)
     add_certainty(report, patients)
-    add_comparison(report, patients)
 
 
 def _redacted(sentence: str, cohort: Cohort) -> str:
@@ -227,7 +224,7 @@ def _classes(cohort: Cohort, *, names: tuple[str, ...]) -> pd.DataFrame:
 
 def _add_method(
     report: Report,
-    evaluation: Evaluation | NumericEvaluation,
+    evaluation: Scored,
     *,
     settings: Mapping[str, object],
 ) -> None:
@@ -249,25 +246,58 @@ def _method() -> str:
     )
 
 
-def print_scores(evaluation: Evaluation | NumericEvaluation) -> None:
+def print_scores(evaluation: Scored) -> None:
     """Print the scores so that they read on a terminal and in a log file."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
-    if isinstance(evaluation, NumericEvaluation):
-        console.print(numeric_table(evaluation))
-        return
     graded = f"per {evaluation.unit} ({what_was_graded(evaluation)})"
     table = Table(
         title=f"{evaluation.target.title}, {graded}, with 95 % intervals",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("Grader")
-    for score in evaluation.scores:
-        table.add_column(score.title)
-    for model, found in evaluation.estimates.items():
-        table.add_row(title_of(model), *[two_lines(found[s.name]) for s in evaluation.scores])
-    lines = [f"  {title_of(m)}: {evaluation.recall_of(m)}" for m in learners(evaluation)]
+    rows = {model: evaluation.cells(model) for model in evaluation.estimates}
+    told = [heading for heading in next(iter(rows.values())) if heading != RECALL]
+    for heading in ("Grader", *told):
+        table.add_column(heading)
+    for model, cells in rows.items():
+        table.add_row(title_of(model), *[cells[heading] for heading in told])
     console.print(table)
-    console.print(f"{RECALL}:", *lines, sep="\n", soft_wrap=True)
+    if isinstance(evaluation, Evaluation):
+        lines = [f"  {title_of(m)}: {evaluation.recall_of(m)}" for m in learners(evaluation)]
+        console.print(f"{RECALL}:", *lines, sep="\n", soft_wrap=True)
+
+
+def _add_comparison(report: Report, evaluation: Scored) -> None:
+    """Add paired comparisons of all graders; nothing for a single one."""
+    models = learners(evaluation)
+    if len(models) < 2:
+        return
+    score = evaluation.headline
+    found = compare_models(
+        evaluation.predictions, target=evaluation.target, score=score, models=models
+    )
+    section = report.section("Is one grader better than another")
+    of_classes = isinstance(evaluation, Evaluation)
+    mcnemar = "McNemar on patients answered right in most repeats; " if of_classes else ""
+    section.text(
+        f"Differences of {in_sentence(score.title)} on the same patients and folds, first minus "
+        "second, with 95 % intervals over patients. p-values are adjusted for the number of pairs "
+        f"(Holm): bootstrap over patients; {mcnemar}t-test over folds, corrected for overlapping "
+        "training sets (Nadeau and Bengio 2003)."
+    )
+    section.table(
+        [
+            {
+                "First": title_of(row["first"]),
+                "Second": title_of(row["second"]),
+                "Difference": f"{row['difference']:.2f}\n{row['low']:.2f} to {row['high']:.2f}",
+                "p, bootstrap": row["p_bootstrap_holm"],
+                **({"p, McNemar": row["p_mcnemar_holm"]} if of_classes else {}),
+                "p, folds": row["p_folds_holm"],
+            }
+            for row in found.to_dict("records")
+        ],
+        digits=3,
+    )

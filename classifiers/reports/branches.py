@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,10 @@ from classifiers.reports.branch_sections import (
     signed_lines,
     weights_table,
 )
-from classifiers.reports.numeric import add_score_table
 from classifiers.reports.patient_pictures import THUMBNAIL, numbers_of, read_small, telling_rows
-from classifiers.reports.sections import BELOW, add_scores, scores_and_brier, sets_of
+from classifiers.reports.sections import add_scores, scores_and_brier, sets_of
 from common.grading.calibration import COVERAGE
-from common.grading.evaluation import Evaluation
-from common.grading.numeric_evaluation import MEDIAN, NumericEvaluation
-from common.grading.target import MAJORITY, Target
+from common.grading.target import Target
 from common.report import Picture, Report, image_picture
 from common.words import counted, spoken
 
@@ -89,10 +87,11 @@ def comparison_report(
     report = Report(title=title, summary=_comparison_summary(patients))
     for level in levels:
         section = report.section(f"Scores per {level.shared.unit}")
-        if isinstance(level.evaluation, NumericEvaluation):
-            add_score_table(section, level.evaluation, level.evaluation.scores, caption=BELOW)
-        else:
-            add_scores(section, level.evaluation, heading="Branch", cells=scores_and_brier)
+        add_scores(
+            section, level.evaluation,
+            heading="Grader" if level.shared.numeric else "Branch",
+            cells=partial(scores_and_brier, level.evaluation),
+        )  # fmt: skip
         add_differences(section, level)
     add_groups(report.section("By grade, movement and side"), levels)
     section = report.section("How far the branches agree with each other")
@@ -136,14 +135,8 @@ def _comparison_summary(level: BranchComparison) -> str:
                 f". {row['first']} minus {row['second']}: {estimate_of(row)}, {told} difference "
                 f"(p {p_words(row['p_permutation'])})"
             )
-    baseline = _baseline(level.evaluation)
+    baseline = level.evaluation.baseline(score)
     return f"{words}. Always answering {_guess(level.shared)} reaches {baseline:.2f}."
-
-
-def _baseline(found: Evaluation | NumericEvaluation) -> float:
-    """Return the headline score of the dumb baseline."""
-    name = MEDIAN if isinstance(found, NumericEvaluation) else MAJORITY
-    return found.estimates[name][found.headline.name].value
 
 
 def _guess(shared: SharedAnswers) -> str:
@@ -235,19 +228,16 @@ def fusion_report(levels: list[Fusion], *, learned: bool) -> Report:
 def _add_fused_scores(report: Report, level: Fusion) -> None:
     target = level.shared.target
     section = report.section(f"Does fusion help? Per {level.shared.unit}")
-    if isinstance(level.evaluation, NumericEvaluation):
-        scores = level.evaluation.scores
-        add_score_table(section, level.evaluation, scores, caption=BELOW, title=fused_title)
-        if level.predictions["low"].notna().any():
-            section.text(_held(level))
-    else:
-        add_scores(
-            section, level.evaluation, heading="Answers of", title=fused_title,
-            cells=lambda evaluation, model: {
-                **scores_and_brier(evaluation, model),
-                **sets_of(level.predictions, model, target=level.shared.classes),
-            },
-        )  # fmt: skip
+    add_scores(
+        section, level.evaluation, heading="Grader" if level.shared.numeric else "Answers of",
+        title=fused_title,
+        cells=lambda model: {
+            **scores_and_brier(level.evaluation, model),
+            **sets_of(level.predictions, model, target=target),
+        },
+    )  # fmt: skip
+    if level.shared.numeric and level.predictions["low"].notna().any():
+        section.text(_held(level))
     if isinstance(target, Target) and target.ordered and "set_low" in level.predictions:
         section.text(
             f"Ranges are runs of adjacent {target.steps} meant to hold the reference in "
@@ -306,5 +296,5 @@ def _fusion_summary(level: Fusion) -> str:
     return (
         f"{patients}. {score.title} per {level.shared.unit}: "
         f"{difference_sentence(level, level.chosen, score.name)}. Always answering "
-        f"{_guess(level.shared)} reaches {_baseline(level.evaluation):.2f}."
+        f"{_guess(level.shared)} reaches {level.evaluation.baseline(score):.2f}."
     )

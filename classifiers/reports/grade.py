@@ -26,16 +26,16 @@ from classifiers.reports.patient_pictures import face_of
 from common.figures import calm, canvas, colour_at
 from common.grading.calibration import (
     COVERAGE,
+    about_intervals,
     about_ranges,
     expected_distance,
+    interval_in_words,
     range_in_words,
     range_title,
 )
-from common.grading.evaluation import two_lines
-from common.grading.intervals import about_intervals, interval_in_words
-from common.grading.numeric_evaluation import evaluate_numbers
-from common.grading.numeric_plots import differences_figure, scatter_figure
+from common.grading.evaluation import evaluate_numbers, two_lines
 from common.grading.numeric_target import NumericTarget
+from common.grading.plots import differences_figure, scatter_figure
 from common.grading.target import VISIT, patients_and_visits
 from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted

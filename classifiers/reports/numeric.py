@@ -6,25 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.table import Table
 
 from classifiers.graders.cohort import Cohort
-from classifiers.graders.registry import is_baseline, title_of
-from classifiers.reports.sections import (
-    BELOW,
-    Title,
-    add_comparison,
-    learners,
-    what_was_graded,
-)
-from common.grading.evaluation import two_lines
-from common.grading.intervals import about_intervals
-from common.grading.numeric_evaluation import BASELINES, NumericEvaluation
-from common.grading.numeric_plots import differences_figure, scatter_figure
-from common.grading.numeric_scores import HUMAN_ICC, NumericScore
+from classifiers.graders.registry import title_of
+from classifiers.reports.sections import Title, add_answer_box, add_scores, learners
+from common.grading.calibration import about_intervals
+from common.grading.evaluation import BASELINES, NumericEvaluation
+from common.grading.numeric_scores import HUMAN_ICC
 from common.grading.numeric_target import NumericTarget, shown
-from common.report import Fact, Report, Section, figure_picture
+from common.grading.plots import differences_figure, scatter_figure
+from common.report import Report, figure_picture
 from common.tables import ROMAN
 from common.words import counted
 
@@ -53,7 +44,7 @@ def add_numeric_answers(report: Report, evaluations: Sequence[NumericEvaluation]
     """Add what was found: errors, scores, pictures, intervals, and who is better."""
     *_, patients = evaluations
     section = report.section("How far are the answers from the truth?")
-    add_error_box(section, patients)
+    add_answer_box(section, patients)
     for evaluation in reversed(evaluations):
         section = report.section(f"Scores per {evaluation.unit}")
         section.text(
@@ -62,70 +53,12 @@ def add_numeric_answers(report: Report, evaluations: Sequence[NumericEvaluation]
             if evaluation.unit == "patient" and len(evaluations) > 1
             else "",
         )
-        add_score_table(section, evaluation, evaluation.scores, caption=BELOW)
-    meanings = (f"{score.title}: {score.meaning}" for score in _known(patients, patients.scores))
+        add_scores(section, evaluation)
+    known = patients.cells(next(iter(patients.estimates)))
+    meanings = (f"{one.title}: {one.meaning}" for one in patients.scores if one.title in known)
     section.text(f"{'; '.join(meanings)}.")
     add_numeric_agreement(report, patients)
     add_intervals(report, evaluations)
-    add_comparison(report, patients)
-
-
-def add_error_box(
-    section: Section, evaluation: NumericEvaluation, *, title: Title = title_of
-) -> None:
-    """Add how far each model is from the truth."""
-    score = evaluation.headline
-    facts = []
-    for model, found in evaluation.estimates.items():
-        lead, agreement = found["mae"], found["icc"]
-        notes = [f"95 %: {lead.low:.2f} to {lead.high:.2f}"]
-        if not is_baseline(model):
-            notes.append(f"ICC {agreement}")
-        facts.append(
-            Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=is_baseline(model))
-        )
-    section.facts(f"{score.title}, per {evaluation.unit}", facts)
-    section.text(
-        f"The large number is the {score.meaning}, per {evaluation.unit}. Below it is its 95 % "
-        "interval over resampled patients."
-    )
-
-
-def add_score_table(
-    section: Section,
-    evaluation: NumericEvaluation,
-    scores: Sequence[NumericScore],
-    *,
-    caption: str,
-    title: Title = title_of,
-) -> None:
-    """Add a table with a row for each model, baselines set back; without what nobody has."""
-    told = _known(evaluation, scores)
-    section.table(
-        (
-            {
-                "Grader": title(model),
-                **{
-                    score.title: two_lines(found[score.name])
-                    if np.isfinite(found[score.name].value)
-                    else None
-                    for score in told
-                },
-            }
-            for model, found in evaluation.estimates.items()
-        ),
-        caption=caption,
-        quiet=[is_baseline(model) for model in evaluation.estimates],
-    )
-
-
-def _known(evaluation: NumericEvaluation, scores: Sequence[NumericScore]) -> list[NumericScore]:
-    """Return the scores that at least one model has."""
-    return [
-        score
-        for score in scores
-        if any(np.isfinite(found[score.name].value) for found in evaluation.estimates.values())
-    ]
 
 
 def add_numeric_agreement(
@@ -135,7 +68,10 @@ def add_numeric_agreement(
     section = report.section("Agreement with the truth")
     more = evaluation.more_scores
     meanings = "; ".join(f"{score.title}: {score.meaning}" for score in more)
-    add_score_table(section, evaluation, more, caption=f"{meanings}.", title=title)
+    add_scores(
+        section, evaluation, caption=f"{meanings}.", title=title,
+        cells=lambda model: evaluation.cells_of(model, more),
+    )  # fmt: skip
     scale = evaluation.target.name.capitalize()
     section.text(
         *(
@@ -178,14 +114,15 @@ def add_intervals(report: Report, evaluations: Sequence[NumericEvaluation]) -> N
     section = report.section("Can the intervals be believed?")
     section.text(about_intervals(ranged[-1].target))
     for evaluation in ranged:
-        names = ("covered", "interval_width")
-        scores = [*evaluation.scores, *evaluation.more_scores]
-        add_score_table(
-            section,
-            evaluation,
-            [score for score in scores if score.name in names],
-            caption=f"Per {evaluation.unit}, on tested patients.",
-        )
+        scores = [
+            score
+            for score in [*evaluation.scores, *evaluation.more_scores]
+            if score.name in ("covered", "interval_width")
+        ]
+        add_scores(
+            section, evaluation, caption=f"Per {evaluation.unit}, on tested patients.",
+            cells=lambda model, one=evaluation, told=scores: one.cells_of(model, told),
+        )  # fmt: skip
 
 
 def score_classes(cohort: Cohort, *, target: NumericTarget) -> pd.DataFrame:
@@ -206,22 +143,6 @@ def score_classes(cohort: Cohort, *, target: NumericTarget) -> pd.DataFrame:
         }
         for name, own in groups
     ).rename(columns={} if len(groups) > 1 else {"House-Brackmann": target.title})
-
-
-def numeric_table(evaluation: NumericEvaluation) -> Table:
-    """Return the scores as a table for a terminal and a log file."""
-    graded = f"per {evaluation.unit} ({what_was_graded(evaluation)})"
-    table = Table(
-        title=f"{evaluation.target.title}, {graded}, with 95 % intervals",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    told = _known(evaluation, evaluation.scores)
-    for heading in ("Grader", *(score.title for score in told)):
-        table.add_column(heading)
-    for model, found in evaluation.estimates.items():
-        table.add_row(title_of(model), *[two_lines(found[score.name]) for score in told])
-    return table
 
 
 def numeric_method(target: NumericTarget, settings: Mapping[str, object]) -> str:

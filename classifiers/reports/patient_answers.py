@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,16 @@ from classifiers.reports.patient_page import (
     add_patient_pages,
 )
 from classifiers.reports.patient_pictures import Material
-from classifiers.reports.patient_scores import score_pages, visits_of
 from classifiers.reports.sections import Title
-from common.grading.calibration import range_in_words, range_title
-from common.grading.evaluation import Evaluation
-from common.grading.numeric_evaluation import NumericEvaluation
-from common.grading.target import Target
+from common.files import natural_key
+from common.grading.calibration import interval_in_words, range_in_words, range_title
+from common.grading.evaluation import Scored
+from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.target import VISIT, Target, patients_and_visits
 from common.report import Report, Share
 from common.words import counted
+
+TRUE_SCORE, INTERVAL = "True score", "Interval (90 %)"
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,7 @@ def answers_overview(
 
 
 def add_benchmark_pages(
-    report: Report,
-    material: Material | None,
-    *,
-    evaluation: Evaluation | NumericEvaluation,
-    redact: bool = False,
+    report: Report, material: Material | None, *, evaluation: Scored, redact: bool = False
 ) -> None:
     """Add the pages of a cross-validation; a sentence in their place without distances."""
     if material is None:
@@ -174,54 +172,109 @@ def add_benchmark_pages(
             "There are no pages of patients, because dists.csv does not lie beside the features."
         )
         return
-    if isinstance(evaluation, NumericEvaluation):
-        scores, rows, about = score_pages(evaluation, patients=list(material.patients))
-        add_patient_pages(
-            report, material, answers=scores, redact=redact, overview=rows, about=about
+    target, rows = evaluation.target, evaluation.predictions
+    rows = rows[~rows["model"].map(is_baseline)].astype({"patient_id": "str"})
+    if isinstance(target, NumericTarget):
+        told, about = _farthest_off(rows, target=target)
+        caption = "Answers of graders that never saw the patient, with the 90 % interval."
+    else:
+        told, about = telling_patients(rows, target=target)
+        caption = (
+            "Answers of graders that never saw the patient, and the probability of each of the "
+            f"{target.steps} in %."
         )
-        return
-    target, predictions = evaluation.target, evaluation.predictions
-    learned = predictions[~predictions["model"].map(is_baseline)]
-    told, about = telling_patients(learned, target=target)
-    models = list(dict.fromkeys(learned["model"].astype(str)))
+    models = list(dict.fromkeys(rows["model"].astype(str)))
     tables: dict[str, list[pd.DataFrame]] = {}
     lines: dict[str, list[dict[str, str | None]]] = {}
-    for visit, of_visit in visits_of(learned[learned["patient_id"].isin(told)]):
-        found = model_answers(of_visit, target=target)
-        references = references_of(of_visit, target=target)
-        overview = answers_overview(found, references, models=models, target=target)
-        for (patient, own), line in zip(found.items(), overview, strict=True):
-            table = answers_table(own, reference=references.get(patient), target=target)
+    for visit, of_visit in _visits_of(rows[rows["patient_id"].isin(told)]):
+        for patient, table, line in _of_visit(of_visit, models=models, target=target):
             if visit:
                 table.insert(0, "Visit", visit)
-                line = {name: f"{visit}: {cell or 'none'}" for name, cell in line.items()}
             tables.setdefault(patient, []).append(table)
-            lines.setdefault(patient, []).append(line)
+            lines.setdefault(patient, []).append(line | ({"visit": visit} if visit else {}))
     answers = {
         patient: Answer(
             table=pd.concat(tables[patient], ignore_index=True),
-            caption="Answers of graders that never saw the patient, and the probability of each "
-            f"of the {target.steps} in %.",
-            heading=_references_in_words(lines[patient]),
+            caption=caption,
+            heading=_heading(lines[patient]),
         )
         for patient in material.patients
         if patient in tables
     }
+    overview = [_one_line(lines[patient]) for patient in answers]
     add_patient_pages(
-        report, material, answers=answers, redact=redact,
-        overview=[_one_line(lines[patient]) for patient in answers],
-        about=about,
-    )  # fmt: skip
+        report, material, answers=answers, redact=redact, overview=overview, about=about
+    )
 
 
-def _references_in_words(lines: list[dict[str, str | None]]) -> str:
+def _visits_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the rows of each visit by its name in natural order; empty where there is no visit."""
+    if VISIT not in patients_and_visits(rows):
+        return [("", rows)]
+    names = rows[VISIT].fillna("").astype(str)
+    return [(name, rows[names == name]) for name in sorted(set(names), key=natural_key)]
+
+
+def _of_visit(
+    rows: pd.DataFrame, *, models: Sequence[str], target: AnyTarget
+) -> Iterator[tuple[str, pd.DataFrame, dict[str, str | None]]]:
+    """Yield each patient with a table of answers and a row of the overview."""
+    if isinstance(target, NumericTarget):
+        for patient, own in rows.groupby("patient_id", sort=False):
+            yield str(patient), *_scores_of(own, models=models, target=target)
+        return
+    found, references = model_answers(rows, target=target), references_of(rows, target=target)
+    overview = answers_overview(found, references, models=models, target=target)
+    for (patient, said), line in zip(found.items(), overview, strict=True):
+        yield patient, answers_table(said, reference=references.get(patient), target=target), line
+
+
+def _scores_of(
+    rows: pd.DataFrame, *, models: Sequence[str], target: NumericTarget
+) -> tuple[pd.DataFrame, dict[str, str | None]]:
+    """Return what the models say of one patient: means over repeats, and the widest interval."""
+    truth = rows[target.column].iloc[0]
+    line: dict[str, str | None] = {TRUE_SCORE: f"{truth:.0f}"} | {title_of(m): None for m in models}
+    table = []
+    for model, own in rows.groupby("model", sort=False):
+        ends, title = own[["low", "high"]], title_of(str(model))
+        within = None
+        if not ends.isna().any(axis=None):
+            within = interval_in_words(ends["low"].min(), ends["high"].max())
+        mean = own["predicted"].mean()
+        line[title] = f"{mean:.0f}" if within is None else f"{mean:.0f}\n{within}"
+        table.append({"Answer of": title, "Score": f"{mean:.1f}", INTERVAL: within})
+    table.append({"Answer of": "Truth", "Score": f"{truth:.1f}", INTERVAL: ""})
+    return pd.DataFrame(table), line
+
+
+def _farthest_off(rows: pd.DataFrame, *, target: NumericTarget) -> tuple[set[str], str]:
+    """Return who gets a page, of many those with the largest mean error, and what to know of it."""
+    off = (rows["predicted"] - rows[target.column]).abs().groupby(rows["patient_id"]).mean()
+    if len(off) <= EVERYBODY:
+        return set(off.index.astype(str)), "Below an answer stands its 90 % interval."
+    told = off.sort_values(ascending=False, kind="stable").index[:MOST_TELLING]
+    return set(told.astype(str)), (
+        f"Of {counted(len(off), 'patient')}, the {len(told)} whose answers are farthest from the "
+        "truth have a page: their scores, or their photographs, deserve a second look. The table "
+        "of predictions holds the answers to everybody."
+    )
+
+
+def _heading(lines: list[dict[str, str | None]]) -> str:
     """Return what stands behind the patient's name: the reference, of several visits each."""
-    known = [str(line["Reference"]) for line in lines if line["Reference"]]
-    return f"reference {', '.join(known)}" if known else ""
+    for name in ("Reference", TRUE_SCORE):
+        if known := [str(line[name]) for line in lines if line.get(name)]:
+            return f"{name.lower()} {', '.join(known)}"
+    return ""
 
 
 def _one_line(lines: list[dict[str, str | None]]) -> dict[str, str | None]:
     """Return a patient's row of the overview, the visits below each other."""
-    if len(lines) == 1:
+    if "visit" not in lines[0]:
         return lines[0]
-    return {name: "\n".join(str(line[name]) for line in lines) for name in lines[0]}
+    return {
+        name: "\n".join(f"{line['visit']}: {line[name] or 'none'}" for line in lines)
+        for name in lines[0]
+        if name != "visit"
+    }

@@ -6,15 +6,21 @@ Each is a function of an `Evaluation`; `title` turns a model's name into what th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from classifiers.graders.registry import is_baseline, title_of
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
-from common.grading.comparison import compare_models
-from common.grading.evaluation import RECALL, Evaluation, two_lines
-from common.grading.numeric_evaluation import NumericEvaluation
+from common.grading.evaluation import (
+    RECALL,
+    Evaluation,
+    NumericEvaluation,
+    Scored,
+    two_lines,
+)
+from common.grading.numeric_target import AnyTarget
 from common.grading.plots import (
     abstention_figure,
     bland_altman_figure,
@@ -33,12 +39,12 @@ Title = Callable[[str], str]
 BELOW = "Score, and below it the 95 % interval over resampled patients."
 
 
-def learners(evaluation: Evaluation | NumericEvaluation) -> list[str]:
+def learners(evaluation: Scored) -> list[str]:
     """Return the models that are not baselines."""
     return [model for model in evaluation.estimates if not is_baseline(model)]
 
 
-def what_was_graded(evaluation: Evaluation | NumericEvaluation) -> str:
+def what_was_graded(evaluation: Scored) -> str:
     """Return what was graded in words, `480 photographs of 60 patients` for instance."""
     counts = evaluation.as_json()
     patients = counted(counts["n_patients"], "patient")
@@ -48,9 +54,7 @@ def what_was_graded(evaluation: Evaluation | NumericEvaluation) -> str:
     return f"{counted(counts['n'], 'photograph')} of {patients}"
 
 
-def benchmark_summary(
-    evaluations: Sequence[Evaluation | NumericEvaluation], *, folds: object, guess: str
-) -> str:
+def benchmark_summary(evaluations: Sequence[Scored], *, folds: object, guess: str) -> str:
     """Say in a sentence what was graded, and how far off the answers are.
 
     `guess` is what the baseline always answers.
@@ -70,7 +74,7 @@ def benchmark_summary(
     return words
 
 
-def from_best_to_worst(evaluation: Evaluation | NumericEvaluation) -> str:
+def from_best_to_worst(evaluation: Scored) -> str:
     """Return the headline score of the best and the worst grader with their intervals, in words.
 
     The best alone would be a choice made on the tested patients.
@@ -85,10 +89,12 @@ def from_best_to_worst(evaluation: Evaluation | NumericEvaluation) -> str:
     return best if len(found) == 1 else f"{best} to {worst}"
 
 
-def scores_and_brier(evaluation: Evaluation, model: str) -> dict[str, str]:
-    """Return a model's scores with intervals, recalls and the Brier score, for a table."""
-    brier = two_lines(evaluation.probabilities[model]["brier"])
-    return evaluation.cells(model) | {"Brier score": brier}
+def scores_and_brier(evaluation: Scored, model: str) -> dict[str, str | None]:
+    """Return a model's scores with intervals, of classes also recalls and the Brier score."""
+    cells = evaluation.cells(model)
+    if isinstance(evaluation, Evaluation):
+        cells["Brier score"] = two_lines(evaluation.probabilities[model]["brier"])
+    return cells
 
 
 def scores_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -100,19 +106,20 @@ def scores_table(evaluation: Evaluation) -> pd.DataFrame:
 
 def add_scores(
     section: Section,
-    evaluation: Evaluation,
+    evaluation: Scored,
     *,
     caption: str = BELOW,
     heading: str = "Grader",
     title: Title = title_of,
-    cells: Callable[[Evaluation, str], Mapping[str, object]] = Evaluation.cells,
+    cells: Callable[[str], Mapping[str, object]] | None = None,
 ) -> None:
     """Add a table with a row for each model, baselines set back.
 
-    `cells` gives what stands in the row of a model.
+    `cells` gives what stands in the row of a model, its scores when not given.
     """
+    cells = cells or evaluation.cells
     section.table(
-        ({heading: title(model), **cells(evaluation, model)} for model in evaluation.estimates),
+        ({heading: title(model), **cells(model)} for model in evaluation.estimates),
         caption=caption,
         quiet=[is_baseline(model) for model in evaluation.estimates],
     )
@@ -120,18 +127,19 @@ def add_scores(
 
 def add_answer_box(
     section: Section,
-    evaluation: Evaluation,
+    evaluation: Scored,
     *,
-    question: str,
+    question: str = "",
     models: Sequence[str] = (),
     title: Title = title_of,
     more: Sequence[Fact] = (),
 ) -> None:
-    """Add how far each model is from the reference, and how many of each class are exact.
+    """Add how far each model is from the reference; of classes how many of each are exact.
 
     `models` in the order of the box, all when empty; `more` stands behind them.
     """
     score = evaluation.headline
+    of_classes = isinstance(evaluation, Evaluation)
     facts = []
     for model in models or evaluation.estimates:
         found = evaluation.estimates[model]
@@ -141,13 +149,21 @@ def add_answer_box(
             if other.name in ("within_one", "accuracy") and other.name != score.name:
                 words = "exactly right" if other.name == "accuracy" else other.title.lower()
                 notes.append(f"{words}: {100 * found[other.name].value:.0f} %")
-        if not quiet:
+        if isinstance(evaluation, Evaluation) and not quiet:
             notes.append(f"{RECALL.lower()}: {unbroken(evaluation.recall_of(model))}")
+        elif not quiet:
+            notes.append(f"ICC {found['icc']}")
         facts.append(Fact(title(model), f"{lead.value:.2f}", notes=tuple(notes), quiet=quiet))
-    section.facts(question, [*facts, *more])
+    asked = question or f"{score.title}, per {evaluation.unit}"
+    section.facts(asked, [*facts, *more])
     section.text(
-        f"The large number is the {score.meaning}, per {evaluation.unit}. Below it are its 95 % "
-        "interval over resampled patients, and how many of each class were answered exactly."
+        f"The large number is the {score.meaning}, per {evaluation.unit}. Below it "
+        + (
+            "are its 95 % interval over resampled patients, and how many of each class were "
+            "answered exactly."
+            if of_classes
+            else "is its 95 % interval over resampled patients."
+        )
     )
 
 
@@ -186,7 +202,7 @@ def add_agreement(report: Report, evaluation: Evaluation) -> None:
         section,
         evaluation,
         caption="; ".join(f"{score.title}: {score.meaning}" for score in more) + ".",
-        cells=lambda evaluation, model: {
+        cells=lambda model: {
             score.title: two_lines(evaluation.estimates[model][score.name]) for score in more
         },
     )
@@ -244,8 +260,9 @@ def add_certainty(
         "answers, on average."
     )
     add_scores(
-        section, evaluation, caption="", heading="Answers of", title=title, cells=_probability_cells
-    )
+        section, evaluation, caption="", heading="Answers of", title=title,
+        cells=partial(_probability_cells, evaluation),
+    )  # fmt: skip
     if "set_low" in evaluation.predictions:
         learned = _fewest_learned(evaluation) if evaluation.unit == "patient" else None
         section.text(about_ranges(learned=learned))
@@ -296,9 +313,9 @@ def abstention_of(rows: pd.DataFrame, *, target: Target) -> np.ndarray:
     return abstention_curve((off > 0).astype(np.float64), chances.max(axis=1))
 
 
-def sets_of(predictions: pd.DataFrame, model: str, *, target: Target) -> dict[str, object]:
+def sets_of(predictions: pd.DataFrame, model: str, *, target: AnyTarget) -> dict[str, object]:
     """Return coverage and width of one model's sets; empty when there are none at all."""
-    if "set_low" not in predictions:
+    if "set_low" not in predictions or not isinstance(target, Target):
         return {}
     rows = predictions[predictions["model"] == model].dropna(subset=["set_low"])
     if rows.empty:
@@ -312,37 +329,3 @@ def ranges_kept(rows: pd.DataFrame, *, target: Target) -> tuple[float, float]:
     truth = target.numbers(rows)
     low, high = (rows[name].to_numpy(dtype=np.int64) for name in ("set_low", "set_high"))
     return float(((low <= truth) & (truth <= high)).mean()), float((high - low + 1).mean())
-
-
-def add_comparison(report: Report, evaluation: Evaluation | NumericEvaluation) -> None:
-    """Add paired comparisons of all graders; nothing for a single one."""
-    models = learners(evaluation)
-    if len(models) < 2:
-        return
-    score = evaluation.headline
-    found = compare_models(
-        evaluation.predictions, target=evaluation.target, score=score, models=models
-    )
-    section = report.section("Is one grader better than another")
-    of_classes = isinstance(evaluation, Evaluation)
-    mcnemar = "McNemar on patients answered right in most repeats; " if of_classes else ""
-    section.text(
-        f"Differences of {in_sentence(score.title)} on the same patients and folds, first minus "
-        "second, with 95 % intervals over patients. p-values are adjusted for the number of pairs "
-        f"(Holm): bootstrap over patients; {mcnemar}t-test over folds, corrected for overlapping "
-        "training sets (Nadeau and Bengio 2003)."
-    )
-    section.table(
-        [
-            {
-                "First": title_of(row["first"]),
-                "Second": title_of(row["second"]),
-                "Difference": f"{row['difference']:.2f}\n{row['low']:.2f} to {row['high']:.2f}",
-                "p, bootstrap": row["p_bootstrap_holm"],
-                **({"p, McNemar": row["p_mcnemar_holm"]} if of_classes else {}),
-                "p, folds": row["p_folds_holm"],
-            }
-            for row in found.to_dict("records")
-        ],
-        digits=3,
-    )

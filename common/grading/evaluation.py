@@ -10,25 +10,31 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from common.arrays import Floats, Names
 from common.bootstrap import RESAMPLES, Estimate, resampling_weights
 from common.files import write_json
-from common.grading.numeric_scores import NumericScore
+from common.grading.numeric_scores import (
+    NumericScore,
+    Rows,
+    more_numeric_scores_for,
+    numeric_scores_for,
+)
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
 from common.grading.scores import Score, more_scores_for, scores_for
 from common.grading.target import MAJORITY, Target, patients_and_visits
-from common.tables import choice, text
 from common.words import unbroken
 
 RECALL = "Exact in each class"
+MEAN, MEDIAN = "mean", "median"
+BASELINES = (MEDIAN, MEAN)
+"""Names of the baselines of numbers: of the training patients' scores, whatever the face shows."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +101,68 @@ def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Scores of photographs or of patients, by model.
-
-    `estimates` are by score name, those of probabilities (`auc`, `brier`, `calibration_error`)
-    apart.
-    """
+class Scored:
+    """Scores of photographs or of patients, by model and score name, as an evaluation has them."""
 
     unit: Unit
-    target: Target
+    target: AnyTarget
     predictions: pd.DataFrame
-    confusions: dict[str, Confusion]
     estimates: dict[str, dict[str, Estimate]]
+    guess: ClassVar[str]  # model that answers the same for everybody
+
+    @property
+    def scores(self) -> Sequence[Score | NumericScore]:
+        """The scores that make sense for the target, in the order of a table."""
+        raise NotImplementedError
+
+    @property
+    def more_scores(self) -> Sequence[Score | NumericScore]:
+        """The scores of the second table."""
+        raise NotImplementedError
+
+    @property
+    def headline(self) -> Score | NumericScore:
+        """The score that a summary names: the mean error, which everybody understands."""
+        return self.scores[0]
+
+    def baseline(self, score: Score | NumericScore) -> float | None:
+        """Return what always answering the same (commonest, median) achieves, if that was run."""
+        found = self.estimates.get(self.guess)
+        return found[score.name].value if found else None
+
+    def of(self, model: str) -> pd.DataFrame:
+        """Return one model's rows of the predictions."""
+        return self.predictions[self.predictions["model"] == model]
+
+    def cells(self, model: str) -> dict[str, str | None]:
+        """Return a model's scores for a table, intervals on a second line."""
+        found = self.estimates[model]
+        return {score.title: two_lines(found[score.name]) for score in self.scores}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `metrics.json` for this level."""
+        key = "image_id" if self.unit == "photograph" else self.target.column
+        by = patients_and_visits(self.predictions)
+        return {
+            "n": len(self.predictions.drop_duplicates([key, *by])),
+            "n_patients": int(self.predictions["patient_id"].nunique()),
+            "models": {model: self._json_of(model) for model in self.estimates},
+        }
+
+    def _json_of(self, model: str) -> dict[str, Any]:
+        found = self.estimates[model]
+        scores = [*self.scores, *self.more_scores]
+        return {score.name: found[score.name].as_json() for score in scores}
+
+
+@dataclass(frozen=True)
+class Evaluation(Scored):
+    """Scores of classes; those of probabilities (`auc`, `brier`, `calibration_error`) apart."""
+
+    target: Target
+    confusions: dict[str, Confusion]
     probabilities: dict[str, dict[str, Estimate]]
+    guess = MAJORITY
 
     @property
     def scores(self) -> list[Score]:
@@ -125,124 +180,112 @@ class Evaluation:
         name = "mae" if self.target.ordered else "balanced_accuracy"
         return next(score for score in self.scores if score.name == name)
 
-    def baseline(self, score: Score | NumericScore) -> float | None:
-        """Return what always answering the commonest class achieves, if that was run."""
-        found = self.estimates.get(MAJORITY)
-        return found[score.name].value if found else None
-
     def recall_of(self, model: str) -> str:
         """Return how many of each class one model answered exactly, in one line."""
         return recall_line(self.confusions[model].total, self.target.spoken)
 
-    def cells(self, model: str) -> dict[str, str]:
+    def cells(self, model: str) -> dict[str, str | None]:
         """Return a model's scores for a table, intervals on a second line, and recalls behind."""
-        found = self.estimates[model]
-        scores = {score.title: two_lines(found[score.name]) for score in self.scores}
-        return scores | {RECALL: unbroken(self.recall_of(model))}
+        return super().cells(model) | {RECALL: unbroken(self.recall_of(model))}
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the content of `metrics.json` for this level."""
-        return {
-            "n": len(
-                self.predictions.drop_duplicates(
-                    [*self._key, *patients_and_visits(self.predictions)]
-                )
-            ),
-            "n_patients": int(self.predictions["patient_id"].nunique()),
-            "models": {
-                model: {
-                    score.name: {
-                        **found[score.name].as_json(),
-                        "majority_baseline": _rounded(self.baseline(score)),
-                    }
-                    for score in [*self.scores, *self.more_scores]
-                }
-                | {name: value.as_json() for name, value in self.probabilities[model].items()}
-                | {"recall": recall_json(self.confusions[model].total, self.target.classes)}
-                for model, found in self.estimates.items()
-            },
-        }
+    def _json_of(self, model: str) -> dict[str, Any]:
+        scores = super()._json_of(model)
+        for score in [*self.scores, *self.more_scores]:
+            scores[score.name]["majority_baseline"] = _rounded(self.baseline(score))
+        return (
+            scores
+            | {name: value.as_json() for name, value in self.probabilities[model].items()}
+            | {"recall": recall_json(self.confusions[model].total, self.target.classes)}
+        )
+
+
+@dataclass(frozen=True)
+class NumericEvaluation(Scored):
+    """Scores of answers that are numbers."""
+
+    target: NumericTarget
+    guess = MEDIAN
 
     @property
-    def _key(self) -> list[str]:
-        return ["image_id"] if self.unit == "photograph" else [self.target.column]
+    def scores(self) -> list[NumericScore]:
+        """The scores that make sense for the target, in the order of a table."""
+        return numeric_scores_for(self.target)
+
+    @property
+    def more_scores(self) -> list[NumericScore]:
+        """The scores of the second table."""
+        return more_numeric_scores_for(self.target)
+
+    def cells(self, model: str) -> dict[str, str | None]:
+        """Return a model's scores for a table; without those that no model has."""
+        return self.cells_of(model, self.scores)
+
+    def cells_of(self, model: str, scores: Sequence[NumericScore]) -> dict[str, str | None]:
+        """Return these scores of a model for a table; without those that no model has."""
+        known = (
+            score
+            for score in scores
+            if any(np.isfinite(found[score.name].value) for found in self.estimates.values())
+        )
+        found = self.estimates[model]
+        return {
+            score.title: two_lines(found[score.name])
+            if np.isfinite(found[score.name].value)
+            else None
+            for score in known
+        }
 
 
 def evaluate(
     predictions: pd.DataFrame, *, target: Target, unit: Unit = "photograph", seed: int = 0
 ) -> Evaluation:
     """Score every model of a prediction table, all on the same resampled patients."""
-    confusions = {
-        str(model): confusion_of(rows, target=target)
-        for model, rows in predictions.groupby("model", sort=False)
-    }
-    estimates, probabilities = {}, {}
+    confusions, estimates, probabilities = {}, {}, {}
     scores = [*scores_for(target), *more_scores_for(target)]
-    for model, confusion in confusions.items():
+    for name, own in predictions.groupby("model", sort=False):
+        model, confusion = str(name), confusion_of(own, target=target)
         weights = resampling_weights(len(confusion.patients), seed=seed)
+        confusions[model] = confusion
         estimates[model] = {
             score.name: score.estimate(confusion.counts, weights=weights) for score in scores
         }
-        own = predictions[predictions["model"] == model]
         probabilities[model] = probability_scores(chances_of(own, target=target), weights=weights)
-    return Evaluation(unit, target, predictions, confusions, estimates, probabilities)
+    return Evaluation(unit, target, predictions, estimates, confusions, probabilities)
 
 
-def every_level(
-    predictions: pd.DataFrame, *, target: Target, unit: Unit, seed: int = 0
-) -> list[Evaluation]:
+def evaluate_numbers(
+    predictions: pd.DataFrame, *, target: NumericTarget, unit: Unit = "photograph", seed: int = 0
+) -> NumericEvaluation:
+    """Score every model of a prediction table of numbers, on the same resampled patients."""
+    scores, estimates = [*numeric_scores_for(target), *more_numeric_scores_for(target)], {}
+    for model, own in predictions.groupby("model", sort=False):
+        rows = Rows.of(own, target=target)
+        weights = resampling_weights(len(rows.patients), seed=seed)
+        estimates[str(model)] = {
+            score.name: score.estimate(rows, weights=weights) for score in scores
+        }
+    return NumericEvaluation(unit, target, predictions, estimates)
+
+
+def scored(
+    predictions: pd.DataFrame, *, target: AnyTarget, unit: Unit, seed: int = 0
+) -> list[Evaluation] | list[NumericEvaluation]:
     """Score what was answered: patients, or photographs and then their sums over patients."""
-    if unit == "patient":
-        return [evaluate(predictions, target=target, unit="patient", seed=seed)]
-    return both_levels(predictions, target=target, seed=seed)
+    levels: dict[Unit, pd.DataFrame] = {unit: predictions}
+    if unit == "photograph":
+        levels["patient"] = to_patients(predictions, target=target)
+    if isinstance(target, NumericTarget):
+        return [
+            evaluate_numbers(rows, target=target, unit=of, seed=seed) for of, rows in levels.items()
+        ]
+    return [evaluate(rows, target=target, unit=of, seed=seed) for of, rows in levels.items()]
 
 
 def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> list[Evaluation]:
     """Score photographs, and the same answers summed up to patients."""
     patients = to_patients(predictions, target=target)
-    return [
-        evaluate(predictions, target=target, unit="photograph", seed=seed),
-        evaluate(patients, target=target, unit="patient", seed=seed),
-    ]
-
-
-def fold_confusions_schema(target: Target) -> pa.DataFrameSchema:
-    """Return the schema of `fold_confusions.csv`, the table of `fold_confusions`."""
-    count = pa.Column("int64", pa.Check.ge(0, error="be 0 or more"))
-    return pa.DataFrameSchema(
-        {
-            "unit": choice(("photograph", "patient")),
-            "model": text(),
-            "repeat": pa.Column("int64"),
-            "fold": pa.Column("int64"),
-            "reference": choice(target.classes),
-            **{f"answered_{name}": count for name in target.classes},
-        },
-        name="fold confusions",
-    )
-
-
-def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> pd.DataFrame:
-    """Return the counts of every model in every fold, as they are written for a spreadsheet.
-
-    A row for each `unit`, `model`, `repeat`, `fold` and `reference` (class of the target), with a
-    column `answered_<class>` for each class: how many were answered so.
-    """
-    names = target.named(np.arange(1, len(target.classes) + 1))
-    answers = {name: f"answered_{of}" for name, of in zip(names, target.classes, strict=True)}
-    where = ["model", "repeat", "fold"]
-    rows = predictions[where].assign(
-        reference=[target.classes[number - 1] for number in target.numbers(predictions)],
-        answer=predictions["predicted"].map(answers),
-    )
-    counts = rows.groupby([*where, "reference"])["answer"].value_counts().unstack()
-    every = rows[where].drop_duplicates().merge(
-        pd.DataFrame({"reference": list(target.classes)}), how="cross"
-    )  # fmt: skip
-    found = counts.reindex(index=pd.MultiIndex.from_frame(every), columns=list(answers.values()))
-    table = found.fillna(0).astype(np.int64).reset_index()
-    table.insert(0, "unit", unit)
-    return table
+    levels: dict[Unit, pd.DataFrame] = {"photograph": predictions, "patient": patients}
+    return [evaluate(rows, target=target, unit=of, seed=seed) for of, rows in levels.items()]
 
 
 def write_metrics(

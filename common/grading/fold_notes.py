@@ -1,12 +1,15 @@
-"""What a reader must know of the folds: how patients were held out, and what folds cannot show."""
+"""The folds to read: how patients were held out, what folds cannot show, answers fold by fold."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
 from common.arrays import Ints
 from common.grading.folds import HELD_OUT, Split
+from common.grading.target import Target
+from common.tables import choice, text
 from common.words import counted, spoken
 
 
@@ -81,3 +84,42 @@ def _listed(parts: list[Split]) -> str:
     shown = ", ".join(f"{part.repeat}.{part.fold}" for part in parts[:5])
     more = "" if len(parts) <= 5 else f" and {len(parts) - 5} more"
     return f"Folds (repeat.fold) {shown}{more}"
+
+
+def fold_confusions_schema(target: Target) -> pa.DataFrameSchema:
+    """Return the schema of `fold_confusions.csv`, the table of `fold_confusions`."""
+    count = pa.Column("int64", pa.Check.ge(0, error="be 0 or more"))
+    return pa.DataFrameSchema(
+        {
+            "unit": choice(("photograph", "patient")),
+            "model": text(),
+            "repeat": pa.Column("int64"),
+            "fold": pa.Column("int64"),
+            "reference": choice(target.classes),
+            **{f"answered_{name}": count for name in target.classes},
+        },
+        name="fold confusions",
+    )
+
+
+def fold_confusions(predictions: pd.DataFrame, *, target: Target, unit: str) -> pd.DataFrame:
+    """Return the counts of every model in every fold, as they are written for a spreadsheet.
+
+    A row for each `unit`, `model`, `repeat`, `fold` and `reference` (class of the target), with a
+    column `answered_<class>` for each class: how many were answered so.
+    """
+    names = target.named(np.arange(1, len(target.classes) + 1))
+    answers = {name: f"answered_{of}" for name, of in zip(names, target.classes, strict=True)}
+    where = ["model", "repeat", "fold"]
+    rows = predictions[where].assign(
+        reference=[target.classes[number - 1] for number in target.numbers(predictions)],
+        answer=predictions["predicted"].map(answers),
+    )
+    counts = rows.groupby([*where, "reference"])["answer"].value_counts().unstack()
+    every = rows[where].drop_duplicates().merge(
+        pd.DataFrame({"reference": list(target.classes)}), how="cross"
+    )  # fmt: skip
+    found = counts.reindex(index=pd.MultiIndex.from_frame(every), columns=list(answers.values()))
+    table = found.fillna(0).astype(np.int64).reset_index()
+    table.insert(0, "unit", unit)
+    return table

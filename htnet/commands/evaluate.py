@@ -16,12 +16,10 @@ from common.bootstrap import INTERVALS, interval, resampling_weights
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write, write_json
-from common.grading.evaluation import RECALL, Evaluation
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation
 from common.grading.evaluation import evaluate as scores_of
-from common.grading.numeric_evaluation import NumericEvaluation
-from common.grading.numeric_plots import scatter_figure
 from common.grading.numeric_target import AnyTarget, NumericTarget
-from common.grading.plots import confusion_figure
+from common.grading.plots import confusion_figure, scatter_figure
 from common.grading.predictions import TWIN, in_order, to_patients, write_predictions
 from common.grading.target import Target
 from common.provenance import write_run_record

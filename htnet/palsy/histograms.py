@@ -24,8 +24,8 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
 from common.arrays import Floats, Ints, Names
+from common.grading.calibration import ScoreIntervals, learn_intervals
 from common.grading.folds import inner_splits
-from common.grading.intervals import ScoreIntervals, learn_intervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import TWIN, prediction_rows, score_rows
 from common.movements import REST

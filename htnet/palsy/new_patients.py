@@ -12,8 +12,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from common.files import natural_key, patient_of
-from common.grading.calibration import tempered
-from common.grading.intervals import interval_in_words
+from common.grading.calibration import interval_in_words, tempered
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, shown
 from common.grading.target import VISIT
 from common.tables import STATUSES, choice, number, read_table, text

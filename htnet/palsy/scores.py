@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from common.arrays import Floats
-from common.grading.folds import inner_splits
-from common.grading.intervals import learn_intervals
-from common.grading.numeric_evaluation import (
+from common.grading.calibration import learn_intervals
+from common.grading.evaluation import (
     MEAN,
     MEDIAN,
     NumericEvaluation,
     evaluate_numbers,
 )
+from common.grading.folds import inner_splits
 from common.grading.numeric_target import NumericTarget, answered_by
 from common.grading.predictions import Unit, score_rows, to_patients
 from htnet.network.losses import scores_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from common.arrays import Floats
 from common.errors import UserError
 from common.files import write_json
-from common.grading.intervals import ScoreIntervals
+from common.grading.calibration import ScoreIntervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
 
 CALIBRATION = "calibration.json"  # beside the weights

@@ -12,7 +12,7 @@ import pytest
 from classifiers.commands.benchmark import benchmark
 from classifiers.graders.registry import USUAL
 from common.errors import UserError
-from common.grading.evaluation import fold_confusions_schema
+from common.grading.fold_notes import fold_confusions_schema
 from common.grading.folds import read_folds, write_folds
 from common.grading.predictions import read_predictions
 from common.grading.target import target_named

@@ -22,9 +22,9 @@ from classifiers.graders.registry import REGRESSORS, choose_graders, fit_grader
 from classifiers.graders.validation import Plan, cross_validate
 from classifiers.reports.grade import grade_report
 from common.errors import UserError
+from common.grading.calibration import learn_intervals
+from common.grading.evaluation import BASELINES, evaluate_numbers
 from common.grading.folds import make_folds, splits
-from common.grading.intervals import learn_intervals
-from common.grading.numeric_evaluation import BASELINES, evaluate_numbers
 from common.grading.numeric_target import NUMERIC
 from common.grading.predictions import read_either_unit
 from common.grading.target import TARGETS

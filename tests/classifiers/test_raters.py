@@ -13,7 +13,7 @@ from classifiers.raters.agreement import agreement_of, beside_raters, model_besi
 from classifiers.raters.mistakes import exchanged, mistakes
 from classifiers.raters.ratings import Ratings, ratings_of, with_targets
 from common.errors import UserError
-from common.grading.numeric_evaluation import evaluate_numbers
+from common.grading.evaluation import evaluate_numbers
 from common.grading.numeric_target import NUMERIC, NumericTarget
 from common.grading.target import TARGETS
 from common.tables import read_manifest, write_csv

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from common.bootstrap import resampling_weights
-from common.grading.numeric_evaluation import evaluate_numbers, every_numeric_level
+from common.grading.evaluation import evaluate_numbers, scored
 from common.grading.numeric_scores import Rows, rank_correlation
 from common.grading.numeric_target import NUMERIC
 
@@ -113,7 +113,7 @@ def test_photographs_are_summed_up_to_patients() -> None:
         )
         for at, shift in enumerate((-3.0, 3.0))
     )
-    levels = every_numeric_level(photographs, target=TARGET, unit="photograph")
+    levels = scored(photographs, target=TARGET, unit="photograph")
     assert [level.unit for level in levels] == ["photograph", "patient"]
     assert [level.as_json()["n"] for level in levels] == [20, 10]
     *_, patients = levels
