@@ -25,8 +25,8 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, LocalCluster
 from threadpoolctl import threadpool_limits
 
-from common.crew import Lost, Message, Outcome, begun, outcome_of
 from common.errors import UserError
+from common.processes import Lost, Message, Outcome, begun, outcome_of
 from common.provenance import package_versions
 
 LOCAL = "local"
@@ -41,7 +41,7 @@ _ONE_AT_A_TIME = threading.Lock()  # in a worker: a state is not made for severa
 
 
 class Cluster:
-    """A `common.crew.Crew` of the workers of a Dask cluster, known by their addresses.
+    """A `common.processes.Crew` of the workers of a Dask cluster, known by their addresses.
 
     Parameters
     ----------

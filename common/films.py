@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import FilmError
-from common.files import natural_key
+from common.errors import FilmError, UserError
+from common.files import atomic_write, natural_key
 from common.photos import PHOTO_SUFFIXES, files_below, image_id_of
 from common.words import counted
 
@@ -250,3 +250,43 @@ def list_frames(folder: Path) -> FrameFolder:
         if path.suffix.lower() in PHOTO_SUFFIXES and numbers and not path.name.startswith("."):
             names.setdefault(int(numbers[-1]), path.name)
     return FrameFolder(folder, names)
+
+
+FILM_SUFFIX = ".mp4"
+_CODEC = "mp4v"  # MPEG-4 part 2: every build of OpenCV writes and reads it
+
+
+@contextmanager
+def film_writer(
+    path: Path, *, width: int, height: int, fps: float
+) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """Give a function that takes the frames, ``(height, width, 3)`` uint8 RGB, one by one.
+
+    Raises
+    ------
+    UserError
+        When the file is not named ``.mp4``, or OpenCV cannot write films here.
+    """
+    if path.suffix.lower() != FILM_SUFFIX:
+        raise UserError(f"{path} is no name for a film: films are written as {FILM_SUFFIX}.")
+    with atomic_write(path) as temporary:
+        part = temporary.with_suffix(FILM_SUFFIX)  # OpenCV chooses the container by it
+        writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*_CODEC), fps, (width, height))
+        try:
+            if not writer.isOpened():
+                raise UserError(
+                    f"{path} cannot be written: this build of OpenCV writes no films; install "
+                    "opencv-python-headless as in requirements.txt."
+                )
+
+            def write(rgb: NDArray[np.uint8]) -> None:
+                if rgb.shape != (height, width, 3):
+                    raise ValueError(f"a frame is {rgb.shape}, not {(height, width, 3)}")
+                writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+            yield write
+            writer.release()
+            part.replace(temporary)
+        finally:
+            writer.release()
+            part.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""The eight standard movements, in the order in which they are photographed.
+"""What faces do: the eight standard movements, and the words for emotions.
 
-A neutral face and seven movements: the order of the numbers 1 to 8 in the photograph names of the
-MEEI standard set (Greene et al. 2020, doi 10.1002/lary.27986).
+A neutral face and seven movements are numbered 1 to 8 in the photograph names of the MEEI standard
+set (Greene et al. 2020, doi 10.1002/lary.27986). Three classes of emotions after MEGC 2019 (See et
+al. 2019, FG, doi 10.1109/FG.2019.8756611).
 """
 
 from __future__ import annotations
@@ -24,3 +25,27 @@ def movement_of_number(number: int) -> str:
     if not 1 <= number <= len(MOVEMENTS):
         raise KeyError(number)
     return MOVEMENTS[number - 1]
+
+
+SAME_WORD = {
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+    "angry": "anger",
+    "other": "others",
+}
+"""Spellings of the datasets, and the word that stands for them here."""
+
+THREE_CLASSES = {
+    "negative": ("negative", "disgust", "repression", "anger", "contempt", "fear", "sadness"),
+    "positive": ("positive", "happiness"),
+    "surprise": ("surprise",),
+}
+"""Words of each class; any other (`others`) has none and takes no part in a three-class study."""
+
+EMOTIONS = (*(word for words in THREE_CLASSES.values() for word in words), "others")
+"""Every word that a manifest may hold."""
+
+EMOTION3 = {word: name for name, words in THREE_CLASSES.items() for word in words}
+EMOTION3 |= {other: EMOTION3[word] for other, word in SAME_WORD.items() if word in EMOTION3}
+"""Class of each word, in every spelling."""

@@ -14,9 +14,8 @@ from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.crew import Crew, Lost, Message, Outcome
 from common.errors import UserError
-from common.processes import Processes
+from common.processes import Crew, Lost, Message, Outcome, Processes
 from common.words import counted
 
 _FALSE_STARTS = 3  # workers that may be lost before they are ready

@@ -16,9 +16,9 @@ from classifiers.exploration import MAPS, OUTLIERS, SEPARABILITY, STABILITY
 from classifiers.graders.local_trial import LEARNING_CURVE
 from classifiers.graders.new_patients import grades_schema
 from classifiers.graders.sites import SITES
-from classifiers.healthy_people import PROFILE
 from classifiers.raters.agreement import BESIDE, PAIRS, RATERS
 from classifiers.raters.ratings import RATINGS, TARGETS
+from classifiers.reports.profile import PROFILE
 from common.grading.folds import FOLDS
 from common.grading.numeric_target import NUMERIC
 from common.grading.predictions import predictions_schema, score_predictions_schema

@@ -25,9 +25,9 @@ from classifiers.graders.validation import (
 )
 from classifiers.raters.agreement import beside_raters
 from classifiers.reports.benchmark import benchmark_report, print_scores
+from classifiers.reports.other_clinics import drop_in_words
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
-from classifiers.reports.sites import drop_in_words
 from common.errors import UserError
 from common.files import atomic_write
 from common.grading.evaluation import Evaluation, NumericEvaluation, scored, write_metrics

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from classifiers.graders.cohort import read_cohort
-from classifiers.healthy_people import NO_TASK, PROFILE, Profile, percentiles
 from classifiers.reports.patient_pictures import read_material
-from classifiers.reports.profile import profile_report
+from classifiers.reports.profile import NO_TASK, PROFILE, Profile, percentiles, profile_report
 from common.errors import UserError, did_you_mean
 from common.grading.target import target_named
 from common.provenance import write_run_record

@@ -21,7 +21,6 @@ from classifiers.graders.local_trial import (
     learning_curve,
     ways_scored,
 )
-from classifiers.graders.local_zero import Healthy, Zero, enough_healthy, laid_onto
 from classifiers.graders.model_store import StoredModel, load_model, model_folder, save_recalibrated
 from classifiers.graders.patients import (
     learned_movements,
@@ -30,13 +29,17 @@ from classifiers.graders.patients import (
     why_not_graded,
 )
 from classifiers.graders.recalibration import (
+    Healthy,
     LocalClinic,
+    Zero,
+    enough_healthy,
+    laid_onto,
     measurement_hashes,
     name_hashes,
     recalibrate_chances,
     unseen_answers,
 )
-from classifiers.reports.recalibrate import recalibrate_report
+from classifiers.reports.other_clinics import recalibrate_report
 from common.errors import UserError
 from common.files import sha256_of
 from common.grading.calibration import GradeSets

@@ -19,9 +19,8 @@ from jinja2 import Environment, StrictUndefined
 
 from classifiers.graders.cohort import Cohort, Samples
 from classifiers.graders.familiarity import Familiar, qualities_of
-from classifiers.graders.local_zero import Healthy, enough_healthy
 from classifiers.graders.nested import NestedGrader
-from classifiers.graders.recalibration import LocalClinic
+from classifiers.graders.recalibration import Healthy, LocalClinic, enough_healthy
 from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError

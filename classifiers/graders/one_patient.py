@@ -83,15 +83,16 @@ def _answered(
     found = grader.answers(rows).mean(axis=0)
     worth = part_worth(grader, rows, typical=model.card.data["typical"])
     reasons = part_sentences(grader, worth)
-    low, high = None, None
+    ends: tuple[Any, Any] | None = None
     if model.card.unit == "patient" and grader.ranges is not None:
         wider = STRETCHED if unlike else 1.0
-        ends = grader.bounds(rows, found[None], target=target, stretch=wider)
-        low, high = np.asarray(ends)[0].tolist()
+        low, high = np.asarray(grader.bounds(rows, found[None], target=target, stretch=wider))[0]
+        ends = low.item(), high.item()
     if isinstance(target, NumericTarget):
-        cells = {"predicted": float(found), "low": low, "high": high}
+        low, high = ends or (None, None)
+        cells: dict[str, object] = {"predicted": float(found), "low": low, "high": high}
         side, chance = _weak_side(model, rows)
-        within = "" if low is None else f" {INTERVAL}: {interval_in_words(low, high)}."
+        within = "" if ends is None else f" {INTERVAL}: {interval_in_words(*ends)}."
         name, rises = f"{found:.0f}", target.healthy == "high"
         answer = Answer(
             worth={region: -effect if rises else effect for region, effect in worth.items()},
@@ -101,10 +102,10 @@ def _answered(
         number = int(target.answers(found[None])[0])
         name, within = target.spoken[number - 1], ""
         reasons += tree_sentences(grader, rows, number=number, name=name)
-        if low is not None:
-            if unlike:
-                low, high = widened((low, high), n_classes=len(target.classes))
-            within = f" {range_title()}: {range_in_words(low, high, target.spoken)}."
+        if ends is not None:
+            ends = widened(ends, n_classes=len(target.classes)) if unlike else ends
+            within = f" {range_title()}: {range_in_words(*ends, target.spoken)}."
+        low, high = ends or (None, None)
         cells = {
             "predicted": str(target.named(np.array([number]))[0]),
             **dict(zip(target.probability_columns, found.tolist(), strict=True)),

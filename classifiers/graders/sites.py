@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from classifiers.graders.local_zero import Healthy, enough_healthy, laid_onto
 from classifiers.graders.patients import tested_in
+from classifiers.graders.recalibration import Healthy, enough_healthy, laid_onto
 from classifiers.graders.site_shifts import (
     mirrored_sites,
     other_sizes,

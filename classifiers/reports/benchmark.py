@@ -22,6 +22,7 @@ from classifiers.reports.numeric import (
     numeric_method,
     score_classes,
 )
+from classifiers.reports.other_clinics import add_sites, drop_in_words
 from classifiers.reports.sections import (
     BELOW,
     add_agreement,
@@ -34,7 +35,6 @@ from classifiers.reports.sections import (
     learners,
     what_was_graded,
 )
-from classifiers.reports.sites import add_sites, drop_in_words
 from common.grading.comparison import compare_models
 from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, Scored
 from common.grading.target import Target

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from common.emotions import EMOTION3
 from common.films import ANNOTATED, FrameFolder
+from common.movements import EMOTION3
 from common.photos import image_id_of
 from common.words import counted
 from datasets.dataset import Problem, error, make_manifest, note, say_list, warning

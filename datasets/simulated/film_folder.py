@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.film_writer import FILM_SUFFIX, film_writer
+from common.films import FILM_SUFFIX, film_writer
 from common.progress import JobProgress
 from common.tables import MANIFEST, write_csv, write_table
 from common.truth import SIMULATED

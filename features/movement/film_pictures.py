@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from common.errors import FilmError, UserError, did_you_mean
-from common.film_writer import FILM_SUFFIX
-from common.films import open_film
+from common.films import FILM_SUFFIX, open_film
 from features.movement.film import MeasuredFilm
 from features.movement.overlay_film import write_overlay_film
 from features.movement.page import SIMULATED_FILM, film_page

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.film_writer import film_writer
-from common.films import Film
+from common.films import Film, film_writer
 from landmarks.overlay import draw_overlay
 from landmarks.tables import points_of
 

@@ -19,9 +19,9 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.crew import Outcome
 from common.errors import PhotoError
 from common.photos import read_photo
+from common.processes import Outcome
 from common.tables import STATUSES, choice, number, sort_by_image_id, text
 from common.workers import default_jobs, supervised_map
 from landmarks.find.extraction import PHOTO_LIMIT_S, landmark_table

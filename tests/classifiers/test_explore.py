@@ -23,14 +23,14 @@ from classifiers.exploration import (
     superiority,
 )
 from classifiers.graders.cohort import read_cohort
-from classifiers.healthy_people import (
+from classifiers.reports.profile import (
     ENOUGH_HEALTHY,
     OUTSIDE_BY_CHANCE,
     Profile,
     limits_of,
     percentiles,
+    profile_report,
 )
-from classifiers.reports.profile import profile_report
 from common.errors import UserError
 from common.grading.target import target_named
 from features.registry import FEATURE_NAMES, FEATURES

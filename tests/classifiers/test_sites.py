@@ -15,10 +15,10 @@ from classifiers.commands.explore import explore
 from classifiers.commands.fit import fit
 from classifiers.exploration import Portable, stability
 from classifiers.graders.cohort import Samples, read_cohort
-from classifiers.graders.local_zero import Healthy, laid_onto
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables
 from classifiers.graders.patients import patient_samples, rows_to_answer
+from classifiers.graders.recalibration import Healthy, laid_onto
 from classifiers.graders.site_shifts import (
     mirrored_sites,
     other_sizes,

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from common.crew import Outcome
 from common.errors import UserError
+from common.processes import Outcome
 from common.workers import supervised_map
 from tests.common.worker_functions import Item, square, start, start_with_a_user_error
 

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from common.film_writer import film_writer
-from common.films import open_film
+from common.films import film_writer, open_film
 from common.movements import MOVEMENTS
 from common.tables import read_manifest
 from datasets.simulated.face import draw_patient

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from common.film_writer import film_writer
-from common.films import open_film
+from common.films import film_writer, open_film
 from common.photos import read_photo
 from common.tables import write_table
 from datasets.simulated.face import draw_patient

@@ -18,9 +18,9 @@ import torch
 from classifiers.commands.fit import fit
 from classifiers.commands.grade import grade
 from classifiers.graders.model_store import GRADER_FILE
-from common.crew import Outcome
 from common.errors import UserError
 from common.files import sha256_of
+from common.processes import Outcome
 from common.provenance import RUN_FILE
 from common.shards import SHARD_FILE, EmptyShardError, Shard
 from common.tables import write_table

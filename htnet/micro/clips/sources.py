@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.emotions import EMOTIONS, SAME_WORD, THREE_CLASSES
 from common.errors import UserError, did_you_mean
+from common.movements import EMOTIONS, SAME_WORD, THREE_CLASSES
 from common.words import counted
 from htnet.micro.clips.maps import CENTRES, FlowMaps
 from htnet.micro.clips.store import (

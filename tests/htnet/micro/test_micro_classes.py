@@ -63,7 +63,7 @@ def test_no_word_belongs_to_two_classes_and_every_word_is_known() -> None:
 
 
 def test_the_words_of_the_dataset_readers_are_known() -> None:
-    from common.emotions import EMOTION3
+    from common.movements import EMOTION3
 
     known = [SAME_WORD.get(word, word) for word in EMOTION3]
     found = label_words(known, class_set=class_set_named("composite3"))
