@@ -89,17 +89,10 @@ class Patients:
 
 @dataclass(frozen=True)
 class Maps:
-    """Patients on two planes.
+    """Patients on two planes, by principal components and by t-SNE (`neighbours`), `(n, 2)` each.
 
-    Attributes
-    ----------
-    principal, neighbours
-        `(n, 2)` by principal components and by t-SNE; the latter NaN with too few patients.
-    explained
-        `(2,)` share of the variance that each principal component holds.
-    between
-        For each principal component the share of its variance that lies between classes (eta
-        squared), with interval.
+    `explained` `(2,)` is the share of the variance that each component holds, `between` the share
+    of it that lies between classes (eta squared), with interval.
     """
 
     principal: NDArray[np.float64]
@@ -132,16 +125,12 @@ def patients_of(cohort: Cohort) -> Patients:
 
 
 def separability(patients: Patients, *, seed: int = 0) -> pd.DataFrame:
-    """Say for each feature how far it goes along with the grade.
+    """Say by `SEPARABILITY` how far each feature goes along with the grade, the strongest first.
 
-    Returns
-    -------
-    DataFrame
-        By `SEPARABILITY`, the strongest first. `rank_correlation`: Spearman's with the class
-        number. `superiority`: the chance that a patient of a higher class than the first has a
-        larger value than one of the first class (healthy), 0.5 for no difference (McGraw and Wong
-        1992; the area under the ROC curve). Each with 95 % interval over resampled patients; NaN
-        where there is nothing to compare.
+    `rank_correlation` is Spearman's with the class number; `superiority` the chance that a patient
+    of a higher class than the first has a larger value than one of the first (healthy), 0.5 for no
+    difference (McGraw and Wong 1992). With 95 % intervals over resampled patients; NaN where there
+    is nothing to compare.
     """
     rows = []
     for entry in FEATURES:
@@ -191,13 +180,10 @@ def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray
 
 
 def outliers(cohort: Cohort) -> pd.DataFrame:
-    """List values far from those of the same movement: wrong landmarks, or a remarkable face.
+    """List by `OUTLIERS` values far from those of the same movement, the furthest first.
 
-    Returns
-    -------
-    DataFrame
-        By `OUTLIERS`, the furthest first: values more than `FAR_OUT` robust standard deviations
-        (1.4826 times the median absolute deviation) from the median of the movement.
+    Those more than `FAR_OUT` robust standard deviations (1.4826 times the median absolute
+    deviation) from its median: wrong landmarks, or a remarkable face.
     """
     samples = cohort.usable
     tasks = samples.rows.get("task", pd.Series("", index=samples.rows.index)).fillna("").to_numpy()
@@ -268,19 +254,13 @@ def between_classes(values: NDArray[np.float64], classes: NDArray[np.int64]) -> 
 
 
 def stability(cohort: Cohort, *, by: str) -> pd.DataFrame:
-    """Say for each feature whether it keeps its meaning from site to site.
+    """Say by `STABILITY` whether each feature keeps its meaning from site to site, steadiest first.
 
-    Patients of one class are compared: each value is taken minus the median of its class over all
-    sites. A patient at two sites counts at both.
-
-    Returns
-    -------
-    DataFrame
-        By `STABILITY`, the steadiest first. `shift`: the largest difference between the medians of
-        two sites, in standard deviations (robust) within sites and classes; `spread_ratio`: largest
-        over smallest spread of a site; `least_rank_correlation`: the smallest size of Spearman's
-        correlation with the class at a site, 0 where it changes sign. `portable`: a shift of at
-        most `MOST_SHIFT`, and a rank correlation of `LEAST_RANK` or more everywhere.
+    Values are taken minus the median of their class over all sites; a patient at two sites counts
+    at both. `shift`: largest difference between medians of two sites, in robust standard deviations
+    within sites and classes; `spread_ratio`: largest over smallest spread of a site;
+    `least_rank_correlation`: the smallest size of Spearman's with the class at a site, 0 where it
+    changes sign. `portable`: at most `MOST_SHIFT`, and `LEAST_RANK` or more everywhere.
     """
     samples = cohort.usable
     _, names = folds_by(samples.rows, column=by)

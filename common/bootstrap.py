@@ -102,20 +102,11 @@ def resampled_counts(counts: Floats, *, weights: Floats) -> Floats:
 def paired_difference(
     of: Callable[[Floats], Floats], first: Floats, second: Floats, *, weights: Floats
 ) -> tuple[Estimate, Floats]:
-    """Compare a score of two models on the same people, resampled alike.
+    """Return first minus second of a score with its interval, and the resampled differences.
 
-    Parameters
-    ----------
-    of
-        From sums over people `(..., m)` or `(..., k, k)` to values `(...)`.
-    first, second
-        What each model has of every person, `(n_people, ...)`.
-    weights
-        `(resamples, n_people)` from `resampling_weights`.
-
-    Returns
-    -------
-    First minus second with its interval, and the resampled differences.
+    `of` makes of sums over people `(..., m)` or `(..., k, k)` values `(...)`; `first` and `second`
+    are what each model has of every person, `(n_people, ...)`, resampled alike by `weights`
+    `(resamples, n_people)`.
     """
     found = float(of(first.sum(axis=0)) - of(second.sum(axis=0)))
     drawn = of(resampled_counts(first, weights=weights)) - of(

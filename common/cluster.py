@@ -43,17 +43,8 @@ _ONE_AT_A_TIME = threading.Lock()  # in a worker: a state is not made for severa
 class Cluster:
     """A `common.processes.Crew` of the workers of a Dask cluster, known by their addresses.
 
-    Parameters
-    ----------
-    function, start, jobs
-        As of `common.workers.supervised_map`.
-    scheduler
-        `local` for a cluster of `jobs` workers on this machine, or `tcp://HOST:PORT`.
-
-    Raises
-    ------
-    UserError
-        When no scheduler answers there.
+    `scheduler` is `local` for a cluster of `jobs` workers on this machine, or `tcp://HOST:PORT`;
+    UserError when none answers there.
     """
 
     ahead = 8  # a message takes longer than to a process of this machine

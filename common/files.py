@@ -54,13 +54,8 @@ def sha256_of(path: Path) -> str:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path in the target's folder and move it into place when the block ends.
 
-    A reader sees the old file or the new one, never half of one. When the block raises, the
-    temporary file is removed and the old file stays.
-
-    Raises
-    ------
-    UserError
-        When the folder cannot be written or the disk is full.
+    A reader sees the old file or the new one, never half; when the block raises, the old one stays.
+    UserError when the folder cannot be written or the disk is full.
     """
     temporary: Path | None = None
     try:
@@ -97,23 +92,12 @@ def remove_table(path: Path) -> None:
 
 @contextmanager
 def claimed(out: Path, *, is_file: bool = False) -> Iterator[None]:
-    """Keep an output folder, or file, to this process while the block runs.
+    """Keep an output folder, or file, to this process while the block runs; it is made if needed.
 
     The claim is a lock of the operating system: it ends with the process, however that ends. Where
     the file system knows no locks there is none. Folders made for it and left empty are removed.
-
-    Parameters
-    ----------
-    out
-        The folder, or file, that is written to; made if needed.
-    is_file
-        It is a file.
-
-    Raises
-    ------
-    UserError
-        When another process holds it, it is a file where a folder must be or the other way round,
-        or it cannot be written.
+    UserError when another process holds it, it is a file where a folder must be or the other way
+    round, or it cannot be written.
     """
     if out.exists() and out.is_dir() == is_file:
         kinds = ("folder", "file") if is_file else ("file", "folder")

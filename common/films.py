@@ -48,19 +48,10 @@ class Frame:
 class Film:
     """A film that was read through once, so that its frames and times are known.
 
-    Attributes
-    ----------
-    path
-        The file.
-    times_s
-        `(n,)` seconds of each frame, rising, as the container has them.
-    width, height
-        Of the upright frames in px.
-    remark
-        What a reader of its numbers must know (cut short, times that do not rise); else empty.
-    mirrored
-        The file holds a mirror image, as some telephones save what the front camera sees; frames
-        come out mirrored back, so that the patient's right is on the left of the picture.
+    `times_s` are `(n,)` seconds of each frame, rising, as the container has them; `width` and
+    `height` of the upright frames in px; `remark` what a reader of its numbers must know, else
+    empty. A `mirrored` file holds a mirror image, as some front cameras save it: its frames come
+    out mirrored back, so that the patient's right is on the left of the picture.
     """
 
     path: Path

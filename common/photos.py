@@ -55,20 +55,11 @@ _UPRIGHT = {  # what turns each EXIF orientation into 1
 class Photo:
     """A decoded photograph.
 
-    Attributes
-    ----------
-    pixels
-        `(h, w, 3)` RGB or `(h, w)` grey, uint8 0..255, contiguous, upright (EXIF applied);
-        perhaps smaller than the photograph.
-    width, height
-        Size of the photograph itself in px, upright.
-    sha256
-        Of the file's bytes.
-    scale
-        Photograph px per px of `pixels`: 1, 2, 4 or 8.
-    offset
-        x, y in photograph px of the outer corner of `pixels`, beyond (-0.5, -0.5): not 0 where a
-        reduced decode did not divide the size and the photograph was turned afterwards.
+    `pixels` are `(h, w, 3)` RGB or `(h, w)` grey, uint8, contiguous, upright (EXIF applied),
+    perhaps smaller than the photograph, whose size is `width` and `height` in px; `sha256` of the
+    file's bytes. `scale` is photograph px per px of `pixels` (1, 2, 4 or 8), `offset` x, y in
+    photograph px of their outer corner beyond (-0.5, -0.5): not 0 where a reduced decode did not
+    divide the size and the photograph was turned afterwards.
     """
 
     pixels: NDArray[np.uint8]
@@ -94,22 +85,9 @@ def read_photo(path: Path, *, grey: bool = False, min_side: int | None = None) -
 
     Transparent parts are laid on white; 16-bit values are scaled to 8 bits (grey by 1/257, colour
     by Pillow, which keeps the high byte); CMYK, palette and grey are converted; the first picture
-    of a multi-page file is taken.
-
-    Parameters
-    ----------
-    path
-        The file.
-    grey
-        Give `(h, w)` luma (ITU-R BT.601) in place of `(h, w, 3)` RGB; faster for JPEG.
-    min_side
-        Allow a reduced decode by 2, 4 or 8 as long as the shorter side keeps at least this many
-        px. None decodes at full size.
-
-    Raises
-    ------
-    PhotoError
-        When the file is missing, empty, truncated, of another kind, or absurdly large.
+    of a multi-page file is taken. `grey` gives luma (ITU-R BT.601), faster for JPEG; `min_side`
+    allows a reduced decode by 2, 4 or 8 while the shorter side keeps so many px. PhotoError when
+    the file is missing, empty, truncated, of another kind, or absurdly large.
     """
     try:
         # Pillow warns of odd metadata and of sizes that are judged here; neither is news.

@@ -44,12 +44,8 @@ the user), or, with None, that it is ready."""
 class Crew(Protocol):
     """Workers that each hold the same state and answer the items sent to them, in order.
 
-    Attributes
-    ----------
-    ahead
-        Items that a worker is given at a time, so that it never waits for the next one.
-    advice
-        What to do when worker after worker is lost before it is ready.
+    `ahead` items are given to a worker at a time, so that it never waits for the next one; `advice`
+    says what to do when worker after worker is lost before it is ready.
     """
 
     ahead: int

@@ -16,20 +16,10 @@ FIRST_LOG_S, LOG_EVERY_S = 2.0, 10.0
 class JobProgress:
     """Counts of ok and failed items, rate, and time left; use as a context manager.
 
-    Parameters
-    ----------
-    title
-        What is being done, `extract` for instance.
-    total
-        How many items there are.
-    done
-        How many of them were done in an earlier run; they do not count towards the rate.
-    note
-        Stands in place of the counts of ok and failed, and may be changed on the way: "loss 1.2".
-    stream
-        Where to write; standard error when None. A terminal gets one live line, anything else a
-        plain line at the start, soon after the first item, every `LOG_EVERY_S` seconds, and at
-        the end.
+    `done` of the `total` items were done in an earlier run and do not count towards the rate. A
+    `note` stands in place of the counts, and may be changed on the way. A terminal gets one live
+    line, another stream a plain line at the start, soon after the first item, every `LOG_EVERY_S`
+    seconds, and at the end.
     """
 
     def __init__(

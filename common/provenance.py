@@ -50,22 +50,8 @@ def write_run_record(
 ) -> None:
     """Write the record of one run to `FOLDER/run.json`.
 
-    Parameters
-    ----------
-    folder
-        Where the run's tables are.
-    command
-        Name of the command, `extract` for instance.
-    settings
-        Every option with the value that was used; paths and other objects are written as text.
-    seed
-        Seed of everything random, or None when nothing was.
-    files
-        Model files, manifests and tables that went in, by role; each is kept by file name and
-        SHA-256, without its folder, which may hold a patient's or a user's name.
-    counts, seconds, notes
-        How many inputs ended in each status, how long each stage took, and whatever else the
-        command wants remembered (units, device, definition).
+    `settings` are all options with the value that was used; `files` by role are kept with their
+    SHA-256; `counts`, `seconds` and `notes` by name. Paths and other objects are written as text.
     """
     write_json(
         folder / RUN_FILE,

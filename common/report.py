@@ -193,14 +193,9 @@ class Section:
     ) -> None:
         """Add a table, with a sentence above it.
 
-        Parameters
-        ----------
-        rows
-            Keys are the headings. Floats get `digits` decimals, missing values a dash; a text with
-            a line break shows what follows it as a note below; a `Link` leads to its target, a
-            `Share` is shaded. An index is not shown.
-        quiet
-            Which rows to set back, one value for each row.
+        Keys of `rows` are the headings; floats get `digits` decimals, missing values a dash; what
+        follows a line break is a note below; a `Link` leads to its target, a `Share` is shaded.
+        `quiet` says of each row whether it is set back.
         """
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
         cells = tuple(

@@ -39,19 +39,9 @@ class Settings(BaseModel):
 def settings_from(kind: type[_T], values: Mapping[str, Any], *, source: str, section: str) -> _T:
     """Make settings of loose values; numbers may be written as text, as YAML takes 1e-3.
 
-    Parameters
-    ----------
-    kind
-        A class of `Settings`.
-    values
-        By name. Validators of the class raise ValueError with a sentence that says what to do.
-    source, section
-        The file and the part of it, as the sentence names them: `small.yaml`, `training`.
-
-    Raises
-    ------
-    UserError
-        With the first setting that is unknown, missing or impossible.
+    `kind` is a class of `Settings`, whose validators raise ValueError with a sentence that says
+    what to do; `source` and `section` are named in the sentence of a UserError: the first setting
+    that is unknown, missing or impossible.
     """
     try:
         return kind.model_validate(dict(values))

@@ -98,16 +98,9 @@ ShardOption = Annotated[
 class ShardRecord:
     """`shard.json`: what was asked for, and which photographs belong there.
 
-    Attributes
-    ----------
-    shard, command
-        `3/20`, and the name of the command.
-    given
-        Its arguments but for the shard and what was left at its default; the file first.
-    images
-        `image_id` of this part, in the order of the source.
-    total, sha256
-        Of all parts: how many there are, and the checksum of all names (see `names_sha256`).
+    `given` are the command's arguments but for the shard and defaults, the file first; `images` the
+    `image_id` of this part in the order of the source; `total` and `sha256` those of all parts
+    (`names_sha256`).
     """
 
     shard: str
@@ -172,19 +165,10 @@ def dealt(
 ) -> frozenset[str]:
     """Return which photographs belong to a shard, and keep in its folder what it is.
 
-    Raises
-    ------
-    EmptyShardError
-        When none does: with few photographs and many parts that is so for some.
-
-    Parameters
-    ----------
-    keys
-        For every `image_id` of the source what it is dealt by: itself, or its patient.
-    out
-        The shard's folder. Inside it, where one command does the work of another, nothing is kept.
-    command, call, given
-        Name of the command, its function, and all its arguments.
+    `keys` hold for every `image_id` of the source what it is dealt by: itself, or its patient;
+    `command`, `call` and `given` are the command's name, function and arguments. Inside a shard's
+    folder, where one command does the work of another, nothing is kept. EmptyShardError when no
+    photograph belongs there.
     """
     images = [image_id for image_id, key in keys.items() if shard.holds(key)]
     if out.name == shard.name:

@@ -211,17 +211,10 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table and check it; text columns stay text, floats are read exactly.
 
-    Of a CSV only those `columns` are read that are asked for, where not all are.
-
-    Where `features.csv` is named and only `features.parquet` is there, that is read.
-
-    Columns that a manifest adds of its own are text, there and in the tables it is joined to: what
-    a user wrote is carried through untouched, be it 007 or 1.50.
-
-    Raises
-    ------
-    UserError
-        Names file, column and row of what is missing or not allowed.
+    Of a CSV only those `columns` are read that are asked for. Where `features.csv` is named and
+    only `features.parquet` is there, that is read. Columns that a manifest adds of its own are
+    text, there and in the tables it is joined to: what a user wrote is carried through untouched,
+    be it 007 or 1.50. UserError names file, column and row of what is missing or not allowed.
     """
     path = found_table(path)
     if not path.is_file():

@@ -37,18 +37,9 @@ POINT_COLUMNS = tuple(f"{axis}_{i}" for i in range(68) for axis in "xy")
 
 @dataclass(frozen=True)
 class FrameTable:
-    """Numbers per frame, as annotators write them.
+    """Numbers of a file by frame: `values` `(n, m)`, and the line of each frame.
 
-    Attributes
-    ----------
-    frames
-        Frame numbers in the order of the file.
-    values
-        `(n, k)` float64.
-    lines
-        Line number of each frame in the file.
-    faults
-        (line, what is wrong) of the lines that could not be read.
+    `faults` are (line, what is wrong) of the lines that could not be read.
     """
 
     frames: tuple[int, ...]
@@ -65,21 +56,9 @@ def looks_simulated(root: Path) -> bool:
 def read_truth(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the true points of a manifest's photographs, one row each, whatever was found.
 
-    Parameters
-    ----------
-    manifest
-        As `common.tables.read_manifest` gives it, with `truth_file` and perhaps `truth_frame`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `image_id`, `status` (`ok` or `failed`), `reason`, and `x_0` ... `y_67` in px of the
-        photograph, NaN unless `ok`.
-
-    Raises
-    ------
-    UserError
-        When the manifest names no truth at all.
+    Of a manifest with `truth_file` and perhaps `truth_frame`: `image_id`, `status` (`ok` or
+    `failed`), `reason`, and `x_0` ... `y_67` in px of the photograph, NaN unless `ok`. UserError
+    when it names no truth at all.
     """
     if "truth_file" not in manifest or manifest["truth_file"].isna().all():
         raise UserError(

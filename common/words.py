@@ -6,14 +6,7 @@ from __future__ import annotations
 def counted(number: float, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun in singular or plural, `1 photograph` or `3 photographs`.
 
-    Parameters
-    ----------
-    number
-        A whole number; one read from a table may be a float.
-    noun
-        In the singular, adjectives included.
-    plural
-        The noun with an s when not given.
+    The plural is the noun, adjectives included, with an s when not given.
     """
     return f"{number:.0f} {noun if number == 1 else plural or f'{noun}s'}"
 

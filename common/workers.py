@@ -59,32 +59,14 @@ def supervised_map(
     limit_s: float = 120.0,
     retries: int = 1,
 ) -> Generator[Outcome]:
-    """Apply `function(state, item)` to every item in workers; yield as they finish.
+    """Apply `function(state, item)` to every item in workers; yield an `Outcome` as each finishes.
 
-    Parameters
-    ----------
-    function
-        Importable function of the worker's state and one item. An exception it raises becomes
-        the item's `error`.
-    items
-        Picklable items. Exactly one `Outcome` comes back for each, in order of completion.
-    jobs
-        Number of worker processes, at least 1. They are spawned, with one thread each for BLAS
-        and OpenMP.
-    start
-        Called once in each worker; what it returns is the `state`.
-    scheduler
-        Of a Dask cluster, `tcp://HOST:PORT`, whose workers are then used however many there are;
-        or `local`, a cluster of `jobs` workers on this machine. Worker processes when None.
-    limit_s
-        Longest time for one item in seconds; a worker that takes longer is killed.
-    retries
-        How often an item is tried again after its worker died or was killed.
-
-    Raises
-    ------
-    UserError
-        When a worker cannot start (`start` raised), with its sentence; or there is no scheduler.
+    `function` is importable; an exception it raises becomes the item's `error`. `start` is called
+    once in each of `jobs` spawned processes with one thread each; what it returns is the `state`.
+    With a `scheduler` of a Dask cluster (`tcp://HOST:PORT`) its workers are used, however many
+    there are; `local` is a cluster of `jobs` workers here. A worker that takes longer than
+    `limit_s` seconds for an item is killed; an item whose worker died is tried again `retries`
+    times. UserError when a worker cannot start, with its sentence, or there is no scheduler.
     """
     if not len(items):
         return

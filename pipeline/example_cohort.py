@@ -67,15 +67,9 @@ def example_cohort(*, patients: int = PATIENTS, seed: int = 0) -> ExampleCohort:
 
 
 def example_clips(*, subjects: int = SUBJECTS, seed: int = 0) -> Path:
-    """Draw the simulated micro-expression clips, unless that has been done.
+    """Draw simulated micro-expression clips, unless that has been done, for `prepare casme2`.
 
-    Six clips of each subject, each a folder of sixteen frames, in the layout of CASME II. Another
-    number or seed makes other clips beside the first.
-
-    Returns
-    -------
-    Path
-        The folder that `prepare casme2` reads.
+    Six clips of each subject, each a folder of sixteen frames, in the layout of CASME II.
     """
     folder = output_folder(f"clips_{subjects}_subjects_seed_{seed}")
     if not (folder / TRUTH_TABLE).is_file():  # the last file that is written

@@ -46,12 +46,8 @@ def find_shards(folders: Sequence[Path]) -> list[ShardRecord]:
 def refuse_incomplete(shards: Sequence[ShardRecord], *, inside: Sequence[str]) -> None:
     """Refuse shards of several runs or dealings, one that is there twice, and missing ones.
 
-    `inside` are the folders of a shard that have a `run.json` when it is finished.
-
-    Raises
-    ------
-    UserError
-        Names the first problem and the command that mends it.
+    `inside` are the folders of a shard that have a `run.json` when it is finished; the sentence
+    names the command that mends the first problem.
     """
     first = shards[0]
     for one in shards:
@@ -102,13 +98,9 @@ def refuse_unlike(
 ) -> dict[str, Any]:
     """Return the joined record of runs that agree in all that can change a number.
 
-    `records` are the shards' `run.json`. Counts and times are added up; the settings of the machine
-    are those of the first shard.
-
-    Raises
-    ------
-    UserError
-        Names the first shard that was made with other settings, seed, versions, models or tables.
+    Counts and times of the shards' `run.json` are added up; the settings of the machine are those
+    of the first. UserError names the first shard made with other settings, seed, versions, models
+    or tables.
     """
     said = [dict(_facts(record)) for record in records]
     for name in dict.fromkeys(name for facts in said for name in facts):

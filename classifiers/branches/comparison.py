@@ -68,17 +68,10 @@ came nearest. Ordered by `apart`, the farthest first. On the level of patients `
 class BranchComparison:
     """The comparison on one level.
 
-    Attributes
-    ----------
-    evaluation
-        Scores of every branch, and of always answering the commonest class (`majority`).
-    table, disagreements
-        Rows of `comparison.csv` and of `disagreements.csv`.
-    agreements
-        One for each pair of branches.
-    who_was_right
-        A row for each group (`by`, `group`) and pair: `first`, `second`, and how many rows were
-        answered right by `both`, `only_first`, `only_second`, `neither`.
+    `evaluation` scores every branch and the baseline; `table` and `disagreements` are rows of
+    `comparison.csv` and `disagreements.csv`, `agreements` one for each pair. `who_was_right` has a
+    row for each group (`by`, `group`) and pair: how many rows were answered right by `both`,
+    `only_first`, `only_second`, `neither`.
     """
 
     shared: SharedAnswers

@@ -71,20 +71,12 @@ class FusedModel:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Fused answers on one level.
+    """Fused answers on one level, scored beside every branch and the baseline.
 
-    Attributes
-    ----------
-    predictions, weights
-        Rows of `predictions.csv` (branch `fused`, one model for each method; with sets where inner
-        predictions allow them) and of `weights.csv`.
-    evaluation
-        Scores of every branch, every fused model, and `majority`.
-    differences
-        A row of `DIFFERENCE_COLUMNS` for each fused model and score: fused minus the better of the
-        single branches by this score.
-    chosen
-        The model that stands for the fusion in reports and on pages; see `stands_for_fusion`.
+    `predictions` are rows of `predictions.csv` (a model for each method, with sets where inner
+    predictions allow them), `weights` of `weights.csv`. `differences` has a row of
+    `DIFFERENCE_COLUMNS` for each fused model and score: fused minus the better branch by this
+    score. `chosen` is the model of `stands_for_fusion`.
     """
 
     shared: SharedAnswers

@@ -71,14 +71,11 @@ def learn_fusion(method: FusionMethod, chances: Stacked, labels: Ints) -> LateFu
     """Learn how much each branch counts from answers to training rows that it had not seen.
 
     `mean` and `product` learn nothing. `weighted` finds the weights, none below 0 and of sum 1,
-    with the smallest ranked probability score (Epstein 1969). `stacking` finds the coefficients,
-    none below 0, with the smallest sum of logistic losses over the thresholds (all-threshold
-    ordinal regression, Rennie and Srebro 2005). Each class counts alike; `labels` are class numbers
-    from 1.
-
-    Stacking has no thresholds of its own, because with them two copies of a branch would not give
-    that branch. Log odds that are multiplied by little become even odds, which put the probability
-    on both ends of the scale; so coefficients sum to at least `LEAST_STRENGTH`.
+    with the smallest ranked probability score (Epstein 1969); `stacking` the coefficients, none
+    below 0, with the smallest sum of logistic losses over the thresholds (Rennie and Srebro 2005).
+    Each class counts alike; `labels` are class numbers from 1. Stacking has no thresholds of its
+    own (two copies of a branch must give that branch), and coefficients sum to at least
+    `LEAST_STRENGTH`, since log odds near 0 would put the probability on both ends of the scale.
     """
     branches = chances.shape[1]
     if method not in LEARNED or branches == 1:

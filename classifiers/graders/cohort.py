@@ -129,21 +129,11 @@ class Study:
 class Cohort:
     """Every photograph of a study, and which of them can be used.
 
-    Attributes
-    ----------
-    photographs
-        One row per photograph in natural order: `image_id`, `status`, `patient_id`, `hb_grade`
-        and whatever else the manifest adds.
-    features
-        `(n, k)` float64, the same rows; NaN where missing.
-    labels, reasons
-        `(n,)` class numbers of the target from 1, `NO_LABEL` without one; and why a photograph is
-        left out, empty for a usable one. Where scores are asked for, a label only says that there
-        is one.
-    truth_source
-        Where the labels come from, in words: a column, or derived from the grade.
-    scores
-        `(n,)` scores, NaN without one; None where classes are asked for.
+    `photographs` has a row for each in natural order, with what the manifest adds; `features` `(n,
+    k)` are the same rows, NaN where missing. `labels` are `(n,)` class numbers from 1 or `NO_LABEL`
+    (where scores are asked for, only whether there is one), `reasons` why a photograph is left out,
+    empty for a usable one; `scores` are `(n,)`, None where classes are asked for. `truth_source`
+    says in words where the labels come from.
     """
 
     study: Study

@@ -77,25 +77,11 @@ OTHER_POINTS = {
 class ModelCard:
     """Everything that is said about a stored grader; plain values only.
 
-    Attributes
-    ----------
-    grader, title, target, classes, unit, scaler, seed
-        What was fitted: registry name and its title, the question and its answers (no classes of
-        a number, whose scale `data` holds), whether rows are photographs or patients, and how
-        features are scaled.
-    definition
-        Feature definition of the tables it learned from; None when nobody recorded it.
-    columns, inputs
-        Columns of `features.csv` that it needs, and of its own rows, in its order: the same for
-        photographs; for patients those of `classifiers.graders.patients`.
-    coverage
-        Stated coverage of its sets of adjacent classes, or intervals; None when it makes none.
-    data
-        Counts, classes, hashes of the tables, and whether the patients are simulated.
-    validation
-        Folds, and by unit the scores with intervals and baseline, and the recall of each class.
-    notes
-        What the libraries warned of while fitting, and what the benchmark warned of.
+    `definition` is that of the tables it learned from, None when nobody recorded it. `columns` are
+    those of `features.csv` that it needs, `inputs` those of its own rows (of patients by
+    `classifiers.graders.patients`). `coverage` is what its sets or intervals state, None when it
+    makes none. `data` holds counts, classes, hashes of the tables and whether the patients are
+    simulated; `validation` folds and, by unit, scores and recalls; `notes` what was warned of.
     """
 
     grader: str

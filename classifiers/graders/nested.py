@@ -253,7 +253,9 @@ class _Unseen:
                 found if self.labels is None else tempered(found, temperature=temperature)
             )
         if isinstance(target, NumericTarget):
-            return learn_intervals(honest, samples.truth, samples.patients, target=target)
+            return learn_intervals(
+                honest, samples.truth.astype(np.float64), samples.patients, target=target
+            )
         return learn_sets(honest, samples.labels)
 
 

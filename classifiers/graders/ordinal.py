@@ -25,20 +25,10 @@ class OrdinalLogistic(GradeClassifier):
     """Ordinal logistic regression: one score for each row, cut into classes by learned thresholds.
 
     The chance of lying above threshold j is `expit(x @ coef_ - thresholds_[j])`; the thresholds `(k
-    - 1,)` increase.
-
-    Parameters
-    ----------
-    alpha
-        Strength of the ridge penalty on the coefficients (the thresholds are free), relative to
-        the mean loss of a row.
-    loss
-        `cumulative`: maximum likelihood of the proportional-odds model (McCullagh 1980).
-        `all_threshold`: every threshold is a logistic regression of its own on the shared score,
-        so an answer pays for each threshold on whose wrong side it lies (Rennie and Srebro 2005);
-        less swayed by single far rows.
-    max_iter
-        Most iterations of L-BFGS.
+    - 1,)` increase. `alpha` is the ridge penalty on the coefficients, relative to the mean loss of
+    a row. `loss` is `cumulative`, maximum likelihood of the proportional-odds model (McCullagh
+    1980), or `all_threshold`: every threshold is a logistic regression of its own on the shared
+    score (Rennie and Srebro 2005), less swayed by single far rows.
     """
 
     def __init__(

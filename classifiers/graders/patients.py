@@ -77,26 +77,12 @@ def patient_samples(
 ) -> Samples:
     """Gather the usable photographs of each patient, or of each visit, into one row.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` landmarks from which the features were measured.
-    target
-        What is asked; a class when not given.
-
-    Returns
-    -------
-    Samples
-        Rows with `patient_id`, `visit` (where told apart), `hb_grade`, `palsy_class` and `side`
-        (when known), of scores also the score, `photographs` (how many) and `movements` (how many
-        different ones).
-        Columns: the blocks of `classifiers.graders.severity`, then `mean.` and `worst.` (largest)
-        of every feature.
-
-    Raises
-    ------
-    UserError
-        When movements are not named, or a patient has no grade (score) or more than one.
+    `points` are the `(n, 68, 2)` landmarks from which the features were measured; `target` is what
+    is asked, a class when not given. Rows have `patient_id`, `visit` (where told apart), grade,
+    class and side (when known), the score, `photographs` and `movements` (how many). Columns: the
+    blocks of `classifiers.graders.severity`, then `mean.` and `worst.` (largest) of every feature.
+    Refused (`UserError`) when movements are not named, or a patient has no grade (score) or more
+    than one.
     """
     rows = photographs.rows
     scored = target if isinstance(target, NumericTarget) else None

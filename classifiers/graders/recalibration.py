@@ -133,16 +133,8 @@ def recalibrate_chances(
     """Learn thresholds, temperature and sets from a kept grader's answers to local patients.
 
     Penalised likelihood: normal priors around the old thresholds and temperature, so that few
-    patients move them little. Sets come from answers to each patient by what the others taught.
-
-    Parameters
-    ----------
-    chances
-        `(n, k)` answers of the kept grader, k ordered classes.
-    labels
-        `(n,)` class numbers from 1.
-    unseen
-        `unseen_answers` of them, where they are known already.
+    patients move them little. `chances` are `(n, k)` answers, `labels` `(n,)` class numbers from 1;
+    sets come from `unseen`, the `unseen_answers` of them where they are known already.
     """
     if unseen is None:
         unseen = unseen_answers(chances, labels)

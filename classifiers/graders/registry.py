@@ -49,22 +49,11 @@ from common.grading.target import MAJORITY
 
 @dataclass(frozen=True)
 class GraderEntry:
-    """One grader.
+    """One grader: its name in tables, words and a sentence for a report, and how it is made.
 
-    Attributes
-    ----------
-    name, title, about
-        Name on the command line and in tables, and words and a sentence for a report.
-    build
-        From a seed to an unfitted estimator.
-    baseline
-        Whether it ignores the features and only shows what guessing achieves.
-    search
-        Options and their values to choose from on inner folds, when a search is asked for.
-    scale_matters
-        Whether another scaler can change its answers; trees only see the order.
-    usual
-        Whether a benchmark runs it without being asked by name.
+    `build` makes an unfitted estimator of a seed; a `baseline` ignores the features; `search` are
+    options and values to choose from on inner folds; `scale_matters` says whether another scaler
+    can change its answers, `usual` whether a benchmark runs it without being asked by name.
     """
 
     name: str

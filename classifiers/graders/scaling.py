@@ -70,13 +70,9 @@ class YeoJohnsonScaler(PowerTransformer):
 def most_likely_power(values: Floats) -> float:
     """Return the Yeo-Johnson power of the greatest likelihood, to the last bit as SciPy finds it.
 
-    Searched as in `scipy.stats.yeojohnson_normmax`: among the powers with which values up to 20
-    times the largest one, and their variance, are still floating-point numbers.
-
-    Parameters
-    ----------
-    values
-        `(n,)`, finite.
+    Of `(n,)` finite values. Searched as in `scipy.stats.yeojohnson_normmax`: among the powers with
+    which values up to 20 times the largest one, and their variance, are still floating-point
+    numbers.
     """
     if not values.any():
         return 1.0

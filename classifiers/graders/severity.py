@@ -68,27 +68,19 @@ class SignedSeverity(TransformerMixin, BaseEstimator):
     """Learn a signed severity from grades, and which side it points to.
 
     Ridge regression without intercept of `side * (grade - lowest grade)` on the antisymmetric
-    numbers: their mean over the patient's photographs, and each photograph's difference from that
-    mean. Both parts keep their own units (landmark noise is alike in all points, so what moves far
-    is what can be trusted) and are brought to the same size in all. Of the penalties `ridges`,
-    relative to the mean squared size of a row, the one with the smallest leave-one-patient-out
-    error is kept.
+    numbers: their mean over the patient's photographs, and each photograph's difference from it.
+    Both parts keep their own units (noise is alike in all points, so what moves far is what can be
+    trusted) and are brought to the same size in all. Of the penalties `ridges`, relative to the
+    mean squared size of a row, that with the smallest leave-one-patient-out error is kept.
 
-    Sides that are not given are found: they begin with the side that moves less (compared with the
-    mean movement of the training patients) and are replaced by the sign of the severity that was
-    predicted without the patient, until nothing changes.
+    Sides that are not given begin with the side that moves less (compared with the mean movement of
+    the training patients) and become the sign of the severity predicted without the patient, until
+    nothing changes. A missing movement adds nothing, and the sum over movements is divided by the
+    share that the others have in it on average.
 
-    A missing movement adds nothing, and the sum over movements is divided by the share that the
-    patient's other movements have in it on average.
-
-    Attributes
-    ----------
-    weights_
-        `(movements + 1, 51)`: weights of the mean, then of each movement's difference from it.
-    shares_
-        `(movements,)`: mean share of each movement in the sum over movements; they add up to 1.
-    error_
-        Root mean square error of the signed severity, each patient predicted by the others.
+    Learned: `weights_` `(movements + 1, 51)` of the mean, then of each movement's difference;
+    `shares_` `(movements,)`, mean share of each in the sum; `error_`, the root mean square error of
+    the signed severity, each patient predicted by the others.
     """
 
     def __init__(self, *, ridges: tuple[float, ...] = RIDGES) -> None:

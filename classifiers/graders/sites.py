@@ -93,18 +93,9 @@ def across_sites(
 ) -> AcrossSites:
     """Let every grader learn at all sites but one and answer that one, each site in turn.
 
-    Parameters
-    ----------
-    plan
-        As for the usual folds; its own folds are not used.
-    photographs
-        The labelled photographs with `column`.
-    folds
-        What `folds_by` made of them.
-    inside
-        Predictions in the usual folds, by `predictions_schema`.
-    points
-        `(n, 68, 2)` of the photographs, to compare face sizes; not compared when None.
+    `plan` is as for the usual folds (its own are not used), `photographs` the labelled ones with
+    `column`, `folds` what `folds_by` made of them, `inside` the predictions in the usual folds,
+    `points` `(n, 68, 2)` of the photographs, to compare face sizes.
     """
     target = of_classes(plan.question, asker="--hold-out-by")
     table, names = folds

@@ -117,20 +117,12 @@ class FoldAnswers:
 
 @dataclass(frozen=True)
 class Validation:
-    """Result of a cross-validation.
+    """What every grader answered on every fold.
 
-    Attributes
-    ----------
-    predictions
-        By `predictions_schema`; those of `answer_inside` by `inner_predictions_schema`.
-    seconds
-        Time of fitting and answering, by grader, summed over folds.
-    problems, failed
-        Sentences on failed fits and on what libraries warned of, and how many fits failed.
-    choices
-        What was chosen on inner folds: `model`, `choice`, `folds` (how often).
-    exchanged
-        By grader, its answers with parts of the face exchanged, where the plan asked for them.
+    `predictions` by `predictions_schema`; `seconds` by grader; `problems` sentences of what
+    libraries warned of or what failed; `choices` what was chosen on inner folds: `model`, `choice`,
+    `folds` (how often); `exchanged` by grader its answers with parts of the face exchanged, where
+    asked for.
     """
 
     predictions: pd.DataFrame

@@ -66,18 +66,10 @@ and the share of raters who gave each grade."""
 
 @dataclass(frozen=True)
 class Ratings:
-    """What raters gave for one score.
+    """What raters gave for one score, a column of the table.
 
-    Attributes
-    ----------
-    score
-        Column of the table.
-    cases
-        Who was rated, by `patient_id` and, where there are visits, `visit`; in natural order.
-    raters
-        Their names, in natural order.
-    values
-        `(cases, raters)`, NaN where a rater gave nothing.
+    `cases` are who was rated (`patient_id` and, where there are visits, `visit`) and `raters` their
+    names, in natural order; `values` are `(cases, raters)`, NaN where a rater gave nothing.
     """
 
     score: str

@@ -57,24 +57,11 @@ def benchmark_report(
     across: AcrossSites | None = None,
     redact: bool = False,
 ) -> Report:
-    """Build the report.
+    """Build the report of a cohort's scores, of photographs and of patients.
 
-    Parameters
-    ----------
-    cohort
-        What was graded.
-    evaluations
-        Scores of photographs and of patients.
-    problems
-        Sentences about folds and fits, shown first.
-    settings
-        Options as they were used, for the last section.
-    choices
-        What was chosen on inner folds, from `Validation`.
-    across
-        Scores at sites not learned from; the drop then comes first.
-    redact
-        Tell problems that name a patient or a photograph on the console, not in the report.
+    `problems` are sentences about folds and fits, shown first (redacted: those that name somebody
+    are told on the console); `settings` the options as they were used; `choices` what was chosen on
+    inner folds; `across` scores at sites not learned from, whose drop then comes first.
     """
     numeric = [one for one in evaluations if isinstance(one, NumericEvaluation)]
     of_classes = [one for one in evaluations if isinstance(one, Evaluation)]

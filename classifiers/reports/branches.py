@@ -71,16 +71,9 @@ def fused_title(model: str) -> str:
 def comparison_report(
     levels: list[BranchComparison], *, manifest: pd.DataFrame | None, redact: bool = False
 ) -> Report:
-    """Build the report of `compare`.
+    """Build the report of `compare`, per photograph (when known), then per patient.
 
-    Parameters
-    ----------
-    levels
-        Per photograph (when known), then per patient.
-    manifest
-        For the pictures.
-    redact
-        Show no photographs, and number the patients.
+    Pictures come from the manifest; redacted, there are none and patients are numbered.
     """
     patients, levels = levels[-1], levels[::-1]
     title = f"Compared: {', '.join(patients.shared.names)}"

@@ -49,14 +49,9 @@ Row = Mapping[Hashable, Any]  # of `grades.csv`; None where a cell is empty
 def grade_report(
     grades: Grades, *, model: StoredModel, found_by: str, redact: bool = False
 ) -> Report:
-    """Build the report.
+    """Build the report; `found_by` says how photographs were assigned to patients.
 
-    Parameters
-    ----------
-    found_by
-        Sentence that says how photographs were assigned to patients.
-    redact
-        Draw the points in place of photographs, and number the patients.
+    Redacted, points are drawn in place of photographs, and patients are numbered.
     """
     table, card = grades.table, model.card
     graded = int((table["status"] == "ok").sum())

@@ -31,17 +31,10 @@ TRUE_SCORE, INTERVAL = "True score", "Interval (90 %)"
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What one model says of a patient.
+    """What one model says of a patient: class number from 1, the commonest over repeats.
 
-    Attributes
-    ----------
-    number
-        Class number from 1, the commonest over repeats; it was given `times` of `tested` times.
-    chances
-        `(k,)` probabilities, the mean over repeats.
-    span
-        Lowest and highest class number of the set that is meant to hold the reference; None
-        where no set was made. Over several repeats, the span of all sets.
+    Given `times` of `tested` times; `chances` are `(k,)` probabilities, the mean over repeats;
+    `span` is lowest and highest class number of its sets, None where none was made.
     """
 
     number: int

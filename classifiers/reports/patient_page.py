@@ -35,21 +35,11 @@ MEASURES_BY_TASK: dict[str, tuple[str, ...]] = {
 class Answer:
     """What is said on a patient's page beside the photographs.
 
-    Attributes
-    ----------
-    summary
-        Sentences, the answer first.
-    table, caption
-        Answers and probabilities, and a sentence above them; None for none.
-    reasons
-        Sentences on what drove the answer, shown below the sides.
-    heading
-        What stands behind the name.
-    maps
-        What an image network looked at.
-    worth
-        How much lower the answer would be with a part of the face as in healthy people, by region;
-        how much higher where `rises`, of a score whose high end is healthy.
+    `summary`: sentences, the answer first. `table` and `caption`: answers and probabilities.
+    `reasons`: sentences on what drove the answer, below the sides. `heading` stands behind the
+    name; `maps` are what an image network looked at; `worth` is how much lower the answer would be
+    with a part of the face as in healthy people (how much higher where `rises`, of a score whose
+    high end is healthy).
     """
 
     summary: Sequence[str] = ()
@@ -80,17 +70,10 @@ def add_patient_pages(
 ) -> None:
     """Add a folded page for each patient of `answers`, behind a section that leads to them.
 
-    Parameters
-    ----------
-    numbers
-        From name to number of every patient; those of `material` when not given.
-    reference
-        How uneven healthy faces are; when not given, as the healthy patients of `material` are
-        beside whoever is looked at.
-    redact
-        Draw the points in place of the photographs, and number the patients.
-    overview, about
-        A row for each patient of `answers`, in their order, and what is to be known of it.
+    `numbers` are by name of every patient, those of `material` when not given; `reference` is how
+    uneven healthy faces are (the healthy patients of `material` beside whoever is looked at, when
+    not given); `overview` has a row for each patient of `answers`, in their order, `about` what is
+    to be known of it. Redacted, points are drawn and patients numbered.
     """
     numbers = material.patients if numbers is None else numbers
     shown = [patient for patient in numbers if patient in answers]

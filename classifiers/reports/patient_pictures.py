@@ -47,17 +47,9 @@ _MARGIN = 0.22  # around the points, as a share of their extent
 class Material:
     """What is known of the photographs, for all patients.
 
-    Attributes
-    ----------
-    dists
-        `dists.csv` with the manifest's columns.
-    landmarks, measures
-        The landmark table, and `measures.csv` with the manifest's columns; None where they do not
-        lie beside the features.
-    paths
-        `image_id` to the photograph; empty without a manifest.
-    unit
-        Of the distances.
+    `dists` and `measures` with the manifest's columns and the landmark table, None where they do
+    not lie beside the features; `paths` from `image_id` to the photograph, empty without a
+    manifest; `unit` of the distances.
     """
 
     dists: pd.DataFrame
@@ -215,20 +207,9 @@ def face_thumbnail(
 ) -> NDArray[np.uint8] | None:
     """Return the face cut out with its points, or the points drawn on a plain ground.
 
-    Parameters
-    ----------
-    photo
-        As read; None draws the points alone.
-    points
-        `(68, 2)` px of the original photograph; None shows the whole photograph.
-    size
-        Longer side of the picture in px.
-    overlay
-        Whether the points are drawn into the photograph, or only tell where the face is.
-
-    Returns
-    -------
-    RGB uint8, `size` px at most; None when there is neither a photograph nor points.
+    RGB uint8, `size` px at most; None without photograph and points. `points` are `(68, 2)` px of
+    the original photograph, without them all of it is shown; without `overlay` they only tell where
+    the face is.
     """
     pixels = None if photo is None else photo.pixels
     if points is None:

@@ -53,22 +53,11 @@ PROFILE = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Profile:
-    """A patient beside the reference.
+    """A patient beside the reference: `table` by `PROFILE`, a row for each photograph and feature.
 
-    Attributes
-    ----------
-    patient
-        Name of the patient.
-    table
-        By `PROFILE`: a row for each photograph and feature.
-    healthy
-        How many healthy patients the reference holds; never the patient's own photographs.
-    material
-        What is shown of the patient beside the numbers; None without distances.
-    redact
-        Whether the report leaves out photographs and the name.
-    source
-        How many of the table's usable photographs have corrected points.
+    `healthy` says how many healthy patients the reference holds, never the patient; `material` is
+    what is shown beside the numbers, None without distances; `source` how many usable photographs
+    have corrected points.
     """
 
     patient: str
@@ -82,22 +71,12 @@ class Profile:
 def percentiles(
     rows: pd.DataFrame, features: pd.DataFrame, *, patient: str, healthy: list[str]
 ) -> pd.DataFrame:
-    """Place a patient's values among those of healthy people in the same movement.
+    """Place by `PROFILE` a patient's values among those of healthy people in the same movement.
 
-    Parameters
-    ----------
-    rows, features
-        Usable photographs with `image_id`, `patient_id`, `task`, and their features.
-    patient, healthy
-        Values of `patient_id`.
-
-    Returns
-    -------
-    DataFrame
-        By `PROFILE`. `percentile` is the share of healthy people with a smaller value, those with
-        an equal one counted half, in percent; NaN where fewer than three healthy people have the
-        movement or the value is missing. `healthy_5` and `healthy_95` are NaN where fewer than
-        `ENOUGH_HEALTHY` have it.
+    `rows` are usable photographs with `image_id`, `patient_id`, `task`; `patient` and `healthy`
+    values of `patient_id`. `percentile` is the share of healthy people with a smaller value, an
+    equal one counted half; NaN where fewer than three have the movement or the value is missing.
+    `healthy_5` and `healthy_95` are NaN where fewer than `ENOUGH_HEALTHY` have it.
     """
     found = []
     tasks, owners = rows["task"].to_numpy(), rows["patient_id"]
@@ -261,12 +240,8 @@ def _place(row: Mapping[Hashable, Any]) -> str:
 def place_figure(known: pd.DataFrame, *, percent: bool) -> Figure:
     """Draw places among the healthy as a table of shaded numbers, features and movements.
 
-    Parameters
-    ----------
-    known
-        Rows of `PROFILE` with a percentile.
-    percent
-        Write percentiles; else how many healthy people have a smaller value.
+    `known` are rows of `PROFILE` with a percentile, which is written; without `percent`, how many
+    healthy people have a smaller value.
     """
     tasks = list(dict.fromkeys(known["task"]))
     told = known.assign(below=known["percentile"] * known["n_healthy"] / 100)

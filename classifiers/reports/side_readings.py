@@ -31,19 +31,11 @@ _MOUTH_CORNERS = (48, 54)  # the patient's right and left
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """What a clinician looks at in one movement.
+    """What a clinician looks at in one movement, at a `part` of the face.
 
-    Attributes
-    ----------
-    part
-        Of the face: `brow`, `eye`, `mouth corner`.
-    pair
-        The distances on the patient's right and left; None for the displacement of the mouth
-        corners, which comes from the points.
-    does
-        What a growing and a shrinking distance is called.
-    change
-        Whether the change from rest counts, or the distance itself.
+    `pair` are the distances on the patient's right and left, None for the displacement of the mouth
+    corners, which comes from the points; `does` is what a growing and a shrinking one is called;
+    `change` whether the change from rest counts, or the distance itself.
     """
 
     part: str
@@ -79,12 +71,7 @@ SIGNS: dict[str, tuple[Sign, ...]] = {
 class Reading:
     """One sign of one photograph, on both sides of the patient.
 
-    Attributes
-    ----------
-    right, left
-        Lengths in `unit`; changes are taken at the size of the face at rest.
-    right_share, left_share
-        The same as a share of the face's width at rest.
+    Lengths in `unit`, changes taken at the size of the face at rest; shares are of its width.
     """
 
     movement: str
@@ -130,15 +117,10 @@ def side_readings(
 ) -> list[Reading]:
     """Return what was measured on the two sides of one patient, in the order of the rows.
 
-    Parameters
-    ----------
-    dists
-        The patient's rows of `dists.csv` with the manifest's `task`. Rows that were not
-        measured, of unknown movements, or (for changes) without a photograph at rest give nothing.
-    landmarks
-        Landmark table of everybody, for the displacement of the mouth corners.
-    unit
-        Of the lengths in `dists` (`length_unit` tells).
+    `dists` are the patient's rows with the manifest's `task`; rows that were not measured, of
+    unknown movements or (for changes) without a photograph at rest give nothing. `landmarks` is
+    everybody's table, for the displacement of the mouth corners; `unit` that of the lengths
+    (`length_unit`).
     """
     if "task" not in dists.columns:
         return []
@@ -173,18 +155,9 @@ def zone_table(
 ) -> pd.DataFrame:
     """Return how far each side moved, zone by zone, in percent of the side that moved farther.
 
-    Parameters
-    ----------
-    sides
-        Everybody's movements (`features.scales.sides`); each visit has its rows.
-    worth
-        How much lower (higher where `rises`) the answer would be with a part of the face as in
-        healthy people, by the graders' regions; smile and lips are one region, told at the smile.
-
-    Returns
-    -------
-    DataFrame
-        One row for each movement that can be compared with rest; empty when none can.
+    A row for each movement that can be compared with rest, of each visit. `worth` is how much lower
+    (higher where `rises`) the answer would be with a part of the face as in healthy people, by the
+    graders' regions; smile and lips are one region, told at the smile.
     """
     rows: list[dict[str, object]] = []
     own = sides.rows[sides.rows["patient_id"].astype(str) == patient]
@@ -279,12 +252,8 @@ def most_uneven(
 ) -> list[Reading]:
     """Return the readings in which the sides differ most.
 
-    Parameters
-    ----------
-    reference
-        `side_spread` of healthy patients: differences are then counted in the standard deviations
-        of healthy faces, since some distances differ between the sides of everybody, and those
-        within `USUAL_DEVIATIONS` of the healthy mean are left out.
+    With `reference`, the `side_spread` of healthy patients, differences are counted in their
+    standard deviations, and those within `USUAL_DEVIATIONS` of the healthy mean are left out.
     """
 
     def strength(reading: Reading) -> float:
@@ -301,11 +270,7 @@ def most_uneven(
 def side_spread(people: Iterable[Iterable[Reading]]) -> dict[tuple[str, str], Spread]:
     """Return the spread of right minus left by movement and part, where three people were read.
 
-    Parameters
-    ----------
-    people
-        Readings of each healthy person. Everybody counts once, by the mean of their own readings,
-        however many photographs there are of them.
+    Everybody counts once, by the mean of their own readings.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for readings in people:

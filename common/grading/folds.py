@@ -73,30 +73,16 @@ def make_folds(
     seed: int = 0,
     score: str | None = None,
 ) -> pd.DataFrame:
-    """Deal whole patients into folds, by the schema `FOLDS`.
+    """Deal whole patients into folds, by the schema `FOLDS`; the same seed gives the same folds.
 
-    Parameters
-    ----------
-    photographs
-        One row per labelled photograph: `image_id`, `patient_id`, and `hb_grade` or
-        `palsy_class`, which only `stratified` looks at. A patient photographed at several grades
-        is dealt with the highest.
-    method
-        `stratified`: the patients of each grade are shuffled and dealt out in turn, so that folds
-        differ by at most one patient of a grade, and by at most one patient in all. `shuffled`:
-        each fold is an independent random draw of one in `n_folds` patients, as in a repeated
-        hold-out. `leave_one_patient_out`: every patient is a fold; `n_folds`, `repeats` and
-        `seed` have no say. `repeated_holdout`: each repeat is one random draw of a quarter of the
-        patients, who are tested, all others learned from; `n_folds` has no say.
-    n_folds
-        Folds in each repeat, 2 or more; no more than patients.
-    repeats
-        How often the dealing is done anew: once when not given, `HOLDOUTS` times for
-        `repeated_holdout`.
-    seed
-        The same seed and the same patients give the same folds, whatever the order of the rows.
-    score
-        Column of numbers by which `stratified` deals where no grade and no class is known at all.
+    `photographs` are the labelled ones: `image_id`, `patient_id`, and `hb_grade` or `palsy_class`,
+    which only `stratified` looks at (a patient of several grades is dealt with the highest; where
+    none is known at all, by the column `score`). `stratified`: the patients of each grade are
+    shuffled and dealt out in turn, so that folds differ by at most one patient of a grade, and in
+    all. `shuffled`: each fold is a random draw of one in `n_folds` patients.
+    `leave_one_patient_out`: every patient is a fold. `repeated_holdout`: each repeat is one random
+    draw of a quarter of the patients, who are tested. `repeats` is once when not given, `HOLDOUTS`
+    times for `repeated_holdout`.
     """
     patients = _patients(photographs, score=score)
     if repeats is None:

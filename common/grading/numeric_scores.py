@@ -32,20 +32,11 @@ Sums = Floats
 
 @dataclass(frozen=True)
 class NumericScore:
-    """One score: its name, how a report calls it, and how it is computed.
+    """One score: name in `metrics.json`, words for a heading, and a sentence for the reader.
 
-    Attributes
-    ----------
-    name, title, meaning
-        Name in `metrics.json`, words for a table heading, and a sentence for the reader.
-    of
-        From sums `(..., FIELDS)` to values `(...)`.
-    higher_is_better
-        None where neither is: a bias.
-    proportion
-        Whether it is a share of answers, so that exact limits exist.
-    ranked
-        Whether it is computed from the rows (`rank_correlation`) and not from `of`.
+    `of` makes of sums `(..., FIELDS)` values `(...)`; `higher_is_better` is None where neither is
+    (a bias). A `proportion` is a share of answers, so that exact limits exist; a `ranked` one is
+    computed from the rows (`rank_correlation`) and not from `of`.
     """
 
     name: str

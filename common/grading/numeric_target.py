@@ -42,24 +42,12 @@ FEWEST_PER_UNIT = 3  # different values on either side of the gap, so that codes
 class NumericTarget:
     """A question whose answer is a number.
 
-    Attributes
-    ----------
-    name, title, column
-        Name on the command line, words for a heading, and the column of manifest and predictions.
-    low, high
-        Ends of the scale; answers and intervals are cut off there. Of a column that no scale is
-        known for (`observed`) they are the smallest and largest value that it holds.
-    unit
-        What one step is called: `points`, or empty where that is not known.
-    healthy
-        Which end is healthy; None where nobody said so.
-    source
-        Where the scale comes from.
-    detectable, detectable_source
-        Smallest change that two ratings by people tell from their own disagreement (in `unit`),
-        and where it comes from; None where it is not known.
-    notes
-        What a reader must know of the values, a sentence each.
+    `column` is that of manifest and predictions. Answers and intervals are cut off at the ends of
+    the scale, `low` and `high`; of a column that no scale is known for (`observed`) these are the
+    smallest and largest value that it holds. `unit` is what one step is called, `healthy` which end
+    is healthy, None where nobody said so. `detectable` is the smallest change that two ratings by
+    people tell from their own disagreement, None where it is not known. `notes` are sentences on
+    the values.
     """
 
     name: str
@@ -201,20 +189,10 @@ def any_target(
 ) -> AnyTarget:
     """Return a target by name: of classes, a known scale, or a numeric column of the manifest.
 
-    Parameters
-    ----------
-    name
-        As on the command line.
-    table, source
-        The manifest, or the table that its columns were joined to, and the file it was read from.
-    measured
-        Columns of `table` that are measurements and no answers.
-
-    Raises
-    ------
-    UserError
-        For an unknown name, with the nearest one; for a score that is no number or out of range,
-        with its row; for a scale that holds two units.
+    `table` is the manifest, or what its columns were joined to, read from `source`; `measured` are
+    columns of it that are measurements and no answers. UserError for an unknown name, with the
+    nearest one; for a score that is no number or out of range, with its row; for a scale that holds
+    two units.
     """
     if name in TARGETS:
         return TARGETS[name]

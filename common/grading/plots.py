@@ -44,12 +44,7 @@ def confusion_figure(
 ) -> Figure:
     """Draw a confusion matrix: the number in each cell, shaded by its share of the row.
 
-    Parameters
-    ----------
-    total
-        `(k, k)` counts, truth in rows; means over repeats, so they need not be whole.
-    axes_of
-        What rows and columns are.
+    `total` are `(k, k)` counts, truth in rows; means over repeats, so they need not be whole.
     """
     side = 1.1 + 0.34 * max(len(total), 4)
     figure, axes = canvas(side, side + 0.15)

@@ -24,18 +24,10 @@ Values = Floats
 
 @dataclass(frozen=True)
 class Score:
-    """One score: its name, how a report calls it, and how it is computed.
+    """One score: name in `metrics.json`, words for a heading, and a sentence for the reader.
 
-    Attributes
-    ----------
-    name, title, meaning
-        Name in `metrics.json`, words for a table heading, and a sentence for the reader.
-    of
-        From counts `(..., k, k)` to values `(...)`.
-    ordered_only
-        Whether it supposes that classes are steps of one scale.
-    proportion
-        Whether it is the share of right answers among all, so that exact limits exist.
+    `of` makes of counts `(..., k, k)` values `(...)`; `ordered_only` supposes that classes are
+    steps of one scale; a `proportion` is a share of right answers, so that exact limits exist.
     """
 
     name: str

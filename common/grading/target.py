@@ -32,22 +32,11 @@ MAJORITY = "majority"
 class Target:
     """One question and its possible answers.
 
-    Attributes
-    ----------
-    name, title
-        Name on the command line, and words for a heading.
-    column
-        Column of manifests and predictions that holds the truth. `palsy_class` is filled from
-        `hb_grade` where the manifest gives the grade alone (`with_truth`).
-    classes, number_of
-        Names of class 1, class 2, ... in the columns `p_<class>`, and from a value of `column` to
-        its class number.
-    ordered
-        Whether the classes are steps of one scale, so that being off by one has a meaning.
-    source
-        Where the division comes from.
-    notes
-        What a reader must know of the truth, a sentence each.
+    `column` of manifests and predictions holds the truth; `palsy_class` is filled from `hb_grade`
+    where the manifest gives the grade alone (`with_truth`). `classes` are the names of class 1, 2,
+    ... in the columns `p_<class>`, `number_of` leads from a value of `column` to its class number;
+    `ordered` are steps of one scale. `source` says where the division comes from, `notes` what a
+    reader must know of the truth.
     """
 
     name: str

@@ -55,13 +55,7 @@ def grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> Evaluat
     """Train a small HTNet on the same folds, and answer the patients that each fold holds out.
 
     One network of this size is trained faster by one processor than by two, so each processor gets
-    a fold of its own. What was trained is then gathered by `htnet train`, as if it had done it
-    alone.
-
-    Raises
-    ------
-    UserError
-        When a fold cannot be trained.
+    a fold of its own; `htnet train` then gathers them. UserError when a fold cannot be trained.
     """
     from htnet.commands.evaluate import evaluate
 

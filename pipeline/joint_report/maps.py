@@ -39,27 +39,12 @@ def network_pictures(
 ) -> dict[str, NDArray[np.uint8]]:
     """Draw what moved the grade of some photographs (integrated gradients), by `image_id`.
 
-    Only the first repeat of the folds is asked. Photographs that no network tests are left out.
-
-    Parameters
-    ----------
-    networks
-        Folder of `htnet train`.
-    manifest, landmarks, features
-        Those that it was trained with; features for networks that read measured ones.
-    redact
-        Show the map over drawn points in place of the face.
-
-    Returns
-    -------
-    RGB uint8 pictures of `SIZE` px: the aligned face, bright where a change would have moved the
-    grade; on the side that the network takes for the weak one, where it answers the side.
-
-    Raises
-    ------
-    UserError
-        When there are no networks, their maps have no place in the face, or one learned from the
-        patient that it is asked about.
+    `networks` is a folder of `htnet train`, the tables those that it was trained with. Only the
+    first repeat of the folds is asked; photographs that no network tests are left out. RGB uint8
+    pictures of `SIZE` px: the aligned face (redacted its drawn points), bright where a change would
+    have moved the grade, on the side taken for the weak one where the side is answered. UserError
+    when there are no networks, their maps have no place in the face, or one learned from the
+    patient it is asked about.
     """
     folds = read_folds(networks / "folds.csv")
     folds = folds[folds["repeat"] == folds["repeat"].min()]

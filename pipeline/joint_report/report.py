@@ -66,25 +66,10 @@ def build_joint_report(
     seed: int = 0,
     before_patients: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Build the report.
+    """Build the report of what lies at `given`; `before_patients` adds sections before the pages.
 
-    Parameters
-    ----------
-    given
-        Where everything lies.
-    target
-        What was graded.
-    redact
-        Leave out photographs and names: draw the points in their place, and number the patients.
-    seed
-        Of the bootstrap and the permutation tests.
-    before_patients
-        Adds sections of its own before the patients, one by one.
-
-    Raises
-    ------
-    UserError
-        When the tables test other patients, folds or grades, or something is missing.
+    Redacted, points are drawn in place of photographs, and patients are numbered. UserError when
+    the tables test other patients, folds or grades, or something is missing.
     """
     study = read_study(given, target=target_named(target), redact=redact, seed=seed)
     simulated = is_simulated(study.manifest)

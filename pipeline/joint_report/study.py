@@ -55,24 +55,10 @@ _TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
 class Ingredients:
     """Where everything lies that a joint report is made from.
 
-    Attributes
-    ----------
-    tables
-        `predictions.csv` of the measurements, then of the network.
-    fused
-        `predictions.csv` of `fuse`.
-    features
-        `features.csv` of `extract`, with its other tables beside it.
-    manifest
-        Of the same photographs.
-    networks
-        Folder of `htnet train`, for the maps; None leaves them out.
-    models
-        Model of each of the tables, where one holds several.
-    fused_model
-        Model of `fused`; see `stands_for_fusion` when not given.
-    shared_only
-        Compare only patients whom all tables hold; the others keep their page.
+    `tables` are `predictions.csv` of the measurements, then of the network, `models` which of
+    theirs; `fused` is that of `fuse`, `fused_model` its model (`stands_for_fusion` when not given);
+    `networks` is a folder of `htnet train`, for the maps. With `shared_only`, only patients whom
+    all tables hold are compared; the others keep their page.
     """
 
     tables: tuple[Path, ...]
@@ -89,24 +75,11 @@ class Ingredients:
 class JointStudy:
     """Everything the joint report tells about.
 
-    Attributes
-    ----------
-    branches
-        Measurements, network, its classical twin where the network's table holds it, and fused
-        answers, each named by `MEASUREMENTS`, `NETWORK`, `TWIN` or `TOGETHER` at the start of its
-        name; the fused last.
-    comparisons
-        Of these branches: on photographs, where all have them, then on patients.
-    weights
-        Rows of `weights.csv` of the fused model; None where nothing was weighed.
-    material
-        Photographs, points and distances.
-    manifest
-        Of all photographs.
-    pictures
-        By `image_id`, what the network looked at, RGB.
-    problems
-        Sentences for the head of the report.
+    `branches` are named by `MEASUREMENTS`, `NETWORK`, `TWIN` (where the network's table holds it)
+    or `TOGETHER` at the start of their name, the fused last; `comparisons` are of photographs,
+    where all have them, then of patients; `weights` rows of `weights.csv` of the fused model, None
+    where nothing was weighed; `pictures` by `image_id` what the network looked at, RGB; `problems`
+    sentences for the head of the report.
     """
 
     target: Target
