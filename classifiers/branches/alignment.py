@@ -18,7 +18,7 @@ from common.errors import UserError
 from common.files import natural_key
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import KEY, Unit, to_patients
-from common.grading.target import VISIT
+from common.grading.target import VISIT, Target
 from common.tables import sort_naturally
 from common.words import counted
 
@@ -247,26 +247,18 @@ def _side_by_side(
     columns = list(dict.fromkeys([*outer, "fold", *item, "patient_id", *visit, target.column]))
     keys = [*outer, *item, "fold", target.column]
     ordered = [_in_order(branch, keys, key=KEY[unit]) for branch in branches]
-    names = tuple(branch.name for branch in branches)
-    rows = ordered[0][columns]
-    if isinstance(target, NumericTarget):
-        numbers = [table["predicted"].to_numpy(dtype=np.float64)[:, None] for table in ordered]
-        return SharedAnswers(unit, target, rows, names, dict(zip(names, numbers, strict=True)), {})
-    place = {name: at for at, name in enumerate(target.named(np.arange(len(target.classes)) + 1))}
-    return SharedAnswers(
-        unit=unit,
-        target=target,
-        rows=rows,
-        names=names,
-        chances={
-            name: table[list(target.probability_columns)].to_numpy(dtype=np.float64)
+    names, answers = tuple(branch.name for branch in branches), {}
+    asked = ("predicted",) if isinstance(target, NumericTarget) else target.probability_columns
+    chances = [table[list(asked)].to_numpy(dtype=np.float64) for table in ordered]
+    if isinstance(target, Target):
+        k = len(target.classes)
+        place = {name: at for at, name in enumerate(target.named(np.arange(k) + 1), start=1)}
+        answers = {
+            name: table["predicted"].map(place).to_numpy(dtype=np.int64)
             for name, table in zip(names, ordered, strict=True)
-        },
-        answers={
-            name: np.asarray(table["predicted"].map(place), dtype=np.int64) + 1
-            for name, table in zip(names, ordered, strict=True)
-        },
-    )
+        }
+    of_branch = dict(zip(names, chances, strict=True))
+    return SharedAnswers(unit, target, ordered[0][columns], names, of_branch, answers)
 
 
 def _in_order(branch: Branch, columns: list[str], *, key: str) -> pd.DataFrame:

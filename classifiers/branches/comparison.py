@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,9 @@ import pandas as pd
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.paired_scores import (
     Agreement,
-    NumberAgreement,
     agreement,
     difference,
     exchange_patients,
-    number_agreement,
     paired_scores,
     recall_scores,
 )
@@ -77,7 +75,7 @@ class BranchComparison:
     shared: SharedAnswers
     evaluation: Evaluation | NumericEvaluation
     table: pd.DataFrame
-    agreements: Sequence[Agreement | NumberAgreement]
+    agreements: Sequence[Agreement]
     disagreements: pd.DataFrame
     who_was_right: pd.DataFrame
 
@@ -99,9 +97,6 @@ def compare_branches(
     The manifest gives movement and side of each photograph, and the side of each patient; without
     it there are no groups by movement and side.
     """
-    of_pair: Callable[..., Agreement | NumberAgreement] = (
-        agreement if shared.numeric is None else number_agreement
-    )
     rows = with_manifest(shared, manifest)
     parts = list(_parts(shared, rows))
     table = pd.concat(
@@ -115,7 +110,7 @@ def compare_branches(
         evaluation=shared.evaluation(seed=seed),
         table=table[list(COMPARISON_COLUMNS)],
         agreements=[
-            of_pair(shared, first, second, seed=seed)
+            agreement(shared, first, second, seed=seed)
             for first, second in itertools.combinations(shared.names, 2)
         ],
         disagreements=disagreements_of(shared, rows),
@@ -175,32 +170,24 @@ def who_was_right(shared: SharedAnswers) -> pd.DataFrame:
     Of numbers, which are never just right, how often each was nearer; equally near is `both`.
     """
     off = {name: np.abs(shared.said(name) - shared.reference) for name in shared.names}
-    if shared.numeric is not None:
-        return pd.DataFrame(
+    rows = []
+    for first, second in itertools.combinations(shared.names, 2):
+        if shared.numeric is not None:
+            nearest = np.minimum(off[first], off[second])
+            one, two = off[first] == nearest, off[second] == nearest
+        else:
+            one, two = off[first] == 0, off[second] == 0
+        rows.append(
             {
                 "first": first,
                 "second": second,
-                "both": int((off[first] == off[second]).sum()),
-                "only_first": int((off[first] < off[second]).sum()),
-                "only_second": int((off[first] > off[second]).sum()),
-                "neither": 0,
+                "both": int((one & two).sum()),
+                "only_first": int((one & ~two).sum()),
+                "only_second": int((~one & two).sum()),
+                "neither": int((~one & ~two).sum()),
             }
-            for first, second in itertools.combinations(shared.names, 2)
         )
-    right = {name: found == 0 for name, found in off.items()}
-    return pd.DataFrame(
-        [
-            {
-                "first": first,
-                "second": second,
-                "both": int((right[first] & right[second]).sum()),
-                "only_first": int((right[first] & ~right[second]).sum()),
-                "only_second": int((~right[first] & right[second]).sum()),
-                "neither": int((~right[first] & ~right[second]).sum()),
-            }
-            for first, second in itertools.combinations(shared.names, 2)
-        ]
-    )
+    return pd.DataFrame(rows)
 
 
 def _joined(names: Names, chosen: Flags) -> list[str]:

@@ -9,8 +9,8 @@ each other (`agreement`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -220,86 +220,47 @@ def _mean(total: Floats) -> Floats:
 class Agreement:
     """How well two branches agree with each other, whoever is right.
 
-    Kappa, exact and within one are between the two branches' answers; `bias`, `low_limit` and
-    `high_limit` Bland-Altman on expected grades (mean of first minus second, and the limits between
-    which 95 % of the differences lie), and the last three the same on the answered grades.
+    `scores` are `weighted_kappa`, `exact` and `within_one` between the answers, of numbers `icc`.
+    `bias`, `low_limit` and `high_limit` are Bland-Altman on expected grades or scores (mean of
+    first minus second, and the limits between which 95 % of the differences lie), `answer_limits`
+    the same three on the answered grades.
     """
 
     first: str
     second: str
-    weighted_kappa: Estimate
-    exact: Estimate
-    within_one: Estimate
+    scores: Mapping[str, Estimate]
     bias: Estimate
     low_limit: Estimate
     high_limit: Estimate
-    answer_bias: Estimate
-    answer_low: Estimate
-    answer_high: Estimate
+    answer_limits: tuple[Estimate, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
-        return _as_json(self)
-
-
-@dataclass(frozen=True)
-class NumberAgreement:
-    """How well two branches that answer with a number agree: ICC(A,1), and Bland-Altman."""
-
-    first: str
-    second: str
-    icc: Estimate
-    bias: Estimate
-    low_limit: Estimate
-    high_limit: Estimate
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the content of `metrics.json`."""
-        return _as_json(self)
-
-
-def _as_json(found: Agreement | NumberAgreement) -> dict[str, Any]:
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
-    return {
-        name: value.as_json() if isinstance(value, Estimate) else value
-        for name, value in values.items()
-    }
+        limits = {name: getattr(self, name) for name in ("bias", "low_limit", "high_limit")}
+        of_answers = ("answer_bias", "answer_low", "answer_high") if self.answer_limits else ()
+        found = {**self.scores, **limits, **dict(zip(of_answers, self.answer_limits, strict=True))}
+        names = {"first": self.first, "second": self.second}
+        return names | {name: estimate.as_json() for name, estimate in found.items()}
 
 
 def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) -> Agreement:
     """Say how well two branches agree with each other, whoever is right."""
+    patients = shared.patients
+    weights = resampling_weights(len(np.unique(patients)), seed=seed)
+    one, two = shared.expected(first), shared.expected(second)
+    limits = bland_altman(one - two, patients, weights=weights)
+    if shared.numeric is not None:
+        middle = float(np.mean(one))
+        sums = summed(pair_sums(one - middle, two - middle), patients)
+        icc = interval(float(icc_a1(sums.sum(axis=0))), icc_a1(weights @ sums))
+        return Agreement(first, second, {"icc": icc}, *limits)
     k = len(shared.classes.classes)
     pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
-    counts = summed(pairs, shared.patients).reshape(-1, k, k)
-    weights = resampling_weights(len(counts), seed=seed)
-    kappa, exact, near = (
-        SCORES[name].estimate(counts, weights=weights)
-        for name in ("weighted_kappa", "accuracy", "within_one")
-    )
-    chances = shared.expected(first) - shared.expected(second)
-    answers = (shared.answers[first] - shared.answers[second]).astype(np.float64)
-    return Agreement(
-        first,
-        second,
-        kappa,
-        exact,
-        near,
-        *bland_altman(chances, shared.patients, weights=weights),
-        *bland_altman(answers, shared.patients, weights=weights),
-    )
-
-
-def number_agreement(
-    shared: SharedAnswers, first: str, second: str, *, seed: int = 0
-) -> NumberAgreement:
-    """Say how well two branches that answer with a number agree with each other."""
-    one, two, patients = shared.said(first), shared.said(second), shared.patients
-    weights = resampling_weights(len(np.unique(patients)), seed=seed)
-    middle = float(np.mean(one))
-    sums = summed(pair_sums(one - middle, two - middle), patients)
-    icc = interval(float(icc_a1(sums.sum(axis=0))), icc_a1(weights @ sums))
-    limits = bland_altman(one - two, patients, weights=weights)
-    return NumberAgreement(first, second, icc, *limits)
+    counts = summed(pairs, patients).reshape(-1, k, k)
+    names = {"weighted_kappa": "weighted_kappa", "exact": "accuracy", "within_one": "within_one"}
+    scores = {name: SCORES[of].estimate(counts, weights=weights) for name, of in names.items()}
+    answers = bland_altman(shared.said(first) - shared.said(second), patients, weights=weights)
+    return Agreement(first, second, scores, *limits, answer_limits=answers)
 
 
 def bland_altman(

@@ -17,7 +17,6 @@ from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import BranchComparison
 from classifiers.branches.paired_scores import (
     Agreement,
-    NumberAgreement,
     PairedScore,
     paired_scores,
     pairs_of_answers,
@@ -29,6 +28,7 @@ from common.figures import BLUE, SOFT, calm, canvas, draw_intervals, draw_limits
 from common.grading.evaluation import two_lines
 from common.grading.numeric_target import AnyTarget
 from common.grading.plots import confusion_figure, difference_figure
+from common.grading.target import Target
 from common.report import Section, figure_picture
 from common.tables import ROMAN
 from common.words import counted, spoken
@@ -171,52 +171,47 @@ def add_branch_agreement(
     section: Section, levels: Sequence[BranchComparison], *, title: Title = title_of
 ) -> None:
     """Add how far the branches agree with each other; bias only where classes have an order."""
-    shared = levels[0].shared
-    if shared.numeric is not None:
-        section.text(
-            "Whoever is right. ICC(A,1) is absolute agreement of single answers; bias the mean of "
-            "first minus second; 95 % of the differences lie between the limits (Bland and Altman "
-            "1986)."
+    target = levels[0].shared.target
+    words, limits = ["Whoever is right."], "(Bland and Altman 1986)."
+    if not isinstance(target, Target):
+        words.append(
+            "ICC(A,1) is absolute agreement of single answers; bias the mean of first minus "
+            f"second; 95 % of the differences lie between the limits {limits}"
         )
-        section.table(_agreement_rows(levels, title=title))
-        return
-    target = shared.classes
-    section.text(
-        "Whoever is right. "
-        + (
+    elif target.ordered:
+        words.append(
             f"Bias is the mean of first minus second in expected {target.steps} (the mean of the "
-            "probabilities); 95 % of the differences lie between the limits (Bland and Altman "
-            "1986)."
-            if target.ordered
-            else ""
+            f"probabilities); 95 % of the differences lie between the limits {limits}"
         )
+    section.text(*words)
+    headings = {
+        "icc": "ICC",
+        "weighted_kappa": "Weighted kappa",
+        "exact": "Same answer",
+        "within_one": f"Within one {target.step}",
+    }
+    ordered = not isinstance(target, Target) or target.ordered
+    section.table(
+        {
+            "Pair": f"{title(found.first)} and {title(found.second)}, per {level.shared.unit}",
+            **{
+                headings[name]: two_lines(score)
+                for name, score in found.scores.items()
+                if ordered or name != "within_one"
+            },
+            **(
+                {
+                    "Bias": two_lines(found.bias),
+                    "Lower limit": two_lines(found.low_limit),
+                    "Upper limit": two_lines(found.high_limit),
+                }
+                if ordered
+                else {}
+            ),
+        }
+        for level in levels
+        for found in level.agreements
     )
-    section.table(_agreement_rows(levels, title=title))
-
-
-def _agreement_rows(
-    levels: Sequence[BranchComparison], *, title: Title
-) -> Iterator[dict[str, str]]:
-    for level in levels:
-        for found in level.agreements:
-            pair = f"{title(found.first)} and {title(found.second)}"
-            row = {"Pair": f"{pair}, per {level.shared.unit}"}
-            limits = {
-                "Bias": two_lines(found.bias),
-                "Lower limit": two_lines(found.low_limit),
-                "Upper limit": two_lines(found.high_limit),
-            }
-            if isinstance(found, NumberAgreement):
-                yield row | {"ICC": two_lines(found.icc)} | limits
-                continue
-            target = level.shared.classes
-            row |= {
-                "Weighted kappa": two_lines(found.weighted_kappa),
-                "Same answer": two_lines(found.exact),
-            }
-            if target.ordered:
-                row |= {f"Within one {target.step}": two_lines(found.within_one), **limits}
-            yield row
 
 
 def add_agreement_figures(section: Section, level: BranchComparison) -> None:
@@ -224,52 +219,45 @@ def add_agreement_figures(section: Section, level: BranchComparison) -> None:
     shared = level.shared
     for found in level.agreements:
         words = f"{found.first} and {found.second}, per {shared.unit}"
-        if isinstance(found, NumberAgreement):
-            section.figure(
-                number_difference_figure(shared, found),
+        about = f"{words[0].upper()}{words[1:]}"
+        pictures = [
+            figure_picture(
+                branch_difference_figure(shared, found),
                 alt=f"Bland-Altman plot of {words}.",
-                caption=f"{words[0].upper()}{words[1:]}. Lines: bias and limits of agreement.",
+                caption=f"{about}. Lines: bias and limits of agreement."
+                if shared.numeric
+                else f"{about}: difference of expected {shared.classes.steps}. Lines: bias and "
+                "limits of agreement; grey: their intervals.",
             )
-            continue
-        section.gallery(
-            [
-                figure_picture(
-                    branch_difference_figure(shared, found),
-                    alt=f"Bland-Altman plot of {words}.",
-                    caption=f"{words[0].upper()}{words[1:]}: difference of expected "
-                    f"{shared.classes.steps}. Lines: bias and limits of agreement; grey: their "
-                    "intervals.",
-                ),
+        ]
+        if not shared.numeric:
+            pictures.append(
                 figure_picture(
                     crossed_figure(shared, found.first, found.second),
                     alt=f"How often each pair of answers was given by {words}.",
-                ),
-            ]
-        )
-
-
-def number_difference_figure(shared: SharedAnswers, found: NumberAgreement) -> Figure:
-    """Draw the difference of two branches' scores against their mean."""
-    first, second = shared.said(found.first), shared.said(found.second)
-    figure, axes = canvas(6.0, 3.6)
-    axes.scatter((first + second) / 2, first - second, s=16, color=BLUE, alpha=0.6, linewidths=0)
-    draw_limits(axes, (found.low_limit, found.bias, found.high_limit))
-    axes.set_xlabel("mean of the two")
-    axes.set_ylabel(f"{found.first} − {found.second}")
-    calm(axes)
-    return figure
+                )
+            )
+        section.gallery(pictures)
 
 
 def branch_difference_figure(shared: SharedAnswers, found: Agreement) -> Figure:
-    """Draw the difference of two branches' expected classes against their mean."""
-    return difference_figure(
-        shared.expected(found.first),
-        shared.expected(found.second),
-        shared.truth,
-        target=shared.classes,
-        label=f"{found.first} − {found.second}",
-        lines=(found.low_limit, found.bias, found.high_limit),
+    """Draw the difference of two branches' expected classes, or scores, against their mean."""
+    first, second = shared.expected(found.first), shared.expected(found.second)
+    lines, label = (
+        (found.low_limit, found.bias, found.high_limit),
+        f"{found.first} − {found.second}",
     )
+    if shared.numeric is None:
+        return difference_figure(
+            first, second, shared.truth, target=shared.classes, label=label, lines=lines
+        )
+    figure, axes = canvas(6.0, 3.6)
+    axes.scatter((first + second) / 2, first - second, s=16, color=BLUE, alpha=0.6, linewidths=0)
+    draw_limits(axes, lines)
+    axes.set_xlabel("mean of the two")
+    axes.set_ylabel(label)
+    calm(axes)
+    return figure
 
 
 def crossed_figure(shared: SharedAnswers, first: str, second: str) -> Figure:

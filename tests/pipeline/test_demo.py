@@ -12,10 +12,9 @@ import pytest
 
 import datasets.simulated.cohort
 import features.commands.extract
-import pipeline.demo.stages
+import pipeline.commands.demo
 from common.errors import UserError
-from pipeline.commands.demo import STAGES, demo
-from pipeline.demo.stages import FOLDS
+from pipeline.commands.demo import FOLDS, STAGES, demo
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("datasets.simulated.cohort.simulate", small)
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
-        patch.setattr(pipeline.demo.stages, "CHANGES", SMALL_NETWORK)
+        patch.setattr(pipeline.commands.demo, "CHANGES", SMALL_NETWORK)
         patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
         result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0

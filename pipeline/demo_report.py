@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,29 +25,26 @@ from features.registry import FEATURES
 from landmarks.overlay import OVERLAY_FOLDER
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
-from pipeline.demo.stages import BENCHMARK, COMPARED, FUSED
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients
 
 SHOWN_TASK = "full_smile"
-_BESIDE = (
-    ("every grader", f"{BENCHMARK}/report.html"),
-    ("measurements and network compared", f"{COMPARED}/report.html"),
-    ("ways of fusing", f"{FUSED}/report.html"),
-)
 _OVERLAY_WIDTH, _SHEET_WIDTH = 300, 1100
 
 
 def demo_report(
-    out: Path,
     given: Ingredients,
     *,
+    beside: Mapping[str, str],
     portrait: ExtractResult,
     measured: ExtractResult,
     graded: BenchmarkResult,
     seed: int,
 ) -> Report:
-    """Build the joint report, with the stages that led to it folded in before the patients."""
+    """Build the joint report, with the stages that led to it before the patients.
+
+    `beside` are other reports, from words to file.
+    """
 
     def stages(report: Report) -> None:
         manifest = read_manifest(given.manifest)
@@ -55,7 +52,7 @@ def demo_report(
         _add_points(report, manifest, portrait=portrait, measured=measured)
         _add_features(report, measured=measured)
         _add_graders(report, graded, chosen=given.models[0])
-        _add_next(report, out)
+        _add_next(report, beside)
 
     return build_joint_report(given, seed=seed, before_patients=stages)
 
@@ -195,10 +192,10 @@ def _add_graders(report: Report, everyone: BenchmarkResult, *, chosen: str) -> N
     )
 
 
-def _add_next(report: Report, out: Path) -> None:
+def _add_next(report: Report, beside: Mapping[str, str]) -> None:
     section = report.section("Look further, and your own photographs")
     section.links(
-        [Link(words, target) for words, target in _BESIDE if (out / target).is_file()],
+        [Link(words, target) for words, target in beside.items()],
         before="More reports lie beside this one:",
     )
     section.text(
