@@ -35,7 +35,7 @@ from common.grading.calibration import GradeSets, ScoreIntervals, learn_interval
 from common.grading.comparison import holm
 from common.grading.evaluation import Evaluation, NumericEvaluation
 from common.grading.numeric_target import AnyTarget, NumericTarget
-from common.grading.predictions import in_order, prediction_rows, score_rows
+from common.grading.predictions import answer_rows, in_order
 
 WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
 """`weights.csv`: a row for each method, fold and branch.
@@ -143,10 +143,15 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
     everything = shared.with_models({model.name: model.chances for model in fused})
     names = [model.name for model in fused]
     tables = [
-        _rows(model, shared, rows, at=at, repeat=repeat, fold=fold)
+        answer_rows(
+            rows, target=shared.target, unit=shared.unit,
+            answers=model.chances[at, 0] if shared.numeric else model.chances[at],
+            bounds=None if model.sets is None else model.sets[at],
+            repeat=repeat, fold=fold, model=model.name, branch=BRANCH,
+        )
         for model in fused
         for repeat, fold, at, rows in folds_of(shared)
-    ]
+    ]  # fmt: skip
     return Fusion(
         shared=shared,
         predictions=in_order(pd.concat(tables), unit=shared.unit, models=names),
@@ -158,29 +163,6 @@ def fusion_of(shared: SharedAnswers, fused: Sequence[FusedModel], *, seed: int =
         differences=beside_the_better(everything, branches=shared.names, fused=names, seed=seed),
         chosen=stands_for_fusion(names),
     )
-
-
-def _rows(
-    model: FusedModel,
-    shared: SharedAnswers,
-    rows: pd.DataFrame,
-    *,
-    at: Places,
-    repeat: int,
-    fold: int,
-) -> pd.DataFrame:
-    """Return the rows of `predictions.csv` of one model and fold."""
-    where: dict[str, Any] = {"repeat": repeat, "fold": fold, "model": model.name, "branch": BRANCH}
-    sets = None if model.sets is None else model.sets[at]
-    if shared.numeric is not None:
-        return score_rows(
-            rows, target=shared.numeric, unit=shared.unit, answers=model.chances[at, 0],
-            bounds=None if sets is None else sets.astype(np.float64), **where,
-        )  # fmt: skip
-    return prediction_rows(
-        rows, target=shared.classes, unit=shared.unit, probabilities=model.chances[at],
-        sets=None if sets is None else sets.astype(np.int64), visits=True, **where,
-    )  # fmt: skip
 
 
 def beside_the_better(

@@ -33,6 +33,13 @@ TWIN = "hog"
 """Model of a network's classical twin, in the same table: the bar that a network has to pass."""
 Unit = Literal["photograph", "patient"]
 KEY: dict[str, str] = {"photograph": "image_id", "patient": "patient_id"}
+_TESTED = {
+    "repeat": pa.Column("int64"),
+    "fold": pa.Column("int64"),
+    "model": text(),
+    "branch": choice(BRANCHES),
+}
+"""Columns that say who answered, and in which fold."""
 
 
 def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
@@ -62,7 +69,7 @@ def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.Da
             target.column: truth,
             "predicted": answer,
             **probability_columns(target),
-            **_tested_columns(),
+            **_TESTED,
             "set_low": pa.Column("Int64", nullable=True, coerce=True, required=False),
             "set_high": pa.Column("Int64", nullable=True, coerce=True, required=False),
         },
@@ -77,16 +84,6 @@ def _asked_columns(unit: Unit) -> dict[str, pa.Column]:
         "patient_id": text(),
         VISIT: text(nullable=True, required=False),
         "hb_grade": grade(required=False),
-    }
-
-
-def _tested_columns() -> dict[str, pa.Column]:
-    """Return the columns that say who answered, and in which fold."""
-    return {
-        "repeat": pa.Column("int64"),
-        "fold": pa.Column("int64"),
-        "model": text(),
-        "branch": choice(BRANCHES),
     }
 
 
@@ -110,7 +107,7 @@ def score_predictions_schema(
             "predicted": score,
             "low": bound,
             "high": bound,
-            **_tested_columns(),
+            **_TESTED,
         },
         name="predictions",
     )
@@ -211,10 +208,11 @@ def answer_rows(
     target: AnyTarget,
     unit: Unit,
     answers: Floats,
+    bounds: Ints | Floats | None = None,
     repeat: int,
     fold: int,
     model: str,
-    bounds: Ints | Floats | None = None,
+    branch: str = "geometric",
 ) -> pd.DataFrame:
     """Return the table rows of one test fold, of classes or of scores.
 
@@ -223,13 +221,13 @@ def answer_rows(
     if isinstance(target, NumericTarget):
         ends = None if bounds is None else np.asarray(bounds, dtype=np.float64)
         return score_rows(
-            rows, target=target, unit=unit, answers=answers, repeat=repeat, fold=fold, model=model,
-            bounds=ends,
+            rows, target=target, unit=unit, answers=answers, bounds=ends,
+            repeat=repeat, fold=fold, model=model, branch=branch,
         )  # fmt: skip
     sets = None if bounds is None else np.asarray(bounds, dtype=np.int64)
     return prediction_rows(
-        rows, target=target, unit=unit, probabilities=answers, repeat=repeat, fold=fold,
-        model=model, sets=sets, visits=True,
+        rows, target=target, unit=unit, probabilities=answers, sets=sets, visits=True,
+        repeat=repeat, fold=fold, model=model, branch=branch,
     )  # fmt: skip
 
 

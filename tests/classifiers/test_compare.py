@@ -171,7 +171,7 @@ def test_a_branch_agrees_with_itself_and_does_not_differ():
     tested = found.table["p_permutation"].dropna()
     assert len(tested) == len(SCORES) and (tested == 1.0).all()
     (same,) = found.agreements
-    assert (same.weighted_kappa.value, same.exact.value) == (1.0, 1.0)
+    assert (same.scores["weighted_kappa"].value, same.scores["exact"].value) == (1.0, 1.0)
     assert (same.bias.value, same.low_limit.value, same.high_limit.value) == (0.0, 0.0, 0.0)
 
 
@@ -198,7 +198,7 @@ def test_bland_altman_by_hand():
     moved = replace(
         shared, answers={"a": shared.answers["a"], "b": np.minimum(shared.answers["a"] + 1, 6)}
     )
-    assert agreement(moved, "a", "b").answer_bias.value == pytest.approx(
+    assert agreement(moved, "a", "b").answer_limits[0].value == pytest.approx(
         -(shared.answers["a"] < 6).mean()
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from classifiers.branches.alignment import shared_levels
 from classifiers.branches.branch import read_branches, target_of, with_baseline
-from classifiers.branches.paired_scores import number_agreement, paired_scores
+from classifiers.branches.paired_scores import agreement, paired_scores
 from classifiers.commands.compare import compare
 from classifiers.commands.fuse import fuse
 from common.errors import UserError
@@ -85,7 +85,7 @@ def test_a_branch_compared_with_itself_differs_in_nothing(tables: list[Path]) ->
     branches = read_branches([tables[0], tables[0]], target=SCALE)
     (shared,) = shared_levels(branches, target=SCALE)
     first, second = shared.names
-    agreed = number_agreement(shared, first, second)
+    agreed = agreement(shared, first, second)
     assert agreed.icc.value == pytest.approx(1.0)
     assert agreed.bias.value == agreed.high_limit.value == 0
     scores = paired_scores(SCALE)
