@@ -125,10 +125,8 @@ class Film:
 def open_film(path: Path, *, mirrored: bool = False) -> Film:
     """Read a film through once, without keeping any picture, and return what is known of it.
 
-    Raises
-    ------
-    FilmError
-        When the file is missing, empty, no film, of a kind that is not read, or without a frame.
+    FilmError when the file is missing, empty, no film, of a kind that is not read, or without a
+    frame.
     """
     with _capture(path) as capture:
         announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -253,10 +251,7 @@ def film_writer(
 ) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
     """Give a function that takes the frames, ``(height, width, 3)`` uint8 RGB, one by one.
 
-    Raises
-    ------
-    UserError
-        When the file is not named ``.mp4``, or OpenCV cannot write films here.
+    UserError when the file is not named ``.mp4``, or OpenCV cannot write films here.
     """
     if path.suffix.lower() != FILM_SUFFIX:
         raise UserError(f"{path} is no name for a film: films are written as {FILM_SUFFIX}.")

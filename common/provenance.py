@@ -77,10 +77,7 @@ def write_run_record(
 def read_run_record(folder: Path) -> dict[str, Any] | None:
     """Return the content of a folder's `run.json`, or None when there is none.
 
-    Raises
-    ------
-    UserError
-        When it is damaged.
+    UserError when it is damaged.
     """
     path = folder / RUN_FILE
     if not path.is_file():

@@ -56,10 +56,7 @@ class Shard:
     def read(cls, text: str) -> Shard:
         """Read `3/20`.
 
-        Raises
-        ------
-        UserError
-            When it is no such part.
+        UserError when it is no such part.
         """
         found = _TEXT.fullmatch(text)
         if found is None:
@@ -137,10 +134,7 @@ class ShardRecord:
     def read(cls, folder: Path) -> ShardRecord:
         """Read the record of a shard's folder.
 
-        Raises
-        ------
-        UserError
-            When it is damaged.
+        UserError when it is damaged.
         """
         path = folder / SHARD_FILE
         try:

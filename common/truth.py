@@ -118,10 +118,7 @@ def read_frame_table(path: Path, *, n_values: int) -> FrameTable:
 def read_point_list(path: Path) -> NDArray[np.float64]:
     """Read 68 lines of x and y as `(136,)`: x_0, y_0, ...
 
-    Raises
-    ------
-    UserError
-        When the file does not hold 68 pairs of numbers.
+    UserError when the file does not hold 68 pairs of numbers.
     """
     fields = " ".join(_lines(path)).replace(",", " ").split()
     if len(fields) != len(POINT_COLUMNS) or not all(map(_is_number, fields)):
@@ -135,10 +132,7 @@ def read_point_list(path: Path) -> NDArray[np.float64]:
 def read_pts(path: Path) -> NDArray[np.float64]:
     """Read a `.pts` file, with or without its header, as `(n, 2)` x, y that count from 1.
 
-    Raises
-    ------
-    UserError
-        When a line is not x and y, with a decimal point.
+    UserError when a line is not x and y, with a decimal point.
     """
     points = []
     for number, line in enumerate(_lines(path), start=1):

@@ -39,10 +39,7 @@ def default_jobs() -> int:
 def jobs_asked(jobs: int | None) -> int:
     """Return how many jobs `--jobs` asks for: as many as there are processors when not given.
 
-    Raises
-    ------
-    UserError
-        When it is less than 1.
+    UserError when it is less than 1.
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more.")

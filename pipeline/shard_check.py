@@ -25,10 +25,7 @@ _OF_THE_MACHINE = ("jobs", "scheduler", "shard")  # settings that change no numb
 def find_shards(folders: Sequence[Path]) -> list[ShardRecord]:
     """Return the shards that are, or lie in, these folders, in the order of their numbers.
 
-    Raises
-    ------
-    UserError
-        When a folder holds none, or its record is damaged.
+    UserError when a folder holds none, or its record is damaged.
     """
     found: dict[Path, ShardRecord] = {}
     for folder in folders:
