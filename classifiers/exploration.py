@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Cohort
-from common.bootstrap import Estimate, interval
+from common.bootstrap import Estimate, estimates, interval
 from common.errors import UserError
 from common.files import found_table, sha256_of
 from common.grading.folds import folds_by
@@ -37,11 +37,7 @@ SEPARABILITY = pa.DataFrameSchema(
     {
         "feature": text(unique=True),
         "region": text(),
-        **{
-            f"{name}{limit}": number()
-            for name in ("rank_correlation", "superiority")
-            for limit in ("", "_low", "_high")
-        },
+        **estimates("rank_correlation", "superiority"),
     },
     name="separability",
 )
@@ -143,7 +139,7 @@ def separability(patients: Patients, *, seed: int = 0) -> pd.DataFrame:
         row: dict[str, object] = {"feature": entry.name, "region": entry.region}
         for name, of in (("rank_correlation", rank_correlation), ("superiority", superiority)):
             found = interval(float(of(values, classes)), of(values[drawn], classes[drawn]))
-            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+            row |= found.cells(name)
         rows.append(row)
     table = pd.DataFrame(rows)
     order = table["rank_correlation"].abs().sort_values(ascending=False, kind="stable").index

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandera.pandas as pa
 from scipy.stats import beta, norm
 
 from common.arrays import Floats, Places
+from common.tables import number
 
 LEVEL = 0.95
 RESAMPLES = 2000
+LIMITS = ("", "_low", "_high")
+"""Behind the name of a score in a table: of its value and of the ends of its interval."""
 INTERVALS = f"{100 * LEVEL:.0f} %, patients resampled {RESAMPLES} times"  # in `metrics.json`
 
 
@@ -26,12 +31,27 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
+    @classmethod
+    def of_row(cls, row: Mapping[Any, Any], name: str) -> Estimate:
+        """Read an estimate from a row of a table with `name`, `name_low` and `name_high`."""
+        return cls(*(float(row[f"{name}{limit}"]) for limit in LIMITS))
+
+    def cells(self, name: str) -> dict[str, float]:
+        """Return the three numbers as a row of a table has them."""
+        values = (self.value, self.low, self.high)
+        return {f"{name}{limit}": value for limit, value in zip(LIMITS, values, strict=True)}
+
     def as_json(self) -> dict[str, float | None]:
         """Return the three numbers for `metrics.json`, null where not defined."""
         return {
             name: None if np.isnan(number) else round(number, 6)
             for name, number in (("value", self.value), ("low", self.low), ("high", self.high))
         }
+
+
+def estimates(*names: str) -> dict[str, pa.Column]:
+    """Columns of scores with the ends of their intervals, `name`, `name_low` and `name_high`."""
+    return {f"{name}{limit}": number() for name in names for limit in LIMITS}
 
 
 def resampling_weights(n_patients: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:

@@ -21,18 +21,17 @@ from classifiers.graders.site_shifts import (
 )
 from classifiers.graders.validation import Plan, Validation, cross_validate
 from common.arrays import Floats
-from common.bootstrap import Estimate, paired_difference, resampling_weights
+from common.bootstrap import Estimate, estimates, paired_difference, resampling_weights
 from common.grading.evaluation import Confusion, confusion_of
 from common.grading.numeric_target import of_classes
 from common.grading.predictions import to_patients
 from common.grading.scores import SCORES, Score
 from common.grading.target import Target
-from common.tables import choice, number, text
+from common.tables import choice, text
 from common.words import counted
 
 AS_MEASURED, RELATIVE = "as measured", "relative to local healthy people"
 ALL_SITES = "all"
-_VALUES = ("inside", "across", "drop")
 
 SITES = pa.DataFrameSchema(
     {
@@ -42,7 +41,7 @@ SITES = pa.DataFrameSchema(
         "score": text(),
         "patients": pa.Column("int64"),
         "learned_from": pa.Column("int64"),
-        **{f"{name}{limit}": number() for name in _VALUES for limit in ("", "_low", "_high")},
+        **estimates("inside", "across", "drop"),
     },
     name="sites",
 )
@@ -73,7 +72,7 @@ class AcrossSites:
     def drop(self, model: str, *, site: str = ALL_SITES, features: str = AS_MEASURED) -> Estimate:
         """Return how much of the score a grader loses."""
         rows = self.table.query("model == @model and site == @site and features == @features")
-        return Estimate(*(float(rows[f"drop{limit}"].iloc[0]) for limit in ("", "_low", "_high")))
+        return Estimate.of_row(rows.iloc[0], "drop")
 
 
 def score_across(target: Target) -> Score:
@@ -184,7 +183,6 @@ def _rows(
             weights = resampling_weights(len(one), seed=seed)
             drop, _ = paired_difference(score.of, one, two, weights=weights)
             fewest = min(learned) if site == ALL_SITES else learned[names.index(site)]
-            estimates = (score.estimate(one, weights=weights), score.estimate(two, weights=weights))
             rows.append(
                 {
                     "features": features,
@@ -193,11 +191,9 @@ def _rows(
                     "score": score.title,
                     "patients": len(one),
                     "learned_from": fewest,
-                    **{
-                        f"{name}{limit}": getattr(found, part)
-                        for name, found in zip(_VALUES, (*estimates, drop), strict=True)
-                        for limit, part in (("", "value"), ("_low", "low"), ("_high", "high"))
-                    },
+                    **score.estimate(one, weights=weights).cells("inside"),
+                    **score.estimate(two, weights=weights).cells("across"),
+                    **drop.cells("drop"),
                 }
             )  # fmt: skip
     return rows

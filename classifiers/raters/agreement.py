@@ -16,7 +16,7 @@ import pandera.pandas as pa
 
 from classifiers.raters.ratings import Ratings, read_ratings
 from common.arrays import Floats
-from common.bootstrap import Estimate, interval, resampling_weights, summed_by
+from common.bootstrap import Estimate, estimates, interval, resampling_weights, summed_by
 from common.errors import UserError
 from common.grading.agreement_scores import (
     change_of_raters,
@@ -34,13 +34,6 @@ from common.words import counted
 ALL = "all"
 FEWEST = 3  # patients of a pair
 
-_LIMITS = ("", "_low", "_high")
-
-
-def _with_limits(*names: str) -> dict[str, pa.Column]:
-    return {f"{name}{limit}": number() for name in names for limit in _LIMITS}
-
-
 PAIRS = pa.DataFrameSchema(
     {
         "score": text(),
@@ -48,7 +41,7 @@ PAIRS = pa.DataFrameSchema(
         "patients": pa.Column(int),
         **{name: number() for name in ("bias", "limit_low", "limit_high")},
         "smallest_detectable_change": number(),
-        **_with_limits("icc", "weighted_kappa"),
+        **estimates("icc", "weighted_kappa"),
     },
     name="agreement of raters",
 )
@@ -61,7 +54,7 @@ RATERS = pa.DataFrameSchema(
         "score": text(),
         "rater": text(),
         "patients": pa.Column(int),
-        **_with_limits("bias", "distance"),
+        **estimates("bias", "distance"),
         "spread": number(),
         "correlation": number(),
     },
@@ -76,7 +69,7 @@ BESIDE = pa.DataFrameSchema(
         "score": text(),
         "model": text(),
         "patients": pa.Column(int),
-        **_with_limits(
+        **estimates(
             "raters_apart", "model_apart", "difference", "raters_icc", "model_icc", "icc_difference"
         ),
     },
@@ -163,8 +156,8 @@ def raters_of(ratings: Ratings, *, seed: int = 0) -> pd.DataFrame:
         mean = np.full(len(own), np.nan)
         mean[both] = np.nanmean(others[both], axis=1)
         row: dict[str, object] = {"rater": rater, "patients": int(both.sum())}
-        row |= _named("bias", _mean(ratings, own - mean, weights=weights)[0])
-        row |= _named("distance", _mean(ratings, _apart(own, others), weights=weights)[0])
+        row |= _mean(ratings, own - mean, weights=weights)[0].cells("bias")
+        row |= _mean(ratings, _apart(own, others), weights=weights)[0].cells("distance")
         if both.sum() >= FEWEST and own[both].std() > 0 and mean[both].std() > 0:
             row["spread"] = float(own[both].std() / mean[both].std())
             row["correlation"] = float(np.corrcoef(own[both], mean[both])[0, 1])
@@ -190,14 +183,14 @@ def model_beside(ratings: Ratings, answers: Mapping[str, Floats], *, seed: int =
         times = [_apart(said[:, at], values) for at in range(said.shape[1])]
         own, own_drawn = _mean(ratings, _mean_of_known(np.stack(times, axis=1)), weights=weights)
         row: dict[str, object] = {"model": model, "patients": int(asked.sum())}
-        row |= _named("raters_apart", human) | _named("model_apart", own)
-        row |= _named("difference", interval(own.value - human.value, own_drawn - drawn))
+        row |= human.cells("raters_apart") | own.cells("model_apart")
+        row |= interval(own.value - human.value, own_drawn - drawn).cells("difference")
         between = [(values[:, a], values[:, b]) for a, b in combinations(raters, 2)]
         beside = [(said[:, at], values[:, a]) for at in range(said.shape[1]) for a in raters]
         iccs = [_scored(_sums_of_pairs(ratings, each), weights) for each in (between, beside)]
-        row |= _named("raters_icc", interval(*iccs[0])) | _named("model_icc", interval(*iccs[1]))
+        row |= interval(*iccs[0]).cells("raters_icc") | interval(*iccs[1]).cells("model_icc")
         (theirs, drawn), (mine, own_drawn) = iccs
-        row |= _named("icc_difference", interval(mine - theirs, own_drawn - drawn))
+        row |= interval(mine - theirs, own_drawn - drawn).cells("icc_difference")
         rows.append(row)
     return pd.DataFrame(rows).assign(score=ratings.score).reindex(columns=list(BESIDE.columns))
 
@@ -229,11 +222,6 @@ def answers_by_case(
     return found
 
 
-def estimate_in(row: Mapping, name: str) -> Estimate:
-    """Return an estimate with its limits out of a row of these tables."""
-    return Estimate(*(float(row[f"{name}{limit}"]) for limit in _LIMITS))
-
-
 def _agreement(ratings: Ratings, sums: Floats, *, weights: Floats) -> dict[str, object]:
     """Return change, ICC and kappa of `(patients, pairs, 6)` sums."""
     total = sums.sum(axis=0)
@@ -241,11 +229,10 @@ def _agreement(ratings: Ratings, sums: Floats, *, weights: Floats) -> dict[str, 
         return {}
     drawn = _resampled(sums, weights)
     found: dict[str, object] = {"smallest_detectable_change": float(change_of_raters(total))}
-    found |= _named("icc", interval(float(icc_of_raters(total)), icc_of_raters(drawn)))
+    found |= interval(float(icc_of_raters(total)), icc_of_raters(drawn)).cells("icc")
     if ratings.grades:
-        found |= _named(
-            "weighted_kappa", interval(float(kappa_of_raters(total)), kappa_of_raters(drawn))
-        )
+        kappa = interval(float(kappa_of_raters(total)), kappa_of_raters(drawn))
+        found |= kappa.cells("weighted_kappa")
     return found
 
 
@@ -285,8 +272,3 @@ def _apart(own: Floats, others: Floats) -> Floats:
 def _mean_of_known(values: Floats) -> Floats:
     known = np.isfinite(values)
     return ratio(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
-
-
-def _named(name: str, found: Estimate) -> dict[str, object]:
-    values = (found.value, found.low, found.high)
-    return {f"{name}{limit}": value for limit, value in zip(_LIMITS, values, strict=True)}

@@ -18,7 +18,9 @@ from classifiers.exploration import (
     Patients,
 )
 from classifiers.reports.benchmark import left_out_sentences
+from common.bootstrap import Estimate
 from common.figures import INK, MARKERS, SOFT, calm, canvas
+from common.grading.evaluation import two_lines
 from common.grading.target import Target
 from common.report import Report, figure_picture
 from common.words import counted
@@ -48,8 +50,8 @@ def explore_report(found: Exploration, *, target: Target) -> Report:
             "Feature": row["feature"],
             "Part": row["region"],
             "What it tells": _MEANING[row["feature"]],
-            "Rank correlation": _with_limits(row, "rank_correlation"),
-            "Superiority": _with_limits(row, "superiority"),
+            "Rank correlation": _told(row, "rank_correlation"),
+            "Superiority": _told(row, "superiority"),
         }
         for row in found.separability.to_dict("records")
     )
@@ -105,11 +107,10 @@ def _summary(found: Exploration) -> str:
     )
     if np.isnan(strongest["rank_correlation"]):
         return f"{words} There are too few classes or patients to compare."
-    value, low, high = (strongest[f"rank_correlation{limit}"] for limit in ("", "_low", "_high"))
     return (
         f"{words} The feature that goes along most with the class is {strongest['feature']} "
         f"({meaning[0].lower()}{meaning[1:]}): rank correlation "
-        f"{value:.2f} ({low:.2f} to {high:.2f})."
+        f"{Estimate.of_row(strongest, 'rank_correlation')}."
     )
 
 
@@ -133,10 +134,8 @@ def _warnings(found: Exploration, *, target: Target) -> list[str]:
     return sentences
 
 
-def _with_limits(row: Mapping[Hashable, Any], name: str) -> str | None:
-    if np.isnan(row[name]):
-        return None
-    return f"{row[name]:.2f}\n{row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f}"
+def _told(row: Mapping[Hashable, Any], name: str) -> str | None:
+    return None if np.isnan(row[name]) else two_lines(Estimate.of_row(row, name))
 
 
 def _add_maps(report: Report, found: Exploration, *, target: Target) -> None:

@@ -136,9 +136,6 @@ def _curve_figure(curve: pd.DataFrame) -> Figure:
     return figure
 
 
-_LIMITS = ("", "_low", "_high")
-
-
 def drop_in_words(across: AcrossSites) -> str:
     """Say how much is lost at a site not learned from, by the grader that loses least and most."""
     learners = [name for name in dict.fromkeys(across.table["model"]) if not is_baseline(name)]
@@ -175,9 +172,9 @@ def add_sites(report: Report, across: AcrossSites) -> None:
                 "Features": row["features"],
                 "Patients": row["patients"],
                 "Learned from": row["learned_from"],
-                "Usual folds": two_lines(_of(row, "inside")),
-                "Not learned from": two_lines(_of(row, "across")),
-                "Drop": two_lines(_of(row, "drop")),
+                "Usual folds": two_lines(Estimate.of_row(row, "inside")),
+                "Not learned from": two_lines(Estimate.of_row(row, "across")),
+                "Drop": two_lines(Estimate.of_row(row, "drop")),
             }
             for row in table.to_dict("records")
         ),
@@ -189,10 +186,6 @@ def add_sites(report: Report, across: AcrossSites) -> None:
     section.gallery(
         [figure_picture(_figure(across), alt="Scores in the usual folds and at sites held out.")]
     )
-
-
-def _of(row: dict, name: str) -> Estimate:
-    return Estimate(*(float(row[f"{name}{limit}"]) for limit in _LIMITS))
 
 
 def _figure(across: AcrossSites) -> Figure:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from classifiers.graders.registry import is_baseline, title_of
-from classifiers.raters.agreement import ALL, Agreement, estimate_in
+from classifiers.raters.agreement import ALL, Agreement
 from classifiers.raters.mistakes import RULE
 from common.bootstrap import Estimate
 from common.figures import (
@@ -72,7 +72,7 @@ def raters_summary(scores: Sequence[Agreement]) -> str:
     return " ".join(
         f"{spoken(one.ratings.score)}: {counted(len(one.ratings.raters), 'rater')} of "
         f"{one.ratings.in_words(int((one.ratings.counts > 0).sum()))}, "
-        f"ICC {estimate_in(_all_of(one), 'icc')}, smallest detectable change "
+        f"ICC {Estimate.of_row(_all_of(one), 'icc')}, smallest detectable change "
         f"{_all_of(one)['smallest_detectable_change']:.1f}." + _verdicts(one)
         for one in scores
     )
@@ -87,7 +87,7 @@ def _verdicts(one: Agreement) -> str:
 
 def verdict(row: dict) -> str:
     """Say whether a model disagrees with the raters more than they with each other."""
-    found, name = estimate_in(row, "difference"), title_of(str(row["model"]))
+    found, name = Estimate.of_row(row, "difference"), title_of(str(row["model"]))
     if np.isnan(found.low):
         return f"{name} has answered too few patients with two raters."
     if found.low > 0:
@@ -117,7 +117,7 @@ def _all_of(one: Agreement) -> dict:
 
 def _overall(one: Agreement) -> dict[str, object]:
     row, counts = _all_of(one), one.ratings.counts
-    kappa = {"Weighted kappa": two_lines(estimate_in(row, "weighted_kappa"))}
+    kappa = {"Weighted kappa": two_lines(Estimate.of_row(row, "weighted_kappa"))}
     return {
         "Score": one.ratings.score,
         "Raters": len(one.ratings.raters),
@@ -125,7 +125,7 @@ def _overall(one: Agreement) -> dict[str, object]:
         "Visits" if VISIT in one.ratings.cases else "Rated": int((counts > 0).sum()),
         "Ratings": int(counts.sum()),
         "With two or more": int((counts > 1).sum()),
-        "ICC(A,1)": two_lines(estimate_in(row, "icc")),
+        "ICC(A,1)": two_lines(Estimate.of_row(row, "icc")),
         **(kappa if one.ratings.grades else {"Weighted kappa": None}),
         "Smallest detectable change": row["smallest_detectable_change"],
     }
@@ -138,9 +138,11 @@ def _add_model(section: Section, one: Agreement) -> None:
     learners = [row for row in rows if not is_baseline(row["model"])]
     section.facts(
         "Does a model disagree with the raters more than they with each other?",
-        [Fact("rater and rater", *_lines(estimate_in(rows[0], "raters_apart")))]
+        [Fact("rater and rater", *_lines(Estimate.of_row(rows[0], "raters_apart")))]
         + [
-            Fact(f"{title_of(row['model'])} and rater", *_lines(estimate_in(row, "model_apart")))
+            Fact(
+                f"{title_of(row['model'])} and rater", *_lines(Estimate.of_row(row, "model_apart"))
+            )
             for row in learners
         ],
     )
@@ -156,12 +158,12 @@ def _add_model(section: Section, one: Agreement) -> None:
             {
                 "Model": title_of(row["model"]),
                 "Patients": row["patients"],
-                "Rater and rater": two_lines(estimate_in(row, "raters_apart")),
-                "Model and rater": two_lines(estimate_in(row, "model_apart")),
-                "Difference": two_lines(estimate_in(row, "difference")),
-                "ICC among raters": two_lines(estimate_in(row, "raters_icc")),
-                "ICC of model and raters": two_lines(estimate_in(row, "model_icc")),
-                "Difference of ICC": two_lines(estimate_in(row, "icc_difference")),
+                "Rater and rater": two_lines(Estimate.of_row(row, "raters_apart")),
+                "Model and rater": two_lines(Estimate.of_row(row, "model_apart")),
+                "Difference": two_lines(Estimate.of_row(row, "difference")),
+                "ICC among raters": two_lines(Estimate.of_row(row, "raters_icc")),
+                "ICC of model and raters": two_lines(Estimate.of_row(row, "model_icc")),
+                "Difference of ICC": two_lines(Estimate.of_row(row, "icc_difference")),
             }
             for row in rows
         ),
@@ -189,8 +191,8 @@ def _add_raters(section: Section, scores: Sequence[Agreement]) -> None:
             "Score": row["score"],
             "Rater": row["rater"],
             "Rated": row["patients"],
-            "Bias": two_lines(estimate_in(row, "bias")),
-            "Distance": two_lines(estimate_in(row, "distance")),
+            "Bias": two_lines(Estimate.of_row(row, "bias")),
+            "Distance": two_lines(Estimate.of_row(row, "distance")),
             "Spread": row["spread"],
             "Correlation": row["correlation"],
         }
@@ -213,7 +215,7 @@ def _add_pairs(section: Section, one: Agreement) -> None:
             "Second minus first": row["bias"],
             "Limits of agreement": f"{row['limit_low']:+.1f} to {row['limit_high']:+.1f}",
             "Smallest detectable change": row["smallest_detectable_change"],
-            "ICC(A,1)": two_lines(estimate_in(row, "icc")),
+            "ICC(A,1)": two_lines(Estimate.of_row(row, "icc")),
         }
         for row in pairs.to_dict("records")
     )
@@ -247,8 +249,8 @@ def distance_figure(one: Agreement) -> Figure:
     raters = one.raters.to_dict("records")
     models = one.beside.to_dict("records")
     names = [row["rater"] for row in raters] + [title_of(row["model"]) for row in models]
-    found = [estimate_in(row, "distance") for row in raters]
-    found += [estimate_in(row, "model_apart") for row in models]
+    found = [Estimate.of_row(row, "distance") for row in raters]
+    found += [Estimate.of_row(row, "model_apart") for row in models]
     of_models = [GREY if is_baseline(row["model"]) else VERMILION for row in models]
     figure, axes = canvas(6.4, 0.9 + 0.3 * len(names))
     at = draw_intervals(
@@ -299,7 +301,7 @@ def bias_figure(scores: Sequence[Agreement]) -> Figure:
     panels = figure.subplots(1, len(scores), squeeze=False)
     for axes, one in zip(panels.flat, scores, strict=True):
         rows = one.raters.to_dict("records")
-        at = draw_intervals(axes, [estimate_in(row, "bias") for row in rows])
+        at = draw_intervals(axes, [Estimate.of_row(row, "bias") for row in rows])
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(at, [row["rater"] for row in rows])
         axes.set_xlabel(f"rater minus others, {spoken(one.ratings.score)}", fontsize=8)
