@@ -189,7 +189,8 @@ def _checked(content: Mapping[str, Any], app: App, *, path: Path) -> dict[str, A
         if _commands_of(app[command]):
             checked[command] = _checked(options, app[command], path=path)
             continue
-        known = _option_names(app, command)
+        arguments = app[command].assemble_argument_collection()
+        known = [argument.field_info.name for argument in arguments]
         for option in options:
             if str(option).replace("-", "_") not in known:
                 raise UserError(
@@ -203,8 +204,3 @@ def _checked(content: Mapping[str, Any], app: App, *, path: Path) -> dict[str, A
 def _commands_of(app: App) -> list[str]:
     """Names of the commands, or of a command's own sub-commands."""
     return [name for name in app if not name.startswith("-")]
-
-
-def _option_names(app: App, command: str) -> list[str]:
-    arguments = app[command].assemble_argument_collection()
-    return [argument.field_info.name for argument in arguments]

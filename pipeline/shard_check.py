@@ -74,7 +74,11 @@ def refuse_incomplete(shards: Sequence[ShardRecord], *, inside: Sequence[str]) -
             f"{newest.total} images and {_named(of_another, first.part.of)} from others; make "
             f"those again, what is measured stays: `{newest.command_line(of_another)}`."
         )
-    ready = {one.part.number: one for one in shards if _is_finished(one, inside)}
+    ready = {
+        one.part.number: one
+        for one in shards
+        if not one.images or all((one.folder / name / RUN_FILE).is_file() for name in inside)
+    }
     missing = [number for number in range(1, first.part.of + 1) if number not in ready]
     if missing:
         images = first.total - sum(len(one.images) for one in ready.values())
@@ -131,12 +135,6 @@ def refuse_unlike(
 def read_records(shards: Sequence[ShardRecord], *, inside: str = "") -> list[dict[str, Any]]:
     """Return the `run.json` of every shard, or of a folder inside it."""
     return [read_run_record(one.folder / inside) or {} for one in shards]
-
-
-def _is_finished(shard: ShardRecord, inside: Sequence[str]) -> bool:
-    if not shard.images:
-        return True
-    return all((shard.folder / name / RUN_FILE).is_file() for name in inside)
 
 
 def _facts(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -77,7 +77,9 @@ def shared_inner(
     inner = [b if VISIT in tested.rows else _without_visits(b) for b in inner]
     inner = pooled(inner, target=target) if unit == "patient" else list(inner)
     folds = pd.MultiIndex.from_frame(tested.rows[["repeat", "fold"]])
-    inner = [replace(b, rows=_of_folds(b.rows, folds)) for b in inner]
+    for at, branch in enumerate(inner):  # there may be others, such as of everyone
+        own = pd.MultiIndex.from_frame(branch.rows[["repeat", "outer_fold"]]).isin(folds)
+        inner[at] = replace(branch, rows=branch.rows[own].reset_index(drop=True))
     inner = _agreeing(inner, target=target, unit=unit, shared_only=shared_only, inner=True)
     answers = InnerAnswers(_side_by_side(inner, target=target, unit=unit, inner=True))
     for (repeat, fold), rows in tested.rows.groupby(["repeat", "fold"], sort=True):
@@ -125,12 +127,6 @@ def pooled(branches: Sequence[Branch], *, target: AnyTarget) -> list[Branch]:
         else replace(branch, unit="patient", rows=to_patients(branch.rows, target=target))
         for branch in branches
     ]
-
-
-def _of_folds(table: pd.DataFrame, folds: pd.MultiIndex) -> pd.DataFrame:
-    """Return inner predictions of these outer folds; there may be others, such as of everyone."""
-    own = pd.MultiIndex.from_frame(table[["repeat", "outer_fold"]])
-    return table[own.isin(folds)].reset_index(drop=True)
 
 
 def _agreeing(

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
+from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import (
     Branch,
-    SharedAnswers,
     read_branches,
     target_of,
     with_points_source,
 )
 from classifiers.branches.early_fusion import fuse_summary, model_of_patients
-from classifiers.branches.fusion import FusedModel, Fusion, fuse_late, fusion_of, methods_for
+from classifiers.branches.fusion import Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod
 from classifiers.commands.compare import (
     given_files,
@@ -27,7 +26,7 @@ from classifiers.commands.compare import (
     refuse_other_truth,
     warn_of_nameless,
 )
-from classifiers.graders.cohort import Samples, read_cohort
+from classifiers.graders.cohort import read_cohort
 from classifiers.graders.patients import rows_to_answer
 from classifiers.graders.registry import GRADERS, GraderEntry, is_baseline
 from classifiers.reports.branches import fusion_report
@@ -117,7 +116,8 @@ def fuse(
     if known is not None:
         refuse_other_truth(branches, known, target=question)
     inner_paths = _inner_paths(tables, inner)
-    inside = _read_inner(inner_paths, branches, target=question)
+    chosen = [branch.model for branch in branches]
+    inside = read_branches(inner_paths, target=question, models=chosen, inner=True)
     methods_for(method, inner=bool(inside), target=question)  # refuse before the long work
     if features is not None and isinstance(question, NumericTarget):
         raise UserError(
@@ -139,7 +139,12 @@ def fuse(
         cohort = cohort if VISIT in levels[0].rows else cohort.without_visits()
         samples = rows_to_answer(cohort, level=levels[0].unit, target=question)
         deep = next(branch.name for branch in branches if branch.branch == DEEP)
-        _add_early(fused, levels, answered[0], samples, deep=deep, grader=early, seed=seed)
+        unseen = answered[0]
+        assert unseen is not None  # refused without inner predictions
+        model = fuse_summary(samples, levels[0], unseen, deep=deep, grader=early, seed=seed)
+        fused[0].append(model)
+        if len(levels) > 1:  # answers to photographs, summed up to patients
+            fused[1].append(model_of_patients(model, levels[0], levels[1]))
     found = [
         fusion_of(shared, models_of_level, seed=seed)
         for shared, models_of_level in zip(levels, fused, strict=True)
@@ -192,16 +197,6 @@ def _inner_paths(tables: Sequence[Path], inner: Sequence[Path]) -> list[Path]:
     return [] if missing else beside
 
 
-def _read_inner(
-    paths: Sequence[Path], branches: Sequence[Branch], *, target: AnyTarget
-) -> list[Branch]:
-    """Read the inner predictions of the very models that are fused."""
-    if not paths:
-        return []
-    names = [branch.model for branch in branches]
-    return read_branches(paths, target=target, models=names, inner=True)
-
-
 def _early_grader(
     branches: Sequence[Branch], *, asked: str | None, given: bool, inner: bool
 ) -> GraderEntry | None:
@@ -235,24 +230,6 @@ def _early_grader(
             f"{', '.join(known)} (--grader)." + did_you_mean(name, known)
         )
     return GRADERS[name]
-
-
-def _add_early(
-    fused: list[list[FusedModel]],
-    levels: list[SharedAnswers],
-    unseen: InnerAnswers | None,
-    samples: Samples,
-    *,
-    deep: str,
-    grader: GraderEntry,
-    seed: int,
-) -> None:
-    """Add early fusion on the lowest level, and its answers summed up to patients."""
-    assert unseen is not None  # refused without inner predictions
-    model = fuse_summary(samples, levels[0], unseen, deep=deep, grader=grader, seed=seed)
-    fused[0].append(model)
-    if len(levels) > 1:
-        fused[1].append(model_of_patients(model, levels[0], levels[1]))
 
 
 def _write(levels: list[Fusion], out: Path, *, target: AnyTarget) -> None:

@@ -31,7 +31,6 @@ from classifiers.graders.patients import (
 from classifiers.graders.recalibration import (
     Healthy,
     LocalClinic,
-    Zero,
     enough_healthy,
     laid_onto,
     measurement_hashes,
@@ -124,7 +123,9 @@ def recalibrate(
     samples = replace(samples, features=samples.features.reindex(columns=stored.card.inputs))
     samples, left_out = _with_movements(samples, stored)
     healthy = samples.healthy
-    zero = _zero(stored, samples.features[healthy]) if healthy_zero else None
+    reference, zero = stored.card.healthy(), None
+    if healthy_zero and reference is not None and enough_healthy(samples.patients[healthy]):
+        zero = Healthy.of(samples.features[healthy]).onto(reference)
     enough = len(samples.labels) >= FEWEST and len(set(samples.labels.tolist())) > 1
     if not enough and zero is None:
         raise UserError(
@@ -132,7 +133,6 @@ def recalibrate(
             f"{counted(int(healthy.sum()), 'of them healthy', 'of them healthy')}: recalibrating "
             f"needs {FEWEST} of two grades, or 3 healthy people."
         )
-    reference = stored.card.healthy()
     chances = {AS_KEPT: stored.grader.answers(samples)}
     if zero is not None and reference is not None:
         laid = laid_onto(reference, samples.features, healthy=healthy, patients=samples.patients)
@@ -224,11 +224,3 @@ def _with_movements(samples: Samples, stored: StoredModel) -> tuple[Samples, lis
         else:
             left_out.append(f'Patient "{samples.patients[at]}" was left out: {lacks}.')
     return samples.at(np.array(kept, dtype=np.intp)), left_out
-
-
-def _zero(stored: StoredModel, features: pd.DataFrame) -> Zero | None:
-    """Return what lays the clinic onto the patients learned from; None without healthy people."""
-    reference = stored.card.healthy()
-    if reference is None or not enough_healthy(features.index.to_numpy(dtype=np.str_)):
-        return None
-    return Healthy.of(features).onto(reference)

@@ -25,7 +25,7 @@ from classifiers.graders.registry import title_of
 from classifiers.reports.side_readings import FEWEST_HEALTHY, Spread
 from common.errors import UserError
 from common.files import sha256_of
-from common.grading.evaluation import Evaluation, NumericEvaluation
+from common.grading.evaluation import Evaluation, NumericEvaluation, rounded
 from common.grading.numeric_target import AnyTarget, NumericTarget, shown
 from common.grading.target import target_named
 from common.provenance import package_versions
@@ -207,6 +207,7 @@ def card_of(
     """
     grader, folds = settings["grader"], settings["folds"]
     levels: list[Evaluation | NumericEvaluation] = [*evaluations][::-1]
+    used = {str(name).rpartition(".")[2] for name in samples.features}
     return ModelCard(
         grader=grader,
         title=title_of(grader),
@@ -216,7 +217,7 @@ def card_of(
         scaler=fitted.choice.scaler,
         seed=settings["seed"],
         definition=cohort.study.definition,
-        columns=_features_of(samples),
+        columns=[name for name in FEATURE_NAMES if name in used],
         inputs=[str(name) for name in samples.features.columns],
         coverage=None if fitted.ranges is None else fitted.ranges.coverage,
         data={
@@ -241,12 +242,6 @@ def card_of(
         versions=library_versions(),
         settings=settings,
     )
-
-
-def _features_of(samples: Samples) -> list[str]:
-    """Return the columns of `features.csv` that the rows were made of."""
-    used = {str(name).rpartition(".")[2] for name in samples.features}
-    return [name for name in FEATURE_NAMES if name in used]
 
 
 def _data(
@@ -363,14 +358,10 @@ def _scores(
     return {
         score.title: {
             **evaluation.estimates[grader][score.name].as_json(),
-            "majority_baseline": _number_or_none(evaluation.baseline(score)),
+            "majority_baseline": rounded(evaluation.baseline(score)),
         }
         for score in evaluation.scores
     }
-
-
-def _number_or_none(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else round(value, 6)
 
 
 def library_versions() -> dict[str, str]:

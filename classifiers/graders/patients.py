@@ -56,12 +56,9 @@ def rows_to_answer(
             points=cohort.study.points(list(samples.rows["image_id"])),
             target=target,
         )
-    return samples if portable is None else _only(samples, portable)
-
-
-def _only(samples: Samples, portable: Sequence[str]) -> Samples:
-    """Return the samples without the other features; the shape stays, to know sides by."""
-    others = set(FEATURE_NAMES) - set(portable)
+    if portable is None:
+        return samples
+    others = set(FEATURE_NAMES) - set(portable)  # the shape stays, to know sides by
     kept = [name for name in samples.features if str(name).rpartition(".")[2] not in others]
     return replace(samples, features=samples.features[kept], portable=True)
 

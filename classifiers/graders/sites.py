@@ -22,10 +22,10 @@ from classifiers.graders.site_shifts import (
 from classifiers.graders.validation import Plan, Validation, cross_validate
 from common.arrays import Floats
 from common.bootstrap import Estimate, estimates, paired_difference, resampling_weights
-from common.grading.evaluation import Confusion, confusion_of
+from common.grading.evaluation import confusion_of
 from common.grading.numeric_target import of_classes
 from common.grading.predictions import to_patients
-from common.grading.scores import SCORES, Score
+from common.grading.scores import SCORES
 from common.grading.target import Target
 from common.tables import choice, text
 from common.words import counted
@@ -73,11 +73,6 @@ class AcrossSites:
         """Return how much of the score a grader loses."""
         rows = self.table.query("model == @model and site == @site and features == @features")
         return Estimate.of_row(rows.iloc[0], "drop")
-
-
-def score_across(target: Target) -> Score:
-    """Return the score whose drop is told."""
-    return SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
 
 
 def across_sites(
@@ -168,7 +163,7 @@ def _rows(
     seed: int,
 ) -> list[dict[str, object]]:
     """Return rows by `SITES`: every model, at all sites and at each."""
-    score, rows = score_across(target), []
+    score, rows = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"], []
     if unit == "photograph":
         inside, across = (to_patients(table, target=target) for table in (inside, across))
     for model in dict.fromkeys(across["model"]):
@@ -177,7 +172,8 @@ def _rows(
             tested = own if site == ALL_SITES else own[own["fold"] == names.index(site) + 1]
             first = confusion_of(inside[inside["model"] == model], target=target)
             second = confusion_of(tested, target=target)
-            one, two = _same_patients(first, second)
+            both = np.intersect1d(first.patients, second.patients, return_indices=True)
+            one, two = first.counts[both[1]], second.counts[both[2]]
             if not len(one):
                 continue
             weights = resampling_weights(len(one), seed=seed)
@@ -197,12 +193,6 @@ def _rows(
                 }
             )  # fmt: skip
     return rows
-
-
-def _same_patients(first: Confusion, second: Confusion) -> tuple[Floats, Floats]:
-    """Return the counts of the patients that both have."""
-    _, one, two = np.intersect1d(first.patients, second.patients, return_indices=True)
-    return first.counts[one], second.counts[two]
 
 
 def _at_two_sites(photographs: pd.DataFrame, column: str) -> list[str]:

@@ -290,7 +290,7 @@ def _run(
             answer_fold,
             fits,
             jobs=jobs,
-            start=partial(_given, plan),
+            start=partial(replace, plan),
             scheduler=plan.scheduler,
             limit_s=LIMIT_S,
         ):
@@ -304,8 +304,3 @@ def _run(
             yield fit, None, f"{type(error).__name__}: {error}"
         else:
             yield fit, answers, None
-
-
-def _given(plan: Plan) -> Plan:
-    """Return what a worker process starts with."""
-    return plan

@@ -17,7 +17,6 @@ from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import BranchComparison
 from classifiers.branches.paired_scores import (
     Agreement,
-    PairedScore,
     paired_scores,
     pairs_of_answers,
 )
@@ -26,7 +25,6 @@ from classifiers.reports.sections import Title
 from common.bootstrap import Estimate
 from common.figures import BLUE, SOFT, calm, canvas, draw_intervals, draw_limits
 from common.grading.evaluation import two_lines
-from common.grading.numeric_target import AnyTarget
 from common.grading.plots import confusion_figure, difference_figure
 from common.grading.target import Target
 from common.report import Section, figure_picture
@@ -97,17 +95,12 @@ def add_differences(section: Section, level: BranchComparison, *, title: Title =
     )
 
 
-def group_score(target: AnyTarget) -> PairedScore:
-    """Return the score that is told group by group: the error where classes have an order."""
-    scores = paired_scores(target)
-    return scores.get("mae", scores.get("accuracy", next(iter(scores.values()))))
-
-
 def add_groups(
     section: Section, levels: Sequence[BranchComparison], *, title: Title = title_of
 ) -> None:
     """Add the score of every branch by grade, movement and side, on each level."""
-    score = group_score(levels[0].shared.target)
+    scores = paired_scores(levels[0].shared.target)  # the error where classes have an order
+    score = scores.get("mae", scores.get("accuracy", next(iter(scores.values()))))
     section.text(
         f"{score.title} ({score.meaning}). Groups are small, many are looked at, and none is "
         "tested; they show where to look."

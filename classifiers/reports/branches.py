@@ -101,12 +101,13 @@ def comparison_report(
             section.gallery(_disagreement_pictures(level, manifest))
     section.text("All disagreements are in disagreements.csv.")
     section = report.section("How it was done")
+    averaged = "scores" if patients.shared.numeric else "probabilities"
     section.text(
         "All tables test the same patients in the same folds with the same reference; anything "
         "else is refused. Intervals come from 2000 resamples of patients. The permutation test "
         "exchanges the branches' answers within whole patients 5000 times: if the branches were "
         "equally good, it would not matter which of them gave which. Photographs of a patient are "
-        f"summed up by the mean of their {_averaged(patients.shared)}. A branch that was chosen "
+        f"summed up by the mean of their {averaged}. A branch that was chosen "
         "among several after seeing its scores looks better than it is, and no test here can know "
         "it."
     )
@@ -135,10 +136,6 @@ def _comparison_summary(level: BranchComparison) -> str:
 def _guess(shared: SharedAnswers) -> str:
     numeric = shared.numeric is not None
     return "the median of the training patients" if numeric else "the commonest class"
-
-
-def _averaged(shared: SharedAnswers) -> str:
-    return "scores" if shared.numeric is not None else "probabilities"
 
 
 def _answered(shared: SharedAnswers) -> str:

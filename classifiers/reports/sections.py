@@ -252,6 +252,7 @@ def add_certainty(
     report: Report, evaluation: Evaluation, *, title: Title = title_of, folded: bool = False
 ) -> Section:
     """Add scores of probabilities, reliability, conformal sets and abstention."""
+    predictions, target = evaluation.predictions, evaluation.target
     section = report.section("Can the probabilities be believed?", folded=folded)
     section.text(
         "AUC: how well the probability separates the first class from all others (0.5 is chance). "
@@ -264,9 +265,11 @@ def add_certainty(
         cells=partial(_probability_cells, evaluation),
     )  # fmt: skip
     if "set_low" in evaluation.predictions:
-        learned = _fewest_learned(evaluation) if evaluation.unit == "patient" else None
+        learned = None
+        if evaluation.unit == "patient":  # from how many the fold learned that tested the most
+            tested = predictions.groupby(["repeat", "fold"])["patient_id"].nunique().max()
+            learned = int(predictions["patient_id"].nunique() - tested)
         section.text(about_ranges(learned=learned))
-    predictions, target = evaluation.predictions, evaluation.target
     rows = {title(m): predictions[predictions["model"] == m] for m in learners(evaluation)}
     bins = {name: reliability(chances_of(own, target=target)) for name, own in rows.items()}
     curves = {name: abstention_of(own, target=target) for name, own in rows.items() if len(own)}
@@ -295,13 +298,6 @@ def _probability_cells(evaluation: Evaluation, model: str) -> dict[str, object]:
         "Calibration error": two_lines(found["calibration_error"]),
         **sets_of(evaluation.predictions, model, target=evaluation.target),
     }
-
-
-def _fewest_learned(evaluation: Evaluation) -> int:
-    """Return from how many patients the fold learned that tested the most."""
-    rows = evaluation.predictions
-    tested = rows.groupby(["repeat", "fold"])["patient_id"].nunique().max()
-    return int(rows["patient_id"].nunique() - tested)
 
 
 def abstention_of(rows: pd.DataFrame, *, target: Target) -> np.ndarray:

@@ -41,6 +41,8 @@ def compare_models(
         model: tallied(predictions[predictions["model"] == model], target=target)
         for model in models
     }
+    everybody = predictions["patient_id"].nunique()
+    tested = float(predictions.groupby(["repeat", "fold"])["patient_id"].nunique().mean())
     rows = []
     for first, second in itertools.combinations(models, 2):
         one, two = tallies[first], tallies[second]
@@ -57,7 +59,7 @@ def compare_models(
                 "p_mcnemar": np.nan if numeric else mcnemar_p(mostly_right(one), mostly_right(two)),
                 "p_folds": corrected_t_p(
                     fold_differences(predictions, first, second, target=target, score=score),
-                    test_train_ratio=_test_train_ratio(predictions),
+                    test_train_ratio=tested / max(everybody - tested, 1.0),
                 ),
             }
         )
@@ -142,10 +144,3 @@ def fold_differences(
 def mostly_right(counts: Floats) -> Flags:
     """Whether each patient, of `(n_patients, k, k)` counts, was mostly answered right."""
     return np.trace(counts, axis1=1, axis2=2) > counts.sum(axis=(1, 2)) / 2
-
-
-def _test_train_ratio(predictions: pd.DataFrame) -> float:
-    """Ratio of tested to training patients of a fold, on average."""
-    patients = predictions["patient_id"].nunique()
-    tested = float(predictions.groupby(["repeat", "fold"])["patient_id"].nunique().mean())
-    return tested / max(patients - tested, 1.0)

@@ -191,7 +191,7 @@ class Evaluation(Scored):
     def _json_of(self, model: str) -> dict[str, Any]:
         scores = super()._json_of(model)
         for score in [*self.scores, *self.more_scores]:
-            scores[score.name]["majority_baseline"] = _rounded(self.baseline(score))
+            scores[score.name]["majority_baseline"] = rounded(self.baseline(score))
         return (
             scores
             | {name: value.as_json() for name, value in self.probabilities[model].items()}
@@ -312,5 +312,6 @@ def two_lines(found: Estimate) -> str:
     return f"{found.value:.2f}\n{found.low:.2f} to {found.high:.2f}"
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Return a number as `metrics.json` holds it, None where it is not defined."""
     return None if value is None or math.isnan(value) else round(value, 6)

@@ -116,9 +116,9 @@ def fields_of(
     )
 
 
-def mean_absolute_error(sums: Sums) -> Floats:
-    """Mean distance between answer and truth, in the unit of the scale."""
-    return ratio(sums[..., OFF], sums[..., 0])
+def _mean_of(field: int, of: int = 0) -> Callable[[Sums], Floats]:
+    """Return the score that is the mean of a field over the rows (those that have it, `of`)."""
+    return lambda sums: ratio(sums[..., field], sums[..., of])
 
 
 def root_mean_square_error(sums: Sums) -> Floats:
@@ -127,47 +127,12 @@ def root_mean_square_error(sums: Sums) -> Floats:
     return np.sqrt(ratio(np.maximum(squares, 0.0), n))
 
 
-def absolute_agreement(sums: Sums) -> Floats:
-    """ICC(A,1) of answer and truth as two raters (McGraw and Wong 1996)."""
-    return icc_a1(sums[..., PAIR])
-
-
 def correlation(sums: Sums) -> Floats:
     """Pearson's correlation, -1 to 1; NaN where either does not vary."""
     n, a, b, aa, bb, ab = np.moveaxis(sums[..., PAIR], -1, 0)
     of = np.maximum(n, 1e-12)
     spread = (aa - a * a / of) * (bb - b * b / of)
     return ratio(ab - a * b / of, np.sqrt(np.where(spread > 1e-9 * aa * bb, spread, 0.0)))
-
-
-def bias(sums: Sums) -> Floats:
-    """Mean of answer minus truth, in the unit."""
-    return _limits(sums)[0]
-
-
-def lower_limit(sums: Sums) -> Floats:
-    """Lower 95 % limit of agreement (Bland and Altman 1986)."""
-    return _limits(sums)[1]
-
-
-def upper_limit(sums: Sums) -> Floats:
-    """Upper 95 % limit of agreement."""
-    return _limits(sums)[2]
-
-
-def share_near(sums: Sums) -> Floats:
-    """Share of answers within the smallest change that human raters detect, 0 to 1."""
-    return ratio(sums[..., NEAR], sums[..., 0])
-
-
-def share_held(sums: Sums) -> Floats:
-    """Share of intervals that hold the truth, 0 to 1; NaN without intervals."""
-    return ratio(sums[..., HELD], sums[..., RANGED])
-
-
-def mean_width(sums: Sums) -> Floats:
-    """Mean width of the intervals, in the unit."""
-    return ratio(sums[..., WIDTH], sums[..., RANGED])
 
 
 def rank_correlation(rows: Rows, *, weights: Floats) -> Floats:
@@ -214,18 +179,18 @@ def _limits(sums: Sums) -> tuple[Floats, Floats, Floats]:
 
 
 NUMERIC_SCORES = {score.name: score for score in (
-    NumericScore("mae", "Error", mean_absolute_error,
+    NumericScore("mae", "Error", _mean_of(OFF),
                  "mean distance between answer and truth (smaller is better)",
                  higher_is_better=False),
     NumericScore("rmse", "Root mean square error", root_mean_square_error,
                  "the same with far misses weighing more", higher_is_better=False),
-    NumericScore("icc", "ICC", absolute_agreement,
+    NumericScore("icc", "ICC", lambda sums: icc_a1(sums[..., PAIR]),
                  "intraclass correlation ICC(A,1) with the truth, absolute agreement of single "
                  "scores"),
-    NumericScore("within_change", "Within what people tell apart", share_near,
+    NumericScore("within_change", "Within what people tell apart", _mean_of(NEAR),
                  "share of answers whose distance from the truth is at most the smallest change "
                  "that two ratings by people detect", proportion=True),
-    NumericScore("covered", "Intervals hold the truth", share_held,
+    NumericScore("covered", "Intervals hold the truth", _mean_of(HELD, RANGED),
                  "share of 90 % prediction intervals that hold the truth", higher_is_better=None,
                  proportion=True),
 )}  # fmt: skip
@@ -233,12 +198,14 @@ NUMERIC_SCORES = {score.name: score for score in (
 MORE_NUMERIC_SCORES = {score.name: score for score in (
     NumericScore("pearson", "Pearson", correlation, "linear correlation with the truth"),
     NumericScore("spearman", "Spearman", correlation, "correlation of ranks", ranked=True),
-    NumericScore("bias", "Bias", bias, "mean of answer minus truth", higher_is_better=None),
-    NumericScore("limit_low", "Lower limit", lower_limit,
-                 "lower 95 % limit of agreement (Bland and Altman)", higher_is_better=None),
-    NumericScore("limit_high", "Upper limit", upper_limit, "upper 95 % limit of agreement",
+    NumericScore("bias", "Bias", lambda sums: _limits(sums)[0], "mean of answer minus truth",
                  higher_is_better=None),
-    NumericScore("interval_width", "Width of intervals", mean_width,
+    NumericScore("limit_low", "Lower limit", lambda sums: _limits(sums)[1],
+                 "lower 95 % limit of agreement (Bland and Altman)", higher_is_better=None),
+    NumericScore("limit_high", "Upper limit", lambda sums: _limits(sums)[2],
+                 "upper 95 % limit of agreement",
+                 higher_is_better=None),
+    NumericScore("interval_width", "Width of intervals", _mean_of(WIDTH, RANGED),
                  "mean width of the 90 % prediction intervals", higher_is_better=False),
 )}  # fmt: skip
 """Scores of the second table of a report."""

@@ -195,29 +195,25 @@ def _grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> Evalua
     folds = sorted(read_folds(out / BENCHMARK / "folds.csv")["fold"].unique().tolist())
     with JobProgress("folds of the network", total=len(folds)) as progress:
         outcomes = supervised_map(
-            _train_one, [(out, changes, seed, int(fold)) for fold in folds], jobs=jobs,
+            _train, [(out, changes, seed, int(fold)) for fold in folds], jobs=jobs,
             start=dict, limit_s=_FOLD_LIMIT_S,
         )  # fmt: skip
         for outcome in outcomes:
             if outcome.error:
                 raise UserError(f"The network cannot be trained: {outcome.error}")
             progress.advance(ok=True)
-    _train(out, changes=changes, seed=seed, only_fold=None)
+    _train(None, (out, changes, seed, None))
     return evaluate(
         out / NETWORKS, out / MANIFEST, landmarks=out / MEASURED / "landmarks.csv",
         out=out / NETWORK_SCORES, seed=seed,
     )  # fmt: skip
 
 
-def _train_one(_: object, item: tuple[Path, tuple[str, ...], int, int]) -> None:
-    out, changes, seed, fold = item
-    _train(out, changes=changes, seed=seed, only_fold=fold)
-
-
-def _train(out: Path, *, changes: tuple[str, ...], seed: int, only_fold: int | None) -> None:
+def _train(_: object, item: tuple[Path, tuple[str, ...], int, int | None]) -> None:
     """Train one fold, or gather all that are trained; its messages would fill the screen."""
     from htnet.commands.train import train
 
+    out, changes, seed, only_fold = item
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         train(

@@ -41,7 +41,10 @@ def doctor() -> Diagnosis:
     """Show versions, devices and model files with licences, and test them on a portrait."""
     console = Console(width=100)
     problems: list[str] = []
-    console.print(_versions_table())
+    versions = Table("package", "version", title="Versions", title_justify="left")
+    for name, found in package_versions().items():
+        versions.add_row(name, found)
+    console.print(versions)
     console.print(f"Processors: {default_jobs()} · {platform.system()} {platform.machine()}")
     console.print(f"Device for the image branch: {_device()}\n")
     _show_models(console, problems)
@@ -69,13 +72,6 @@ def astronaut_portrait() -> Path:
         if portrait.is_file():
             return portrait
     raise UserError("The portrait of scikit-image is missing: run make demo to install it again.")
-
-
-def _versions_table() -> Table:
-    table = Table("package", "version", title="Versions", title_justify="left")
-    for name, found in package_versions().items():
-        table.add_row(name, found)
-    return table
 
 
 def _device() -> str:

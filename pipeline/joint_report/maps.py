@@ -71,23 +71,17 @@ def _picture(found: Explanation, faces: Faces, at: int, *, redact: bool) -> NDAr
     """Lay the map over the face, or over its drawn points."""
     import cv2
 
-    face = _drawn_points(faces, at) if redact else found.pixels
-    bright = _brightness(found.on_weak_side(found.gradients))
+    face = found.pixels
+    if redact:
+        plain = np.zeros((faces.size, faces.size, 3), dtype=np.uint8)
+        face = draw_overlay(plain, faces.points[at], legend=False)
+    heat = found.on_weak_side(found.gradients)
+    # A few outstanding pixels do not darken the rest.
+    low, high = float(heat.min()), float(np.quantile(heat, _BRIGHTEST))
+    bright = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
     colours = mpl.colormaps[_COLOURS](bright)[..., :3] * 255.0
     mixed = (1 - _OPACITY) * face.astype(np.float64) + _OPACITY * colours
     size = (SIZE, SIZE)
     larger = cv2.resize(mixed.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     picture: NDArray[np.uint8] = np.clip(np.rint(larger), 0, 255).astype(np.uint8)
     return picture
-
-
-def _brightness(heat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 0..1; a few outstanding pixels do not darken the rest."""
-    low, high = float(heat.min()), float(np.quantile(heat, _BRIGHTEST))
-    scaled: NDArray[np.float64] = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
-    return scaled
-
-
-def _drawn_points(faces: Faces, at: int) -> NDArray[np.uint8]:
-    canvas = np.zeros((faces.size, faces.size, 3), dtype=np.uint8)
-    return draw_overlay(canvas, faces.points[at], legend=False)
