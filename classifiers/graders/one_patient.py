@@ -103,8 +103,9 @@ def _answered(
         name, within = target.spoken[number - 1], ""
         reasons += tree_sentences(grader, rows, number=number, name=name)
         if ends is not None:
-            ends = widened(ends, n_classes=len(target.classes)) if unlike else ends
-            within = f" {range_title()}: {range_in_words(*ends, target.spoken)}."
+            low, high = widened(ends, n_classes=len(target.classes)) if unlike else ends
+            within = f" {range_title()}: {range_in_words(low, high, target.spoken)}."
+            ends = low, high
         low, high = ends or (None, None)
         cells = {
             "predicted": str(target.named(np.array([number]))[0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def add_intervals(report: Report, evaluations: Sequence[NumericEvaluation]) -> N
         ]
         add_scores(
             section, evaluation, caption=f"Per {evaluation.unit}, on tested patients.",
-            cells=lambda model, one=evaluation, told=scores: one.cells_of(model, told),
+            cells=partial(evaluation.cells_of, scores=scores),
         )  # fmt: skip
 
 
