@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from classifiers.exploration import Portable
-from classifiers.graders.cohort import Cohort, question_of, read_cohort, refuse_unanswerable
+from classifiers.graders.cohort import Cohort, read_cohort, refuse_unanswerable
 from classifiers.graders.patients import rows_to_answer, tested_in
 from classifiers.graders.registry import choose_graders, title_of
 from classifiers.graders.scaling import ScalerName, scaler_in_words
@@ -175,7 +175,8 @@ def benchmark(
     """
     started = time.perf_counter()
     refuse_too_few(inner_predictions)
-    question = question_of(target, features=features, manifest=manifest)
+    cohort = read_cohort(features, target=target, manifest=manifest)
+    question = cohort.target
     if ratings is not None:
         question = beside_raters(question, ratings)
     if hold_out_by is not None:
@@ -187,8 +188,7 @@ def benchmark(
             f"--inner-graders names {strangers[0]}, which is not compared: add it to --graders."
         )
     travelling = None if portable is None else Portable.read(portable)
-    cohort = read_cohort(features, target=question, manifest=manifest)
-    refuse_unanswerable(cohort, target=question)
+    refuse_unanswerable(cohort)
     table = (
         read_folds(fold_table)
         if fold_table

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.exploration import Portable
-from classifiers.graders.cohort import question_of, read_cohort, refuse_unanswerable
+from classifiers.graders.cohort import read_cohort, refuse_unanswerable
 from classifiers.graders.explain import columns_of_regions
 from classifiers.graders.importance import EXCHANGES, RegionImportance, region_importance
 from classifiers.graders.model_card import ModelCard, card_of
@@ -125,12 +125,12 @@ def fit(
         When tables do not fit together, there is one class only, a patient has several grades, or
         OUT/model holds other files.
     """
-    question = question_of(target, features=features, manifest=manifest)
+    cohort = read_cohort(features, target=target, manifest=manifest)
+    question = cohort.target
     chosen = choose_graders([grader], target=question)
     entry = next(one for one in chosen if one.name == grader)
     travelling = None if portable is None else Portable.read(portable)
-    cohort = read_cohort(features, target=question, manifest=manifest)
-    refuse_unanswerable(cohort, target=question)
+    refuse_unanswerable(cohort)
     samples = rows_to_answer(
         cohort,
         level=level,

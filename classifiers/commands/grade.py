@@ -20,11 +20,11 @@ from common.tables import MANIFEST, read_manifest, write_table
 from common.words import counted
 from features.commands.extract import extract, find_source
 from features.definitions import STANDARD, definition_named
-from features.tables import read_features
-from landmarks.tables import points_source
 
 if TYPE_CHECKING:
     from classifiers.graders.model_store import StoredModel
+
+    Asked = tuple[StoredModel, Path, str]
 
 MEASURED, ASSIGNED, GRADES = "measurements", "manifest.csv", "grades.csv"
 PRINTED = 10  # patients named on the console
@@ -103,7 +103,8 @@ def grade(
         shard = replace(shard, by="patient_id")  # an answer is about a whole patient
         out = shard.folder(out)
     # Before the minutes of measuring: a model that cannot be used, and a source that has nothing.
-    stored, manifest, _ = _model_and_patients(photos, model=model, out=out, numbered=numbered)
+    asked = _model_and_patients(photos, model=model, out=out, numbered=numbered)
+    stored, manifest, _ = asked
     if shard is not None:
         keys = find_source(manifest).keys(shard)
         dealt(keys, shard, out=out, command="grade", call=grade, given=given)
@@ -117,6 +118,7 @@ def grade(
     return grade_measured(
         photos, features=tables.features, measured=extraction.exit_code == 0,
         model=model, out=out, numbered=numbered, predictor=predictor, redact=redact, shard=shard,
+        asked=asked,
     )  # fmt: skip
 
 
@@ -131,20 +133,21 @@ def grade_measured(
     predictor: str | None = None,
     redact: bool = False,
     shard: Shard | None = None,
+    asked: Asked | None = None,
 ) -> GradeResult:
     """Grade the patients whose photographs are measured in OUT/measurements; options of `grade`.
 
-    `features` is the table to take, and `measured` says whether all photographs could be measured.
+    `features` is the table to take, and `measured` says whether all photographs could be measured;
+    `asked` are grader and patients where they are known already.
     """
     from classifiers.graders.model_store import model_folder
     from classifiers.graders.new_patients import grade_tables, grades_schema
     from classifiers.reports.grade import grade_report
 
-    stored, manifest, found_by = _model_and_patients(
+    stored, manifest, found_by = asked or _model_and_patients(
         photos, model=model, out=out, numbered=numbered
     )
     grades = grade_tables(stored, features=features, manifest=manifest)
-    source = points_source(read_features(features))
     other = _other_predictor(stored.card.data["sha256"], out / MEASURED)
     if other:
         grades.warnings.append(other)
@@ -164,7 +167,7 @@ def grade_measured(
         counts={
             "patients": len(grades.table),
             "graded": int((grades.table["status"] == "ok").sum()),
-            **source.counts(),
+            **grades.source.counts(),
         },
         notes={"patients": found_by, "definition": stored.card.definition},
     )  # fmt: skip
@@ -174,13 +177,13 @@ def grade_measured(
         print(sentence)
     graded = int((grades.table["status"] == "ok").sum())
     patients = counted(len(grades.table), "patient")
-    print(source.added_to(f"{graded} of {patients} graded. {found_by}"), f"Report in {report}")
+    print(
+        grades.source.added_to(f"{graded} of {patients} graded. {found_by}"), f"Report in {report}"
+    )
     return GradeResult(table=grades.table, report=report, measured=measured)
 
 
-def _model_and_patients(
-    photos: Path, *, model: Path, out: Path, numbered: bool
-) -> tuple[StoredModel, Path, str]:
+def _model_and_patients(photos: Path, *, model: Path, out: Path, numbered: bool) -> Asked:
     """Return the grader, a manifest that names the patients, and how they were found."""
     from classifiers.graders.model_store import load_model, model_folder
 

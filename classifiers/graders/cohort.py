@@ -102,6 +102,14 @@ class Study:
         given = {"features": self.features, "manifest": self.manifest}
         return {role: path for role, path in given.items() if path is not None}
 
+    def question(self, name: str) -> AnyTarget:
+        """Return a target by name; one that is no class is looked for in manifest or features."""
+        if name in TARGETS:
+            return TARGETS[name]
+        table, source = self.listed, self.manifest or self.features
+        table = self.photographs if table is None else table
+        return any_target(name, table=table, source=source, measured=FEATURE_NAMES)
+
     def points(self, image_ids: Sequence[str]) -> Floats:
         """Return `(n, 68, 2)` points of the photographs, px; a table without them is refused."""
         if self.landmarks is None:
@@ -137,6 +145,7 @@ class Cohort:
     """
 
     study: Study
+    target: AnyTarget
     photographs: pd.DataFrame
     features: pd.DataFrame
     labels: Ints
@@ -232,22 +241,16 @@ class Samples:
         )
 
 
-def question_of(name: str, *, features: Path, manifest: Path | None = None) -> AnyTarget:
-    """Return a target by name; one that is no class is looked for in manifest or feature table."""
-    if name in TARGETS:
-        return TARGETS[name]
-    study = Study(features, manifest)
-    table = study.photographs if study.listed is None else study.listed
-    return any_target(name, table=table, source=manifest or features, measured=FEATURE_NAMES)
-
-
-def read_cohort(features: Path, *, target: AnyTarget, manifest: Path | None = None) -> Cohort:
+def read_cohort(features: Path, *, target: AnyTarget | str, manifest: Path | None = None) -> Cohort:
     """Read a feature table and join the manifest, whose columns win over joined ones.
+
+    `target` is what is asked, or its name.
 
     Refused (`UserError`) when patients or labels are missing altogether, or no photograph is
     usable.
     """
     study = Study(features, manifest)
+    target = study.question(target) if isinstance(target, str) else target
     table = study.photographs
     for columns in (("patient_id",), target.sources):
         if not set(columns) & set(table.columns):
@@ -263,6 +266,7 @@ def read_cohort(features: Path, *, target: AnyTarget, manifest: Path | None = No
     values = finite(table[list(FEATURE_NAMES)])
     cohort = Cohort(
         study=study,
+        target=target,
         photographs=table.drop(columns=list(FEATURE_NAMES)),
         features=values,
         labels=target.numbers(table),
@@ -283,21 +287,21 @@ def finite(values: pd.DataFrame) -> pd.DataFrame:
     return values.astype(np.float64).replace([np.inf, -np.inf], np.nan)
 
 
-def refuse_unanswerable(cohort: Cohort, *, target: AnyTarget) -> None:
+def refuse_unanswerable(cohort: Cohort) -> None:
     """Refuse a cohort of one class or score, or with two for one answer: nothing can be graded."""
-    usable = cohort.usable
-    classes = sorted(set(usable.truth.tolist()))
-    if len(classes) == 1 and isinstance(target, NumericTarget):
-        raise UserError(
-            f"All {counted(len(usable.labels), 'usable photograph')} of {cohort.study.features} "
-            f"have the same {target.column}: there is nothing to tell apart."
-        )
-    if len(classes) == 1 and not isinstance(target, NumericTarget):
-        raise UserError(
-            f"All {counted(len(usable.labels), 'usable photograph')} of {cohort.study.features} "
-            f"are of one class, {target.classes[classes[0] - 1]} ({target.title}): there is "
-            "nothing to tell apart; add patients of another class or ask something else (--target)."
-        )
+    usable, target = cohort.usable, cohort.target
+    found = sorted(set(usable.truth.tolist()))
+    if len(found) == 1:
+        everybody = f"All {counted(len(usable.labels), 'usable photograph')} of "
+        if isinstance(target, NumericTarget):
+            same = f"have the same {target.column}: there is nothing to tell apart."
+        else:
+            same = (
+                f"are of one class, {target.classes[found[0] - 1]} ({target.title}): there is "
+                "nothing to tell apart; add patients of another class or ask something else "
+                "(--target)."
+            )
+        raise UserError(f"{everybody}{cohort.study.features} {same}")
     by = patients_and_visits(usable.rows)
     refuse_two_grades(usable.rows, column=target.column, by=by)
 

@@ -30,7 +30,7 @@ from common.grading.predictions import probability, probability_columns
 from common.grading.target import NO_LABEL, VISIT, patients_and_visits
 from common.tables import choice, number, text
 from common.words import counted
-from landmarks.tables import points_source
+from landmarks.tables import PointsSource, points_source
 
 STATUSES = ("ok", "abstained", "failed")
 SIDES_ANSWERED = ("right", "left", "none", "unknown")
@@ -104,6 +104,7 @@ class Grades:
     reference: Mapping[tuple[str, str], Spread]
     warnings: list[str]
     truth: pd.Series
+    source: PointsSource
 
 
 def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = None) -> Grades:
@@ -164,6 +165,7 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
             *_about_likeness(seen=seen, unlike=unlike, target=target),
         ],
         truth=_truth(table, target, whose=named),
+        source=points_source(table),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from classifiers.commands.benchmark import benchmark
 from classifiers.commands.fit import fit
 from classifiers.commands.recalibrate import recalibrate
-from classifiers.graders.cohort import Samples, question_of, read_cohort
+from classifiers.graders.cohort import Samples, Study, read_cohort
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, grades_schema
 from classifiers.graders.patients import rows_to_answer
@@ -202,7 +202,7 @@ def test_which_end_is_healthy_is_found_where_nobody_said_it(faces: Path, tmp_pat
     manifest.to_csv(path, index=False)
     severity = {}
     for name in ("good", "bad"):
-        target = question_of(name, features=faces, manifest=path)
+        target = Study(faces, path).question(name)
         assert target.healthy is None
         cohort = read_cohort(faces, target=target, manifest=path)
         samples = rows_to_answer(cohort, level="patient", target=target)
