@@ -88,7 +88,7 @@ def paired_scores(target: AnyTarget) -> dict[str, PairedScore]:
     k = len(target.classes)
     of_answers = [
         _of_counts(score.name, score.title, score.meaning, score.of, k=k,
-                   higher_is_better=score.higher_is_better)
+                   higher_is_better=bool(score.higher_is_better))
         for score in scores_for(target)
         if score.name != "balanced_accuracy" or not target.ordered
     ]  # fmt: skip

@@ -22,7 +22,7 @@ from common.arrays import Floats, Places
 from common.bootstrap import Estimate, paired_difference, resampling_weights
 from common.grading.comparison import tallied
 from common.grading.evaluation import two_lines
-from common.grading.numeric_scores import NUMERIC_SCORES, NumericScore
+from common.grading.numeric_scores import NUMERIC_SCORES
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, answer_rows, to_patients
 from common.grading.scores import SCORES, Score
@@ -40,7 +40,7 @@ class RegionImportance:
     `columns` how many columns the grader has for it.
     """
 
-    score: Score | NumericScore
+    score: Score
     whole: float
     falls: dict[Region, Estimate]
     columns: dict[Region, int]
@@ -113,7 +113,6 @@ def region_importance(
 
     `folds` are one grader's, `columns` are those of `columns_of_regions`.
     """
-    score: Score | NumericScore
     if isinstance(target, NumericTarget):
         score = NUMERIC_SCORES["icc"]
     else:

@@ -17,7 +17,7 @@ from scipy import stats
 from common.arrays import Flags, Floats
 from common.bootstrap import paired_difference, resampling_weights
 from common.grading.evaluation import confusion_of
-from common.grading.numeric_scores import NumericScore, Rows
+from common.grading.numeric_scores import Rows
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.scores import Score
 
@@ -26,7 +26,7 @@ def compare_models(
     predictions: pd.DataFrame,
     *,
     target: AnyTarget,
-    score: Score | NumericScore,
+    score: Score,
     models: list[str],
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -128,7 +128,7 @@ def fold_differences(
     second: str,
     *,
     target: AnyTarget,
-    score: Score | NumericScore,
+    score: Score,
 ) -> Floats:
     """Return the difference of a score in every fold, first minus second."""
     values: dict[str, list[float]] = {first: [], second: []}

@@ -19,8 +19,8 @@ from common.arrays import Floats, Names
 from common.bootstrap import RESAMPLES, Estimate, resampling_weights
 from common.files import write_json
 from common.grading.numeric_scores import (
-    NumericScore,
     Rows,
+    estimated,
     more_numeric_scores_for,
     numeric_scores_for,
 )
@@ -111,21 +111,25 @@ class Scored:
     guess: ClassVar[str]  # model that answers the same for everybody
 
     @property
-    def scores(self) -> Sequence[Score | NumericScore]:
+    def scores(self) -> list[Score]:
         """The scores that make sense for the target, in the order of a table."""
-        raise NotImplementedError
+        if isinstance(self.target, NumericTarget):
+            return numeric_scores_for(self.target)
+        return scores_for(self.target)
 
     @property
-    def more_scores(self) -> Sequence[Score | NumericScore]:
+    def more_scores(self) -> list[Score]:
         """The scores of the second table."""
-        raise NotImplementedError
+        if isinstance(self.target, NumericTarget):
+            return more_numeric_scores_for(self.target)
+        return more_scores_for(self.target)
 
     @property
-    def headline(self) -> Score | NumericScore:
+    def headline(self) -> Score:
         """The score that a summary names: the mean error, which everybody understands."""
-        return self.scores[0]
+        return next(one for one in self.scores if one.name in ("mae", "balanced_accuracy"))
 
-    def baseline(self, score: Score | NumericScore) -> float | None:
+    def baseline(self, score: Score) -> float | None:
         """Return what always answering the same (commonest, median) achieves, if that was run."""
         found = self.estimates.get(self.guess)
         return found[score.name].value if found else None
@@ -164,22 +168,6 @@ class Evaluation(Scored):
     probabilities: dict[str, dict[str, Estimate]]
     guess = MAJORITY
 
-    @property
-    def scores(self) -> list[Score]:
-        """The scores that make sense for the target, in the order of a table."""
-        return scores_for(self.target)
-
-    @property
-    def more_scores(self) -> list[Score]:
-        """The scores of the second table."""
-        return more_scores_for(self.target)
-
-    @property
-    def headline(self) -> Score:
-        """The score that a summary names: the error in grades, which everybody understands."""
-        name = "mae" if self.target.ordered else "balanced_accuracy"
-        return next(score for score in self.scores if score.name == name)
-
     def recall_of(self, model: str) -> str:
         """Return how many of each class one model answered exactly, in one line."""
         return recall_line(self.confusions[model].total, self.target.spoken)
@@ -206,21 +194,11 @@ class NumericEvaluation(Scored):
     target: NumericTarget
     guess = MEDIAN
 
-    @property
-    def scores(self) -> list[NumericScore]:
-        """The scores that make sense for the target, in the order of a table."""
-        return numeric_scores_for(self.target)
-
-    @property
-    def more_scores(self) -> list[NumericScore]:
-        """The scores of the second table."""
-        return more_numeric_scores_for(self.target)
-
     def cells(self, model: str) -> dict[str, str | None]:
         """Return a model's scores for a table; without those that no model has."""
         return self.cells_of(model, self.scores)
 
-    def cells_of(self, model: str, scores: Sequence[NumericScore]) -> dict[str, str | None]:
+    def cells_of(self, model: str, scores: Sequence[Score]) -> dict[str, str | None]:
         """Return these scores of a model for a table; without those that no model has."""
         known = (
             score
@@ -262,7 +240,7 @@ def evaluate_numbers(
         rows = Rows.of(own, target=target)
         weights = resampling_weights(len(rows.patients), seed=seed)
         estimates[str(model)] = {
-            score.name: score.estimate(rows, weights=weights) for score in scores
+            score.name: estimated(score, rows, weights=weights) for score in scores
         }
     return NumericEvaluation(unit, target, predictions, estimates)
 

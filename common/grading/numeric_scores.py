@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from common.arrays import Floats, Places
-from common.bootstrap import Estimate, interval, proportion_interval, summed_by
+from common.bootstrap import Estimate, interval, summed_by
 from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
 from common.grading.numeric_target import NumericTarget, shown
-from common.grading.scores import ratio
+from common.grading.scores import Score, ratio
 
 PAIR = slice(0, 6)
 """What `pair_sums` makes of truth and answer; they are taken from the middle of the scale, so that
@@ -28,37 +28,6 @@ OFF, NEAR, RANGED, HELD, WIDTH = range(6, 11)
 FIELDS = 11
 BLOCK = 100  # resamples ranked at once
 Sums = Floats
-
-
-@dataclass(frozen=True)
-class NumericScore:
-    """One score: name in `metrics.json`, words for a heading, and a sentence for the reader.
-
-    `of` makes of sums `(..., FIELDS)` values `(...)`; `higher_is_better` is None where neither is
-    (a bias). A `proportion` is a share of answers, so that exact limits exist; a `ranked` one is
-    computed from the rows (`rank_correlation`) and not from `of`.
-    """
-
-    name: str
-    title: str
-    of: Callable[[Sums], Floats]
-    meaning: str
-    higher_is_better: bool | None = True
-    proportion: bool = False
-    ranked: bool = False
-
-    def estimate(self, rows: Rows, *, weights: Floats) -> Estimate:
-        """Score the rows of one model, with the 95 % interval over resampled patients.
-
-        `weights` are `(resamples, n_patients)` of `common.bootstrap.resampling_weights`.
-        """
-        if self.ranked:
-            once = rank_correlation(rows, weights=np.ones((1, weights.shape[1])))
-            return interval(float(once[0]), rank_correlation(rows, weights=weights))
-        value, drawn = float(self.of(rows.sums.sum(axis=0))), self.of(weights @ rows.sums)
-        if self.proportion:
-            return proportion_interval(value, drawn, n=len(rows.sums))
-        return interval(value, drawn)
 
 
 @dataclass(frozen=True)
@@ -135,6 +104,14 @@ def correlation(sums: Sums) -> Floats:
     return ratio(ab - a * b / of, np.sqrt(np.where(spread > 1e-9 * aa * bb, spread, 0.0)))
 
 
+def estimated(score: Score, rows: Rows, *, weights: Floats) -> Estimate:
+    """Score the rows of one model, with the 95 % interval over resampled patients."""
+    if not score.ranked:
+        return score.estimate(rows.sums, weights=weights)
+    once = rank_correlation(rows, weights=np.ones((1, weights.shape[1])))
+    return interval(float(once[0]), rank_correlation(rows, weights=weights))
+
+
 def rank_correlation(rows: Rows, *, weights: Floats) -> Floats:
     """Return Spearman's correlation for each of `(resamples, n_patients)` weights.
 
@@ -179,44 +156,44 @@ def _limits(sums: Sums) -> tuple[Floats, Floats, Floats]:
 
 
 NUMERIC_SCORES = {score.name: score for score in (
-    NumericScore("mae", "Error", _mean_of(OFF),
+    Score("mae", "Error", _mean_of(OFF),
                  "mean distance between answer and truth (smaller is better)",
                  higher_is_better=False),
-    NumericScore("rmse", "Root mean square error", root_mean_square_error,
+    Score("rmse", "Root mean square error", root_mean_square_error,
                  "the same with far misses weighing more", higher_is_better=False),
-    NumericScore("icc", "ICC", lambda sums: icc_a1(sums[..., PAIR]),
+    Score("icc", "ICC", lambda sums: icc_a1(sums[..., PAIR]),
                  "intraclass correlation ICC(A,1) with the truth, absolute agreement of single "
                  "scores"),
-    NumericScore("within_change", "Within what people tell apart", _mean_of(NEAR),
+    Score("within_change", "Within what people tell apart", _mean_of(NEAR),
                  "share of answers whose distance from the truth is at most the smallest change "
                  "that two ratings by people detect", proportion=True),
-    NumericScore("covered", "Intervals hold the truth", _mean_of(HELD, RANGED),
+    Score("covered", "Intervals hold the truth", _mean_of(HELD, RANGED),
                  "share of 90 % prediction intervals that hold the truth", higher_is_better=None,
                  proportion=True),
 )}  # fmt: skip
 
 MORE_NUMERIC_SCORES = {score.name: score for score in (
-    NumericScore("pearson", "Pearson", correlation, "linear correlation with the truth"),
-    NumericScore("spearman", "Spearman", correlation, "correlation of ranks", ranked=True),
-    NumericScore("bias", "Bias", lambda sums: _limits(sums)[0], "mean of answer minus truth",
+    Score("pearson", "Pearson", correlation, "linear correlation with the truth"),
+    Score("spearman", "Spearman", correlation, "correlation of ranks", ranked=True),
+    Score("bias", "Bias", lambda sums: _limits(sums)[0], "mean of answer minus truth",
                  higher_is_better=None),
-    NumericScore("limit_low", "Lower limit", lambda sums: _limits(sums)[1],
+    Score("limit_low", "Lower limit", lambda sums: _limits(sums)[1],
                  "lower 95 % limit of agreement (Bland and Altman)", higher_is_better=None),
-    NumericScore("limit_high", "Upper limit", lambda sums: _limits(sums)[2],
+    Score("limit_high", "Upper limit", lambda sums: _limits(sums)[2],
                  "upper 95 % limit of agreement",
                  higher_is_better=None),
-    NumericScore("interval_width", "Width of intervals", _mean_of(WIDTH, RANGED),
+    Score("interval_width", "Width of intervals", _mean_of(WIDTH, RANGED),
                  "mean width of the 90 % prediction intervals", higher_is_better=False),
 )}  # fmt: skip
 """Scores of the second table of a report."""
 
 
-def numeric_scores_for(target: NumericTarget) -> list[NumericScore]:
+def numeric_scores_for(target: NumericTarget) -> list[Score]:
     """Return the scores of the first table, in the words of the target."""
     return _in_words_of(target, NUMERIC_SCORES)
 
 
-def more_numeric_scores_for(target: NumericTarget) -> list[NumericScore]:
+def more_numeric_scores_for(target: NumericTarget) -> list[Score]:
     """Return those of the second table."""
     return _in_words_of(target, MORE_NUMERIC_SCORES)
 
@@ -224,7 +201,7 @@ def more_numeric_scores_for(target: NumericTarget) -> list[NumericScore]:
 _OF_UNIT = ("mae", "rmse", "bias", "limit_low", "limit_high", "interval_width")
 
 
-def _in_words_of(target: NumericTarget, scores: dict[str, NumericScore]) -> list[NumericScore]:
+def _in_words_of(target: NumericTarget, scores: dict[str, Score]) -> list[Score]:
     """Return the scores; what has a unit says it, and what needs human ratings is left out."""
     found = []
     for score in scores.values():

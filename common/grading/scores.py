@@ -26,8 +26,10 @@ Values = Floats
 class Score:
     """One score: name in `metrics.json`, words for a heading, and a sentence for the reader.
 
-    `of` makes of counts `(..., k, k)` values `(...)`; `ordered_only` supposes that classes are
-    steps of one scale; a `proportion` is a share of right answers, so that exact limits exist.
+    `of` makes of counts `(..., k, k)`, of numbers of sums `(..., FIELDS)`, values `(...)`. Of a bias
+    neither is better (`higher_is_better` None); `ordered_only` supposes that classes are steps of
+    one scale; a `proportion` is a share of answers, so that exact limits exist; a `ranked` one is
+    computed from the rows (`common.grading.numeric_scores.rank_correlation`) and not from `of`.
     """
 
     name: str
@@ -35,12 +37,13 @@ class Score:
     of: Callable[[Counts], Values]
     meaning: str
     _: KW_ONLY
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     ordered_only: bool = False
     proportion: bool = False
+    ranked: bool = False
 
     def estimate(self, counts: Counts, *, weights: Floats) -> Estimate:
-        """Score `(n_patients, k, k)` counts, and give the 95 % interval over patients.
+        """Score what patients have, `(n_patients, ...)`, with the 95 % interval over them.
 
         `weights` are `(resamples, n_patients)` of the bootstrap.
         """
