@@ -22,7 +22,7 @@ from common.bootstrap import Estimate, estimates, interval
 from common.errors import UserError
 from common.files import found_table, sha256_of
 from common.grading.folds import folds_by
-from common.provenance import read_run_record
+from common.provenance import recorded
 from common.tables import number, read_table, text
 from features.registry import FEATURE_NAMES, FEATURES
 
@@ -327,8 +327,7 @@ class Portable:
 
     def notes(self, tables: Mapping[str, Path]) -> list[str]:
         """Warn where it was made of the very tables (by role) on which graders are now tested."""
-        found = (read_run_record(self.path.parent) or {}).get("files")
-        made_of = {} if not isinstance(found, dict) else found
+        made_of = recorded(self.path.parent, "files")
         if "features" not in made_of or any(
             role not in tables or file["sha256"] != sha256_of(found_table(tables[role]))
             for role, file in made_of.items()

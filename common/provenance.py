@@ -93,6 +93,12 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def recorded(folder: Path, part: str) -> dict[str, Any]:
+    """Return a part of a folder's `run.json`, such as `files`; empty where there is none."""
+    found = (read_run_record(folder) or {}).get(part)
+    return found if isinstance(found, dict) else {}
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value

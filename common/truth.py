@@ -53,6 +53,12 @@ def looks_simulated(root: Path) -> bool:
     return (root / TRUTH_TABLE).is_file() or re.match(r"sim(ulated)?[_-]", root.name) is not None
 
 
+def all_simulated(photographs: pd.DataFrame) -> bool:
+    """Return whether the true points of photographs are those that only a simulated cohort has."""
+    files = photographs.get("truth_file", pd.Series(dtype="str")).dropna().astype(str)
+    return bool(len(files)) and bool(files.str.endswith(TRUTH_TABLE).all())
+
+
 def read_truth(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the true points of a manifest's photographs, one row each, whatever was found.
 

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import patient_of
 from common.movements import MOVEMENTS, movement_of_number
-from common.provenance import RUN_FILE, read_run_record, write_run_record
+from common.provenance import RUN_FILE, recorded, write_run_record
 from common.shards import Shard, ShardOption, dealt
 from common.tables import MANIFEST, read_manifest, write_table
 from common.words import counted
@@ -266,9 +266,7 @@ def _as_measured(settings: dict[str, Any], *, predictor: str | None) -> dict[str
 
 def _other_predictor(hashes: dict[str, str], measured: Path) -> str | None:
     """Say when the photographs were measured with another landmark model than the grader's."""
-    record = read_run_record(measured) or {}
-    files = record.get("files")
-    now = files.get("predictor", {}).get("sha256") if isinstance(files, dict) else None
+    now = recorded(measured, "files").get("predictor", {}).get("sha256")
     before = hashes.get("predictor of extract")
     if before is None or now == before:
         return None

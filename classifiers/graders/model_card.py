@@ -30,12 +30,12 @@ from common.grading.numeric_target import AnyTarget, NumericTarget, shown
 from common.grading.target import target_named
 from common.provenance import package_versions
 from common.report import RESEARCH_USE
+from common.truth import all_simulated
 from common.words import counted
 from features.registry import FEATURE_NAMES
 from features.tables import landmark_run_of, refuse_other_definition
 
 FORMAT_VERSION = 4
-TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has beside its photographs
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _DECIDING = ("scikit-learn", "xgboost", "numpy", "skops")  # versions that can change an answer
 
@@ -255,7 +255,8 @@ def _data(
     """Return what the card says of the data, and the healthy reference that `grade` needs."""
     samples, study = cohort.usable, cohort.study
     record = landmark_run_of(study.features) or {}
-    measured, simulated = record.get("settings"), _simulated(cohort)
+    measured, files = record.get("settings"), record.get("files")
+    simulated = "yes" if all_simulated(cohort.photographs) else "unknown"
     return {
         "question": target.title,
         "photographs": len(samples.rows),
@@ -267,7 +268,8 @@ def _data(
         "simulated": simulated,
         **_answers_learned(samples, target=target),
         "left_out": [list(row) for row in cohort.excluded().itertuples(index=False, name=None)],
-        "sha256": {role: sha256_of(path) for role, path in study.files.items()} | _hashes(record),
+        "sha256": {role: sha256_of(path) for role, path in study.files.items()}
+        | {f"{role} of extract": str(file["sha256"]) for role, file in (files or {}).items()},
         "measured": measured if isinstance(measured, dict) else {},
         "typical": _typical(rows),
         "healthy": _healthy(rows),
@@ -300,23 +302,6 @@ def _answers_learned(samples: Samples, *, target: AnyTarget) -> dict[str, Any]:
             for name, own in chosen
         ]
     }
-
-
-def _simulated(cohort: Cohort) -> str:
-    """Say whether the photographs carry the truth that only simulated cohorts have."""
-    truth = cohort.photographs.get("truth_file")
-    if truth is None:
-        return "unknown"
-    names = truth.dropna().astype(str)
-    return "yes" if len(names) and names.str.endswith(TRUTH_OF_SIMULATED).all() else "unknown"
-
-
-def _hashes(record: Mapping[str, object]) -> dict[str, str]:
-    """Return the hashes that the run of `extract` recorded, of the landmark model for one."""
-    files = record.get("files")
-    if not isinstance(files, dict):
-        return {}
-    return {f"{role} of extract": str(file["sha256"]) for role, file in files.items()}
 
 
 def _typical(samples: Samples) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.provenance import read_run_record
+from common.provenance import recorded
 from common.words import spoken
 from features.registry import DISTANCES
 from features.scales.registry import SIDE_MEASURES
@@ -239,9 +239,7 @@ def _corner_displacements(
 
 def length_unit(folder: Path) -> str:
     """Return the unit of the lengths in a folder's `dists.csv`, as its `run.json` says; else px."""
-    record = read_run_record(folder)
-    notes = record.get("notes") if record else None
-    return str(notes.get("unit", "px")) if isinstance(notes, dict) else "px"
+    return str(recorded(folder, "notes").get("unit", "px"))
 
 
 def most_uneven(

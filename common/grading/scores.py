@@ -26,10 +26,10 @@ Values = Floats
 class Score:
     """One score: name in `metrics.json`, words for a heading, and a sentence for the reader.
 
-    `of` makes of counts `(..., k, k)`, of numbers of sums `(..., FIELDS)`, values `(...)`. Of a bias
-    neither is better (`higher_is_better` None); `ordered_only` supposes that classes are steps of
-    one scale; a `proportion` is a share of answers, so that exact limits exist; a `ranked` one is
-    computed from the rows (`common.grading.numeric_scores.rank_correlation`) and not from `of`.
+    `of` makes of counts `(..., k, k)`, of numbers of sums `(..., FIELDS)`, values `(...)`. Of a
+    bias neither is better (`higher_is_better` None); `ordered_only` supposes that classes are steps
+    of one scale; a `proportion` is a share of answers, so that exact limits exist; a `ranked` one
+    is computed from the rows (`common.grading.numeric_scores.rank_correlation`), not from `of`.
     """
 
     name: str

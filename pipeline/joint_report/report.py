@@ -36,6 +36,7 @@ from common.grading.plots import against_each_other
 from common.grading.predictions import TWIN
 from common.grading.target import TargetName, target_named
 from common.report import Link, Picture, Report, image_picture
+from common.truth import all_simulated
 from common.words import counted, spoken
 from landmarks.tables import points_source
 from pipeline.joint_report.first_section import add_first_section
@@ -46,7 +47,6 @@ from pipeline.joint_report.study import (
     TOGETHER,
     Ingredients,
     JointStudy,
-    is_simulated,
     read_study,
 )
 
@@ -72,7 +72,7 @@ def build_joint_report(
     the tables test other patients, folds or grades, or something is missing.
     """
     study = read_study(given, target=target_named(target), redact=redact, seed=seed)
-    simulated = is_simulated(study.manifest)
+    simulated = all_simulated(study.manifest)
     report = Report(
         title="Grading facial palsy: by measurements, by an image network, and by both",
         summary=points_source(study.material.dists).added_to(_summary(study, simulated=simulated)),

@@ -48,7 +48,6 @@ COLOURS = {MEASUREMENTS: BLUE, NETWORK: VERMILION, TWIN: ORANGE, TOGETHER: GREEN
 MARKERS = {MEASUREMENTS: "o", NETWORK: "s", TWIN: "^", TOGETHER: "D", MAJORITY: "x"}
 MAP_TASKS = ("full_smile", "full_eye_closure", "brow_raise")
 """Movements whose maps are shown: mouth, eyes, forehead."""
-_TRUTH_OF_SIMULATED = "true_landmarks.csv"  # what only a simulated cohort has
 
 
 @dataclass(frozen=True)
@@ -145,14 +144,6 @@ class JointStudy:
     def method(self, kind: str) -> str | None:
         """Return the name of the first method of a kind, such as `NETWORK`."""
         return next((name for name in self.names if name.startswith(kind)), None)
-
-
-def is_simulated(manifest: pd.DataFrame) -> bool:
-    """Return whether all photographs carry the truth that only simulated cohorts have."""
-    if "truth_file" not in manifest.columns:
-        return False
-    names = manifest["truth_file"].astype("string").fillna("")
-    return bool(names.str.endswith(_TRUTH_OF_SIMULATED).all())
 
 
 def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -> JointStudy:
