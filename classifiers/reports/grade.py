@@ -16,6 +16,7 @@ from classifiers.graders.new_patients import Grades, whose_answer
 from classifiers.graders.one_patient import INTERVAL
 from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import about
+from classifiers.reports.numeric import score_pictures
 from classifiers.reports.patient_page import (
     EVERYBODY,
     MOST_TELLING,
@@ -35,7 +36,6 @@ from common.grading.calibration import (
 )
 from common.grading.evaluation import evaluate_numbers, two_lines
 from common.grading.numeric_target import NumericTarget
-from common.grading.plots import differences_figure, scatter_figure
 from common.grading.target import VISIT, patients_and_visits
 from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted
@@ -287,19 +287,7 @@ def _add_errors(report: Report, grades: Grades, *, target: NumericTarget) -> Non
         for estimate in [found.estimates[""][score.name]]
         if np.isfinite(estimate.value)
     )
-    estimates = found.estimates[""]
-    limits = (estimates["limit_low"], estimates["bias"], estimates["limit_high"])
-    section.gallery(
-        [
-            figure_picture(
-                scatter_figure(rows, target=target, title=""), alt="Answers against the truth."
-            ),
-            figure_picture(
-                differences_figure(rows, target=target, title="", lines=limits),
-                alt="Bland-Altman plot of the answers against the truth.",
-            ),
-        ]
-    )
+    section.gallery(score_pictures(rows, found.estimates[""], target=target))
 
 
 def _wrong_figure(curves: pd.DataFrame) -> Figure:

@@ -10,17 +10,16 @@ import pandas as pd
 
 from classifiers.graders.cohort import Cohort
 from classifiers.graders.registry import title_of
-from classifiers.reports.sections import Title, add_answer_box, add_scores, learners
+from classifiers.reports.sections import add_answer_box, add_scores, learners
+from common.bootstrap import Estimate
 from common.grading.calibration import about_intervals
 from common.grading.evaluation import BASELINES, NumericEvaluation
 from common.grading.numeric_scores import HUMAN_ICC
 from common.grading.numeric_target import NumericTarget, shown
 from common.grading.plots import differences_figure, scatter_figure
-from common.report import Report, figure_picture
+from common.report import Picture, Report, figure_picture
 from common.tables import ROMAN
 from common.words import counted
-
-LOW, MIDDLE, HIGH = "limit_low", "bias", "limit_high"
 
 
 def about_numeric_scores(evaluations: Sequence[NumericEvaluation]) -> list[str]:
@@ -62,15 +61,13 @@ def add_numeric_answers(report: Report, evaluations: Sequence[NumericEvaluation]
     add_intervals(report, evaluations)
 
 
-def add_numeric_agreement(
-    report: Report, evaluation: NumericEvaluation, *, title: Title = title_of
-) -> None:
+def add_numeric_agreement(report: Report, evaluation: NumericEvaluation) -> None:
     """Add the second table of scores, scatter and Bland-Altman plots, and people's agreement."""
     section = report.section("Agreement with the truth")
     more = evaluation.more_scores
     meanings = "; ".join(f"{score.title}: {score.meaning}" for score in more)
     add_scores(
-        section, evaluation, caption=f"{meanings}.", title=title,
+        section, evaluation, caption=f"{meanings}.",
         cells=lambda model: evaluation.cells_of(model, more),
     )  # fmt: skip
     scale = evaluation.target.name.capitalize()
@@ -89,22 +86,27 @@ def add_numeric_agreement(
         "differences lie, the bands their 95 % intervals."
     )
     for model in learners(evaluation):
-        found, words = evaluation.estimates[model], title(model)
+        rows, found = evaluation.of(model), evaluation.estimates[model]
         section.gallery(
-            [
-                figure_picture(
-                    scatter_figure(evaluation.of(model), target=evaluation.target, title=words),
-                    alt=f"Answers of {words} against the truth.",
-                ),
-                figure_picture(
-                    differences_figure(
-                        evaluation.of(model), target=evaluation.target, title=words,
-                        lines=(found[LOW], found[MIDDLE], found[HIGH]),
-                    ),
-                    alt=f"Bland-Altman plot of {words} against the truth.",
-                ),
-            ]
-        )  # fmt: skip
+            score_pictures(rows, found, target=evaluation.target, title=title_of(model))
+        )
+
+
+def score_pictures(
+    rows: pd.DataFrame, found: Mapping[str, Estimate], *, target: NumericTarget, title: str = ""
+) -> list[Picture]:
+    """Return one model's answers against the truth, and their differences with limits `found`."""
+    limits, who = (found["limit_low"], found["bias"], found["limit_high"]), title or "the answers"
+    return [
+        figure_picture(
+            scatter_figure(rows, target=target, title=title),
+            alt=f"Answers of {title} against the truth." if title else "Answers against the truth.",
+        ),
+        figure_picture(
+            differences_figure(rows, target=target, title=title, lines=limits),
+            alt=f"Bland-Altman plot of {who} against the truth.",
+        ),
+    ]
 
 
 def add_intervals(report: Report, evaluations: Sequence[NumericEvaluation]) -> None:

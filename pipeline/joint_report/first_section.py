@@ -5,7 +5,7 @@ It is meant to be read in a minute by someone who knows nothing of the project.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -166,8 +166,8 @@ def _does_it_add(section: Section, study: JointStudy) -> None:
         return
     found = study.patients
     score = scores_of_classes(found.evaluation).headline
-    gain = paired_difference(found, together, alone, score=score.name)
-    section.text(answer_in_words(gain.estimate, score=score))
+    gain, _ = paired_difference(found, together, alone, score=score.name)
+    section.text(answer_in_words(gain, score=score))
     if network is None:
         return
     if not found.evaluation.estimates[network]["weighted_kappa"].low > 0:
@@ -177,27 +177,19 @@ def _does_it_add(section: Section, study: JointStudy) -> None:
             "faces to learn from."
         )
         return
-    beside = paired_difference(found, network, alone, score=score.name)
-    section.text(network_in_words(beside, score=score))
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """First minus second on the same patients, and the p of the permutation test (Holm)."""
-
-    estimate: Estimate
-    p: float
+    beside, p = paired_difference(found, network, alone, score=score.name)
+    section.text(network_in_words(beside, p, score=score))
 
 
 def paired_difference(
     found: BranchComparison, first: str, second: str, *, score: str
-) -> PairedDifference:
-    """Return the difference of one score over all patients, whichever way round it is stored."""
+) -> tuple[Estimate, float]:
+    """Return first minus second of one score over all patients, and the test's p (Holm)."""
     for row in differences_of(found):
         if row["score"] == score and {row["first"], row["second"]} == {first, second}:
             one, p = estimate_of(row), float(row["p_permutation_holm"])
             turned = row["first"] != first
-            return PairedDifference(Estimate(-one.value, -one.high, -one.low) if turned else one, p)
+            return (Estimate(-one.value, -one.high, -one.low) if turned else one), p
     raise KeyError((first, second))
 
 
@@ -225,18 +217,18 @@ def answer_in_words(gain: Estimate, *, score: Score) -> str:
     )
 
 
-def network_in_words(made: PairedDifference, *, score: Score) -> str:
+def network_in_words(made: Estimate, p: float, *, score: Score) -> str:
     """Say whether the network alone is better or worse than the measurements, as the test says."""
     tested = (
-        f"{score.title.lower()} {signed(made.estimate.value)}, 95 % interval "
-        f"{signed(made.estimate.low)} to {signed(made.estimate.high)}, paired permutation test "
-        f"p {p_words(made.p)}"
+        f"{score.title.lower()} {signed(made.value)}, 95 % interval "
+        f"{signed(made.low)} to {signed(made.high)}, paired permutation test "
+        f"p {p_words(p)}"
     )
-    if not made.p < SIGNIFICANT:
+    if not p < SIGNIFICANT:
         return (
             "Alone, the network cannot be told from the measurements: they are alike, or the "
             f"patients are too few ({tested})."
         )
-    better = (made.estimate.value > 0) == score.higher_is_better
+    better = (made.value > 0) == score.higher_is_better
     told = "better" if better else "worse"
     return f"Alone, the network does clearly {told} than the measurements ({tested})."
