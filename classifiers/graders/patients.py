@@ -165,7 +165,7 @@ class Columns(Protocol):
 
 
 class PhotographColumns:
-    """One set: the 29 features as they are."""
+    """One set: the 29 features as they are, and what an image branch says beside them."""
 
     def learn(self, samples: Samples) -> Sets:
         """Return the features."""
@@ -218,60 +218,28 @@ class PatientColumns:
         return self._sets(self.severity_.transform(samples.features), samples)
 
     def _sets(self, made: pd.DataFrame, samples: Samples) -> Sets:
-        if self.about_side:
-            return {"sign": made[["signed_severity"]], "signed": made.filter(regex=r"^signed_")}
         summary = samples.features.filter(regex=r"^(mean|worst)\.")
-        if self.portable:
-            return {"portable": summary}
-        return {
-            "severity": made[["severity"]],
-            "asymmetry": made.filter(regex=r"^(severity|lack\.|reach\.)"),
-            "summary": summary,
-        }
-
-
-class WithDeep:
-    """The sets of others, with what an image branch says of the same rows beside each."""
-
-    def __init__(self, measured: PhotographColumns | PatientColumns) -> None:
-        self.measured = measured
-
-    def learn(self, samples: Samples) -> Sets:
-        """Learn the other columns."""
-        return self._beside(self.measured.learn(_without_deep(samples)), samples)
-
-    def make(self, samples: Samples) -> Sets:
-        """Return the sets of other rows."""
-        return self._beside(self.measured.make(_without_deep(samples)), samples)
-
-    @staticmethod
-    def _beside(sets: Sets, samples: Samples) -> Sets:
+        if self.about_side:
+            sets = {"sign": made[["signed_severity"]], "signed": made.filter(regex=r"^signed_")}
+        elif self.portable:
+            sets = {"portable": summary}
+        else:
+            sets = {
+                "severity": made[["severity"]],
+                "asymmetry": made.filter(regex=r"^(severity|lack\.|reach\.)"),
+                "summary": summary,
+            }
         deep = samples.features.filter(regex=f"^{DEEP}")
-        return {
-            name: pd.concat([made.set_axis(deep.index), deep], axis=1)
-            for name, made in sets.items()
-        }
+        if deep.columns.empty:
+            return sets
+        return {name: pd.concat([own, deep], axis=1) for name, own in sets.items()}
 
 
-def columns_for(
-    samples: Samples, *, target: AnyTarget
-) -> PhotographColumns | PatientColumns | WithDeep:
+def columns_for(samples: Samples, *, target: AnyTarget) -> Columns:
     """Return what makes the columns of these samples."""
-    measured = (
-        PhotographColumns()
-        if samples.grades is None
-        else PatientColumns(target, portable=samples.portable)
-    )
-    return WithDeep(measured) if _deep_names(samples) else measured
-
-
-def _deep_names(samples: Samples) -> list[str]:
-    return [name for name in samples.features.columns if str(name).startswith(DEEP)]
-
-
-def _without_deep(samples: Samples) -> Samples:
-    """Return the samples with measured columns only."""
-    return replace(samples, features=samples.features.drop(columns=_deep_names(samples)))
+    if samples.grades is None:
+        return PhotographColumns()
+    return PatientColumns(target, portable=samples.portable)
 
 
 def _refuse_unfit(rows: pd.DataFrame, *, by: Sequence[str], graded: bool) -> None:
