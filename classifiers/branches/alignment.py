@@ -7,13 +7,12 @@ other grades are refused, because every paired number that followed would be wro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from classifiers.branches.branch import Branch, SharedAnswers
-from common.arrays import Places
 from common.errors import UserError
 from common.files import natural_key
 from common.grading.numeric_target import AnyTarget, NumericTarget
@@ -27,22 +26,6 @@ SAME_FOLDS = "test every branch on the same folds.csv (--fold-table)"
 SAME_MANIFEST = "make both tables with the same manifest"
 
 Key = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class InnerAnswers:
-    """What every branch answered to training patients that it had not seen.
-
-    Rows are `repeat`, `outer_fold`, `fold` (the inner one, of the first branch), key, patient and
-    truth. A patient stands here once for every outer fold in which they are learned from.
-    """
-
-    shared: SharedAnswers
-
-    def rows_of(self, repeat: int, fold: int) -> Places:
-        """Return the row numbers of the training patients of one outer fold."""
-        rows = self.shared.rows
-        return np.flatnonzero((rows["repeat"] == repeat) & (rows["outer_fold"] == fold))
 
 
 def shared_levels(
@@ -65,12 +48,13 @@ def shared_levels(
 
 def shared_inner(
     inner: Sequence[Branch], tested: SharedAnswers, *, shared_only: bool = False
-) -> InnerAnswers:
+) -> SharedAnswers:
     """Lay inner predictions side by side and check them against the folds that they belong to.
 
     `inner` are the same branches in the same order, `tested` their answers on the level that is
-    wanted. Refused (`UserError`) when an outer fold has none, or when they hold a patient whom
-    their own outer fold tests: weights would then be learned from the tested.
+    wanted. A patient stands in the rows once for every outer fold (`outer_fold`) in which they are
+    learned from. Refused (`UserError`) when an outer fold has none, or when they hold a patient
+    whom their own outer fold tests: weights would then be learned from the tested.
     """
     target, unit = tested.target, tested.unit
     inner = [replace(b, name=name) for b, name in zip(inner, tested.names, strict=True)]
@@ -81,9 +65,9 @@ def shared_inner(
         own = pd.MultiIndex.from_frame(branch.rows[["repeat", "outer_fold"]]).isin(folds)
         inner[at] = replace(branch, rows=branch.rows[own].reset_index(drop=True))
     inner = _agreeing(inner, target=target, unit=unit, shared_only=shared_only, inner=True)
-    answers = InnerAnswers(_side_by_side(inner, target=target, unit=unit, inner=True))
+    answers = _side_by_side(inner, target=target, unit=unit, inner=True)
     for (repeat, fold), rows in tested.rows.groupby(["repeat", "fold"], sort=True):
-        found = answers.shared.rows.iloc[answers.rows_of(int(str(repeat)), int(str(fold)))]
+        found = answers.rows.iloc[answers.learned_in(int(str(repeat)), int(str(fold)))]
         if found.empty:
             raise UserError(
                 f"{inner[0].source} has no rows of fold {fold} of repeat {repeat}, which is "

@@ -123,6 +123,11 @@ class SharedAnswers:
         numbers = np.arange(1, len(self.classes.classes) + 1, dtype=np.float64)
         return self.chances[name] @ numbers
 
+    def learned_in(self, repeat: int, fold: int) -> Places:
+        """Return, of inner answers, the row numbers of the training patients of one outer fold."""
+        rows = self.rows
+        return np.flatnonzero((rows["repeat"] == repeat) & (rows["outer_fold"] == fold))
+
     def at(self, rows: Places) -> SharedAnswers:
         """Return the given rows only."""
         return replace(

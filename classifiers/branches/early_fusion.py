@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from classifiers.branches.alignment import InnerAnswers
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.fusion import WEIGHT_COLUMNS, FusedModel, folds_of
 from classifiers.graders.cohort import Samples
@@ -34,7 +33,7 @@ SUMMARY = "fused_early_summary"
 def fuse_summary(
     samples: Samples,
     shared: SharedAnswers,
-    inner: InnerAnswers,
+    inner: SharedAnswers,
     *,
     deep: str,
     grader: GraderEntry,
@@ -53,11 +52,11 @@ def fuse_summary(
     folds = list(folds_of(shared))
     with JobProgress("early fusion, summary", total=len(folds)) as progress:
         for repeat, fold, at, _ in folds:
-            unseen = inner.rows_of(repeat, fold)
-            train = _rows_of(samples, inner.shared.rows[key].iloc[unseen])
+            unseen = inner.learned_in(repeat, fold)
+            train = _rows_of(samples, inner.rows[key].iloc[unseen])
             fitted = fit_nested(
                 grader,
-                _beside(samples.at(train), _summary(inner.shared, deep)[unseen]),
+                _beside(samples.at(train), _summary(inner, deep)[unseen]),
                 target=shared.classes,
                 scalers=SEARCHED_SCALERS,
                 seed=Split(repeat, fold, train, rows[at]).seed(seed, SUMMARY),

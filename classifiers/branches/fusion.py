@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from classifiers.branches.alignment import InnerAnswers
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import json_rows
 from classifiers.branches.late_fusion import (
@@ -124,7 +123,7 @@ def methods_for(
 def fuse_late(
     shared: SharedAnswers,
     *,
-    inner: InnerAnswers | None = None,
+    inner: SharedAnswers | None = None,
     methods: Sequence[FusionMethod] = (),
 ) -> list[FusedModel]:
     """Fuse the probabilities of the branches, weights learned anew in every fold.
@@ -218,7 +217,7 @@ def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, Places, pd.DataF
 
 
 def _fused(
-    method: FusionMethod, shared: SharedAnswers, *, inner: InnerAnswers | None
+    method: FusionMethod, shared: SharedAnswers, *, inner: SharedAnswers | None
 ) -> FusedModel:
     stacked = shared.stacked()
     chances = np.zeros((len(shared.rows), stacked.shape[2]))
@@ -243,7 +242,7 @@ def _fused(
 def _learned(
     method: FusionMethod,
     shared: SharedAnswers,
-    inner: InnerAnswers | None,
+    inner: SharedAnswers | None,
     *,
     repeat: int,
     fold: int,
@@ -251,9 +250,9 @@ def _learned(
     """Return what is learned for one outer fold from its training patients: fusion and sets."""
     if inner is None:
         return even_fusion(method, branches=len(shared.names)), None
-    at = inner.rows_of(repeat, fold)
-    chances = inner.shared.stacked()[at]
-    labels, truth = inner.shared.truth[at], inner.shared.reference[at]
+    at = inner.learned_in(repeat, fold)
+    chances = inner.stacked()[at]
+    labels, truth = inner.truth[at], inner.reference[at]
 
     def learn(rows: Flags | slice) -> LateFusion:
         if shared.numeric is not None:
@@ -264,14 +263,14 @@ def _learned(
     if not _has_sets(shared):
         return learned, None
     # The sets need answers of a fusion that did not learn from the answered patient either.
-    part = inner.shared.rows["fold"].to_numpy()[at]
+    part = inner.rows["fold"].to_numpy()[at]
     unseen = np.zeros((len(at), chances.shape[2]))
     for number in np.unique(part):
         asked, others = part == number, part != number
         crossed = learn(others) if others.any() else learned
         unseen[asked] = crossed.of(chances[asked])
     if shared.numeric is not None:
-        patients = inner.shared.patients[at]
+        patients = inner.patients[at]
         return learned, learn_intervals(unseen[:, 0], truth, patients, target=shared.numeric)
     return learned, learn_sets(unseen, labels)
 

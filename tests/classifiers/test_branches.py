@@ -180,7 +180,7 @@ def test_inner_predictions_of_a_tested_patient_are_refused(tables):
     inner = read_branches(paths, target=SIX, inner=True)
     found = shared_inner(inner, patients)
     fold = patients.rows["fold"].iat[0]
-    rows = found.shared.rows.iloc[found.rows_of(1, fold)]
+    rows = found.rows.iloc[found.learned_in(1, fold)]
     tested = patients.rows[patients.rows["fold"] == fold]
     assert not set(rows["patient_id"]) & set(tested["patient_id"])
     assert set(rows["patient_id"]) | set(tested["patient_id"]) == set(patients.patients)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.branches.alignment import InnerAnswers, shared_inner, shared_levels
+from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import SharedAnswers, read_branches
 from classifiers.branches.early_fusion import fuse_summary
 from classifiers.commands.benchmark import benchmark
@@ -90,7 +90,7 @@ def deep_tables(folder: Path, *, error: float, seed: int = 0) -> Path:
     return out / "predictions.csv"
 
 
-def laid_out(faces: Path, deep: Path) -> tuple[Samples, SharedAnswers, InnerAnswers]:
+def laid_out(faces: Path, deep: Path) -> tuple[Samples, SharedAnswers, SharedAnswers]:
     tables = [faces / "geometric" / "predictions.csv", deep]
     models = [QUICK.name, "htnet"]
     (shared,) = shared_levels(read_branches(tables, target=SIX, models=models), target=SIX)
