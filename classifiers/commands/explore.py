@@ -57,11 +57,6 @@ def explore(
     seed
         Of the resampling and of t-SNE.
 
-    Returns
-    -------
-    Exploration
-        The tables that were written.
-
     Raises
     ------
     UserError

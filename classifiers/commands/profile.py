@@ -44,11 +44,6 @@ def profile(
     redact
         Draw the points in place of the photographs in the report, and leave out the name.
 
-    Returns
-    -------
-    Profile
-        The table that was written.
-
     Raises
     ------
     UserError

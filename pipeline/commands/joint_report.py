@@ -69,11 +69,6 @@ def joint_report(
     seed
         Of the resampling and of the permutation tests.
 
-    Returns
-    -------
-    JointReportResult
-        Where the report lies.
-
     Raises
     ------
     UserError
