@@ -117,7 +117,9 @@ def fuse(
         refuse_other_truth(branches, known, target=question)
     inner_paths = _inner_paths(tables, inner)
     chosen = [branch.model for branch in branches]
-    inside = read_branches(inner_paths, target=question, models=chosen, inner=True)
+    inside = []
+    if inner_paths:
+        inside = read_branches(inner_paths, target=question, models=chosen, inner=True)
     methods_for(method, inner=bool(inside), target=question)  # refuse before the long work
     if features is not None and isinstance(question, NumericTarget):
         raise UserError(

@@ -86,7 +86,7 @@ def test_a_branch_compared_with_itself_differs_in_nothing(tables: list[Path]) ->
     (shared,) = shared_levels(branches, target=SCALE)
     first, second = shared.names
     agreed = agreement(shared, first, second)
-    assert agreed.icc.value == pytest.approx(1.0)
+    assert agreed.scores["icc"].value == pytest.approx(1.0)
     assert agreed.bias.value == agreed.high_limit.value == 0
     scores = paired_scores(SCALE)
     assert list(scores) == ["mae", "rmse", "icc"]
