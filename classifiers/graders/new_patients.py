@@ -27,7 +27,13 @@ from common.errors import UserError
 from common.files import natural_key
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import NO_LABEL, VISIT, patients_and_visits
+from common.grading.target import (
+    NO_LABEL,
+    OF_VISIT,
+    VISIT,
+    patients_and_visits,
+    whose_answer,
+)
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import PointsSource, points_source
@@ -167,17 +173,6 @@ def grade_tables(model: StoredModel, *, features: Path, manifest: Path | None = 
         truth=_truth(table, target, whose=named),
         source=points_source(table),
     )
-
-
-OF_VISIT = " · visit "
-
-
-def whose_answer(rows: pd.DataFrame, by: list[str]) -> pd.Series:
-    """Return whom the answer to each row is about: a patient, or `patient · visit 2`."""
-    names = rows["patient_id"].astype(str).where(rows["patient_id"].notna())
-    if VISIT not in by:
-        return names
-    return names + (OF_VISIT + rows[VISIT].astype(str)).where(rows[VISIT].notna(), "")
 
 
 def _joined(before: Answer | None, answer: Answer, *, visit: str) -> Answer:

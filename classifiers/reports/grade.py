@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from classifiers.graders.familiarity import wrong_among_accepted
 from classifiers.graders.model_store import StoredModel
 from classifiers.graders.nested import LEAST_PATIENTS
-from classifiers.graders.new_patients import Grades, whose_answer
+from classifiers.graders.new_patients import Grades
 from classifiers.graders.one_patient import INTERVAL
 from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import about
@@ -36,7 +36,7 @@ from common.grading.calibration import (
 )
 from common.grading.evaluation import evaluate_numbers, two_lines
 from common.grading.numeric_target import NumericTarget
-from common.grading.target import VISIT, patients_and_visits
+from common.grading.target import VISIT, patients_and_visits, whose_answer
 from common.report import RESEARCH_USE, Bar, Card, Report, figure_picture
 from common.words import counted
 

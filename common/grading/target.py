@@ -24,6 +24,7 @@ NO_LABEL = 0  # class number of a row whose manifest does not answer the questio
 CLASS_COLUMN = "palsy_class"
 VISIT = "visit"
 """Manifest column that tells a patient's visits apart."""
+OF_VISIT = " · visit "  # between a patient and a visit
 MAJORITY = "majority"
 """Name of the baseline in tables, as a grader and beside networks."""
 
@@ -228,6 +229,14 @@ def patients_and_visits(rows: pd.DataFrame) -> list[str]:
     """Return the columns that say whom one answer is for: patients, and visits where told apart."""
     visits = VISIT in rows and rows[VISIT].notna().any()
     return ["patient_id", VISIT] if visits else ["patient_id"]
+
+
+def whose_answer(rows: pd.DataFrame, by: list[str]) -> pd.Series:
+    """Return whom the answer to each row is about: a patient, or `patient · visit 2`."""
+    names = rows["patient_id"].astype(str).where(rows["patient_id"].notna())
+    if VISIT not in by:
+        return names
+    return names + (OF_VISIT + rows[VISIT].astype(str)).where(rows[VISIT].notna(), "")
 
 
 def refuse_two_grades(
