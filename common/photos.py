@@ -148,9 +148,8 @@ class PhotoFolder:
 def list_photos(folder: Path) -> PhotoFolder:
     """Find every photograph below a folder, in natural order of `image_id`.
 
-    Hidden files (macOS leaves `._name.jpg`) are passed over, links to folders are followed once,
-    and HEIC and RAW files are listed so that each gets a row with its reason. Pictures of other
-    kinds (GIF, JPEG 2000, drawings) are counted and named.
+    Hidden files (`._name.jpg`) are passed over, links to folders are followed once; HEIC and RAW
+    files are listed, so that each gets a row with its reason, other pictures counted and named.
     """
     photos: list[tuple[str, Path]] = []
     problems: list[str] = []

@@ -183,9 +183,9 @@ def read_branches(
 ) -> list[Branch]:
     """Read one model from each prediction table, of photographs or of patients.
 
-    `models` names the model of each table in their order; not needed for a table with a single one
-    besides baselines and a network's twin. A table of several is else refused (`UserError`):
-    choosing the best of them after the fact would make it look better than it is.
+    `models` names the model of each table; a table of several (besides baselines and a network's
+    twin) is refused (`UserError`) without, since the best of them, chosen after the fact, would
+    look better than it is.
     """
     if models and len(models) != len(tables):
         raise UserError(
@@ -225,9 +225,8 @@ def scores_of_classes(found: Evaluation | NumericEvaluation) -> Evaluation:
 def with_baseline(shared: SharedAnswers) -> SharedAnswers:
     """Return the answers with the dumb baseline beside them, `majority` or `median`.
 
-    It answers the commonest class, or the median score, of the fold's training patients: those whom
-    the fold does not test. With random draws a tested patient stands in other folds too, and has no
-    say all the same.
+    It answers the commonest class, or the median score, of all patients whom the fold does not
+    test.
     """
     numeric = shared.numeric is not None
     chances = np.zeros((len(shared.rows), 1 if numeric else len(shared.classes.classes)))

@@ -57,9 +57,8 @@ _STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mea
 class FusedModel:
     """What one way of fusing (`fused_` and the method) answered, in the rows of the shared answers.
 
-    `chances` are `(n, k)`; `sets` `(n, 2)` lowest and highest class number of the conformal set, of
-    scores the ends of the interval, None without inner predictions; `weights` rows of
-    `weights.csv`, none for a fusion without weights.
+    `chances` are `(n, k)`; `sets` `(n, 2)` ends of the conformal set or interval, None without
+    inner predictions; `weights` rows of `weights.csv`, none for a fusion without weights.
     """
 
     name: str

@@ -35,11 +35,10 @@ Stacked = Floats
 class LateFusion:
     """One way of fusing, with what it learned.
 
-    `mean`: mean of the probabilities. `product`: their geometric mean, brought back to sum 1; a
-    class that one branch excludes is excluded. `weighted`: weighted mean. `stacking`: ordinal
-    logistic regression on the branches' log odds of lying above each grade, one coefficient for
-    each branch and no thresholds of its own. `strength` is what each branch is multiplied with:
-    weight, exponent or coefficient, `(branches,)`.
+    `mean` of the probabilities; `product`: their geometric mean, brought back to sum 1 (a class
+    that one branch excludes is excluded); `weighted` mean; `stacking`: ordinal logistic regression
+    on the branches' log odds of lying above each grade, without thresholds of its own. `strength`
+    `(branches,)` is what each branch is multiplied with: weight, exponent or coefficient.
     """
 
     method: FusionMethod

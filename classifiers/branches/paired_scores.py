@@ -173,9 +173,9 @@ def exchange_patients(
 def permutation_p(score: PairedScore, first: Sums, second: Sums, *, exchanges: Floats) -> float:
     """Return the two-sided p of a paired permutation test over patients.
 
-    If the branches were equally good, it would not matter which of them gave which of a patient's
-    two sets of answers. p is the share of exchanges whose difference is at least as large as the
-    one that was seen, itself counted among them (Phipson and Smyth 2010).
+    If the branches were equally good, it would not matter which gave which of a patient's answers:
+    p is the share of exchanges whose difference is at least as large as the one seen (Phipson and
+    Smyth 2010).
     """
     gap = second - first
     moved = exchanges @ gap

@@ -92,10 +92,10 @@ class GradeClassifier(ClassifierMixin, BaseEstimator):
 class CalibratedSVC(GradeClassifier):
     """Support vector machine whose probabilities are learned on unseen patients.
 
-    `SVC(probability=True)` is deprecated and splits a patient's photographs over its inner folds.
-    Here the decision values are predicted on inner patient-grouped folds, and a multinomial
-    logistic regression turns them into probabilities (Platt 1999, for several classes). `C`,
-    `gamma` and `kernel` are those of `sklearn.svm.SVC`; `random_state` deals the `n_folds`.
+    Decision values are predicted on `n_folds` inner patient-grouped folds, dealt by `random_state`,
+    and a multinomial logistic regression turns them into probabilities (Platt 1999, for several
+    classes). `C`, `gamma` and `kernel` are those of `sklearn.svm.SVC`, whose own probabilities
+    split a patient's photographs over its folds.
     """
 
     def __init__(

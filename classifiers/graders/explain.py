@@ -69,9 +69,8 @@ def region_effects(
     """Return how the answer changes when a part of the face is given typical values instead.
 
     `typical` holds by column the median of healthy training patients; a column without one keeps
-    its values. Rows as `samples`, a column for each region: expected class (sum of class number
-    times probability), or score, as measured, minus that with the region typical. Of classes,
-    positive says that the region makes the answer worse.
+    its values. Rows as `samples`, a column for each region: expected class, or score, as measured,
+    minus that with the region typical.
     """
     features = samples.features
     measured = features.to_numpy(dtype=np.float64)

@@ -41,10 +41,9 @@ NEVER_TOO_LITTLE = ("turn_deg", "tilt_deg", "spread")
 class Familiar:
     """What the patients learned from were like; plain values, as in the card.
 
-    `ranges` are lowest and highest of each quality. `middle` and `inverse` (covariance, shrunk)
-    are of the grader's own columns, missing values taken as the middle; `farthest` is the largest
-    distance of a patient learned from. By the share `margin` a patient may lie outside a range, or
-    beyond the farthest, and still be called alike.
+    `ranges` are lowest and highest of each quality; `middle` and `inverse` (covariance, shrunk) are
+    of the grader's own columns, missing values taken as the middle; `farthest` is the largest
+    distance of a patient. By the share `margin` one may lie outside, and still be called alike.
     """
 
     ranges: dict[str, list[float]]

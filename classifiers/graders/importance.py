@@ -150,10 +150,9 @@ def region_importance(
 
 
 def exchanged_rows(rows: pd.DataFrame, *, rng: np.random.Generator) -> Places:
-    """Return for each row the row whose values it is given.
+    """Return for each row the row whose values it is given: another patient's.
 
-    Each patient gets another patient's photographs, movement for movement where the other has it;
-    a movement that the other lacks comes from any of the other's photographs. With one patient
+    The same movement where the other has it, else any of the other's photographs. With one patient
     alone nothing can be exchanged.
     """
     patients = rows["patient_id"].to_numpy(dtype=np.str_)

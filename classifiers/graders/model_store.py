@@ -106,9 +106,9 @@ the registry and says which type is missing.
 class StoredModel:
     """A grader read from disk, which answers as on the day it was stored, and its card.
 
-    `warnings` has a sentence for each library whose version differs from that of the day. `local`
-    is what `recalibrate` learned; its thresholds are the grader's already, its zero is for the rows
-    that the grader is given.
+    `warnings` name libraries whose version differs from that of the day. `local` is what
+    `recalibrate` learned: its thresholds are the grader's already, its zero is for the rows that it
+    is given.
     """
 
     grader: NestedGrader

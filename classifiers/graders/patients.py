@@ -139,9 +139,7 @@ def why_not_graded(missing: Sequence[str], learned: Sequence[str]) -> str | None
     """Return the reason to abstain, or None when enough movements are there.
 
     A patient is not graded without the photograph at rest, or when more than a quarter of the
-    movements are missing. The threshold is a cautious choice, no measured limit: two runs of
-    `python -m benchmarks.missing_movements` differ in how much answers lose with two or three
-    movements missing (docs/measurements.md).
+    movements are missing: a cautious choice, no measured limit (docs/measurements.md).
     """
     most = len(learned) // MOST_MISSING
     if len(missing) <= most and REST not in missing:

@@ -194,9 +194,8 @@ def _moved(chances: Floats, shifts: Floats, temperature: float) -> Floats:
 class LocalClinic:
     """What a recalibrated model knows of the clinic, as it stands in the model's card.
 
-    `zero` is None when features are taken as measured, `thresholds` when no graded patients were
-    given but healthy ones. `names` and `measured` are hashes of the patients' names and of the
-    measurements of their photographs, by which the patients are known again.
+    `zero` is None when features are taken as measured, `thresholds` without graded patients. By
+    `names` and `measured`, hashes of names and of measurements, the patients are known again.
     """
 
     patients: int

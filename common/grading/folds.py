@@ -199,8 +199,8 @@ def splits(folds: pd.DataFrame, ids: pd.Series, *, patients: Names | pd.Series) 
     """Yield every fold as row numbers of `ids`, leaving out photographs it does not know.
 
     Nobody is learned from in a fold that tests them, whether or not the table names all their
-    photographs. `ids` are the usable photographs (or patients), `patients` the patient of each.
-    Folds of another cohort, which know none of them, are refused (`UserError`).
+    photographs. `ids` are usable photographs (or patients), `patients` the patient of each. Folds
+    of another cohort are refused (`UserError`).
     """
     index, own = pd.Index(ids), np.asarray(patients, dtype=np.str_)
     if not index.isin(folds["image_id"]).any():
@@ -222,10 +222,8 @@ def inner_splits(
 ) -> list[tuple[Places, Places]]:
     """Deal the patients of a training fold once more, stratified, for use inside it.
 
-    By class number or by score: patients are dealt in turn, from the lowest to the highest.
-
-    Returns row numbers (train, test) of each inner fold: at most `n_folds`, fewer when there are
-    fewer patients, none when there is only one.
+    By class number or score, in turn, from the lowest to the highest. Returns row numbers (train,
+    test) of at most `n_folds` inner folds, none when there is only one patient.
     """
     highest = pd.Series(labels).groupby(pd.Series(patients)).max()
     if len(highest) < 2:

@@ -35,8 +35,7 @@ class Rows:
     """Answers of one model: `(n,)` truth, answer, patient (row of `sums`) and weight of each row.
 
     A row weighs one divided by how often its patient was tested, so that everybody counts the
-    number of their photographs or visits (or 1), however often repeats tested them. `sums` are
-    `(n_patients, FIELDS)`.
+    number of their photographs or visits (or 1). `sums` are `(n_patients, FIELDS)`.
     """
 
     truth: Floats

@@ -80,10 +80,7 @@ def clinicians_figure(
 def bland_altman_figure(total: NDArray[np.float64], *, title: str) -> Figure:
     """Draw answer minus reference against their mean (Bland and Altman 1986), from counts.
 
-    Parameters
-    ----------
-    total
-        `(k, k)` counts, reference in rows; a dot's area is the number of answers there.
+    `total` are `(k, k)` counts, reference in rows; a dot's area is the number of answers there.
     """
     figure, axes = canvas(3.1, 3.1)
     truth, answer = np.nonzero(total)

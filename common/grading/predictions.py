@@ -128,9 +128,8 @@ def inner_predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") ->
     """Return the schema of `inner_predictions.csv`: what was answered inside training patients.
 
     The columns of `predictions_schema`, and `outer_fold`: the fold of `repeat` whose training
-    patients these are. Each training photograph or patient of an outer fold is answered once, by a
-    model that learned from the other inner folds (`fold`) of the same training patients, so that
-    weights can be learned without the patients that the outer fold tests.
+    patients these are. Each is answered once, by a model that learned from the other inner folds
+    (`fold`).
     """
     return predictions_schema(target, unit=unit).add_columns({"outer_fold": pa.Column("int64")})
 
@@ -150,10 +149,9 @@ def prediction_rows(
 ) -> pd.DataFrame:
     """Return the table rows of one test fold.
 
-    `rows` have key, `patient_id` and truth; with `visits` their `visit` is kept where there is one
-    (networks answer patients, whose visits they do not tell apart). `probabilities` are `(n, k)`,
-    of which `Target.answers` makes the answers; `sets` are `(n, 2)` lowest and highest class number
-    of the conformal set.
+    `rows` have key, `patient_id` and truth; with `visits` their `visit` is kept where there is one.
+    `probabilities` are `(n, k)`, of which `Target.answers` makes the answers; `sets` are `(n, 2)`
+    lowest and highest class number of the conformal set.
     """
     wanted = [*([VISIT] if visits else []), "hb_grade"]
     known = [name for name in wanted if name in rows.columns]
@@ -234,11 +232,10 @@ def answer_rows(
 def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame:
     """Sum up photographs to patients: the mean over a patient's photographs.
 
-    Returns one row per patient (per visit, where these are told), repeat, fold and model (of
-    `inner_predictions.csv` also per outer fold). Of classes the probabilities are averaged and the
-    answer is made of them as for a photograph; of scores the answers are, and no interval is left,
-    since one of a photograph promises nothing of a mean. Photographs of different grades are
-    refused (`UserError`).
+    One row per patient (per visit, where these are told), repeat, fold and model, of inner
+    predictions also per outer fold. Of classes the probabilities are averaged and answered as for a
+    photograph; of scores the answers are, and no interval is left, since one of a photograph
+    promises nothing of a mean. Photographs of different grades are refused (`UserError`).
     """
     by = patients_and_visits(predictions)
     refuse_two_grades(predictions, column=target.column, by=by)

@@ -214,9 +214,9 @@ def median_class(probabilities: Floats) -> Ints:
 def commonest_class(labels: Ints, patients: NDArray[Any]) -> int:
     """Return the class (of `labels` from 0 or 1) with the most patients; 0 without any row.
 
-    Patients are counted, not photographs. Classes within one patient of the commonest count as
-    equally common, and the lowest of them stands: in a balanced cohort, whoever is held out makes
-    their own class rarer by one, and the strictly commonest class would be wrong every time.
+    Classes within one patient of the commonest count as equally common, and the lowest stands: in a
+    balanced cohort, whoever is held out makes their own class rarer by one, and the strictly
+    commonest would be wrong every time.
     """
     if not len(labels):
         return 0
@@ -244,9 +244,7 @@ def refuse_two_grades(
 ) -> None:
     """Refuse a patient with photographs of several grades, where a patient gets one answer.
 
-    Visits under patient names of their own would be no way out: a grader that learned from one
-    visit would know the patient at the other. `by` are the columns that say whom one answer is
-    for. The `UserError` names the first and their grades.
+    `by` are the columns that say whom one answer is for. The `UserError` names the first.
     """
     known = rows[[column, *by]].dropna(subset=[column, "patient_id"]).fillna({VISIT: ""})
     known = known.drop_duplicates()
