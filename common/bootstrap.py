@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Estimate:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
     @classmethod
-    def of_row(cls, row: Mapping[Any, Any], name: str) -> Estimate:
+    def of_row(cls, row: Any, name: str) -> Estimate:
         """Read an estimate from a row of a table with `name`, `name_low` and `name_high`."""
         return cls(*(float(row[f"{name}{limit}"]) for limit in LIMITS))
 

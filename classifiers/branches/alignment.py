@@ -234,7 +234,7 @@ def _side_by_side(
         k = len(target.classes)
         place = {name: at for at, name in enumerate(target.named(np.arange(k) + 1), start=1)}
         answers = {
-            name: table["predicted"].map(place).to_numpy(dtype=np.int64)
+            name: np.asarray(table["predicted"].map(place), dtype=np.int64)
             for name, table in zip(names, ordered, strict=True)
         }
     of_branch = dict(zip(names, chances, strict=True))
