@@ -257,8 +257,11 @@ def _farthest_off(rows: pd.DataFrame, *, target: NumericTarget) -> tuple[set[str
 def _heading(lines: list[dict[str, str | None]]) -> str:
     """Return what stands behind the patient's name: the reference, of several visits each."""
     for name in ("Reference", TRUE_SCORE):
-        if known := [str(line[name]) for line in lines if line.get(name)]:
-            return f"{name.lower()} {', '.join(known)}"
+        if known := [line for line in lines if line.get(name)]:
+            told = (
+                f"{one['visit']}: {one[name]}" if "visit" in one else one[name] for one in known
+            )
+            return f"{name.lower()} {', '.join(map(str, told))}"
     return ""
 
 
