@@ -68,7 +68,7 @@ COMMANDS: Commands = {
         "Predicted against true landmarks: errors per region, grade and side.",
     ),
     "train-landmarks": (
-        "landmarks.commands.train_landmarks:train_landmarks",
+        "pipeline.commands.train_landmarks:train_landmarks",
         "Train a landmark model on corrected points of your own patients.",
     ),
     "draw-measures": (

@@ -106,7 +106,7 @@ def models() -> str:
         ("`--predictor`", "what", "terms"),
         (
             *((f"`{one.name}`", one.purpose, one.licence) for one in PREDICTORS.values()),
-            ("a path", "any 68-point dlib model, such as one of `train-landmarks`", "yours"),
+            ("a path", "any 68-point dlib model, or what `train-landmarks` writes", "yours"),
         ),
     )
 

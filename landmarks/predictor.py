@@ -1,20 +1,24 @@
 """The 68-point predictors: which there are, where their files lie, and whether a file is sound.
 
 A predictor is a dlib model file. `ibug` comes with the package `face_recognition_models`; the
-others are brought by the user, by path or by name from the folder `models/`.
+others are brought by the user, by path or by name from the folder `models/`. A refinement of
+`train-landmarks` is one too: it moves the points of the model that it names.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dlib
 
 from common.errors import UserError, did_you_mean
 from common.files import sha256_of
+from common.words import counted
 from landmarks.points import N_POINTS
+from landmarks.refinement import SUFFIX, Refinement
 
 MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
 MODEL_PACKAGE = "face_recognition_models"
@@ -80,14 +84,28 @@ CNN_DETECTOR = ModelFile(
 
 @dataclass(frozen=True)
 class PredictorFile:
-    """A predictor that has been found and hashed, ready for workers to load."""
+    """A predictor that has been found and hashed, ready for workers to load.
+
+    `base` is the model whose points a refinement moves, None for a dlib model itself.
+    """
 
     name: str
     path: Path
     sha256: str
+    base: PredictorFile | None = None
 
-    def learned_from(self, *, seen: str = "unknown") -> str:
-        """Say whether the model learned from given photographs: `yes`, `no`, or what is known."""
+    def learned_from(self, *, seen: str = "unknown", photographs: Sequence[str] = ()) -> str:
+        """Say whether the model learned from given photographs: `yes`, `no`, or what is known.
+
+        A refinement knows it of its own, by the SHA-256 of `photographs`.
+        """
+        if self.base is not None:
+            taught = Refinement.load(self.path).about["learned_from"]
+            own = len(set(taught).intersection(photographs))
+            return (
+                f"{own} of {counted(len(photographs), 'photograph')} corrected for {self.name}; "
+                f"{self.base.name}: {self.base.learned_from(seen=seen)}"
+            )
         known = PREDICTORS.get(self.name)
         purpose = known.purpose if known else "see its card"
         return seen if seen != "unknown" else f"not known ({self.name}: {purpose})"
@@ -100,6 +118,8 @@ class PredictorFile:
         UserError
             When the file is truncated, is no dlib predictor, or gives another number of points.
         """
+        if self.base is not None:
+            return self.base.load()
         not_whole = UserError(
             f"{self.path} is not a whole dlib shape predictor (SHA-256 {self.sha256[:12]}…): get "
             "the file again, or give another with --predictor."
@@ -117,6 +137,10 @@ class PredictorFile:
         except RuntimeError as error:
             raise not_whole from error
 
+    def load_refinement(self) -> Refinement | None:
+        """Load how the model's points are moved; None where they stay."""
+        return None if self.base is None else Refinement.load(self.path)
+
 
 def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
     """Find a predictor by its name (`ibug`, `mee`, `mee2`, `mee3`, `gtx`) or by the path of a file.
@@ -133,11 +157,21 @@ def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
     if not path.suffix and not path.exists():
         raise UserError(
             f'There is no predictor "{name_or_path}": choose one of {", ".join(PREDICTORS)} or '
-            f"give the path of a .dat file.{did_you_mean(name_or_path, PREDICTORS)}"
+            f"give the path of a file.{did_you_mean(name_or_path, PREDICTORS)}"
         )
     if not path.is_file():
         raise UserError(f"The predictor {path} does not exist: check the path.")
-    return PredictorFile(name=path.name, path=path, sha256=sha256_of(path))
+    found = PredictorFile(name=path.name, path=path, sha256=sha256_of(path))
+    if path.suffix != SUFFIX:
+        return found
+    about = Refinement.load(path).about
+    base = find_predictor(about["base"])
+    if base.sha256 != about["base_sha256"]:
+        raise UserError(
+            f'{path} moves the points of the model "{base.name}", and the one here is another file '
+            "than that it has learned on: train it again with train-landmarks --refine."
+        )
+    return replace(found, base=base)
 
 
 def _named(model: ModelFile) -> PredictorFile:

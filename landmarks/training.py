@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dlib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
@@ -23,6 +24,7 @@ from landmarks.find.detector import FaceBox
 from landmarks.find.finder import DETECTION_MIN_SIDE
 from landmarks.find.tta import cut_face
 from landmarks.points import N_POINTS, map_points, swap_sides
+from landmarks.tables import BOX_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ def held_out_patients(patients: Sequence[str], *, share: float, seed: int) -> fr
     number = min(max(1, round(share * len(names))), len(names) - 1)
     chosen = np.random.default_rng(seed).choice(names, size=number, replace=False)
     return frozenset(str(name) for name in chosen)
+
+
+def box_of(row: pd.Series) -> FaceBox:
+    """Return the box in a row of a landmark table."""
+    left, top, right, bottom, score = (float(row[n]) for n in (*BOX_COLUMNS, "detector_score"))
+    return FaceBox(left, top, right, bottom, score, str(row["detector"]))
 
 
 def train_predictor(faces: Sequence[TrainingFace], *, out: Path, options: TrainingOptions) -> Path:

@@ -32,6 +32,9 @@ from datasets.simulated.movement import express
 from datasets.simulated.photo_warp import impose
 from datasets.simulated.shape import AVERAGE_POINTS
 
+MAX_TURN = 0.06
+"""Portraits beyond this turn of the head (`landmarks.points.turn_of`, about 10 degrees of yaw) are
+left out by who calls: the warp moves points as they move in a face seen from the front."""
 _EYES_PX = 180  # outer-eye distance to which larger portraits are reduced
 _SIDE = 4.5  # side of the picture, in outer-eye distances
 _PLAIN = "plain"
@@ -40,10 +43,11 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait's file and its 68 points, ``(68, 2)`` px."""
+    """A portrait's file, its 68 points, ``(68, 2)`` px, and whose it is, if not its own name's."""
 
     path: Path
     points: FloatArray
+    patient: str | None = None
 
 
 def simulate_from_portraits(
@@ -51,6 +55,7 @@ def simulate_from_portraits(
     out: Path,
     *,
     seed: int = 0,
+    movements: int = len(MOVEMENTS),
     jobs: int = 1,
     folds: bool = False,
 ) -> tuple[list[Path], dict[str, str]]:
@@ -68,6 +73,8 @@ def simulate_from_portraits(
         Folder to write to; new, empty, or holding the same cohort.
     seed
         Of grades, strength of movement and all that differs between patients.
+    movements
+        How many movements everybody does; drawn, where not all.
     jobs
         Processes.
     folds
@@ -80,8 +87,9 @@ def simulate_from_portraits(
     made = {"simulated": True, "from": sorted(portraits), "seed": seed}
     claim_folder(out, made | ({"folds": True} if folds else {}))
     names = list(portraits)
+    rng = np.random.default_rng(seed)
     tasks = [
-        (out, name, portraits[name], patient)
+        (out, name, portraits[name], patient, _drawn(movements, rng=rng))
         for name, patient in zip(
             names, draw_cohort(len(names), seed=seed, folds=folds), strict=True
         )
@@ -108,9 +116,14 @@ def simulate_from_portraits(
     return [out / name for name in manifest["image_id"]], left_out
 
 
-def _person(_: object, task: tuple[Path, str, Portrait, Patient]) -> list[pd.DataFrame]:
+def _drawn(movements: int, *, rng: np.random.Generator) -> list[str]:
+    chosen = rng.permutation(len(MOVEMENTS))[:movements]
+    return [name for number, name in enumerate(MOVEMENTS) if number in chosen]
+
+
+def _person(_: object, task: tuple[Path, str, Portrait, Patient, list[str]]) -> list[pd.DataFrame]:
     """Write the pictures of one person; return rows of manifest, true points and true folds."""
-    out, name, portrait, patient = task
+    out, name, portrait, patient, movements = task
     try:
         rgb, points = _around_face(read_photo(portrait.path).pixels, portrait.points)
     except PhotoError as error:
@@ -118,7 +131,7 @@ def _person(_: object, task: tuple[Path, str, Portrait, Patient]) -> list[pd.Dat
     palsy, truth, folds = patient.palsy, [], []
     up = "../" * (1 + name.count("/"))
     rows: list[dict[str, object]] = []
-    for movement in (_PLAIN, *MOVEMENTS):
+    for movement in (_PLAIN, *movements):
         image_id = f"{name}/{movement}.jpg"
         picture, moved = rgb, points
         if movement != _PLAIN:
@@ -128,7 +141,8 @@ def _person(_: object, task: tuple[Path, str, Portrait, Patient]) -> list[pd.Dat
             face = express(AVERAGE_POINTS, palsy, patient.vigour, movement)
             folds.append(fold_row(image_id, fold_depths(patient.look, face)))
         _write(picture, out / image_id)
-        row: dict[str, object] = {"image_id": image_id, "path": image_id, "patient_id": name}
+        row: dict[str, object] = {"image_id": image_id, "path": image_id}
+        row["patient_id"] = portrait.patient or name
         row |= {"task": movement, "side": palsy.side, "hb_grade": palsy.grade, "kind": palsy.kind}
         row |= {"truth_file": f"{up}{TRUTH_TABLE}", PLAIN_IMAGE: f"{name}/{_PLAIN}.jpg"}
         rows.append(row)

@@ -135,7 +135,7 @@ def extract(
     definition
         How distances and features are defined: see docs/definitions.md.
     predictor
-        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a file of yours.
     faces
         With several faces in a photograph: take the largest, or make it an error.
     tta
@@ -240,6 +240,11 @@ def extract(
         for name in (DISTS_FILE, FEATURES_FILE, MEASURES_FILE):  # of an earlier run
             remove_table(out / name)
     files = {"predictor": model.path}
+    corrected_for = None
+    if model.base is not None:
+        shown = list(extraction.table["photo_sha256"].dropna())
+        corrected_for = model.learned_from(photographs=shown)
+        print(f"The model has seen of these photographs: {corrected_for}")
     if found.manifest is not None:
         files["manifest"] = source
     write_run_record(
@@ -275,6 +280,7 @@ def extract(
             "resumed": extraction.resumed,
             "device": "cpu",
             "problems": list(found.problems),
+            **({} if corrected_for is None else {"seen": corrected_for}),
         },
     )
     result = ExtractResult(

@@ -13,6 +13,7 @@ from typing import Literal
 import pandas as pd
 
 from common.errors import UserError
+from common.files import sha256_of
 from common.provenance import write_run_record
 from common.tables import photos_of, read_manifest, write_table
 from common.truth import read_truth
@@ -91,7 +92,8 @@ def evaluate_landmarks(
         Landmark tables, or points of other tools, to evaluate in place of predicting; with
         --asymmetry, beside it.
     predictor
-        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a .dat file.
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a file; one of
+        train-landmarks --refine is evaluated beside the model whose points it moves.
     tta
         Altered copies of each face whose points are averaged; 0 for none.
     tta_kind
@@ -158,8 +160,13 @@ def evaluate_landmarks(
         for one in (*(replace(method, points=p) for p in beside), method):
             methods.pop(_name_of(one), None)  # what was asked for comes last
             methods[_name_of(one)] = one
+        if model.base is not None:  # beside the model whose points are moved
+            own = {f"{name}, {model.base.name}": one for name, one in methods.items()}
+            found |= _predict(known, own, out=out, predictor=model.base, jobs=jobs)
+            learned |= dict.fromkeys(own, model.base.learned_from(seen=seen))
         found |= _predict(known, methods, out=out, predictor=model, jobs=jobs)
-        learned |= dict.fromkeys(methods, model.learned_from(seen=seen))
+        shown = [sha256_of(path) for _, path in known.photos if path.is_file()]
+        learned |= dict.fromkeys(methods, model.learned_from(seen=seen, photographs=shown))
         if mirror:
             altered["mirror"] = mirror_check(
                 known.photos, predictor=model, method=method, jobs=jobs

@@ -22,6 +22,7 @@ from landmarks.find.detector import FaceBox, FaceDetector
 from landmarks.find.halves import halves_of, share_of
 from landmarks.find.iris import Iris, Irises, find_irises
 from landmarks.find.method import Copy, Method
+from landmarks.find.refinement import refined
 from landmarks.find.tta import CopyPredictor, centre_of, predict_points, spread_of
 from landmarks.overlay import write_overlay
 from landmarks.points import N_POINTS, tilt_degrees
@@ -126,6 +127,7 @@ class LandmarkFinder:
         cv2.setNumThreads(1)
         self._method = method or Method()
         self._predictor = predictor.load()
+        self._refinement = predictor.load_refinement()
         self._detector = FaceDetector(small_width=self._method.detection_width)
         self._copies = CopyPredictor(
             self._predictor, colour=self._method.colour, threads=copy_threads
@@ -205,6 +207,7 @@ class LandmarkFinder:
             if self._method.points == "halves":
                 found = replace(found, halves_share=share_of(points[None]))
                 points = self._halves(photo, face, points[None], [Copy()])[0]
+            points = self._refined(photo, face, points[None])[0]
             return replace(found, points=photo.to_original(points))
         augmentation = self._method.augmentation
         content = photo.sha256 or hashlib.sha256(photo.pixels.tobytes()).hexdigest()
@@ -224,6 +227,7 @@ class LandmarkFinder:
             found = replace(found, halves_share=share_of(copies.points))
             drawn = [augmentation.copy(i, content=content) for i in range(len(copies.points))]
             copies = replace(copies, points=self._halves(photo, face, copies.points, drawn))
+        copies = replace(copies, points=self._refined(photo, face, copies.points))
         return replace(
             found,
             points=photo.to_original(centre_of(copies, average=self._method.average)),
@@ -236,6 +240,13 @@ class LandmarkFinder:
         return halves_of(
             self._predictor, photo.pixels, face, whole, copies=copies, colour=self._method.colour
         )
+
+    def _refined(
+        self, photo: Photo, face: FaceBox, points: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Move points as a clinic's corrections taught, if the model knows of any."""
+        known = self._refinement
+        return points if known is None else refined(known, photo.pixels, face, points)
 
 
 def light_of(grey: NDArray[np.uint8], face: FaceBox) -> tuple[float, float]:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import MappingProxyType
 
-import cv2
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 
 from landmarks.find.detector import FaceBox
 from landmarks.find.method import Copy
-from landmarks.find.tta import cut_face, predict_points
+from landmarks.find.tta import picture_in, predict_points
 from landmarks.points import (
     REGIONS,
     compose,
@@ -120,14 +119,24 @@ def upright_map(points: NDArray[np.float64]) -> NDArray[np.float64]:
     The midline is the straight line through the points of `MIDLINE`: a line that follows them bends
     the picture by their errors, and a line through true points is no better.
     """
-    right, left = points[[36, 39]].mean(axis=0), points[[42, 45]].mean(axis=0)
-    along = (left - right) * _EYES / ((left - right) @ (left - right))
-    turn = np.array([along, [-along[1], along[0]]])
     middle, down = (SIDE - 1) / 2, _EYES_DOWN * SIDE
-    level = np.column_stack([turn, [middle, down] - turn @ (right + left) / 2])
+    level = level_map(points, side=SIDE, eyes=_EYES, down=_EYES_DOWN)
     x, y = map_points(points[list(MIDLINE)], level).T
     lean, off = np.polyfit(y - down, x - middle, 1)
     return compose(np.array([[1.0, -lean, lean * down - off], [0.0, 1.0, 0.0]]), level)
+
+
+def level_map(
+    points: NDArray[np.float64], *, side: int, eyes: float, down: float
+) -> NDArray[np.float64]:
+    """Return the `(2, 3)` map of px to a picture of `side` px in which the eyes are level.
+
+    Their centres (middles of the corners) are `eyes` px apart, in the middle, `down` of its height.
+    """
+    right, left = points[[36, 39]].mean(axis=0), points[[42, 45]].mean(axis=0)
+    along = (left - right) * eyes / ((left - right) @ (left - right))
+    turn = np.array([along, [-along[1], along[0]]])
+    return np.column_stack([turn, [(side - 1) / 2, down * side] - turn @ (right + left) / 2])
 
 
 def weighted(whole: NDArray[np.float64], halves: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,16 +177,9 @@ def _mirrored_faces(
 
     Both have the patient's right half, or what stands for it, at image-left.
     """
-    cut = cut_face(pixels, box)
-    to_cut = np.vstack([cut.to_cut, [0.0, 0.0, 1.0]])
-    picture = cv2.warpAffine(
-        cut.pixels, upright @ np.linalg.inv(to_cut), (SIDE, SIDE), flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    if picture.ndim == 3 and not colour:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    picture = picture_in(pixels, box, upright, side=SIDE, colour=colour)
     half = SIDE // 2
-    right, left = np.asarray(picture[:, :half], np.uint8), np.asarray(picture[:, half:], np.uint8)
+    right, left = picture[:, :half], picture[:, half:]
     return np.hstack([right, right[:, ::-1]]), np.hstack([left[:, ::-1], left])
 
 

@@ -80,6 +80,26 @@ def cut_face(pixels: NDArray[np.uint8], box: FaceBox) -> FaceCrop:
     return FaceCrop(_warped(part, compose(to_cut, reduced), side), to_cut)
 
 
+def picture_in(
+    pixels: NDArray[np.uint8],
+    box: FaceBox,
+    affine: NDArray[np.float64],
+    *,
+    side: int,
+    colour: bool = False,
+) -> NDArray[np.uint8]:
+    """Return the face in `box` as a square of `side` px, brought there by a `(2, 3)` map of px.
+
+    `(side, side)` grey, or RGB if `colour`; beyond the photograph its edge is repeated.
+    """
+    cut = cut_face(pixels, box)
+    to_cut = np.vstack([cut.to_cut, [0.0, 0.0, 1.0]])
+    picture = _warped(cut.pixels, affine @ np.linalg.inv(to_cut), side)
+    if picture.ndim == 3 and not colour:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return picture
+
+
 def _reduced_around(
     pixels: NDArray[np.uint8], centre: NDArray[np.float64], *, half: float, scale: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -20,7 +20,7 @@ from common.words import counted
 from datasets.simulated import cohort
 from datasets.simulated.cohort import LayoutName
 from datasets.simulated.film_folder import simulate_films
-from datasets.simulated.photo_cohort import Portrait, simulate_from_portraits
+from datasets.simulated.photo_cohort import MAX_TURN, Portrait, simulate_from_portraits
 from datasets.simulated.photo_warp import simulate_from_photo
 from landmarks.exchange.tables import read_points
 from landmarks.find.extraction import extract_landmarks, landmark_table
@@ -31,9 +31,6 @@ from landmarks.predictor import find_predictor
 from landmarks.tables import LANDMARKS, points_of
 
 _PNG_LOSSLESS = ".png"
-MAX_TURN = 0.06
-"""Portraits beyond this `turn_of` (about 10 degrees of yaw) are left out by --from-photos: the warp
-moves points as they move in a face seen from the front."""
 
 
 @dataclass(frozen=True)

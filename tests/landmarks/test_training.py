@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
+from common.files import sha256_of
 from common.photos import read_photo
 from common.tables import read_manifest, write_table
-from landmarks.commands.train_landmarks import corrected_points, train_landmarks
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
@@ -29,6 +29,7 @@ from landmarks.training import (
     held_out_patients,
     train_predictor,
 )
+from pipeline.commands.train_landmarks import corrected_points, train_landmarks
 from tests.landmarks.emotrics_files import write_emotrics_folder
 
 SMALL = TrainingOptions(cascades=4, trees=20, depth=2, oversampling=5, feature_pool=60)
@@ -270,3 +271,25 @@ def test_simulated_patients(shared: Path, tmp_path):
     error = result.errors.loc["inner"]
     assert error["after"] < 0.8 * error["before"]
     assert error["change_high"] < 0
+
+
+def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys):
+    folder, faces = cohort
+    result = train_landmarks(
+        folder / "manifest.csv", out=tmp_path, points=folder / "corrected.csv", refine=True,
+        seed=3, jobs=1,
+    )  # fmt: skip
+    assert result.model.name == "predictor.safetensors"
+    mouth = result.errors.loc["mouth"]
+    assert mouth["after"] < 0.6 * mouth["before"]
+    about = json.loads(result.card.read_text())["refinement"]
+    assert len(about["learned_from"]) == 6
+    assert about["of_them_imposed"] == 12
+    known = {sha256_of(face.path) for face in faces}
+    assert set(about["learned_from"]) < known
+    assert "predictor.safetensors" in capsys.readouterr().out
+    with pytest.raises(UserError, match="known by its name"):
+        train_landmarks(
+            folder / "manifest.csv", out=tmp_path / "again", points=folder / "corrected.csv",
+            refine=True, predictor=str(result.model), jobs=1,
+        )  # fmt: skip

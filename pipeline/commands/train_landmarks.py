@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import sha256_of, write_json
+from common.files import write_json
 from common.provenance import package_versions, write_run_record
 from common.tables import photos_of, read_manifest
 from common.truth import read_truth
@@ -19,10 +19,11 @@ from common.words import counted, spoken
 from common.workers import jobs_asked
 from landmarks.check.training import compare_models, training_report
 from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
-from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import extract_landmarks
+from landmarks.find.method import DEFAULT_COPIES, Method, make_method
 from landmarks.points import N_POINTS, POINT_COLUMNS
-from landmarks.predictor import PredictorFile, find_predictor
+from landmarks.predictor import find_predictor
+from landmarks.refinement import SUFFIX
 from landmarks.review.remaining import (
     POINT_LIMIT,
     Remaining,
@@ -31,15 +32,18 @@ from landmarks.review.remaining import (
     read_reviewed,
     remaining_work,
 )
-from landmarks.tables import BOX_COLUMNS, points_of, points_source, read_landmarks
+from landmarks.tables import points_of, points_source, read_landmarks
 from landmarks.training import (
     TrainingFace,
     TrainingOptions,
+    box_of,
     held_out_patients,
     train_predictor,
 )
+from pipeline.refining import refine_predictor
 
 MODEL_FILE, CARD_FILE, REPORT_FILE = "predictor.dat", "predictor.json", "report.html"
+REFINEMENT_FILE = Path(MODEL_FILE).stem + SUFFIX
 LICENCE_NOTE = (
     "Made from your photographs: whether it may be shared depends on their consent and terms. "
     "Research software; it does not diagnose."
@@ -53,7 +57,7 @@ class TrainedLandmarks:
     Attributes
     ----------
     model, card
-        The `.dat` file and its JSON card.
+        The model's file and its JSON card.
     errors
         One row per part of the face: `before`, `after`, `change`, % of the outer-eye distance.
     left_out
@@ -82,6 +86,7 @@ def train_landmarks(
     all_points: bool = False,
     raters: Path | None = None,
     predictor: str = "ibug",
+    refine: bool = False,
     held_out: float = 0.25,
     cascades: int = TrainingOptions.cascades,
     trees: int = TrainingOptions.trees,
@@ -97,10 +102,11 @@ def train_landmarks(
 ) -> TrainedLandmarks:
     """Train a landmark model on your own photographs with corrected points.
 
-    Writes OUT/predictor.dat, for --predictor of extract, and OUT/predictor.json, which says what
-    it was made from and its errors before and after on patients that were held out, with 95 %
-    intervals over patients. Whole patients are held out, always. After a review, OUT/report.html
-    says how many photographs would still need correction, and how long that takes.
+    Writes OUT/predictor.dat (with --refine: predictor.safetensors), for --predictor of extract, and
+    OUT/predictor.json, which says what it was made from and its errors before and after on patients
+    that were held out, with 95 % intervals over patients. Whole patients are held out, always.
+    After a review, OUT/report.html says how many photographs would still need correction, and how
+    long that takes.
 
     Parameters
     ----------
@@ -118,7 +124,12 @@ def train_landmarks(
         agreement_points.csv of agreement: a point is off when it lies further away than 95 % of
         two raters' points; beyond 5 % of the outer-eye distance when not given.
     predictor
-        Model to compare with: ibug (installed), mee, mee2, mee3, gtx, or a .dat file.
+        Model to compare with, and to refine: ibug (installed), mee, mee2, mee3, gtx, or a .dat
+        file.
+    refine
+        Learn how to move the points that this model finds, from some ten corrected photographs on,
+        in place of a model from nothing. Palsies imposed on them teach it too. The options from
+        --cascades to --mirror are for a model from nothing.
     held_out
         Share of the patients that are held out to measure the error.
     cascades
@@ -162,18 +173,21 @@ def train_landmarks(
         truth = corrected_points(people, points)
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
-    predict = functools.partial(extract_landmarks, jobs=jobs)
+    tested = people["patient_id"].isin(apart)
+    method = make_method(tta=DEFAULT_COPIES) if refine else Method()
+    predict = functools.partial(extract_landmarks, jobs=jobs, method=method)
     before = predict(photos_of(people), out=out / "before", predictor=base).table
     found = people["image_id"].isin(before.loc[before["status"] == "ok", "image_id"])
-    tested = people["patient_id"].isin(apart)
     prepared = time.monotonic()
-    model = train_predictor(
-        _faces(people[found & ~tested], truth=truth, boxes=before),
-        out=out / MODEL_FILE,
-        options=options,
-    )
+    learners = people[found & ~tested]
+    model = out / (REFINEMENT_FILE if refine else MODEL_FILE)
+    about = None
+    if refine:
+        about = refine_predictor(learners, truth, base=base, out=model, seed=seed, jobs=jobs)
+    else:
+        train_predictor(_faces(learners, truth=truth, boxes=before), out=model, options=options)
     trained = time.monotonic()
-    ours = PredictorFile(name=MODEL_FILE, path=model, sha256=sha256_of(model))
+    ours = find_predictor(str(model))
     examined = people[tested]
     after = predict(photos_of(examined), out=out / "after", predictor=ours).table
     errors = compare_models(examined, truth=truth, before=before, after=after, out=out, seed=seed)
@@ -203,15 +217,18 @@ def train_landmarks(
         **(source.counts() if source else {}),
     }
     settings = {
-        **asdict(options), "held_out": held_out, "compared_with": predictor,
+        **({"seed": seed} if refine else asdict(options)),
+        "refine": refine, "held_out": held_out, "compared_with": predictor,
         "all_points": all_points, "limits": "two raters" if raters else f"{POINT_LIMIT:g} %",
     }  # fmt: skip
     card = {
-        "what": "dlib shape predictor, 68 points, patient's right is image-left",
+        "what": (f"refinement of the points of {base.name}" if refine else "dlib shape predictor")
+        + ", 68 points, patient's right is image-left",
         "sha256": ours.sha256,
         "counts": counts,
         "held_out_patients": sorted(apart),
         "options": settings,
+        **({"refinement": about} if refine else {}),
         "error": "NRMSE by outer-eye distance, %, mean over held-out photographs, 95 % interval "
         "over patients",
         "errors": {
@@ -310,14 +327,9 @@ def _faces(people: pd.DataFrame, *, truth: pd.DataFrame, boxes: pd.DataFrame) ->
     points = points_of(truth.set_index("image_id").reindex(ids))
     found = boxes.set_index("image_id").reindex(ids)
     return [
-        TrainingFace(path=Path(path), box=_box(row), points=face)
+        TrainingFace(path=Path(path), box=box_of(row), points=face)
         for path, (_, row), face in zip(people["path"], found.iterrows(), points, strict=True)
     ]
-
-
-def _box(row: pd.Series) -> FaceBox:
-    left, top, right, bottom, score = (float(row[n]) for n in (*BOX_COLUMNS, "detector_score"))
-    return FaceBox(left, top, right, bottom, score, str(row["detector"]))
 
 
 def _learned(counts: dict[str, int]) -> str:

@@ -1,0 +1,227 @@
+"""What corrected photographs teach about the points that a model finds: rounds of a refinement.
+
+In every round the points move on from where patients that the round has not learned from would
+have had them, and for each region held-out patients choose how strongly the regression is drawn
+towards no shift at all, or that nothing is learned for it. So few photographs teach little, and no
+harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.photos import read_photo
+from landmarks.find.detector import FaceBox
+from landmarks.find.finder import DETECTION_MIN_SIDE
+from landmarks.find.refinement import PICTURE_PX, LevelFace, joined, levelled
+from landmarks.find.tta import picture_in
+from landmarks.points import INNER, map_points, mirror_points
+from landmarks.refinement import SHOWN, Regression, Round
+
+ROUNDS, FOLDS = 3, 5
+_STRENGTHS = np.logspace(-3, 2, 11)  # of the ridge, in mean squares of what is known
+_DIRECTIONS_KEPT = 32  # of the 200 numbers of a patch
+_FACES_FOR_BASIS = 100
+_BETWEEN, _NOISE_PX = 2, 1.0  # starts drawn between those that were found, and their noise
+_ANOTHER_FACE = 0.15  # of the outer-eye distance: so far off, the points are of something else
+
+
+@dataclass(frozen=True)
+class CorrectedFace:
+    """A face to learn from, px of its levelled `picture`.
+
+    Attributes
+    ----------
+    patient
+        Whose face it is.
+    picture
+        `(PICTURE_PX, PICTURE_PX)` grey uint8.
+    starts
+        `(k, 68, 2)` points as the model finds them, in one way or several; the same `k` for all.
+    true
+        `(68, 2)` corrected points.
+    """
+
+    patient: str
+    picture: NDArray[np.uint8]
+    starts: NDArray[np.float64]
+    true: NDArray[np.float64]
+
+
+def corrected_face(
+    path: Path,
+    *,
+    patient: str,
+    box: FaceBox,
+    found: NDArray[np.float64],
+    true: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> CorrectedFace | None:
+    """Read one photograph; None where the model has taken something else for the face.
+
+    Parameters
+    ----------
+    path, patient, box
+        The photograph, whose it is, and the face in it.
+    found
+        `(2, 68, 2)` px: points of the whole face, and of its halves.
+    true
+        `(68, 2)` px: corrected points.
+    rng
+        Draws more starts between the two, so that what is learned fits both.
+    """
+    across = np.hypot(*(true[45] - true[36]))
+    off = np.hypot(*np.moveaxis((found - true)[:, list(INNER)], -1, 0))
+    if np.sqrt((off**2).mean()) > _ANOTHER_FACE * across:
+        return None
+    photo = read_photo(path, grey=True, min_side=DETECTION_MIN_SIDE)
+    found, true = photo.from_original(found), photo.from_original(true)
+    face = box.shifted(*-np.array(photo.offset)).scaled(1 / photo.scale, 1 / photo.scale)
+    level = levelled(found)
+    whole, halves = map_points(found, level)
+    share = rng.uniform(size=(_BETWEEN, 1, 1))
+    between = whole + share * (halves - whole) + rng.normal(0, _NOISE_PX, (_BETWEEN, *whole.shape))
+    return CorrectedFace(
+        patient=patient,
+        picture=picture_in(photo.pixels, face, level, side=PICTURE_PX),
+        starts=np.stack([whole, halves, *between]),
+        true=map_points(true, level),
+    )
+
+
+def learn_rounds(faces: Sequence[CorrectedFace], *, seed: int = 0) -> tuple[Round, ...]:
+    """Learn up to `ROUNDS` rounds; none where the faces teach nothing that holds for others.
+
+    Raises
+    ------
+    UserError
+        When the faces are of fewer than two patients.
+    """
+    rng = np.random.default_rng(seed)
+    folds = _folds([face.patient for face in faces], rng=rng)
+    points = np.array([face.starts for face in faces])
+    true = np.array([face.true for face in faces])[:, None]
+    patients = np.unique([face.patient for face in faces], return_inverse=True)[1]
+    rounds: list[Round] = []
+    for _ in range(ROUNDS):
+        one: dict[str, Regression] = {}
+        seen = _bases(faces, points, rng=rng)
+        known = _known(faces, points, seen)
+        shift = np.zeros((2, *points.shape))
+        for region, own in SHOWN.items():
+            asked = np.stack([_mirrored(true - points, m)[:, :, list(own)] for m in (0, 1)])
+            weights, held_out = _regression(known[region], asked, folds=folds, patients=patients)
+            if weights is not None:
+                basis, mean = seen[region]
+                one[region] = Regression(basis, mean, weights.astype(np.float32))
+                shift[:, :, :, list(own)] = held_out
+        if not one:
+            break
+        rounds.append(one)
+        points = points + joined(shift[0], shift[1])
+    return tuple(rounds)
+
+
+def _folds(patients: Sequence[str], *, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold of each face; a patient is in one."""
+    names, whose = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
+        raise UserError("Corrected photographs of at least 2 patients are needed to learn from.")
+    dealt = rng.permutation(len(names)) % min(FOLDS, len(names))
+    return np.asarray(dealt[whose], dtype=np.int64)
+
+
+def _mirrored(shift: NDArray[np.float64], mirrored: int) -> NDArray[np.float64]:
+    """Shifts as the mirrored face shows them, or as they are."""
+    return mirror_points(shift, width=1) if mirrored else shift
+
+
+def _patches(
+    face: CorrectedFace, points: NDArray[np.float64]
+) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+    level = LevelFace.of(face.picture)
+    for region in SHOWN:
+        for mirrored in (0, 1):
+            yield region, mirrored, level.patches(points, region, mirrored=bool(mirrored))
+
+
+def _bases(
+    faces: Sequence[CorrectedFace], points: NDArray[np.float64], *, rng: np.random.Generator
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return of each region the directions in which patches of some faces differ most, and mean."""
+    some = rng.permutation(len(faces))[:_FACES_FOR_BASIS]
+    read: dict[str, list[NDArray[np.float32]]] = {region: [] for region in SHOWN}
+    for at in some.tolist():
+        for region, _, patches in _patches(faces[at], points[at, :1]):
+            read[region].append(patches.reshape(-1, patches.shape[-1]))
+    found = {}
+    for region, rows in read.items():
+        all_rows = np.concatenate(rows)
+        mean = all_rows.mean(axis=0)
+        vectors = np.linalg.eigh(np.cov((all_rows - mean).T))[1]
+        found[region] = (np.ascontiguousarray(vectors[:, : -_DIRECTIONS_KEPT - 1 : -1]), mean)
+        found[region] = tuple(one.astype(np.float32) for one in found[region])
+    return found
+
+
+def _known(
+    faces: Sequence[CorrectedFace],
+    points: NDArray[np.float64],
+    bases: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return what a regression sees, `(2, faces, starts, d)` for each region."""
+    k = points.shape[1]
+    known = {
+        region: np.empty((2, len(faces), k, len(own) * _DIRECTIONS_KEPT + 1), np.float32)
+        for region, own in SHOWN.items()
+    }
+    for at, face in enumerate(faces):
+        for region, mirrored, patches in _patches(face, points[at]):
+            basis, mean = bases[region]
+            known[region][mirrored, at, :, :-1] = ((patches - mean) @ basis).reshape(k, -1)
+            known[region][mirrored, at, :, -1] = 1.0
+    return known
+
+
+def _regression(
+    known: NDArray[np.float32],
+    asked: NDArray[np.float64],
+    *,
+    folds: NDArray[np.int64],
+    patients: NDArray[np.int64],
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Return weights of a ridge regression, and what it says of patients it has not learned from.
+
+    `known` is `(2, faces, starts, d)`, `asked` `(2, faces, starts, points, 2)`. None where
+    held-out patients are not better off by more than the standard error of that.
+    """
+    flat = asked.reshape(*asked.shape[:3], -1)
+    said = np.zeros((len(_STRENGTHS), *flat.shape))
+    for fold in np.unique(folds):
+        out = folds == fold
+        for k, weights in enumerate(_ridge(known[:, ~out], flat[:, ~out])):
+            said[k][:, out] = known[:, out] @ weights
+    better = (flat**2 - (flat - said) ** 2).mean(axis=(1, 3, 4))  # (strengths, faces)
+    by_patient = np.array([better[:, patients == p].mean(axis=1) for p in range(max(patients) + 1)])
+    best = int(by_patient.mean(axis=0).argmax())
+    gain = by_patient[:, best]
+    if not gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+        return None, np.zeros_like(asked)
+    weights = list(_ridge(known, flat))[best]
+    return weights, said[best].reshape(asked.shape)
+
+
+def _ridge(known: NDArray[np.float32], asked: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Give the weights `(d, targets)` of every strength, weakest first."""
+    x = known.reshape(-1, known.shape[-1]).astype(np.float64)
+    y = asked.reshape(-1, asked.shape[-1])
+    values, vectors = np.linalg.eigh(x.T @ x)
+    turned = vectors.T @ (x.T @ y)
+    for strength in _STRENGTHS:
+        yield vectors @ (turned / (values + strength * values.mean())[:, None])

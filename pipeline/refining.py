@@ -1,0 +1,149 @@
+"""A clinic's corrected photographs, and palsies imposed on them, as a refinement learns from them.
+
+Corrections teach where points belong in the clinic's own light and at its camera. Palsies imposed
+on the same photographs, whose points move by the same field, teach that the points follow.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.tables import PLAIN_IMAGE, photos_of, read_manifest
+from common.truth import read_truth
+from datasets.simulated.photo_cohort import MAX_TURN, Portrait, simulate_from_portraits
+from landmarks.find.extraction import extract_landmarks
+from landmarks.find.method import DEFAULT_COPIES, make_method
+from landmarks.points import turn_of
+from landmarks.predictor import PREDICTORS, PredictorFile
+from landmarks.refinement import Refinement
+from landmarks.refinement_training import CorrectedFace, corrected_face, learn_rounds
+from landmarks.tables import points_of
+from landmarks.training import box_of
+
+IMPOSED = 2
+"""Palsies imposed on every corrected photograph."""
+
+
+def refine_predictor(
+    people: pd.DataFrame,
+    truth: pd.DataFrame,
+    *,
+    base: PredictorFile,
+    out: Path,
+    seed: int = 0,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Learn how to move the points that a model finds, and write it to the file `out`.
+
+    The points of the whole face and of its halves are both learned from, so that it fits either;
+    their tables are kept in the folders `whole` and `halves` beside the file.
+
+    Parameters
+    ----------
+    people
+        Photographs to learn from and their patients: rows of a manifest.
+    truth
+        Their corrected points, `image_id`, `x_0` ... `y_67`.
+    base
+        The model; one that is known by its name, so that it is found again.
+    out
+        The file; what it says of itself is returned, too.
+    seed
+        Of the imposed palsies and of what is chosen by held-out patients.
+    jobs
+        Processes.
+
+    Raises
+    ------
+    UserError
+        When the model has no name, or there are photographs of fewer than two patients.
+    """
+    if base.name not in PREDICTORS:
+        raise UserError(
+            "--refine moves the points of a model that is known by its name: give one of "
+            f"{', '.join(PREDICTORS)} by --predictor."
+        )
+    truth = truth.set_index("image_id")
+    with tempfile.TemporaryDirectory() as scratch:
+        imposed, moved = impose_on(people, truth, out=Path(scratch), seed=seed, jobs=jobs)
+        imposed = imposed[imposed[PLAIN_IMAGE].notna()]
+        everything = pd.concat([people, imposed], ignore_index=True)
+        tables = [
+            extract_landmarks(
+                photos_of(everything),
+                out=out.parent / points,
+                predictor=base,
+                method=make_method(tta=DEFAULT_COPIES, points=points),
+                jobs=jobs,
+            )
+            .table.set_index("image_id")
+            .loc[everything["image_id"]]
+            .reset_index()
+            for points in ("whole", "halves")
+        ]
+        true = points_of(pd.concat([truth, moved]).loc[everything["image_id"]])
+        faces = _faces(everything, tables, true, seed=seed)
+    rounds = learn_rounds(faces, seed=seed)
+    about = {
+        "base": base.name,
+        "base_sha256": base.sha256,
+        "seed": seed,
+        "rounds": [sorted(one) for one in rounds],
+        "pictures": len(faces),
+        "of_them_imposed": len(imposed),
+        "learned_from": sorted(tables[0]["photo_sha256"].iloc[: len(people)].dropna()),
+    }
+    Refinement(rounds, about).save(out)
+    return about
+
+
+def impose_on(
+    people: pd.DataFrame,
+    truth: pd.DataFrame,
+    *,
+    out: Path,
+    seed: int = 0,
+    movements: int = IMPOSED,
+    jobs: int = 1,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Impose palsies on the photographs that are taken from the front, as `simulate` does.
+
+    `people` are rows of a manifest, `truth` the points by `image_id`. Returns the manifest of the
+    pictures in `out`, where a patient is still the same, and their points by `image_id`.
+    """
+    true = dict(zip(people["image_id"], points_of(truth.loc[people["image_id"]]), strict=True))
+    patients = dict(zip(people["image_id"], people["patient_id"], strict=True))
+    portraits = {
+        image_id: Portrait(path, true[image_id], patient=patients[image_id])
+        for image_id, path in photos_of(people)
+        if turn_of(true[image_id]) <= MAX_TURN
+    }
+    if not portraits:
+        return people.iloc[:0].assign(**{PLAIN_IMAGE: None}), truth.iloc[:0]
+    simulate_from_portraits(portraits, out, seed=seed, movements=movements, jobs=jobs)
+    manifest = read_manifest(out / "manifest.csv")
+    return manifest, read_truth(manifest).set_index("image_id")
+
+
+def _faces(
+    people: pd.DataFrame, tables: list[pd.DataFrame], true: np.ndarray, *, seed: int
+) -> list[CorrectedFace]:
+    """Read every photograph in which the points were found in both ways."""
+    rng = np.random.default_rng(seed)
+    found = np.stack([points_of(one) for one in tables], axis=1)
+    faces = []
+    for k, (_, path) in enumerate(photos_of(people)):
+        if np.isfinite(found[k]).all():
+            patient, box = str(people["patient_id"].iat[k]), box_of(tables[0].iloc[k])
+            faces.append(
+                corrected_face(
+                    path, patient=patient, box=box, found=found[k], true=true[k], rng=rng
+                )
+            )
+    return [face for face in faces if face is not None]
