@@ -61,13 +61,17 @@ def main() -> None:
     out = people["patient_id"].isin(apart)
     learners = people[~out].sample(frac=1, random_state=asked.seed)
     test = tested(people[out], truth, out=asked.out / "imposed", seed=asked.seed)
+    method = make_method(tta=DEFAULT_COPIES)
+    found = extract_landmarks(
+        photos_of(learners), out=asked.out / "learners", predictor=base, method=method, jobs=1
+    ).table
     models = {0: base}
     for size in asked.sizes:
         path = asked.out / f"{size}.safetensors"
         began = time.monotonic()
         if not path.is_file():
             some = learners.iloc[:size]
-            about = refine_predictor(some, truth.reset_index(), base=base, out=path)
+            about = refine_predictor(some, truth.reset_index(), found, base=base, out=path)
             print(
                 f"{len(some)} photographs of {some['patient_id'].nunique()} patients: learned in "
                 f"{time.monotonic() - began:.0f} s, {path.stat().st_size / 1e3:.0f} kB, regions of "
@@ -75,12 +79,12 @@ def main() -> None:
             )
         models[size] = find_predictor(str(path))
     for size, model in models.items():
-        for way in WAYS:
-            found = extract_landmarks(
+        for way in WAYS if size == 0 else WAYS[:1]:
+            table = extract_landmarks(
                 photos_of(test.manifest), out=asked.out / f"tested_{size}_{way}", predictor=model,
                 method=make_method(tta=DEFAULT_COPIES, points=way), jobs=1,
-            )  # fmt: skip
-            tell(f"{size} {way}", evaluate(found.table, test.truth, test.manifest))
+            ).table  # fmt: skip
+            tell(f"{size} {way}", evaluate(table, test.truth, test.manifest))
     print(f"learned from the photographs tested: {base.learned_from(seen=asked.seen)}")
 
 

@@ -26,9 +26,10 @@ from landmarks.refinement import SHOWN, Regression, Round
 
 ROUNDS, FOLDS = 3, 5
 _STRENGTHS = np.logspace(-3, 2, 11)  # of the ridge, in mean squares of what is known
-_DIRECTIONS_KEPT = 32  # of the 200 numbers of a patch
+_DIRECTIONS_KEPT = 24  # of the 200 numbers of a patch
 _FACES_FOR_BASIS = 100
-_BETWEEN, _NOISE_PX = 2, 1.0  # starts drawn between those that were found, and their noise
+_DRAWN = 3  # starts drawn around the one that was found
+_FIELD_PX, _REACH_PX, _CENTRES, _NOISE_PX = (2.4, 4.0), 20.0, 8, 0.7  # across and down; how drawn
 _ANOTHER_FACE = 0.15  # of the outer-eye distance: so far off, the points are of something else
 
 
@@ -43,7 +44,7 @@ class CorrectedFace:
     picture
         `(PICTURE_PX, PICTURE_PX)` grey uint8.
     starts
-        `(k, 68, 2)` points as the model finds them, in one way or several; the same `k` for all.
+        `(k, 68, 2)` points: as the model finds them, and others around; the same `k` for all.
     true
         `(68, 2)` corrected points.
     """
@@ -69,29 +70,34 @@ def corrected_face(
     ----------
     path, patient, box
         The photograph, whose it is, and the face in it.
-    found
-        `(2, 68, 2)` px: points of the whole face, and of its halves.
-    true
-        `(68, 2)` px: corrected points.
+    found, true
+        `(68, 2)` px: points as the model finds them, and as they were corrected.
     rng
-        Draws more starts between the two, so that what is learned fits both.
+        Draws more starts around the first: what a region looks like that is off.
     """
     across = np.hypot(*(true[45] - true[36]))
-    off = np.hypot(*np.moveaxis((found - true)[:, list(INNER)], -1, 0))
+    off = np.hypot(*(found - true)[list(INNER)].T)
     if np.sqrt((off**2).mean()) > _ANOTHER_FACE * across:
         return None
     photo = read_photo(path, grey=True, min_side=DETECTION_MIN_SIDE)
-    found, true = photo.from_original(found), photo.from_original(true)
     face = box.shifted(*-np.array(photo.offset)).scaled(1 / photo.scale, 1 / photo.scale)
-    level = levelled(found)
-    whole, halves = map_points(found, level)
-    share = rng.uniform(size=(_BETWEEN, 1, 1))
-    between = whole + share * (halves - whole) + rng.normal(0, _NOISE_PX, (_BETWEEN, *whole.shape))
+    level = levelled(photo.from_original(found)[None])
+    start = map_points(photo.from_original(found), level)
     return CorrectedFace(
         patient=patient,
         picture=picture_in(photo.pixels, face, level, side=PICTURE_PX),
-        starts=np.stack([whole, halves, *between]),
-        true=map_points(true, level),
+        starts=np.stack([start, *(start + _field(start, rng=rng) for _ in range(_DRAWN))]),
+        true=map_points(photo.from_original(true), level),
+    )
+
+
+def _field(points: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a smooth field of shifts, `(68, 2)` px, and a little noise."""
+    centres = points[rng.choice(list(INNER), _CENTRES)]
+    away = ((points[:, None] - centres) ** 2).sum(axis=-1)
+    near = np.exp(-away / (2 * _REACH_PX**2))
+    return np.asarray(
+        near @ rng.normal(0, _FIELD_PX, (_CENTRES, 2)) + rng.normal(0, _NOISE_PX, points.shape)
     )
 
 
@@ -207,7 +213,8 @@ def _regression(
         out = folds == fold
         for k, weights in enumerate(_ridge(known[:, ~out], flat[:, ~out])):
             said[k][:, out] = known[:, out] @ weights
-    better = (flat**2 - (flat - said) ** 2).mean(axis=(1, 3, 4))  # (strengths, faces)
+    as_found = flat[:, :, 0], (flat - said)[:, :, :, 0]  # the other starts were drawn
+    better = (as_found[0] ** 2 - as_found[1] ** 2).mean(axis=(1, 3))  # (strengths, faces)
     by_patient = np.array([better[:, patients == p].mean(axis=1) for p in range(max(patients) + 1)])
     best = int(by_patient.mean(axis=0).argmax())
     gain = by_patient[:, best]

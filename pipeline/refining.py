@@ -26,13 +26,14 @@ from landmarks.refinement_training import CorrectedFace, corrected_face, learn_r
 from landmarks.tables import points_of
 from landmarks.training import box_of
 
-IMPOSED = 2
+IMPOSED = 4
 """Palsies imposed on every corrected photograph."""
 
 
 def refine_predictor(
     people: pd.DataFrame,
     truth: pd.DataFrame,
+    found: pd.DataFrame,
     *,
     base: PredictorFile,
     out: Path,
@@ -41,8 +42,7 @@ def refine_predictor(
 ) -> dict[str, Any]:
     """Learn how to move the points that a model finds, and write it to the file `out`.
 
-    The points of the whole face and of its halves are both learned from, so that it fits either;
-    their tables are kept in the folders `whole` and `halves` beside the file.
+    The points of what is imposed are kept in the folder `imposed` beside it, for another run.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ def refine_predictor(
         Photographs to learn from and their patients: rows of a manifest.
     truth
         Their corrected points, `image_id`, `x_0` ... `y_67`.
+    found
+        Their landmark table by the model and with copies.
     base
         The model; one that is known by its name, so that it is found again.
     out
@@ -73,23 +75,18 @@ def refine_predictor(
     with tempfile.TemporaryDirectory() as scratch:
         imposed, moved = impose_on(people, truth, out=Path(scratch), seed=seed, jobs=jobs)
         imposed = imposed[imposed[PLAIN_IMAGE].notna()]
-        everything = pd.concat([people, imposed], ignore_index=True)
-        tables = [
-            extract_landmarks(
-                photos_of(everything),
-                out=out.parent / points,
-                predictor=base,
-                method=make_method(tta=DEFAULT_COPIES, points=points),
-                jobs=jobs,
-            )
-            .table.set_index("image_id")
-            .loc[everything["image_id"]]
-            .reset_index()
-            for points in ("whole", "halves")
-        ]
-        true = points_of(pd.concat([truth, moved]).loc[everything["image_id"]])
-        faces = _faces(everything, tables, true, seed=seed)
+        there = extract_landmarks(
+            photos_of(imposed), out=out.parent / "imposed", predictor=base,
+            method=make_method(tta=DEFAULT_COPIES), jobs=jobs,
+        ).table  # fmt: skip
+        faces = _faces(
+            pd.concat([people, imposed], ignore_index=True),
+            pd.concat([truth, moved]),
+            pd.concat([found, there], ignore_index=True).set_index("image_id"),
+            seed=seed,
+        )
     rounds = learn_rounds(faces, seed=seed)
+    shown = found[found["image_id"].isin(people["image_id"])]
     about = {
         "base": base.name,
         "base_sha256": base.sha256,
@@ -97,7 +94,7 @@ def refine_predictor(
         "rounds": [sorted(one) for one in rounds],
         "pictures": len(faces),
         "of_them_imposed": len(imposed),
-        "learned_from": sorted(tables[0]["photo_sha256"].iloc[: len(people)].dropna()),
+        "learned_from": sorted(shown["photo_sha256"]),
     }
     Refinement(rounds, about).save(out)
     return about
@@ -132,18 +129,18 @@ def impose_on(
 
 
 def _faces(
-    people: pd.DataFrame, tables: list[pd.DataFrame], true: np.ndarray, *, seed: int
+    people: pd.DataFrame, truth: pd.DataFrame, found: pd.DataFrame, *, seed: int
 ) -> list[CorrectedFace]:
-    """Read every photograph in which the points were found in both ways."""
+    """Read every photograph in which the model has found the face."""
     rng = np.random.default_rng(seed)
-    found = np.stack([points_of(one) for one in tables], axis=1)
-    faces = []
-    for k, (_, path) in enumerate(photos_of(people)):
-        if np.isfinite(found[k]).all():
-            patient, box = str(people["patient_id"].iat[k]), box_of(tables[0].iloc[k])
-            faces.append(
-                corrected_face(
-                    path, patient=patient, box=box, found=found[k], true=true[k], rng=rng
-                )
-            )
+    found = found.loc[people["image_id"]]
+    true, points = points_of(truth.loc[people["image_id"]]), points_of(found)
+    faces = [
+        corrected_face(
+            path, patient=str(people["patient_id"].iat[k]), box=box_of(found.iloc[k]),
+            found=points[k], true=true[k], rng=rng,
+        )
+        for k, (_, path) in enumerate(photos_of(people))
+        if found["status"].iat[k] == "ok"
+    ]  # fmt: skip
     return [face for face in faces if face is not None]

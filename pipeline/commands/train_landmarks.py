@@ -183,7 +183,9 @@ def train_landmarks(
     model = out / (REFINEMENT_FILE if refine else MODEL_FILE)
     about = None
     if refine:
-        about = refine_predictor(learners, truth, base=base, out=model, seed=seed, jobs=jobs)
+        about = refine_predictor(
+            learners, truth, before, base=base, out=model, seed=seed, jobs=jobs
+        )
     else:
         train_predictor(_faces(learners, truth=truth, boxes=before), out=model, options=options)
     trained = time.monotonic()

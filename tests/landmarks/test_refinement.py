@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import sha256_of
 from features.schematic_face import schematic_face
+from landmarks import refinement_training
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.method import make_method
 from landmarks.find.refinement import PICTURE_PX, LevelFace, levelled
@@ -68,9 +69,10 @@ def test_both_sides_are_moved_alike() -> None:
     np.testing.assert_allclose(mirror_points(mirrored, width=PICTURE_PX), moved, atol=0.05)
 
 
-def test_what_the_picture_shows_is_learned_for_others() -> None:
+def test_what_the_picture_shows_is_learned_for_others(monkeypatch) -> None:
+    monkeypatch.setattr(refinement_training, "ROUNDS", 1)
     rng = np.random.default_rng(1)
-    rounds = learn_rounds(faces(True, rng=rng))
+    rounds = learn_rounds(faces(True, rng=rng, patients=8))
     assert rounds
     off = []
     for face in faces(True, rng=rng, patients=4):
@@ -107,8 +109,7 @@ def down(tmp_path: Path, *, px: float = 3.0, **about: str) -> Path:
     return tmp_path / "lower.safetensors"
 
 
-@pytest.mark.parametrize("points", ["whole", "halves"])
-@pytest.mark.parametrize("tta", [0, 4])
+@pytest.mark.parametrize(("tta", "points"), [(0, "halves"), (4, "whole")])
 def test_the_finder_moves_the_points_of_every_copy(portrait, tmp_path, tta, points) -> None:
     method = make_method(tta=tta, points=points)
     before, after = (

@@ -284,7 +284,7 @@ def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys):
     assert mouth["after"] < 0.6 * mouth["before"]
     about = json.loads(result.card.read_text())["refinement"]
     assert len(about["learned_from"]) == 6
-    assert about["of_them_imposed"] == 12
+    assert about["of_them_imposed"] == 24
     known = {sha256_of(face.path) for face in faces}
     assert set(about["learned_from"]) < known
     assert "predictor.safetensors" in capsys.readouterr().out
