@@ -7,6 +7,7 @@ ones. A quarter of its patients is held out. Of the others' photographs, in an o
 chance, the first 20, 50, ... are learned from as `train-landmarks --refine` does. Tested are up to
 four photographs of every held-out patient, and palsies imposed on one frontal photograph of each.
 Baseline in the same run: the points as the model finds them. A run that was stopped goes on.
+`python -m benchmarks.imposed_millimetres FOLDER/held_out/manifest.csv FOLDER` says it in mm.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> None:
     apart = held_out_patients(list(people["patient_id"]), share=0.25, seed=asked.seed)
     out = people["patient_id"].isin(apart)
     learners = people[~out].sample(frac=1, random_state=asked.seed)
-    test = tested(people[out], truth, out=asked.out / "imposed", seed=asked.seed)
+    test = tested(people[out], truth, out=asked.out / "held_out", seed=asked.seed)
     method = make_method(tta=DEFAULT_COPIES)
     found = extract_landmarks(
         photos_of(learners), out=asked.out / "learners", predictor=base, method=method, jobs=1

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
 from common.tables import PLAIN_IMAGE, photos_of, read_manifest
 from common.truth import read_truth
 from datasets.simulated.photo_cohort import MAX_TURN, Portrait, simulate_from_portraits
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, make_method
 from landmarks.points import turn_of
-from landmarks.predictor import PREDICTORS, PredictorFile
+from landmarks.predictor import PredictorFile
 from landmarks.refinement import Refinement
 from landmarks.refinement_training import CorrectedFace, corrected_face, learn_rounds
 from landmarks.tables import points_of
@@ -53,7 +52,7 @@ def refine_predictor(
     found
         Their landmark table by the model and with copies.
     base
-        The model; one that is known by its name, so that it is found again.
+        The model; one of `PREDICTORS`, whose name is kept and finds it again.
     out
         The file; what it says of itself is returned, too.
     seed
@@ -64,16 +63,13 @@ def refine_predictor(
     Raises
     ------
     UserError
-        When the model has no name, or there are photographs of fewer than two patients.
+        When there are photographs of fewer than two patients.
     """
-    if base.name not in PREDICTORS:
-        raise UserError(
-            "--refine moves the points of a model that is known by its name: give one of "
-            f"{', '.join(PREDICTORS)} by --predictor."
-        )
     truth = truth.set_index("image_id")
     with tempfile.TemporaryDirectory() as scratch:
-        imposed, moved = impose_on(people, truth, out=Path(scratch), seed=seed, jobs=jobs)
+        imposed, moved = impose_on(
+            people, truth, out=Path(scratch), seed=seed, movements=IMPOSED, jobs=jobs
+        )
         imposed = imposed[imposed[PLAIN_IMAGE].notna()]
         there = extract_landmarks(
             photos_of(imposed), out=out.parent / "imposed", predictor=base,
@@ -106,7 +102,7 @@ def impose_on(
     *,
     out: Path,
     seed: int = 0,
-    movements: int = IMPOSED,
+    movements: int,
     jobs: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Impose palsies on the photographs that are taken from the front, as `simulate` does.

@@ -22,7 +22,7 @@ from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, Method, make_method
 from landmarks.points import N_POINTS, POINT_COLUMNS
-from landmarks.predictor import find_predictor
+from landmarks.predictor import PREDICTORS, find_predictor
 from landmarks.refinement import SUFFIX
 from landmarks.review.remaining import (
     POINT_LIMIT,
@@ -163,6 +163,11 @@ def train_landmarks(
     )  # fmt: skip
     jobs = jobs_asked(jobs)
     base = find_predictor(predictor)
+    if refine and base.name not in PREDICTORS:
+        raise UserError(
+            "--refine moves the points of a model that is known by its name: give one of "
+            f"{', '.join(PREDICTORS)} by --predictor."
+        )
     people = everybody = read_manifest(manifest)
     reviewed = None if points is None else read_reviewed(points)
     limits = np.full(N_POINTS, POINT_LIMIT) if raters is None else read_raters(raters)

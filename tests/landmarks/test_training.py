@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.photos import read_photo
 from common.tables import read_manifest, write_table
+from landmarks import refinement_training
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
@@ -29,6 +30,7 @@ from landmarks.training import (
     held_out_patients,
     train_predictor,
 )
+from pipeline import refining
 from pipeline.commands.train_landmarks import corrected_points, train_landmarks
 from tests.landmarks.emotrics_files import write_emotrics_folder
 
@@ -273,7 +275,9 @@ def test_simulated_patients(shared: Path, tmp_path):
     assert error["change_high"] < 0
 
 
-def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys):
+def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(refinement_training, "ROUNDS", 1)
+    monkeypatch.setattr(refining, "IMPOSED", 1)
     folder, faces = cohort
     result = train_landmarks(
         folder / "manifest.csv", out=tmp_path, points=folder / "corrected.csv", refine=True,
@@ -284,7 +288,7 @@ def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys):
     assert mouth["after"] < 0.6 * mouth["before"]
     about = json.loads(result.card.read_text())["refinement"]
     assert len(about["learned_from"]) == 6
-    assert about["of_them_imposed"] == 24
+    assert about["of_them_imposed"] == 5  # one head is turned too far for the warp
     known = {sha256_of(face.path) for face in faces}
     assert set(about["learned_from"]) < known
     assert "predictor.safetensors" in capsys.readouterr().out
