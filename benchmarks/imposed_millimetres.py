@@ -5,10 +5,10 @@
     python -m benchmarks.imposed_millimetres IMPOSED/manifest.csv DIR [--sheet SHEET.jpg]
 
 Of every clinical measure, the difference between the sides that an imposed palsy makes (palsied
-minus plain picture), true and from the points of each landmark table below DIR. Lost is what is missing of it
-on average, in its own direction; off is the mean absolute error. The scale is that of the warp: the
-outer eye corners are 90 mm apart. Pictures whose true difference is below 1 mm are left out.
-Intervals of 95 % resample people. The sheet shows twelve of the pictures with the points of each.
+minus plain picture), true and from the points of each landmark table below DIR. Lost is what is
+missing of it on average, in its own direction; off is the mean absolute error. The scale is that of
+the warp: the outer eye corners are 90 mm apart. Pictures whose true difference is below 1 mm are
+left out. Intervals of 95 % resample people. The sheet shows twelve people.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def sheet(manifest: pd.DataFrame, drawn: dict[str, np.ndarray], *, worst: np.nda
             edge = slice(max(0, int(top) - 25), int(bottom) + 15), slice(int(left), int(right))
             row.append(draw_overlay(rgb, points[k], legend=False)[edge])
         rows.append(row)
-    return contact_sheet(rows, row_labels=list(drawn), photo_width=PHOTO_PX)
+    labels = [name.replace("_", " ") for name in drawn]
+    return contact_sheet(rows, row_labels=labels, photo_width=PHOTO_PX)
 
 
 def main() -> None:

@@ -117,14 +117,15 @@ def learn_rounds(faces: Sequence[CorrectedFace], *, seed: int = 0) -> tuple[Roun
     rounds: list[Round] = []
     for _ in range(ROUNDS):
         one: dict[str, Regression] = {}
-        seen = _bases(faces, points, rng=rng)
-        known = _known(faces, points, seen)
+        basis, mean = _basis(faces, points, rng=rng)
+        known = _known(faces, points, basis, mean)
         shift = np.zeros((2, *points.shape))
+        asked = np.stack([true - points, mirror_points(true - points, width=1)])
         for region, own in SHOWN.items():
-            asked = np.stack([_mirrored(true - points, m)[:, :, list(own)] for m in (0, 1)])
-            weights, held_out = _regression(known[region], asked, folds=folds, patients=patients)
+            weights, held_out = _regression(
+                known[region], asked[:, :, :, list(own)], folds=folds, patients=patients
+            )
             if weights is not None:
-                basis, mean = seen[region]
                 one[region] = Regression(basis, mean, weights.astype(np.float32))
                 shift[:, :, :, list(own)] = held_out
         if not one:
@@ -143,11 +144,6 @@ def _folds(patients: Sequence[str], *, rng: np.random.Generator) -> NDArray[np.i
     return np.asarray(dealt[whose], dtype=np.int64)
 
 
-def _mirrored(shift: NDArray[np.float64], mirrored: int) -> NDArray[np.float64]:
-    """Shifts as the mirrored face shows them, or as they are."""
-    return mirror_points(shift, width=1) if mirrored else shift
-
-
 def _patches(
     face: CorrectedFace, points: NDArray[np.float64]
 ) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
@@ -157,41 +153,37 @@ def _patches(
             yield region, mirrored, level.patches(points, region, mirrored=bool(mirrored))
 
 
-def _bases(
+def _basis(
     faces: Sequence[CorrectedFace], points: NDArray[np.float64], *, rng: np.random.Generator
-) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Return of each region the directions in which patches of some faces differ most, and mean."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the directions in which patches of some faces differ most, and their mean."""
     some = rng.permutation(len(faces))[:_FACES_FOR_BASIS]
-    read: dict[str, list[NDArray[np.float32]]] = {region: [] for region in SHOWN}
-    for at in some.tolist():
-        for region, _, patches in _patches(faces[at], points[at, :1]):
-            read[region].append(patches.reshape(-1, patches.shape[-1]))
-    found = {}
-    for region, rows in read.items():
-        all_rows = np.concatenate(rows)
-        mean = all_rows.mean(axis=0)
-        vectors = np.linalg.eigh(np.cov((all_rows - mean).T))[1]
-        found[region] = (np.ascontiguousarray(vectors[:, : -_DIRECTIONS_KEPT - 1 : -1]), mean)
-        found[region] = tuple(one.astype(np.float32) for one in found[region])
-    return found
+    rows = np.concatenate(
+        [
+            patches.reshape(-1, patches.shape[-1])
+            for at in some.tolist()
+            for _, _, patches in _patches(faces[at], points[at, :1])
+        ]
+    )
+    vectors = np.linalg.eigh(np.cov(rows.T))[1][:, : -_DIRECTIONS_KEPT - 1 : -1]
+    return vectors.astype(np.float32), rows.mean(axis=0)
 
 
 def _known(
     faces: Sequence[CorrectedFace],
     points: NDArray[np.float64],
-    bases: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+    basis: NDArray[np.float32],
+    mean: NDArray[np.float32],
 ) -> dict[str, NDArray[np.float32]]:
     """Return what a regression sees, `(2, faces, starts, d)` for each region."""
-    k = points.shape[1]
+    n, k = points.shape[:2]
     known = {
-        region: np.empty((2, len(faces), k, len(own) * _DIRECTIONS_KEPT + 1), np.float32)
+        region: np.ones((2, n, k, len(own) * _DIRECTIONS_KEPT + 1), np.float32)
         for region, own in SHOWN.items()
     }
     for at, face in enumerate(faces):
         for region, mirrored, patches in _patches(face, points[at]):
-            basis, mean = bases[region]
             known[region][mirrored, at, :, :-1] = ((patches - mean) @ basis).reshape(k, -1)
-            known[region][mirrored, at, :, -1] = 1.0
     return known
 
 
