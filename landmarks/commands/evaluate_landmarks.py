@@ -160,12 +160,13 @@ def evaluate_landmarks(
         for one in (*(replace(method, points=p) for p in beside), method):
             methods.pop(_name_of(one), None)  # what was asked for comes last
             methods[_name_of(one)] = one
+        shown: list[str] = []
         if model.base is not None:  # beside the model whose points are moved
+            shown = [sha256_of(path) for _, path in known.photos if path.is_file()]
             own = {f"{name}, {model.base.name}": one for name, one in methods.items()}
             found |= _predict(known, own, out=out, predictor=model.base, jobs=jobs)
             learned |= dict.fromkeys(own, model.base.learned_from(seen=seen))
         found |= _predict(known, methods, out=out, predictor=model, jobs=jobs)
-        shown = [sha256_of(path) for _, path in known.photos if path.is_file()]
         learned |= dict.fromkeys(methods, model.learned_from(seen=seen, photographs=shown))
         if mirror:
             altered["mirror"] = mirror_check(

@@ -96,7 +96,7 @@ def test_one_patient_cannot_teach() -> None:
         learn_rounds(faces(True, rng=np.random.default_rng(0), patients=1))
 
 
-def down(tmp_path: Path, *, px: float = 3.0, **about: str) -> Path:
+def down(tmp_path: Path, *, px: float = 3.0, **about: object) -> Path:
     """A refinement that puts every point lower by `px` of the levelled face."""
     one = {}
     for name, own in SHOWN.items():
@@ -128,6 +128,10 @@ def test_a_file_holds_what_was_learned_and_refuses_what_it_is_not(tmp_path: Path
     Refinement.load(path).save(again)
     assert sha256_of(again) == sha256_of(path)
     assert find_predictor(str(path)).base == find_predictor()
+    taught = find_predictor(str(down(tmp_path, learned_from=["a", "b"])))
+    assert taught.learned_from(seen="no", photographs=["b", "c", "d"]) == (
+        "1 of 3 photographs corrected for lower.safetensors; ibug: no"
+    )
     again.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="not a whole landmark refinement"):
         find_predictor(str(again))
