@@ -80,7 +80,7 @@ def main() -> None:
             )
         models[size] = find_predictor(str(path))
     for size, model in models.items():
-        for way in WAYS if size == 0 else WAYS[:1]:
+        for way in WAYS if size in (0, max(asked.sizes)) else WAYS[:1]:
             table = extract_landmarks(
                 photos_of(test.manifest), out=asked.out / f"tested_{size}_{way}", predictor=model,
                 method=make_method(tta=DEFAULT_COPIES, points=way), jobs=1,
