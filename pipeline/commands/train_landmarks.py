@@ -191,6 +191,8 @@ def train_landmarks(
         about = refine_predictor(
             learners, truth, before, base=base, out=model, seed=seed, jobs=jobs
         )
+        if not about["rounds"]:
+            print("The corrections teach nothing that holds for other patients: no point is moved.")
     else:
         train_predictor(_faces(learners, truth=truth, boxes=before), out=model, options=options)
     trained = time.monotonic()
