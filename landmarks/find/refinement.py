@@ -22,7 +22,8 @@ from landmarks.points import REGIONS, map_points, mirror_points
 from landmarks.refinement import SHOWN, Refinement, Round
 
 PICTURE_PX, _EYES_PX, _EYES_DOWN = 240, 80.0, 0.38  # the levelled face, its eyes, how far down
-_DIRECTIONS, _BLUR_PX = 8, 2.5
+_DIRECTIONS, _BLUR_PX, _BLUR_SIDE = 8, 2.5, 11
+_MIRRORED = (_DIRECTIONS // 2 - 1 - np.arange(_DIRECTIONS)) % _DIRECTIONS  # of each, its image
 _GRID_PX = (-10.0, -5.0, 0.0, 5.0, 10.0)  # where gradients are read around a point
 _OFFSETS = np.stack(np.meshgrid(_GRID_PX, _GRID_PX), axis=-1).reshape(-1, 2)
 _FAINT = 4.0  # grey levels per px: patches fainter than this count less
@@ -37,7 +38,8 @@ class LevelFace:
     @classmethod
     def of(cls, picture: NDArray[np.uint8]) -> LevelFace:
         """Read the gradients of a levelled picture."""
-        return cls((_gradients(picture), _gradients(np.ascontiguousarray(picture[:, ::-1]))))
+        seen = _gradients(picture)
+        return cls((seen, np.ascontiguousarray(seen[_MIRRORED, :, ::-1])))
 
     def patches(
         self, points: NDArray[np.float64], region: str, *, mirrored: bool
@@ -105,4 +107,4 @@ def _gradients(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     slope = [cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1))]
     angles = (np.arange(_DIRECTIONS) + 0.5) * 2 * np.pi / _DIRECTIONS
     along = [np.maximum(slope[0] * np.cos(a) + slope[1] * np.sin(a), 0) for a in angles]
-    return np.stack([cv2.GaussianBlur(one, (0, 0), _BLUR_PX) for one in along])
+    return np.stack([cv2.GaussianBlur(one, (_BLUR_SIDE, _BLUR_SIDE), _BLUR_PX) for one in along])
