@@ -29,6 +29,7 @@ from landmarks.commands.evaluate_landmarks import WithTruth, read_source
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, make_method
 from landmarks.predictor import find_predictor
+from landmarks.refinement import Refinement
 from landmarks.training import held_out_patients
 from pipeline.refining import impose_on, refine_predictor
 
@@ -66,20 +67,23 @@ def main() -> None:
     found = extract_landmarks(
         photos_of(learners), out=asked.out / "learners", predictor=base, method=method, jobs=1
     ).table
-    models = {0: base}
-    for size in asked.sizes:
-        path = asked.out / f"{size}.safetensors"
-        began = time.monotonic()
-        if not path.is_file():
-            some = learners.iloc[:size]
-            about = refine_predictor(some, truth.reset_index(), found, base=base, out=path)
+    for size in (0, *asked.sizes):
+        model = base
+        if size:
+            path = asked.out / f"{size}.safetensors"
+            if not path.is_file():
+                began = time.monotonic()
+                refine_predictor(
+                    learners.iloc[:size], truth.reset_index(), found, base=base, out=path
+                )
+                print(f"{size}: learned in {time.monotonic() - began:.0f} s")
+            model = find_predictor(str(path))
+            about = Refinement.load(path).about
             print(
-                f"{len(some)} photographs of {some['patient_id'].nunique()} patients: learned in "
-                f"{time.monotonic() - began:.0f} s, {path.stat().st_size / 1e3:.0f} kB, regions of "
-                f"each round {about['rounds']}"
+                f"{size}: {len(about['learned_from'])} photographs of "
+                f"{learners.iloc[:size]['patient_id'].nunique()} patients, "
+                f"{about['of_them_imposed']} imposed; rounds {about['rounds']}"
             )
-        models[size] = find_predictor(str(path))
-    for size, model in models.items():
         for way in WAYS if size in (0, max(asked.sizes)) else WAYS[:1]:
             table = extract_landmarks(
                 photos_of(test.manifest), out=asked.out / f"tested_{size}_{way}", predictor=model,
