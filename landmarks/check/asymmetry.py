@@ -82,7 +82,8 @@ def asymmetry_kept(evaluated: Evaluated, *, seed: int = 0) -> pd.DataFrame:
         true, predicted = true - true[plain], predicted - predicted[plain]
         ok &= (plain >= 0) & ~np.isnan(predicted[:, 0, 0])
     people, at = np.unique(photographs["patient_id"].to_numpy(str)[ok], return_inverse=True)
-    weights = resampling_weights(len(people), seed=seed)
+    several = len(people) > 1
+    weights = resampling_weights(len(people), seed=seed) if several else np.ones((1, len(people)))
     rows = []
     for region, own in RIGHT_POINTS.items():
         sums = summed_by(_sums(true[ok][:, own], predicted[ok][:, own]), at, n=len(people))
@@ -91,7 +92,7 @@ def asymmetry_kept(evaluated: Evaluated, *, seed: int = 0) -> pd.DataFrame:
         for name, value, drawn in zip(
             ("kept", "r"), _kept_and_r(sums.sum(axis=0)), _kept_and_r(weights @ sums), strict=True
         ):
-            one = interval(float(value), drawn) if len(people) > 1 else _alone(float(value))
+            one = interval(float(value), drawn) if several else _alone(float(value))
             found |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
         rows.append(found)
     return pd.DataFrame(rows)

@@ -269,6 +269,17 @@ def test_noise_lowers_r_and_widens_the_interval_and_a_lost_plain_photograph_its_
     assert (table["kept"] < table["kept_high"]).all()
 
 
+def test_nobody_palsied_keeps_nothing_that_could_be_told() -> None:
+    manifest, true, predicted = imposed()
+    manifest["side"] = ["left"] * 20 + ["none"] * 20  # plain pictures of the palsied, as they are
+    table = asymmetry_kept(
+        evaluate(table_of(manifest, predicted), table_of(manifest, true), manifest)
+    )
+
+    assert (table["photographs"] == 0).all()
+    assert table[["kept", "kept_low", "r", "r_high"]].isna().all(axis=None)
+
+
 def test_major_errors_are_counted_on_their_side_and_region() -> None:
     offset = np.zeros((24, 68, 2))
     scale = normalisers(cohort()[1])["eye"]
