@@ -1,13 +1,18 @@
 """What 20, 50, 100 and 200 corrected photographs teach: error and asymmetry before and after.
 
-    python -m benchmarks.corrections SOURCE --out FOLDER [--sizes 20 50 100 200] [--seen yes]
+    python run_pipeline.py extract MANIFEST --out FOUND
+    python run_pipeline.py evaluate-landmarks IMPOSED/manifest.csv --asymmetry --out DIR
+    python -m benchmarks.corrections MANIFEST FOUND/landmarks.csv IMPOSED/manifest.csv \
+        DIR/settings/SETTING/landmarks.csv [--sizes 20 50 100 200]
 
-SOURCE is what evaluate-landmarks takes: photographs with true points, which stand for corrected
-ones. A quarter of its patients is held out. Of the others' photographs, in an order drawn by
-chance, the first 20, 50, ... are learned from as `train-landmarks --refine` does. Tested are up to
-four photographs of every held-out patient, and palsies imposed on one frontal photograph of each.
-Baseline in the same run: the points as the model finds them. A run that was stopped goes on.
-`python -m benchmarks.imposed_millimetres FOLDER/held_out/manifest.csv FOLDER` says it in mm.
+Pairs of a manifest with true points, which stand for corrected ones, and of the points that the
+model found; patients have the same names in both. Where a manifest is of `simulate --from-photos`,
+its palsied pictures are what is imposed. A quarter of the patients is held out. Of the others'
+photographs, in an order drawn by chance, the first 20, 50, ... are learned from, as
+`train-landmarks --refine` does, with what is imposed on the same patients. Tested are four
+photographs of each held-out patient, and all that is imposed on them. The refinement moves the
+points found, which with copies is done to those of every copy. Baseline in the same run: the points
+as they were found.
 """
 
 from __future__ import annotations
@@ -21,90 +26,96 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.tables import photos_of
+from common.photos import read_photo
+from common.tables import PLAIN_IMAGE, read_manifest
+from common.truth import read_truth
 from landmarks.check.asymmetry import asymmetry_kept
 from landmarks.check.errors import evaluate, part_errors
 from landmarks.check.scores import patient_intervals
-from landmarks.commands.evaluate_landmarks import WithTruth, read_source
-from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, make_method
-from landmarks.predictor import find_predictor
+from landmarks.find.finder import DETECTION_MIN_SIDE
+from landmarks.find.refinement import refined
+from landmarks.points import POINT_COLUMNS
 from landmarks.refinement import Refinement
-from landmarks.training import held_out_patients
-from pipeline.refining import impose_on, refine_predictor
+from landmarks.refinement_training import box_in, learn_rounds
+from landmarks.tables import points_of, read_landmarks
+from landmarks.training import box_of, held_out_patients
+from pipeline.refining import corrected_faces
 
 SIZES, EACH = (20, 50, 100, 200), 4
-WAYS = ("whole", "halves")
 
 
-def tested(people: pd.DataFrame, truth: pd.DataFrame, *, out: Path, seed: int) -> WithTruth:
-    """A few photographs of each held-out patient, and palsies imposed on one of them."""
-    drawn = people.sample(frac=1, random_state=seed)
-    some, one = (drawn.groupby("patient_id").head(n).sort_index() for n in (EACH, 1))
-    imposed, moved = impose_on(one, truth, out=out, seed=seed, movements=EACH)
-    everything = pd.concat([some, imposed], ignore_index=True)
-    known = pd.concat([truth, moved]).loc[everything["image_id"]].reset_index()
-    return WithTruth(everything, known)
+def joined(pairs: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read manifests, true points and points found, one row for each photograph."""
+    parts = []
+    for manifest, landmarks in zip(pairs[::2], pairs[1::2], strict=True):
+        people = read_manifest(manifest)
+        found = people[["image_id"]].merge(read_landmarks(landmarks), on="image_id", how="left")
+        parts.append((people, read_truth(people), found))
+    people, truth, found = (pd.concat(one, ignore_index=True) for one in zip(*parts, strict=True))
+    known = ((truth["status"] == "ok") & (found["status"] == "ok")).to_numpy()
+    return people[known], truth[known], found[known]
+
+
+def moved(people: pd.DataFrame, found: pd.DataFrame, refinement: Refinement) -> pd.DataFrame:
+    """Return the landmark table of photographs after a refinement."""
+    points = points_of(found)
+    for k, path in enumerate(people["path"]):
+        photo = read_photo(Path(path), grey=True, min_side=DETECTION_MIN_SIDE)
+        box = box_in(photo, box_of(found.iloc[k]))
+        now = refined(refinement, photo.pixels, box, photo.from_original(points[k])[None])
+        points[k] = photo.to_original(now[0])
+    return found.assign(**dict(zip(POINT_COLUMNS, points.reshape(len(points), -1).T, strict=True)))
 
 
 def main() -> None:
-    """Print a row for every size and way of finding points."""
+    """Print what is off and what is kept, for every size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("pairs", type=Path, nargs="+")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seen", default="unknown", help="whether ibug has learned from SOURCE")
     asked = parser.parse_args()
-    known, base = read_source(asked.source), find_predictor()
-    people = known.manifest[(known.truth["status"] == "ok").to_numpy()]
-    truth = known.truth.set_index("image_id")
+    people, truth, found = joined(asked.pairs)
     apart = held_out_patients(list(people["patient_id"]), share=0.25, seed=asked.seed)
-    out = people["patient_id"].isin(apart)
-    learners = people[~out].sample(frac=1, random_state=asked.seed)
-    test = tested(people[out], truth, out=asked.out / "held_out", seed=asked.seed)
-    method = make_method(tta=DEFAULT_COPIES)
-    found = extract_landmarks(
-        photos_of(learners), out=asked.out / "learners", predictor=base, method=method, jobs=1
-    ).table
-    for size in (0, *asked.sizes):
-        model = base
-        if size:
-            path = asked.out / f"{size}.safetensors"
-            if not path.is_file():
-                began = time.monotonic()
-                refine_predictor(
-                    learners.iloc[:size], truth.reset_index(), found, base=base, out=path
-                )
-                print(f"{size}: learned in {time.monotonic() - began:.0f} s")
-            model = find_predictor(str(path))
-            about = Refinement.load(path).about
-            print(
-                f"{size}: {len(about['learned_from'])} photographs of "
-                f"{learners.iloc[:size]['patient_id'].nunique()} patients, "
-                f"{about['of_them_imposed']} imposed; rounds {about['rounds']}"
-            )
-        for way in WAYS if size in (0, max(asked.sizes)) else WAYS[:1]:
-            table = extract_landmarks(
-                photos_of(test.manifest), out=asked.out / f"tested_{size}_{way}", predictor=model,
-                method=make_method(tta=DEFAULT_COPIES, points=way), jobs=1,
-            ).table  # fmt: skip
-            tell(f"{size} {way}", evaluate(table, test.truth, test.manifest))
-    print(f"learned from the photographs tested: {base.learned_from(seen=asked.seen)}")
+    out, imposed = people["patient_id"].isin(apart), people[PLAIN_IMAGE].notna()
+    plain = people.index[people["image_id"].isin(people[PLAIN_IMAGE])]
+    drawn = people[~imposed].sample(frac=1, random_state=asked.seed)
+    own = drawn.groupby("patient_id").head(EACH).index
+    tested = people.index[out & (imposed | people.index.isin(own.union(plain)))]
+    learners = drawn.index[~out.loc[drawn.index]]
+    tell("0", people.loc[tested], truth.loc[tested], found.loc[tested])
+    for size in asked.sizes:
+        began, some = time.monotonic(), learners[:size]
+        whose = people.loc[some, "patient_id"]
+        rows = some.append(people.index[imposed & people["patient_id"].isin(whose)])
+        faces = corrected_faces(
+            people.loc[rows], truth.set_index("image_id"), found.set_index("image_id"),
+            seed=asked.seed,
+        )  # fmt: skip
+        refinement = Refinement(learn_rounds(faces, seed=asked.seed), {})
+        print(
+            f"{size}: {len(some)} photographs of {whose.nunique()} patients and "
+            f"{len(rows) - len(some)} imposed, {time.monotonic() - began:.0f} s; rounds "
+            f"{[sorted(one) for one in refinement.rounds]}"
+        )
+        after = moved(people.loc[tested], found.loc[tested], refinement)
+        tell(str(size), people.loc[tested], truth.loc[tested], after)
 
 
-def tell(name: str, evaluated) -> None:
+def tell(name: str, people: pd.DataFrame, truth: pd.DataFrame, found: pd.DataFrame) -> None:
     """Print errors of the photographs as they are, and of the palsies imposed what is kept."""
-    whose = evaluated.photographs["patient_id"].to_numpy()
-    plain = evaluated.photographs["plain_image_id"].isna().to_numpy()
+    evaluated = evaluate(found, truth, people)
+    plain = evaluated.photographs[PLAIN_IMAGE].isna().to_numpy()
     error = part_errors(evaluated)["inner"]["nrmse_eye"][:, None]
+    whose = evaluated.photographs["patient_id"].to_numpy()
     for what, rows in (("as they are", plain), ("imposed", ~plain)):
         one = patient_intervals(error[rows], whose[rows]).iloc[0]
         print(f"{name}, {what}: NRMSE {one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})")
     for row in asymmetry_kept(evaluated).to_dict("records"):
         print(
             f"{name}: {row['region']} kept {row['kept']:.2f} ({row['kept_low']:.2f} to "
-            f"{row['kept_high']:.2f}), r {row['r']:.2f} ({row['r_low']:.2f} to {row['r_high']:.2f})"
+            f"{row['kept_high']:.2f}), r {row['r']:.2f} ({row['r_low']:.2f} to "
+            f"{row['r_high']:.2f})",
+            flush=True,
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.photos import read_photo
+from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import DETECTION_MIN_SIDE
 from landmarks.find.refinement import PICTURE_PX, LevelFace, joined, levelled
@@ -80,15 +80,19 @@ def corrected_face(
     if np.sqrt((off**2).mean()) > _ANOTHER_FACE * across:
         return None
     photo = read_photo(path, grey=True, min_side=DETECTION_MIN_SIDE)
-    face = box.shifted(*-np.array(photo.offset)).scaled(1 / photo.scale, 1 / photo.scale)
     level = levelled(photo.from_original(found)[None])
     start = map_points(photo.from_original(found), level)
     return CorrectedFace(
         patient=patient,
-        picture=picture_in(photo.pixels, face, level, side=PICTURE_PX),
+        picture=picture_in(photo.pixels, box_in(photo, box), level, side=PICTURE_PX),
         starts=np.stack([start, *(start + _field(start, rng=rng) for _ in range(_DRAWN))]),
         true=map_points(photo.from_original(true), level),
     )
+
+
+def box_in(photo: Photo, box: FaceBox) -> FaceBox:
+    """Return a box of the photograph in px of the picture as it was decoded."""
+    return box.shifted(*-np.array(photo.offset)).scaled(1 / photo.scale, 1 / photo.scale)
 
 
 def _field(points: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -75,7 +75,7 @@ def refine_predictor(
             photos_of(imposed), out=out.parent / "imposed", predictor=base,
             method=make_method(tta=DEFAULT_COPIES), jobs=jobs,
         ).table  # fmt: skip
-        faces = _faces(
+        faces = corrected_faces(
             pd.concat([people, imposed], ignore_index=True),
             pd.concat([truth, moved]),
             pd.concat([found, there], ignore_index=True).set_index("image_id"),
@@ -124,7 +124,7 @@ def impose_on(
     return manifest, read_truth(manifest).set_index("image_id")
 
 
-def _faces(
+def corrected_faces(
     people: pd.DataFrame, truth: pd.DataFrame, found: pd.DataFrame, *, seed: int
 ) -> list[CorrectedFace]:
     """Read every photograph in which the model has found the face."""
