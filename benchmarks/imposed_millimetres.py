@@ -2,7 +2,7 @@
 
     python run_pipeline.py simulate IMPOSED --from-photos PORTRAITS
     python run_pipeline.py evaluate-landmarks IMPOSED/manifest.csv --asymmetry --out DIR
-    python -m benchmarks.imposed_millimetres IMPOSED/manifest.csv DIR [--sheet SHEET.jpg]
+    python -m benchmarks.imposed_millimetres IMPOSED/manifest.csv DIR [--sheet SHEET]
 
 Of every clinical measure, the difference between the sides that an imposed palsy makes (palsied
 minus plain picture), true and from the points of each landmark table below DIR. Lost is what is
