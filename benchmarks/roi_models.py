@@ -25,7 +25,7 @@ from htnet.micro.loso.folds import Fold
 from htnet.micro.models.inputs import NetworkClips
 from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.roi import ROI_KINDS, RegionEncoder
-from htnet.micro.models.roi_training import RoiModel
+from htnet.micro.models.training import RoiModel
 from htnet.recipe import read_recipe
 
 LEARNED, ANSWERED = 54, 18

@@ -35,7 +35,7 @@ from features.scales.registry import ITEMS, SIDE_MEASURES
 from features.scales.scores import SCALE_ITEMS, SCALES
 from features.tables import DISTS, FEATURES, MEASURES_SCHEMA, columns_of
 from htnet.micro.clips.store import FLOW
-from htnet.micro.loso.tables import CONFUSION, SUBJECTS, SUMMARY, results_schema
+from htnet.micro.loso.results import CONFUSION, SUBJECTS, SUMMARY, results_schema
 from htnet.palsy.asymmetry import BY_GRADE
 from htnet.palsy.new_patients import patient_grades_schema, photograph_grades_schema
 from htnet.palsy.training import SEEN_PATIENTS

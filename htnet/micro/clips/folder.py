@@ -24,6 +24,7 @@ from common.finished import CACHE_FOLDER, remove_others
 from common.progress import JobProgress
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import supervised_map
+from htnet.micro.clips.frames import ClipTask
 from htnet.micro.clips.maps import APEX_SIZE, CENTRES, CHANNELS, MAP_SIZE
 from htnet.micro.clips.reader import ClipFacts, ClipMaps, ClipReader, ClipSpot, FlowSettings
 from htnet.micro.clips.store import (
@@ -36,7 +37,6 @@ from htnet.micro.clips.store import (
     RegionStore,
     write_maps,
 )
-from htnet.micro.clips.tasks import ClipTask
 from landmarks.predictor import PredictorFile
 
 IDENTITY = ("image_id", "patient_id", "dataset", "emotion", "emotion3")

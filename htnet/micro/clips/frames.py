@@ -1,4 +1,4 @@
-"""The frames of a clip as aligned grey faces: one box, set on the onset frame, crops all of them.
+"""A clip: which of its numbered frames are needed, and these as aligned grey faces.
 
 The 68 points are found on the onset frame alone; every other frame is cut by the same similarity,
 so that whatever moves between two crops has moved on the face. Frames are known by their numbers,
@@ -20,11 +20,113 @@ from common.errors import PhotoError
 from common.photos import read_photo
 from htnet.alignment import AlignedFace, align_face, alignment_map
 from htnet.micro.clips.flow import FlowEstimator, HeadMotion, fit_head_motion, skin_to_fit
-from htnet.micro.clips.tasks import ClipError
 from landmarks.find.finder import LandmarkFinder
 
 FACE_SIZE = 224
 """Side of the face square in px. A face is 190 to 210 px wide in it: flow needs 170 or more."""
+
+
+class ClipError(Exception):
+    """A clip that cannot be used: `status` as in `clips.store`, and one sentence."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+@dataclass(frozen=True)
+class ClipTask:
+    """A clip: its files by frame number, and what is known of its onset, apex and offset.
+
+    `image_id` is that of the manifest, of a new clip the name of its folder or file; `picture`
+    says where its picture goes, `problem` what is wrong with its row of the manifest.
+    """
+
+    image_id: str
+    frames: Mapping[int, Path]
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    picture: Path | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """The frames that are needed, all of them there; `apex` is None when it is to be found.
+
+    `needed` are all from onset to offset when the apex is to be found, else those that count;
+    `remark` is a sentence when a frame stands in for a missing one.
+    """
+
+    onset: int
+    apex: int | None
+    offset: int
+    needed: tuple[int, ...]
+    remark: str = ""
+
+
+def plan_clip(task: ClipTask, *, windows: bool) -> ClipPlan:
+    """Decide which frames of a clip are needed, before any is read; ClipError says why not.
+
+    With `windows` the flow after the apex is wanted too, so that there must be an offset.
+    """
+    if task.problem:
+        raise ClipError("failed", task.problem)
+    if not task.frames:
+        raise ClipError(
+            "missing_frames", "The clip's folder holds no frames: check its path in the manifest."
+        )
+    if task.onset is None:
+        raise ClipError("failed", "The manifest gives no onset: fill it in.")
+    onset, apex = task.onset, task.apex
+    there = f"its frames are {min(task.frames)} to {max(task.frames)}"
+    if onset not in task.frames:
+        raise ClipError("missing_frames", f"The onset frame {onset} is missing: {there}.")
+    if apex is not None and apex not in task.frames:
+        raise ClipError(
+            "missing_frames",
+            f"The apex frame {apex} is missing ({there}): add it, or empty the apex to have it "
+            "found.",
+        )
+    if apex is not None and apex <= onset:
+        raise ClipError(
+            "failed", f"The apex {apex} is not after the onset {onset}: correct the manifest."
+        )
+    if task.offset is None and (apex is None or windows):
+        raise ClipError("failed", "The manifest gives no offset: fill it in.")
+    wanted = apex if task.offset is None else task.offset
+    assert wanted is not None  # one of the two is known
+    if apex is not None and wanted < apex:
+        if windows:
+            raise ClipError(
+                "failed", f"The offset {wanted} is before the apex {apex}: correct the manifest."
+            )
+        wanted = apex
+    between = tuple(number for number in sorted(task.frames) if onset <= number <= wanted)
+    offset, remark = between[-1], ""
+    if offset != wanted and (apex is None or windows):
+        remark = f"The offset frame {wanted} is missing; the last before it, {offset}, was taken."
+    needed = between
+    if apex is not None:
+        marks = window_marks(between, onset, apex, offset) if windows else (onset, apex)
+        needed = tuple(dict.fromkeys(marks))
+    return ClipPlan(onset, apex, offset, needed, remark)
+
+
+def window_marks(
+    numbers: tuple[int, ...], onset: int, apex: int, offset: int
+) -> tuple[int, int, int, int, int]:
+    """Return the five frames between which the four windows lie: onset, mid, apex, mid2, offset.
+
+    A mid is the frame nearest to the middle of those that are there, the earlier of two.
+    """
+
+    def mid(first: int, second: int) -> int:
+        between = [number for number in numbers if first <= number <= second]
+        return min(between, key=lambda number: abs(2 * number - first - second))
+
+    return onset, mid(onset, apex), apex, mid(apex, offset), offset
 
 
 @dataclass(frozen=True)

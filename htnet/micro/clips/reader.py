@@ -26,7 +26,17 @@ from common.films import ANNOTATED
 from common.finished import keep, key_of, load_kept
 from common.settings import Settings
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod
-from htnet.micro.clips.frames import FACE_SIZE, FaceFrames, MotionReader, read_face_frames
+from htnet.micro.clips.frames import (
+    FACE_SIZE,
+    ClipError,
+    ClipPlan,
+    ClipTask,
+    FaceFrames,
+    MotionReader,
+    plan_clip,
+    read_face_frames,
+    window_marks,
+)
 from htnet.micro.clips.maps import (
     APEX_SIZE,
     REGION_SIZE,
@@ -42,7 +52,6 @@ from htnet.micro.clips.maps import (
 )
 from htnet.micro.clips.pictures import write_flow_picture
 from htnet.micro.clips.spotting import Spot, spot_apex, spot_expression
-from htnet.micro.clips.tasks import ClipError, ClipPlan, ClipTask, plan_clip, window_marks
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import PredictorFile
 

@@ -16,10 +16,10 @@ from common.bootstrap import Estimate, exact_limits, interval, resampling_weight
 from common.tables import choice, number, text
 from common.words import counted
 from htnet.micro.clips.folder import MARKS
+from htnet.micro.clips.frames import ClipTask
 from htnet.micro.clips.reader import ClipSpot
 from htnet.micro.clips.spotting import Spot
 from htnet.micro.clips.store import STATUSES, frame_column
-from htnet.micro.clips.tasks import ClipTask
 
 SPOTS_FILE, CURVES_FILE = "spots.csv", "curves.csv"
 SPOTTED, MIDDLE = "spotted", "middle frame"

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from common.words import counted
-from htnet.micro.clips.frames import FACE_SIZE, MotionReader
+from htnet.micro.clips.frames import FACE_SIZE, ClipError, MotionReader
 from htnet.micro.clips.maps import box_edges
-from htnet.micro.clips.tasks import ClipError
 
 SPOTTING_REGIONS = ("eyebrows", "mouth")
 LEAST_FRAMES = 3

@@ -28,7 +28,7 @@ from htnet.micro.models.kept import (
     save_grader,
 )
 from htnet.micro.models.recipes import RoiRecipe
-from htnet.micro.models.roi_training import RoiModel
+from htnet.micro.models.training import RoiModel
 from htnet.network.htnet import set_threads
 from htnet.recipe import Recipe, read_recipe
 
@@ -84,7 +84,7 @@ def fit(
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     seed
-        Seed of initial weights, order of clips, augmentation and choice of validation subjects.
+        Seed of initial weights, order of clips and choice of validation subjects.
     threads
         Processor threads. Default: the number of processors.
     """
@@ -192,7 +192,7 @@ def weights(
     change
         Settings of the recipe to replace, such as `training.epochs=10`; may be given repeatedly.
     seed
-        Seed of initial weights, order of clips and augmentation.
+        Seed of initial weights and order of clips.
     threads
         Processor threads. Default: the number of processors.
     device

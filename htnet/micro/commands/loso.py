@@ -16,9 +16,9 @@ from htnet.micro.clips.maps import InputName
 from htnet.micro.clips.sources import ClassSetName, ClipSource, class_set_named, read_clips
 from htnet.micro.clips.store import FLOW_FILE, MAPS_FILE
 from htnet.micro.loso.driver import LosoRun, Protocol, run_loso, scored_run
-from htnet.micro.loso.registry import DEFAULT, GUESSING, Options, recognisers_named
+from htnet.micro.loso.networks import GUESSING, recognisers_named
 from htnet.micro.loso.report import loso_report
-from htnet.micro.loso.tables import (
+from htnet.micro.loso.results import (
     CONFUSION,
     CONFUSION_FILE,
     RESULTS_FILE,
@@ -84,8 +84,7 @@ def loso(
     models
         Any of `htnet`, `roi-temporal`, `roi-graph`, `roi-hybrid`, `residual-flow` (a small residual
         network on the whole map), `residual-apex` (the same on the picture of the apex alone),
-        `kernel-ridge`, `kernel-ridge-nested`, `svm`, `logistic`; the last four always run.
-        Default: `htnet`.
+        `kernel-ridge`, `svm`, `logistic`; the last three always run. Default: `htnet`.
     classes
         `composite3` (negative, positive, surprise), `casme2-4` (happiness, disgust, surprise,
         repression), `casme3-3`, `casme3-4` or `casme3-7`.
@@ -115,12 +114,13 @@ def loso(
     """
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}: give 1 or more.")
-    models = models or DEFAULT
+    models = models or ("htnet",)
     began = time.monotonic()
     read = _read(source, out=out, classes=classes, models=models, jobs=jobs or default_jobs())
     for sentence in read.complaints:
         print(sentence, file=sys.stderr)
-    options = Options(
+    recognisers = recognisers_named(
+        models if protocol == "honest" else (*models, GUESSING),
         recipe=recipe,
         roi_recipe=roi_recipe,
         inputs=inputs,
@@ -131,8 +131,6 @@ def loso(
         jobs=jobs or default_jobs(),
         device=device,
     )
-    asked = models if protocol == "honest" else (*models, GUESSING)
-    recognisers = recognisers_named(asked, options=options)
     answers, seconds = run_loso(
         read.maps, recognisers, seeds=tuple(range(seed, seed + seeds)), protocol=protocol
     )

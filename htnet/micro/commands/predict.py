@@ -5,33 +5,41 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import FilmError, UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
+from common.films import FILM_SUFFIXES, list_frames, open_film, quiet_opencv
+from common.photos import PHOTO_SUFFIXES
 from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import choice, number, text, write_table
+from common.words import counted
 from htnet.micro.clips.flow import FlowEstimator
 from htnet.micro.clips.folder import MARKS
-from htnet.micro.clips.frames import MotionReader, read_face_frames
+from htnet.micro.clips.frames import ClipError, ClipTask, MotionReader, read_face_frames
 from htnet.micro.clips.reader import ClipFacts, ClipMaps, ClipReader
 from htnet.micro.clips.spots import motion_figure
 from htnet.micro.clips.spotting import Spot, spot_expression
 from htnet.micro.clips.store import STATUSES, frame_column
-from htnet.micro.clips.tasks import ClipError, ClipTask, find_clip, record_clip
 from htnet.micro.models.kept import CARD, WEIGHTS, KeptGrader, RoiGrader, load_grader
 from htnet.network.htnet import set_threads
 from landmarks.find.finder import LandmarkFinder
 from landmarks.predictor import find_predictor
 
 PREDICTION, FLOW_PICTURE, MOTION_PICTURE = "prediction.csv", "flow.png", "motion.png"
+MOST_BYTES = 1_500_000_000
+"""Uncompressed frames of a clip beyond this are refused: the whole clip is held in memory."""
+
 LEAST_MOTION = 0.002
 """Of the face size. Less is the noise of the flow: the clip shows no expression."""
 
@@ -141,12 +149,8 @@ def predict(
 def find_marks(clip: ClipTask, finder: LandmarkFinder) -> tuple[ClipTask, Spot]:
     """Return the clip with what was not known of onset, apex and offset, and its motion over time.
 
-    Raises
-    ------
-    UserError
-        When frames that are given are not in the clip, or not in order.
-    ClipError
-        When the clip shows no face, or has too few frames.
+    UserError when frames that are given are not in the clip, or not in order; ClipError when the
+    clip shows no face, or has too few frames.
     """
     known = {name: getattr(clip, name) for name in MARKS if getattr(clip, name) is not None}
     for name, value in known.items():
@@ -168,6 +172,76 @@ def find_marks(clip: ClipTask, finder: LandmarkFinder) -> tuple[ClipTask, Spot]:
             "none to have them found."
         )
     return replace(clip, onset=onset, apex=apex, offset=offset), spot
+
+
+def find_clip(source: Path, *, folder: Path) -> ClipTask:
+    """Return the frames of a folder, or those of a video written into `folder`."""
+    if source.is_dir():
+        names = list_frames(source).names
+        if not names:
+            raise UserError(
+                f"{source} holds no numbered frames ({', '.join(sorted(PHOTO_SUFFIXES)[:4])} and "
+                "the like): give the folder of one clip."
+            )
+        return ClipTask(source.name, {at: source / name for at, name in names.items()})
+    if not source.is_file():
+        raise UserError(f"{source} does not exist: give a clip's folder, a video, or --camera 0.")
+    if source.suffix.lower() not in FILM_SUFFIXES:
+        raise UserError(
+            f"{source} is no clip: give the folder of its frames, or a video such as .mp4 or .avi."
+        )
+    try:
+        film = open_film(source)
+        frames = _written((frame.rgb for frame in film.frames()), folder, name=source.name)
+    except FilmError as error:
+        raise UserError(f"{source} cannot be read as a video: {error}") from error
+    return ClipTask(source.stem, frames)
+
+
+def record_clip(
+    number: int, *, seconds: float, folder: Path, clock: Callable[[], float] = time.monotonic
+) -> ClipTask:
+    """Record from a camera for some seconds, and write the frames into `folder`."""
+    if seconds <= 0:
+        raise UserError(f"--seconds is {seconds}: give more than 0.")
+    frames = []
+    with quiet_opencv():
+        camera = cv2.VideoCapture(number)
+        try:
+            began = clock()
+            while camera.isOpened():
+                read, bgr = camera.read()
+                if not read or bgr is None:
+                    break
+                frames.append(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8))
+                if clock() - began >= seconds:
+                    break
+        finally:
+            camera.release()
+    if not frames:
+        raise UserError(
+            f"Camera {number} gives no picture: connect a camera, choose another --camera, or "
+            "give a clip."
+        )
+    return ClipTask("camera", _written(iter(frames), folder, name="The recording"))
+
+
+def _written(frames: Iterator[NDArray[np.uint8]], folder: Path, *, name: str) -> dict[int, Path]:
+    """Write RGB frames as PNG, which loses nothing, and return the files by number."""
+    files: dict[int, Path] = {}
+    total = 0
+    for at, frame in enumerate(frames, start=1):
+        total += frame.nbytes
+        if total > MOST_BYTES:
+            height, width = frame.shape[:2]
+            raise UserError(
+                f"{name} is too long: more than {counted(at - 1, 'frame')} of {width} x "
+                f"{height} do not fit into memory; cut it to the seconds around the expression."
+            )
+        files[at] = folder / f"frame_{at}.png"
+        bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(files[at]), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return files
 
 
 def prediction_schema(classes: tuple[str, ...]) -> pa.DataFrameSchema:

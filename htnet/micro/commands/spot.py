@@ -27,6 +27,7 @@ from htnet.micro.clips.folder import (
     is_simulated,
     read_clip_manifest,
 )
+from htnet.micro.clips.frames import ClipTask
 from htnet.micro.clips.reader import ClipReader, ClipSpot, FlowSettings, Within
 from htnet.micro.clips.sources import SIMULATED
 from htnet.micro.clips.spots import (
@@ -41,7 +42,6 @@ from htnet.micro.clips.spots import (
     spotting_scores,
 )
 from htnet.micro.clips.store import STATUSES
-from htnet.micro.clips.tasks import ClipTask
 from landmarks.predictor import find_predictor
 
 METRICS_FILE = "metrics.json"

@@ -1,4 +1,5 @@
-"""Networks leave-one-subject-out: every subject held out once, in parallel, resumable by folds.
+"""The models of `micro loso`, and networks among them: every subject held out once, in parallel,
+resumable by folds.
 
 FOLDER/htnet-small-whole/<key>/seed_0/fold_007.npz
     answers to the eighth subject's clips after every epoch; the key stands for clips, recipe and
@@ -24,24 +25,89 @@ import pandera.pandas as pa
 import torch
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import UserError, did_you_mean
 from common.finished import keep, key_of, load_kept
 from common.progress import JobProgress
 from common.tables import number, text, write_table
 from common.workers import supervised_map
-from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.loso.folds import LosoAnswers, published_epoch
-from htnet.micro.models.htnet import FlowModel
+from htnet.micro.clips.maps import FlowMaps, InputName, RegionWindows
+from htnet.micro.loso.folds import LosoAnswers, Recogniser, published_epoch
+from htnet.micro.models.baselines import Guessing, KernelRidge, Logistic, Majority, SupportVectors
+from htnet.micro.models.htnet import FlowModel, flow_model, residual_model
 from htnet.micro.models.inputs import NetworkClips
-from htnet.micro.models.roi import RoiNetwork
-from htnet.micro.models.roi_training import RoiModel
-from htnet.micro.models.training import each_epoch
+from htnet.micro.models.recipes import RoiRecipe
+from htnet.micro.models.roi import ROI_KINDS, RoiNetwork
+from htnet.micro.models.training import RoiModel, each_epoch
+from htnet.recipe import read_recipe
 
 METHOD = 2  # raise it when the same recipe on the same clips gives other answers
 IMPORTANCE = "region_importance.csv"
 _LONGEST_FOLD_S = 24 * 3600.0
 
+CLASSICAL: dict[str, Recogniser] = {
+    "majority": Majority(),
+    "kernel-ridge": KernelRidge(),
+    "svm": SupportVectors(),
+    "logistic": Logistic(),
+}
+"""Run beside every network, asked for or not: they take seconds."""
+
+GUESSING = "guessing"
+MODELS = (
+    *CLASSICAL, GUESSING, "residual-apex", "residual-flow", "htnet", "roi-temporal", "roi-graph",
+    "roi-hybrid",
+)  # fmt: skip
+
 Kept = dict[str, NDArray[Any]]  # answers (epochs, m, k), epoch, importance
+
+
+def recognisers_named(
+    names: tuple[str, ...],
+    *,
+    recipe: str = "small",
+    roi_recipe: str = "roi-small",
+    inputs: tuple[InputName, ...] = ("whole",),
+    changes: tuple[str, ...] = (),
+    roi_changes: tuple[str, ...] = (),
+    windows: RegionWindows | None = None,
+    folder: Path | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+) -> list[Recogniser]:
+    """Return the models of these names, and the classical ones before them, in a fixed order.
+
+    What the networks need to know is as in `micro loso`. `windows` are the region windows of the
+    clips, for the ROI models; in `folder` networks keep finished folds. UserError when there is no
+    such model, or something that it needs is missing.
+    """
+    for name in names:
+        if name not in MODELS:
+            raise UserError(
+                f'There is no model "{name}": choose from {", ".join(MODELS)}.'
+                + did_you_mean(name, MODELS)
+            )
+
+    def networks(name: str) -> list[FlowModel | RoiModel]:
+        if name == "htnet":
+            return [flow_model(recipe, inputs=one, changes=changes) for one in inputs]
+        if name.startswith("residual-"):
+            return [residual_model("apex" if name == "residual-apex" else "flow")]
+        if windows is None:
+            raise UserError(
+                f"{name} reads flow inside regions, which these clips have not: run micro flow "
+                "with --regions and give its folder."
+            )
+        own = read_recipe(RoiRecipe, roi_recipe, changes=roi_changes)
+        return [RoiModel(kind, own, windows) for kind in ROI_KINDS if name == f"roi-{kind}"]
+
+    made = list(CLASSICAL.values()) + [Guessing()] * (GUESSING in names)
+    for name in MODELS[len(CLASSICAL) + 1 :]:
+        if name in names:
+            made += [
+                NetworkRecogniser(model, folder=folder, jobs=jobs, device=device)
+                for model in networks(name)
+            ]
+    return made
 
 
 @dataclass(frozen=True)
@@ -129,7 +195,9 @@ class NetworkRecogniser:
             light = replace(light, windows=None)
         earlier = total - len(tasks)
         if self.jobs == 1 or len(tasks) == 1 or device != "cpu":
-            each = self.model.epochs  # a long training shows its epochs, a worker's its folds
+            each = (
+                self.model.recipe.training.epochs
+            )  # a long training shows its epochs, a worker's its folds
             title = f"{self.name}, epochs"
             with (
                 one_thread(),

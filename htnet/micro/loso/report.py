@@ -18,8 +18,12 @@ from htnet.micro.loso.driver import (
     subject_bootstrap_difference,
 )
 from htnet.micro.loso.folds import Rule
-from htnet.micro.loso.pictures import confusion_figure, interval_figure, subjects_figure
-from htnet.micro.loso.tables import BASELINE
+from htnet.micro.loso.results import (
+    BASELINE,
+    confusion_figure,
+    interval_figure,
+    subjects_figure,
+)
 from htnet.micro.models.baselines import Guessing
 
 REFERENCE = "kernel ridge"
@@ -249,8 +253,8 @@ def _method(report: Report, run: LosoRun, source: str) -> None:
     section.text(f"Clips: {source}; {classes}. Flow maps are {scaling}.")
     section.text(
         "For every subject, each model is trained on the clips of all other subjects and answers "
-        "the subject's own. Settings are fixed beforehand or chosen on subjects inside the "
-        "training fold; a model whose name says nested chooses them anew in each fold. The "
+        "the subject's own. Settings are fixed beforehand, the epoch of a ROI model is "
+        "chosen on subjects inside the training fold. The "
         "interval is that of 2000 resamples of whole subjects with the same draws for every model."
     )
     section.table(

@@ -1,34 +1,25 @@
 """Classical models on flow maps: what a network has to beat.
 
-Each is trained once per held-out subject on the clips of all others; nothing is chosen on the
-held-out subject, so all of their answers are `honest`. Settings are fixed beforehand, except where
-the name says `nested`.
+Each is trained once per held-out subject on the clips of all others, with settings that are fixed
+beforehand, so all of their answers are `honest`. Every map is brought to a common scale by itself:
+a kernel value depends on its two clips alone, and one matrix serves all folds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from common.grading.scores import balanced_accuracy, confusion_counts, macro_f1
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.loso.folds import LosoAnswers, folds_of, honest, published_epoch
-from htnet.micro.models.kernels import (
-    Values,
-    balanced,
-    correlations,
-    held_out_answers,
-    inner_answers,
-    rbf,
-    standardised,
-    training_shares,
-)
+from htnet.micro.loso.folds import LosoAnswers, folds_of, published_epoch
 
+Values = NDArray[np.float64]
+_TINY = 1e-12
+_LEAST = 1e-6
 _RANK_TOLERANCE = 1e-9
 
 
@@ -46,7 +37,7 @@ class Classical:
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
         """Answer each clip without its subject; `seeds` change nothing."""
-        return honest(self.name, self.probabilities(clips))
+        return [LosoAnswers(self.name, 0, "honest", self.probabilities(clips))]
 
 
 @dataclass(frozen=True)
@@ -57,44 +48,33 @@ class Majority(Classical):
 
     def probabilities(self, clips: FlowMaps) -> Values:
         """Return the class shares of each fold's training clips."""
-        return shares_of(clips)[clips.fold]
+        return training_shares(clips)[clips.fold]
 
 
 @dataclass(frozen=True)
 class KernelRidge(Classical):
     """Kernel ridge regression on class membership, all folds in closed form.
 
-    Attributes
-    ----------
-    width
-        Of the Gaussian kernel on standardised maps, exp(-width (1 - r)).
-    penalty
-        λ of the ridge.
-    strength
-        How far rare classes are weighed up, 0 to 1 (`kernels.balanced`).
+    `width` is that of the Gaussian kernel on standardised maps, exp(-width (1 - r)), `penalty` λ.
     """
 
     name: str = "kernel ridge"
     width: float = 1.0
     penalty: float = 0.1
-    strength: float = 0.0
 
     def probabilities(self, clips: FlowMaps) -> Values:
         """Solve once for all folds."""
-        values = held_out_answers(
-            rbf(standardised(clips.maps), width=self.width) + 1.0,  # 1: an intercept
-            membership(clips),
-            fold=clips.fold,
-            penalty=self.penalty,
+        kernel = rbf(standardised(clips.maps), width=self.width) + 1.0  # 1: an intercept
+        return positive(
+            held_out_answers(kernel, membership(clips), fold=clips.fold, penalty=self.penalty)
         )
-        return balanced(values, shares_of(clips)[clips.fold], strength=self.strength)
 
 
 @dataclass(frozen=True)
 class SupportVectors(Classical):
     """Support-vector machines with the same kernel, one class against the others, balanced.
 
-    `width` is as in `KernelRidge`, `cost` is C: what a clip on the wrong side costs.
+    `cost` is C: what a clip on the wrong side costs.
     """
 
     name: str = "svm"
@@ -102,9 +82,23 @@ class SupportVectors(Classical):
     cost: float = 1.0
 
     def probabilities(self, clips: FlowMaps) -> Values:
-        """Fit one machine for each fold and class."""
+        """Return the softmax of the margins, one machine for each fold and class."""
+        from sklearn.svm import SVC
+
         kernel = rbf(standardised(clips.maps), width=self.width)
-        return held_out_support_vectors(kernel, clips, cost=self.cost)
+        values = np.full((len(clips), len(clips.classes)), -1.0)
+        for held_out, training in folds_of(clips):
+            inside = kernel[np.ix_(training, training)]
+            outside = kernel[np.ix_(held_out, training)]
+            for label in range(len(clips.classes)):
+                of_class = clips.label[training] == label
+                if of_class.all() or not of_class.any():  # nothing to part: always, or never
+                    values[held_out, label] = 1.0 if of_class.all() else -10.0
+                    continue
+                machine = SVC(kernel="precomputed", C=self.cost, class_weight="balanced")
+                machine.fit(inside, of_class)
+                values[held_out, label] = machine.decision_function(outside)
+        return np.asarray(softmax(2.0 * values, axis=1))
 
 
 @dataclass(frozen=True)
@@ -118,47 +112,24 @@ class Logistic(Classical):
     cost: float = 3.0
 
     def probabilities(self, clips: FlowMaps) -> Values:
-        """Fit one model for each fold."""
-        kernel = correlations(standardised(clips.maps))
-        return held_out_logistic(kernel, clips, cost=self.cost)
+        """Fit one model for each fold, on n coordinates in place of all pixels.
 
+        A ridge penalty does not change when coordinates are rotated: the answers are the same.
+        """
+        from sklearn.linear_model import LogisticRegression
 
-@dataclass(frozen=True)
-class NestedKernelRidge(Classical):
-    """Kernel ridge regression whose settings are chosen on inner subjects, all in closed form.
-
-    The answers to inner subjects come from leaving two subjects out at a time, so that a grid costs
-    seconds. Attributes are the grid: as in `KernelRidge`.
-    """
-
-    name: str = "kernel ridge nested"
-    widths: tuple[float, ...] = (1.0, 0.5, 2.0)
-    penalties: tuple[float, ...] = (1.0, 0.3, 0.1, 3.0)
-    strengths: tuple[float, ...] = (0.5, 0.0, 1.0)
-
-    @property
-    def grid(self) -> list[tuple[float, float, float]]:
-        """Width, penalty and strength of each candidate, in the order of their places."""
-        return list(product(self.widths, self.penalties, self.strengths))
-
-    def choose(self, clips: FlowMaps) -> Choice:
-        """Return what each fold chooses."""
-        maps, targets, fold = standardised(clips.maps), membership(clips), clips.fold
-        shares = shares_of(clips)
-        candidates = []
-        for width in self.widths:
-            kernel = rbf(maps, width=width) + 1.0
-            for penalty in self.penalties:
-                values = inner_answers(kernel, targets, fold=fold, penalty=penalty)
-                candidates += [
-                    balanced(values, shares[:, None, :], strength=strength)
-                    for strength in self.strengths
-                ]
-        return choose_inside(np.stack(candidates), label=clips.label, fold=fold)
-
-    def probabilities(self, clips: FlowMaps) -> Values:
-        """Answer each clip with the settings of its fold."""
-        return self.choose(clips).probabilities
+        features = coordinates(correlations(standardised(clips.maps)))
+        values = np.zeros((len(clips), len(clips.classes)))
+        for held_out, training in folds_of(clips):
+            present = np.unique(clips.label[training])
+            if len(present) == 1:
+                values[held_out, present[0]] = 1.0
+                continue
+            model = LogisticRegression(C=self.cost, class_weight="balanced", max_iter=1000)
+            with threadpool_limits(limits=1):  # of small products threads would wait for each other
+                model.fit(features[training], clips.label[training])
+            values[np.ix_(held_out, present)] = model.predict_proba(features[held_out])
+        return values
 
 
 @dataclass(frozen=True)
@@ -177,7 +148,7 @@ class Guessing:
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
         """Return random answers by both rules for each seed."""
-        k, shares = len(clips.classes), shares_of(clips)
+        k, shares = len(clips.classes), training_shares(clips)
         answers = []
         for seed in seeds:
             rng = np.random.default_rng(seed)
@@ -191,85 +162,62 @@ class Guessing:
         return answers
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for each fold, and the answers `(n, k)` to the held-out clips that follow.
+def standardised(maps: NDArray[np.floating]) -> Values:
+    """Return each channel of each map less its mean, divided by its standard deviation.
 
-    `chosen` is the place among the candidates `(folds,)`, `inner_score` the mean of UF1 and UAR of
-    each candidate on the inner subjects `(candidates, folds)`.
+    `(n, H, W, c)` in and out; a channel that is constant becomes 0.
     """
-
-    chosen: NDArray[np.int64]
-    inner_score: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-
-
-def choose_inside(
-    candidates: NDArray[np.float64], *, label: NDArray[np.int64], fold: NDArray[np.int64]
-) -> Choice:
-    """Take, for each held-out subject, the candidate that scores best on all other subjects.
-
-    The score is the mean of UF1 and UAR: a study reports both, and UF1 alone jumps when a few
-    clips of a rare class change sides. Of `candidates`, `(candidates, folds, n, k)` probabilities,
-    `[:, s, rows of t]` must come from models that have seen neither s nor t, `[:, s, rows of s]`
-    from those that have not seen s. The first of equally good candidates wins.
-    """
-    k = candidates.shape[-1]
-    n_candidates, n_folds = candidates.shape[:2]
-    inner = np.empty((n_candidates, n_folds))
-    probabilities = np.empty(candidates.shape[2:])
-    for s in range(n_folds):
-        others = fold != s
-        for c in range(n_candidates):
-            predicted = np.argmax(candidates[c, s, others], axis=1)
-            counts = confusion_counts(label[others], predicted, k=k)
-            inner[c, s] = float(macro_f1(counts) + balanced_accuracy(counts)) / 2.0
-    chosen = np.argmax(inner, axis=0)
-    for s in range(n_folds):
-        own = fold == s
-        probabilities[own] = candidates[chosen[s], s, own]
-    return Choice(chosen, inner, probabilities)
-
-
-def held_out_support_vectors(kernel: Values, clips: FlowMaps, *, cost: float) -> Values:
-    """Return probabilities `(n, k)`: the softmax of the margins, for they are not calibrated."""
-    from sklearn.svm import SVC
-
-    values = np.full((len(clips), len(clips.classes)), -1.0)
-    for held_out, training in folds_of(clips):
-        inside = kernel[np.ix_(training, training)]
-        outside = kernel[np.ix_(held_out, training)]
-        for label in range(len(clips.classes)):
-            of_class = clips.label[training] == label
-            if of_class.all() or not of_class.any():  # nothing to part: never answered, or always
-                values[held_out, label] = 1.0 if of_class.all() else -10.0
-                continue
-            machine = SVC(kernel="precomputed", C=cost, class_weight="balanced")
-            machine.fit(inside, of_class)
-            values[held_out, label] = machine.decision_function(outside)
-    return np.asarray(softmax(2.0 * values, axis=1))
-
-
-def held_out_logistic(kernel: Values, clips: FlowMaps, *, cost: float) -> Values:
-    """Return probabilities `(n, k)` of logistic regression in the space of a kernel.
-
-    The kernel is written as inner products of n coordinates. A ridge penalty does not change when
-    coordinates are rotated, so that this equals fitting on the features themselves.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    features = coordinates(kernel)
-    values = np.zeros((len(clips), len(clips.classes)))
-    for held_out, training in folds_of(clips):
-        present = np.unique(clips.label[training])
-        if len(present) == 1:
-            values[held_out, present[0]] = 1.0
-            continue
-        model = LogisticRegression(C=cost, class_weight="balanced", max_iter=1000)
-        with threadpool_limits(limits=1):  # many small products: threads would wait for each other
-            model.fit(features[training], clips.label[training])
-        values[np.ix_(held_out, present)] = model.predict_proba(features[held_out])
+    values = maps.astype(np.float64)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    values /= np.maximum(values.std(axis=(1, 2), keepdims=True), _TINY)
     return values
+
+
+def correlations(maps: Values) -> Values:
+    """Return `(n, n)` mean products of the values of two standardised maps: their correlation."""
+    rows = maps.reshape(len(maps), -1)
+    return rows @ rows.T / rows.shape[1]
+
+
+def rbf(maps: Values, other: Values | None = None, *, width: float = 1.0) -> Values:
+    """Return the Gaussian kernel exp(-width d²/2), d² in units of the mean square length of a map.
+
+    For standardised maps this is exp(-width (1 - r)) with r the correlation of pixels: two maps
+    that have nothing in common are at exp(-width). Without `other` it is the kernel of the maps
+    `(n, H, W, c)` among themselves.
+    """
+    a = maps.reshape(len(maps), -1)
+    b = a if other is None else other.reshape(len(other), -1)
+    lengths_a, lengths_b = np.sum(a**2, axis=1), np.sum(b**2, axis=1)
+    squares = lengths_a[:, None] + lengths_b[None, :] - 2.0 * (a @ b.T)
+    size = max(float(lengths_a.mean()), _TINY)
+    return np.exp(-width * np.maximum(squares, 0.0) / (2.0 * size))
+
+
+def held_out_answers(
+    kernel: Values, targets: Values, *, fold: NDArray[np.int64], penalty: float
+) -> Values:
+    """Answer each clip by the ridge regression on all other subjects' clips: `(n, k)`.
+
+    It equals fitting without each subject in turn. With H = K (K + λI)⁻¹, the residuals of the
+    clips T of a subject who was left out are (I - H)_TT⁻¹ ((I - H) Y)_T (for single rows: Cook and
+    Weisberg 1982). The kernel K is `(n, n)`, targets Y `(n, k)`, `fold` numbers the clips' subjects
+    from 0, the penalty is λ.
+    """
+    complement = penalty * np.linalg.inv(kernel + penalty * np.eye(len(kernel)))  # I - H
+    residuals = complement @ targets
+    answers = np.empty_like(targets)
+    for s in range(int(fold.max()) + 1):
+        rows = np.flatnonzero(fold == s)
+        block = complement[np.ix_(rows, rows)]
+        answers[rows] = targets[rows] - np.linalg.solve(block, residuals[rows])
+    return answers
+
+
+def positive(values: Values) -> Values:
+    """Return `(n, k)` as probabilities; what is not positive counts as next to nothing."""
+    kept = np.maximum(values, _LEAST)
+    return kept / kept.sum(axis=1, keepdims=True)
 
 
 def coordinates(kernel: Values) -> Values:
@@ -279,9 +227,15 @@ def coordinates(kernel: Values) -> Values:
     return axes[:, kept] * np.sqrt(strengths[kept])
 
 
-def shares_of(clips: FlowMaps) -> Values:
-    """Return `(folds, k)` class shares of the clips that a fold is trained on."""
-    return training_shares(clips.label, clips.fold, k=len(clips.classes))
+def training_shares(clips: FlowMaps) -> Values:
+    """Return `(folds, k)`: the share of each class among the clips that a fold is trained on.
+
+    A class that the training subjects do not show counts as one clip.
+    """
+    own = np.zeros((len(clips.subjects), len(clips.classes)))
+    np.add.at(own, (clips.fold, clips.label), 1.0)
+    training = np.maximum(own.sum(axis=0) - own, 1.0)
+    return training / training.sum(axis=1, keepdims=True)
 
 
 def membership(clips: FlowMaps) -> Values:

@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
-from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips, mirrored
+from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips
 from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecipe
-from htnet.micro.models.training import Rows, Standardised, Trained, Training
+from htnet.micro.models.training import Rows, Trained, Training
 from htnet.network.htnet import HTNet
 from htnet.network.losses import rate_at
 from htnet.network.weights import save_weights
@@ -48,11 +47,6 @@ class FlowModel:
         if isinstance(self.recipe, ResidualRecipe):
             return f"{self.recipe.name} {self.sees}"
         return f"htnet-{self.recipe.name} {self.recipe.training.input}"
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of a training at most."""
-        return self.recipe.training.epochs
 
     def about(self) -> dict[str, Any]:
         """Return what the answers depend on beside the clips, as plain values."""
@@ -119,16 +113,8 @@ class _FlowTraining(Training):
         self.settings, self.place = settings, place
         self.precision = settings.arithmetic(torch.device(device).type)
         dtype = torch.float64 if self.precision == "float64" else torch.float32
-        self.weights = self.weights.to(dtype)
         maps = clips.batch(np.arange(len(clips))).to(dtype)
-        shown = [maps]
-        if recipe.augmentation.mirror:
-            shown.append(mirrored(maps, scaling=clips.scaling))
-        reach = range(-recipe.augmentation.shift, recipe.augmentation.shift + 1)
-        moves = sorted(((x, y) for x in reach for y in reach), key=lambda move: move != (0, 0))
-        self.answered = len(shown)  # the first of the variants, which are not moved
-        variants = [_moved(one, move) for move in moves for one in shown]
-        self.shown = torch.stack(variants).to(device)  # (variants, n, 3, S, S)
+        self.shown = maps.to(device)  # (n, 3, S, S)
         deviation, mean = torch.std_mean(maps[fold.train].double(), dim=(0, 2, 3), correction=0)
         self.network = Standardised(
             network.to(dtype), mean.to(dtype), deviation.clamp_min(1e-12).to(dtype)
@@ -147,39 +133,25 @@ class _FlowTraining(Training):
         )
 
     def batches(self, epoch: int, rows: Rows) -> Iterator[tuple[Tensor, Rows]]:
-        batches, variants = epoch_order(
-            rows, place=self.place, epoch=epoch, steps=self.steps, variants=len(self.shown)
-        )
-        for some, variant in zip(batches, variants, strict=True):
-            yield self.shown[variant, some], some
+        for some in epoch_order(rows, place=self.place, epoch=epoch, steps=self.steps):
+            yield self.shown[some], some
 
     def loss(self, logits: Tensor, rows: Rows) -> Tensor:
         label = torch.from_numpy(self.clips.label[rows]).to(self.device)
-        each = nn.functional.cross_entropy(
-            logits, label, reduction="none", label_smoothing=self.settings.label_smoothing
-        )
-        return (each * self.weights[label]).mean()
+        return nn.functional.cross_entropy(logits, label, reduction="none").mean()
 
     def logits(self, rows: Rows) -> Tensor:
         self.network.eval()
         with torch.inference_mode():
-            return torch.stack([self.forward(one[rows]) for one in self.shown[: self.answered]])
+            return self.forward(self.shown[rows])
 
     def after_step(self) -> None:
         self.rates.step()
 
 
-def epoch_order(
-    rows: Rows, *, place: tuple[int, int], epoch: int, steps: int, variants: int
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Return one epoch of one fold: rows, and variants, of each step.
-
-    The numbers follow from seed and fold (`place`) and epoch alone.
-    """
-    rng = np.random.default_rng([*place, epoch])
-    order = rng.permutation(rows)
-    shown = rng.integers(variants, size=len(order))
-    return np.array_split(order, steps), np.array_split(shown, steps)
+def epoch_order(rows: Rows, *, place: tuple[int, int], epoch: int, steps: int) -> list[Rows]:
+    """Return the rows of each step of an epoch; they follow from seed and fold (`place`) alone."""
+    return np.array_split(np.random.default_rng([*place, epoch]).permutation(rows), steps)
 
 
 def keep_weights(
@@ -198,7 +170,7 @@ def keep_weights(
     notes = {
         "classes": list(clips.classes),
         "recipe": model.recipe.name,
-        "epoch": model.epochs,
+        "epoch": model.recipe.training.epochs,
         "channels": "u, v, strain",
     }
     save_weights(network, out / WEIGHTS, notes=notes)
@@ -226,11 +198,22 @@ def _most_learned(clips: NetworkClips, fold: Fold) -> int:
     return int(len(clips) - counts.min())
 
 
-def _moved(maps: Tensor, move: tuple[int, int]) -> Tensor:
-    """Move maps by whole pixels right and down, repeating the edge."""
-    size = maps.shape[-1]
-    x, y = ((torch.arange(size) - step).clamp(0, size - 1) for step in move)
-    return maps[..., y[:, None], x[None, :]]
+class Standardised(nn.Module):
+    """A network behind the standardisation of its training clips, by mean and deviation `(3,)`."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map `(n, 3, S, S)` to logits `(n, k)`."""
+        shown = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return self.network(shown)
 
 
 class ResidualNetwork(nn.Module):

@@ -31,8 +31,8 @@ class NetworkClips:
     ----------
     values
         `(n, ..., 3, S, S)`; may be memory-mapped. Of the ROI models `(n, windows, regions, ...)`.
-    subject, label, classes, scaling
-        As in `FlowMaps`; the scaling is `pixels` for pictures of the apex.
+    subject, label, classes
+        As in `FlowMaps`.
     regions
         Names, in the order of the third axis of region windows.
     """
@@ -42,7 +42,6 @@ class NetworkClips:
     label: NDArray[np.int64]
     classes: tuple[str, ...]
     regions: tuple[str, ...] = ()
-    scaling: str = "physical"
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,7 +65,7 @@ class NetworkClips:
         """Return the SHA-256 of everything, to tell whether a run may go on with these clips."""
         found = hashlib.sha256()
         names = (self.subject.tolist(), self.label.tolist(), self.classes, self.regions)
-        found.update(repr((names, self.scaling)).encode())
+        found.update(repr(names).encode())
         for value in self.values:
             found.update(np.ascontiguousarray(value).tobytes())
         return found.hexdigest()
@@ -80,7 +79,7 @@ def flow_clips(clips: FlowMaps, *, name: InputName, image_size: int) -> NetworkC
             f"network.image_size is {image_size}: give network.image_size {clips.maps.shape[1]}."
         )
     seen = clips.maps if name == "whole" else mosaic(clips.maps, clips.centres)
-    return _of(clips, np.ascontiguousarray(np.moveaxis(seen, -1, 1)), scaling=clips.scaling)
+    return _of(clips, np.ascontiguousarray(np.moveaxis(seen, -1, 1)))
 
 
 def apex_clips(clips: FlowMaps, *, image_size: int) -> NetworkClips:
@@ -92,7 +91,7 @@ def apex_clips(clips: FlowMaps, *, image_size: int) -> NetworkClips:
         )
     pictures = torch.from_numpy(clips.apex)[:, None].float() / 255
     seen = F.adaptive_avg_pool2d(pictures, image_size).expand(-1, len(CHANNELS), -1, -1)
-    return _of(clips, seen.numpy(), scaling="pixels")
+    return _of(clips, seen.numpy())
 
 
 def roi_clips(windows: RegionWindows, clips: FlowMaps, *, size: int) -> NetworkClips:
@@ -114,7 +113,7 @@ def roi_clips(windows: RegionWindows, clips: FlowMaps, *, size: int) -> NetworkC
             "of one run of micro flow."
         )
     values = shrunk(windows.values, windows.rows_of(clips.clip_id), size=size)
-    return _of(clips, values, scaling=clips.scaling, regions=windows.regions)
+    return _of(clips, values, regions=windows.regions)
 
 
 def mosaic(maps: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -161,31 +160,7 @@ def shrunk(
     return small
 
 
-def mirrored(maps: Tensor, *, regions: tuple[str, ...] = (), scaling: str = "physical") -> Tensor:
-    """Return maps `(..., 3, H, W)` as of the mirrored face.
-
-    The maps are flipped, motion to the right becomes motion to the left (of maps that were
-    stretched to 0..255, 255 less it; pictures have no motion), and right and left regions change
-    places.
-    """
-    flipped = maps.flip(-1)
-    if scaling != "pixels":
-        u = flipped[..., CHANNELS.index("u"), :, :]
-        u.copy_(255.0 - u if scaling == "published" else -u)
-    if not regions:
-        return flipped
-    return flipped[:, :, [regions.index(_other_side(name, regions)) for name in regions]]
-
-
-def _other_side(name: str, regions: tuple[str, ...]) -> str:
-    for here, there in (("right_", "left_"), ("left_", "right_")):
-        if name.startswith(here):
-            other = there + name.removeprefix(here)
-            return other if other in regions else name
-    return name
-
-
 def _of(
-    clips: FlowMaps, values: NDArray[np.floating], *, scaling: str, regions: tuple[str, ...] = ()
+    clips: FlowMaps, values: NDArray[np.floating], *, regions: tuple[str, ...] = ()
 ) -> NetworkClips:
-    return NetworkClips(values, clips.subject, clips.label, clips.classes, regions, scaling)
+    return NetworkClips(values, clips.subject, clips.label, clips.classes, regions)

@@ -7,7 +7,6 @@ regression).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,14 +28,12 @@ from common.words import counted
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.clips.reader import ClipMaps, FlowSettings
 from htnet.micro.loso.folds import deal_folds
-from htnet.micro.models.baselines import KernelRidge, membership
-from htnet.micro.models.htnet import FlowModel
-from htnet.micro.models.inputs import NetworkClips, mirrored, mosaic, shrunk
-from htnet.micro.models.kernels import balanced, rbf, standardised
+from htnet.micro.models.baselines import KernelRidge, membership, positive, rbf, standardised
+from htnet.micro.models.htnet import FlowModel, Standardised
+from htnet.micro.models.inputs import NetworkClips, mosaic, shrunk
 from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.roi import RoiConfig, RoiNetwork, build_roi
-from htnet.micro.models.roi_training import RoiModel
-from htnet.micro.models.training import Standardised, each_epoch
+from htnet.micro.models.training import RoiModel, each_epoch
 from htnet.recipe import recipe_from
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"
@@ -50,7 +47,6 @@ class HTNetGrader:
 
     model: FlowModel
     network: Standardised
-    scaling: str
     classes: int
     kind: ClassVar[str] = "htnet"
 
@@ -61,12 +57,12 @@ class HTNetGrader:
         fold = model.fold(data, None, seed=seed)
         number = len(clips.subjects)  # of the fold: after the last held-out subject
         with (
-            JobProgress(f"epochs of {model.name}", total=model.epochs) as progress,
-            each_epoch(progress, at_most=model.epochs) as told,
+            JobProgress(f"epochs of {model.name}", total=model.recipe.training.epochs) as progress,
+            each_epoch(progress, at_most=model.recipe.training.epochs) as told,
         ):
             trained = model.train(data, fold, seed=seed, number=number, told=told)
         assert isinstance(trained.network, Standardised)
-        return cls(model, trained.network, clips.scaling, len(clips.classes))
+        return cls(model, trained.network, len(clips.classes))
 
     @classmethod
     def read(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str) -> Self:
@@ -78,13 +74,13 @@ class HTNetGrader:
         bare = model.build(num_classes=settings["classes"])
         network = Standardised(bare, torch.zeros(3), torch.ones(3))
         _load(network, state, source)
-        return cls(model, network.float().eval(), settings["scaling"], settings["classes"])
+        return cls(model, network.float().eval(), settings["classes"])
 
     def content(self) -> Content:
         """Return the recipe and the weights."""
         recipe = self.model.recipe
         named = {"recipe": recipe.as_dict(), "recipe_name": recipe.name}
-        settings = {**named, "scaling": self.scaling, "classes": self.classes}
+        settings = {**named, "classes": self.classes}
         return settings, _state_of(self.network)
 
     def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
@@ -97,11 +93,8 @@ class HTNetGrader:
 
     def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return `(n, k)` of `(n, 3, S, S)`."""
-        shown = [torch.from_numpy(np.array(maps, dtype=np.float32))]
-        if self.model.recipe.augmentation.mirror:
-            shown.append(mirrored(shown[0], scaling=self.scaling))
         with torch.inference_mode():
-            return _mean_answer([self.network(one) for one in shown])
+            return _mean_answer([self.network(torch.from_numpy(np.array(maps, dtype=np.float32)))])
 
 
 @dataclass(frozen=True)
@@ -121,10 +114,10 @@ class RoiGrader:
         folds = deal_folds(clips.subject, clips.label, parts=parts, seed=seed)
         networks = []
         title = f"epochs of {counted(len(folds), f'{model.kind} network')}"
-        with JobProgress(title, total=len(folds) * model.epochs) as progress:
+        with JobProgress(title, total=len(folds) * model.recipe.training.epochs) as progress:
             for part, fold in enumerate(folds):
                 own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0])
-                with each_epoch(progress, at_most=model.epochs) as told:
+                with each_epoch(progress, at_most=model.recipe.training.epochs) as told:
                     network = model.train(clips, fold, seed=own, told=told).network
                 assert isinstance(network, RoiNetwork)
                 networks.append(network)
@@ -171,39 +164,36 @@ class RoiGrader:
 class KernelRidgeGrader:
     """Kernel ridge regression with its training maps, which are flow of persons' faces.
 
-    The maps are `(n, 28, 28, 3)`, standardised; the coefficients `(n, k)`, and `shares` those of
-    the classes among the training clips, `(k,)`.
+    The maps are `(n, 28, 28, 3)`, standardised; the coefficients `(n, k)`.
     """
 
     maps: NDArray[np.float32]
     coefficients: NDArray[np.float64]
-    shares: NDArray[np.float64]
     settings: KernelRidge
     kind: ClassVar[str] = "kernel ridge"
 
     @classmethod
-    def fit(cls, clips: FlowMaps, *, settings: KernelRidge | None = None) -> KernelRidgeGrader:
+    def fit(cls, clips: FlowMaps) -> KernelRidgeGrader:
         """Solve for the coefficients on all clips, with the settings of the baseline."""
-        settings = settings or KernelRidge()
+        settings = KernelRidge()
         maps = standardised(clips.maps).astype(np.float32)
         targets = membership(clips)
         kernel = _kernel(maps, maps, settings)
         kernel[np.diag_indices(len(kernel))] += settings.penalty
-        counts = np.maximum(targets.sum(axis=0), 1.0)
-        solved = np.linalg.solve(kernel, targets).astype(np.float64)
-        return cls(maps, solved, counts / counts.sum(), settings)
+        return cls(maps, np.linalg.solve(kernel, targets).astype(np.float64), settings)
 
     @classmethod
     def read(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str) -> Self:
         """Build it from its content."""
-        arrays = {name: state[name].numpy() for name in ("maps", "coefficients", "shares")}
-        return cls(**arrays, settings=KernelRidge(**settings))
+        arrays = {name: state[name].numpy() for name in ("maps", "coefficients")}
+        known = {name: settings[name] for name in ("width", "penalty")}
+        return cls(**arrays, settings=KernelRidge(**known))
 
     def content(self) -> Content:
         """Return settings, training maps and coefficients."""
-        arrays = {"maps": self.maps, "coefficients": self.coefficients, "shares": self.shares}
+        arrays = {"maps": self.maps, "coefficients": self.coefficients}
         state = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in arrays.items()}
-        return dataclasses.asdict(self.settings), state
+        return {"width": self.settings.width, "penalty": self.settings.penalty}, state
 
     def seen(self, clip: ClipMaps) -> NDArray[np.floating]:
         """Return the map of the whole face."""
@@ -213,8 +203,7 @@ class KernelRidgeGrader:
     def answers(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return `(n, k)` of `(n, 28, 28, 3)`."""
         new = standardised(np.asarray(maps, dtype=np.float32))
-        values = _kernel(self.maps, new, self.settings).T @ self.coefficients
-        return balanced(values, self.shares, strength=self.settings.strength)
+        return positive(_kernel(self.maps, new, self.settings).T @ self.coefficients)
 
 
 ClipGrader = HTNetGrader | RoiGrader | KernelRidgeGrader

@@ -38,18 +38,6 @@ class ResidualConfig(Settings):
     num_classes: int = Field(default=3, ge=2)
 
 
-class FlowAugmentation(Settings):
-    """How training clips of HTNet are varied.
-
-    `mirror` shows each clip mirrored every other time (right and left exchanged, u turned round),
-    and answers by the mean over both; `shift` moves each training map by up to so many pixels each
-    way, edges repeated.
-    """
-
-    mirror: bool = False
-    shift: int = Field(default=0, ge=0)
-
-
 class FlowTraining(Settings):
     """How HTNet and the residual network are trained.
 
@@ -64,12 +52,6 @@ class FlowTraining(Settings):
         Of AdamW.
     schedule, warmup
         `constant` or `cosine` (falling to nothing) after a rise over this share of the steps.
-    clip
-        Largest norm of the gradient; 0 leaves it as it is.
-    label_smoothing
-        Share of the target that is spread evenly over the classes.
-    class_weights
-        Weigh classes by the inverse of their frequency in the training clips.
     precision
         Of the arithmetic: `float32`, `bf16` (mixed), `float64`, or `auto`: bf16 where the
         processor or GPU multiplies it in hardware, else float32.
@@ -82,9 +64,6 @@ class FlowTraining(Settings):
     weight_decay: float = Field(default=0.05, ge=0)
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    clip: float = Field(default=0.0, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: bool = False
     precision: Literal["auto", "float32", "bf16", "float64"] = "auto"
 
     def arithmetic(self, device: str) -> str:
@@ -97,30 +76,22 @@ class FlowTraining(Settings):
         return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-class RoiAugmentation(Settings):
-    """How training clips of a ROI model are varied.
-
-    `mirror` is the share of clips that are mirrored (maps flipped, u negated, right and left
-    regions swapped); flow is multiplied by a factor drawn evenly from 1 - `magnitude` to
-    1 + `magnitude`.
-    """
-
-    mirror: float = Field(default=0.0, ge=0, le=1)
-    magnitude: float = Field(default=0.0, ge=0, le=1)
-
-
 class RoiTraining(Settings):
     """How a ROI model is trained; what is not listed is as in `FlowTraining`.
 
     Attributes
     ----------
-    gamma, alpha
-        Of the focal loss.
+    gamma, alpha, label_smoothing
+        Of the focal loss; the share of the target that is spread evenly over the classes.
+    class_weights
+        Weigh classes by the inverse of their frequency in the training clips.
     learning_rate, last_rate, region_rate
         Of Adam: from the first to the last epoch it falls as half a cosine. The region weights
         learn at `region_rate` times the rate.
     patience
         Stop after this many epochs without a lower loss of the validation subjects.
+    clip
+        Largest norm of the gradient.
     validation_folds
         The training subjects are dealt into this many parts; one of them chooses the epoch.
     """
@@ -150,9 +121,9 @@ class RoiTraining(Settings):
 
 
 class FlowRecipe(Recipe):
-    """A recipe of HTNet on flow maps."""
+    """A recipe of HTNet on flow maps; clips are shown as they are."""
 
-    augmentation: FlowAugmentation = FlowAugmentation()
+    augmentation: Settings = Settings()
     training: FlowTraining = FlowTraining()
     folder: ClassVar[Path] = FOLDER
     derived: ClassVar[tuple[str, ...]] = ("num_classes", "head", "input")
@@ -188,9 +159,9 @@ class ResidualRecipe(FlowRecipe):
 
 
 class RoiRecipe(Recipe):
-    """A recipe of the ROI models."""
+    """A recipe of the ROI models; clips are shown as they are."""
 
-    augmentation: RoiAugmentation = RoiAugmentation()
+    augmentation: Settings = Settings()
     training: RoiTraining = RoiTraining()
     folder: ClassVar[Path] = FOLDER
     derived: ClassVar[tuple[str, ...]] = ("model", "num_classes", "regions", "windows")

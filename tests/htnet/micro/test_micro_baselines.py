@@ -20,18 +20,11 @@ from htnet.micro.models.baselines import (
     KernelRidge,
     Logistic,
     Majority,
-    NestedKernelRidge,
     SupportVectors,
-    choose_inside,
     coordinates,
-    held_out_logistic,
-    membership,
-)
-from htnet.micro.models.kernels import (
-    balanced,
     correlations,
     held_out_answers,
-    inner_answers,
+    membership,
     rbf,
     standardised,
     training_shares,
@@ -41,7 +34,6 @@ from tests.htnet.micro.drawn_maps import drawn_maps
 MODELS: list[Recogniser] = [
     Majority(),
     KernelRidge(),
-    NestedKernelRidge(widths=(1.0,), penalties=(0.1, 1.0)),
     SupportVectors(),
     Logistic(),
 ]
@@ -78,27 +70,11 @@ def test_closed_form_equals_refitting_without_each_subject() -> None:
         np.testing.assert_allclose(found[held_out], again, atol=1e-9)
 
 
-def test_inner_answers_equal_refitting_without_two_subjects() -> None:
-    clips = uneven(1)
-    kernel, targets, fold = rbf(standardised(clips.maps)), membership(clips), clips.fold
-    found = inner_answers(kernel, targets, fold=fold, penalty=1.0)
-    for s, t in ((0, 1), (4, 2), (5, 3)):
-        training = np.flatnonzero((fold != s) & (fold != t))
-        rows = np.flatnonzero(fold == t)
-        model = SklearnRidge(alpha=1.0, kernel="precomputed")
-        model.fit(kernel[np.ix_(training, training)], targets[training])
-        again = model.predict(kernel[np.ix_(rows, training)])
-        np.testing.assert_allclose(found[s, rows], again, atol=1e-9)
-    outer = held_out_answers(kernel, targets, fold=fold, penalty=1.0)
-    for s in range(len(clips.subjects)):
-        np.testing.assert_allclose(found[s, fold == s], outer[fold == s], atol=1e-9)
-
-
 def test_logistic_on_a_kernel_equals_that_on_the_features() -> None:
     clips = uneven(2)
     maps = standardised(clips.maps)
     features = maps.reshape(len(maps), -1) / np.sqrt(maps[0].size)
-    found = held_out_logistic(correlations(maps), clips, cost=2.0)
+    found = Logistic(cost=2.0).probabilities(clips)
     held_out, training = next(folds_of(clips))
     model = LogisticRegression(C=2.0, class_weight="balanced", max_iter=1000, tol=1e-8)
     model.fit(features[training], clips.label[training])
@@ -168,30 +144,10 @@ def test_majority_is_the_most_frequent_class_of_the_others() -> None:
 
 
 def test_shares_are_those_of_the_training_clips() -> None:
-    shares = training_shares(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), k=3)
+    clips = rows_of(drawn_maps(subjects=3, per_subject=2), np.array([0, 2, 3, 4]))
+    shares = training_shares(replace(clips, label=np.array([0, 0, 1, 2])))
     np.testing.assert_allclose(shares[0], [1 / 3, 1 / 3, 1 / 3])
     np.testing.assert_allclose(shares[2], [2 / 4, 1 / 4, 1 / 4])  # 2 counts as one clip
-    even = balanced(shares, shares, strength=1.0)
-    np.testing.assert_allclose(even, 1 / 3)
-    np.testing.assert_allclose(balanced(shares, shares, strength=0.0), shares)
-
-
-def test_settings_are_chosen_without_the_held_out_subject() -> None:
-    """Of two candidates one is right about everyone but the held-out subject, one only about it."""
-    label, fold = np.array([0, 1, 0, 1, 0, 1]), np.repeat(np.arange(3), 2)
-    right, wrong = np.eye(2)[label], np.eye(2)[1 - label]
-    candidates = np.stack([np.stack([wrong] * 3), np.stack([right] * 3)])
-    for s in range(3):
-        candidates[:, s, fold == s] = candidates[::-1, s, fold == s]
-    choice = choose_inside(candidates, label=label, fold=fold)
-    assert choice.chosen.tolist() == [1, 1, 1]
-    assert (np.argmax(choice.probabilities, axis=1) != label).all()
-
-
-def test_equal_candidates_leave_the_first() -> None:
-    label, fold = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
-    candidates = np.stack([np.stack([np.eye(2)[label]] * 2)] * 2)
-    assert choose_inside(candidates, label=label, fold=fold).chosen.tolist() == [0, 0]
 
 
 def test_a_kernel_of_correlated_maps_is_as_documented() -> None:
@@ -222,7 +178,6 @@ def test_published_maps_give_the_known_figures(shared: Path) -> None:
     assert np.bincount(clips.label).tolist() == [250, 109, 83]
     expected = {
         KernelRidge(): (0.730, 0.738),  # known before this code was written
-        NestedKernelRidge(): (0.748, 0.771),
         SupportVectors(): (0.748, 0.772),
         Logistic(): (0.750, 0.771),
     }

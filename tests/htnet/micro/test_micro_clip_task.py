@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from htnet.micro.clips.frames import ClipError
-from htnet.micro.clips.tasks import ClipTask, plan_clip, window_marks
+from htnet.micro.clips.frames import ClipError, ClipTask, plan_clip, window_marks
 
 
 def task(

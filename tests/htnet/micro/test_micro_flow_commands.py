@@ -33,6 +33,8 @@ from tests.htnet.micro.drawn_motion import (
     write_clip,
 )
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 WHOLE, HALF = "smile", "half_smile"
 
 

@@ -14,9 +14,9 @@ from common.tables import read_table, write_table
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.driver import LosoRun, run_loso, scored_run
 from htnet.micro.loso.folds import LosoAnswers
-from htnet.micro.loso.registry import CLASSICAL, Options, recognisers_named
+from htnet.micro.loso.networks import CLASSICAL, recognisers_named
 from htnet.micro.loso.report import loso_report
-from htnet.micro.loso.tables import (
+from htnet.micro.loso.results import (
     CONFUSION,
     CONFUSION_FILE,
     RESULTS_FILE,
@@ -217,10 +217,10 @@ def test_the_report_marks_what_is_optimistic_and_names_only_honest_models_best(
 
 def test_classical_models_run_beside_whatever_is_asked_for() -> None:
     asked = ("residual-apex", "htnet")
-    names = [one.name for one in recognisers_named(asked, options=Options())]
+    names = [one.name for one in recognisers_named(asked)]
     assert names[len(CLASSICAL) :] == ["residual apex", "htnet-small whole"]
     assert {"majority", "kernel ridge", "svm", "logistic"} <= set(names)
     with pytest.raises(UserError, match=r'no model "kernel-rigde".*"kernel-ridge"'):
-        recognisers_named(("kernel-rigde",), options=Options())
+        recognisers_named(("kernel-rigde",))
     with pytest.raises(UserError, match="run micro flow with --regions"):
-        recognisers_named(("roi-hybrid",), options=Options())
+        recognisers_named(("roi-hybrid",))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -17,9 +17,8 @@ import run_pipeline
 from common.command_line import run
 from common.tables import read_table
 from htnet.micro.commands.loso import REPORT_FILE, loso
-from htnet.micro.loso import registry
-from htnet.micro.loso.registry import Options
-from htnet.micro.loso.tables import (
+from htnet.micro.loso.folds import Recogniser
+from htnet.micro.loso.results import (
     RESULTS_FILE,
     SUBJECTS,
     SUBJECTS_FILE,
@@ -27,10 +26,12 @@ from htnet.micro.loso.tables import (
     SUMMARY_FILE,
     results_schema,
 )
-from htnet.micro.models.baselines import KernelRidge
+from htnet.micro.models.baselines import KernelRidge, Majority
 from tests.browser import WIDTHS, open_page, static_problems
 from tests.htnet.micro.drawn_maps import CLASSES, drawn_maps, write_published
 from tests.htnet.micro.test_micro_sources import flow_folder
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -142,18 +143,18 @@ def test_networks_keep_their_folds_in_the_output_folder_and_learn_the_options(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was stopped goes on because every run is given the same folder."""
-    given: list[Options] = []
+    given: list[dict[str, Any]] = []
 
-    def record(options: Options) -> list[KernelRidge]:
+    def record(names: tuple[str, ...], **options: Any) -> list[Recogniser]:
         given.append(options)
-        return [KernelRidge(name="htnet stand-in")]
+        return [Majority(), KernelRidge(name="htnet stand-in")]
 
-    monkeypatch.setitem(registry.REGISTRY, "htnet", record)
+    monkeypatch.setattr("htnet.micro.commands.loso.recognisers_named", record)
     for _ in range(2):
         result = loso(published, out=tmp_path, recipe="paper", inputs=("whole", "mosaic"))
     assert given[0] == given[1]
-    assert given[0].folder == tmp_path / "networks"
-    assert (given[0].recipe, given[0].inputs) == ("paper", ("whole", "mosaic"))
+    assert given[0]["folder"] == tmp_path / "networks"
+    assert (given[0]["recipe"], given[0]["inputs"]) == ("paper", ("whole", "mosaic"))
     assert [model.model for model in result.run.models][-1] == "htnet stand-in"
 
 

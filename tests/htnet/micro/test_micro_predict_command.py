@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import write_json
 from common.tables import read_table, write_table
-from htnet.micro.clips import reader, tasks
+from htnet.micro.clips import reader
 from htnet.micro.clips.maps import TOGETHER, FlowMaps
 from htnet.micro.clips.reader import FlowSettings
 from htnet.micro.clips.sources import class_set_named, read_clips
 from htnet.micro.clips.store import FLOW, FLOW_FILE, RegionStore, write_maps
-from htnet.micro.clips.tasks import find_clip, record_clip
 from htnet.micro.commands import predict as micro_predict
 from htnet.micro.commands.fit import fit
-from htnet.micro.commands.predict import predict, prediction_schema
+from htnet.micro.commands.predict import find_clip, predict, prediction_schema, record_clip
 from htnet.micro.models.baselines import KernelRidge
 from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
@@ -41,6 +40,8 @@ from htnet.micro.models.kept import (
 )
 from htnet.micro.models.roi import RoiConfig, build_roi
 from landmarks.find.finder import LandmarkFinder
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 CLASSES = ("brows up", "brows down")
 FIRST, APEX, LAST = 8, 13, 18  # frame numbers with one and two digits
@@ -197,7 +198,7 @@ def test_a_camera_records_for_as_long_as_asked(
 ) -> None:
     camera = DrawnCamera([np.full((4, 6, 3), shade, np.uint8) for shade in (10, 20, 30)])
     asked = []
-    monkeypatch.setattr(tasks, "open_camera", lambda n: asked.append(n) or camera)
+    monkeypatch.setattr("cv2.VideoCapture", lambda n: asked.append(n) or camera)
     ticks = iter(np.arange(0, 100, 0.5))
     clip = record_clip(2, seconds=2.0, folder=tmp_path, clock=lambda: float(next(ticks)))
     assert (asked, camera.released) == ([2], True)
@@ -211,9 +212,9 @@ def test_what_a_camera_sees_is_answered(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    camera = DrawnCamera(list(drawn_frames(portrait).values()))
-    monkeypatch.setattr(tasks, "open_camera", lambda _: camera)
-    monkeypatch.setattr(tasks, "_frames_until_end", lambda c: iter(c.frames))
+    camera = DrawnCamera([frame[..., ::-1] for frame in drawn_frames(portrait).values()])
+    monkeypatch.setattr(camera, "isOpened", lambda: camera.shown < len(camera.frames))
+    monkeypatch.setattr("cv2.VideoCapture", lambda _: camera)
     row = predict(model=ridge, out=tmp_path, camera=0).prediction.iloc[0]
     assert (row["clip"], row["predicted"]) == ("camera", "brows up")
 
@@ -275,12 +276,12 @@ def test_sources_that_are_no_clips_are_told_apart(
             find_clip(tmp_path / name, folder=tmp_path)
     with pytest.raises(UserError, match="Give a clip's folder"):
         predict(model=ridge, out=tmp_path)
-    monkeypatch.setattr(tasks, "open_camera", lambda _: DrawnCamera([]))
+    monkeypatch.setattr("cv2.VideoCapture", lambda _: DrawnCamera([]))
     with pytest.raises(UserError, match="Camera 3 gives no picture"):
         record_clip(3, seconds=1, folder=tmp_path)
-    monkeypatch.setattr(tasks, "MOST_BYTES", 100)
+    monkeypatch.setattr("htnet.micro.commands.predict.MOST_BYTES", 100)
     camera = DrawnCamera([np.zeros((4, 6, 3), np.uint8)])
-    monkeypatch.setattr(tasks, "open_camera", lambda _: camera)
+    monkeypatch.setattr("cv2.VideoCapture", lambda _: camera)
     with pytest.raises(UserError, match="too long: more than 1 frame of 6 x 4"):
         record_clip(0, seconds=0.01, folder=tmp_path, clock=iter([0.0, 0.0, 1.0]).__next__)
 
@@ -393,7 +394,7 @@ def test_a_fitted_htnet_is_kept_with_its_recipe_and_can_predict(
 ) -> None:
     changes = (
         "network.dim=6", "network.heads=2", "network.block_repeats=[1,1,1]", "training.epochs=15",
-        "training.learning_rate=0.01", f"training.input={inputs}", "augmentation.mirror=true",
+        "training.learning_rate=0.01", f"training.input={inputs}",
     )  # fmt: skip
     out = tmp_path / "model"
     fit(flow_folder, out=out, model="htnet", change=changes, seed=3)

@@ -9,7 +9,6 @@ from torch import Tensor
 from common.errors import UserError
 from common.settings import settings_from
 from htnet.micro.clips.maps import APART, TOGETHER
-from htnet.micro.models.inputs import mirrored
 from htnet.micro.models.roi import (
     ROI_KINDS,
     RegionEncoder,
@@ -138,17 +137,6 @@ def test_hybrid_weights_are_what_importance_says() -> None:
         network.region_logits.copy_(torch.tensor([0.1, 0.3, 0.6]).log())
     expected = {"eyes": 0.1, "eyebrows": 0.3, "mouth": 0.6}
     assert network.region_importance() == pytest.approx(expected)
-
-
-def test_mirroring_swaps_sides_and_turns_motion() -> None:
-    config = small(regions=APART)
-    maps = clip_maps(config)
-    mirror = mirrored(maps, regions=APART)
-    right, left = APART.index("right_eye"), APART.index("left_eye")
-    torch.testing.assert_close(mirror[:, :, right, 0], -maps[:, :, left, 0].flip(-1))
-    torch.testing.assert_close(mirror[:, :, right, 1:], maps[:, :, left, 1:].flip(-1))
-    torch.testing.assert_close(mirror[:, :, 4, 1], maps[:, :, 4, 1].flip(-1))
-    torch.testing.assert_close(mirrored(mirror, regions=APART), maps)
 
 
 @pytest.mark.parametrize(

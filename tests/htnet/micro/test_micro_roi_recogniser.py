@@ -12,7 +12,7 @@ from htnet.micro.clips.maps import RegionWindows
 from htnet.micro.loso.folds import LosoAnswers
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.recipes import RoiRecipe
-from htnet.micro.models.roi_training import RoiModel
+from htnet.micro.models.training import RoiModel
 from tests.htnet.micro.drawn_regions import drawn_regions, tiny_recipe
 
 QUICK = tiny_recipe("training.epochs=2", "training.learning_rate=0.01")

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from common.errors import UserError
-from htnet.micro.clips.maps import APART, TOGETHER
+from htnet.micro.clips.maps import TOGETHER
 from htnet.micro.loso.folds import Fold, check_fold, deal_folds, make_fold
-from htnet.micro.models.inputs import NetworkClips, mirrored, roi_clips, shrunk
-from htnet.micro.models.recipes import RoiAugmentation, RoiRecipe
+from htnet.micro.models.inputs import NetworkClips, roi_clips, shrunk
+from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.roi import ROI_KINDS, RoiHybrid
-from htnet.micro.models.roi_training import RoiModel, varied
-from htnet.micro.models.training import Trained
+from htnet.micro.models.training import RoiModel, Trained
 from htnet.network.losses import class_weights, focal, grade_loss, steps_of
 from htnet.recipe import read_recipe, recipe_from
 from tests.htnet.micro.drawn_regions import SIZE, drawn_regions, tiny_recipe
@@ -87,7 +86,6 @@ def test_recipes_survive_their_own_dictionary() -> None:
         ("training.patience=0", "patience is 0"),
         ("training.last_rate=1", "last_rate is 1.0: give 0 to the learning_rate"),
         ("training.label_smoothing=1.0", "label_smoothing"),
-        ("augmentation.mirror=2.0", "mirror is 2"),
         ("network.siz=3", 'Did you mean "size"'),
         ("network.regions=[a]", "follows from"),
         ("netwrk.size=3", 'Did you mean "network"'),
@@ -125,24 +123,6 @@ def test_clips_are_joined_by_name_and_not_by_place() -> None:
                   size=SIZE)  # fmt: skip
     with pytest.raises(UserError, match="scaled published"):
         roi_clips(replace(windows, scaling="published"), maps, size=SIZE)
-
-
-def test_augmentation_mirrors_some_clips_and_changes_their_strength() -> None:
-    windows, _ = drawn_regions(regions=APART)
-    maps = torch.from_numpy(windows.values)
-    rng = np.random.default_rng(0)
-    clips = roi_clips(windows, drawn_regions()[1], size=SIZE)
-    half = varied(maps, RoiAugmentation(mirror=0.5), clips, rng=rng)
-    mirror = mirrored(maps, regions=APART)
-    as_was = (half == maps).flatten(1).all(dim=1)
-    turned = (half == mirror).flatten(1).all(dim=1)
-    assert (as_was ^ turned).all()
-    assert 0 < turned.sum() < len(maps)
-    factors = varied(maps, RoiAugmentation(magnitude=0.2), clips, rng=rng) / maps
-    each = factors.flatten(1).mean(dim=1)
-    assert (factors - each[:, None, None, None, None, None]).abs().max() < 1e-4
-    assert ((each > 0.8) & (each < 1.2)).all()
-    assert each.std() > 0.05
 
 
 def split(clips: NetworkClips, **how: Any) -> Fold:
@@ -199,7 +179,7 @@ def weights_of(trained: Trained) -> dict[str, list[float]]:
 def test_same_seed_same_weights() -> None:
     data = four_subjects()
     fold = split(data, held_out="drawn/s0", validation_folds=3, seed=0)
-    recipe = tiny_recipe("training.epochs=2", "network.dropout=0.3", "augmentation.mirror=0.5")
+    recipe = tiny_recipe("training.epochs=2", "network.dropout=0.3")
     once, again, other = (
         RoiModel("hybrid", recipe).train(data, fold, seed=seed) for seed in (3, 3, 4)
     )

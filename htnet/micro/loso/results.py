@@ -1,9 +1,4 @@
-"""The tables of `micro loso`: each answer, each subject, and the scores.
-
-loso_results.csv   a row for each clip, model, rule and seed
-loso_subjects.csv  a row for each subject, model and rule
-loso_confusion.csv  a row for each annotated and answered class of each fold, model, rule and seed
-loso_summary.csv   a row for each model and rule on all clips and on each dataset
+"""The tables and pictures of `micro loso`: each answer, each subject, confusions, and the scores.
 
 The column `rule` is `honest`, or `published`: the epoch that was best on the held-out subject,
 which is optimistic, and the column `optimistic` says so once more.
@@ -17,16 +12,33 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from common.bootstrap import Estimate
+from common.figures import (
+    BLUE,
+    INK,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    calm,
+    canvas,
+    draw_intervals,
+    shaded_cells,
+    shares_of_rows,
+)
 from common.tables import choice, number, text
-from htnet.micro.loso.driver import ALL, LosoRun, ModelAnswers
+from htnet.micro.loso.driver import ALL, LosoRun, ModelAnswers, ScoredModel
 from htnet.micro.loso.folds import LosoAnswers, Rule
 
 RESULTS_FILE, SUBJECTS_FILE = "loso_results.csv", "loso_subjects.csv"
 CONFUSION_FILE, SUMMARY_FILE = "loso_confusion.csv", "loso_summary.csv"
 RULES: tuple[Rule, ...] = get_args(Rule)
 BASELINE = "majority"
+RIGHT_COLOUR, WRONG_COLOUR = BLUE, ORANGE
+RULE_COLOURS: dict[Rule, str] = {"honest": BLUE, "published": PURPLE}
 _INTERVALS = (
     "uf1", "uf1_low", "uf1_high", "uf1_sd", "uar", "uar_low", "uar_high", "uar_sd", "weighted_f1",
     "weighted_f1_low", "weighted_f1_high",
@@ -46,9 +58,8 @@ SUBJECTS = pa.DataFrameSchema(
     },
     name="subjects",
 )
-"""`loso_subjects.csv`. `n_classes` is how many classes the subject's clips have; `right` is the
-number of clips that were answered rightly, mean over seeds. Scores of single subjects are not
-given: a subject with one class has no UF1."""
+"""`loso_subjects.csv`. `n_classes` is how many classes the clips have; `right` counts what
+was answered rightly, mean over seeds. A subject with one class has no UF1: none is given."""
 
 CONFUSION = pa.DataFrameSchema(
     {
@@ -102,8 +113,7 @@ def results_schema(classes: Sequence[str]) -> pa.DataFrameSchema:
 
 def results_table(run: LosoRun) -> pd.DataFrame:
     """Return every answer: models in the order asked, clips in the order given."""
-    clips = run.clips
-    names = np.array(clips.classes)
+    clips, names = run.clips, np.array(run.clips.classes)
     parts = []
     for one in (answers for model in run.models for answers in model.by_seed):
         # Rounding errors of float32 networks must not leave 0 to 1.
@@ -180,11 +190,114 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
 
 
 def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    """Return a score and its interval under the names of `SUMMARY`."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _named(one: LosoAnswers | ModelAnswers) -> dict[str, str]:
-    """Return the columns that name a model and its rule."""
     optimistic = "yes" if one.rule == "published" else "no"
     return {"model": one.model, "rule": one.rule, "optimistic": optimistic}
+
+
+def interval_figure(scored: Sequence[ScoredModel], *, floor: float) -> Figure:
+    """Draw UF1 of each model with its interval; the optimistic ones hollow and below a line.
+
+    `floor` is the UF1 of always answering the most frequent class.
+    """
+    ordered = sorted(scored, key=lambda one: one.answers.rule == "published")
+    optimistic = [one.answers.rule == "published" for one in ordered]
+    figure, axes = canvas(7.2, 0.9 + 0.3 * len(ordered))
+    at = draw_intervals(
+        axes, [one.scores.uf1 for one in ordered], hollow=optimistic,
+        colours=[RULE_COLOURS[one.answers.rule] for one in ordered],
+    )  # fmt: skip
+    if any(optimistic):
+        axes.axhline(sum(optimistic) - 0.5, color=INK, linewidth=0.8)
+    axes.axvline(floor, color=SOFT, linewidth=1, linestyle=":")
+    doubts = (" (optimistic)" * later for later in optimistic)
+    names = [one.answers.model + doubt for one, doubt in zip(ordered, doubts, strict=True)]
+    axes.set_yticks(at, names)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("UF1 with 95 % interval over subjects; dotted: most frequent class", fontsize=8)
+    calm(axes)
+    return figure
+
+
+def confusion_figure(scored: Sequence[ScoredModel], *, classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix of each model: clips in each cell, shaded by share of the class."""
+    columns = min(3, len(scored))
+    rows = -(-len(scored) // columns)
+    side = 1.3 + 0.42 * len(classes)
+    figure = Figure(figsize=(columns * side, rows * (side + 0.25)), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, one in zip(panels, scored, strict=False):
+        counts = one.scores.counts
+        words = np.array([[f"{n:.0f}" for n in row] for row in counts])
+        shaded_cells(axes, shares_of_rows(counts), words, rows=classes, columns=classes)
+        axes.set_aspect("equal")
+        axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+        title = one.answers.model
+        if one.answers.rule == "published":
+            title += "\n(best epoch on the subject: optimistic)"
+        axes.set_title(title, fontsize=9)
+    for axes in figure.axes[len(scored) :]:
+        axes.set_axis_off()
+    figure.supxlabel("answered", fontsize=9)
+    figure.supylabel("annotated", fontsize=9)
+    return figure
+
+
+def subjects_figure(run: LosoRun, model: ModelAnswers) -> Figure:
+    """Draw a square for each clip, a row for each subject: its class, and whether it was found.
+
+    Of several seeds, the class with the highest mean probability is the answer.
+    """
+    clips, fold = run.clips, run.clips.fold
+    mean = np.mean([one.probabilities for one in model.by_seed], axis=0)
+    right = np.argmax(mean, axis=1) == clips.label
+    members: dict[str, list[int]] = {}
+    for subject in range(len(clips.subjects)):
+        members.setdefault(str(clips.dataset[fold == subject][0]), []).append(subject)
+    sizes = [len(subjects) for subjects in members.values()]
+    longest = int(np.bincount(fold).max())
+    letters = _letters(clips.classes)
+    area = max(1.0 + 0.2 * longest, 5.0), 0.9 + 0.3 * len(sizes) + 0.2 * sum(sizes)
+    figure = Figure(figsize=area, layout="constrained")
+    panels = figure.subplots(len(sizes), 1, squeeze=False, gridspec_kw={"height_ratios": sizes})
+    for axes, (name, subjects) in zip(panels[:, 0], members.items(), strict=True):
+        for row, subject in enumerate(subjects):
+            own = np.flatnonzero(fold == subject)
+            for place, clip in enumerate(own[np.argsort(clips.label[own], kind="stable")]):
+                colour = RIGHT_COLOUR if right[clip] else WRONG_COLOUR
+                axes.add_patch(Rectangle((place, row - 0.42), 0.86, 0.84, color=colour, lw=0))
+                axes.text(
+                    place + 0.43, row, letters[clips.label[clip]], ha="center", va="center",
+                    fontsize=6.5, color="white" if right[clip] else INK,
+                )  # fmt: skip
+        axes.set_xlim(-0.3, longest + 0.3)
+        axes.set_ylim(len(subjects) - 0.4, -0.6)
+        axes.set_yticks(
+            range(len(subjects)), [clips.subjects[one].rpartition("/")[2] for one in subjects]
+        )
+        axes.set_xticks([])
+        axes.set_title(name or "clips", fontsize=9, loc="left")
+        axes.tick_params(length=0, labelsize=7)
+        axes.spines[:].set_visible(False)
+    meaning = ", ".join(f"{a} {b}" for a, b in zip(letters, clips.classes, strict=True))
+    colours = {"answered rightly": RIGHT_COLOUR, "answered wrongly": WRONG_COLOUR}
+    figure.legend(
+        handles=[
+            Line2D([], [], marker="s", ls="", color=colour, label=label)
+            for label, colour in colours.items()
+        ],
+        loc="outside lower center", ncols=2, fontsize=8, frameon=False,
+        title=f"annotated as: {meaning}", title_fontsize=8,
+    )  # fmt: skip
+    return figure
+
+
+def _letters(classes: Sequence[str]) -> list[str]:
+    for length in range(1, max(map(len, classes)) + 1):
+        letters = [name[:length].capitalize() for name in classes]
+        if len(set(letters)) == len(classes):
+            return letters
+    return list(classes)
