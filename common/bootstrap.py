@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def estimates(*names: str) -> dict[str, pa.Column]:
     return {f"{name}{limit}": number() for name in names for limit in LIMITS}
 
 
+@lru_cache(maxsize=4)
 def resampling_weights(n_patients: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Return `(resamples, n_patients)`: how often each patient is drawn in each resample.
 
@@ -62,7 +64,9 @@ def resampling_weights(n_patients: int, *, resamples: int = RESAMPLES, seed: int
     """
     rng = np.random.default_rng(seed)
     even = np.full(n_patients, 1.0 / n_patients)
-    return rng.multinomial(n_patients, even, size=resamples).astype(np.float64)
+    drawn = rng.multinomial(n_patients, even, size=resamples).astype(np.float64)
+    drawn.setflags(write=False)  # everybody gets the same array
+    return drawn
 
 
 def interval(value: float, resampled: Floats) -> Estimate:

@@ -11,8 +11,10 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from common.errors import UserError
 from common.files import atomic_write
 
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -255,23 +258,28 @@ class Report:
 
     def html(self) -> str:
         """Return the report as one HTML page."""
-        import jinja2
-
-        environment = jinja2.Environment(
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-        return template.render(report=self, research_use=RESEARCH_USE)
+        return _template().render(report=self, research_use=RESEARCH_USE)
 
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all."""
         page = self.html()
         with atomic_write(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Return the page, compiled once for all reports of a run."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def figure_picture(figure: Figure, *, alt: str, caption: str = "") -> Picture:
@@ -313,10 +321,18 @@ def image_picture(
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG without date and version, so that it can be compared."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    """Return a figure as PNG without date and version, so that it can be compared.
+
+    A figure is rendered once: it may not be changed afterwards.
+    """
+    if figure not in _RENDERED:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
+        _RENDERED[figure] = buffer.getvalue()
+    return _RENDERED[figure]
+
+
+_RENDERED: WeakKeyDictionary[Figure, bytes] = WeakKeyDictionary()
 
 
 def _data_uri(kind: str, content: bytes) -> str:

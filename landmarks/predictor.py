@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import dlib
@@ -111,31 +112,34 @@ class PredictorFile:
         return seen if seen != "unknown" else f"not known ({self.name}: {purpose})"
 
     def load(self) -> dlib.shape_predictor:
-        """Load the model (about 100 MB) and check that it gives 68 points.
+        """Load the model (about 100 MB, once in a process) and check that it gives 68 points.
 
         Raises
         ------
         UserError
             When the file is truncated, is no dlib predictor, or gives another number of points.
         """
-        if self.base is not None:
-            return self.base.load()
-        not_whole = UserError(
-            f"{self.path} is not a whole dlib shape predictor (SHA-256 {self.sha256[:12]}…): get "
-            "the file again, or give another with --predictor."
+        return _loaded(self.path, self.sha256) if self.base is None else self.base.load()
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, sha256: str) -> dlib.shape_predictor:
+    not_whole = UserError(
+        f"{path} is not a whole dlib shape predictor (SHA-256 {sha256[:12]}…): get "
+        "the file again, or give another with --predictor."
+    )
+    n_points = _points_in_header(path)
+    if n_points is None:
+        raise not_whole
+    if n_points != N_POINTS:
+        raise UserError(
+            f"{path} predicts {n_points} points and 68 are needed: give a 68-point model "
+            "with --predictor."
         )
-        n_points = _points_in_header(self.path)
-        if n_points is None:
-            raise not_whole
-        if n_points != N_POINTS:
-            raise UserError(
-                f"{self.path} predicts {n_points} points and 68 are needed: give a 68-point model "
-                "with --predictor."
-            )
-        try:
-            return dlib.shape_predictor(str(self.path))
-        except RuntimeError as error:
-            raise not_whole from error
+    try:
+        return dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        raise not_whole from error
 
     def load_refinement(self) -> Refinement | None:
         """Load how the model's points are moved; None where they stay."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+# Every process that tests start would otherwise compile what it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and small sums are
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # slower on several threads
 
@@ -16,16 +20,21 @@ import hypothesis
 import matplotlib
 import numpy as np
 import pytest
+from filelock import FileLock
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.crew import Outcome, begun, outcome_of
+from common.errors import UserError
+from common.workers import supervised_map
 from tests.browser import find_browser, headless
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from landmarks.find.finder import LandmarkFinder
+    from pipeline.example_cohort import ExampleCohort
 
 matplotlib.use("Agg")
 # A test is wrong or right however busy the machine is.
@@ -75,6 +84,69 @@ def finder() -> LandmarkFinder:
     return LandmarkFinder(find_predictor())
 
 
+def here_if_one(
+    function: Callable[..., Any],
+    items: Sequence[Any],
+    *,
+    jobs: int,
+    start: Callable[[], Any],
+    scheduler: str | None = None,
+    **options: Any,
+) -> Iterator[Outcome]:
+    """`supervised_map` whose single worker is this process."""
+    if jobs > 1 or scheduler is not None:
+        options |= {"jobs": jobs, "start": start, "scheduler": scheduler}
+        yield from supervised_map(function, items, **options)
+        return
+    state, refusal = begun(start)
+    if refusal is not None:
+        raise UserError(refusal)
+    for index, item in enumerate(items):
+        yield outcome_of(function, state, index=index, item=item)
+
+
+@contextmanager
+def one_worker_here() -> Iterator[None]:
+    """Measure in this process: a worker takes seconds to start and to load the landmark model.
+
+    Worker processes are tested in tests/common/test_workers.py, tests/landmarks/test_extraction.py
+    and tests/pipeline/test_interruptions.py.
+    """
+    modules = ("landmarks.find.extraction", "landmarks.check.altered", "htnet.micro.clips.folder")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            patch.setattr(f"{module}.supervised_map", here_if_one)
+        yield
+
+
+@pytest.fixture(scope="module")
+def workers_here() -> Iterator[None]:
+    """The same for all tests of a module that ask for one job."""
+    with one_worker_here():
+        yield
+
+
+@pytest.fixture(scope="session")
+def simulated_cohort(tmp_path_factory: pytest.TempPathFactory) -> ExampleCohort:
+    """Two dozen simulated patients, drawn and measured once for all test processes: only read them.
+
+    They are the notebooks' patients, smaller and without altered copies. The folder above theirs is
+    the notebooks' output folder.
+    """
+    import pipeline.example_cohort as module
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "simulated"
+    with (
+        FileLock(f"{folder}.lock"), one_worker_here(), pytest.MonkeyPatch.context() as patch
+    ):  # fmt: skip
+        patch.setenv(module.OUTPUT_VARIABLE, str(folder))
+        patch.setattr(module, "WIDTH", 240)
+        patch.setattr(module, "HEIGHT", 320)
+        patch.setattr(module, "extract", partial(module.extract, tta=0, overlays=True))
+        return module.example_cohort()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless browser, or a skipped test that says why."""
@@ -92,22 +164,31 @@ def figures_not_rendered() -> Iterator[None]:
 
     Figures are drawn for good where reports are opened in a browser (`tests/pipeline`).
     """
+    from common.grading.plots import _confusion
+
     blank = io.BytesIO()
     Image.new("RGB", (400, 300), "white").save(blank, "png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda self, file, **_: file.write(blank.getvalue()))
         yield
+    _confusion.cache_clear()  # else a blank one would be found there by others
+
+
+def _built(build: Callable[[int], Any], options: dict[str, int], seed: int) -> Any:
+    return build(seed).set_params(**options)
 
 
 @pytest.fixture(scope="module")
 def without_search() -> Iterator[None]:
-    """One candidate for each grader and one exchange: what is chosen is tested elsewhere."""
+    """One candidate for each grader, few trees, one exchange: choosing is tested elsewhere."""
     from classifiers.graders.registry import GRADERS, REGRESSORS
 
     with pytest.MonkeyPatch.context() as patch:
         for of in (GRADERS, REGRESSORS):
             for name, entry in list(of.items()):
-                patch.setitem(of, name, replace(entry, search={}))
+                few = {"n_estimators": 25} if "n_estimators" in entry.build(0).get_params() else {}
+                build = partial(_built, entry.build, few)
+                patch.setitem(of, name, replace(entry, search={}, build=build))
         patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
         patch.setattr("classifiers.commands.fit.EXCHANGES", 1)
         yield

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache, partial
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
+import matplotlib
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from nbformat import NotebookNode
 from nbmake.nb_run import NotebookRun
+from traitlets.config import Config
 
-import pipeline.example_cohort as cohort_module
-from pipeline.example_cohort import OUTPUT_VARIABLE
+from pipeline.example_cohort import OUTPUT_VARIABLE, ExampleCohort, example_clips
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 STORIES = (
@@ -32,6 +39,7 @@ STORIES = (
     "09_micro_expressions",
     "10_several_raters",
 )
+IN_JUPYTER = STORIES[0]  # in a kernel of its own, as a reader runs it; the others in this process
 LONGEST_CELL = 32  # lines; the cell of imports is the longest
 SECONDS = 300
 LOGIC = (
@@ -96,37 +104,79 @@ def test_logic_would_be_seen(source: str) -> None:
     assert logic_in(source)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a notebook shows: how many pictures, and what it printed."""
+
+    pictures: int
+    said: str
+
+
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the notebooks find their patients: smaller and without copies, which is quicker."""
-    folder = tmp_path_factory.mktemp("notebooks")
+def output(simulated_cohort: ExampleCohort) -> Path:
+    """Where the notebooks find their patients and clips: smaller ones, which is quicker."""
+    folder = simulated_cohort.folder.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(OUTPUT_VARIABLE, str(folder))
-        patch.setattr(cohort_module, "WIDTH", 210)
-        patch.setattr(cohort_module, "HEIGHT", 280)
-        patch.setattr(cohort_module, "extract", partial(cohort_module.extract, tta=0))
-        patch.setattr("datasets.simulated.layouts._CLIPS_PER_SUBJECT", 4)
-        cohort_module.example_cohort()
-        cohort_module.example_clips()
+        patch.setattr("datasets.simulated.layouts._CLIPS_PER_SUBJECT", 3)
+        example_clips()
     return folder
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_a_notebook_runs_and_shows_pictures(
-    name: str, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(OUTPUT_VARIABLE, str(output))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+class Shell(InteractiveShell):
+    """IPython without a terminal or a kernel."""
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Leave windows alone: none is opened."""
+
+
+@pytest.fixture(scope="module")
+def shell(without_search: None, workers_here: None) -> Iterator[InteractiveShell]:
+    """IPython in this process: what the notebooks import need not be imported for each anew."""
+    config = Config({"HistoryManager": {"enabled": False}})
+    yield Shell.instance(config=config, user_module=ModuleType("notebook"))
+    Shell.clear_instance()
+    matplotlib.use("Agg")
+
+
+def run_in_jupyter(name: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """Run a notebook as its reader does."""
     # A kernel that somebody installed for another interpreter must not be taken for this one.
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(output / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(output / "ipython"))  # nor somebody's start-up files
     result = NotebookRun(FOLDER / f"{name}.ipynb", SECONDS).execute()
     assert result.error is None, result.error and result.error.trace
     outputs = [one for cell in result.nb.cells for one in cell.get("outputs", ())]
-    pictures = [one for one in outputs if "image/png" in one.get("data", {})]
-    assert len(pictures) >= 2
-    said = "".join(one.text for one in outputs if one.output_type == "stream")
-    assert "Warning:" not in re.sub(EXPECTED, "", said), said
+    return Shown(
+        sum("image/png" in one.get("data", {}) for one in outputs),
+        "".join(one.text for one in outputs if one.output_type == "stream"),
+    )
+
+
+def run_here(name: str, shell: InteractiveShell) -> Shown:
+    """Run the cells of a notebook one by one."""
+    shell.reset()
+    with shell.display_trap, capture_output() as captured:
+        for cell in read(name).cells:
+            if cell.cell_type == "code":
+                shell.run_cell(cell.source).raise_error()
+    outputs = [one.data for one in captured.outputs]
+    return Shown(sum("image/png" in data for data in outputs), captured.stdout + captured.stderr)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_notebook_runs_and_shows_pictures(
+    name: str, output: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(output))
+    if name == IN_JUPYTER:
+        shown = run_in_jupyter(name, output, monkeypatch)
+    else:
+        monkeypatch.chdir(FOLDER)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        shown = run_here(name, request.getfixturevalue("shell"))
+    assert shown.pictures >= 2
+    assert "Warning:" not in re.sub(EXPECTED, "", shown.said), shown.said
 
 
 EXPECTED = re.compile(r"^Warning: (Few patients|Per patient, no grader|There are only).*$", re.M)

@@ -41,6 +41,9 @@ def compare_models(
         model: tallied(predictions[predictions["model"] == model], target=target)
         for model in models
     }
+    by_fold = {
+        model: fold_scores(predictions, model, target=target, score=score) for model in models
+    }
     everybody = predictions["patient_id"].nunique()
     tested = float(predictions.groupby(["repeat", "fold"])["patient_id"].nunique().mean())
     rows = []
@@ -58,7 +61,7 @@ def compare_models(
                 "p_bootstrap": bootstrap_p(drawn),
                 "p_mcnemar": np.nan if numeric else mcnemar_p(mostly_right(one), mostly_right(two)),
                 "p_folds": corrected_t_p(
-                    fold_differences(predictions, first, second, target=target, score=score),
+                    fold_differences(by_fold[first], by_fold[second]),
                     test_train_ratio=tested / max(everybody - tested, 1.0),
                 ),
             }
@@ -122,23 +125,20 @@ def holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-def fold_differences(
-    predictions: pd.DataFrame,
-    first: str,
-    second: str,
-    *,
-    target: AnyTarget,
-    score: Score,
+def fold_scores(
+    predictions: pd.DataFrame, model: str, *, target: AnyTarget, score: Score
 ) -> Floats:
-    """Return the difference of a score in every fold, first minus second."""
-    values: dict[str, list[float]] = {first: [], second: []}
-    for model, found in values.items():
-        rows = predictions[predictions["model"] == model]
-        for _, fold in rows.groupby(["repeat", "fold"], sort=True):
-            found.append(float(score.of(tallied(fold, target=target).sum(axis=0))))
-    if len(values[first]) != len(values[second]):
-        return np.array([np.nan])
-    return np.array(values[first]) - np.array(values[second])
+    """Return a model's score in every fold of each repeat, in order."""
+    rows = predictions[predictions["model"] == model]
+    folds = rows.groupby(["repeat", "fold"], sort=True)
+    return np.array(
+        [float(score.of(tallied(fold, target=target).sum(axis=0))) for _, fold in folds]
+    )
+
+
+def fold_differences(first: Floats, second: Floats) -> Floats:
+    """Return the difference of two models in every fold, NaN if they differ in their folds."""
+    return first - second if len(first) == len(second) else np.array([np.nan])
 
 
 def mostly_right(counts: Floats) -> Flags:

@@ -95,8 +95,8 @@ def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
     counts = np.zeros((len(patients), k, k))
     np.add.at(counts, (at, truth, answer), 1.0)
     drawn = [name for name in ("repeat", "fold") if name in predictions.columns]
-    times = predictions[["patient_id", *drawn]].astype({"patient_id": str}).drop_duplicates()
-    tested = times.groupby("patient_id").size().loc[patients].to_numpy(dtype=np.float64)
+    times = predictions[drawn].assign(patient=at).drop_duplicates()["patient"]
+    tested = np.bincount(times, minlength=len(patients))
     return Confusion(counts=counts / tested[:, None, None], patients=patients)
 
 

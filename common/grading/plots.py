@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -46,10 +47,23 @@ def confusion_figure(
 
     `total` are `(k, k)` counts, truth in rows; means over repeats, so they need not be whole.
     """
+    cells = tuple(map(tuple, total.tolist()))
+    return _confusion(cells, names=target.spoken, title=title, axes_of=axes_of)
+
+
+@lru_cache(maxsize=64)
+def _confusion(
+    cells: tuple[tuple[float, ...], ...],
+    *,
+    names: tuple[str, ...],
+    title: str,
+    axes_of: tuple[str, str],
+) -> Figure:
+    """Draw a matrix once, for its own file and for the report."""
+    total = np.array(cells)
     side = 1.1 + 0.34 * max(len(total), 4)
     figure, axes = canvas(side, side + 0.15)
-    words = np.array([[shown_count(n) if n > 0 else "" for n in row] for row in total])
-    names = target.spoken
+    words = np.array([[shown_count(n) if n > 0 else "" for n in row] for row in cells])
     shaded_cells(axes, shares_of_rows(total), words, rows=names, columns=names)
     axes.set_aspect("equal")
     axes.set_ylabel(axes_of[0])

@@ -285,9 +285,9 @@ def test_other_graders_are_fitted_kept_and_read(tmp_path, grader, level):
     assert sets.notna().all(axis=None) == (level == "patient" and grader == "random_forest")
 
 
-def test_the_same_seed_gives_the_same_model(tmp_path):
-    features, manifest, first = fit_drawn(tmp_path / "a", n_folds=2)
-    _, _, again = fit_drawn(tmp_path / "b", n_folds=2)
+def test_the_same_seed_gives_the_same_model(made, tmp_path):
+    features, manifest, first = made
+    _, _, again = fit_drawn(tmp_path, n_folds=3, data="Drawn for a test.")
     assert first.card == again.card
     grades = [
         grade_tables(load_model(one.model), features=features, manifest=manifest).table

@@ -18,31 +18,33 @@ from classifiers.graders.model_store import GRADER_FILE
 from common.errors import UserError
 from common.files import patient_of
 from common.photos import read_photo
-from datasets.commands.prepare import prepare
-from datasets.simulated.cohort import simulate
-from features.commands.extract import extract
+from pipeline.example_cohort import ExampleCohort
+
+pytestmark = pytest.mark.usefixtures("workers_here", "without_search")
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated cohort of twelve, measured, with a model in `fitted`."""
-    folder = tmp_path_factory.mktemp("cohort")
-    simulate(folder / "photos", patients=12, seed=1, width=300, height=400)
-    prepare("meei", folder / "photos", out=folder / "manifest.csv")
-    extract(folder / "manifest.csv", out=folder / "measured", tta=0, jobs=1)
-    fit(
-        folder / "measured" / "features.csv",
-        manifest=folder / "manifest.csv", out=folder / "fitted", n_folds=2, jobs=1, redact=True,
-    )  # fmt: skip
-    return folder
+def cohort(simulated_cohort: ExampleCohort) -> ExampleCohort:
+    """The simulated patients, measured."""
+    return simulated_cohort
+
+
+@pytest.fixture(scope="module")
+def fitted(
+    cohort: ExampleCohort, tmp_path_factory: pytest.TempPathFactory, without_search: None
+) -> Path:
+    """What `fit` leaves of them."""
+    out = tmp_path_factory.mktemp("fitted")
+    fit(cohort.features, manifest=cohort.manifest, out=out, n_folds=2, jobs=1, redact=True)
+    return out
 
 
 @pytest.fixture()
-def newcomers(cohort: Path, tmp_path: Path) -> Path:
+def newcomers(cohort: ExampleCohort, tmp_path: Path) -> Path:
     """Photographs of two patients and of a wall, each in a folder."""
     folder = tmp_path / "newcomers"
     for patient in ("Normal/Normal1", "Flaccid/CompleteFlaccid/CompleteFlaccid1"):
-        shutil.copytree(cohort / "photos" / patient, folder / Path(patient).name)
+        shutil.copytree(cohort.photographs / patient, folder / Path(patient).name)
     (folder / "at_rest").mkdir()
     shutil.copy(folder / "CompleteFlaccid1" / "CompleteFlaccid1_1.jpg", folder / "at_rest")
     (folder / "wall").mkdir()
@@ -50,8 +52,8 @@ def newcomers(cohort: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_each_folder_is_a_patient_and_failures_keep_their_row(cohort, newcomers, tmp_path, capsys):
-    result = grade(newcomers, model=cohort / "fitted", out=tmp_path / "out", numbered=True, jobs=1)
+def test_each_folder_is_a_patient_and_failures_keep_their_row(fitted, newcomers, tmp_path, capsys):
+    result = grade(newcomers, model=fitted, out=tmp_path / "out", numbered=True, jobs=1)
     table = result.table.set_index("patient_id")
     assert list(table.index) == ["at_rest", "CompleteFlaccid1", "Normal1", "wall"]
     assert table.loc["at_rest", ["status", "side"]].tolist() == ["abstained", "unknown"]
@@ -71,15 +73,15 @@ def test_each_folder_is_a_patient_and_failures_keep_their_row(cohort, newcomers,
     assert set(assigned["task"]) >= {"rest", "full_smile"}
 
 
-def test_measured_and_graded_again_the_answers_are_the_same(cohort, newcomers, tmp_path):
+def test_measured_and_graded_again_the_answers_are_the_same(cohort, fitted, newcomers, tmp_path):
     """Photographs of the training cohort give the probabilities of the training tables."""
     from classifiers.graders.model_store import load_model
     from classifiers.graders.new_patients import grade_tables
 
-    result = grade(newcomers, model=cohort / "fitted", out=tmp_path / "out", numbered=True, jobs=1)
+    result = grade(newcomers, model=fitted, out=tmp_path / "out", numbered=True, jobs=1)
     known = grade_tables(
-        load_model(cohort / "fitted" / "model"),
-        features=cohort / "measured" / "features.csv", manifest=cohort / "manifest.csv",
+        load_model(fitted / "model"),
+        features=cohort.features, manifest=cohort.manifest,
     ).table.set_index("patient_id")  # fmt: skip
     columns = [name for name in known.columns if name.startswith("p_")]
     again = result.table.set_index("patient_id")
@@ -94,9 +96,9 @@ def page_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_a_redacted_report_of_grades_shows_no_photograph_and_no_name(cohort, newcomers, tmp_path):
+def test_a_redacted_report_of_grades_shows_no_photograph_and_no_name(fitted, newcomers, tmp_path):
     out = tmp_path / "out"
-    result = grade(newcomers, model=cohort / "fitted", out=out, numbered=True, redact=True, jobs=1)
+    result = grade(newcomers, model=fitted, out=out, numbered=True, redact=True, jobs=1)
     page = page_text(result.report)
     for name in ("CompleteFlaccid1", "Normal1", "newcomers"):
         assert name not in page
@@ -112,27 +114,25 @@ def test_a_redacted_report_of_grades_shows_no_photograph_and_no_name(cohort, new
         for photo in photos:
             small = cv2.resize(photo, picture.shape[1::-1], interpolation=cv2.INTER_AREA)
             assert np.abs(small.astype(int) - picture[..., ::-1]).mean() > 20
-    open_page = page_text(
-        grade(newcomers, model=cohort / "fitted", out=out, numbered=True, jobs=1).report
-    )
+    open_page = page_text(grade(newcomers, model=fitted, out=out, numbered=True, jobs=1).report)
     assert "CompleteFlaccid1" in open_page
 
 
-def test_the_manifest_names_the_patients(cohort, tmp_path):
-    table = pd.read_csv(cohort / "manifest.csv", dtype={"patient_id": str})
+def test_the_manifest_names_the_patients(cohort, fitted, tmp_path):
+    table = pd.read_csv(cohort.manifest, dtype={"patient_id": str})
     two = table[table["patient_id"].isin(sorted(set(table["patient_id"]))[:2])].copy()
-    two["path"] = [str(cohort / path) for path in two["path"]]
+    two["path"] = [str(cohort.folder / path) for path in two["path"]]
     two.to_csv(tmp_path / "two.csv", index=False)
-    result = grade(tmp_path / "two.csv", model=cohort / "fitted", out=tmp_path / "out", jobs=1)
+    result = grade(tmp_path / "two.csv", model=fitted, out=tmp_path / "out", jobs=1)
     assert len(result.table) == 2
     assert result.exit_code == 0
     assert "Patients are those of the manifest." in page_text(result.report)
     with pytest.raises(UserError, match="--numbered is for folders"):
-        grade(tmp_path / "two.csv", model=cohort / "fitted", out=tmp_path, numbered=True)
+        grade(tmp_path / "two.csv", model=fitted, out=tmp_path, numbered=True)
 
 
-def test_an_altered_model_is_refused_before_anything_is_measured(cohort, newcomers, tmp_path):
-    model = Path(shutil.copytree(cohort / "fitted", tmp_path / "altered"))
+def test_an_altered_model_is_refused_before_anything_is_measured(fitted, newcomers, tmp_path):
+    model = Path(shutil.copytree(fitted, tmp_path / "altered"))
     with (model / "model" / GRADER_FILE).open("ab") as file:
         file.write(b"\0")
     with pytest.raises(UserError, match="was altered"):
@@ -140,26 +140,26 @@ def test_an_altered_model_is_refused_before_anything_is_measured(cohort, newcome
     assert not (tmp_path / "out").exists()
 
 
-def test_names_without_numbers_are_no_movements(cohort, tmp_path):
+def test_names_without_numbers_are_no_movements(cohort, fitted, tmp_path):
     (tmp_path / "photos").mkdir()
     shutil.copy(
-        next((cohort / "photos").rglob("Normal1_1.jpg")), tmp_path / "photos" / "holiday.jpg"
+        next(cohort.photographs.rglob("Normal1_1.jpg")), tmp_path / "photos" / "holiday.jpg"
     )
     with pytest.raises(UserError, match="ends in a number from 1 to 8"):
-        grade(tmp_path / "photos", model=cohort / "fitted", out=tmp_path / "out", numbered=True)
+        grade(tmp_path / "photos", model=fitted, out=tmp_path / "out", numbered=True)
     with pytest.raises(UserError, match=r'"holiday\.jpg" of .* has none: fill the column task'):
-        grade(tmp_path / "photos", model=cohort / "fitted", out=tmp_path / "out", jobs=1)
+        grade(tmp_path / "photos", model=fitted, out=tmp_path / "out", jobs=1)
     assert not (tmp_path / "out" / "measurements").exists()
 
 
 def test_a_grader_of_photographs_needs_no_movements(cohort, tmp_path):
     fit(
-        cohort / "measured" / "features.csv", manifest=cohort / "manifest.csv",
+        cohort.features, manifest=cohort.manifest,
         out=tmp_path / "fitted", level="photograph", n_folds=2, grader="majority", jobs=1,
     )  # fmt: skip
     (tmp_path / "photos").mkdir()
     shutil.copy(
-        next((cohort / "photos").rglob("Normal1_1.jpg")), tmp_path / "photos" / "holiday.jpg"
+        next(cohort.photographs.rglob("Normal1_1.jpg")), tmp_path / "photos" / "holiday.jpg"
     )
     result = grade(tmp_path / "photos", model=tmp_path / "fitted", out=tmp_path / "out", jobs=1)
     assert list(result.table["patient_id"]) == ["photos"]

@@ -117,13 +117,13 @@ def test_a_redacted_report_names_nobody(tmp_path):
     assert "Patient 2" in page
 
 
-def test_thumbnails_are_small_and_sixty_patients_stay_under_15_megabytes(tmp_path):
-    features = photographed(tmp_path, patients=60)
-    page = page_of(tmp_path, features, redact=False, patients=60)
+def test_thumbnails_are_small_and_sixty_patients_would_stay_under_15_megabytes(tmp_path):
+    features = photographed(tmp_path, patients=10)
+    page = page_of(tmp_path, features, redact=False, patients=10)
     pictures = pictures_in(page)
-    assert len(pictures) == 480
+    assert len(pictures) == 80
     assert max(max(picture.shape[:2]) for picture in pictures) <= 200
-    assert len(page.encode()) < 15e6
+    assert len(page.encode()) < 15e6 * 10 / 60
 
 
 def test_the_photograph_is_cut_to_the_face_and_the_points_lie_on_it(tmp_path):

@@ -9,6 +9,8 @@ from common.errors import UserError
 from features.commands.draw_measures import draw_measures_on
 from features.commands.extract import extract
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 def test_one_picture_for_each_measured_photograph(portrait, tmp_path):
     photos = tmp_path / "photos"

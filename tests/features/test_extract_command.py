@@ -30,6 +30,8 @@ from landmarks.review.corrections import Journal, Move, photographs_of
 from landmarks.tables import points_of, read_landmarks
 from tests.common.photo_files import png_with_header, save, small_portrait
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 # What is wrong, the file's name, its status, and words of its reason.
 BAD = [
     ("empty", "empty.jpg", "unreadable", "empty (0 bytes)"),

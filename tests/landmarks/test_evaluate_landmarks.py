@@ -25,6 +25,8 @@ from landmarks.points import POINT_COLUMNS, REGIONS
 from landmarks.predictor import find_predictor
 from landmarks.tables import LANDMARKS
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 PLANTED = np.zeros((68, 2))
 PLANTED[list(REGIONS["left_eye"])] = [3.0, 4.0]
 

@@ -23,6 +23,8 @@ from landmarks.tables import points_of, read_landmarks
 from tests.common.photo_files import portrait_folder, save, small_portrait
 from tests.landmarks.test_plausibility import with_asymmetry
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 @dataclass(frozen=True)
 class SimMeei:

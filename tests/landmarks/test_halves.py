@@ -31,6 +31,8 @@ from landmarks.points import map_points, mirror_points, swap_sides, turn_of
 from landmarks.predictor import find_predictor
 from landmarks.tables import SPREADS
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 CORNERS = [48, 54]
 
 

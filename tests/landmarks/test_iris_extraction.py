@@ -20,6 +20,8 @@ from landmarks.scale import IRIS_DIAMETER_MM, Scale
 from landmarks.tables import read_irises, read_landmarks
 from tests.landmarks.emotrics_files import write_emotrics_folder
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, portrait) -> Path:

@@ -21,6 +21,8 @@ from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
 from landmarks.tables import SPREAD_COLUMNS, SPREADS, read_landmarks
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 DETECTING = "rotation_normal"
 
 

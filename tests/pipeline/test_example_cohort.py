@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,14 +19,18 @@ from pipeline.example_cohort import (
 )
 
 
-@pytest.fixture
-def cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExampleCohort:
-    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
-    return example_cohort(patients=2)
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory, workers_here: None) -> Iterator[ExampleCohort]:
+    folder = tmp_path_factory.mktemp("output")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OUTPUT_VARIABLE, str(folder))
+        patch.setattr(module, "extract", partial(module.extract, tta=0))
+        made = example_cohort(patients=2)
+        assert made.folder.parent == folder
+        yield made
 
 
-def test_every_photograph_is_drawn_and_measured(cohort: ExampleCohort, tmp_path: Path) -> None:
-    assert cohort.folder.parent == tmp_path
+def test_every_photograph_is_drawn_and_measured(cohort: ExampleCohort) -> None:
     features = pd.read_csv(cohort.features)
     assert len(features) == 2 * 8
     assert set(features["hb_grade"]) == {1, 2}

@@ -20,8 +20,8 @@ from tests.common.photo_files import save, small_portrait
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signals here")
 
-COUNT = 16
-COPIES = 25  # of each photograph, so that a run lasts long enough to be caught in the middle
+COUNT = 10
+COPIES = 15  # of each photograph, so that a run lasts long enough to be caught in the middle
 TABLES = ("landmarks.csv", "dists.csv", "features.csv")
 
 

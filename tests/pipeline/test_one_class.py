@@ -19,6 +19,8 @@ from datasets.simulated.face import draw_patient, render_photo
 from features.commands.extract import extract
 from features.commands.features import features
 
+pytestmark = pytest.mark.usefixtures("workers_here", "figures_not_rendered")
+
 TASKS = ("rest", "full_smile")
 
 

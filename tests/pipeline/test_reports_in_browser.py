@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from common.report import Link, Report
+from common.tables import read_manifest
 from tests.browser import (
     SMALLEST_TEXT,
     WIDTHS,
@@ -23,50 +25,40 @@ from tests.browser import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from pipeline.example_cohort import ExampleCohort
+
 KINDS = ("fit", "grade", "explore", "profile", "evaluate-landmarks")
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One small report of each kind, from twelve simulated patients of whom one has no face."""
+def reports(
+    simulated_cohort: ExampleCohort,
+    tmp_path_factory: pytest.TempPathFactory,
+    without_search: None,
+    workers_here: None,
+) -> dict[str, Path]:
+    """One small report of each kind, from simulated patients."""
     from classifiers.commands.explore import explore
     from classifiers.commands.fit import fit
     from classifiers.commands.grade import grade
-    from datasets.commands.prepare import prepare
-    from datasets.simulated.cohort import simulate
-    from features.commands.extract import extract
+    from classifiers.commands.profile import profile
     from landmarks.commands.evaluate_landmarks import evaluate_landmarks
 
-    folder = tmp_path_factory.mktemp("reports")
-    manifest, features = folder / "manifest.csv", folder / "measured" / "features.csv"
-    simulate(folder / "photos", patients=12, seed=5, width=300, height=400)
-    prepare("meei", folder / "photos", out=manifest)
-    extract(manifest, out=folder / "measured", tta=0, jobs=1)
-    fit(features, manifest=manifest, out=folder / "fit", grader="logistic", n_folds=2, jobs=1)
-    explore(features, out=folder / "explore")
+    folder, cohort = tmp_path_factory.mktemp("reports"), simulated_cohort
+    fit(
+        cohort.features, manifest=cohort.manifest, out=folder / "fit", grader="logistic",
+        n_folds=2, jobs=1,
+    )  # fmt: skip
+    explore(cohort.features, out=folder / "explore")
     newcomers = folder / "newcomers"
-    shutil.copytree(folder / "photos" / "Normal" / "Normal1", newcomers / "one")
+    shutil.copytree(cohort.photographs / "Normal" / "Normal1", newcomers / "one")
     grade(newcomers, model=folder / "fit", out=folder / "grade", numbered=True, jobs=1)
     some = folder / "some.csv"
-    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
-    some.write_text("".join(lines[:9]), encoding="utf-8")
+    read_manifest(cohort.manifest).head(8).to_csv(some, index=False)
     evaluate_landmarks(some, out=folder / "evaluate-landmarks", tta=0, jobs=1)
-    _profile(folder)
+    worst = pd.read_csv(cohort.features).query("hb_grade == 6")["patient_id"].iloc[0]
+    profile(cohort.features, patient=worst, out=folder / "profile")
     return {kind: folder / kind / "report.html" for kind in KINDS}
-
-
-def _profile(folder: Path) -> None:
-    """A profile needs three healthy people and has two: lend it a third of grade II."""
-    import pandas as pd
-
-    from classifiers.commands.profile import profile
-
-    table = pd.read_csv(folder / "measured" / "features.csv", dtype={"patient_id": str})
-    second = table.loc[table["hb_grade"] == 2, "patient_id"].iloc[0]
-    table.loc[table["patient_id"] == second, "hb_grade"] = 1
-    table.to_csv(folder / "lent.csv", index=False)
-    worst = table.loc[table["hb_grade"] == 6, "patient_id"].iloc[0]
-    profile(folder / "lent.csv", patient=worst, out=folder / "profile")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import render_photo
 from run_pipeline import app
 
-pytestmark = pytest.mark.usefixtures("without_search")
+pytestmark = pytest.mark.usefixtures("workers_here", "without_search", "figures_not_rendered")
 
 MOVEMENTS = {"rest": "Ruhe", "brow_raise": "Stirnrunzeln", "full_smile": "breites Lächeln"}
 SIDES = {"left": "links", "right": "rechts", "none": "keine"}

@@ -12,6 +12,7 @@ from common.grading.comparison import (
     compare_models,
     corrected_t_p,
     fold_differences,
+    fold_scores,
     holm,
     mcnemar_p,
 )
@@ -99,7 +100,10 @@ def test_all_pairs_are_compared_and_adjusted_together():
 
 def test_folds_are_compared_one_by_one():
     table = pd.concat([answers("a", 0.1), answers("b", 0.5, seed=1)])
-    found = fold_differences(table, "a", "b", target=SIX, score=SCORES["accuracy"])
+    by_fold = {
+        model: fold_scores(table, model, target=SIX, score=SCORES["accuracy"]) for model in "ab"
+    }
+    found = fold_differences(by_fold["a"], by_fold["b"])
     rows = table.assign(right=table["hb_grade"] == table["predicted"])
     means = rows.groupby(["model", "fold"])["right"].mean()
     np.testing.assert_allclose(found, (means["a"] - means["b"]).to_numpy())
