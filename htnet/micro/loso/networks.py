@@ -44,19 +44,21 @@ METHOD = 2  # raise it when the same recipe on the same clips gives other answer
 IMPORTANCE = "region_importance.csv"
 _LONGEST_FOLD_S = 24 * 3600.0
 
-CLASSICAL: dict[str, Recogniser] = {
+GUESSING = "guessing"
+WITHOUT_NETWORK: dict[str, Recogniser] = {
     "majority": Majority(),
+    GUESSING: Guessing(),
     "kernel-ridge": KernelRidge(),
     "svm": SupportVectors(),
     "logistic": Logistic(),
 }
+CLASSICAL = tuple(name for name in WITHOUT_NETWORK if name != GUESSING)
 """Run beside every network, asked for or not: they take seconds."""
 
-GUESSING = "guessing"
-MODELS = (
-    *CLASSICAL, GUESSING, "residual-apex", "residual-flow", "htnet", "roi-temporal", "roi-graph",
-    "roi-hybrid",
+NETWORKS = (
+    "residual-apex", "residual-flow", "htnet", "roi-temporal", "roi-graph", "roi-hybrid"
 )  # fmt: skip
+MODELS = (*WITHOUT_NETWORK, *NETWORKS)
 
 Kept = dict[str, NDArray[Any]]  # answers (epochs, m, k), epoch, importance
 
@@ -100,8 +102,8 @@ def recognisers_named(
         own = read_recipe(RoiRecipe, roi_recipe, changes=roi_changes)
         return [RoiModel(kind, own, windows) for kind in ROI_KINDS if name == f"roi-{kind}"]
 
-    made = list(CLASSICAL.values()) + [Guessing()] * (GUESSING in names)
-    for name in MODELS[len(CLASSICAL) + 1 :]:
+    made = [model for name, model in WITHOUT_NETWORK.items() if name in names or name in CLASSICAL]
+    for name in NETWORKS:
         if name in names:
             made += [
                 NetworkRecogniser(model, folder=folder, jobs=jobs, device=device)
