@@ -124,20 +124,12 @@ class ClipSpot:
 class ClipReader:
     """Turns clips into maps or apexes; make one per process, for it loads the landmark model.
 
-    What is expensive is kept in the folder `cache`; `finder` is the landmark model where it is
-    loaded already.
+    What is expensive is kept in the folder `cache`.
     """
 
-    def __init__(
-        self,
-        predictor: PredictorFile,
-        settings: FlowSettings,
-        cache: Path,
-        *,
-        finder: LandmarkFinder | None = None,
-    ) -> None:
+    def __init__(self, predictor: PredictorFile, settings: FlowSettings, cache: Path) -> None:
         cv2.setNumThreads(1)
-        self._finder = finder or LandmarkFinder(predictor)
+        self._finder = LandmarkFinder(predictor)
         self._settings, self._cache = settings, cache
         self._estimator = FlowEstimator(settings.method)
         self._tracker = FlowEstimator("dis")

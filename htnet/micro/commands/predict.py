@@ -106,8 +106,8 @@ def predict(
     began = time.monotonic()
     kept = load_grader(model)
     landmark_model = find_predictor(predictor)
-    (out / FLOW_PICTURE).unlink(missing_ok=True)  # of an earlier clip
-    (out / MOTION_PICTURE).unlink(missing_ok=True)
+    for picture in (FLOW_PICTURE, MOTION_PICTURE):  # of an earlier clip
+        (out / picture).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if camera is not None:
@@ -118,16 +118,15 @@ def predict(
         else:
             raise UserError("Give a clip's folder, a video, or --camera 0.")
         clip = replace(clip, onset=onset, apex=apex, offset=offset, picture=out / FLOW_PICTURE)
-        finder = LandmarkFinder(landmark_model)  # once for both: it reads 100 MB
         try:
-            clip, spot = find_marks(clip, finder)
+            clip, spot = find_marks(clip, LandmarkFinder(landmark_model))
         except ClipError as error:
             maps = ClipMaps(ClipFacts(status=error.status, reason=error.reason))
         else:
             marks = {name: getattr(clip, name) for name in MARKS}
-            with atomic_write(out / MOTION_PICTURE) as picture:
-                picture.write_bytes(figure_png(motion_figure(spot, **marks)))
-            maps = ClipReader(landmark_model, kept.needs, folder, finder=finder).read(clip)
+            with atomic_write(out / MOTION_PICTURE) as temporary_picture:
+                temporary_picture.write_bytes(figure_png(motion_figure(spot, **marks)))
+            maps = ClipReader(landmark_model, kept.needs, folder).read(clip)
     table, importance = _answer(kept, maps, clip.image_id)
     write_table(table, out / PREDICTION, schema=prediction_schema(kept.classes))
     write_run_record(

@@ -134,8 +134,7 @@ def results_table(run: LosoRun) -> pd.DataFrame:
 
 def subjects_table(run: LosoRun) -> pd.DataFrame:
     """Return how many clips of each subject each model answered rightly."""
-    clips, fold = run.clips, run.clips.fold
-    rows = []
+    clips, fold, rows = run.clips, run.clips.fold, []
     for model in run.models:
         right = np.mean([one == clips.label for one in model.predicted()], axis=0)
         for number_of, subject in enumerate(clips.subjects):
@@ -185,8 +184,8 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    order = {name: place for place, name in enumerate((ALL, *run.datasets))}
-    return frame.sort_values("dataset", key=lambda names: names.map(order), kind="stable")
+    order = [ALL, *run.datasets]
+    return frame.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
 
 
 def _columns(name: str, estimate: Estimate) -> dict[str, float]:
