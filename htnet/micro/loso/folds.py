@@ -52,11 +52,6 @@ class Recogniser(Protocol):
         ...
 
 
-def honest(name: str, probabilities: NDArray[np.float64]) -> list[LosoAnswers]:
-    """Return the one answer of a model without chance, seed 0."""
-    return [LosoAnswers(name, 0, "honest", probabilities)]
-
-
 def published_epoch(predicted: NDArray[np.int64], label: NDArray[np.int64]) -> int:
     """Return the epoch with most of the held-out clips right, the last of equals, from 0.
 

@@ -13,7 +13,7 @@ from common.errors import UserError
 from common.tables import read_table, write_table
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.driver import LosoRun, run_loso, scored_run
-from htnet.micro.loso.folds import LosoAnswers
+from htnet.micro.loso.folds import LosoAnswers, folds_of
 from htnet.micro.loso.networks import CLASSICAL, recognisers_named
 from htnet.micro.loso.report import loso_report
 from htnet.micro.loso.results import (
@@ -30,7 +30,7 @@ from htnet.micro.loso.results import (
     subjects_table,
     summary_table,
 )
-from htnet.micro.models.baselines import Guessing, KernelRidge, Majority, folds_of, honest
+from htnet.micro.models.baselines import Guessing, KernelRidge, Majority
 from tests.htnet.micro.drawn_maps import drawn_maps
 
 
@@ -49,7 +49,7 @@ class ByHeart:
             known = {clips.maps[i].tobytes(): clips.label[i] for i in training}
             for i in held_out:
                 answers[i] = known.get(clips.maps[i].tobytes(), answers[i])
-        return honest(self.name, np.eye(len(clips.classes))[answers])
+        return [LosoAnswers(self.name, 0, "honest", np.eye(len(clips.classes))[answers])]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Broken:
     def leave_one_subject_out(
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
-        return honest(self.name, self.probabilities)
+        return [LosoAnswers(self.name, 0, "honest", self.probabilities)]
 
 
 @pytest.fixture(scope="module")
