@@ -313,7 +313,6 @@ def test_shipped_recipes_are_the_sizes_they_say() -> None:
         ({"training": {"schedule": "linear"}}, "choose one of constant, cosine"),
         ({"training": {"epochs": 0}}, "training.epochs is 0: give 1 or more"),
         ({"training": {"epochs": "many"}}, 'epochs is "many", but must be a whole number'),
-        ({"training": {"clip": -1.0}}, "give 0 or more"),
         ({"training": {"warmup": 1.0}}, "warmup is 1.0: give 0 to below 1"),
         ({"training": {"weight_decay": -1}}, "give 0 or more"),
         ({"network": {"num_classes": 3}}, "num_classes follows from"),
