@@ -54,11 +54,11 @@ def test_the_command_writes_report_tables_and_record(
     said = capsys.readouterr().err
     assert code == 0
     results = read_table(tmp_path / RESULTS_FILE, schema=results_schema(CLASSES))
-    # Five classical models, and guessing by both rules with two seeds.
-    assert len(results) == 48 * (5 + 2 * 2)
+    # Four classical models, and guessing by both rules with two seeds.
+    assert len(results) == 48 * (4 + 2 * 2)
     summary = read_table(tmp_path / SUMMARY_FILE, schema=SUMMARY)
     assert list(summary["dataset"].unique()) == ["all", "set0", "set1"]
-    assert len(read_table(tmp_path / SUBJECTS_FILE, schema=SUBJECTS)) == 8 * (5 + 2)
+    assert len(read_table(tmp_path / SUBJECTS_FILE, schema=SUBJECTS)) == 8 * (4 + 2)
     record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert record["counts"] == {"clips": 48, "subjects": 8, "without_flow": 0}
     assert record["files"]["maps"]["name"] == "drawn.npz"
