@@ -179,4 +179,6 @@ def test_a_notebook_runs_and_shows_pictures(
     assert "Warning:" not in re.sub(EXPECTED, "", shown.said), shown.said
 
 
-EXPECTED = re.compile(r"^Warning: (Few patients|Per (?:patient|photograph), no grader|There are only).*$", re.M)
+EXPECTED = re.compile(
+    r"^Warning: (Few patients|Per (?:patient|photograph), no grader|There are only).*$", re.M
+)
