@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.crew import Outcome, begun, outcome_of
 from common.errors import UserError
+from common.processes import Outcome, begun, outcome_of
 from common.workers import supervised_map
 from tests.browser import find_browser, headless
 
