@@ -121,6 +121,10 @@ class PredictorFile:
         """
         return _loaded(self.path, self.sha256) if self.base is None else self.base.load()
 
+    def load_refinement(self) -> Refinement | None:
+        """Load how the model's points are moved; None where they stay."""
+        return None if self.base is None else Refinement.load(self.path)
+
 
 @lru_cache(maxsize=1)
 def _loaded(path: Path, sha256: str) -> dlib.shape_predictor:
@@ -140,10 +144,6 @@ def _loaded(path: Path, sha256: str) -> dlib.shape_predictor:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:
         raise not_whole from error
-
-    def load_refinement(self) -> Refinement | None:
-        """Load how the model's points are moved; None where they stay."""
-        return None if self.base is None else Refinement.load(self.path)
 
 
 def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
