@@ -88,14 +88,14 @@ def mean_of(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     columns = list(TARGET.probability_columns)
     both = first.merge(second[[*key, *columns]], on=key, suffixes=("", "_second"), validate="1:1")
     chances = (both[columns].to_numpy() + both[[f"{c}_second" for c in columns]].to_numpy()) / 2
-    tables = [
-        prediction_rows(
-            rows.reset_index(drop=True), target=TARGET, unit="patient", probabilities=chances[at],
-            repeat=int(repeat), fold=int(fold), model="mean", branch="fused",
-        )
-        for (repeat, fold), rows in both.groupby(["repeat", "fold"])
-        for at in [rows.index]
-    ]  # fmt: skip
+    tables = []
+    for _, rows in both.groupby(["repeat", "fold"]):
+        table = prediction_rows(
+            rows.reset_index(drop=True), target=TARGET, unit="patient",
+            probabilities=chances[rows.index], repeat=int(rows["repeat"].min()),
+            fold=int(rows["fold"].min()), model="mean", branch="fused",
+        )  # fmt: skip
+        tables.append(table)
     return pd.concat(tables)
 
 
