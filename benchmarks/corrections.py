@@ -58,7 +58,7 @@ def joined(pairs: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 def moved(people: pd.DataFrame, found: pd.DataFrame, refinement: Refinement) -> pd.DataFrame:
     """Return the landmark table of photographs after a refinement."""
-    points = points_of(found)
+    points = points_of(found).copy()
     for k, path in enumerate(people["path"]):
         photo = read_photo(Path(path), grey=True, min_side=DETECTION_MIN_SIDE)
         box = box_in(photo, box_of(found.iloc[k]))
