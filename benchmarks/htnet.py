@@ -31,7 +31,7 @@ from htnet.network.configuration import PUBLISHED_28, PUBLISHED_224, HTNetConfig
 from htnet.network.htnet import HTNet, count_parameters
 from htnet.network.levels import BlockAttention
 from htnet.network.mirror_attention import InBlocks, ReleasedMicroAttention
-from htnet.palsy.answers import arithmetic
+from htnet.palsy.asking import arithmetic
 
 FORMS = {
     "28 px, one token a block": PUBLISHED_28,

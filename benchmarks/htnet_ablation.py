@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    from htnet.palsy.answers import answer
+    from htnet.palsy.asking import answer
     from htnet.palsy.training import train_network
 
     target = target_named("six_grades")

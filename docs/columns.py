@@ -869,6 +869,8 @@ TABLES = (
             "seen_in_training": "the same of the patient's photographs, the worst of them",
             **_ANSWERS,
             **_SIDES,
+            "weak_brow_right … weak_mouth_left": "weakness of each zone, 0 none to 1 no movement, "
+            "as a network sees it that takes a patient's photographs together",
         },
     ),
     Table(

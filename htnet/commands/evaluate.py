@@ -30,18 +30,18 @@ from htnet.palsy.answers import (
     BRANCH,
     MODEL,
     AnsweredFold,
-    Precision,
     answered_fold,
     log_loss,
     majority_rows,
     read_trained,
     target_of,
 )
+from htnet.palsy.asking import Precision
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
 from htnet.palsy.histograms import patient_histograms, twin_rows
 from htnet.palsy.scores import scored_numbers
-from htnet.palsy.sureness import PatientReach, PatientTemperature, read_sureness
+from htnet.palsy.sureness import CALIBRATION, PatientReach, PatientTemperature, read_sureness
 
 MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
 PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
@@ -188,7 +188,8 @@ def _answered(
     found = {}
     for file, part in parts.items():
         network, _ = read_trained(file)
-        kept = None if len(part.learned) else read_sureness(file.parent, target=target)
+        known = not len(part.learned) or (file.parent / CALIBRATION).exists()
+        kept = read_sureness(file.parent, target=target) if known else None
         found[part.name] = answered_fold(
             network, cohort, part, target=target, precision=precision, sureness=kept
         )

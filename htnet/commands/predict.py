@@ -10,7 +10,9 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
+import torch
 
+from common.arrays import Places
 from common.errors import UserError
 from common.exit_codes import exit_code_for
 from common.files import atomic_write
@@ -19,18 +21,15 @@ from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
 from common.tables import STATUSES, write_table
 from features.commands.extract import find_source
-from htnet.network.htnet import set_threads
-from htnet.palsy.answers import (
-    Precision,
-    answer,
-    read_trained,
-    target_of,
-)
-from htnet.palsy.cohort import read_measured, with_measured
-from htnet.palsy.faces import read_faces, refused
+from htnet.network.htnet import GradingNetwork, set_threads
+from htnet.palsy.answers import read_trained, target_of
+from htnet.palsy.asking import Answers, Precision, answer, answer_sets
+from htnet.palsy.cohort import read_measured, with_measured, with_tasks
+from htnet.palsy.faces import Faces, Sets, read_faces, refused
 from htnet.palsy.folds import trained_files
 from htnet.palsy.new_patients import (
     SeenInTraining,
+    Together,
     patient_grades,
     patient_grades_schema,
     patients_of,
@@ -132,6 +131,8 @@ def predict(
         raise UserError("The weights answer different questions: give those of one target.")
     if any(other.config.features != network.config.features for other, _ in networks):
         raise UserError("The weights read different features: give those of one training.")
+    if any(other.config.pooling != network.config.pooling for other, _ in networks):
+        raise UserError("The weights are of different networks: give those of one recipe.")
     if shard is not None and isinstance(target, NumericTarget):
         raise UserError(
             f"merge joins tables of classes, and {target.name} is a number: leave out --shard."
@@ -163,7 +164,7 @@ def predict(
             jobs=jobs,
         ).table
         usable = table[table["status"] == "ok"].reset_index(drop=True)
-        answers = []
+        answers, together = [], []
         if len(usable):
             paths = dict(found.photos)
             faces = read_faces(
@@ -174,9 +175,11 @@ def predict(
                 quiet=False,
             )
             seen = replace(seen, given=dict(zip(faces.image_ids, faces.sha256, strict=True)))
-            faces = with_measured(faces, measured)
+            faces = with_measured(with_tasks(faces, found.manifest), measured)
             # One by one, so that an answer does not depend, in its last digits, on its neighbours.
             answers = [answer(one, faces, precision=precision, batch=1) for one, _ in networks]
+            if network.config.pooling == "patient":
+                together = [_asked_together(one, faces, precision) for one, _ in networks]
         grades = photograph_grades(
             table,
             answers,
@@ -190,6 +193,7 @@ def predict(
         answers,
         sureness=[read_sureness(file.parent, target=target) for file in files],
         target=target,
+        together=together,
     )
     # A stop between the tables and their record must not leave the record of other tables.
     (out / RUN_FILE).unlink(missing_ok=True)
@@ -224,6 +228,17 @@ def predict(
             print(warning, file=sys.stderr)
     print(f"{summary(grades, patients, target=target)} Tables in {out}")
     return PredictResult(grades, patients)
+
+
+def _asked_together(network: GradingNetwork, faces: Faces, precision: Precision) -> Together:
+    """Return what asks a network about some photographs of a patient together."""
+
+    def ask(rows: Places) -> Answers:
+        some = torch.from_numpy(rows)[None]
+        sets = Sets(some, torch.ones_like(some, dtype=torch.bool))
+        return answer_sets(network, faces, sets, precision=precision, batch=1)
+
+    return ask
 
 
 def camera_frame(number: int, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from common.settings import Settings, settings_from
+from htnet.network.gradients import CELL
 
 ROI_REGIONS = ("forehead", "right_eye", "left_eye", "nose", "mouth")
 """Names of the five maps of the facial ROI module, in order; sides are the patient's."""
@@ -62,13 +63,6 @@ class HTNetConfig(Settings):
         `classes` gives k logits; `corn` and `coral` give k - 1 logits of "worse than class j".
     side_head
         Whether the weak side is answered as well (`SIDE_CLASSES`).
-    point_head
-        Whether a further head learns how far each landmark lies from its mirror partner; it
-        teaches the network where to look and is not used for grading.
-    read_points
-        Let the heads of grade and side read only what the point head found, 68 x 2 values, in
-        place of all tokens. So few values, tied to the landmarks, hardly carry whose face it is:
-        with a few dozen patients that decides between learning grades and learning people.
     face_position
         Learn an offset for each place of the whole face as well. The published offset repeats in
         every block and is one number for all channels, which the normalisation takes out again,
@@ -77,7 +71,13 @@ class HTNetConfig(Settings):
         What the heads read. `mean`: the mean token, as published. `places`: every token of the
         last level. `mirror`: every token's difference between the face and its mirror image; a
         symmetric face then gives one fixed answer whoever's face it is, a mirrored face the same
-        grade and the other side.
+        grade and the other side. `patient`: all photographs of a patient together, each face and
+        its mirror image (`PatientPooling`); a photograph alone is a patient with one photograph.
+    summary
+        Values in which each face is summed up for the pooling `patient`.
+    stem
+        What the levels see: the `patches` of pixels, as published, or their `gradients`
+        (`oriented_gradients`), which skin, light and camera change little.
     head_dropout
         Share of values dropped before the heads in training.
     compat
@@ -112,10 +112,10 @@ class HTNetConfig(Settings):
     roi_form: Literal["prior", "channel"] = "prior"
     head: Literal["classes", "corn", "coral"] = "classes"
     side_head: bool = False
-    point_head: bool = False
-    read_points: bool = False
     face_position: bool = False
-    pooling: Literal["mean", "places", "mirror"] = "mean"
+    pooling: Literal["mean", "places", "mirror", "patient"] = "mean"
+    summary: int = Field(default=96, ge=1)
+    stem: Literal["patches", "gradients"] = "patches"
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     compat: Literal["corrected", "as_released"] = "corrected"
     input: Literal["face", "regions", "appearance"] = "face"
@@ -144,10 +144,12 @@ class HTNetConfig(Settings):
                 f"block_repeats {list(self.block_repeats)} must name a number of layers, 1 or "
                 f"more, for each of the num_hierarchies {self.num_hierarchies} levels."
             )
-        if self.read_points and not (self.point_head and self.pooling == "mirror"):
+        if self.stem == "gradients" and (self.patch_size % CELL or self.channels != 3):
             raise ValueError(
-                "read_points needs point_head: true and pooling: mirror, which find the points."
+                f"stem gradients needs channels 3 and a patch_size that is a multiple of {CELL}."
             )
+        if self.pooling == "patient" and self.input != "face":
+            raise ValueError("pooling patient reads whole faces: choose input face.")
         if len(set(self.features)) < len(self.features):
             raise ValueError(f"features names {', '.join(self.features)}: name each only once.")
         return self
@@ -178,10 +180,15 @@ class HTNetConfig(Settings):
         return self.dims[-1] * (1 if self.pooling == "mean" else self.tokens**2)
 
     @property
+    def compares_halves(self) -> bool:
+        """Whether the heads compare each face with its mirror image."""
+        return self.pooling in ("mirror", "patient")
+
+    @property
     def reads_mirror_image(self) -> bool:
         """Whether the mirror image of each face goes through the network beside it."""
         compared = self.use_micro_attention and self.compat == "corrected"
-        return compared or self.pooling == "mirror"
+        return compared or self.compares_halves
 
     @property
     def num_outputs(self) -> int:

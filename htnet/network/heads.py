@@ -124,9 +124,13 @@ class FeatureReader(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Map raw features `(b, f)`, NaN where missing, to logits `(b, outputs)`."""
+        return self.to_logits(self.standard(values))
+
+    def standard(self, values: Tensor) -> Tensor:
+        """Return `(b, 2 f)`: the values standardised, then which of them were missing."""
         known = values.isfinite()
         standard = (torch.where(known, values, self.median) - self.mean) / self.deviation
-        return self.to_logits(torch.cat([standard, (~known).to(standard.dtype)], dim=1))
+        return torch.cat([standard, (~known).to(standard.dtype)], dim=1)
 
 
 def with_features(logits: Tensor, features: Tensor | None, reader: FeatureReader | None) -> Tensor:

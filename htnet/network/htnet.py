@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from htnet.network.configuration import HTNetConfig, config_from
 from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, ReleasedROIModule
+from htnet.network.gradients import CELL, DIRECTIONS, oriented_gradients
 from htnet.network.heads import (
     FeatureReader,
     RegionFusion,
@@ -29,7 +30,7 @@ from htnet.network.heads import (
     with_features,
 )
 from htnet.network.levels import Level
-from landmarks.points import N_POINTS
+from htnet.network.patients import PatientFound, PatientPooling
 
 MEAN, SPREAD = 127.5, 64.0
 """Of 8-bit values, as networks see them; fixed, so that a face's brightness stays its own."""
@@ -45,9 +46,9 @@ class HTNetDetails:
         `(b, num_outputs)`.
     side_logits
         `(b, 3)` in the order of `SIDE_CLASSES`; None without a side head.
-    points
-        `(b, 68, 2)`: how far each landmark lies from its mirror partner, in twentieths of the
-        side of the face; None without a point head.
+    zones
+        `(b, 2, 3)`: weakness of brow, eye and mouth on the right and on the left, 0 to about 1;
+        None unless the pooling is `patient`.
     roi_maps
         `(b, regions, grid, grid)` in 0..1; None without the ROI module.
     asymmetry_maps
@@ -57,7 +58,7 @@ class HTNetDetails:
 
     logits: Tensor
     side_logits: Tensor | None = None
-    points: Tensor | None = None
+    zones: Tensor | None = None
     roi_maps: Tensor | None = None
     asymmetry_maps: list[Tensor] = field(default_factory=list)
 
@@ -129,7 +130,10 @@ class HTNet(GradingNetwork):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         config = self.config
-        self.embed = nn.Linear(config.channels * config.patch_size**2, config.dim)
+        patch = config.channels * config.patch_size**2
+        if config.stem == "gradients":
+            patch = DIRECTIONS * (config.patch_size // CELL) ** 2
+        self.embed = nn.Linear(patch, config.dim)
         self.roi_module = _roi_module(config)
         self.levels = nn.ModuleList(Level(config, level) for level in range(config.num_hierarchies))
         self.norm = nn.LayerNorm(config.dims[-1])
@@ -137,17 +141,48 @@ class HTNet(GradingNetwork):
         if config.face_position:
             self.place = nn.Parameter(0.02 * torch.randn(config.grid, config.grid, config.dim))
         self.drop = nn.Dropout(config.head_dropout)
-        read = 2 * N_POINTS if config.read_points else config.read_size
+        read = config.read_size
+        self.summary = self.patient = None
+        if config.pooling == "patient":
+            self.summary = nn.Linear(read, config.summary)
+            self.patient = PatientPooling(config.summary)
+            read = PatientPooling.READ
         self.head = grade_head(config, read)
-        self.side_head = side_head(config, read)
-        self.point_head = None
-        if config.point_head:
-            unsigned = config.pooling != "mirror"
-            self.point_head = nn.Linear(config.read_size, 2 * N_POINTS, bias=unsigned)
+        self.side_head = side_head(config, read) if self.patient is None else None
         self.feature_reader = feature_reader(config)
 
     def details(self, image: Tensor, features: Tensor | None = None) -> HTNetDetails:
-        """Grade images and keep what the parts found on the way."""
+        """Grade images, each for itself, and keep what the parts found on the way."""
+        count = len(image)
+        x, found = self._through_levels(image)
+        if self.patient is None:
+            self._answer(x, found)
+        else:
+            alone = torch.ones(count, 1, dtype=torch.bool, device=x.device)
+            faces = self._summed_up(x)[:, None]
+            self._answer_patients(found, self.patient(faces, rest=~alone, present=alone))
+        found.logits = with_features(found.logits, features, self.feature_reader)
+        # What was found in the mirror images is not asked for.
+        found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
+        found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
+        return found
+
+    def summaries(self, image: Tensor) -> Tensor:
+        """Sum up images for `of_patients`: `(b, 2, summary)`, each face and its mirror image."""
+        return self._summed_up(self._through_levels(image)[0])
+
+    def of_patients(
+        self, faces: Tensor, *, rest: Tensor, present: Tensor, features: Tensor | None = None
+    ) -> HTNetDetails:
+        """Grade patients by all their photographs: see `PatientPooling.forward`."""
+        assert self.patient is not None
+        found = HTNetDetails(logits=faces)
+        self._answer_patients(found, self.patient(faces, rest=rest, present=present))
+        found.logits = with_features(found.logits, features, self.feature_reader)
+        return found
+
+    def _through_levels(self, image: Tensor) -> tuple[Tensor, HTNetDetails]:
+        """Return the last tokens, where compared `(2 b, ...)` with mirror images, and the maps."""
         count = len(image)
         if self.config.reads_mirror_image:
             image = torch.cat([image, image.flip(-1)])
@@ -162,12 +197,15 @@ class HTNet(GradingNetwork):
         for level in self.levels:
             x, maps = level(x)
             found.asymmetry_maps += maps
-        self._answer(self.norm(x if self.config.pooling == "mirror" else x[:count]), found)
-        found.logits = with_features(found.logits, features, self.feature_reader)
-        # What was found in the mirror images is not asked for.
-        found.asymmetry_maps = [asymmetry[:count] for asymmetry in found.asymmetry_maps]
-        found.roi_maps = None if found.roi_maps is None else found.roi_maps[:count]
-        return found
+        return self.norm(x if self.config.compares_halves else x[:count]), found
+
+    def _summed_up(self, x: Tensor) -> Tensor:
+        assert self.summary is not None
+        return torch.stack(self.summary(x.flatten(1)).chunk(2), dim=1)
+
+    def _answer_patients(self, found: HTNetDetails, patients: PatientFound) -> None:
+        found.logits = self.head(self.drop(patients.read))
+        found.side_logits, found.zones = patients.side, patients.zones
 
     def _answer(self, x: Tensor, found: HTNetDetails) -> None:
         """Let the heads read the last level's tokens `(b, n, n, c)`, `(2 b, ...)` with mirrors."""
@@ -178,13 +216,6 @@ class HTNet(GradingNetwork):
         else:
             signed = x.mean(dim=(1, 2)) if self.config.pooling == "mean" else x.flatten(1)
             unsigned = signed
-        if self.point_head is not None:
-            found.points = self.point_head(signed).view(-1, N_POINTS, 2)
-        if self.config.read_points and found.points is not None:
-            # Else grading would bend the points in training until they tell people apart.
-            points = found.points.detach() if self.training else found.points
-            signed = points.flatten(1)
-            unsigned = signed.abs()
         found.logits = self.head(self.drop(unsigned))
         if self.side_head is not None:
             found.side_logits = self.side_head(self.drop(signed))
@@ -200,9 +231,12 @@ class HTNet(GradingNetwork):
                 f"{', '.join(map(str, expected))})."
             )
         grid, p = config.grid, config.patch_size
-        cut = image.reshape(-1, config.channels, grid, p, grid, p)
+        if config.stem == "gradients":
+            image = oriented_gradients((image * SPREAD + MEAN) / 255)
+            p //= CELL
+        cut = image.reshape(-1, image.shape[1], grid, p, grid, p)
         # (b, c, grid, p, grid, p) -> (b, grid, grid, p, p, c): the publication's order
-        return cut.permute(0, 2, 4, 3, 5, 1).reshape(-1, grid, grid, p * p * config.channels)
+        return cut.permute(0, 2, 4, 3, 5, 1).reshape(-1, grid, grid, p * p * image.shape[1])
 
 
 class HTNetEnhanced(HTNet):

@@ -146,12 +146,6 @@ def region_loss(maps: Tensor, regions: Tensor) -> Tensor:
     return 1 - overlap(maps, regions).mean()
 
 
-def point_loss(found: Tensor, points: Tensor) -> Tensor:
-    """Smooth L1 distance of `(n, 68, 2)` learned to measured asymmetry, where it is measured."""
-    known = points.isfinite()
-    return F.smooth_l1_loss(found[known], points[known]) if known.any() else found.sum() * 0
-
-
 def overlap(maps: Tensor, regions: Tensor) -> Tensor:
     """Dice overlap `(n, 5)` of maps with regions: 1 alike, 0 apart."""
     place = F.adaptive_avg_pool2d(regions, (maps.shape[2], maps.shape[3]))

@@ -181,7 +181,13 @@ def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
             f"pixels by `htnet convert {path.name} --recipe FILE --target six_grades --pixels "
             "imagenet --out DIR`, and give that DIR."
         )
-    config = config_from(about["config"], source=str(path))
+    settings = about["config"]
+    if {settings.pop(name, False) for name in ("point_head", "read_points")} != {False}:
+        raise UserError(
+            f"{path} was trained by version 0.1.0, whose network learned from landmarks: train it "
+            "again."
+        )
+    config = config_from(settings, source=str(path))
     if about.get("format", 1) < 2 and config.pooling != "mirror" and config.reads_mirror_image:
         raise UserError(
             f"{path} was trained by version 0.1.0, whose micro-attention did not compare with the "

@@ -11,30 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError
 from common.grading.calibration import LEAST_CHANCE, learn_temperature, tempered
-from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
 from common.grading.predictions import prediction_rows, score_rows, to_patients
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
-from htnet.network.htnet import GradingNetwork, to_input
-from htnet.network.losses import probabilities
+from htnet.network.htnet import GradingNetwork
 from htnet.network.weights import load_weights
+from htnet.palsy.asking import Precision, answer, answer_sets
 from htnet.palsy.cohort import ImageCohort
-from htnet.palsy.faces import BATCH, Faces
+from htnet.palsy.faces import Sets, sets_of
 from htnet.palsy.folds import FoldPart
 from htnet.palsy.scores import patient_reach, score_answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 
 MODEL, BRANCH = "htnet", "deep"
-Precision = Literal["fp32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
 
 
@@ -61,71 +59,6 @@ def target_of(notes: Mapping[str, Any]) -> AnyTarget:
         if target.classes == tuple(classes):
             return target
     raise UserError(f"No target has the classes {', '.join(classes)}: these weights are others.")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a network answers for n faces.
-
-    Attributes
-    ----------
-    probabilities
-        `(n, k)` of the classes, rows sum to 1.
-    sides
-        `(n, 3)` probabilities in the order of `SIDE_CLASSES`; None without a side head.
-    """
-
-    probabilities: NDArray[np.float64]
-    sides: NDArray[np.float64] | None = None
-
-
-def answer(
-    network: GradingNetwork,
-    faces: Faces,
-    *,
-    rows: NDArray[np.intp] | None = None,
-    device: str = "cpu",
-    precision: Precision = "fp32",
-    batch: int = BATCH,
-) -> Answers:
-    """Return class probabilities and weak sides of faces, or of some rows of them.
-
-    Parameters
-    ----------
-    precision
-        `bf16` takes matrix products in 16-bit floats, as processors with AVX512-BF16 or AMX and
-        most GPUs do several times faster; normalisations and sums stay in 32 bits.
-    batch
-        Faces at a time. The last digits of an answer change with it.
-    """
-    network = network.eval().to(device)
-    where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
-    classes, sides = [], []
-    with torch.inference_mode(), arithmetic(precision, device=device):
-        for some in where.split(batch):
-            pixels, features = faces.at(some)
-            found = network.details(
-                to_input(pixels.to(device)), None if features is None else features.to(device)
-            )
-            classes.append(probabilities(found.logits.float(), head=network.config.head).cpu())
-            if found.side_logits is not None:
-                sides.append(found.side_logits.double().softmax(dim=1).cpu())
-    raw = torch.cat(classes).double().numpy()
-    return Answers(
-        probabilities=raw / raw.sum(axis=1, keepdims=True),
-        sides=torch.cat(sides).numpy() if sides else None,
-    )
-
-
-def arithmetic(precision: Precision, *, device: str = "cpu") -> torch.autocast:
-    """Return the context in which a network computes with this precision."""
-    if precision not in PRECISIONS:
-        raise UserError(
-            f'--precision is "{precision}": choose one of {", ".join(PRECISIONS)}.'
-            + did_you_mean(str(precision), PRECISIONS)
-        )
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def fold_rows(
@@ -215,12 +148,43 @@ def answered_fold(
         sureness = fold_sureness(network, cohort, part, target=target, precision=precision)
     answers = answer(network, cohort.data.faces, rows=part.test, precision=precision)
     photographs = fold_rows(cohort, part, answers.probabilities, target=target)
+    means = to_patients(photographs, target=target)
+    patients = means
+    if network.config.pooling == "patient":
+        patients = _of_whole_patients(
+            network, cohort, part.test, means, target=target, precision=precision
+        )
     return AnsweredFold(
         photographs=photographs,
-        means=to_patients(photographs, target=target),
-        patients=patient_rows(photographs, sureness=sureness, target=target),
+        means=means,
+        patients=made_sure(patients, sureness=sureness, target=target),
         sureness=sureness,
     )
+
+
+def _of_whole_patients(
+    network: GradingNetwork,
+    cohort: ImageCohort,
+    rows: NDArray[np.intp],
+    means: pd.DataFrame,
+    *,
+    target: AnyTarget,
+    precision: Precision,
+) -> pd.DataFrame:
+    """Put what a network says of all photographs of a patient in place of the means."""
+    asked = cohort.data.asked[rows]
+    names, numbers = np.unique(asked, return_inverse=True)
+    sets = sets_of(torch.from_numpy(numbers))
+    sets = Sets(torch.from_numpy(rows)[sets.rows], sets.present)
+    found = answer_sets(network, cohort.data.faces, sets, precision=precision).probabilities
+    by = answered_by(means, target=target)
+    told = means[by].fillna("").astype(str).agg("\t".join, axis=1)
+    chances = found[np.searchsorted(names, told.to_numpy(dtype=np.str_))]
+    if isinstance(target, NumericTarget):
+        return means.assign(predicted=score_answers(chances, target=target))
+    patients = means.copy()
+    patients[list(target.probability_columns)] = chances
+    return patients
 
 
 def fold_sureness(
@@ -235,14 +199,25 @@ def fold_sureness(
     rows = part.validation
     chances = answer(network, cohort.data.faces, rows=rows, precision=precision).probabilities
     validation = fold_rows(cohort, part, chances, target=target, rows=rows)
+    patients = to_patients(validation, target=target)
+    if network.config.pooling == "patient":
+        patients = _of_whole_patients(
+            network, cohort, rows, patients, target=target, precision=precision
+        )
     if isinstance(target, NumericTarget):
-        return patient_reach(validation, target=target)
-    return patient_temperature(validation, target=target)
+        return patient_reach(validation, patients, target=target)
+    return patient_temperature(validation, patients, target=target)
 
 
-def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTemperature:
-    """Learn the temperature from prediction rows of the validation patients' photographs."""
-    patients = to_patients(rows, target=target)
+def patient_temperature(
+    rows: pd.DataFrame, patients: pd.DataFrame | None = None, *, target: Target
+) -> PatientTemperature:
+    """Learn the temperature from prediction rows of the validation patients' photographs.
+
+    `patients` are the answers to the patients themselves, where these are not the means.
+    """
+    if patients is None:
+        patients = to_patients(rows, target=target)
     value = 1.0
     if len(patients) >= FEWEST_PATIENTS:
         chances = patients[list(target.probability_columns)].to_numpy()
@@ -253,7 +228,12 @@ def patient_temperature(rows: pd.DataFrame, *, target: Target) -> PatientTempera
 
 def patient_rows(rows: pd.DataFrame, *, sureness: Sureness, target: AnyTarget) -> pd.DataFrame:
     """Sum up prediction rows of photographs, all of one network, to calibrated rows of patients."""
-    patients = to_patients(rows, target=target)
+    return made_sure(to_patients(rows, target=target), sureness=sureness, target=target)
+
+
+def made_sure(patients: pd.DataFrame, *, sureness: Sureness, target: AnyTarget) -> pd.DataFrame:
+    """Return rows of patients as sure as the temperature makes them, of scores with intervals."""
+    patients = patients.copy()
     if isinstance(target, NumericTarget):
         assert isinstance(sureness, PatientReach)
         answers = patients["predicted"].to_numpy(dtype=np.float64)

@@ -86,7 +86,7 @@ def augment(batch: Batch, settings: Augmentation, *, generator: torch.Generator)
 
 def mirror_some(batch: Batch, flipped: Tensor) -> Batch:
     """Flip the faces where `flipped` `(b,)`: sides and the two eyes' masks swap, grades stay."""
-    image, regions, side, points = batch.image, batch.regions, batch.side, batch.points
+    image, regions, side = batch.image, batch.regions, batch.side
     return replace(
         batch,
         image=torch.where(_wide(flipped, image), image.flip(-1), image),
@@ -94,7 +94,6 @@ def mirror_some(batch: Batch, flipped: Tensor) -> Batch:
             _wide(flipped, regions), regions[:, _SWAPPED_REGIONS].flip(-1), regions
         ),
         side=torch.where(_wide(flipped, side), side[:, _SWAPPED_SIDES], side),
-        points=torch.where(_wide(flipped, points), -points, points),
     )
 
 
@@ -110,7 +109,6 @@ def mix(batch: Batch, *, partner: Tensor, share: Tensor) -> Batch:
         worse_than=mixed(batch.worse_than),
         side=mixed(batch.side),
         regions=mixed(batch.regions),
-        points=torch.full_like(batch.points, torch.nan),
         features=None if batch.features is None else mixed(batch.features),
     )
 

@@ -122,7 +122,7 @@ def read_image_cohort(
     visits = VISIT in answered_by(rows, target=target)
     sides = rows["side"] if "side" in rows else ["unknown"] * len(rows)
     data = LabelledFaces(
-        faces=with_measured(faces, measured),
+        faces=with_measured(with_tasks(faces, rows), measured),
         labels=target.values(rows) if isinstance(target, NumericTarget) else labels,
         sides=tuple(map(str, sides)),
         patients=rows["patient_id"].to_numpy(dtype=np.str_),
@@ -138,6 +138,14 @@ def read_image_cohort(
         truth=target.truth_source(given),
         source=points_source(points),
     )
+
+
+def with_tasks(faces: Faces, rows: pd.DataFrame | None) -> Faces:
+    """Return the faces together with the movements that rows of a manifest name, if any."""
+    if rows is None or "task" not in rows:
+        return faces
+    tasks = rows.set_index("image_id")["task"].reindex(list(faces.image_ids)).fillna("")
+    return replace(faces, tasks=tuple(map(str, tasks)))
 
 
 def read_measured(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from common.errors import PhotoError, UserError
 from common.grading.numeric_target import NumericTarget
+from common.movements import REST
 from common.photos import read_photo
 from common.progress import JobProgress
 from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
@@ -28,14 +29,12 @@ from htnet.appearance import shape_free_face
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import to_input
 from htnet.network.losses import SCORE_STEPS, steps_of, steps_of_scores
-from landmarks.points import mirror_points
 from landmarks.tables import points_of
 
 InputKind = Literal["face", "regions", "appearance"]
 
 BATCH = 64  # faces that a network answers at a time
 _NAMED = 5  # refused photographs named in a sentence
-_POINT_UNITS = 20.0  # so that learned distances are of the order of 1
 _MOSAIC = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (48,), (54,))
 _MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
 
@@ -58,6 +57,10 @@ class Faces:
         None when it reads none.
     sha256
         Of each photograph's file; empty for faces that are not from files.
+    tasks
+        The movement that each photograph shows; empty where that is not known.
+    kept
+        What a network found in them before (`htnet.palsy.answers.summaries`), by network.
     """
 
     image_ids: tuple[str, ...]
@@ -66,6 +69,8 @@ class Faces:
     points: NDArray[np.float64]
     features: Tensor | None = None
     sha256: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -77,10 +82,9 @@ class Faces:
         return int(self.pixels.shape[-1])
 
     @cached_property
-    def point_asymmetry(self) -> Tensor:
-        """How far each landmark lies from its mirror partner: `(n, 68, 2)` in size / 20."""
-        apart = self.points - mirror_points(self.points, width=self.size)
-        return torch.from_numpy(apart * (_POINT_UNITS / self.size)).float()
+    def rest(self) -> NDArray[np.bool_]:
+        """`(n,)` whether a photograph shows the face at rest."""
+        return np.array([task == REST for task in self.tasks or [""] * len(self)], dtype=np.bool_)
 
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return pixels and features of some rows."""
@@ -95,6 +99,7 @@ class Faces:
             points=self.points[rows],
             features=None if self.features is None else self.features[rows],
             sha256=tuple(self.sha256[row] for row in rows) if self.sha256 else (),
+            tasks=tuple(self.tasks[row] for row in rows) if self.tasks else (),
         )
 
 
@@ -113,21 +118,21 @@ class Batch:
         `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
     regions
         `(b, 5, 32, 32)` 0..1.
-    points
-        `(b, 68, 2)`: how far each landmark lies from its mirror partner; changes sign in the
-        mirror, and is not known (NaN) for mixed faces.
     features
         `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
         its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
         is.
+    asked, rest
+        `(b,)`: number of whom the answer is for, and whether the face is at rest.
     """
 
     image: Tensor
     worse_than: Tensor
     side: Tensor
     regions: Tensor
-    points: Tensor
     features: Tensor | None = None
+    asked: Tensor | None = None
+    rest: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,11 @@ class LabelledFaces:
         return np.array([f"{patient}\t{visit}" for patient, visit in pairs])
 
     @cached_property
+    def number_asked(self) -> Tensor:
+        """`(n,)` the same, numbered."""
+        return torch.from_numpy(np.unique(self.asked, return_inverse=True)[1])
+
+    @cached_property
     def worse_than(self) -> Tensor:
         """`(n, k - 1)`: whether the class is above class j + 1; of scores the share of step j."""
         if self.number is not None:
@@ -193,9 +203,43 @@ class LabelledFaces:
             worse_than=self.worse_than[at].to(device),
             side=self.side[at].to(device),
             regions=self.faces.regions[at].to(device).float() / 255,
-            points=self.faces.point_asymmetry[at].to(device),
             features=None if features is None else features.to(device),
+            asked=self.number_asked[at].to(device),
+            rest=torch.from_numpy(self.faces.rest)[at].to(device),
         )
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Rows of those that belong together.
+
+    Attributes
+    ----------
+    rows
+        `(p, m)` row numbers, m the largest set; a smaller one repeats its first.
+    present
+        `(p, m)`: whether there is such a photograph.
+    """
+
+    rows: Tensor
+    present: Tensor
+
+    def mean(self, values: Tensor | None) -> Tensor | None:
+        """Return `(p, f)`, the mean of each set's values `(n, f)` that are not missing (NaN)."""
+        if values is None:
+            return None
+        gone = ~self.present[..., None]
+        return values[self.rows].masked_fill(gone, torch.nan).nanmean(dim=1)
+
+
+def sets_of(asked: Tensor) -> Sets:
+    """Gather rows `(n,)` by number, sets in the order of their numbers."""
+    members = [torch.nonzero(asked == number)[:, 0] for number in asked.unique()]
+    most = max(len(one) for one in members)
+    rows = [torch.cat([one, one[:1].expand(most - len(one))]) for one in members]
+    counts = torch.tensor([len(one) for one in members], device=asked.device)
+    present = torch.arange(most, device=asked.device) < counts[:, None]
+    return Sets(torch.stack(rows), present)
 
 
 def refused(landmarks: pd.DataFrame) -> list[str]:

@@ -12,11 +12,13 @@ import pandas as pd
 from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import TWIN, Unit, in_order, inner_predictions_schema
 from common.tables import write_table
+from htnet.network.htnet import GradingNetwork
 from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_sureness
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
 from htnet.palsy.histograms import patient_histograms, twin_rows
 from htnet.palsy.recipe import Recipe
+from htnet.palsy.sureness import Sureness, read_sureness
 from htnet.palsy.training import Trained, check_rows, train_network
 
 INNER_PREDICTIONS = "inner_predictions.csv"
@@ -56,10 +58,14 @@ class FoldTrainer:
         for part, inside in planned:
             folder = part.folder(self.out)
             network = self._fit(part, folder, name=part.name).network
-            fold_sureness(network, self.cohort, part, target=self.target).write(folder)
+            self._sureness(network, part, folder).write(folder)
             for name, inner in inside.items():
-                network = self._fit(inner, part.inner_folder(self.out, inner), name=name).network
-                found = answered_fold(network, self.cohort, inner, target=self.target)
+                inside_folder = part.inner_folder(self.out, inner)
+                network = self._fit(inner, inside_folder, name=name).network
+                found = answered_fold(
+                    network, self.cohort, inner, target=self.target,
+                    sureness=self._sureness(network, inner, inside_folder),
+                )  # fmt: skip
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
             if known is not None:
@@ -70,6 +76,12 @@ class FoldTrainer:
         if photographs:
             self._write(pd.concat(photographs), self.out / INNER_PREDICTIONS, unit="photograph")
             self._write(pd.concat(patients), self.out / INNER_PATIENT_PREDICTIONS, unit="patient")
+
+    def _sureness(self, network: GradingNetwork, part: FoldPart, folder: Path) -> Sureness:
+        """Return how sure answers to patients may be; a frozen trunk's head has learned it."""
+        if self.recipe.training.trunk == "frozen":
+            return read_sureness(folder, target=self.target)
+        return fold_sureness(network, self.cohort, part, target=self.target)
 
     def _inside(self, part: FoldPart, n_folds: int) -> dict[str, FoldPart]:
         """Deal a fold's inner folds, and refuse what cannot be trained before hours were spent."""
@@ -102,12 +114,13 @@ class FoldTrainer:
         if trained.pretrained and self.pretrained and not self.seconds:  # the same in every fold
             print("\n".join(trained.pretrained.sentences(self.pretrained)))
         self.seconds[name] = time.monotonic() - started
-        print(
-            f"{name}: epoch {trained.best_epoch} of {len(trained.scores)} kept, "
-            f"validation score {min(trained.scores, default=float('nan')):.3f}, "
-            f"{self.seconds[name]:.0f} s",
-            flush=True,
-        )
+        how = "head learned, trunk as pretrained"
+        if trained.scores:
+            how = (
+                f"epoch {trained.best_epoch} of {len(trained.scores)} kept, "
+                f"validation score {min(trained.scores):.3f}"
+            )
+        print(f"{name}: {how}, {self.seconds[name]:.0f} s", flush=True)
         return trained
 
     def _write(self, rows: pd.DataFrame, path: Path, *, unit: Unit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import lightning as L  # noqa: N812
@@ -12,18 +13,17 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor
 
-from htnet.network.htnet import GradingNetwork
+from htnet.network.htnet import GradingNetwork, HTNet, HTNetDetails
 from htnet.network.losses import (
     class_weights,
     grade_loss,
-    point_loss,
     probabilities,
     rate_at,
     region_loss,
     side_loss,
 )
 from htnet.palsy.augmentation import augment
-from htnet.palsy.faces import LabelledFaces
+from htnet.palsy.faces import Batch, LabelledFaces, sets_of
 from htnet.palsy.recipe import Recipe, Training
 
 
@@ -71,8 +71,11 @@ class PalsyGrader(L.LightningModule):
         batch = augment(
             self.data.batch(rows, self.device), self.recipe.augmentation, generator=generator
         )
-        found = self.forward_details(batch.image, batch.features)
         assert isinstance(self.class_weights, Tensor)
+        if self.network.config.pooling == "patient":
+            found, batch = details_of_patients(self.network, batch)
+        else:
+            found = self.forward_details(batch.image, batch.features)
         loss = grade_loss(
             found.logits, batch.worse_than, loss=settings.loss, weights=self.class_weights
         )
@@ -81,8 +84,6 @@ class PalsyGrader(L.LightningModule):
             loss = loss + settings.side_weight * side_loss(found.side_logits, batch.side)
         if settings.region_weight and found.roi_maps is not None:
             loss = loss + settings.region_weight * region_loss(found.roi_maps, batch.regions)
-        if settings.point_weight and found.points is not None:
-            loss = loss + settings.point_weight * point_loss(found.points, batch.points)
         self.log("train_loss", loss, on_epoch=True, on_step=False)
         return loss
 
@@ -125,6 +126,20 @@ class PalsyGrader(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def details_of_patients(network: GradingNetwork, batch: Batch) -> tuple[HTNetDetails, Batch]:
+    """Grade the patients whose photographs are in a batch; return it with a row for each."""
+    assert isinstance(network, HTNet) and batch.asked is not None and batch.rest is not None
+    sets = sets_of(batch.asked)
+    found = network.of_patients(
+        network.summaries(batch.image)[sets.rows],
+        rest=batch.rest[sets.rows],
+        present=sets.present,
+        features=sets.mean(batch.features),
+    )
+    first = sets.rows[:, 0]
+    return found, replace(batch, worse_than=batch.worse_than[first], side=batch.side[first])
 
 
 def step_seed(*numbers: int) -> int:

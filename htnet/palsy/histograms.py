@@ -20,25 +20,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from skimage.feature import hog
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
 
-from common.arrays import Floats, Ints, Names
-from common.grading.calibration import ScoreIntervals, learn_intervals
-from common.grading.folds import inner_splits
+from common.arrays import Floats, Names
+from common.grading.calibration import learn_intervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import TWIN, prediction_rows, score_rows
 from common.movements import REST
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import Faces
 from htnet.palsy.folds import FoldPart
+from htnet.palsy.reader import learn_grades, learn_reader
 
 CELLS = 8  # along a side of the face
 ORIENTATIONS = 8
 _BLOCK = 2  # cells along a side, over which contrast is made equal
-_INNER_FOLDS = 10
-_STRENGTHS = np.logspace(-4, 6, 40)  # of the ridge; chosen on the training patients
-_FIRM = 10.0  # inverse penalty of the step from sum to grade: one slope, hardly held back
 
 
 @dataclass(frozen=True)
@@ -135,13 +130,18 @@ def twin_rows(
     tables = []
     for part in parts:
         learn, ask = (known.rows(cohort.data.asked[rows]) for rows in (part.learned, part.test))
-        values, asked = _on_axes(known.values[learn], known.values[ask])
+        reader = learn_reader(known.values[learn], known.labels[learn], known.patients[learn])
+        sums = reader.sums(known.values[ask])
         _, first = np.unique(cohort.data.asked[part.test], return_index=True)
         rows = cohort.rows.iloc[part.test[first]].reset_index(drop=True)
         if isinstance(target, NumericTarget):
-            scores, intervals = _scores(
-                values, known.labels[learn], asked, patients=known.patients[learn], target=target
+            intervals = learn_intervals(
+                target.clipped(reader.unseen),
+                known.labels[learn],
+                known.patients[learn],
+                target=target,
             )
+            scores = target.clipped(sums)
             table = score_rows(
                 rows,
                 target=target,
@@ -154,13 +154,12 @@ def twin_rows(
                 branch=branch,
             )
         else:
+            grades = learn_grades(reader.unseen, known.labels[learn], classes=len(target.classes))
             table = prediction_rows(
                 rows,
                 target=target,
                 unit="patient",
-                probabilities=_chances(
-                    values, known.labels[learn], asked, classes=len(target.classes)
-                ),
+                probabilities=grades.chances(sums),
                 repeat=part.repeat,
                 fold=part.fold,
                 model=TWIN,
@@ -168,34 +167,3 @@ def twin_rows(
             )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def _on_axes(learn: Floats, ask: Floats) -> tuple[Floats, Floats]:
-    """Return both on the axes of those learned from; what is missing is as usual there."""
-    usual = np.nansum(learn, axis=0) / np.maximum(np.isfinite(learn).sum(axis=0), 1)
-    learn, ask = (np.nan_to_num(one - usual) for one in (learn, ask))  # missing: as usual
-    axes = np.linalg.svd(learn, full_matrices=False)[2].T  # ridge needs no more than these
-    return learn @ axes, ask @ axes
-
-
-def _scores(
-    learn: Floats, labels: Floats, ask: Floats, *, patients: Names, target: NumericTarget
-) -> tuple[Floats, ScoreIntervals]:
-    """Return the `(n,)` scores of those asked about, and their intervals, whole patients apart."""
-    ridge = RidgeCV(_STRENGTHS)
-    deal = inner_splits(labels, patients, n_folds=_INNER_FOLDS)
-    unseen = target.clipped(cross_val_predict(ridge, learn, labels, cv=deal))
-    intervals = learn_intervals(unseen, labels, patients, target=target)
-    return target.clipped(ridge.fit(learn, labels).predict(ask)), intervals
-
-
-def _chances(learn: Floats, labels: Ints, ask: Floats, *, classes: int) -> Floats:
-    """Return the `(n, k)` chances of those asked about."""
-    ridge = RidgeCV(_STRENGTHS)
-    deal = KFold(min(_INNER_FOLDS, len(labels)), shuffle=True, random_state=0)
-    sums = cross_val_predict(ridge, learn, labels, cv=deal)
-    grades = LogisticRegression(C=_FIRM, max_iter=2000).fit(sums[:, None], labels)
-    found = np.zeros((len(ask), classes))
-    answered = grades.predict_proba(ridge.fit(learn, labels).predict(ask)[:, None])
-    found[:, grades.classes_ - 1] = answered
-    return found

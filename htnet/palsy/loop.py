@@ -13,12 +13,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning as L  # noqa: N812
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from common.errors import UserError
@@ -32,21 +34,27 @@ BEST, LAST = "best.safetensors", "last.ckpt"
 
 
 class SeededOrder(Sampler[int]):
-    """A new order each epoch, drawn from the seed and the epoch's number alone."""
+    """A new order each epoch, drawn from the seed and the epoch's number alone.
 
-    def __init__(self, count: int, *, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+    Rows of one of the `groups` `(n,)` follow each other.
+    """
+
+    def __init__(self, groups: NDArray[Any], *, seed: int) -> None:
+        self.groups, self.seed, self.epoch = groups, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning says which epoch begins."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.groups)
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        return iter(rng.permutation(self.count).tolist())
+        order = rng.permutation(len(self.groups))
+        names, first = np.unique(self.groups[order], return_index=True)
+        turn = dict(zip(names.tolist(), first.tolist(), strict=True))
+        return iter(sorted(order.tolist(), key=lambda row: turn[self.groups[row]]))
 
 
 def make_trainer(settings: Training, out: Path, *, title: str | None) -> L.Trainer:

@@ -129,7 +129,7 @@ def attention_rollout(network: HTNet, image: Tensor, features: Tensor | None = N
         for hook in hooks:
             hook.remove()
     side = network.config.tokens
-    both = network.config.pooling == "mirror"
+    both = network.config.compares_halves
     reach = torch.full((len(image) * (2 if both else 1), side, side), 1.0 / side**2)
     for level in reversed([module for module in network.modules() if isinstance(module, Level)]):
         if level.aggregate is not None:

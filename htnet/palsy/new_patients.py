@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from common.arrays import Places
 from common.files import natural_key, patient_of
 from common.grading.calibration import interval_in_words, tempered
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, shown
@@ -19,7 +20,8 @@ from common.tables import STATUSES, choice, number, read_table, text
 from features.commands.extract import Source
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.losses import SCORE_STEPS
-from htnet.palsy.answers import Answers
+from htnet.network.patients import ZONES
+from htnet.palsy.asking import Answers
 from htnet.palsy.scores import score_answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
@@ -28,6 +30,9 @@ SEEN = "seen_in_training"
 SEEN_ANSWERS = ("no", "unknown", "patient", "photograph")  # the later the worse
 _NAMED = 5  # patients named in a sentence
 SIDE_COLUMNS = tuple(f"p_{side}" for side in SIDE_CLASSES)
+ZONE_COLUMNS = tuple(f"weak_{zone}_{side}" for side in ("right", "left") for zone in ZONES)
+Together = Callable[[Places], Answers]
+"""What a network says of some photographs of one patient together, by their row numbers."""
 
 
 def photograph_grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
@@ -58,8 +63,9 @@ def patient_grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
     `photographs` is how many were graded; `calibrated` whether they were as many as those of the
     patients from whom the network learned how sure its answers to whole patients may be. With
     fewer the answer is the plain mean, which is too unsure. `seen_in_training` is the worst of the
-    photographs. Of scores `low` and `high` are the 90 % interval, where calibrated, and each visit
-    has a row.
+    photographs. `weak_brow_right`, ... say how weak each zone is, 0 none to 1 no movement, as a
+    network sees it that takes a patient's photographs together; empty otherwise. Of scores `low`
+    and `high` are the 90 % interval, where calibrated, and each visit has a row.
     """
     of_score = isinstance(target, NumericTarget)
     return pa.DataFrameSchema(
@@ -70,6 +76,7 @@ def patient_grades_schema(target: AnyTarget) -> pa.DataFrameSchema:
             "calibrated": pa.Column(bool, coerce=True),
             SEEN: choice(SEEN_ANSWERS),
             **_answer_columns(target),
+            **{name: number() for name in ZONE_COLUMNS},
             **({name: number() for name in ("low", "high")} if of_score else {}),
         },
         name="patient grades",
@@ -124,10 +131,12 @@ def patient_grades(
     *,
     sureness: Sequence[Sureness],
     target: AnyTarget,
+    together: Sequence[Together] = (),
 ) -> pd.DataFrame:
     """Return a row for each patient of whom a photograph was graded, in natural order.
 
-    Each network's mean over the photographs is made as sure as suits its validation patients, if
+    Each network's mean over the photographs, or what it says of them `together` (by their row
+    numbers among the graded), is made as sure as suits its validation patients, if
     there are as many photographs as those had; then the networks' means are averaged. A score has
     the interval of the network that reaches furthest, under the same condition.
     """
@@ -139,18 +148,21 @@ def patient_grades(
     known = any(one.value != 1.0 for one in temperatures) or any(
         isinstance(one, PatientReach) and one.patients for one in sureness
     )
-    rows, chances, sides = [], [], []
+    ask = together or [_mean_of(one) for one in answers]
+    rows, chances, sides, zones = [], [], [], []
     for name in sorted(set(names), key=lambda pair: [natural_key(one) for one in pair]):
         its = np.array([at for at, one in enumerate(names) if one == name])
         calibrated = known and len(its) >= needed
-        means = [one.probabilities[its].mean(axis=0, keepdims=True) for one in answers]
+        told = [one(its) for one in ask]
+        means = [one.probabilities for one in told]
         if calibrated and temperatures:
             means = [
                 tempered(mean, temperature=temperature.value)
                 for mean, temperature in zip(means, temperatures, strict=True)
             ]
         chances.append(np.mean(means, axis=0)[0])
-        sides.append(_mean_sides(answers)[its].mean(axis=0))
+        sides.append(_mean_sides(told)[0])
+        zones.append(_mean_zones(told))
         seen = max(graded[SEEN].iloc[its], key=SEEN_ANSWERS.index)
         rows.append(
             dict(zip(by, name, strict=True))
@@ -167,6 +179,7 @@ def patient_grades(
         ends = reach.around(found["predicted"].to_numpy(dtype=np.float64), target=target)
         ends[~about["calibrated"].to_numpy(dtype=bool)] = np.nan
         found[["low", "high"]] = ends
+    found[list(ZONE_COLUMNS)] = np.array(zones).reshape(-1, len(ZONE_COLUMNS))
     table = pd.concat([about.astype({"photographs": "int64", "calibrated": bool}), found], axis=1)
     # Of nobody, text has no type of its own.
     return table if len(table) else table.astype(dict.fromkeys(table.select_dtypes(object), "str"))
@@ -314,6 +327,25 @@ def _answered(
     table["weak_side"] = pd.Series(weak, dtype=object)
     table[list(SIDE_COLUMNS)] = sides
     return table
+
+
+def _mean_of(answers: Answers) -> Together:
+    """Return what answers the mean over some photographs."""
+
+    def mean(values: NDArray[np.float64] | None, its: Places) -> NDArray[np.float64] | None:
+        return None if values is None else values[its].mean(axis=0, keepdims=True)
+
+    return lambda its: Answers(
+        probabilities=answers.probabilities[its].mean(axis=0, keepdims=True),
+        sides=mean(answers.sides, its),
+        zones=mean(answers.zones, its),
+    )
+
+
+def _mean_zones(told: Sequence[Answers]) -> NDArray[np.float64]:
+    """Return the mean weakness of each of `ZONE_COLUMNS` as networks see it; else NaN."""
+    seen = [one.zones.reshape(-1) for one in told if one.zones is not None]
+    return np.mean(seen, axis=0) if seen else np.full(len(ZONE_COLUMNS), np.nan)
 
 
 def _mean_sides(answers: Sequence[Answers]) -> NDArray[np.float64]:

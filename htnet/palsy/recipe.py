@@ -23,9 +23,13 @@ class Training(Settings):
     ----------
     class_weights
         Weigh classes by the inverse of their frequency, so that rare grades are not overlooked.
-    side_weight, region_weight, point_weight
-        Weights of the losses of the weak side, of the ROI maps (overlap with the dlib regions)
-        and of the landmarks' asymmetry; 0 leaves a loss out.
+    side_weight, region_weight
+        Weights of the losses of the weak side, and of the ROI maps (overlap with the dlib
+        regions); 0 leaves a loss out.
+    trunk
+        `learned` with everything else; or `frozen` as it was pretrained, with the pooling
+        `patient`: then each face is looked at once, and what reads the patients is learned in
+        closed form (`htnet.palsy.reader`), in seconds and without epochs.
     epochs, batch_size, accumulate
         Passes over the training faces, faces of a step, and steps gathered before an update.
     learning_rate, weight_decay, layer_decay
@@ -53,7 +57,7 @@ class Training(Settings):
     class_weights: bool = True
     side_weight: float = 0.0
     region_weight: float = 0.0
-    point_weight: float = 0.0
+    trunk: Literal["learned", "frozen"] = "learned"
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1)
@@ -95,7 +99,14 @@ class Recipe(htnet.recipe.Recipe):
 
     def check(self) -> None:
         """Refuse unknown settings of the network and impossible sizes."""
-        self.config(num_classes=6)
+        config = self.config(num_classes=6)
+        if self.training.trunk == "frozen" and config.pooling != "patient":
+            raise UserError("training.trunk frozen needs network.pooling patient.")
+        if config.pooling == "patient" and (self.augmentation.mixup or self.augmentation.mirror):
+            raise UserError(
+                "network.pooling patient keeps a patient's photographs together and answers a "
+                "mirrored one alike: set augmentation.mixup and augmentation.mirror to 0."
+            )
 
     def answering_numbers(self) -> Recipe:
         """Return the recipe for scores: an ordered head, whose steps are those of the scale."""

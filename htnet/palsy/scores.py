@@ -33,9 +33,15 @@ def score_answers(chances: Floats, *, target: NumericTarget) -> Floats:
     return target.clipped(scores_of(chances, low=target.low, high=target.high))
 
 
-def patient_reach(rows: pd.DataFrame, *, target: NumericTarget) -> PatientReach:
-    """Learn the reach from prediction rows of the validation patients' photographs."""
-    patients = to_patients(rows, target=target)
+def patient_reach(
+    rows: pd.DataFrame, patients: pd.DataFrame | None = None, *, target: NumericTarget
+) -> PatientReach:
+    """Learn the reach from prediction rows of the validation patients' photographs.
+
+    `patients` are the answers to the patients themselves, where these are not the means.
+    """
+    if patients is None:
+        patients = to_patients(rows, target=target)
     found = learn_intervals(
         patients["predicted"].to_numpy(dtype=np.float64),
         target.values(patients),

@@ -24,15 +24,18 @@ from common.errors import UserError
 from common.files import natural_key, write_json
 from common.tables import choice, text, write_table
 from htnet.network.configuration import HTNetConfig
-from htnet.network.htnet import GradingNetwork, build_network
+from htnet.network.htnet import GradingNetwork, HTNet, build_network
 from htnet.network.weights import Loaded, load_pretrained, load_weights, save_weights
 from htnet.palsy.faces import BATCH, LabelledFaces
+from htnet.palsy.frozen import learn_head
 from htnet.palsy.grader import PalsyGrader
 from htnet.palsy.loop import BEST, LAST, SeededOrder, found_checkpoint, make_trainer, quiet
 from htnet.palsy.recipe import Recipe, Training
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 TAKEN_OVER = "pretrained.json"
+SHIPPED = Path(__file__).parent.parent / "models" / "faces.safetensors"
+"""A trunk that was taught by simulated faces (`benchmarks.face_weights`); its card lies beside."""
 PATIENTS = "patients.csv"
 SEEN_PATIENTS = pa.DataFrameSchema(
     {"patient_id": text(), "part": choice(("train", "validation"))}, name="patients"
@@ -52,7 +55,8 @@ class Trained:
     Attributes
     ----------
     best_epoch, scores
-        That epoch, counted from 1, and the validation patients' score of each.
+        That epoch, counted from 1, and the validation patients' score of each; 0 and none of a
+        frozen trunk.
     pretrained
         What it took over from other weights; None without.
     """
@@ -88,7 +92,7 @@ def train_network(
         Of weights, order and augmentation.
     pretrained
         Weights to begin with, by name and shape; what was and was not taken over is kept
-        in `pretrained.json`.
+        in `pretrained.json`. A frozen trunk is that of `SHIPPED` when none are given.
     notes
         Whatever else should be kept with the weights.
     title
@@ -102,6 +106,9 @@ def train_network(
         settings.
     """
     config = recipe.config(num_classes=data.num_classes)
+    frozen = recipe.training.trunk == "frozen"
+    if frozen and pretrained is None:
+        pretrained = SHIPPED
     check_rows(data, train=train, validation=validation)
     _check_features(data, config)
     check_device(recipe.training)
@@ -114,18 +121,28 @@ def train_network(
     loaded = None
     if pretrained is not None:
         loaded = load_pretrained(network, pretrained)
+        _refuse_left_out(loaded, pretrained, frozen=frozen)
         write_json(out / TAKEN_OVER, loaded.as_json())
+    if frozen:
+        return _read_by_ridge(
+            network, data, rows=np.sort(np.concatenate([train, validation])), recipe=recipe,
+            out=out, notes={**(notes or {}), **_asked(data)}, loaded=loaded,
+        )  # fmt: skip
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
     grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
     trainer = make_trainer(recipe.training, out, title=title)
+    together = config.pooling == "patient"
     with quiet():
         trainer.fit(
             grader,
             DataLoader(  # of row numbers: the faces themselves are gathered on the device
                 train.tolist(),
                 batch_size=recipe.training.batch_size,
-                sampler=SeededOrder(len(train), seed=seed),
+                sampler=SeededOrder(
+                    data.number_asked[train].numpy() if together else np.arange(len(train)),
+                    seed=seed,
+                ),
                 drop_last=len(train) >= recipe.training.batch_size,
             ),
             DataLoader(validation.tolist(), batch_size=BATCH),
@@ -153,11 +170,39 @@ def train_network(
     return Trained(best, best_epoch=epoch, scores=tuple(grader.scores), pretrained=loaded)
 
 
+def _read_by_ridge(
+    network: GradingNetwork,
+    data: LabelledFaces,
+    *,
+    rows: NDArray[np.intp],
+    recipe: Recipe,
+    out: Path,
+    notes: Mapping[str, object],
+    loaded: Loaded | None,
+) -> Trained:
+    """Learn what reads the patients and nothing else; nobody is needed to choose an epoch."""
+    assert isinstance(network, HTNet)
+    learn_head(network.eval(), data, rows).write(out)
+    save_weights(network, out / WEIGHTS, notes={**notes, "recipe": recipe.name})
+    return Trained(network, best_epoch=0, scores=(), pretrained=loaded)
+
+
+def _refuse_left_out(loaded: Loaded, path: Path, *, frozen: bool) -> None:
+    """Refuse a trunk that is to stay as it was pretrained, and of which a part was not."""
+    drawn = [name for name in loaded.left if name.split(".")[0] not in ("head", "feature_reader")]
+    if frozen and drawn:
+        raise UserError(
+            f"{path.name} lacks {drawn[0]} of this network ({loaded.left[drawn[0]]}), whose trunk "
+            "is to stay as it was pretrained: keep the recipe's network, or learn the trunk too "
+            "(--change training.trunk=learned)."
+        )
+
+
 def _finished(out: Path) -> Trained:
     """Read a training that has ended: begun again it would learn on past its early stop."""
     network, notes = load_weights(out / WEIGHTS)
     scores = tuple(notes.get("scores", ()))
-    return Trained(network, best_epoch=int(notes["epoch"]), scores=scores)
+    return Trained(network, best_epoch=int(notes.get("epoch", 0)), scores=scores)
 
 
 def check_rows(

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from common.exit_codes import SOME_FAILED
-from common.grading.folds import read_folds
-from common.progress import JobProgress
-from common.workers import supervised_map
 
 if TYPE_CHECKING:
     from classifiers.commands.benchmark import BenchmarkResult
@@ -30,24 +27,15 @@ GRADER = "svm"
 """The grader that stands for the measurements: the one that `fit` keeps when none is named."""
 
 FOLDS, INNER_FOLDS = 4, 3
-CHANGES = (
-    "network.dim=24",
-    "network.block_repeats=[1, 1, 1]",
-    "training.batch_size=16",
-    "training.learning_rate=0.002",
-)
-"""Of the recipe small-cpu, for two dozen patients and a minute: fewer channels and layers, more
-steps, and a lower rate of the heads, which would learn the few patients by heart."""
-_FOLD_LIMIT_S = 3600.0  # for one fold of the network, on a slow machine
 
 STAGES = (
-    ("drawing the patients", 0.07),
-    ("reading them as a dataset", 0.01),
-    ("measuring every photograph", 0.04),
-    ("grading by measurements", 0.27),
-    ("grading by the image network", 0.55),
-    ("comparing and fusing both", 0.02),
-    ("writing the report", 0.04),
+    ("drawing the patients", 0.13),
+    ("reading them as a dataset", 0.02),
+    ("measuring every photograph", 0.07),
+    ("grading by measurements", 0.49),
+    ("grading by the image network", 0.18),
+    ("comparing and fusing both", 0.04),
+    ("writing the report", 0.07),
 )
 """What is done, and the share of the whole time that each takes."""
 
@@ -83,7 +71,6 @@ def demo(
     *,
     out: Path = Path("demo_output"),
     patients: int = FEWEST_PATIENTS,
-    epochs: int = 50,
     graders: tuple[str, ...] = (),
     grader: str = GRADER,
     seed: int = 0,
@@ -102,8 +89,6 @@ def demo(
         Folder for everything that is made; report.html in it is the place to start.
     patients
         How many simulated patients, 24 or more: the network's inner folds need every grade.
-    epochs
-        How long the network learns; fewer is quicker and worse.
     graders
         Which graders to compare on the measurements; all when not given.
     grader
@@ -141,7 +126,7 @@ def demo(
     clock.next()
     graded = _grade_by_measurements(out, graders=graders, grader=grader, seed=seed, jobs=jobs)
     clock.next()
-    network = _grade_by_network(out, epochs=epochs, seed=seed, jobs=jobs)
+    network = _grade_by_network(out, seed=seed)
     clock.next()
     given = _join(out, grader=grader, seed=seed)
     clock.next()
@@ -183,50 +168,24 @@ def _grade_by_measurements(
     )  # fmt: skip
 
 
-def _grade_by_network(out: Path, *, epochs: int, seed: int, jobs: int) -> EvaluateResult:
-    """Train a small HTNet on the same folds, and answer the patients that each fold holds out.
+def _grade_by_network(out: Path, *, seed: int) -> EvaluateResult:
+    """Train the network on the same folds, and answer the patients that each fold holds out.
 
-    One network of this size is trained faster by one processor than by two, so each processor gets
-    a fold of its own; `htnet train` then gathers them. UserError when a fold cannot be trained.
+    Its messages would fill the screen.
     """
     from htnet.commands.evaluate import evaluate
-
-    changes = (*CHANGES, f"training.epochs={epochs}", f"training.patience={epochs}")
-    folds = sorted(read_folds(out / BENCHMARK / "folds.csv")["fold"].unique().tolist())
-    with JobProgress("folds of the network", total=len(folds)) as progress:
-        outcomes = supervised_map(
-            _train, [(out, changes, seed, int(fold)) for fold in folds], jobs=jobs,
-            start=dict, limit_s=_FOLD_LIMIT_S,
-        )  # fmt: skip
-        for outcome in outcomes:
-            if outcome.error:
-                raise UserError(f"The network cannot be trained: {outcome.error}")
-            progress.advance(ok=True)
-    _train(None, (out, changes, seed, None))
-    return evaluate(
-        out / NETWORKS, out / MANIFEST, landmarks=out / MEASURED / "landmarks.csv",
-        out=out / NETWORK_SCORES, seed=seed,
-    )  # fmt: skip
-
-
-def _train(_: object, item: tuple[Path, tuple[str, ...], int, int | None]) -> None:
-    """Train one fold, or gather all that are trained; its messages would fill the screen."""
     from htnet.commands.train import train
 
-    out, changes, seed, only_fold = item
+    landmarks = out / MEASURED / "landmarks.csv"
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         train(
-            out / MANIFEST,
-            landmarks=out / MEASURED / "landmarks.csv",
-            out=out / NETWORKS,
-            change=changes,
-            fold_table=out / BENCHMARK / "folds.csv",
-            inner_folds=INNER_FOLDS,
-            only_fold=only_fold,
-            seed=seed,
-            threads=1,
-        )
+            out / MANIFEST, landmarks=landmarks, out=out / NETWORKS, inner_folds=INNER_FOLDS,
+            fold_table=out / BENCHMARK / "folds.csv", seed=seed,
+        )  # fmt: skip
+    return evaluate(
+        out / NETWORKS, out / MANIFEST, landmarks=landmarks, out=out / NETWORK_SCORES, seed=seed
+    )
 
 
 def _join(out: Path, *, grader: str, seed: int) -> Ingredients:

@@ -19,12 +19,12 @@ RECIPE = {
     "network": {
         "image_size": SIZE, "patch_size": 7, "dim": 12, "heads": 2, "num_hierarchies": 2,
         "block_repeats": [2, 2], "use_micro_attention": True, "use_roi_module": True,
-        "side_head": True, "point_head": True, "face_position": True, "pooling": "mirror",
+        "side_head": True, "face_position": True, "pooling": "mirror",
     },
     "augmentation": {"mirror": 0.5, "mixup": 0.3},
     "training": {
         "epochs": 3, "batch_size": 8, "side_weight": 0.5, "region_weight": 0.5,
-        "point_weight": 1.0, "learning_rate": 0.003, "validation_folds": 3, "accelerator": "cpu",
+        "learning_rate": 0.003, "validation_folds": 3, "accelerator": "cpu",
     },
 }  # fmt: skip
 

@@ -38,11 +38,11 @@ from htnet.commands.train import train
 from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
 from htnet.palsy.answers import (
-    Answers,
     log_loss,
     patient_rows,
     patient_temperature,
 )
+from htnet.palsy.asking import Answers
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
 from htnet.palsy.folds import fold_parts, trained_files

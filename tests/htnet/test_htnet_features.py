@@ -14,7 +14,7 @@ from common.errors import UserError
 from htnet.network.heads import FeatureReader
 from htnet.network.htnet import HTNet, RegionHTNet
 from htnet.network.weights import load_weights
-from htnet.palsy.answers import answer
+from htnet.palsy.asking import answer
 from htnet.palsy.augmentation import mirror_some, mix
 from htnet.palsy.faces import Batch, LabelledFaces
 from htnet.palsy.maps import explain_faces
@@ -96,7 +96,7 @@ def test_features_are_asked_for_in_one_sentence() -> None:
 def test_a_flip_keeps_features_and_mixing_mixes_them() -> None:
     batch = Batch(
         image=torch.zeros(2, 3, 8, 8), worse_than=torch.zeros(2, 5), side=torch.zeros(2, 3),
-        regions=torch.zeros(2, 5, 32, 32), points=torch.zeros(2, 68, 2),
+        regions=torch.zeros(2, 5, 32, 32),
         features=torch.tensor([[0.0, 1.0], [4.0, NAN]]),
     )  # fmt: skip
     flipped = mirror_some(batch, torch.ones(2, dtype=torch.bool))

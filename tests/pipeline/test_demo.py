@@ -12,7 +12,6 @@ import pytest
 
 import datasets.simulated.cohort
 import features.commands.extract
-import pipeline.commands.demo
 from common.errors import UserError
 from pipeline.commands.demo import FOLDS, STAGES, demo
 from tests.browser import WIDTHS, open_page, static_problems
@@ -20,25 +19,20 @@ from tests.browser import WIDTHS, open_page, static_problems
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SMALL_NETWORK = (
-    "network.image_size=28", "network.patch_size=7", "network.dim=12", "network.heads=2",
-    "network.num_hierarchies=2", "network.block_repeats=[1, 1]",
-)  # fmt: skip
 REPORTS = ("", "comparison", "fusion", "benchmark")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with small photographs, one prediction of the points, one scaler, a tiny network."""
+    """The demo with small photographs, one prediction of the points, one scaler."""
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         small = functools.partial(datasets.simulated.cohort.simulate, width=240, height=320)
         patch.setattr("datasets.simulated.cohort.simulate", small)
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
-        patch.setattr(pipeline.commands.demo, "CHANGES", SMALL_NETWORK)
         patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
-        result = demo(out=out, seed=3, epochs=1, graders=("logistic",), grader="logistic", jobs=1)
+        result = demo(out=out, seed=3, graders=("logistic",), grader="logistic", jobs=1)
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out

@@ -22,7 +22,7 @@ from htnet.recipe import Recipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 _NOT_FOR_FLOW = (
-    "use_micro_attention", "use_roi_module", "side_head", "point_head", "read_points",
+    "use_micro_attention", "use_roi_module", "side_head", "summary", "stem",
     "face_position", "dropout",
 )  # fmt: skip
 

@@ -1,0 +1,92 @@
+"""A network whose trunk stays as it was pretrained: only what reads the patients is learned.
+
+All photographs of a patient count as one case, so that a few dozen patients suffice. The ridge of
+`htnet.palsy.reader` begins with how the pretrained network graded and has a closed form; what it
+learns is written into the network's own head, which then answers patients and single photographs
+as any other would.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.arrays import Floats
+from common.grading.calibration import learn_temperature
+from common.grading.intervals import learn_intervals
+from common.grading.numeric_target import NumericTarget
+from htnet.network.heads import CoralHead
+from htnet.network.htnet import HTNet
+from htnet.network.losses import SCORE_STEPS
+from htnet.network.patients import PatientPooling
+from htnet.palsy.asking import summaries
+from htnet.palsy.faces import LabelledFaces, Sets, sets_of
+from htnet.palsy.reader import Reader, learn_grades, learn_reader
+from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
+
+_STEEP = 4.0  # of a score's steps: their sigmoids then add up to the score nearly everywhere
+
+
+def learn_head(network: HTNet, data: LabelledFaces, rows: NDArray[np.intp]) -> Sureness:
+    """Learn the head from the patients of some rows; return how sure its answers may be."""
+    assert network.patient is not None
+    names, first, numbers = np.unique(data.asked[rows], return_index=True, return_inverse=True)
+    sets = sets_of(torch.from_numpy(numbers))
+    sets = Sets(torch.from_numpy(rows)[sets.rows], sets.present)
+    values = _values(network, data, sets)
+    labels, patients = data.labels[rows[first]], data.patients[rows[first]]
+    direction = np.zeros(values.shape[1])
+    direction[: PatientPooling.READ] = network.patient.direction.double().numpy()
+    reader = learn_reader(values, labels, patients, direction=direction)
+    photographs = int(sets.present.sum(dim=1).median())
+    if data.number is not None:
+        _write_score(network, reader, target=data.number)
+        seen = data.number.clipped(reader.unseen)
+        found = learn_intervals(seen, labels, patients, target=data.number)
+        return PatientReach(found.reach, len(np.unique(patients)), photographs)
+    grades = learn_grades(reader.unseen, labels, classes=len(data.classes))
+    weights = grades.slopes[:, None] * reader.weights
+    offset = reader.base - reader.usual @ reader.weights
+    _write(network, weights, bias=grades.slopes * offset + grades.offsets)
+    sure = learn_temperature(grades.chances(reader.unseen), labels)
+    return PatientTemperature(sure, len(names), photographs)
+
+
+def _values(network: HTNet, data: LabelledFaces, sets: Sets) -> Floats:
+    """Return `(p, d)`: what the head reads of each patient, then the measured features."""
+    assert network.patient is not None
+    rest = torch.from_numpy(data.faces.rest)
+    with torch.inference_mode():
+        faces = summaries(network, data.faces)[sets.rows]
+        read = network.patient(faces, rest=rest[sets.rows], present=sets.present).read
+        features = sets.mean(data.faces.features)
+        if network.feature_reader is not None and features is not None:
+            network.feature_reader.learn_scale(features)
+            read = torch.cat([read, network.feature_reader.standard(features)], dim=1)
+    return read.double().numpy()
+
+
+def _write_score(network: HTNet, reader: Reader, *, target: NumericTarget) -> None:
+    """Write a score as steps that are passed the more surely, the further it lies above them."""
+    step = (target.high - target.low) / SCORE_STEPS
+    passed = (reader.base - reader.usual @ reader.weights - target.low) / step
+    thresholds = _STEEP * (passed - np.arange(SCORE_STEPS) - 0.5)
+    _write(network, _STEEP / step * reader.weights[None], bias=thresholds)
+
+
+def _write(network: HTNet, weights: Floats, *, bias: Floats) -> None:
+    """Write weights `(outputs, d)` into the head and, beyond what it reads, into the features'."""
+    head = network.head
+    to, thresholds = (
+        (head.score.weight, head.thresholds)
+        if isinstance(head, CoralHead)
+        else (head.weight, head.bias)
+    )
+    assert isinstance(to, torch.Tensor) and isinstance(thresholds, torch.Tensor)
+    with torch.no_grad():
+        to.copy_(torch.from_numpy(weights[:, : to.shape[1]]))
+        thresholds.copy_(torch.from_numpy(bias))
+        if network.feature_reader is not None:
+            rest = torch.from_numpy(weights[:, to.shape[1] :])
+            network.feature_reader.to_logits.weight.copy_(rest)
