@@ -137,10 +137,10 @@ class Teacher(nn.Module):
 
 
 def altered(pixels: Tensor) -> Tensor:
-    """Alter photographs `(n, 8, 3, s, s)`, brightness 0 to 1: a camera and a light for each patient.
+    """Alter photographs `(n, 8, 3, s, s)`, a camera and a light for each patient.
 
-    Colour, contrast, light and sharpness belong to the patient's visit; tilt, size, place, a little
-    of the light and hidden patches change from photograph to photograph.
+    Brightness is 0 to 1. Colour, contrast, light and sharpness belong to the patient's visit; tilt,
+    size, place, a little of the light and hidden patches change from photograph to photograph.
     """
     n, m, _, size, _ = pixels.shape
     count = n * m
@@ -282,9 +282,7 @@ def scores(network: HTNet, held: Drawn) -> dict[str, float]:
         "weighted_kappa": float(cohen_kappa_score(held.grade, answers, weights="quadratic")),
         "error_in_grades": float((answers - held.grade).abs().float().mean()),
         "error_of_the_commonest": float((held.grade - held.grade.median()).abs().float().mean()),
-        "side_recognised": float(
-            (found.side_logits.argmax(1) == held.side.argmax(1)).float().mean()
-        ),
+        "side_recognised": float((sides == held.side.argmax(dim=1)).float().mean()),
         "error_of_weakness": float((found.zones - held.weakness).abs().mean()),
     }
 

@@ -65,8 +65,10 @@ def train(
 ) -> TrainResult:
     """Train HTNet on each fold of a cohort, whole patients held out.
 
-    In each fold some of the training patients choose the epoch that is kept; the tested patients
-    have no say. A training that was stopped goes on where it was. Research use only.
+    The recipe small-cpu has its levels pretrained on simulated faces and learns what reads the
+    patients; others learn everything, and some of the training patients choose the epoch that is
+    kept. The tested patients have no say. A training that was stopped goes on where it was.
+    Research use only.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ def train(
         Train one network on all patients instead, for `htnet predict`; it cannot be evaluated on
         them.
     pretrained
-        Weights to begin with, from micro-expressions for instance (.safetensors, .pth).
+        Weights to begin with, from micro-expressions for instance (.safetensors, .pth); those
+        that ship when not given, where the recipe has training.trunk: frozen.
     seed
         Of folds, weights, order and augmentation.
     threads

@@ -148,8 +148,10 @@ class HTNetConfig(Settings):
             raise ValueError(
                 f"stem gradients needs channels 3 and a patch_size that is a multiple of {CELL}."
             )
-        if self.pooling == "patient" and self.input != "face":
-            raise ValueError("pooling patient reads whole faces: choose input face.")
+        if self.pooling == "patient" and self.input == "regions":
+            raise ValueError(
+                "pooling patient reads whole faces: choose another input than regions."
+            )
         if len(set(self.features)) < len(self.features):
             raise ValueError(f"features names {', '.join(self.features)}: name each only once.")
         return self

@@ -155,7 +155,8 @@ def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> li
             name: np.flatnonzero(np.isin(patients, of["patient_id"].to_numpy(dtype=np.str_)))
             for name, of in seen.groupby("part")
         }
-        found.append(replace(part, train=rows["train"], validation=rows["validation"]))
+        chose = rows.get("validation", NOBODY)
+        found.append(replace(part, train=rows["train"], validation=chose))
     if not found:
         raise UserError(f"{trained} holds no trained fold: run htnet train first.")
     return found

@@ -115,6 +115,8 @@ def train_network(
     _keep_settings(out, data, recipe, seed=seed, pretrained=pretrained)
     if (out / WEIGHTS).exists():
         return _finished(out)
+    if frozen:  # nobody is needed to choose an epoch
+        train, validation = np.sort(np.concatenate([train, validation])), validation[:0]
     _keep_patients(out, data, train=train, validation=validation)
     L.seed_everything(seed, verbose=False)
     network = build_network(config)
@@ -125,8 +127,8 @@ def train_network(
         write_json(out / TAKEN_OVER, loaded.as_json())
     if frozen:
         return _read_by_ridge(
-            network, data, rows=np.sort(np.concatenate([train, validation])), recipe=recipe,
-            out=out, notes={**(notes or {}), **_asked(data)}, loaded=loaded,
+            network, data, rows=train, recipe=recipe, out=out,
+            notes={**(notes or {}), **_asked(data)}, loaded=loaded,
         )  # fmt: skip
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
@@ -180,7 +182,7 @@ def _read_by_ridge(
     notes: Mapping[str, object],
     loaded: Loaded | None,
 ) -> Trained:
-    """Learn what reads the patients and nothing else; nobody is needed to choose an epoch."""
+    """Learn what reads the patients and nothing else."""
     assert isinstance(network, HTNet)
     learn_head(network.eval(), data, rows).write(out)
     save_weights(network, out / WEIGHTS, notes={**notes, "recipe": recipe.name})
