@@ -36,7 +36,7 @@ from htnet.alignment import align_face
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import MEAN, SPREAD, HTNet
 from htnet.network.losses import cosine, grade_loss, probabilities, side_loss, steps_of
-from htnet.network.weights import save_weights
+from htnet.network.weights import load_pretrained, save_weights
 from htnet.palsy.recipe import Recipe
 from htnet.recipe import read_recipe
 from landmarks.points import mirror_points
@@ -294,7 +294,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=34)
     parser.add_argument("--seed", type=int, default=4107)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--change", nargs="*", default=())
+    parser.add_argument("--begin", type=Path, help="weights to begin with")
+    parser.add_argument("--change", nargs="*", default=(), help="settings of small-cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.jobs)
     changes = ("training.loss=coral", *options.change)
@@ -305,6 +306,8 @@ def main() -> None:
     )
     torch.manual_seed(options.seed)
     network = HTNet.from_config(config)
+    if options.begin:
+        load_pretrained(network, options.begin)
     learn(network, drawn, epochs=options.epochs)
     assert network.patient is not None
     network.patient.direction.copy_(network.head.score.weight.detach()[0])

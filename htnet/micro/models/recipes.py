@@ -22,8 +22,7 @@ from htnet.recipe import Recipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 _NOT_FOR_FLOW = (
-    "use_micro_attention", "use_roi_module", "side_head", "summary", "stem",
-    "face_position", "dropout",
+    "use_micro_attention", "use_roi_module", "side_head", "face_position", "dropout",
 )  # fmt: skip
 
 
