@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from common.arrays import Floats
-from common.grading.calibration import learn_temperature
-from common.grading.intervals import learn_intervals
+from common.grading.calibration import learn_intervals, learn_temperature
 from common.grading.numeric_target import NumericTarget
 from htnet.network.heads import CoralHead
 from htnet.network.htnet import HTNet

@@ -42,7 +42,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = recipe_from(Recipe, RECIPE, source="test").config(num_classes=6)
     network = HTNet(**{**vars(config), "features": FEATURE_NAMES})
-    torch.nn.init.normal_(network.feature_reader.to_logits.weight)
+    torch.nn.init.normal_(network.feature_reader.to_logits.weight, std=0.3)
     save_weights(network, folder / WEIGHTS, notes={"classes": CLASSES})
     known = pd.DataFrame({"patient_id": ["P0", "P1", "P2"], "part": "train"})
     known.to_csv(folder / PATIENTS, index=False)

@@ -18,6 +18,7 @@ from htnet.network.weights import load_weights, save_weights
 from htnet.palsy.asking import answer, answer_sets, summaries
 from htnet.palsy.faces import LabelledFaces, sets_of
 from htnet.palsy.frozen import learn_head
+from htnet.palsy.maps import explain_faces
 from htnet.palsy.recipe import Recipe
 from htnet.palsy.sureness import CALIBRATION
 from htnet.palsy.training import SHIPPED, WEIGHTS, train_network
@@ -203,6 +204,14 @@ def test_the_same_trunk_looks_at_a_face_once(network: HTNet, drawn: LabelledFace
     with torch.no_grad():
         network.embed.weight.add_(1.0)
     assert not torch.allclose(summaries(network, faces), first)
+
+
+def test_a_photograph_is_explained(network: HTNet, drawn: LabelledFaces) -> None:
+    found = explain_faces(network, drawn.faces.subset([3]))[0]
+    assert found.rollout.sum() == pytest.approx(1.0, abs=1e-4)
+    assert found.gradients.shape == (32, 32)
+    assert found.gradients.max() > 0
+    assert found.side is not None
 
 
 def test_the_shipped_weights_fit_the_recipe() -> None:
