@@ -45,7 +45,7 @@ def recipe_network(request: pytest.FixtureRequest) -> HTNet:
     """The network of a shipped recipe with micro-attention: smaller, random weights throughout."""
     changes = [
         "network.use_micro_attention=true", "network.dim=12", "network.block_repeats=[2, 2, 2]",
-        "network.image_size=56",
+        "network.image_size=112", "network.patch_size=28",
     ]  # fmt: skip
     config = with_changes(read_recipe(Recipe, request.param), changes).config(num_classes=6)
     torch.manual_seed(1)
@@ -60,7 +60,7 @@ def test_asymmetry_is_flat_on_a_symmetric_face_in_every_shipped_recipe(
     recipe_network: HTNet,
 ) -> None:
     """0 where both sides are alike, whatever their texture, and mirrored with the face."""
-    face = torch.randn(2, 3, 56, 56)
+    face = torch.randn(2, 3, 112, 112)
     symmetric = (face + face.flip(-1)) / 2
     alike, apart = asymmetry_maps(recipe_network, symmetric), asymmetry_maps(recipe_network, face)
     assert alike is not None
