@@ -60,18 +60,12 @@ def check_manifest(
 ) -> list[Problem]:
     """Return every problem of a manifest, in one list.
 
-    Parameters
-    ----------
-    manifest
-        As `common.tables.read_manifest` gives it, or any table with `image_id`, `path` and
-        `patient_id`; values may be wrong.
-    images
-        Open every photograph: unreadable files and duplicates are found by it.
-    tasks
-        What every patient must have done. None takes what at least half of the patients have
-        done; an empty sequence expects nothing.
-    file
-        Name of the manifest, for the sentences.
+    `manifest`: as `common.tables.read_manifest` gives it, or any table with `image_id`, `path`
+    and `patient_id`; values may be wrong.
+    `images`: open every photograph: unreadable files and duplicates are found by it.
+    `tasks`: what every patient must have done. None takes what at least half of the patients
+    have done; an empty sequence expects nothing.
+    `file`: name of the manifest, for the sentences.
     """
     table = manifest.set_axis(range(2, len(manifest) + 2))  # rows as a spreadsheet shows them
     problems = [

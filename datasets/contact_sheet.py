@@ -26,17 +26,11 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Lay photographs out in rows and columns on white paper; returns RGB, ``(H, W, 3)`` uint8.
 
-    Parameters
-    ----------
-    photos
-        Rows of photographs, each ``(H, W, 3)`` RGB uint8, or None for an empty place. They are
-        shrunk to one width and cut or padded to the shape of the first.
-    row_labels
-        One text per row, written at its left; long texts break at spaces.
-    column_labels
-        One text per column, written above.
-    photo_width
-        Width of each photograph on the sheet, in pixels, 40 or more.
+    `photos`: rows of photographs, each ``(H, W, 3)`` RGB uint8, or None for an empty place.
+    They are shrunk to one width and cut or padded to the shape of the first.
+    `row_labels`: one text per row, written at its left; long texts break at spaces.
+    `column_labels`: one text per column, written above.
+    `photo_width`: width of each photograph on the sheet, in pixels, 40 or more.
     """
     first = next((photo for row in photos for photo in row if photo is not None), None)
     columns = max((len(row) for row in photos), default=0)

@@ -130,14 +130,8 @@ def split_by_patient(
     that is furthest behind its share of the patients, so that every part gets its share of every
     grade as nearly as whole patients allow. The problems name the grades that a part lacks.
 
-    Parameters
-    ----------
-    manifest
-        With `patient_id` and, where known, `hb_grade` or `palsy_class`.
-    shares
-        Of train, validation and test, as parts of 1 or in percent.
-    seed
-        Of the shuffling.
+    `manifest`: with `patient_id` and, where known, `hb_grade` or `palsy_class`.
+    `shares`: of train, validation and test, as parts of 1 or in percent.
     """
     whole = sum(shares)
     summed = any(abs(whole - full) < 1e-6 * full for full in (1, 100))

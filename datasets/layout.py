@@ -50,11 +50,9 @@ def folders_below(root: Path, *, depth: int) -> list[Path]:
 class PatientPattern:
     """Finds the patient in a file or folder name.
 
-    Parameters
-    ----------
-    pattern
-        Regular expression, searched in the name without its ending; the group `patient`, or else
-        the first group, or else the whole match is the patient. None takes `DEFAULT_PATTERN`.
+    `pattern`: regular expression, searched in the name without its ending; the group `patient`,
+    or else the first group, or else the whole match is the patient. None takes
+    `DEFAULT_PATTERN`.
     """
 
     def __init__(self, pattern: str | None = None) -> None:

@@ -58,12 +58,8 @@ _EXPLAINED = (
 def write_template(manifest: pd.DataFrame, path: Path) -> None:
     """Write an .xlsx with one row for each photograph, drop-down lists, and a sheet that explains.
 
-    Parameters
-    ----------
-    manifest
-        `image_id` and `patient_id` of the photographs.
-    path
-        A new file: a table that somebody may have filled in is never written over.
+    `manifest`: `image_id` and `patient_id` of the photographs.
+    `path`: a new file: a table that somebody may have filled in is never written over.
     """
     if path.suffix.lower() != ".xlsx":
         raise UserError(f"{path} is no Excel file: give a name that ends in .xlsx.")

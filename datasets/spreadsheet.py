@@ -44,23 +44,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Spreadsheet:
-    """A table as text.
-
-    Attributes
-    ----------
-    rows
-        One row per non-empty line: text, or missing where the cell is empty. The index is the
-        row number that a spreadsheet shows. Understood columns have their own name, the others
-        their heading.
-    unknown
-        Headings that no understood column has, as they are written.
-    slips
-        Of these, each that looks like a misspelt column which the table lacks: its name.
-    """
+    """A table as text."""
 
     file: str
+    # One row per non-empty line: text, or missing where the cell is empty. The index is the row
+    # number that a spreadsheet shows. Understood columns have their own name, the others their
+    # heading.
     rows: pd.DataFrame
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()  # headings that no understood column has, as they are written
+    # of these, each that looks like a misspelt column which the table lacks: its name
     slips: dict[str, str] = field(default_factory=dict)
     header_row: int = 1
 

@@ -56,44 +56,28 @@ _REGISTRY = {entry.name: entry for entry in (*DISTANCES, *FEATURES)}
 
 @dataclass(frozen=True)
 class Definition:
-    """One complete set of measurements.
+    """One complete set of measurements."""
 
-    Attributes
-    ----------
-    name, source, purpose
-        What it is called, where it comes from, and what it is for.
-    measurements
-        Name to entry: the 34 distances, then the 29 features, in column order.
-    refuse_no_length
-        Whether what coincident points leave undefined is NaN; otherwise infinities and zeros
-        come out as the older code had them.
-    """
-
+    # what it is called, where it comes from, and what it is for
     name: DefinitionName
     source: str
     purpose: str
+    # name to entry: the 34 distances, then the 29 features, in column order
     measurements: Mapping[str, Measurement]
+    # whether what coincident points leave undefined is NaN; otherwise infinities and zeros come out
+    # as the older code had them
     refuse_no_length: bool
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on n photographs by a definition.
-
-    Attributes
-    ----------
-    distances
-        n rows, the 34 distances in column order, px.
-    features
-        n rows, `f0` to `f28`; units in the registry.
-    measurable
-        `(n,)` False where points were missing, not finite, or (`standard`) all in one place; the
-        rows are NaN there.
-    """
+    """What was measured on n photographs by a definition."""
 
     definition: DefinitionName
-    distances: pd.DataFrame
-    features: pd.DataFrame
+    distances: pd.DataFrame  # n rows, the 34 distances in column order, px
+    features: pd.DataFrame  # n rows, `f0` to `f28`; units in the registry
+    # `(n,)` False where points were missing, not finite, or (`standard`) all in one place; the rows
+    # are NaN there
     measurable: NDArray[np.bool_]
 
 
@@ -112,17 +96,10 @@ def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
     are closed. Zero means at most 1e-9 of the face width A. In the older definitions infinities
     and zeros come out as their code had them.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px, x right, y down; missing is NaN.
-    definition
-        `standard`, `huo2022` or `parra2021`.
+    `points`: `(n, 68, 2)` px, x right, y down; missing is NaN.
+    `definition`: `standard`, `huo2022` or `parra2021`.
 
-    Raises
-    ------
-    UserError
-        When there is no such definition. ValueError when the array has another shape.
+    UserError when there is no such definition. ValueError when the array has another shape.
     """
     chosen = definition_named(definition)
     measured: dict[str, FloatArray] = {}
@@ -146,10 +123,7 @@ def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
 def definition_named(name: str) -> Definition:
     """Return a definition.
 
-    Raises
-    ------
-    UserError
-        When there is none of that name.
+    UserError when there is none of that name.
     """
     if name not in _DEFINITIONS:
         raise UserError(
@@ -162,10 +136,7 @@ def definition_named(name: str) -> Definition:
 def measurement(name: str, *, definition: str = STANDARD) -> Measurement:
     """Return the entry of one distance (`A`, `Bl`, ...) or feature (`f0`, ...).
 
-    Raises
-    ------
-    UserError
-        When there is no such measurement or definition.
+    UserError when there is no such measurement or definition.
     """
     known = definition_named(definition).measurements
     if name not in known:

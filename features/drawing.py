@@ -45,21 +45,13 @@ def draw_measurements(
     Solid lines are lengths that are measured, or the horizontal or vertical part of them (between
     short end bars); dashed lines are the reference. Dots are the points used, with P-numbers.
 
-    Parameters
-    ----------
-    names
-        Such as `["f3", "f11"]` or `["Wl"]`.
-    definition
-        Whose formulas are shown.
-    columns
-        Panels side by side.
-    panel_inches
-        Width of a panel.
+    `names`: such as `["f3", "f11"]` or `["Wl"]`.
+    `definition`: whose formulas are shown.
+    `columns`: panels side by side.
+    `panel_inches`: width of a panel.
 
-    Returns
-    -------
-    matplotlib Figure
-        Not known to pyplot, so nothing has to be closed; `figure.savefig(path)` writes it.
+    The figure is not known to pyplot, so nothing has to be closed;
+    `figure.savefig(path)` writes it.
     """
     columns = min(columns, len(names))
     rows = ceil(len(names) / columns)

@@ -104,18 +104,12 @@ def follow(
 ) -> FollowUp:
     """Return the change of every score of every patient.
 
-    Parameters
-    ----------
-    table
-        `patient_id`, `visit` or `date`, and scores; with `rater`, one row per rater. Several rows
-        of one visit (and movement, model, …) are repeats.
-    again
-        Tables of the same columns, of photographs taken again at the same visits or of the same
-        photographs measured again (`again_are`).
-    scores
-        Columns to follow; none takes every numeric one.
-    healthy
-        Which end of further scores is healthy.
+    `table`: `patient_id`, `visit` or `date`, and scores; with `rater`, one row per rater.
+    Several rows of one visit (and movement, model, …) are repeats.
+    `again`: tables of the same columns, of photographs taken again at the same visits or of the
+    same photographs measured again (`again_are`).
+    `scores`: columns to follow; none takes every numeric one.
+    `healthy`: which end of further scores is healthy.
     """
     scores = tuple(scores) or _scores_in(table)
     unknown = [name for name in scores if name not in table]

@@ -39,30 +39,15 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Formula:
-    """One formula.
+    """One formula."""
 
-    Attributes
-    ----------
-    text
-        As a reader would write it.
-    value
-        From levelled faces to `(n,)` float64.
-    points
-        P-indices used directly, not by way of a distance.
-    distances
-        Names of the distances it is built from.
-    strokes
-        Lines that show it.
-    brow
-        Brow points whose mean is measured; drawn as their mean.
-    """
-
-    text: str
+    text: str  # as a reader would write it
+    # from levelled faces to `(n,)` float64
     value: Callable[[LevelledFaces], FloatArray] = field(repr=False)
-    points: tuple[int, ...] = ()
-    distances: tuple[str, ...] = ()
-    strokes: tuple[Stroke, ...] = ()
-    brow: tuple[int, ...] = ()
+    points: tuple[int, ...] = ()  # P-indices used directly, not by way of a distance
+    distances: tuple[str, ...] = ()  # names of the distances it is built from
+    strokes: tuple[Stroke, ...] = ()  # lines that show it
+    brow: tuple[int, ...] = ()  # brow points whose mean is measured; drawn as their mean
 
 
 def width(a: int, b: int) -> Formula:

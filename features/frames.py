@@ -31,25 +31,17 @@ Far above the rounding of float64 coordinates, far below any distance that a pho
 
 @dataclass(frozen=True)
 class LevelledFaces:
-    """The 51 points of n faces, levelled, with the distances measured so far.
+    """The 51 points of n faces, levelled, with the distances measured so far."""
 
-    Attributes
-    ----------
-    x, y
-        `(51, n)` px; y points down; NaN throughout where a face cannot be measured.
-    measurable
-        `(n,)` whether the face's 51 points are finite and its jaw ends apart.
-    shortest
-        `(n,)` px; a length has to be longer than this before anything is divided by it or takes
-        its direction. Minus infinity lets everything through, as older code did.
-    distances
-        Name to `(n,)` px, filled in column order.
-    """
-
+    # `(51, n)` px; y points down; NaN throughout where a face cannot be measured
     x: FloatArray
     y: FloatArray
+    # `(n,)` whether the face's 51 points are finite and its jaw ends apart
     measurable: NDArray[np.bool_]
+    # `(n,)` px; a length has to be longer than this before anything is divided by it or takes its
+    # direction. Minus infinity lets everything through, as older code did.
     shortest: FloatArray
+    # name to `(n,)` px, filled in column order
     distances: dict[str, FloatArray] = field(default_factory=dict)
 
     def dx(self, a: int, b: int) -> FloatArray:
@@ -117,26 +109,14 @@ _CORNERS = {"right": (36, 39), "left": (42, 45)}
 
 @dataclass(frozen=True)
 class FacesInFrame:
-    """n faces in their own frames.
+    """n faces in their own frames."""
 
-    Attributes
-    ----------
-    points
-        `(n, 68, 2)` px from the origin; NaN where a face has no frame.
-    origin
-        `(n, 2)` px of the photograph.
-    axis
-        `(n, 2)` unit vector of x in the photograph.
-    apart
-        `(n,)` px between the two eye centres, which lie at x = -apart/2 (right) and +apart/2.
-    source
-        n times `irises`, `eye_corners` (fallback: one iris or both were not found), or empty.
-    """
-
-    points: FloatArray
-    origin: FloatArray
-    axis: FloatArray
+    points: FloatArray  # `(n, 68, 2)` px from the origin; NaN where a face has no frame
+    origin: FloatArray  # `(n, 2)` px of the photograph
+    axis: FloatArray  # `(n, 2)` unit vector of x in the photograph
+    # `(n,)` px between the two eye centres, which lie at x = -apart/2 (right) and +apart/2
     apart: FloatArray
+    # n times `irises`, `eye_corners` (fallback: one iris or both were not found), or empty
     source: tuple[str, ...]
 
     def eye(self, side: str) -> FloatArray:
@@ -162,19 +142,12 @@ def faces_in_frame(
 ) -> FacesInFrame:
     """Put faces into the frames of their eyes.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px.
-    irises
-        One per face, or None for a face whose irises were not looked for. Where both centres are
-        known they make the frame; otherwise the middles between the eye corners do, for both eyes,
-        because a frame of one centre of each kind would be tilted.
+    `points`: `(n, 68, 2)` px.
+    `irises`: one per face, or None for a face whose irises were not looked for. Where both
+    centres are known they make the frame; otherwise the middles between the eye corners do, for
+    both eyes, because a frame of one centre of each kind would be tilted.
 
-    Raises
-    ------
-    ValueError
-        When the array has another shape or the numbers of faces differ.
+    ValueError when the array has another shape or the numbers of faces differ.
     """
     if points.ndim != 3 or points.shape[1:] != (N_POINTS, 2):
         raise ValueError(f"points must be (n, {N_POINTS}, 2) but are {points.shape}")
@@ -222,16 +195,10 @@ def curve_height(x: FloatArray, y: FloatArray, *, at: FloatArray) -> FloatArray:
     A cubic between neighbours whose slopes are those of the parabola through three points: it
     passes through every point, follows a parabola exactly, and depends on near points only.
 
-    Parameters
-    ----------
-    x, y
-        `(n, k)` with k at least 3; need not be in order.
-    at
-        `(n,)`.
+    `x`, `y`: `(n, k)` with k at least 3; need not be in order.
+    `at`: `(n,)`.
 
-    Returns
-    -------
-    `(n,)`; NaN beyond a curve's ends and where two of its points have the same x.
+    Returns `(n,)`; NaN beyond a curve's ends and where two of its points have the same x.
     """
     order = np.argsort(x, axis=1)
     x, y = np.take_along_axis(x, order, axis=1), np.take_along_axis(y, order, axis=1)

@@ -45,20 +45,12 @@ def draw_measures(
 ) -> NDArray[np.uint8]:
     """Draw all measures of one face and their table.
 
-    Parameters
-    ----------
-    rgb
-        `(h, w, 3)` uint8.
-    points
-        `(68, 2)` px of `rgb`.
-    irises
-        Where they were looked for, px of `rgb`.
-    unit, factor
-        Of the lengths: one px of `rgb` is `factor` units. NaN shows px.
+    `rgb`: `(h, w, 3)` uint8.
+    `points`: `(68, 2)` px of `rgb`.
+    `irises`: where they were looked for, px of `rgb`.
+    `unit`, `factor`: of the lengths: one px of `rgb` is `factor` units. NaN shows px.
 
-    Returns
-    -------
-    `(h2, 1000, 3)` RGB uint8: the face, cut out and enlarged, above the table.
+    Returns `(h2, 1000, 3)` RGB uint8: the face, cut out and enlarged, above the table.
     """
     if not np.isfinite(factor):
         unit, factor = "px", 1.0

@@ -36,39 +36,19 @@ Ends = tuple[FloatArray, FloatArray]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One clinical measure.
+    """One clinical measure."""
 
-    Attributes
-    ----------
-    name
-        Start of its columns.
-    title
-        In words, for pictures and reports.
-    kind
-        `rise` (vertical part of the line, upwards positive), `distance` (its length) or `angle`.
-    ends
-        Function of the faces and a side that gives both ends of the line, `(n, 2)` in the frame.
-    formula
-        What is computed.
-    points
-        The 68-point indices used, of the patient's right.
-    meaning
-        What it tells.
-    source
-        Where the definition stands.
-    never_negative
-        Whether crossing curves (closed lips) count as 0.
-    """
-
-    name: str
-    title: str
+    name: str  # start of its columns
+    title: str  # in words, for pictures and reports
+    # `rise` (vertical part of the line, upwards positive), `distance` (its length) or `angle`
     kind: Kind
+    # function of the faces and a side that gives both ends of the line, `(n, 2)` in the frame
     ends: Callable[[FacesInFrame, Side], Ends]
-    formula: str
-    points: tuple[int, ...]
-    meaning: str
-    source: str = GUARIN_2020
-    never_negative: bool = False
+    formula: str  # what is computed
+    points: tuple[int, ...]  # the 68-point indices used, of the patient's right
+    meaning: str  # what it tells
+    source: str = GUARIN_2020  # where the definition stands
+    never_negative: bool = False  # whether crossing curves (closed lips) count as 0
 
     @property
     def is_length(self) -> bool:
@@ -100,17 +80,11 @@ def measure_faces(
 ) -> MeasuredFaces:
     """Take all clinical measures.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px.
-    irises
-        One per face, or None where they were not looked for; see `features.frames`.
+    `points`: `(n, 68, 2)` px.
+    `irises`: one per face, or None where they were not looked for; see `features.frames`.
 
-    Returns
-    -------
-    MeasuredFaces
-        NaN for a face without points, and for a measure whose curve does not reach the place.
+    Returns NaN for a face without points, and for a measure whose curve does not reach the
+    place.
     """
     faces = faces_in_frame(points, irises)
     values = {entry.name: {side: entry.value(faces, side) for side in SIDES} for entry in MEASURES}

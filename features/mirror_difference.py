@@ -28,35 +28,23 @@ N_PARTS = 2 * len(PAIRED) + len(MIDLINE)
 
 @dataclass(frozen=True)
 class MirrorParts:
-    """The two parts of faces, in widths between the outer corners of the eyes.
+    """The two parts of faces, in widths between the outer corners of the eyes."""
 
-    Attributes
-    ----------
-    odd
-        `(n, 51)`: half the difference between the face and its mirror image, x and y of each
-        point of `PAIRED`, then x of `MIDLINE`. Zero for a symmetric face; mirroring the face
-        changes the sign. x counts towards the patient's left, y downwards.
-    even
-        `(n, 51)`: the mean of the face and its mirror image, seen from the middle between the
-        eyes; then y of `MIDLINE`. Mirroring the face changes nothing.
-    """
-
+    # `(n, 51)`: half the difference between the face and its mirror image, x and y of each point of
+    # `PAIRED`, then x of `MIDLINE`. Zero for a symmetric face; mirroring the face changes the sign.
+    # x counts towards the patient's left, y downwards.
     odd: NDArray[np.float64]
+    # `(n, 51)`: the mean of the face and its mirror image, seen from the middle between the eyes;
+    # then y of `MIDLINE`. Mirroring the face changes nothing.
     even: NDArray[np.float64]
 
 
 def mirror_parts(points: NDArray[np.float64]) -> MirrorParts:
     """Split faces into their symmetric and antisymmetric parts.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px; a face with a missing point gets NaN throughout.
+    `points`: `(n, 68, 2)` px; a face with a missing point gets NaN throughout.
 
-    Returns
-    -------
-    MirrorParts
-        Free of place, size and tilt of the face in the photograph.
+    The parts are free of place, size and tilt of the face in the photograph.
     """
     face = points[..., 0] + 1j * points[..., 1]
     mirrored = -np.conj(face)[:, list(MIRROR_PARTNER)]

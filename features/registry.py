@@ -56,39 +56,21 @@ EYE_WIDTHS_ADDED = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One distance or one asymmetry feature.
+    """One distance or one asymmetry feature."""
 
-    Attributes
-    ----------
-    name
-        Column of `dists.csv` or `features.csv`.
-    region
-        Part of the face it describes; `face` when it spans several.
-    formula
-        What is computed, and the text, points and lines that explain it.
-    unit
-        `px`, `degrees` or `no unit`.
-    symmetric
-        Value on a perfectly symmetric face; None when symmetry does not fix it.
-    side
-        Side of the patient that a distance lies on; None for both or the middle.
-    partner
-        Distance it changes places with when the face is mirrored; itself when alone; None for
-        features, which a mirror leaves alone.
-    meaning
-        What it tells, in one short sentence.
-    source
-        Where this formula first stood as it is written here; the idea is Parra-Dominguez's.
-    """
-
-    name: str
-    region: Region
-    formula: Formula
-    unit: str
-    meaning: str
+    name: str  # column of `dists.csv` or `features.csv`
+    region: Region  # part of the face it describes; `face` when it spans several
+    formula: Formula  # what is computed, and the text, points and lines that explain it
+    unit: str  # `px`, `degrees` or `no unit`
+    meaning: str  # what it tells, in one short sentence
+    # value on a perfectly symmetric face; None when symmetry does not fix it
     symmetric: float | None = None
+    # side of the patient that a distance lies on; None for both or the middle
     side: Side | None = None
+    # distance it changes places with when the face is mirrored; itself when alone; None for
+    # features, which a mirror leaves alone
     partner: str | None = None
+    # where this formula first stood as it is written here; the idea is Parra-Dominguez's
     source: str
 
 

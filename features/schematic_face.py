@@ -37,10 +37,8 @@ _RIGHT_HALF_AND_MIDLINE: dict[int, tuple[int, int]] = {
 def schematic_face() -> NDArray[np.float64]:
     """Return the drawn face.
 
-    Returns
-    -------
-    `(68, 2)` px on a page of `WIDTH` by `HEIGHT`, whole numbers; mirroring the page gives the
-    same points.
+    Returns `(68, 2)` px on a page of `WIDTH` by `HEIGHT`, whole numbers; mirroring the page
+    gives the same points.
     """
     half = np.full((N_POINTS, 2), np.nan)
     for point, place in _RIGHT_HALF_AND_MIDLINE.items():

@@ -126,10 +126,7 @@ def definition_of(table: Path) -> DefinitionName | None:
     `run.json` lies there or it names none (a table brought from elsewhere): then nobody knows, and
     nothing is guessed.
 
-    Raises
-    ------
-    UserError
-        When `run.json` is damaged or names a definition that this version does not have.
+    UserError when `run.json` is damaged or names a definition that this version does not have.
     """
     name = _notes(read_run_record(table.parent)).get("definition")
     return None if name is None else definition_named(str(name)).name
@@ -174,16 +171,10 @@ def measure_table(
 ) -> pd.DataFrame:
     """Take the clinical measures of a landmark table: rows in natural order, `MEASURES_SCHEMA`.
 
-    Parameters
-    ----------
-    landmark_table
-        Columns of `landmarks.tables.LANDMARKS`, px.
-    unit
-        Of the lengths; see `landmarks.scale.length_factors`.
-    irises
-        By `image_id`, where they were looked for.
-    manifest
-        Its `side` tells the healthy side.
+    `landmark_table`: columns of `landmarks.tables.LANDMARKS`, px.
+    `unit`: of the lengths; see `landmarks.scale.length_factors`.
+    `irises`: by `image_id`, where they were looked for.
+    `manifest`: its `side` tells the healthy side.
     """
     rows = sort_by_image_id(landmark_table)
     ok = (rows["status"] == "ok").to_numpy(dtype=bool)

@@ -43,19 +43,12 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """Return a copy of the photograph with the points drawn on it.
 
-    Parameters
-    ----------
-    rgb
-        `(h, w, 3)` uint8.
-    points
-        `(68, 2)` px of `rgb`.
-    box
-        Detection box left, top, right, bottom in px of `rgb`.
-    spread
-        `(68, 2)` px of `rgb`, spread of each point in x and y: drawn as an ellipse of twice
-        that, which holds 86 of 100 copies if they scatter normally.
-    legend
-        Write which colour is which side along the lower edge.
+    `rgb`: `(h, w, 3)` uint8.
+    `points`: `(68, 2)` px of `rgb`.
+    `box`: detection box left, top, right, bottom in px of `rgb`.
+    `spread`: `(68, 2)` px of `rgb`, spread of each point in x and y: drawn as an ellipse of
+    twice that, which holds 86 of 100 copies if they scatter normally.
+    `legend`: write which colour is which side along the lower edge.
     """
     h, w = rgb.shape[:2]
     face = float(np.linalg.norm(points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]))

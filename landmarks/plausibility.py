@@ -49,17 +49,11 @@ _ORDER = (
 
 @dataclass(frozen=True)
 class _Frames:
-    """Faces upright, whatever the tilt of the heads; all from medians, which one slip cannot move.
+    """Faces upright, whatever the tilt of the heads, from medians, which one slip cannot move."""
 
-    Attributes
-    ----------
-    upright
-        `(n, 68, 2)` towards the patient's left and towards the chin, in sizes of the face.
-    sizes
-        `(n,)` px: median distance of the points from their middle, a quarter of a face's width.
-    """
-
+    # `(n, 68, 2)` towards the patient's left and towards the chin, in sizes of the face
     upright: FloatArray
+    # `(n,)` px: median distance of the points from their middle, a quarter of a face's width
     sizes: FloatArray
 
     def height(self, part: str) -> FloatArray:
@@ -71,11 +65,8 @@ class _Frames:
 def implausible(points: FloatArray) -> list[str]:
     """Say of each face in one sentence why it can be none; an empty text when it can.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px. Rows with a point that is not finite, or with all points in one place, are
-        not judged.
+    `points`: `(n, 68, 2)` px. Rows with a point that is not finite, or with all points in one
+    place, are not judged.
     """
     reasons = [""] * len(points)
     judged = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))

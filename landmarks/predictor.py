@@ -114,10 +114,8 @@ class PredictorFile:
     def load(self) -> dlib.shape_predictor:
         """Load the model (about 100 MB, once in a process) and check that it gives 68 points.
 
-        Raises
-        ------
-        UserError
-            When the file is truncated, is no dlib predictor, or gives another number of points.
+        UserError when the file is truncated, is no dlib predictor, or gives another number of
+        points.
         """
         return _loaded(self.path, self.sha256) if self.base is None else self.base.load()
 
@@ -149,10 +147,7 @@ def _loaded(path: Path, sha256: str) -> dlib.shape_predictor:
 def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
     """Find a predictor by its name (`ibug`, `mee`, `mee2`, `mee3`, `gtx`) or by the path of a file.
 
-    Raises
-    ------
-    UserError
-        When the name is not known, or the file is missing or not the one that was pinned.
+    UserError when the name is not known, or the file is missing or not the one that was pinned.
     """
     model = PREDICTORS.get(name_or_path)
     if model is not None:

@@ -35,20 +35,11 @@ Emotrics uses for everybody. A person's own iris may be 6 % larger or smaller.
 
 @dataclass(frozen=True)
 class Scale:
-    """How lengths are scaled in one run.
+    """How lengths are scaled in one run."""
 
-    Attributes
-    ----------
-    name
-        `none`, `iris` or `box`.
-    mm_per_px
-        Given by the user for every photograph; None otherwise.
-    iris_radii
-        Given radii of the right and left iris by `image_id`, px.
-    """
-
-    name: ScaleName = "none"
-    mm_per_px: float | None = None
+    name: ScaleName = "none"  # `none`, `iris` or `box`
+    mm_per_px: float | None = None  # given by the user for every photograph; None otherwise
+    # given radii of the right and left iris by `image_id`, px
     iris_radii: Mapping[str, IrisRadii] = field(default_factory=dict)
 
     @property
@@ -73,10 +64,7 @@ class Scale:
 def iris_radii_of(manifest: pd.DataFrame | None) -> dict[str, IrisRadii]:
     """Return the iris radii that a manifest gives, by `image_id`.
 
-    Raises
-    ------
-    UserError
-        When a radius is not a positive number.
+    UserError when a radius is not a positive number.
     """
     if manifest is None or not any(name in manifest for name in RADIUS_COLUMNS):
         return {}
@@ -104,10 +92,7 @@ def _radius(value: object, image_id: str) -> float:
 def unit_of(scale: ScaleName, *, mm_per_px: float | None = None) -> Unit:
     """Return the unit that lengths have under these options.
 
-    Raises
-    ------
-    UserError
-        When both a scale and mm per px are asked for, or mm per px is not positive.
+    UserError when both a scale and mm per px are asked for, or mm per px is not positive.
     """
     if mm_per_px is None:
         units: dict[ScaleName, Unit] = {"none": "px", "iris": "mm", "box": "box diagonal"}
@@ -143,18 +128,11 @@ def length_factors(landmark_table: pd.DataFrame, *, unit: Unit) -> NDArray[np.fl
 
     NaN where a photograph has no scale, so that its lengths are missing.
 
-    Parameters
-    ----------
-    landmark_table
-        Columns of `landmarks.tables.LANDMARKS`.
-    unit
-        `px`, `mm` (column `mm_per_px`) or `box diagonal` (of the detection box, whose first and
-        last px belong to it).
+    `landmark_table`: columns of `landmarks.tables.LANDMARKS`.
+    `unit`: `px`, `mm` (column `mm_per_px`) or `box diagonal` (of the detection box, whose first
+    and last px belong to it).
 
-    Raises
-    ------
-    UserError
-        When the table lacks the columns.
+    UserError when the table lacks the columns.
     """
     if unit == "px":
         return np.ones(len(landmark_table))

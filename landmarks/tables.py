@@ -173,17 +173,10 @@ def with_slips_failed(table: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class PointsSource:
-    """How many of the measured photographs of a table have points corrected by hand.
+    """How many of the measured photographs of a table have points corrected by hand."""
 
-    Attributes
-    ----------
-    photographs
-        With status `ok`.
-    corrected, points
-        Of them, those with a moved point; and all moved points.
-    """
-
-    photographs: int
+    photographs: int  # with status `ok`
+    # of them, those with a moved point; and all moved points
     corrected: int
     points: int
 

@@ -46,18 +46,12 @@ _Files = dict[_Sequence, dict[int, Path]]  # by frame number
 def read_ckplus(root: Path) -> Dataset:
     """Read the neutral and the peak frame of every sequence.
 
-    Parameters
-    ----------
-    root
-        Folder that holds `cohn-kanade-images`, `Emotion`, `FACS` and `Landmarks`, at most two
-        folders deep.
+    `root`: folder that holds `cohn-kanade-images`, `Emotion`, `FACS` and `Landmarks`, at most
+    two folders deep.
 
-    Returns
-    -------
-    Dataset
-        `phase` (neutral or peak), `sequence`, `frame`, `emotion` (of the peak: empty where
-        the dataset has none; neutral for the first frame, so that grades by emotion are those of
-        peak frames), `facs` (action units of the peak as `AU1 AU12:3`), `truth_file`.
+    The manifest has `phase` (neutral or peak), `sequence`, `frame`, `emotion` (of the peak: empty
+    where the dataset has none; neutral for the first frame, so that grades by emotion are those of
+    peak frames), `facs` (action units of the peak as `AU1 AU12:3`), `truth_file`.
     """
     root = open_root(root)
     parts = {simplify(folder.name): folder for folder in reversed(folders_below(root, depth=2))}

@@ -120,16 +120,10 @@ def clip_row(
     motion). A clip without folder, onset or apex frame is left out; one without its offset frame
     is kept.
 
-    Parameters
-    ----------
-    frames
-        The clip's folder; None when it was not found.
-    root
-        The dataset's folder.
-    fps
-        Frames per second of the camera.
-    shared
-        Several clips lie in this folder; the onset is put behind it in `image_id`.
+    `frames`: the clip's folder; None when it was not found.
+    `root`: the dataset's folder.
+    `fps`: frames per second of the camera.
+    `shared`: several clips lie in this folder; the onset is put behind it in `image_id`.
     """
     name, at = f"the clip {coding.subject}/{coding.clip}", coding.at
     if frames is None or not frames.names:

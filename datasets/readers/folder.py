@@ -41,25 +41,16 @@ def read_folder(
 ) -> Dataset:
     """Read a folder of photographs.
 
-    Parameters
-    ----------
-    root
-        The folder; photographs may lie at any depth.
-    table
-        CSV or Excel: one row per photograph (a column `image`), or per patient (no such column).
-        `patient`, `task`, `side`, `grade`, `visit`, `date`, scores and everything else go into the
-        manifest.
-    patient_pattern
-        Finds the patient in the path below `root` where the table does not tell it. Without
-        pattern and table, the first folder below `root` is the patient, or else the beginning of
-        the file name up to its first number.
-    zero_based_grades
-        The table counts grades from 0 to 5.
+    `root`: the folder; photographs may lie at any depth.
+    `table`: CSV or Excel: one row per photograph (a column `image`), or per patient (no such
+    column). `patient`, `task`, `side`, `grade`, `visit`, `date`, scores and everything else go
+    into the manifest.
+    `patient_pattern`: finds the patient in the path below `root` where the table does not tell
+    it. Without pattern and table, the first folder below `root` is the patient, or else the
+    beginning of the file name up to its first number.
+    `zero_based_grades`: the table counts grades from 0 to 5.
 
-    Returns
-    -------
-    Dataset
-        A photograph that has no patient is left out and named.
+    A photograph that has no patient is left out and named.
     """
     root = open_root(root)
     photos, problems = photos_below(root)

@@ -96,20 +96,14 @@ _Photos = dict[tuple[Patient, str, str, str], tuple[str, Path]]
 def read_meei(root: Path) -> Dataset:
     """Read the MEEI standard set.
 
-    Parameters
-    ----------
-    root
-        Folder that holds `Normal` (or `Normals`), `Flaccid` and `Synkinetic`, at any depth, and
-        `pat_info.xlsx`.
+    `root`: folder that holds `Normal` (or `Normals`), `Flaccid` and `Synkinetic`, at any depth,
+    and `pat_info.xlsx`.
 
-    Returns
-    -------
-    Dataset
-        One row per photograph that exists, with `severity`, `kind`, `gender`, `age`, `video`,
-        `grade_source`, and `truth_file` where the set has true landmarks. Where the patient table
-        tells them: `date`, `sunnybrook`, `eface`, and `hb_grade` in place of the category. Of
-        patients who come again, `visit` is the name of their folder `visit2` or `visit 2`; the
-        second photograph of a movement, `SevereFlaccid2_6b.jpg`, has `b` in `again`.
+    Returns one row per photograph that exists, with `severity`, `kind`, `gender`, `age`,
+    `video`, `grade_source`, and `truth_file` where the set has true landmarks. Where the
+    patient table tells them: `date`, `sunnybrook`, `eface`, and `hb_grade` in place of the
+    category. Of patients who come again, `visit` is the name of their folder `visit2` or `visit
+    2`; the second photograph of a movement, `SevereFlaccid2_6b.jpg`, has `b` in `again`.
     """
     root = open_root(root)
     files, problems = photos_below(root)
@@ -153,12 +147,8 @@ def read_meei(root: Path) -> Dataset:
 def parse_patient(name: str, *, above: Iterable[str] = ()) -> Patient | None:
     """Return the patient that a folder or file name means.
 
-    Parameters
-    ----------
-    name
-        `SevereFlaccid2`, `Severe_2`, `Synkinetic_Mild4`, `Normal10`.
-    above
-        Names of the folders above, nearest first; they say whether `Severe_2` is flaccid.
+    `name`: `SevereFlaccid2`, `Severe_2`, `Synkinetic_Mild4`, `Normal10`.
+    `above`: names of the folders above, nearest first; they say whether `Severe_2` is flaccid.
     """
     match = _NAME.fullmatch(name)
     if match is None:

@@ -35,18 +35,11 @@ _FOLDERS = {
 def read_megc2019(root: Path, *, table: Path | None = None) -> Dataset:
     """Read the composite of the three datasets.
 
-    Parameters
-    ----------
-    root
-        Folder that holds those of CASME II, SAMM and SMIC, named so.
-    table
-        The organisers' list without header: dataset, subject, clip, class (0 to 2).
+    `root`: folder that holds those of CASME II, SAMM and SMIC, named so.
+    `table`: the organisers' list without header: dataset, subject, clip, class (0 to 2).
 
-    Returns
-    -------
-    Dataset
-        As the three readers give it, with `source` for the dataset, and `patient_id` with the
-        dataset before the subject, so that no two persons share one.
+    The rows are those of the three readers, with `source` for the dataset, and `patient_id` with
+    the dataset before the subject, so that no two persons share one.
     """
     root = open_root(root)
     official = None if table is None else _read_list(table)

@@ -55,41 +55,27 @@ _SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 @dataclass(frozen=True)
 class _Coded:
-    """A dataset with a coding sheet.
-
-    Attributes
-    ----------
-    usual, patterns
-        The sheet's usual name, and what it is looked for by below the root.
-    subject
-        The manifest's name of a subject of the sheet.
-    folders
-        Folders that may hold a clip, each under a name.
-    names
-        The names under which a clip's folder may be, the best first.
-    by_onset
-        The onset belongs to a clip's name, and one folder may hold several clips.
-    """
+    """A dataset with a coding sheet."""
 
     name: str
     fps: int
+    # the sheet's usual name, and what it is looked for by below the root
     usual: str
     patterns: tuple[str, ...]
-    subject: Callable[[str], str]
+    subject: Callable[[str], str]  # the manifest's name of a subject of the sheet
+    # folders that may hold a clip, each under a name
     folders: Callable[[Path], tuple[dict[str, Path], list[Problem]]]
+    # the names under which a clip's folder may be, the best first
     names: Callable[[Coding], Iterable[str]]
+    # the onset belongs to a clip's name, and one folder may hold several clips
     by_onset: bool = False
 
 
 def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
     """Read the clips of the CASME II coding sheet.
 
-    Parameters
-    ----------
-    root
-        Folder that holds the sheet and the frames (`CASME2_RAW/sub01/EP02_01f/img46.jpg`).
-    table
-        The coding sheet; None looks for `*coding*.xlsx` below `root`.
+    `root`: folder that holds the sheet and the frames (`CASME2_RAW/sub01/EP02_01f/img46.jpg`).
+    `table`: the coding sheet; None looks for `*coding*.xlsx` below `root`.
     """
     return _read_coded(_CASME2, root, table)
 
@@ -97,12 +83,8 @@ def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
 def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
     """Read the clips of the SAMM coding sheet.
 
-    Parameters
-    ----------
-    root
-        Folder that holds the sheet and the frames (`006/006_1_2/006_05562.jpg`).
-    table
-        The coding sheet; None looks for `*FACS*.xlsx` below `root`.
+    `root`: folder that holds the sheet and the frames (`006/006_1_2/006_05562.jpg`).
+    `table`: the coding sheet; None looks for `*FACS*.xlsx` below `root`.
     """
     return _read_coded(_SAMM, root, table)
 
@@ -112,13 +94,9 @@ def read_casme3(root: Path, *, table: Path | None = None) -> Dataset:
 
     Where several clips lie in one folder, `image_id` is the folder and the onset, parted by `#`.
 
-    Parameters
-    ----------
-    root
-        Folder that holds the sheet and the frames: one folder per clip
-        (`Part_A_ME_clip/frame/spNO.1_a_355/355.jpg`) or per video (`spNO.1/a/color/355.jpg`).
-    table
-        The coding sheet; None looks for `*label*.xlsx` below `root`.
+    `root`: folder that holds the sheet and the frames: one folder per clip
+    (`Part_A_ME_clip/frame/spNO.1_a_355/355.jpg`) or per video (`spNO.1/a/color/355.jpg`).
+    `table`: the coding sheet; None looks for `*label*.xlsx` below `root`.
     """
     return _read_coded(_CASME3, root, table)
 
@@ -126,11 +104,8 @@ def read_casme3(root: Path, *, table: Path | None = None) -> Dataset:
 def read_smic(root: Path) -> Dataset:
     """Read the clips of SMIC's high-speed part; `patient_id` is `s01` ... `s20`.
 
-    Parameters
-    ----------
-    root
-        Folder that holds `HS/s1/micro/negative/s1_ne_01/*.bmp`, at any depth down to four folders
-        above; the parts `VIS` and `NIR` and the folders `non_micro` are passed over.
+    `root`: folder that holds `HS/s1/micro/negative/s1_ne_01/*.bmp`, at any depth down to four
+    folders above; the parts `VIS` and `NIR` and the folders `non_micro` are passed over.
     """
     root = open_root(root)
     rows: list[dict[str, Any]] = []

@@ -52,17 +52,11 @@ _Tables = dict[str, tuple[Path, FrameTable]]  # by clip: `a009_02_nsm_open_color
 def read_neuroface(root: Path) -> Dataset:
     """Read Toronto NeuroFace.
 
-    Parameters
-    ----------
-    root
-        Folder that holds `ALS`, `Stroke` and `Healthy controls`, at most two folders deep.
+    `root`: folder that holds `ALS`, `Stroke` and `Healthy controls`, at most two folders deep.
 
-    Returns
-    -------
-    Dataset
-        One row per frame image, with `group`, `visit`, `clip`, `frame`, `movement` (the standard
-        movement that the task is, or empty), `truth_file`, `truth_frame` for
-        `common.truth.read_truth`, and the true face box in px.
+    Returns one row per frame image, with `group`, `visit`, `clip`, `frame`, `movement` (the
+    standard movement that the task is, or empty), `truth_file`, `truth_frame` for
+    `common.truth.read_truth`, and the true face box in px.
     """
     root = open_root(root)
     rows: list[dict[str, Any]] = []

@@ -60,17 +60,11 @@ def read_fnp(
 ) -> Dataset:
     """Read photographs sorted by grade, with a train/val/test split by patient.
 
-    Parameters
-    ----------
-    root
-        Folder that holds `grade_1` ... `grade_6`.
-    zero_based_grades
-        The folders are `grade_0` (normal) ... `grade_5`; each is one grade higher. UserError when
-        there is a `grade_0` without the flag, or a `grade_6` with it.
-    patient_pattern
-        Regular expression that finds the patient in a file name (`PatientPattern`).
-    seed
-        Of the split.
+    `root`: folder that holds `grade_1` ... `grade_6`.
+    `zero_based_grades`: the folders are `grade_0` (normal) ... `grade_5`; each is one grade
+    higher. UserError when there is a `grade_0` without the flag, or a `grade_6` with it.
+    `patient_pattern`: regular expression that finds the patient in a file name
+    (`PatientPattern`).
     """
     root = open_root(root)
     photos, problems = photos_below(root)
@@ -121,22 +115,17 @@ def read_three_class(
 ) -> Dataset:
     """Read photographs in three classes, from folders `Normal`, `Mild`, `Severe` or from a table.
 
-    Parameters
-    ----------
-    root
-        Folder of the photographs; its folders may also be called healthy, slight, strong and the
-        like, in the languages of `datasets.vocabulary`.
-    table
-        Spreadsheet with `image`, `class` and what else is known (`datasets.readers.folder`); None
-        takes the class from the folder names. UserError when it has no column `class`.
-    grades
-        Spreadsheet of `class`, `grade_low`, `grade_high` in place of `CLASS_GRADES`, or a table
-        of true grades (`datasets.own_table`).
-    patient_pattern
-        Finds the patient in the path. Without it and without a column patient, the folder below
-        that of the class is the patient (`Normal/P01/…`), or else the beginning of a file name with
-        a number (`P01_smile.jpg`); any other photograph counts as a patient of its own, and
-        `patient_source` says so.
+    `root`: folder of the photographs; its folders may also be called healthy, slight, strong
+    and the like, in the languages of `datasets.vocabulary`.
+    `table`: spreadsheet with `image`, `class` and what else is known
+    (`datasets.readers.folder`); None takes the class from the folder names. UserError when it
+    has no column `class`.
+    `grades`: spreadsheet of `class`, `grade_low`, `grade_high` in place of `CLASS_GRADES`, or a
+    table of true grades (`datasets.own_table`).
+    `patient_pattern`: finds the patient in the path. Without it and without a column patient,
+    the folder below that of the class is the patient (`Normal/P01/…`), or else the beginning of
+    a file name with a number (`P01_smile.jpg`); any other photograph counts as a patient of its
+    own, and `patient_source` says so.
     """
     told = patient_pattern is not None or (table is not None and _names_patients(table))
     dataset = read_folder(root, table=table, patient_pattern=patient_pattern if told else _ALONE)

@@ -45,23 +45,15 @@ def read_yfp(
 ) -> Dataset:
     """Read the YouTube Facial Palsy videos or their frames.
 
-    Parameters
-    ----------
-    root
-        Folder of videos, or of folders of frames, one per video. Where both are there, the frames
-        are read.
-    table
-        Spreadsheet of boxes: `video`, `frame`, `patient`, `region` (eyes or mouth), `left`,
-        `top`, `right`, `bottom` (or `width`, `height`) in px, `intensity`. None looks below
-        `root`.
-    patient_pattern
-        Finds the patient in a video's name where the table does not tell it.
+    `root`: folder of videos, or of folders of frames, one per video. Where both are there, the
+    frames are read.
+    `table`: spreadsheet of boxes: `video`, `frame`, `patient`, `region` (eyes or mouth),
+    `left`, `top`, `right`, `bottom` (or `width`, `height`) in px, `intensity`. None looks below
+    `root`.
+    `patient_pattern`: finds the patient in a video's name where the table does not tell it.
 
-    Returns
-    -------
-    Dataset
-        One row per frame or video, with `video`, `frame`, and per region `eyes_left` ...
-        `mouth_bottom` and `eyes_intensity`, `mouth_intensity`.
+    Returns one row per frame or video, with `video`, `frame`, and per region `eyes_left` ...
+    `mouth_bottom` and `eyes_intensity`, `mouth_intensity`.
     """
     root = open_root(root)
     files, problems = photos_below(root)

@@ -131,10 +131,7 @@ def agreement(
 def point_agreement(a: NDArray[np.float64], b: NDArray[np.float64]) -> pd.DataFrame:
     """Return how far two raters' points lie apart, by POINT_AGREEMENT.
 
-    Parameters
-    ----------
-    a, b
-        `(n, 68, 2)` px of the same photographs.
+    `a`, `b`: `(n, 68, 2)` px of the same photographs.
     """
     eyes = np.stack([each[:, LEFT_EYE_OUTER] - each[:, RIGHT_EYE_OUTER] for each in (a, b)])
     off = 100.0 * (b - a) / np.hypot(eyes[..., 0], eyes[..., 1]).mean(axis=0)[:, None, None]
@@ -159,13 +156,9 @@ def feature_agreement(
 ) -> pd.DataFrame:
     """Return bias, limits, smallest detectable change and ICC(A,1) per feature.
 
-    Parameters
-    ----------
-    a, b
-        Features of the same photographs by both raters; a photograph without a value in either is
-        left out for that feature.
-    patients
-        `(n,)` patient of each photograph; whole patients are resampled.
+    `a`, `b`: features of the same photographs by both raters; a photograph without a value in
+    either is left out for that feature.
+    `patients`: `(n,)` patient of each photograph; whole patients are resampled.
     """
     rows = []
     for name in a.columns:

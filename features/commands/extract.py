@@ -314,19 +314,10 @@ def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
 def find_source(source: Path, *, films: bool = False, mirrored: bool = False) -> Source:
     """Find the photographs of a file, folder or manifest, and the films where they are taken.
 
-    Parameters
-    ----------
-    source
-        The file or folder.
-    films
-        Whether whoever asks can follow films.
-    mirrored
-        All films are stored as mirror images.
+    `films`: whether whoever asks can follow films.
+    `mirrored`: all films are stored as mirror images.
 
-    Raises
-    ------
-    UserError
-        When the source does not exist, is of an unknown kind, or holds no photograph.
+    UserError when the source does not exist, is of an unknown kind, or holds no photograph.
     """
     suffix = source.suffix.lower()
     try:

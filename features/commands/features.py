@@ -62,33 +62,19 @@ from landmarks.tables import (
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """What was written, and what became of the photographs.
+    """What was written, and what became of the photographs."""
 
-    Attributes
-    ----------
-    features
-        Path of `features.csv`; the other tables lie beside it.
-    counts
-        Photographs per status, all statuses named.
-    newly_failed
-        `image_id` of photographs that were `ok` in the landmark table but whose points are
-        missing, not finite or all in one place; they are `failed` in the tables.
-    unit
-        Of the lengths in `dists.csv` and `measures.csv`.
-    without_scale
-        Photographs that were measured but have no lengths, because nothing scales them.
-    source
-        How many were measured with corrected points.
-    refused
-        Photographs whose corrections were not taken, because they are other files now.
-    """
-
-    features: Path
-    counts: dict[str, int]
+    features: Path  # path of `features.csv`; the other tables lie beside it
+    counts: dict[str, int]  # photographs per status, all statuses named
+    # `image_id` of photographs that were `ok` in the landmark table but whose points are missing,
+    # not finite or all in one place; they are `failed` in the tables
     newly_failed: tuple[str, ...]
-    unit: Unit = "px"
+    unit: Unit = "px"  # of the lengths in `dists.csv` and `measures.csv`
+    # photographs that were measured but have no lengths, because nothing scales them
     without_scale: int = 0
+    # how many were measured with corrected points
     source: PointsSource = field(default_factory=lambda: PointsSource(0, 0, 0))
+    # photographs whose corrections were not taken, because they are other files now
     refused: tuple[str, ...] = ()
 
     @property
@@ -267,18 +253,13 @@ def write_feature_tables(
     UserError when there is no such definition, the table lacks what `unit` needs, or a table cannot
     be written.
 
-    Parameters
-    ----------
-    landmark_table
-        Columns of `landmarks.tables.LANDMARKS`, px.
-    definition
-        Callers record it in `run.json`, where `features.tables.definition_of` finds it.
-    manifest
-        Its columns are put behind the measurements; its `side` tells which side is healthy.
-    unit
-        Of lengths; callers record it in `run.json`.
-    irises
-        By `image_id`; their centres make the frame of the clinical measures.
+    `landmark_table`: columns of `landmarks.tables.LANDMARKS`, px.
+    `definition`: callers record it in `run.json`, where `features.tables.definition_of` finds
+    it.
+    `manifest`: its columns are put behind the measurements; its `side` tells which side is
+    healthy.
+    `unit`: of lengths; callers record it in `run.json`.
+    `irises`: by `image_id`; their centres make the frame of the clinical measures.
     """
     rows = sort_by_image_id(landmark_table)
     ok = (rows["status"] == "ok").to_numpy(dtype=bool)

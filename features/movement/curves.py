@@ -47,41 +47,26 @@ _RATE_OF_REST_HZ = 10
 
 @dataclass(frozen=True)
 class Curves:
-    """Signals of one film at even times, and what became of its frames.
+    """Signals of one film at even times, and what became of its frames."""
 
-    Attributes
-    ----------
-    step, start
-        Seconds between two samples, time of the first.
-    values
-        `(m, signals, 2)` nominal mm, right and left; NaN in gaps.
-    calm
-        The same as if nobody blinked: the fissures, and the rest drawn straight across blinks, in
-        which other muscles join in.
-    blinking
-        `(m,)` whether an eye is in a blink.
-    rest
-        `(m,)` whether the face is at rest.
-    at_rest
-        `(signals, 2)` medians at rest; `(1,)` of a film without a measured frame is NaN.
-    frames, times, status, reason, pose
-        Of each frame.
-    factor, unit
-        Nominal mm to the unit of the tables.
-    """
-
+    # seconds between two samples, time of the first
     step: float
     start: float
-    values: FloatArray
+    values: FloatArray  # `(m, signals, 2)` nominal mm, right and left; NaN in gaps
+    # the same as if nobody blinked: the fissures, and the rest drawn straight across blinks, in
+    # which other muscles join in
     calm: FloatArray
-    blinking: NDArray[np.bool_]
-    rest: NDArray[np.bool_]
+    blinking: NDArray[np.bool_]  # `(m,)` whether an eye is in a blink
+    rest: NDArray[np.bool_]  # `(m,)` whether the face is at rest
+    # `(signals, 2)` medians at rest; `(1,)` of a film without a measured frame is NaN
     at_rest: FloatArray
+    # of each frame
     frames: NDArray[np.int64]
     times: FloatArray
     status: NDArray[np.object_]
     reason: NDArray[np.object_]
     pose: FloatArray
+    # nominal mm to the unit of the tables
     factor: float
     unit: str
 
@@ -107,12 +92,9 @@ class Curves:
 def curves_of(film: pd.DataFrame, *, rest_times: list[tuple[float, float]] | None = None) -> Curves:
     """Measure one film.
 
-    Parameters
-    ----------
-    film
-        Its rows of the landmark table, in the order of the frames.
-    rest_times
-        Seconds in which the face is known to be at rest; looked for where there are none.
+    `film`: its rows of the landmark table, in the order of the frames.
+    `rest_times`: seconds in which the face is known to be at rest; looked for where there are
+    none.
     """
     points = points_of(film).copy()
     times = film["time_s"].to_numpy(dtype=np.float64)

@@ -25,30 +25,17 @@ PAGES_FOLDER, COMPARISON_FILE = "pages", "comparison.html"
 
 @dataclass
 class FilmPictures:
-    """Draws each film once it is measured.
+    """Draws each film once it is measured."""
 
-    Attributes
-    ----------
-    out
-        Folder of the tables.
-    files
-        Where the films lie, by name; pages of others show points alone.
-    pages, overlay
-        Whether to write a page, and the film with its points.
-    compare
-        Names of two films to lay beside each other, before and after.
-    simulated
-        Names of films that nobody is in.
-    problems
-        Films that could not be written with points, and why.
-    """
-
-    out: Path
-    files: Mapping[str, FilmTask]
+    out: Path  # folder of the tables
+    files: Mapping[str, FilmTask]  # where the films lie, by name; pages of others show points alone
+    # whether to write a page, and the film with its points
     pages: bool = False
     overlay: bool = False
+    # names of two films to lay beside each other, before and after
     compare: tuple[str, str] | None = None
-    simulated: Collection[str] = ()
+    simulated: Collection[str] = ()  # names of films that nobody is in
+    # films that could not be written with points, and why
     problems: list[str] = field(default_factory=list)
     _kept: dict[str, ComparedFilm] = field(default_factory=dict)
 

@@ -57,22 +57,14 @@ def _depths() -> FloatArray:
 
 @dataclass(frozen=True)
 class StillHead:
-    """n frames with the head as at rest.
+    """n frames with the head as at rest."""
 
-    Attributes
-    ----------
-    faces
-        Points in the frame of the eyes at rest (`features.frames`), in outer-eye distances.
-    pose
-        `(n, 3)` degrees: yaw (positive to the patient's left), pitch against rest (positive
-        downwards), tilt (counter-clockwise positive as seen).
-    scale
-        `(n,)` px per outer-eye distance.
-    """
-
+    # points in the frame of the eyes at rest (`features.frames`), in outer-eye distances
     faces: FacesInFrame
+    # `(n, 3)` degrees: yaw (positive to the patient's left), pitch against rest (positive
+    # downwards), tilt (counter-clockwise positive as seen)
     pose: FloatArray
-    scale: FloatArray
+    scale: FloatArray  # `(n,)` px per outer-eye distance
 
 
 def face_at_rest(points: FloatArray) -> FloatArray:

@@ -109,14 +109,9 @@ def pair_measures(
     The symmetry index is 100 (1 - sum |R - L| / sum (|R| + |L|)) over the event: like the index
     of OSCAR (1999) it is 100 % for equal sides, but it compares them at every moment.
 
-    Parameters
-    ----------
-    curves
-        `(m, 2)` movement from rest, positive as it goes.
-    courses
-        Of both sides.
-    step
-        Seconds per sample.
+    `curves`: `(m, 2)` movement from rest, positive as it goes.
+    `courses`: of both sides.
+    `step`: seconds per sample.
     """
     sizes = np.array([max(course.amplitude, 0.0) for course in courses])
     if not np.isfinite(sizes).all():

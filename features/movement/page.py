@@ -56,18 +56,11 @@ def film_page(
 ) -> Report:
     """Make the page of one film.
 
-    Parameters
-    ----------
-    name
-        The film's name as in the tables.
-    measured
-        What `measure_film` gave.
-    landmarks
-        The film's rows of the landmark table.
-    film
-        The file; without it the points are drawn alone.
-    simulated
-        Whether nobody is in the film.
+    `name`: the film's name as in the tables.
+    `measured`: what `measure_film` gave.
+    `landmarks`: the film's rows of the landmark table.
+    `film`: the file; without it the points are drawn alone.
+    `simulated`: whether nobody is in the film.
     """
     frames = Frames(landmarks, film)
     moves = moves_of(measured)

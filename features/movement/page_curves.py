@@ -73,9 +73,7 @@ def curves_picture(
 ) -> tuple[Picture, float, float]:
     """Draw all curves between two times, s.
 
-    Returns
-    -------
-    The picture, and the shares of its width at which the two times lie.
+    Returns the picture, and the shares of its width at which the two times lie.
     """
     figure = Figure(figsize=(10.2, 6.3), layout="constrained")
     panels = figure.subplots(len(_ROWS), 1, sharex=True)

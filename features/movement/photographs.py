@@ -29,18 +29,12 @@ def write_photographs(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Write the pictures of rest and of every movement that was measured, as PNG.
 
-    Parameters
-    ----------
-    movements
-        Columns of `movements.csv`.
-    films
-        Each film as it lies there.
-    folder
-        Pictures go to `FOLDER/<film>/1_rest.png`, ….
+    `movements`: columns of `movements.csv`.
+    `films`: each film as it lies there.
+    `folder`: pictures go to `FOLDER/<film>/1_rest.png`, ….
 
-    Returns
-    -------
-    A manifest of what was written, and one sentence for each film that could not be read.
+    Returns a manifest of what was written, and one sentence for each film that could not be
+    read.
     """
     wanted = movements[movements["movement"].isin(MOVEMENTS) & movements["frame"].notna()]
     rows, problems = [], []

@@ -17,13 +17,9 @@ MOVED_COLUMNS = ("moved_right", "moved_left", "moved_unit", "moved_weak_to_other
 def moved_from_rest(points: FloatArray, known: pd.DataFrame) -> pd.DataFrame:
     """Return `MOVED_COLUMNS` of n photographs, empty where nothing is known of rest or movement.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px.
-    known
-        A row for each photograph with what is known of `patient_id`, `visit`, `task` and
-        `healthy_side`.
+    `points`: `(n, 68, 2)` px.
+    `known`: a row for each photograph with what is known of `patient_id`, `visit`, `task` and
+    `healthy_side`.
     """
     n = len(points)
     amounts, ratio = np.full((n, 2), np.nan), np.full(n, np.nan)

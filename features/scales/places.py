@@ -24,16 +24,11 @@ UP, DOWN, INWARDS = (0.0, 1.0), (0.0, -1.0), (-1.0, 0.0)
 def places_of(points: FloatArray) -> FloatArray:
     """Return the places of n faces.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px.
+    `points`: `(n, 68, 2)` px.
 
-    Returns
-    -------
-    `(n, 5, 2, 2)`: place (`BROW` to `ALA`), the patient's right and left, and how far outwards and
-    upwards from the middle between the eyes, in eye distances. Of `LIDS` the second is the height
-    of the opening. NaN for a face without points.
+    Returns `(n, 5, 2, 2)`: place (`BROW` to `ALA`), the patient's right and left, and how far
+    outwards and upwards from the middle between the eyes, in eye distances. Of `LIDS` the
+    second is the height of the opening. NaN for a face without points.
     """
     faces = faces_in_frame(points)
     shared = faces.points / faces.apart[:, np.newaxis, np.newaxis]
@@ -51,13 +46,9 @@ def moved(
 ) -> FloatArray:
     """Return how far a place has moved on the right and the left, `(n, 2)` eye distances.
 
-    Parameters
-    ----------
-    rest, now
-        `places_of` the same people.
-    towards
-        Direction that counts, outwards and upwards. None: the way of the side that moves farther,
-        so that a side which is only dragged across counts as moving backwards.
+    `rest`, `now`: `places_of` the same people.
+    `towards`: direction that counts, outwards and upwards. None: the way of the side that moves
+    farther, so that a side which is only dragged across counts as moving backwards.
     """
     way = now[:, place] - rest[:, place]
     unit = _farther(way) if towards is None else np.broadcast_to(towards, way[:, 0].shape)

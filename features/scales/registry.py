@@ -51,34 +51,20 @@ _FOLD = "68 points hold no nasolabial fold"
 
 @dataclass(frozen=True, kw_only=True)
 class SideMeasure:
-    """One comparison of the weak side with the other.
+    """One comparison of the weak side with the other."""
 
-    Attributes
-    ----------
-    name, title
-        Start of its columns, and in words.
-    kind
-        At `rest`, in a `movement`, or `synkinesis`: what joins a movement unasked.
-    zone
-        Part of the face that it is about.
-    needs
-        Movements whose photographs it takes, beside rest; the first is the one that is judged.
-    amounts
-        Right and left of everybody, `(n, 2)`, in `unit`.
-    ratio
-        Whether weak is divided by other (1 is healthy); else other is subtracted (0 is healthy).
-    formula, places
-        What `amounts` are, and of which places.
-    """
-
+    # start of its columns, and in words
     name: str
     title: str
-    kind: Kind
-    zone: Zone
+    kind: Kind  # at `rest`, in a `movement`, or `synkinesis`: what joins a movement unasked
+    zone: Zone  # part of the face that it is about
+    # movements whose photographs it takes, beside rest; the first is the one that is judged
     needs: tuple[str, ...] = ()
-    amounts: Callable[[Movements], FloatArray]
+    amounts: Callable[[Movements], FloatArray]  # right and left of everybody, `(n, 2)`, in `unit`
+    # whether weak is divided by other (1 is healthy); else other is subtracted (0 is healthy)
     ratio: bool = False
     unit: str
+    # what `amounts` are, and of which places
     formula: str
     places: tuple[int, ...]
     source: str
@@ -204,33 +190,20 @@ MEASURE_NAMED = {entry.name: entry for entry in SIDE_MEASURES}
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One item of a scale.
+    """One item of a scale."""
 
-    Attributes
-    ----------
-    scale, part
-        `sunnybrook` with `rest`, `voluntary`, `synkinesis`; `eface` with `static`, `dynamic`,
-        `synkinesis`.
-    name, title
-        End of its column, and in words.
-    measures
-        Names of the side measures that it is the mean of; none for what points cannot see.
-    why_not
-        Why points cannot see it.
-    most
-        What it adds to its part at most.
-    counts
-        Whether the scale itself has it.
-    """
-
+    # `sunnybrook` with `rest`, `voluntary`, `synkinesis`; `eface` with `static`, `dynamic`,
+    # `synkinesis`
     scale: Scale
     part: str
+    # end of its column, and in words
     name: str
     title: str
+    # names of the side measures that it is the mean of; none for what points cannot see
     measures: tuple[str, ...] = ()
-    why_not: str = ""
-    most: int = 100
-    counts: bool = True
+    why_not: str = ""  # why points cannot see it
+    most: int = 100  # what it adds to its part at most
+    counts: bool = True  # whether the scale itself has it
 
     @property
     def column(self) -> str:

@@ -32,27 +32,18 @@ _ABOUT_PATIENT = ("visit", "date", "hb_grade")
 
 @dataclass(frozen=True)
 class Readings:
-    """Every patient and visit read by the weak side, or both ways: n rows.
+    """Every patient and visit read by the weak side, or both ways: n rows."""
 
-    Attributes
-    ----------
-    rows
-        `patient_id`, `visit`, `date` and `hb_grade` where known, `side` as the manifest has it,
-        `weak_side` of this reading, `healthy`, `photographs`, `used`, `eye_distance_mm`.
-    rest
-        `(n, 68, 2)` points at rest in eye distances, in the frame of the eyes; NaN without rest.
-    amounts
-        By side measure `(n, 2)`, the patient's right and left, in its unit.
-    values
-        By side measure `(n,)`, the comparison; NaN unless its status is `ok`.
-    status, reasons
-        By side measure `(n,)` text.
-    """
-
+    # `patient_id`, `visit`, `date` and `hb_grade` where known, `side` as the manifest has it,
+    # `weak_side` of this reading, `healthy`, `photographs`, `used`, `eye_distance_mm`
     rows: pd.DataFrame
+    # `(n, 68, 2)` points at rest in eye distances, in the frame of the eyes; NaN without rest
     rest: FloatArray
+    # by side measure `(n, 2)`, the patient's right and left, in its unit
     amounts: Mapping[str, FloatArray]
+    # by side measure `(n,)`, the comparison; NaN unless its status is `ok`
     values: Mapping[str, FloatArray]
+    # by side measure `(n,)` text
     status: Mapping[str, NDArray[np.object_]]
     reasons: Mapping[str, NDArray[np.object_]]
 
@@ -65,20 +56,12 @@ class Readings:
 def read_sides(landmarks: pd.DataFrame, known: pd.DataFrame, *, source: str) -> Readings:
     """Compare the sides of every patient.
 
-    Parameters
-    ----------
-    landmarks
-        Columns of `landmarks.tables.LANDMARKS`, one row per photograph.
-    known
-        `image_id`, `patient_id`, `task`, and where known `side`, `visit`, `date`, `hb_grade`,
-        `palsy_class`. Photographs without a patient or a movement are left out.
-    source
-        What both come from, for the sentence of an error.
+    `landmarks`: columns of `landmarks.tables.LANDMARKS`, one row per photograph.
+    `known`: `image_id`, `patient_id`, `task`, and where known `side`, `visit`, `date`,
+    `hb_grade`, `palsy_class`. Photographs without a patient or a movement are left out.
+    `source`: what both come from, for the sentence of an error.
 
-    Raises
-    ------
-    UserError
-        When no patient or movement is named.
+    UserError when no patient or movement is named.
     """
     for name in ("patient_id", "task"):
         if name not in known or known[name].isna().all():

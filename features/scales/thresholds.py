@@ -36,24 +36,18 @@ def table() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Bins:
-    """Where items begin, for n people.
-
-    Attributes
-    ----------
-    cuts
-        By side measure `(n, k)`, or `(1, k)` where they are the same for everybody: of a movement
-        the four shares from which an item is 2 to 5, of synkinesis the three excesses from which
-        it is 1 to 3, at rest the lower and the upper limit of what is normal. NaN where too few
-        healthy people have the measure.
-    healthy
-        How many healthy people stand behind each measure (the person looked at not counted);
-        empty for a published set.
-    """
+    """Where items begin, for n people."""
 
     name: BinsName
     title: str
     source: str
+    # By side measure `(n, k)`, or `(1, k)` where they are the same for everybody: of a movement the
+    # four shares from which an item is 2 to 5, of synkinesis the three excesses from which it is 1
+    # to 3, at rest the lower and the upper limit of what is normal. NaN where too few healthy
+    # people have the measure.
     cuts: Mapping[str, FloatArray]
+    # how many healthy people stand behind each measure (the person looked at not counted); empty
+    # for a published set
     healthy: Mapping[str, NDArray[np.intp]]
 
 
@@ -86,21 +80,12 @@ def cohort_bins(
 ) -> Bins:
     """Return limits made of healthy people, for every row without the people in that row.
 
-    Parameters
-    ----------
-    differences
-        By side measure `(n,)`, how much right and left differ (`difference_of`).
-    owners
-        `(n,)` number of the person of each row; several rows are visits.
-    healthy
-        `(n,)` whether the row is of a healthy person.
-    source
-        What the rows come from, for the sentence of an error.
+    `differences`: by side measure `(n,)`, how much right and left differ (`difference_of`).
+    `owners`: `(n,)` number of the person of each row; several rows are visits.
+    `healthy`: `(n,)` whether the row is of a healthy person.
+    `source`: what the rows come from, for the sentence of an error.
 
-    Raises
-    ------
-    UserError
-        When there are too few healthy people.
+    UserError when there are too few healthy people.
     """
     about = table()["cohort"]
     people = len(np.unique(owners[healthy]))

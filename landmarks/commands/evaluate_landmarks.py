@@ -216,10 +216,7 @@ def evaluate_landmarks(
 def read_source(source: Path) -> WithTruth:
     """Read photographs and true points from a manifest, or from another tool's points beside them.
 
-    Raises
-    ------
-    UserError
-        When the source does not exist or names no true points.
+    UserError when the source does not exist or names no true points.
     """
     if not is_of_other_tool(source):
         manifest = read_manifest(source)

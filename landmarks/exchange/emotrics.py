@@ -34,10 +34,7 @@ _SECTIONS = {
 def read(path: Path) -> list[MarkedPhoto]:
     """Read one file; points that were not placed are NaN.
 
-    Raises
-    ------
-    UserError
-        When the file cannot be read, lacks a section, or a line holds no numbers.
+    UserError when the file cannot be read, lacks a section, or a line holds no numbers.
     """
     sections = _sections(path)
     rows = [_numbers([line], path=path) for line in sections["points"]]

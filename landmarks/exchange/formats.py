@@ -25,38 +25,22 @@ _HEAD = 20_000  # characters by which a file is recognised: a header of 478 poin
 
 @dataclass(frozen=True)
 class Format:
-    """One format of another tool.
+    """One format of another tool."""
 
-    Attributes
-    ----------
-    name, title, carries
-        For options, and for people.
-    first_pixel
-        x and y that the tool gives to the centre of the first pixel.
-    why
-        Where that is known from.
-    read
-        File to marks, in the tool's coordinates.
-    step
-        px to which it is written; 0 when it is not.
-    write_all, write_one
-        What writes marks to one file, or those of one photograph to a file with `suffix`; a format
-        has at most one of them.
-    needs_size
-        Whether the size of every photograph is written.
-    """
-
+    # for options, and for people
     name: OtherTool
     title: str
     carries: str
-    first_pixel: float
-    why: str
-    read: Callable[[Path], list[MarkedPhoto]]
-    step: float = 0.0
+    first_pixel: float  # x and y that the tool gives to the centre of the first pixel
+    why: str  # where that is known from
+    read: Callable[[Path], list[MarkedPhoto]]  # file to marks, in the tool's coordinates
+    step: float = 0.0  # px to which it is written; 0 when it is not
+    # what writes marks to one file, or those of one photograph to a file with `suffix`; a format
+    # has at most one of them
     write_all: Callable[[Sequence[MarkedPhoto], Path], None] | None = None
     write_one: Callable[[MarkedPhoto, Path], None] | None = None
     suffix: str = ""
-    needs_size: bool = False
+    needs_size: bool = False  # whether the size of every photograph is written
 
     @property
     def is_written(self) -> bool:
@@ -178,17 +162,10 @@ def read_marked(source: Path, tool: OtherTool | None = None) -> tuple[Format, li
     Names are paths from the folder (of the file). A file in a folder that cannot be read, and a
     photograph of another size than the file says, have a problem in place of points.
 
-    Parameters
-    ----------
-    source
-        File or folder.
-    tool
-        Its format; recognised by its content when not given.
+    `tool`: its format; recognised by its content when not given.
 
-    Raises
-    ------
-    UserError
-        When there is no such file or folder, it holds no points, or files of several formats.
+    UserError when there is no such file or folder, it holds no points, or files of several
+    formats.
     """
     if source.is_dir():
         chosen, files = _files_of(source, tool)

@@ -31,33 +31,20 @@ def no_points() -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class MarkedPhoto:
-    """One photograph in a file of another tool; coordinates as that tool counts them.
+    """One photograph in a file of another tool; coordinates as that tool counts them."""
 
-    Attributes
-    ----------
-    name
-        Path of the photograph from the file's folder, with `/`, as far as the tool names it.
-    points
-        `(68, 2)`; NaN for points that are not marked.
-    problem
-        Why there are no points, to follow the name of the file in a sentence; empty otherwise.
-    irises
-        None where the tool has none.
-    box
-        Left, top, right, bottom, first and last px included; None where there is none.
-    size
-        Width and height of the photograph in px, where the file says.
-    has_face
-        False where the file names the photograph and marks nothing in it.
-    """
-
+    # path of the photograph from the file's folder, with `/`, as far as the tool names it
     name: str
+    # `(68, 2)`; NaN for points that are not marked
     points: NDArray[np.float64] = field(default_factory=no_points)
+    # why there are no points, to follow the name of the file in a sentence; empty otherwise
     problem: str = ""
-    irises: Irises | None = None
+    irises: Irises | None = None  # None where the tool has none
+    # left, top, right, bottom, first and last px included; None where there is none
     box: tuple[float, float, float, float] | None = None
+    # width and height of the photograph in px, where the file says
     size: tuple[int, int] | None = None
-    has_face: bool = True
+    has_face: bool = True  # False where the file names the photograph and marks nothing in it
 
     def size_columns(self) -> dict[str, int]:
         """Return width and height by name, nothing where they are not known."""

@@ -26,20 +26,12 @@ _UNEQUAL = 0.03  # as far as both directions may differ for that
 
 @dataclass
 class Returned:
-    """What came back from another tool.
+    """What came back from another tool."""
 
-    Attributes
-    ----------
-    moves
-        By `image_id`, photographs with at least one moved point.
-    unchanged
-        Photographs in which nothing was moved.
-    problems
-        `NAME: why` of photographs from which nothing is taken.
-    """
-
+    # by `image_id`, photographs with at least one moved point
     moves: dict[str, list[Move]] = field(default_factory=dict)
-    unchanged: int = 0
+    unchanged: int = 0  # photographs in which nothing was moved
+    # `NAME: why` of photographs from which nothing is taken
     problems: list[str] = field(default_factory=list)
 
 
@@ -56,22 +48,12 @@ def write_points(
     One file for all is called after the format. In it, photographs without points have no face; of
     a format with a file for each photograph they have none.
 
-    Parameters
-    ----------
-    table
-        By `LANDMARKS`, with the corrections in it.
-    out
-        Folder.
-    form
-        A format that is written.
-    irises, sizes
-        By `image_id`, as far as they are known.
+    `table`: by `LANDMARKS`, with the corrections in it.
+    `form`: a format that is written.
+    `irises`, `sizes`: by `image_id`, as far as they are known.
 
-    Raises
-    ------
-    UserError
-        When a file is there already, two photographs would have the same one, or one would lie
-        outside `out`.
+    UserError when a file is there already, two photographs would have the same one, or one
+    would lie outside `out`.
     """
     marks = [
         MarkedPhoto(
@@ -110,16 +92,10 @@ def returned(
     A point that a tool's file cannot tell apart from the table's (imglab and Emotrics hold whole
     px) was not moved; one that the file leaves out stays where it is.
 
-    Parameters
-    ----------
-    marks
-        From `read_marked`, px.
-    table
-        By `LANDMARKS`, with the corrections in it.
-    form
-        The format that the marks come from.
-    given_up
-        `image_id` of photographs that were called unmeasurable.
+    `marks`: from `read_marked`, px.
+    `table`: by `LANDMARKS`, with the corrections in it.
+    `form`: the format that the marks come from.
+    `given_up`: `image_id` of photographs that were called unmeasurable.
     """
     known = matched((one.name for one in marks), table["image_id"])
     times = Counter(one.name for one in marks)

@@ -36,17 +36,10 @@ def read_points(
     row: `image_id` is the path from the folder (of the file), and a photograph without all 68
     points is `failed` with its reason.
 
-    Parameters
-    ----------
-    source
-        A landmark table; or a file or folder as `landmarks.exchange.formats` knows it.
-    tool
-        The format of `source`; recognised by its content when not given.
+    `source`: a landmark table; or a file or folder as `landmarks.exchange.formats` knows it.
+    `tool`: the format of `source`; recognised by its content when not given.
 
-    Raises
-    ------
-    UserError
-        When `source` cannot be read or is nothing of the kind.
+    UserError when `source` cannot be read or is nothing of the kind.
     """
     if tool is not None or is_of_other_tool(source):
         form, marks = read_marked(source, tool)

@@ -72,19 +72,12 @@ class Move:
 class Journal:
     """The table of corrections of one rater, kept open for adding.
 
-    Parameters
-    ----------
-    path
-        `corrections.csv`; made with its header at the first change.
-    rater
-        Who corrects; None when nobody said.
-    photographs
-        SHA-256 of each photograph by `image_id`, from its landmark table; kept with each change.
+    `path`: `corrections.csv`; made with its header at the first change.
+    `rater`: who corrects; None when nobody said.
+    `photographs`: SHA-256 of each photograph by `image_id`, from its landmark table; kept with
+    each change.
 
-    Raises
-    ------
-    UserError
-        When the file is there and is no table of corrections.
+    UserError when the file is there and is no table of corrections.
     """
 
     def __init__(
@@ -105,10 +98,7 @@ class Journal:
     ) -> None:
         """Write one change to the disk before returning.
 
-        Raises
-        ------
-        UserError
-            When the disk is full or the file cannot be written.
+        UserError when the disk is full or the file cannot be written.
         """
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         rest = (reason or None, self._rater, at, self._photographs.get(image_id))
@@ -164,21 +154,12 @@ def read_corrections(path: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Corrections that belong to the photographs of a landmark table.
+    """Corrections that belong to the photographs of a landmark table."""
 
-    Attributes
-    ----------
-    path
-        The table they come from.
-    rows
-        By `CORRECTIONS`.
-    refused
-        `image_id` of photographs that are other files than those that were corrected; their
-        corrections are not among the rows.
-    """
-
-    path: Path
-    rows: pd.DataFrame
+    path: Path  # the table they come from
+    rows: pd.DataFrame  # by `CORRECTIONS`
+    # `image_id` of photographs that are other files than those that were corrected; their
+    # corrections are not among the rows
     refused: tuple[str, ...]
 
     def warnings(self) -> list[str]:
@@ -236,12 +217,8 @@ def corrected(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     one that was called unmeasurable becomes `failed` with that reason. Corrections of photographs
     that the table does not have change nothing.
 
-    Parameters
-    ----------
-    table
-        By `LANDMARKS`, the model's points.
-    corrections
-        By `CORRECTIONS`, in the order of the changes.
+    `table`: by `LANDMARKS`, the model's points.
+    `corrections`: by `CORRECTIONS`, in the order of the changes.
     """
     found = table.copy()
     if "reason" not in found:

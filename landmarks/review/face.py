@@ -21,38 +21,24 @@ from landmarks.tables import SPREAD_COLUMNS, points_of
 
 @dataclass
 class Face:
-    """One photograph under review.
+    """One photograph under review."""
 
-    Attributes
-    ----------
-    image_id, path, patient
-        The photograph; the patient is empty where nobody is named.
-    status, reason
-        Of the landmark table.
-    marks, machine
-        `(72, 2)` px now, and as the model drew them; see `landmarks.review.marks`.
-    spread
-        `(68, 2)` px over the altered copies, or None.
-    has_irises
-        Whether irises were looked for.
-    undo, redo
-        Changes that can be taken back, and those that can be made again.
-    judged
-        `checked`, `unmeasurable` or empty.
-    """
-
+    # the photograph; the patient is empty where nobody is named
     image_id: str
     path: Path
     patient: str
+    # of the landmark table
     status: str
     reason: str
+    # `(72, 2)` px now, and as the model drew them; see `landmarks.review.marks`
     marks: NDArray[np.float64]
     machine: NDArray[np.float64]
-    spread: NDArray[np.float64] | None
-    has_irises: bool = False
+    spread: NDArray[np.float64] | None  # `(68, 2)` px over the altered copies, or None
+    has_irises: bool = False  # whether irises were looked for
+    # changes that can be taken back, and those that can be made again
     undo: list[Sequence[Move]] = field(default_factory=list)
     redo: list[Sequence[Move]] = field(default_factory=list)
-    judged: str = ""
+    judged: str = ""  # `checked`, `unmeasurable` or empty
 
     @property
     def points(self) -> NDArray[np.float64]:

@@ -60,10 +60,7 @@ class Pictures:
 def whole_picture(path: Path) -> Picture:
     """Return a whole photograph, reduced when large.
 
-    Raises
-    ------
-    PhotoError
-        When it cannot be read.
+    PhotoError when it cannot be read.
     """
     photo = read_photo(path, min_side=PICTURE_MIN_SIDE)
     height, width = photo.pixels.shape[:2]

@@ -44,27 +44,14 @@ POINT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A landmark table that somebody has gone through, or part of it.
+    """A landmark table that somebody has gone through, or part of it."""
 
-    Attributes
-    ----------
-    table
-        By `LANDMARKS`, with the corrections in it.
-    looked_at
-        `image_id` of photographs with a moved point, or called right (`checked`).
-    given_up
-        `image_id` of those that were called unmeasurable.
-    uncertainty
-        Of the model that was corrected, by `image_id`.
-    seconds
-        Working time of each corrected photograph, by `image_id`.
-    """
-
-    table: pd.DataFrame
+    table: pd.DataFrame  # by `LANDMARKS`, with the corrections in it
+    # `image_id` of photographs with a moved point, or called right (`checked`)
     looked_at: frozenset[str]
-    given_up: frozenset[str]
-    uncertainty: pd.Series
-    seconds: pd.Series
+    given_up: frozenset[str]  # `image_id` of those that were called unmeasurable
+    uncertainty: pd.Series  # of the model that was corrected, by `image_id`
+    seconds: pd.Series  # working time of each corrected photograph, by `image_id`
 
     def truth(self) -> pd.DataFrame:
         """Return the rows that a person stands for: corrected, or called right."""
@@ -80,11 +67,8 @@ class Reviewed:
 def read_reviewed(points: Path) -> Reviewed | None:
     """Read corrected points with what the review says of them; None where nobody reviewed any.
 
-    Parameters
-    ----------
-    points
-        Folder of `extract` or `review`, its `landmarks.csv`, or the `corrections.csv` of one rater
-        beside it.
+    `points`: folder of `extract` or `review`, its `landmarks.csv`, or the `corrections.csv` of
+    one rater beside it.
     """
     given = None
     if points.is_dir() and found_table(points / LANDMARKS_FILE).is_file():
@@ -134,10 +118,7 @@ def working_seconds(corrections: pd.DataFrame) -> pd.Series:
 def read_raters(path: Path) -> NDArray[np.float64]:
     """Return `(68,)`: below which distance 95 % of two raters' points lie, in percent.
 
-    Parameters
-    ----------
-    path
-        `agreement_points.csv` that `agreement` wrote.
+    `path`: `agreement_points.csv` that `agreement` wrote.
     """
     table = read_table(path, schema=POINT_AGREEMENT).set_index("point")
     limits = table["p95"].reindex(range(N_POINTS)).to_numpy(dtype=np.float64)
@@ -151,12 +132,8 @@ def needs_correction(
 ) -> NDArray[np.bool_]:
     """Return `(n,)`: whether a photograph needs correction; one without points does.
 
-    Parameters
-    ----------
-    drawn, true
-        `(n, 68, 2)` px of the model and of the person.
-    limits
-        `(68,)` percent of the outer-eye distance beyond which a point is off.
+    `drawn`, `true`: `(n, 68, 2)` px of the model and of the person.
+    `limits`: `(68,)` percent of the outer-eye distance beyond which a point is off.
     """
     off = np.hypot(*np.moveaxis(drawn - true, -1, 0)) * 100 / normalisers(true)["eye"][:, None]
     beyond = ~(off <= limits)[:, list(INNER)]
@@ -165,39 +142,23 @@ def needs_correction(
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is left to correct.
+    """What is left to correct."""
 
-    Attributes
-    ----------
-    tested, patients, needed, needing
-        Held-out photographs that somebody looked at, their patients, and those of them
-        that needed correction before the training and need it after.
-    unseen
-        Photographs that nobody looked at; `without_points` of them have no points at all.
-    surer
-        Of the unseen, those of which the model was surer than of every tested one: nothing was
-        seen of their kind.
-    photographs
-        Unseen photographs that need correction, projected.
-    timed
-        Corrected photographs with a known working time.
-    seconds
-        Median of those times.
-    minutes
-        Photographs times seconds.
-    """
-
+    # Held-out photographs that somebody looked at, their patients, and those of them that needed
+    # correction before the training and need it after
     tested: int
     patients: int
     needed: int
     needing: int
-    unseen: int
+    unseen: int  # photographs that nobody looked at; `without_points` of them have no points at all
     without_points: int
+    # of the unseen, those of which the model was surer than of every tested one: nothing was seen
+    # of their kind
     surer: int
-    photographs: Estimate
-    timed: int
-    seconds: Estimate
-    minutes: Estimate
+    photographs: Estimate  # unseen photographs that need correction, projected
+    timed: int  # corrected photographs with a known working time
+    seconds: Estimate  # median of those times
+    minutes: Estimate  # photographs times seconds
 
     def sentences(self) -> list[str]:
         """Say it, and what cannot be known from it."""
@@ -255,17 +216,10 @@ def remaining_work(
     A photograph that nobody looked at counts with the share that needs correction among the tested
     ones nearest in uncertainty (`NEIGHBOURS`); one without points counts whole.
 
-    Parameters
-    ----------
-    reviewed
-        What was looked at, and the pace.
-    tested
-        `image_id` of held-out photographs, of which `needing`, `(n,)`, says who needs correction
-        after the training and `needed` who did before.
-    patients
-        By `image_id`; a photograph that is not named counts as a patient.
-    seed
-        Of the resampling.
+    `reviewed`: what was looked at, and the pace.
+    `tested`: `image_id` of held-out photographs, of which `needing`, `(n,)`, says who needs
+    correction after the training and `needed` who did before.
+    `patients`: by `image_id`; a photograph that is not named counts as a patient.
     """
     score = reviewed.uncertainty
     done = reviewed.looked_at | reviewed.given_up

@@ -46,16 +46,8 @@ Measure = Callable[[NDArray[np.float64]], dict[str, Any]]
 def build_server(session: Session, *, measure: Measure, token: str, port: int) -> Gate:
     """Build the application: the page, its pictures, and its changes.
 
-    Parameters
-    ----------
-    session
-        The review.
-    measure
-        Called while a point is dragged.
-    token
-        First part of every address.
-    port
-        Port of the server, which `Host` and `Origin` must name.
+    `measure`: called while a point is dragged.
+    `port`: port of the server, which `Host` and `Origin` must name.
     """
 
     def start(request: Request) -> Response:
@@ -143,17 +135,11 @@ def serve(
 ) -> None:
     """Serve a review until the page has been closed for `idle_s` seconds, or Ctrl-C.
 
-    Parameters
-    ----------
-    session, measure
-        See `build_server`.
-    browser
-        Open the browser; the address is announced in any case.
-    idle_s
-        Without a page for this long the server ends; before the first page it waits four times as
-        long.
-    announce
-        Takes the address, for the terminal.
+    `session`, `measure`: see `build_server`.
+    `browser`: open the browser; the address is announced in any case.
+    `idle_s`: without a page for this long the server ends; before the first page it waits four
+    times as long.
+    `announce`: takes the address, for the terminal.
     """
     token = secrets.token_urlsafe(24)
     # Named TCP, so that asyncio sends each answer at once and none waits 40 ms for the one before.

@@ -32,24 +32,14 @@ class ChangeRefusedError(Exception):
 class Session:
     """A review of one landmark table; safe to use from several threads.
 
-    Parameters
-    ----------
-    table
-        By `LANDMARKS`: the model's points.
-    table_path
-        Where it lies; changes are refused once the file there is another one.
-    paths
-        Of the photographs, by `image_id`.
-    journal
-        Where changes go; those of earlier reviews are taken up again.
-    spreads
-        By `SPREADS`, or None.
-    irises
-        By `image_id`; none where they were not looked for.
-    patients
-        By `image_id`; those not named are empty.
-    predictor
-        For the points of a box that is drawn by hand; None cannot draw.
+    `table`: by `LANDMARKS`: the model's points.
+    `table_path`: where it lies; changes are refused once the file there is another one.
+    `paths`: of the photographs, by `image_id`.
+    `journal`: where changes go; those of earlier reviews are taken up again.
+    `spreads`: by `SPREADS`, or None.
+    `irises`: by `image_id`; none where they were not looked for.
+    `patients`: by `image_id`; those not named are empty.
+    `predictor`: for the points of a box that is drawn by hand; None cannot draw.
     """
 
     def __init__(
@@ -106,11 +96,8 @@ class Session:
     def move(self, number: int, targets: Mapping[int, tuple[float, float]], *, page: str) -> Face:
         """Move marks of a photograph to `targets` (by mark, px) and keep that.
 
-        Raises
-        ------
-        ChangeRefusedError
-            When another page holds the pen, the landmark table has changed on the disk, a target
-            lies far outside the photograph, or an iris would have no radius.
+        ChangeRefusedError when another page holds the pen, the landmark table has changed on the
+        disk, a target lies far outside the photograph, or an iris would have no radius.
         """
         with self._lock:
             face = self._writable(number, page=page)

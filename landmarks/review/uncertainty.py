@@ -21,13 +21,9 @@ def uncertainty(points: NDArray[np.float64], spread: NDArray[np.float64]) -> NDA
     The mean length of the spreads of the 51 inner points, in outer-eye distances: of the orders
     that `benchmarks/review_order.py` compares, the one that was best on simulated patients.
 
-    Parameters
-    ----------
-    points
-        `(n, 68, 2)` px as the model drew them; NaN where it found no face.
-    spread
-        `(n, 68, 2)` px over the altered copies, of which half are mirrored, so that a model that
-        treats the sides differently shows too; NaN without copies.
+    `points`: `(n, 68, 2)` px as the model drew them; NaN where it found no face.
+    `spread`: `(n, 68, 2)` px over the altered copies, of which half are mirrored, so that a
+    model that treats the sides differently shows too; NaN without copies.
     """
     across = points[:, LEFT_EYE_OUTER] - points[:, RIGHT_EYE_OUTER]
     lengths = np.hypot(spread[..., 0], spread[..., 1])[:, list(INNER)].mean(axis=1)
