@@ -40,7 +40,7 @@ from landmarks.review.corrections import (  # noqa: E402
     CORRECTIONS_FILE,
     photographs_of,
 )
-from landmarks.review.uncertainty import uncertainty_of  # noqa: E402
+from landmarks.review.face import uncertainty_of  # noqa: E402
 from landmarks.tables import (  # noqa: E402
     LANDMARKS_FILE,
     SPREAD_COLUMNS,

@@ -32,7 +32,7 @@ from common.shards import Shard, dealt
 from common.tables import write_table
 from datasets.simulated.cohort import simulate
 from features.commands.features import write_feature_tables
-from features.schematic_face import schematic_face
+from features.drawing import schematic_face
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS, LANDMARKS_FILE
 

@@ -81,13 +81,25 @@ def _plain(frame: pd.DataFrame, *, text: Collection[str]) -> pd.DataFrame:
     return plain
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a table; UserError when it is damaged or no Parquet."""
+def read_parquet(
+    path: Path, *, columns: Collection[str] | None = None, rows: int | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield a table, whole or some `rows` of some `columns` at a time; UserError when damaged."""
     import pandas as pd
 
     refuse_without_pyarrow(str(path))
     try:
-        return pd.read_parquet(path, engine="pyarrow")
+        if rows is None:
+            yield pd.read_parquet(path, engine="pyarrow")
+            return
+        import pyarrow.parquet as pq
+
+        file, begin = pq.ParquetFile(path), 0
+        known = [name for name in file.schema_arrow.names if columns is None or name in columns]
+        for batch in file.iter_batches(rows, columns=known):
+            part = batch.to_pandas()
+            yield part.set_axis(pd.RangeIndex(begin, begin + len(part)))
+            begin += len(part)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

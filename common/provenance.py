@@ -43,7 +43,7 @@ def write_run_record(
     command: str,
     settings: Mapping[str, Any],
     seed: int | None = None,
-    files: Mapping[str, Path] | None = None,
+    files: Mapping[str, Path | None] | None = None,
     counts: Mapping[str, int] | None = None,
     seconds: Mapping[str, float] | None = None,
     notes: Mapping[str, Any] | None = None,
@@ -62,10 +62,9 @@ def write_run_record(
             "versions": package_versions(),
             "platform": {"system": platform.system(), "machine": platform.machine()},
             "files": {
-                role: {"name": file.name, "sha256": sha256_of(file)}
-                for role, file in (
-                    (role, found_table(file)) for role, file in (files or {}).items()
-                )
+                role: {"name": found.name, "sha256": sha256_of(found)}
+                for role, file in (files or {}).items()
+                if file is not None and not (found := found_table(file)).is_dir()
             },
             "counts": dict(counts or {}),
             "seconds": {name: round(value, 3) for name, value in (seconds or {}).items()},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -206,51 +206,83 @@ def _append_csv(frame: pd.DataFrame, path: Path, *, header: bool = True) -> None
     safe.to_csv(path, mode="a", header=header, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def read_table(
-    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str] | None = None
-) -> pd.DataFrame:
+def read_table(path: Path, *, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a table and check it; text columns stay text, floats are read exactly.
 
-    Of a CSV only those `columns` are read that are asked for. Where `features.csv` is named and
-    only `features.parquet` is there, that is read. Columns that a manifest adds of its own are
-    text, there and in the tables it is joined to: what a user wrote is carried through untouched,
-    be it 007 or 1.50. UserError names file, column and row of what is missing or not allowed.
+    Where `features.csv` is named and only `features.parquet` is there, that is read. Columns that
+    a manifest adds of its own are text, there and in the tables it is joined to: what a user wrote
+    is carried through untouched, be it 007 or 1.50. UserError names file, column and row of what
+    is missing or not allowed.
     """
+    (frame,) = _parts_of(path, schema=schema)
+    return frame
+
+
+def read_table_in_parts(
+    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str], rows: int = 10_000
+) -> Iterator[pd.DataFrame]:
+    """Read a long table some `rows` at a time, and only those of the `columns` that it has.
+
+    The index counts on from part to part.
+    """
+    return _parts_of(path, schema=schema, columns=columns, rows=rows)
+
+
+def _parts_of(
+    path: Path,
+    *,
+    schema: pa.DataFrameSchema,
+    columns: Collection[str] | None = None,
+    rows: int | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield the checked parts of a table; all of it in one where `rows` is None."""
     path = found_table(path)
     if not path.is_file():
         raise UserError(
             f"{path} does not exist or is a folder: give the path of a {schema.name} table."
         )
     if path.suffix == PARQUET:
-        frame = read_parquet(path)
-        text = {name: "str" for name in frame.columns if _is_text(str(name), schema=schema)}
-        return _check(frame.astype(text), schema=schema, source=path)
-    frame = _read_csv(path, schema=schema, columns=columns)
-    return _check(frame, schema=schema, source=path)
+        for frame in read_parquet(path, columns=columns, rows=rows):
+            text = {name: "str" for name in frame.columns if _is_text(str(name), schema=schema)}
+            yield _check(frame.astype(text), schema=schema, source=path)
+        return
+    for frame in _csv_parts(path, schema=schema, columns=columns, rows=rows):
+        yield _check(frame, schema=schema, source=path)
 
 
-def _read_csv(
-    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str] | None
-) -> pd.DataFrame:
+def _csv_parts(
+    path: Path,
+    *,
+    schema: pa.DataFrameSchema,
+    columns: Collection[str] | None,
+    rows: int | None,
+) -> Iterator[pd.DataFrame]:
     try:
         header = _header(path, schema=schema)
         if columns is not None:
             header = [name for name in header if name in columns]
         as_text = {name: str for name in header if _is_text(_bared(name), schema=schema)}
-        frame = pd.read_csv(
+        read = pd.read_csv(
             path,
             dtype=as_text,
             usecols=None if columns is None else header,
+            chunksize=rows,
             encoding="utf-8-sig",
             keep_default_na=False,
             na_values={name: [""] for name in header},
             low_memory=False,  # else the type of a column could depend on the table's length
         )
+        for frame in [read] if rows is None else read:
+            yield _as_written(frame, as_text, path)
     except (ValueError, OSError, csv.Error) as e:
         reason = str(e).strip().splitlines()[0]
         raise UserError(
             f"{path} cannot be read as a CSV table ({reason}): save it as comma-separated UTF-8."
         ) from e
+
+
+def _as_written(frame: pd.DataFrame, as_text: Collection[str], path: Path) -> pd.DataFrame:
+    """Take off the apostrophes that guard text from a spreadsheet."""
     if not frame.empty and not isinstance(frame.index, pd.RangeIndex):  # pandas made an index of it
         raise UserError(
             f"{path} has more values in its rows than columns in its header: add names."

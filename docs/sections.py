@@ -18,10 +18,10 @@ from datasets.registry import DATASETS
 from docs.columns import TABLES, Table, described, types_of
 from docs.measurement_tables import difference_table, distance_table, feature_table, markdown
 from features.definitions import DEFINITIONS, definition_named, measure
+from features.drawing import WIDTH, schematic_face
 from features.registry import FEATURE_NAMES
 from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, Item
 from features.scales.thresholds import gate_of, table
-from features.schematic_face import WIDTH, schematic_face
 from features.tables import measures_page
 from landmarks.exchange.formats import FORMATS
 from landmarks.points import REGIONS, mirror_points

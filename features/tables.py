@@ -32,7 +32,7 @@ from features.definitions import DefinitionName, definition_named
 from features.frames import FloatArray
 from features.measures import MEASURES, SIDES, Measure, measure_faces
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES
-from features.scales.photographs import MOVED_COLUMNS, moved_from_rest
+from features.scales.sides import MOVED_COLUMNS, moved_from_rest
 from landmarks.find.iris import Irises
 from landmarks.scale import Unit, length_factors, no_scale_reason
 from landmarks.tables import points_of, points_source_columns
@@ -94,7 +94,7 @@ MEASURES_SCHEMA = _schema(
 
 `frame` is `irises` or, where an iris was not found, `eye_corners`. `healthy_side` is empty where
 the manifest does not name one palsied side. `no_scale` says why a photograph's lengths are missing.
-`moved_…` is how far each side moved from the same patient's rest (`features.scales.photographs`).
+`moved_…` is how far each side moved from the same patient's rest (`features.scales.sides`).
 """
 
 

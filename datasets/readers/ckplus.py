@@ -22,12 +22,14 @@ from datasets.dataset import (
     Dataset,
     Problem,
     error,
+    folders_below,
     make_manifest,
     note,
+    open_root,
+    photos_below,
     say_list,
     warning,
 )
-from datasets.layout import folders_below, open_root, photos_below
 from datasets.vocabulary import simplify
 
 EMOTIONS = (

@@ -11,8 +11,18 @@ import pandas as pd
 
 from common.tables import MANIFEST
 from common.words import counted
-from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
-from datasets.layout import PatientPattern, open_root, photos_below
+from datasets.dataset import (
+    Dataset,
+    PatientPattern,
+    Problem,
+    error,
+    make_manifest,
+    note,
+    open_root,
+    photos_below,
+    say_list,
+    warning,
+)
 from datasets.own_table import DATE, GRADE, IMAGE, PATIENT, SCORES, SIDE, TASK, VISIT
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
 from datasets.vocabulary import (

@@ -25,10 +25,11 @@ from datasets.dataset import (
     error,
     make_manifest,
     note,
+    open_root,
+    photos_below,
     say_list,
     warning,
 )
-from datasets.layout import open_root, photos_below
 from datasets.own_table import DATE, SCORES, VISIT
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import dates_of, grades_of, parse_side, scores_of, simplify

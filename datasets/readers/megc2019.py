@@ -16,8 +16,17 @@ import pandas as pd
 
 from common.errors import UserError
 from common.words import counted
-from datasets.dataset import Dataset, Problem, error, make_manifest, note, say_list, warning
-from datasets.layout import folders_below, open_root
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    folders_below,
+    make_manifest,
+    note,
+    open_root,
+    say_list,
+    warning,
+)
 from datasets.readers.clips import simple_name
 from datasets.readers.micro_expressions import read_casme2, read_samm, read_smic
 from datasets.vocabulary import simplify

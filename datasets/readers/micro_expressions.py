@@ -32,8 +32,16 @@ from common.errors import UserError
 from common.films import list_frames
 from common.photos import image_id_of
 from common.words import counted
-from datasets.dataset import Dataset, Problem, error, note, say_list, warning
-from datasets.layout import folders_below, open_root
+from datasets.dataset import (
+    Dataset,
+    Problem,
+    error,
+    folders_below,
+    note,
+    open_root,
+    say_list,
+    warning,
+)
 from datasets.readers.clips import (
     CODING,
     Coding,

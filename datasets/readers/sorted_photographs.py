@@ -21,15 +21,18 @@ from common.tables import CLASS_OF_GRADE, GRADES, PHOTOGRAPH, nameless_patients
 from common.words import counted
 from datasets.dataset import (
     Dataset,
+    PatientPattern,
     Problem,
     error,
     make_manifest,
     note,
+    open_root,
+    photos_below,
     say_list,
+    side_in,
     split_by_patient,
     warning,
 )
-from datasets.layout import PatientPattern, open_root, photos_below, side_in
 from datasets.own_table import PATIENT, apply_grades
 from datasets.readers.folder import read_folder
 from datasets.spreadsheet import Column, read_spreadsheet

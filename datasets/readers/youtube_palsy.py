@@ -18,8 +18,17 @@ import pandas as pd
 
 from common.films import list_films
 from common.words import counted
-from datasets.dataset import Dataset, Problem, error, make_manifest, say_list, warning
-from datasets.layout import PatientPattern, open_root, photos_below
+from datasets.dataset import (
+    Dataset,
+    PatientPattern,
+    Problem,
+    error,
+    make_manifest,
+    open_root,
+    photos_below,
+    say_list,
+    warning,
+)
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import simplify
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pandera.pandas as pa
 
-from common.errors import UserError, did_you_mean
+from common.errors import FilmError, UserError, did_you_mean
 from common.exit_codes import exit_code_for
-from common.films import FILM_SUFFIXES
+from common.films import FILM_SUFFIX, FILM_SUFFIXES, open_film
 from common.progress import JobProgress
 from common.provenance import read_run_record, write_run_record
-from common.tables import MANIFEST, read_manifest, read_table, write_table
+from common.tables import MANIFEST, read_manifest, read_table, read_table_in_parts, write_table
 from common.truth import SIMULATED
 from common.words import counted
 from features.commands.extract import find_source
 from features.movement.events import Cue
-from features.movement.film import measure_film
-from features.movement.film_pictures import FilmPictures
-from features.movement.photographs import PHOTOGRAPHS_FOLDER, write_photographs
+from features.movement.film import MeasuredFilm, measure_film
+from features.movement.page import SIMULATED_FILM, film_page
+from features.movement.page_compare import ComparedFilm, compare_page
+from features.movement.pictures import PHOTOGRAPHS_FOLDER, write_overlay_film, write_photographs
 from features.movement.tables import (
     CUES,
     EVENTS,
@@ -32,9 +35,12 @@ from features.movement.tables import (
     SIGNALS_TABLE,
 )
 from landmarks.find.films import FilmTask
+from landmarks.overlay import OVERLAY_FOLDER, picture_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS, frame_columns, with_slips_failed
 
+PAGES_FOLDER, COMPARISON_FILE = "pages", "comparison.html"
+_FRAMES = pa.DataFrameSchema(frame_columns(), name="landmarks")
 _READ = ("image_id", "status", "reason", *frame_columns(), "mm_per_px", *POINT_COLUMNS)
 
 
@@ -97,8 +103,8 @@ def movement(
         When a table is missing or damaged, or the landmarks are of no film.
     """
     began = time.monotonic()
-    table = _read_films(landmarks)
-    films = list(dict.fromkeys(table["film"]))
+    last_rows = _last_rows(landmarks)
+    films = list(last_rows)
     known = _manifest_of(manifest, films)
     patients = {} if known is None else dict(zip(known["film"], known["patient_id"], strict=True))
     asked = _read_cues(cues, films)
@@ -109,22 +115,20 @@ def movement(
         out, where, pages=pages, overlay=overlay, compare=compare, simulated=_simulated(known)
     )
     drawn.check(films)
-    signals, events, movements = [], [], []
+    measured: dict[str, MeasuredFilm] = {}
     with JobProgress("movement", total=len(films)) as progress:
-        for name, rows in table.groupby("film", sort=False):
-            film = str(name)
-            frames = with_slips_failed(rows.sort_values("frame").reset_index(drop=True))
-            measured = measure_film(film, frames, patient=patients.get(film), cues=asked.get(film))
-            drawn.draw(film, measured, frames)
-            signals.append(measured.signals)
-            events.append(measured.events)
-            movements.append(measured.movements)
-            progress.advance(ok=bool((measured.signals["status"] == "ok").any()))
-    del table
+        for film, frames in _frames_of_films(landmarks, last_rows):
+            measured[film] = measure_film(
+                film, frames, patient=patients.get(film), cues=asked.get(film)
+            )
+            drawn.draw(film, measured[film], frames)
+            progress.advance(ok=bool((measured[film].signals["status"] == "ok").any()))
     drawn.finish()
-    per_film = pd.concat(movements, ignore_index=True)
-    write_table(pd.concat(signals, ignore_index=True), out / SIGNALS_FILE, schema=SIGNALS_TABLE)
-    found = pd.concat(events, ignore_index=True)
+    signals, found, per_film = (
+        pd.concat([getattr(measured[film], part) for film in films], ignore_index=True)
+        for part in ("signals", "events", "movements")
+    )
+    write_table(signals, out / SIGNALS_FILE, schema=SIGNALS_TABLE)
     write_table(found, out / EVENTS_FILE, schema=EVENTS)
     write_table(per_film, out / MOVEMENTS_FILE, schema=MOVEMENTS_TABLE)
 
@@ -153,9 +157,7 @@ def movement(
         out,
         command="movement",
         settings={"landmarks": landmarks.name, "cues": cues and cues.name},
-        files={"landmarks": landmarks}
-        | ({} if manifest is None else {"manifest": manifest})
-        | ({} if cues is None else {"cues": cues}),
+        files={"landmarks": landmarks, "manifest": manifest, "cues": cues},
         counts=counts,
         seconds={"movement": time.monotonic() - began},
     )
@@ -176,16 +178,35 @@ def movement(
     )
 
 
-def _read_films(path: Path) -> pd.DataFrame:
-    """Read what is needed of the frames; rows of photographs are left out."""
-    table = read_table(path, schema=LANDMARKS, columns=_READ)
-    missing = [name for name in frame_columns() if name not in table]
-    if missing or table["film"].isna().all():
+def _last_rows(path: Path) -> dict[str, int]:
+    """Return the films of a landmark table, each with its last row; photographs are left out."""
+    last: dict[str, int] = {}
+    for part in read_table_in_parts(path, schema=_FRAMES, columns=_FRAMES.columns):
+        if set(_FRAMES.columns) <= set(part):
+            films = part.dropna(subset=["film", "frame"])["film"]
+            last |= dict(zip(films, films.index, strict=True))
+    if not last:
         raise UserError(
             f"{path} has no frames of films (columns film, frame and time_s): give the landmarks "
             "that extract found in a film."
         )
-    return table[table["film"].notna() & table["frame"].notna()]
+    return last
+
+
+def _frames_of_films(
+    path: Path, last_rows: Mapping[str, int]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each film with its frames in their order, once its last row is read.
+
+    A table of films is long: what is held at a time is one film and a part of the table.
+    """
+    held: dict[str, list[pd.DataFrame]] = {}
+    for part in read_table_in_parts(path, schema=LANDMARKS, columns=_READ):
+        rows = with_slips_failed(part.dropna(subset=["film", "frame"]))
+        for film, own in rows.groupby("film", sort=False):
+            held.setdefault(str(film), []).append(own)
+        for film in [name for name in held if last_rows[name] <= part.index[-1]]:
+            yield film, pd.concat(held.pop(film)).sort_values("frame", ignore_index=True)
 
 
 def _manifest_of(path: Path | None, films: list[str]) -> pd.DataFrame | None:
@@ -251,3 +272,57 @@ def _were_mirrored(landmarks: Path) -> bool:
     """Say whether extract was told that all films are mirror images, by its run.json."""
     settings = (read_run_record(landmarks.parent) or {}).get("settings")
     return isinstance(settings, dict) and settings.get("mirrored") is True
+
+
+@dataclass
+class FilmPictures:
+    """Draws each film once it is measured."""
+
+    out: Path  # folder of the tables
+    files: Mapping[str, FilmTask]  # where the films lie, by name; pages of others show points alone
+    # whether to write a page, and the film with its points
+    pages: bool = False
+    overlay: bool = False
+    # names of two films to lay beside each other, before and after
+    compare: tuple[str, str] | None = None
+    simulated: Collection[str] = ()  # names of films that nobody is in
+    # films that could not be written with points, and why
+    problems: list[str] = field(default_factory=list)
+    _kept: dict[str, ComparedFilm] = field(default_factory=dict)
+
+    def check(self, films: Collection[str]) -> None:
+        """Refuse what cannot be drawn of these films, before the long work."""
+        for name in self.compare or ():
+            if name not in films:
+                raise UserError(
+                    f'--compare names "{name}", which is no film of the landmark table.'
+                    + did_you_mean(name, list(films))
+                )
+        if self.overlay and not self.files:
+            raise UserError("--overlay needs the films themselves: give them with --photographs.")
+
+    def draw(self, name: str, measured: MeasuredFilm, landmarks: pd.DataFrame) -> None:
+        """Draw one film."""
+        film = self.files.get(name)
+        if self.pages:
+            page = film_page(name, measured, landmarks, film=film, simulated=name in self.simulated)
+            page.write(picture_path(self.out / PAGES_FOLDER, name).with_suffix(".html"))
+        if self.overlay and film is not None:
+            path = picture_path(self.out / OVERLAY_FOLDER, name).with_suffix("")
+            if path.suffix != FILM_SUFFIX:
+                path = path.with_name(path.name + FILM_SUFFIX)
+            try:
+                write_overlay_film(path, open_film(film.path, mirrored=film.mirrored), landmarks)
+            except FilmError as error:
+                self.problems.append(str(error))
+        if name in (self.compare or ()):
+            self._kept[name] = ComparedFilm(name, measured, landmarks, film)
+
+    def finish(self) -> None:
+        """Write the comparison, when both films were drawn."""
+        if self.compare is not None:
+            before, after = (self._kept[name] for name in self.compare)
+            page = compare_page(before, after)
+            if set(self.compare) & set(self.simulated):
+                page.warn(SIMULATED_FILM)
+            page.write(self.out / COMPARISON_FILE)

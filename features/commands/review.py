@@ -31,10 +31,10 @@ from landmarks.review.corrections import (
     of_these_photographs,
     photographs_of,
 )
+from landmarks.review.face import spreads_beside
 from landmarks.review.marks import irises_of
 from landmarks.review.server import serve
 from landmarks.review.session import Session
-from landmarks.review.uncertainty import spreads_beside
 from landmarks.scale import mm_per_px_of
 from landmarks.tables import LANDMARKS, LANDMARKS_FILE, irises_beside
 

@@ -17,6 +17,7 @@ from scipy.signal import butter, sosfiltfilt
 from features.frames import FloatArray
 from features.measures import MEASURES, SIDES
 from features.movement.head import (
+    ENOUGH,
     MAX_TURN_DEG,
     OUTER_EYE_MM,
     depths_of,
@@ -159,7 +160,8 @@ def _measured(
     )
     if not rest.any():
         return values, pose, scale * np.nan
-    shape = face_at_rest(points[rest])
+    some = np.flatnonzero(rest)
+    shape = face_at_rest(points[some[:: max(1, len(some) // ENOUGH)]])
     depths = depths_of(points, shape=shape)
     known = {entry.name: entry for entry in MEASURES}
     for first in range(0, n, _AT_ONCE):

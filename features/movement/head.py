@@ -43,7 +43,7 @@ _PARTNERS = {
     41: 46, 48: 54, 49: 53, 50: 52, 58: 56, 59: 55, 60: 64, 61: 63, 67: 65,
 }  # fmt: skip
 _STEPS = 6
-_ENOUGH, _FOR_DEPTH = 2000, 400  # frames for a median, and for the depth of the mouth
+ENOUGH, _FOR_DEPTH = 2000, 400  # frames for a median, and for the depth of the mouth
 TURNS_DEG, MOUTH_DEPTH = 10.0, 0.3
 
 
@@ -68,11 +68,11 @@ class StillHead:
 
 
 def face_at_rest(points: FloatArray) -> FloatArray:
-    """Return the median face of `(n, 68, 2)` px, `(68, 2)`: outer-eye distances, eyes level.
+    """Return the median face of some `(n, 68, 2)` px, `(68, 2)`: outer-eye distances, eyes level.
 
     Where the head looks aside, the face is what would be seen from ahead.
     """
-    faces = faces_in_frame(points[:: max(1, len(points) // _ENOUGH)]).points
+    faces = faces_in_frame(points).points
     apart = np.linalg.norm(faces[:, 45] - faces[:, 36], axis=1)
     shape = np.nanmedian(faces / apart[:, np.newaxis, np.newaxis], axis=0)
     x, depths = shape[:, 0] - shape[[36, 45], 0].mean(), _depths()

@@ -16,7 +16,7 @@ from common.words import spoken
 from features.measures import SIDES
 from features.movement.film import MeasuredFilm
 from features.movement.page_curves import COLOURS, moves_of, side_curves, unit_of
-from features.movement.page_frames import Frames
+from features.movement.pictures import Frames
 from features.movement.tables import BLINK
 
 if TYPE_CHECKING:

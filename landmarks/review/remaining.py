@@ -23,7 +23,7 @@ from common.words import counted
 from landmarks.check.errors import normalisers
 from landmarks.points import INNER, N_POINTS
 from landmarks.review.corrections import CORRECTIONS_FILE, corrected, find_corrections
-from landmarks.review.uncertainty import spreads_beside, uncertainty_of
+from landmarks.review.face import spreads_beside, uncertainty_of
 from landmarks.tables import (
     LANDMARKS,
     LANDMARKS_FILE,

@@ -25,10 +25,10 @@ from classifiers.reports.side_readings import (
 )
 from common.grading.target import target_named
 from features.definitions import measure
+from features.drawing import WIDTH, schematic_face
 from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.scales.sides import read_sides
-from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS, mirror_points
 
 from .conftest import made_cohort, write_faces

@@ -8,7 +8,7 @@ import pytest
 from common.errors import UserError
 from common.truth import read_truth
 from datasets.commands.prepare import prepare
-from datasets.layout import PatientPattern, side_in
+from datasets.dataset import PatientPattern, side_in
 from datasets.readers.ckplus import read_ckplus
 from datasets.readers.folder import read_folder
 from datasets.readers.sorted_photographs import read_fnp, read_three_class

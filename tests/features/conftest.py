@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.schematic_face import schematic_face
+from features.drawing import schematic_face
 
 
 @pytest.fixture

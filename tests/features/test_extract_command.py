@@ -21,7 +21,7 @@ from common.provenance import read_run_record
 from common.workers import Outcome
 from features.commands.extract import ExtractResult, extract, find_source
 from features.commands.features import features as features_again
-from features.schematic_face import schematic_face
+from features.drawing import schematic_face
 from features.tables import read_features
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder

@@ -19,10 +19,9 @@ from datasets.simulated.face import draw_patient
 from datasets.simulated.film import plan_film
 from features.commands.movement import movement
 from features.movement.film import MeasuredFilm, measure_film
-from features.movement.norms import OBSERVERS_MM
-from features.movement.overlay_film import write_overlay_film
-from features.movement.page import MOMENTS, film_page
+from features.movement.page import MOMENTS, OBSERVERS_MM, film_page
 from features.movement.page_compare import ComparedFilm, changes, compare_page
+from features.movement.pictures import write_overlay_film
 from features.movement.tables import SIGNALS
 from landmarks.find.films import FilmTask
 from landmarks.points import POINT_COLUMNS

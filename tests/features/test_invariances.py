@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from features.definitions import DEFINITIONS, STANDARD, Measured, measure, measurement
+from features.drawing import WIDTH, schematic_face
 from features.registry import DISTANCE_NAMES, DISTANCES, FEATURE_NAMES, FEATURES
-from features.schematic_face import WIDTH, schematic_face
 from landmarks.points import SELECTION_51, mirror_points
 
 Face = NDArray[np.float64]

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.tables import read_table
+from features.commands.draw_measures import draw_measures
 from features.commands.features import write_feature_tables
+from features.drawing import schematic_face
 from features.frames import curve_height, faces_in_frame
-from features.measure_overlay import draw_measures
 from features.measures import MEASURE_NAMES, MEASURES, SIDES, measure_faces
-from features.schematic_face import schematic_face
 from features.tables import (
     MEASURE_COLUMNS,
     MEASURES_SCHEMA,

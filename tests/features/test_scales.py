@@ -18,12 +18,11 @@ from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import pose_face
 from datasets.simulated.movement import Palsy, Side
 from features.commands.scales import scales
-from features.scales.photographs import MOVED_COLUMNS
+from features.drawing import schematic_face
 from features.scales.registry import ITEMS, SIDE_MEASURES
 from features.scales.scores import SCALES, Scored, score
-from features.scales.sides import MISSING, NOT_MEASURED, TOO_LITTLE, read_sides
+from features.scales.sides import MISSING, MOVED_COLUMNS, NOT_MEASURED, TOO_LITTLE, read_sides
 from features.scales.thresholds import cohort_bins, difference_of, published_bins
-from features.schematic_face import schematic_face
 from features.tables import measure_table
 from landmarks.points import POINT_COLUMNS, mirror_points
 from tests.conftest import ROOT

@@ -12,6 +12,7 @@ from common.tables import write_table
 from datasets.simulated.shape import AVERAGE_POINTS
 from landmarks.points import N_POINTS, POINT_COLUMNS
 from landmarks.review.corrections import COLUMNS, CORRECTIONS, CORRECTIONS_FILE
+from landmarks.review.face import uncertainty
 from landmarks.review.remaining import (
     PAUSE_S,
     Reviewed,
@@ -20,7 +21,6 @@ from landmarks.review.remaining import (
     remaining_work,
     working_seconds,
 )
-from landmarks.review.uncertainty import uncertainty
 from landmarks.tables import LANDMARKS
 
 POINTS = AVERAGE_POINTS * 1.6 + (150.0, 150.0)

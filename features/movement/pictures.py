@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from common.errors import FilmError
-from common.films import open_film
+from common.files import atomic_write
+from common.films import Film, film_writer, open_film
+from common.movements import MOVEMENTS
 from common.report import Picture, image_picture
 from common.words import counted
 from features.frames import FloatArray
@@ -103,3 +107,84 @@ class Frames:
 def _most_often(failed: pd.DataFrame) -> str:
     reasons = failed["reason"].dropna()
     return str(reasons.mode().iloc[0]) if len(reasons) else "no reason is given."
+
+
+_INK, _SHADE = (255, 255, 255), (0, 0, 0)
+
+
+def write_overlay_film(path: Path, film: Film, landmarks: pd.DataFrame) -> None:
+    """Write a film with the points of its rows of the landmark table, at its mean frame rate.
+
+    A frame without points shows its status. Sound is left out.
+    """
+    rows = landmarks.set_index("frame")
+    points = dict(zip(rows.index.tolist(), points_of(landmarks), strict=True))
+    seconds = float(film.times_s[-1] - film.times_s[0])
+    fps = (len(film) - 1) / seconds if seconds > 0 else 1.0
+    with film_writer(path, width=film.width, height=film.height, fps=fps) as write:
+        for frame in film.frames():
+            found = points.get(frame.number)
+            said = f"{frame.number}  {frame.time_s:.2f} s"
+            if found is not None and np.isfinite(found).all():
+                picture = draw_overlay(frame.rgb, found, legend=False)
+            else:
+                picture = np.ascontiguousarray(frame.rgb).copy()
+                status = rows["status"].get(frame.number, "no row")
+                said += f"  {str(status).replace('_', ' ')}"
+            write(_labelled(picture, said))
+
+
+def _labelled(picture: NDArray[np.uint8], words: str) -> NDArray[np.uint8]:
+    """Write words into the upper left corner, readable on any ground; in place."""
+    scale = max(picture.shape[0] / 900, 0.4)
+    place = (round(14 * scale), round(34 * scale))
+    for colour, weight in ((_SHADE, 3), (_INK, 1)):
+        cv2.putText(
+            picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA
+        )
+    return picture
+
+
+PHOTOGRAPHS_FOLDER = "photographs"
+
+
+def write_photographs(
+    movements: pd.DataFrame, films: Mapping[str, FilmTask], *, folder: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """Write the pictures of rest and of every movement that was measured, as PNG.
+
+    `movements`: columns of `movements.csv`.
+    `films`: each film as it lies there.
+    `folder`: pictures go to `FOLDER/<film>/1_rest.png`, ….
+
+    Returns a manifest of what was written, and one sentence for each film that could not be
+    read.
+    """
+    wanted = movements[movements["movement"].isin(MOVEMENTS) & movements["frame"].notna()]
+    rows, problems = [], []
+    for name, of_film in wanted.groupby("film", sort=False):
+        try:
+            there = films[str(name)]
+            film = open_film(there.path, mirrored=there.mirrored)
+            for row in of_film.to_dict("records"):
+                task, frame = str(row["movement"]), int(row["frame"])
+                image_id = f"{name}/{MOVEMENTS.index(task) + 1}_{task}.png"
+                picture = Image.fromarray(film.frame(frame).rgb)
+                with atomic_write(folder / image_id) as temporary:
+                    picture.save(temporary, format="PNG")
+                rows.append(
+                    {
+                        "image_id": image_id,
+                        "path": image_id,
+                        "patient_id": row["patient_id"] if pd.notna(row["patient_id"]) else name,
+                        "task": task,
+                        "film": name,
+                        "frame": frame,
+                        "time_s": row["time_s"],
+                    }
+                )
+        except FilmError as error:
+            problems.append(str(error))
+    words = ("image_id", "path", "patient_id", "task", "film")
+    table = pd.DataFrame(rows, columns=[*words, "frame", "time_s"])
+    return table.astype(dict.fromkeys(words, "str")), problems

@@ -1,1 +1,0 @@
-"""The commands `extract`, `features` and `draw-measures`."""

@@ -1,1 +1,0 @@
-"""The commands `evaluate-landmarks` and `train-landmarks`."""

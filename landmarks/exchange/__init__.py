@@ -1,1 +1,0 @@
-"""Points of other tools: their formats as landmark tables, and corrections made elsewhere."""
