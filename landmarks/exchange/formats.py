@@ -15,8 +15,17 @@ from typing import cast
 from common.errors import UserError
 from common.photos import upright_size
 from common.truth import PTS_FIRST_PIXEL
-from landmarks.exchange import coco, cvat, emotrics, imglab, mediapipe, openface, pts
+from landmarks.exchange.lists_of_points import (
+    FACES,
+    N_MESH,
+    read_coco,
+    read_mediapipe,
+    read_openface,
+    write_coco,
+)
 from landmarks.exchange.marked import MarkedPhoto, photograph_beside, text_of
+from landmarks.exchange.text_files import read_emotrics, read_pts, write_emotrics, write_pts
+from landmarks.exchange.xml_files import read_cvat, read_imglab, write_cvat, write_imglab
 from landmarks.tables import OtherTool
 
 _SUFFIXES = (".pts", ".txt", ".xml", ".json", ".csv")
@@ -55,9 +64,9 @@ _ALL = (
         carries="68 points",
         first_pixel=PTS_FIRST_PIXEL,
         why="page of the 300-W annotations: as Matlab counts, the top left pixel is x=1, y=1",
-        read=pts.read,
+        read=read_pts,
         step=0.001,
-        write_one=pts.write,
+        write_one=write_pts,
         suffix=".pts",
     ),
     Format(
@@ -66,9 +75,9 @@ _ALL = (
         carries="68 parts, face box",
         first_pixel=0.0,
         why="dlib counts rows and columns of its arrays, whole px",
-        read=imglab.read,
+        read=read_imglab,
         step=1.0,
-        write_all=imglab.write,
+        write_all=write_imglab,
         suffix=".xml",
     ),
     Format(
@@ -77,9 +86,9 @@ _ALL = (
         carries="68 points or a skeleton, size",
         first_pixel=0.5,
         why="CVAT measures from the picture's edge: a box around all of it is 0 to its width",
-        read=cvat.read,
+        read=read_cvat,
         step=0.01,
-        write_all=cvat.write,
+        write_all=write_cvat,
         suffix=".xml",
         needs_size=True,
     ),
@@ -90,9 +99,9 @@ _ALL = (
         first_pixel=0.0,
         why="COCO's description of its data: a keypoint has a 0-indexed location, which is the "
         "index of its pixel",
-        read=coco.read,
+        read=read_coco,
         step=0.01,
-        write_all=coco.write,
+        write_all=write_coco,
         suffix=".json",
         needs_size=True,
     ),
@@ -102,9 +111,9 @@ _ALL = (
         carries="68 points, irises, face box",
         first_pixel=0.0,
         why="its points are those of dlib, whole px",
-        read=emotrics.read,
+        read=read_emotrics,
         step=1.0,
-        write_one=emotrics.write,
+        write_one=write_emotrics,
         suffix=".txt",
     ),
     Format(
@@ -114,7 +123,7 @@ _ALL = (
         first_pixel=0.0,
         why="OpenFace draws its points with OpenCV as they are, which has pixel centres at "
         "integers",
-        read=openface.read,
+        read=read_openface,
     ),
     Format(
         name="mediapipe",
@@ -122,7 +131,7 @@ _ALL = (
         carries="478 points, of which 68 are taken, irises",
         first_pixel=0.5,
         why="MediaPipe's own drawing takes the whole part of share times width for the pixel",
-        read=mediapipe.read,
+        read=read_mediapipe,
     ),
 )
 FORMATS: dict[OtherTool, Format] = {one.name: one for one in _ALL}
@@ -147,8 +156,8 @@ def format_of(path: Path) -> Format | None:
         keys = set(re.findall(r'"(\w+)"\s*:\s*\[', text_of(path)))
         if "annotations" in keys:
             return FORMATS["coco"]
-        return FORMATS["mediapipe"] if keys & set(mediapipe.FACES) else None
-    if f"x_{mediapipe.N_MESH - 1}" in names:
+        return FORMATS["mediapipe"] if keys & set(FACES) else None
+    if f"x_{N_MESH - 1}" in names:
         return FORMATS["mediapipe"]
     if {"x_67", "confidence"} <= names and "status" not in names:
         return FORMATS["openface"]

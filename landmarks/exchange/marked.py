@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
@@ -20,8 +16,6 @@ from common.photos import PHOTO_SUFFIXES
 from common.words import counted
 from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS
-
-_NAME_COLUMNS = ("image_id", "image", "file", "file_name", "filename", "name")
 
 
 def no_points() -> NDArray[np.float64]:
@@ -101,39 +95,6 @@ def text_of(path: Path, *, limit: int = -1) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from error
 
 
-def json_of(path: Path) -> Any:
-    """Read a JSON file; UserError when it is none."""
-    try:
-        return json.loads(text_of(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is no whole JSON file ({error}): save or export it again."
-        ) from error
-
-
-def xml_of(path: Path) -> Element:
-    """Read an XML file; UserError when it is none, or declares entities, which may be a bomb."""
-    builder, parser = TreeBuilder(), expat.ParserCreate()
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-
-    def refuse(*_: object) -> None:
-        raise UserError(
-            f"{path} has a document type of its own (DOCTYPE), which no file of points needs and "
-            "which can hide a bomb: export it again."
-        )
-
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        parser.Parse(path.read_bytes(), True)
-        return builder.close()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except expat.ExpatError as error:
-        raise UserError(f"{path} is no whole XML file ({error}): save it again.") from error
-
-
 def number_in(attributes: Mapping[str, Any], name: str) -> float:
     """Return an attribute as a number, NaN where it is absent or none."""
     try:
@@ -147,42 +108,3 @@ def size_in(attributes: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return width and height where both are given and positive."""
     found = [number_in(attributes, name) for name in ("width", "height")]
     return (int(found[0]), int(found[1])) if min(found) > 0 else None
-
-
-def csv_rows(
-    path: Path, *, n_points: int
-) -> Iterator[tuple[str, NDArray[np.float64], dict[str, Any]]]:
-    """Read a table with columns `x_0` and on, row by row: name, `(n_points, 2)`, all columns.
-
-    The name is that of a column such as `image`; without one it is that of the photograph beside
-    the file, or, of several frames, `STEM/000012`. What is no number is NaN.
-    """
-    try:
-        table = pd.read_csv(
-            path, encoding="utf-8-sig", skipinitialspace=True, dtype=str, keep_default_na=False
-        )
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{path} cannot be read as a CSV table ({reason}): save it anew."
-        ) from error
-    table.columns = [str(name).strip() for name in table.columns]
-    columns = [f"{axis}_{i}" for i in range(n_points) for axis in "xy"]
-    absent = [name for name in columns if name not in table]
-    if absent:
-        raise UserError(
-            f'{path} has no column "{absent[0]}": give a table with commas between the columns, '
-            f"x_0 to x_{n_points - 1} and y_0 to y_{n_points - 1}."
-        )
-    cells = table[columns].to_numpy(dtype=object).ravel()
-    values = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
-    named = next((name for name in _NAME_COLUMNS if name in table), None)
-    faces = values.reshape(len(table), n_points, 2)
-    for row, points in zip(table.to_dict("records"), faces, strict=True):
-        if named is not None:
-            name = str(row[named])
-        elif len(table) > 1 and "frame" in table:
-            name = f"{path.stem}/{str(row['frame']).zfill(6)}"
-        else:
-            name = photograph_beside(path)
-        yield name, points, {str(key): value for key, value in row.items()}

@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import UserError
 from common.tables import read_table, write_table
-from landmarks.exchange.emotrics import read as read_emotrics
 from landmarks.exchange.tables import read_points
+from landmarks.exchange.text_files import read_emotrics
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import POINT_COLUMNS, side_of
 from landmarks.tables import LANDMARKS, points_of

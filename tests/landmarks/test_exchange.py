@@ -21,7 +21,7 @@ from features.commands.features import features
 from landmarks.commands.evaluate_landmarks import evaluate_landmarks, read_source
 from landmarks.commands.exchange import export_points, import_points
 from landmarks.exchange.formats import FORMATS, format_of, read_marked
-from landmarks.exchange.mediapipe import MESH_OF_68
+from landmarks.exchange.lists_of_points import MESH_OF_68
 from landmarks.exchange.tables import matched, read_points
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS

@@ -1,11 +1,15 @@
-"""Emotrics' landmark files: one text file per photograph, beside it and with its name.
+"""A text file per photograph: `.pts` of the 300-W family, and Emotrics' landmark files.
 
-The facts of the format are those of Emotrics' public source (github.com/dguari1/Emotrics): five
-sections (the photograph's name, 68 points, both irises, the face box), each opened by a comment
-line ending in `{` and closed by `# }`; every number is a whole px; a radius that is not positive
-says that the iris was not found; a point below 0 was not placed. Later programs of the family
-number the points in a third column and add points behind the 68; the first 68 are read. Left and
-right are the patient's in Emotrics too: its left eye is points 42 to 47.
+`.pts`: 68 lines of x and y, with a header (`version: 1`, `n_points: 68`, `{`, the points, `}`) or
+with the points alone.
+
+Emotrics: the file lies beside the photograph and has its name. The facts of the format are those of
+Emotrics' public source (github.com/dguari1/Emotrics): five sections (the photograph's name, 68
+points, both irises, the face box), each opened by a comment line ending in `{` and closed by `# }`;
+every number is a whole px; a radius that is not positive says that the iris was not found; a point
+below 0 was not placed. Later programs of the family number the points in a third column and add
+points behind the 68; the first 68 are read. Left and right are the patient's in Emotrics too: its
+left eye is points 42 to 47.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import atomic_write
-from landmarks.exchange.marked import MarkedPhoto, photograph_beside, text_of
+from common.truth import read_pts as read_pts_points
+from landmarks.exchange.marked import MarkedPhoto, marked_by, photograph_beside, text_of
 from landmarks.find.iris import Iris, Irises
 from landmarks.points import N_POINTS
 
@@ -31,8 +36,20 @@ _SECTIONS = {
 }
 
 
-def read(path: Path) -> list[MarkedPhoto]:
-    """Read one file; points that were not placed are NaN.
+def read_pts(path: Path) -> list[MarkedPhoto]:
+    """Read one `.pts` file; UserError when it is none."""
+    return [marked_by(photograph_beside(path), read_pts_points(path))]
+
+
+def write_pts(marks: MarkedPhoto, path: Path) -> None:
+    """Write one `.pts` file, with a header."""
+    lines = "".join(f"{x:.3f} {y:.3f}\n" for x, y in marks.points)
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"version: 1\nn_points: 68\n{{\n{lines}}}\n", encoding="utf-8")
+
+
+def read_emotrics(path: Path) -> list[MarkedPhoto]:
+    """Read one file of Emotrics; points that were not placed are NaN.
 
     UserError when the file cannot be read, lacks a section, or a line holds no numbers.
     """
@@ -54,8 +71,8 @@ def read(path: Path) -> list[MarkedPhoto]:
     return [MarkedPhoto(name, points, irises=irises, box=box)]
 
 
-def write(marks: MarkedPhoto, path: Path) -> None:
-    """Write one file, in whole px; -1 stands for what is not there."""
+def write_emotrics(marks: MarkedPhoto, path: Path) -> None:
+    """Write one file for Emotrics, in whole px; -1 stands for what is not there."""
     irises = marks.irises or Irises()
     left, top, right, bottom = marks.box or (np.nan,) * 4
     sections = {
