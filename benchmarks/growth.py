@@ -27,7 +27,7 @@ from common.command_line import LISTS
 from common.figures import GRID, MARKERS, OKABE_ITO, SOFT
 from common.movements import MOVEMENTS
 from common.tables import write_csv, write_table
-from features.drawing import WIDTH, schematic_face
+from docs.drawing import WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS, mirror_points
 from landmarks.tables import LANDMARKS
 

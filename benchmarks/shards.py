@@ -31,8 +31,8 @@ from common.provenance import RUN_FILE, package_versions, write_run_record
 from common.shards import Shard, dealt
 from common.tables import write_table
 from datasets.simulated.cohort import simulate
+from docs.drawing import schematic_face
 from features.commands.features import write_feature_tables
-from features.drawing import schematic_face
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS, LANDMARKS_FILE
 

@@ -16,8 +16,8 @@ from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import render_photo
 from datasets.simulated.movement import Side
 from datasets.simulated.photo_warp import simulate_from_photo
+from docs.drawing import draw_measurements
 from features.commands.draw_measures import draw_measures
-from features.drawing import draw_measurements
 from features.registry import DISTANCES, FEATURES
 from landmarks.find.finder import LandmarkFinder
 from landmarks.overlay import draw_overlay

@@ -8,10 +8,10 @@ from features.definitions import (
     DEFINITIONS,
     STANDARD,
     DefinitionName,
-    definitions_that_differ,
     measurement,
     points_used,
 )
+from features.measures import MEASURES
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES, Measurement
 
 
@@ -54,6 +54,40 @@ def feature_table() -> str:
         for entry in entries
     ]
     return markdown((*header, "Differs in", "Source"), rows)
+
+
+def measure_table() -> str:
+    """Return the Markdown table of the clinical measures."""
+    kinds = {"rise": "height", "distance": "distance", "angle": "angle"}
+    header = ("Name", "Meaning", "Formula", "Points (patient's right)", "Unit", "Source")
+    rows = [
+        (
+            f"`{entry.name}`",
+            entry.meaning,
+            f"{kinds[entry.kind]}: {entry.formula}",
+            ", ".join(map(str, entry.points)),
+            "mm or px" if entry.is_length else "degrees",
+            entry.source,
+        )
+        for entry in MEASURES
+    ]
+    return markdown(header, rows)
+
+
+def definitions_that_differ(name: str) -> tuple[DefinitionName, ...]:
+    """Return the definitions in which a measurement is computed otherwise than in `standard`.
+
+    A feature also differs when one of the distances it is built from does.
+    """
+    ours = _computed(name, definition=STANDARD)
+    return tuple(other for other in DEFINITIONS if _computed(name, definition=other) != ours)
+
+
+def _computed(name: str, *, definition: str) -> tuple[str, ...]:
+    """Every formula text that goes into a measurement."""
+    formula = measurement(name, definition=definition).formula
+    parts = (_computed(part, definition=definition) for part in formula.distances)
+    return (formula.text, *(text for part in parts for text in part))
 
 
 def difference_table() -> str:

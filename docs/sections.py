@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from common.tables import STATUSES
 from datasets.registry import DATASETS
 from docs.columns import TABLES, Table, described, types_of
-from docs.measurement_tables import difference_table, distance_table, feature_table, markdown
+from docs.drawing import WIDTH, schematic_face
+from docs.measurement_tables import (
+    difference_table,
+    distance_table,
+    feature_table,
+    markdown,
+    measure_table,
+)
 from features.definitions import DEFINITIONS, definition_named, measure
-from features.drawing import WIDTH, schematic_face
 from features.registry import FEATURE_NAMES
 from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, Item
 from features.scales.thresholds import gate_of, table
-from features.tables import measures_page
 from landmarks.exchange.formats import FORMATS
 from landmarks.points import REGIONS, mirror_points
 from landmarks.predictor import PREDICTORS
@@ -291,7 +296,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "distances": distance_table,
     "features": feature_table,
     "differences": difference_table,
-    "measures": measures_page,
+    "measures": measure_table,
     "side measures": side_measures,
     "scale items": scale_items,
     "scale thresholds": thresholds,

@@ -157,22 +157,6 @@ def points_used(name: str, *, definition: str = STANDARD) -> tuple[int, ...]:
     return tuple(sorted({*formula.points, *(point for used in inherited for point in used)}))
 
 
-def definitions_that_differ(name: str) -> tuple[DefinitionName, ...]:
-    """Return the definitions in which a measurement is computed otherwise than in `standard`.
-
-    A feature also differs when one of the distances it is built from does.
-    """
-    ours = _computed(name, definition=STANDARD)
-    return tuple(other for other in DEFINITIONS if _computed(name, definition=other) != ours)
-
-
-def _computed(name: str, *, definition: str) -> tuple[str, ...]:
-    """Every formula text that goes into a measurement."""
-    formula = measurement(name, definition=definition).formula
-    parts = (_computed(part, definition=definition) for part in formula.distances)
-    return (formula.text, *(text for part in parts for text in part))
-
-
 def _changed(source: str, **changes: Mapping[str, Any]) -> dict[str, Measurement]:
     """Return the registry with some fields of some entries replaced, and the source of these."""
     return {

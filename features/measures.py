@@ -251,5 +251,3 @@ MEASURES: tuple[Measure, ...] = (
         source=OURS,
     ),
 )
-
-MEASURE_NAMES: tuple[str, ...] = tuple(entry.name for entry in MEASURES)

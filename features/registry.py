@@ -15,7 +15,6 @@ lid pair Nl mirrors onto the outer pair Or, the inner pair Nr onto the inner pai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -249,9 +248,3 @@ FEATURES: tuple[Measurement, ...] = (
 
 DISTANCE_NAMES: tuple[str, ...] = tuple(entry.name for entry in DISTANCES)
 FEATURE_NAMES: tuple[str, ...] = tuple(entry.name for entry in FEATURES)
-
-
-def features_of_regions(regions: Iterable[Region]) -> tuple[str, ...]:
-    """Return the names of the features of some regions, in column order."""
-    wanted = set(regions)
-    return tuple(entry.name for entry in FEATURES if entry.region in wanted)

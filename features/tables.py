@@ -245,16 +245,3 @@ def _healthy_sides(ids: list[str], manifest: pd.DataFrame | None) -> list[str | 
 def _no_scale(pair: Irises | None) -> str:
     reason = "" if pair is None else no_scale_reason(pair)
     return reason or "This photograph has no scale: its row has no mm_per_px or no face box."
-
-
-def measures_page() -> str:
-    """Return the reference of the measures as a Markdown table, made from the registry."""
-    kinds = {"rise": "height", "distance": "distance", "angle": "angle"}
-    head = "| Name | Meaning | Formula | Points (patient's right) | Unit | Source |\n"
-    lines = [
-        f"| `{entry.name}` | {entry.meaning} | {kinds[entry.kind]}: {entry.formula} | "
-        f"{', '.join(map(str, entry.points))} | {'mm or px' if entry.is_length else 'degrees'} | "
-        f"{entry.source} |\n"
-        for entry in MEASURES
-    ]
-    return head + "| --- | --- | --- | --- | --- | --- |\n" + "".join(lines)

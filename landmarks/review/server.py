@@ -15,7 +15,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def build_server(session: Session, *, measure: Measure, token: str, port: int) -
 
     def start(request: Request) -> Response:
         name, kind = PAGE_FILES[request.path_params.get("name", "")]
-        content = files("landmarks.review").joinpath("page", name).read_bytes()
+        content = (Path(__file__).with_name("page") / name).read_bytes()
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
     def cohort(request: Request) -> Response:

@@ -24,8 +24,8 @@ from classifiers.reports.side_readings import (
     zone_table,
 )
 from common.grading.target import target_named
+from docs.drawing import WIDTH, schematic_face
 from features.definitions import measure
-from features.drawing import WIDTH, schematic_face
 from features.mirror_difference import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.scales.sides import read_sides

@@ -22,9 +22,9 @@ from classifiers.reports.grade import grade_report
 from common.errors import UserError
 from common.grading.target import target_named
 from common.movements import MOVEMENTS
+from docs.drawing import schematic_face
 from features.commands.features import features as features_again
 from features.commands.features import write_feature_tables
-from features.drawing import schematic_face
 from landmarks.points import POINT_COLUMNS
 from landmarks.review.corrections import Journal, Move
 from landmarks.tables import points_of, points_source_of_run, read_landmarks

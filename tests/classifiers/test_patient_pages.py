@@ -24,8 +24,8 @@ from classifiers.reports.patient_page import Answer, add_patient_pages, side_tab
 from classifiers.reports.patient_pictures import Material, read_material
 from common.grading.target import target_named
 from common.report import Report
+from docs.drawing import HEIGHT, WIDTH, schematic_face
 from features.commands.features import write_feature_tables
-from features.drawing import HEIGHT, WIDTH, schematic_face
 from landmarks.points import POINT_COLUMNS
 
 TASKS = ("rest", "brow_raise", "gentle_eye_closure", "full_eye_closure", "gentle_smile",

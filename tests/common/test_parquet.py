@@ -11,7 +11,7 @@ import pytest
 from common.errors import UserError
 from common.parquet import large_tables_as
 from common.tables import MANIFEST, read_table, write_table, write_table_in_parts
-from features.drawing import schematic_face
+from docs.drawing import schematic_face
 from features.registry import FEATURE_NAMES
 from features.tables import FEATURES
 from landmarks.exchange.tables import read_points

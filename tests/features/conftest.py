@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.drawing import schematic_face
+from docs.drawing import schematic_face
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import read_run_record
 from common.workers import Outcome
+from docs.drawing import schematic_face
 from features.commands.extract import ExtractResult, extract, find_source
 from features.commands.features import features as features_again
-from features.drawing import schematic_face
 from features.tables import read_features
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder

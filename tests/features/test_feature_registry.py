@@ -9,16 +9,20 @@ import pytest
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from docs.measurement_tables import difference_table, distance_table, feature_table
+from docs.drawing import COLOURS, draw_measurements
+from docs.measurement_tables import (
+    definitions_that_differ,
+    difference_table,
+    distance_table,
+    feature_table,
+)
 from features.definitions import (
     DEFINITIONS,
     definition_named,
-    definitions_that_differ,
     measure,
     measurement,
     points_used,
 )
-from features.drawing import COLOURS, draw_measurements
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,
@@ -28,7 +32,6 @@ from features.registry import (
     OURS,
     PARRA_2021,
     REGIONS,
-    features_of_regions,
 )
 from landmarks.points import MIRROR_PARTNER, SELECTION_51, side_of
 
@@ -163,11 +166,6 @@ def test_differences_said_are_the_differences_computed(faces: NDArray) -> None:
                     assert not differs and definitions_that_differ(name) == ("parra2021",)
                 else:
                     assert differs == (definition in definitions_that_differ(name)), name
-
-
-def test_regions_select_features_in_column_order() -> None:
-    assert features_of_regions(["eye", "brow"]) == tuple(f"f{i}" for i in range(14))
-    assert features_of_regions(REGIONS) == FEATURE_NAMES
 
 
 def test_unknown_names_are_one_sentence_with_the_choices() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from docs.drawing import WIDTH, schematic_face
 from features.definitions import DEFINITIONS, STANDARD, Measured, measure, measurement
-from features.drawing import WIDTH, schematic_face
 from features.registry import DISTANCE_NAMES, DISTANCES, FEATURE_NAMES, FEATURES
 from landmarks.points import SELECTION_51, mirror_points
 

@@ -17,8 +17,8 @@ from common.tables import write_csv
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import pose_face
 from datasets.simulated.movement import Palsy, Side
+from docs.drawing import schematic_face
 from features.commands.scales import scales
-from features.drawing import schematic_face
 from features.scales.registry import ITEMS, SIDE_MEASURES
 from features.scales.scores import SCALES, Scored, score
 from features.scales.sides import MISSING, MOVED_COLUMNS, NOT_MEASURED, TOO_LITTLE, read_sides

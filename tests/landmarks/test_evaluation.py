@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.drawing import schematic_face
+from docs.drawing import schematic_face
 from landmarks.check.asymmetry import ASYMMETRY, asymmetry_kept
 from landmarks.check.errors import (
     ERRORS,

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.tables import read_table
-from features.drawing import schematic_face
+from docs.drawing import schematic_face
 from landmarks.find.detector import FaceBox
 from landmarks.find.extraction import SPREADS_FILE, extract_landmarks
 from landmarks.find.finder import LandmarkFinder

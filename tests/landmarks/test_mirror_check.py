@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.drawing import schematic_face
+from docs.drawing import schematic_face
 from landmarks.check.altered import MIRROR, find_both_ways, mirror_check, mirror_difference
 from landmarks.find.finder import FaceLandmarks
 from landmarks.points import REGIONS, mirror_points
