@@ -21,7 +21,7 @@ from common.tables import GRADES, SIDES
 from common.words import counted
 from datasets.dataset import Dataset, Problem, error, say_list, warning
 from datasets.spreadsheet import Column, read_spreadsheet
-from datasets.vocabulary import WORDS, dates_of, grades_of, rows_of, scores_of, sides_of
+from datasets.vocabulary import WORDS, read_cells, rows_of
 
 IMAGE = Column("image_id", WORDS["headings"]["image"])
 PATIENT = Column("patient_id", WORDS["headings"]["patient"])
@@ -107,18 +107,8 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
     if not keys or not gives:
         need = "a column patient (or image)" if not keys else "a column grade, eFACE or Sunnybrook"
         raise UserError(f"{file} has no {need[2:]}: add {need}, so that grades can be matched.")
-    table = pd.DataFrame({"_key": _joined(sheet.rows, keys)})
-    problems: list[Problem] = []
-    for name in gives:
-        if name == GRADE.name:
-            told = grades_of(sheet.rows[name], file=file, zero_based=zero_based_grades)
-        elif name == SIDE.name:
-            told = sides_of(sheet.rows[name], file=file)
-        else:
-            parse = dates_of if name == DATE.name else scores_of
-            told = parse(sheet.rows[name], file=file)
-        table[name] = told[0]
-        problems += told[1]
+    table, problems = read_cells(sheet.rows[gives], file=file, zero_based=zero_based_grades)
+    table.insert(0, "_key", _joined(sheet.rows, keys))
     problems += sheet.problems
     table, doubled = _one_per_key(table, file=file)
     own = _joined(manifest, keys)

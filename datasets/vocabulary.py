@@ -9,6 +9,7 @@ import datetime
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -95,20 +96,48 @@ def parse_date(cell: str) -> str | None:
         return None
 
 
-def dates_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
-    """Return the ISO dates of a column (empty where there is none) and what was wrong."""
-    return _parsed(
-        cells,
+_UNDERSTOOD: dict[str, tuple[Callable[[str], object], str, str, str]] = {
+    "hb_grade": (
+        parse_grade,
+        "grade_out_of_range",
+        'the grade "{cell}" is no House-Brackmann grade and was left empty',
+        "write 1 to 6 or I to VI",
+    ),
+    "side": (
+        parse_side,
+        "unreadable_side",
+        'the side "{cell}" was not understood and was set to unknown',
+        "write left, right, none, both or unknown, meaning the patient's side",
+    ),
+    "date": (
         parse_date,
-        file=file,
-        kind="no_date",
-        what='"{cell}" is no date and was left empty',
-        advice="write year-month-day, 2024-04-03",
-    )
+        "no_date",
+        '"{cell}" is no date and was left empty',
+        "write year-month-day, 2024-04-03",
+    ),
+}
+"""By column: what reads a cell; kind, words and advice of the problem where that gives None."""
 
 
-def scores_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
-    """Return the scores of a known scale, empty where out of its range, and what was wrong."""
+def read_cells(
+    table: pd.DataFrame, *, file: str, zero_based: bool = False
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return a table of text with its grades, movements, sides, dates and scores as values.
+
+    Empty where a cell is missing or not understood (`unknown` for a side); and what was wrong. The
+    rows are those of a spreadsheet. `zero_based`: grades are counted from 0 (normal) to 5.
+    """
+    table, problems = table.copy(), []
+    for name in ("hb_grade", "task", "side", "date", *NUMERIC):
+        if name not in table:
+            continue
+        read = _scores if name in NUMERIC else _tasks if name == "task" else _parsed
+        table[name], wrong = read(table[name], file=file, zero_based=zero_based)
+        problems += wrong
+    return table, problems
+
+
+def _scores(cells: pd.Series, *, file: str, **_: object) -> tuple[pd.Series, list[Problem]]:
     scale = NUMERIC[str(cells.name)]
     scores = pd.to_numeric(cells, errors="coerce").astype(float)
     wrong = cells.notna() & ~scores.between(scale.low, scale.high)
@@ -120,40 +149,8 @@ def scores_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]
     return scores.where(~wrong), [error("score_out_of_range", what, advice, **at)]
 
 
-def grades_of(
-    cells: pd.Series, *, file: str, zero_based: bool = False
-) -> tuple[pd.Series, list[Problem]]:
-    """Return the grades of a column (`Int64`, empty where there is none) and what was wrong.
-
-    The cells are text or missing, indexed by spreadsheet row, here and in what follows.
-    """
-    allowed = "0 to 5 with --zero-based-grades" if zero_based else "1 to 6 or I to VI"
-    values, problems = _parsed(
-        cells,
-        lambda cell: parse_grade(cell, zero_based=zero_based),
-        file=file,
-        kind="grade_out_of_range",
-        what='the grade "{cell}" is no House-Brackmann grade and was left empty',
-        advice=f"write {allowed}",
-    )
-    return values.astype("Int64"), problems
-
-
-def sides_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
-    """Return the sides of a column (`unknown` where empty or unreadable) and what was wrong."""
-    values, problems = _parsed(
-        cells,
-        parse_side,
-        file=file,
-        kind="unreadable_side",
-        what='the side "{cell}" was not understood and was set to unknown',
-        advice="write left, right, none, both or unknown, meaning the patient's side",
-    )
-    return values.fillna("unknown"), problems
-
-
-def tasks_of(cells: pd.Series, *, file: str) -> tuple[pd.Series, list[Problem]]:
-    """Return the movements of a column: standard names where understood, else as written."""
+def _tasks(cells: pd.Series, *, file: str, **_: object) -> tuple[pd.Series, list[Problem]]:
+    """Standard names where understood, else as written."""
     meaning = {cell: parse_task(cell) or cell for cell in cells.dropna().unique()}
     values = cells.map(meaning).astype("object")
     values = values.where(values.notna(), None)
@@ -170,16 +167,12 @@ def rows_of(table: pd.Series | pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(row) for row in table.index)
 
 
-def _parsed(
-    cells: pd.Series,
-    parse: Callable[[str], object],
-    *,
-    file: str,
-    kind: str,
-    what: str,
-    advice: str,
-) -> tuple[pd.Series, list[Problem]]:
+def _parsed(cells: pd.Series, *, file: str, zero_based: bool) -> tuple[pd.Series, list[Problem]]:
     """Parse each distinct cell once; a cell that is not empty but gives None is a problem."""
+    parse, kind, what, advice = _UNDERSTOOD[str(cells.name)]
+    if cells.name == "hb_grade" and zero_based:
+        parse = partial(parse_grade, zero_based=True)
+        advice = "write 0 to 5 with --zero-based-grades"
     filled = cells.dropna()
     meaning = {cell: parse(cell) for cell in filled.unique()}
     problems = []
@@ -188,4 +181,7 @@ def _parsed(
         more = f" ({counted(len(rows), 'row')})" if len(rows) > 1 else ""
         problems.append(error(kind, what.format(cell=cell) + more, advice, file=file, rows=rows))
     values = cells.map(meaning).astype("object")
-    return values.where(values.notna(), None), problems
+    if cells.name == "side":
+        return values.fillna("unknown"), problems
+    values = values.where(values.notna(), None)
+    return values.astype("Int64") if cells.name == "hb_grade" else values, problems

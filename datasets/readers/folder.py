@@ -25,16 +25,7 @@ from datasets.dataset import (
 )
 from datasets.own_table import DATE, GRADE, IMAGE, PATIENT, SCORES, SIDE, TASK, VISIT
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
-from datasets.vocabulary import (
-    MEANING,
-    dates_of,
-    grades_of,
-    rows_of,
-    scores_of,
-    sides_of,
-    simplify,
-    tasks_of,
-)
+from datasets.vocabulary import MEANING, read_cells, rows_of, simplify
 
 _COLUMNS = (
     Column("image_id", (*IMAGE.titles, "path")), PATIENT, TASK, SIDE, GRADE, VISIT, DATE, *SCORES
@@ -125,16 +116,8 @@ def _from_table(
         advice = "the words that are understood stand in docs/datasets.md"
         problems.append(note("unused_column", what, advice, file=file))
     table = table.drop(columns=["path", "dataset"], errors="ignore")  # the manifest's are made here
-    for column, parse in (
-        (GRADE, lambda cells: grades_of(cells, file=file, zero_based=zero_based_grades)),
-        (TASK, lambda cells: tasks_of(cells, file=file)),
-        (SIDE, lambda cells: sides_of(cells, file=file)),
-        (DATE, lambda cells: dates_of(cells, file=file)),
-        *((score, lambda cells: scores_of(cells, file=file)) for score in SCORES),
-    ):
-        if column.name in table:
-            table[column.name], doubts = parse(table[column.name])
-            problems += doubts
+    table, doubts = read_cells(table, file=file, zero_based=zero_based_grades)
+    problems += doubts
     if "image_id" in table:
         frame, doubts = _by_photograph(table, photographs, find, file=file)
     else:

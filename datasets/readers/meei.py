@@ -32,7 +32,7 @@ from datasets.dataset import (
 )
 from datasets.own_table import DATE, SCORES, VISIT
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
-from datasets.vocabulary import dates_of, grades_of, parse_side, scores_of, simplify
+from datasets.vocabulary import parse_side, read_cells, simplify
 
 CATEGORY_SOURCE = "category, not a clinician's House-Brackmann grade"
 GRADE_OF_SEVERITY = {
@@ -60,7 +60,8 @@ _COLUMNS = (
     Column("hb_grade", ("House-Brackmann", "HB", "HB grade")),
     *SCORES,
 )
-_TOLD = ("gender", "age", "date", *(score.name for score in SCORES))  # carried through
+_SCORES = tuple(score.name for score in SCORES)
+_TOLD = ("gender", "age", "date", *_SCORES)  # carried through
 
 
 @dataclass(frozen=True, order=True)
@@ -261,11 +262,9 @@ def _read_patient_table(root: Path) -> tuple[dict[_Visit, _Person], list[Problem
     problems = list(sheet.problems)
     people: dict[_Visit, _Person] = {}
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
-    for name, parse in (
-        ("date", dates_of), ("hb_grade", grades_of), *((c.name, scores_of) for c in SCORES)
-    ):  # fmt: skip
-        table[name], wrong = parse(table[name], file=sheet.file)
-        problems += wrong
+    values, wrong = read_cells(table[["hb_grade", "date", *_SCORES]], file=sheet.file)
+    table[list(values)] = values
+    problems += wrong
     table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
     table["severity"] = table.groupby("kind")["severity"].ffill()
     table = table.astype("object").where(table.notna(), None)
@@ -314,7 +313,7 @@ def _one_of_two(name: str, first: _Person, second: _Person) -> tuple[_Person, Pr
     kept = replace(first, rows=rows, side="unknown" if differ else first.side)
     what = f"{name} has two rows, of which the first was used"
     what += "; their sides differ, so side is unknown" if differ else ""
-    scores = [c.name for c in SCORES if first.told[c.name] != second.told[c.name]]
+    scores = [name for name in _SCORES if first.told[name] != second.told[name]]
     what += f"; {' and '.join(scores)} differ" if scores else ""
     at = {"file": first.file, "rows": rows, "patient_id": name}
     return kept, warning("patient_twice", what, "keep the right one", **at)
