@@ -24,3 +24,8 @@ def spoken(name: object) -> str:
 def unbroken(line: str) -> str:
     """Return a line whose parts between dots stay whole where it is wrapped: `I 0/10 · II 6/10`."""
     return " · ".join(part.replace(" ", "\u00a0") for part in line.split(" · "))
+
+
+def decimals(value: float, digits: int = 0) -> str:
+    """Return a number as a page shows it: rounded, with a true minus; a dash for NaN."""
+    return "–" if value != value else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")

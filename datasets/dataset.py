@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,19 +69,9 @@ class Problem:
         return f"{where}: {self.what}{end}" if where else f"{self.what}{end}"
 
 
-def error(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
-    """Return a `Problem` that lost something; `where` is `file`, `rows`, `patient_id`."""
-    return Problem("error", kind, what, advice, **where)
-
-
-def warning(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
-    """Return a `Problem` to look at."""
-    return Problem("warning", kind, what, advice, **where)
-
-
-def note(kind: str, what: str, advice: str = "", **where: Any) -> Problem:
-    """Return a `Problem` that was handled."""
-    return Problem("note", kind, what, advice, **where)
+error = partial(Problem, "error")
+warning = partial(Problem, "warning")
+note = partial(Problem, "note")
 
 
 @dataclass(frozen=True)

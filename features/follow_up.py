@@ -74,6 +74,11 @@ class FollowUp:
     scores: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def keys(self) -> list[str]:
+        """Columns that name a score and its series."""
+        return [*self.series, "score"]
+
 
 def healthy_end(score: str, *, columns: Iterable[str] = ()) -> Healthy:
     """Return which value of a score is healthy; `unknown` where nobody said so.

@@ -19,7 +19,7 @@ from common.files import natural_key
 from common.photos import read_photo
 from common.report import Picture, Report, Section, image_picture
 from common.words import counted, spoken
-from features.follow_up import FollowUp, chance_calls
+from features.follow_up import SERIES, FollowUp, chance_calls
 from landmarks.overlay import draw_overlay
 
 SHOWN_SCORES = 12  # panels of a figure; the table has all
@@ -87,13 +87,8 @@ def follow_up_report(found: FollowUp, *, album: Album | None, redact: bool, sour
 def last_changes(changes: pd.DataFrame) -> pd.DataFrame:
     """Return the change from the first to the last visit of every score of every patient."""
     first = changes[changes["since"].ne("previous")]
-    keys = [name for name in first if name in ("patient_id", "task", "weak_side", "model",
-                                               "branch", "score")]  # fmt: skip
-    return first.drop_duplicates(keys, keep="last")
-
-
-def _series_of(rows: pd.DataFrame, found: FollowUp) -> list[str]:
-    return [*found.series, "score"]
+    keys = {"patient_id", "score", *SERIES} & set(first)
+    return first.drop_duplicates(sorted(keys), keep="last")
 
 
 def _title(row: Mapping[Any, Any], found: FollowUp) -> str:
@@ -107,8 +102,8 @@ def _by_score(found: FollowUp, last: pd.DataFrame) -> pd.DataFrame:
     rows = []
     errors: Any = found.errors.set_index([*found.series, "score"])
     key: Any
-    for key, own in last.groupby(_series_of(last, found), sort=False, dropna=False):
-        named = dict(zip(_series_of(last, found), key, strict=True))
+    for key, own in last.groupby(found.keys, sort=False, dropna=False):
+        named = dict(zip(found.keys, key, strict=True))
         at = tuple("" if pd.isna(part) else part for part in key)
         error = errors.loc[at if found.series else at[0]]
         counts = own["verdict"].value_counts()
@@ -128,7 +123,7 @@ def _by_score(found: FollowUp, last: pd.DataFrame) -> pd.DataFrame:
 
 def _panels(found: FollowUp) -> list[tuple[Any, ...]]:
     """Return the scores that figures show: the most often changed ones, in the table's order."""
-    keys = _series_of(found.changes, found)
+    keys = found.keys
     moved = found.changes.assign(
         moved=~found.changes["verdict"].isin(["within error", "cannot be told"])
     )
@@ -139,7 +134,7 @@ def _panels(found: FollowUp) -> list[tuple[Any, ...]]:
 
 def _of_panel(frame: pd.DataFrame, found: FollowUp, key: tuple[Any, ...]) -> pd.DataFrame:
     keep = pd.Series(True, index=frame.index)
-    for name, value in zip(_series_of(frame, found), key, strict=True):
+    for name, value in zip(found.keys, key, strict=True):
         keep &= frame[name].fillna("").eq("" if pd.isna(value) else value)
     return frame[keep]
 
@@ -155,7 +150,7 @@ def _grid(panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _draw(axes: Axes, found: FollowUp, key: tuple[Any, ...], *, dates: bool) -> None:
-    named = dict(zip(_series_of(found.values, found), key, strict=True))
+    named = dict(zip(found.keys, key, strict=True))
     axes.set_title(_title(named, found), fontsize=8.5, color=BLACK)
     axes.set_xlabel("days from the first visit" if dates else "visit", fontsize=8)
     calm(axes)

@@ -133,8 +133,7 @@ class FacesInFrame:
         """Map `(n, ..., 2)` of the frame to px of the photograph."""
         lead = (slice(None),) + (np.newaxis,) * (points.ndim - 2)
         along, down = self.axis[lead], np.stack([-self.axis[:, 1], self.axis[:, 0]], axis=-1)[lead]
-        mapped: FloatArray = self.origin[lead] + points[..., :1] * along + points[..., 1:] * down
-        return mapped
+        return self.origin[lead] + points[..., :1] * along + points[..., 1:] * down
 
 
 def faces_in_frame(

@@ -7,7 +7,7 @@ source (github.com/dguari1/Emotrics); ours differ where said. Positive is upward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,9 +23,9 @@ Kind = Literal["rise", "distance", "angle"]
 GUARIN_2020 = "Guarin et al. 2020, arXiv 1910.11497, and the source of Emotrics"
 OURS = f"this project, after {GUARIN_2020}"
 
-_BROW = {"right": range(17, 22), "left": range(22, 27)}
-_UPPER_LID = {"right": (36, 37, 38, 39), "left": (42, 43, 44, 45)}
-_LOWER_LID = {"right": (36, 41, 40, 39), "left": (42, 47, 46, 45)}
+_BROW: dict[Side, Sequence[int]] = {"right": range(17, 22), "left": range(22, 27)}
+_UPPER_LID: dict[Side, Sequence[int]] = {"right": (36, 37, 38, 39), "left": (42, 43, 44, 45)}
+_LOWER_LID: dict[Side, Sequence[int]] = {"right": (36, 41, 40, 39), "left": (42, 47, 46, 45)}
 _LID_MIDDLE = {"right": (37, 38, 40, 41), "left": (43, 44, 46, 47)}
 _COMMISSURE = {"right": 48, "left": 54}
 _UPPER_LIP, _LOWER_LIP = range(48, 55), (48, 59, 58, 57, 56, 55, 54)
@@ -91,19 +91,15 @@ def measure_faces(
     return MeasuredFaces(values=values, faces=faces)
 
 
-def _brow(faces: FacesInFrame, side: Side) -> Ends:
-    centre = faces.eye(side)
-    return centre, faces.curve_at(_BROW[side], centre[:, 0])
+def _from_centre(curve: Mapping[Side, Sequence[int]], *, up: bool) -> Callable[..., Ends]:
+    """Return the line from the eye's centre straight up, or down, to a curve."""
 
+    def ends(faces: FacesInFrame, side: Side) -> Ends:
+        centre = faces.eye(side)
+        there = faces.curve_at(curve[side], centre[:, 0])
+        return (centre, there) if up else (there, centre)
 
-def _above_centre(faces: FacesInFrame, side: Side) -> Ends:
-    centre = faces.eye(side)
-    return centre, faces.curve_at(_UPPER_LID[side], centre[:, 0])
-
-
-def _below_centre(faces: FacesInFrame, side: Side) -> Ends:
-    centre = faces.eye(side)
-    return faces.curve_at(_LOWER_LID[side], centre[:, 0]), centre
+    return ends
 
 
 def _between_lids(faces: FacesInFrame, side: Side) -> Ends:
@@ -111,14 +107,9 @@ def _between_lids(faces: FacesInFrame, side: Side) -> Ends:
     return faces.curve_at(_LOWER_LID[side], middle), faces.curve_at(_UPPER_LID[side], middle)
 
 
-def _commissure(faces: FacesInFrame, side: Side) -> FloatArray:
-    place: FloatArray = faces.points[:, _COMMISSURE[side]]
-    return place
-
-
 def _to_commissure(faces: FacesInFrame, side: Side) -> Ends:
     midline = np.zeros(len(faces.points))
-    return faces.curve_at(_LOWER_LIP, midline), _commissure(faces, side)
+    return faces.curve_at(_LOWER_LIP, midline), faces.points[:, _COMMISSURE[side]]
 
 
 def _to_eye_line(place: FloatArray) -> Ends:
@@ -126,20 +117,15 @@ def _to_eye_line(place: FloatArray) -> Ends:
 
 
 def _commissure_below_eyes(faces: FacesInFrame, side: Side) -> Ends:
-    return _to_eye_line(_commissure(faces, side))
+    return _to_eye_line(faces.points[:, _COMMISSURE[side]])
+
+
+def _lip_below_eyes(curve: Sequence[int]) -> Callable[..., Ends]:
+    return lambda faces, side: _to_eye_line(faces.curve_at(curve, _half_way(faces, side)))
 
 
 def _half_way(faces: FacesInFrame, side: Side) -> FloatArray:
-    half: FloatArray = _commissure(faces, side)[:, 0] / 2
-    return half
-
-
-def _upper_lip_below_eyes(faces: FacesInFrame, side: Side) -> Ends:
-    return _to_eye_line(faces.curve_at(_UPPER_LIP, _half_way(faces, side)))
-
-
-def _lower_lip_below_eyes(faces: FacesInFrame, side: Side) -> Ends:
-    return _to_eye_line(faces.curve_at(_LOWER_LIP, _half_way(faces, side)))
+    return faces.points[:, _COMMISSURE[side], 0] / 2
 
 
 def _between_lips(faces: FacesInFrame, side: Side) -> Ends:
@@ -152,7 +138,7 @@ MEASURES: tuple[Measure, ...] = (
         name="brow_height",
         title="Brow height",
         kind="rise",
-        ends=_brow,
+        ends=_from_centre(_BROW, up=True),
         formula="eye centre to the brow straight above it",
         points=tuple(_BROW["right"]),
         meaning="A drooping brow is lower",
@@ -161,9 +147,9 @@ MEASURES: tuple[Measure, ...] = (
         name="mrd1",
         title="MRD1",
         kind="rise",
-        ends=_above_centre,
+        ends=_from_centre(_UPPER_LID, up=True),
         formula="eye centre to the upper lid straight above it",
-        points=_UPPER_LID["right"],
+        points=tuple(_UPPER_LID["right"]),
         meaning="Margin-reflex distance 1: a drooping upper lid makes it small, over the centre "
         "negative (Emotrics gives it without sign)",
         source=OURS,
@@ -172,9 +158,9 @@ MEASURES: tuple[Measure, ...] = (
         name="mrd2",
         title="MRD2",
         kind="rise",
-        ends=_below_centre,
+        ends=_from_centre(_LOWER_LID, up=False),
         formula="lower lid straight below the eye centre to the centre",
-        points=_LOWER_LID["right"],
+        points=tuple(_LOWER_LID["right"]),
         meaning="Margin-reflex distance 2: a sagging lower lid makes it large",
         source=OURS,
     ),
@@ -232,7 +218,7 @@ MEASURES: tuple[Measure, ...] = (
         name="upper_lip_height",
         title="Upper lip height",
         kind="rise",
-        ends=_upper_lip_below_eyes,
+        ends=_lip_below_eyes(_UPPER_LIP),
         formula="upper edge of the upper lip, half-way between midline and mouth corner, up to "
         "the line of the eye centres",
         points=tuple(_UPPER_LIP),
@@ -243,7 +229,7 @@ MEASURES: tuple[Measure, ...] = (
         name="lower_lip_height",
         title="Lower lip height",
         kind="rise",
-        ends=_lower_lip_below_eyes,
+        ends=_lip_below_eyes(_LOWER_LIP),
         formula="lower edge of the lower lip, half-way between midline and mouth corner, up to "
         "the line of the eye centres",
         points=_LOWER_LIP,

@@ -16,6 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from common.errors import UserError
+from common.files import found_table
 from common.provenance import read_run_record
 from common.tables import (
     OTHERS_AS_TEXT,
@@ -112,6 +113,16 @@ def read_dists(path: Path) -> pd.DataFrame:
 def read_features(path: Path) -> pd.DataFrame:
     """Read a table of features; manifest columns joined behind them come along."""
     return read_table(path, schema=FEATURES)
+
+
+def patients_beside(landmarks: Path) -> dict[str, str]:
+    """Return the patient of each photograph that the features beside a landmark table name."""
+    beside = landmarks.with_name(FEATURES_FILE)
+    known = read_features(beside) if found_table(beside).is_file() else pd.DataFrame()
+    if "patient_id" not in known:
+        return {}
+    named = known.dropna(subset=["patient_id"])
+    return dict(zip(named["image_id"], named["patient_id"], strict=True))
 
 
 def read_measures(path: Path) -> pd.DataFrame:

@@ -18,8 +18,9 @@ from common.provenance import RUN_FILE, recorded, write_run_record
 from common.shards import Shard, ShardOption, dealt
 from common.tables import MANIFEST, read_manifest, write_table
 from common.words import counted
-from features.commands.extract import extract, find_source
+from features.commands.extract import extract
 from features.definitions import STANDARD, definition_named
+from landmarks.find.source import find_source
 
 if TYPE_CHECKING:
     from classifiers.graders.model_store import StoredModel

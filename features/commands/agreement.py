@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from common.bootstrap import interval, resampling_weights, summed_by
 from common.errors import UserError
 from common.figures import OKABE_ITO, calm
-from common.files import found_table
 from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
 from common.provenance import write_run_record
 from common.report import Report
@@ -22,7 +21,7 @@ from common.tables import number, text, write_table
 from common.words import counted
 from features.definitions import STANDARD, DefinitionName, measure
 from features.registry import FEATURES
-from features.tables import FEATURES_FILE, read_features
+from features.tables import patients_beside
 from landmarks.points import LEFT_EYE_OUTER, N_POINTS, REGIONS, RIGHT_EYE_OUTER
 from landmarks.tables import POINT_AGREEMENT, points_of, read_landmarks
 
@@ -102,15 +101,15 @@ def agreement(
             f"{FEWEST} at least."
         )
     points = [points_of(table.set_index("image_id").loc[ids]) for table in (first, second)]
-    named = _patients_of(ids, beside=a.parent / FEATURES_FILE)
-    patients = ids.to_numpy(dtype=np.str_) if named is None else named
+    named = patients_beside(a)
+    patients = ids.map(named).fillna(ids).to_numpy(dtype=np.str_)
     values = [measure(each, definition=definition).features for each in points]
     found = Agreement(
         points=point_agreement(*points),
         features=feature_agreement(*values, patients=patients, seed=seed),
         photographs=len(ids),
         patients=len(np.unique(patients)),
-        patients_known=named is not None,
+        patients_known=bool(named),
     )
     write_table(found.points, out / "agreement_points.csv", schema=POINT_AGREEMENT)
     write_table(found.features, out / "agreement_features.csv", schema=FEATURE_AGREEMENT)
@@ -189,15 +188,6 @@ def feature_agreement(
             }
         rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(FEATURE_AGREEMENT.columns))
-
-
-def _patients_of(ids: pd.Series, *, beside: Path) -> NDArray[np.str_] | None:
-    """Return the patient of each photograph, or None where the features name none."""
-    known = read_features(beside) if found_table(beside).is_file() else pd.DataFrame()
-    if "patient_id" not in known:
-        return None
-    named = ids.map(known.set_index("image_id")["patient_id"])
-    return named.fillna(ids).to_numpy(dtype=np.str_)
 
 
 def _summary(found: Agreement) -> str:

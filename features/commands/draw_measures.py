@@ -16,12 +16,12 @@ from common.exit_codes import exit_code_for
 from common.photos import read_photo
 from common.progress import JobProgress
 from common.words import counted
-from features.commands.extract import find_source
 from features.frames import FROM_CORNERS, FacesInFrame, FloatArray
 from features.measures import MEASURES, SIDES, Measure, Side, measure_faces
 from landmarks.exchange.tables import read_points
 from landmarks.find.iris import Irises
-from landmarks.overlay import LEFT_RGB, MIDLINE_RGB, RIGHT_RGB, picture_path, write_jpeg
+from landmarks.find.source import find_source
+from landmarks.overlay import LEFT_RGB, MIDLINE_RGB, RIGHT_RGB, picture_path, subpixel, write_jpeg
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import points_of, with_slips_failed
 
@@ -266,8 +266,8 @@ def _line(
     colour: tuple[int, int, int],
     width: int,
 ) -> None:
-    cv2.line(canvas, _fine(a), _fine(b), (0, 0, 0), width + 2, cv2.LINE_AA, 4)
-    cv2.line(canvas, _fine(a), _fine(b), colour, width, cv2.LINE_AA, 4)
+    cv2.line(canvas, subpixel(a), subpixel(b), (0, 0, 0), width + 2, cv2.LINE_AA, 4)
+    cv2.line(canvas, subpixel(a), subpixel(b), colour, width, cv2.LINE_AA, 4)
 
 
 def _circle(
@@ -279,17 +279,13 @@ def _circle(
     filled: bool = False,
 ) -> None:
     width = -1 if filled else 1
-    cv2.circle(canvas, _fine(centre), round(radius * 16), colour, width, cv2.LINE_AA, 4)
+    cv2.circle(canvas, subpixel(centre), round(radius * 16), colour, width, cv2.LINE_AA, 4)
 
 
 def _label(
     canvas: NDArray[np.uint8], place: FloatArray, letter: str, colour: tuple[int, int, int]
 ) -> None:
-    cv2.circle(canvas, _fine(place), 12 * 16, (0, 0, 0), -1, cv2.LINE_AA, 4)
+    cv2.circle(canvas, subpixel(place), 12 * 16, (0, 0, 0), -1, cv2.LINE_AA, 4)
     (width, height), _ = cv2.getTextSize(letter, _FONT, 0.55, 1)
     corner = (round(place[0] - width / 2), round(place[1] + height / 2))
     cv2.putText(canvas, letter, corner, _FONT, 0.55, colour, 1, cv2.LINE_AA)
-
-
-def _fine(place: FloatArray) -> tuple[int, int]:
-    return round(float(place[0]) * 16), round(float(place[1]) * 16)

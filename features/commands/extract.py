@@ -4,66 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from common.errors import UserError
 from common.exit_codes import exit_code_for
-from common.files import PARQUET, remove_table
-from common.films import FILM_SUFFIXES, list_films
-from common.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, RAW_SUFFIXES, list_photos
+from common.files import remove_table
 from common.provenance import RUN_FILE, write_run_record
-from common.shards import Shard, ShardOption, dealt
-from common.tables import STATUSES, photos_of, read_manifest
+from common.shards import ShardOption, dealt
+from common.tables import STATUSES
 from common.words import counted
 from common.workers import jobs_asked
 from features.commands.features import FeatureTables, measure_corrected, write_feature_tables
 from features.tables import DISTS_FILE, FEATURES_FILE, MEASURES_FILE
 from landmarks.find.extraction import Extraction, extract_landmarks, no_photographs
 from landmarks.find.film_tables import FilmExtraction, extract_films
-from landmarks.find.films import FilmTask
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Points, make_method
+from landmarks.find.source import find_source
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import CORRECTIONS_FILE, all_corrections_in
 from landmarks.scale import Scale, iris_radii_of, unit_of
 from landmarks.tables import LANDMARKS_FILE, failure_lines
-
-ONSET_FILE = "onset_file"  # column of a manifest of clips, see datasets.readers.clips
-MIRRORED = "mirrored"
-"""Column of a manifest: `yes` where a film is stored as a mirror image."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is to be extracted: (`image_id`, path) pairs, the manifest if any, and complaints.
-
-    `films` are named by their `image_id`; only `extract` has any.
-    """
-
-    photos: tuple[tuple[str, Path], ...]
-    manifest: pd.DataFrame | None = None
-    problems: tuple[str, ...] = ()
-    films: tuple[FilmTask, ...] = ()
-
-    def keys(self, shard: Shard) -> dict[str, str]:
-        """Return for every `image_id` what it is dealt to shards by."""
-        if shard.by == "patient_id" and self.manifest is not None:
-            return dict(zip(self.manifest["image_id"], self.manifest["patient_id"], strict=True))
-        names = [image_id for image_id, _ in self.photos] + [film.name for film in self.films]
-        return {name: name for name in names}
-
-    def only(self, images: Collection[str]) -> Source:
-        """Return these photographs alone."""
-        manifest = self.manifest
-        if manifest is not None:
-            manifest = manifest[manifest["image_id"].isin(images)].reset_index(drop=True)
-        photos = tuple(photo for photo in self.photos if photo[0] in images)
-        films = tuple(film for film in self.films if film.name in images)
-        return replace(self, photos=photos, films=films, manifest=manifest)
 
 
 @dataclass(frozen=True)
@@ -239,14 +201,11 @@ def extract(
     else:
         for name in (DISTS_FILE, FEATURES_FILE, MEASURES_FILE):  # of an earlier run
             remove_table(out / name)
-    files = {"predictor": model.path}
     corrected_for = None
     if model.base is not None:
         shown = list(extraction.table["photo_sha256"].dropna())
         corrected_for = model.learned_from(photographs=shown)
         print(f"The model has seen of these photographs: {corrected_for}")
-    if found.manifest is not None:
-        files["manifest"] = source
     write_run_record(
         out,
         command="extract",
@@ -265,8 +224,11 @@ def extract(
             "shard": shard and str(shard),
         },
         seed=seed if (method if found.photos else film_method).augmentation else None,
-        files=files,
-        counts=tables.counts | _film_counts(films),
+        files={
+            "predictor": model.path,
+            "manifest": None if found.manifest is None else source,
+        },
+        counts=tables.counts | (films.counts() if films else {}),
         seconds={
             "start_up": extraction.startup_s,
             "photographs": extraction.work_s,
@@ -309,100 +271,6 @@ def measure_all_corrected(out: Path) -> tuple[FeatureTables | None, list[str]]:
         if corrections.name == CORRECTIONS_FILE:
             corrected = again
     return corrected, problems
-
-
-def find_source(source: Path, *, films: bool = False, mirrored: bool = False) -> Source:
-    """Find the photographs of a file, folder or manifest, and the films where they are taken.
-
-    `films`: whether whoever asks can follow films.
-    `mirrored`: all films are stored as mirror images.
-
-    UserError when the source does not exist, is of an unknown kind, or holds no photograph.
-    """
-    suffix = source.suffix.lower()
-    try:
-        is_folder, is_there = source.is_dir(), source.exists()
-    except OSError as error:  # a folder above it is closed, or the name is too long
-        raise UserError(
-            f"{source} cannot be opened ({error.strerror}): check the path and your right to read."
-        ) from error
-    if is_folder:
-        folder = list_photos(source)
-        problems = (*folder.problems, *folder.others)
-        found = list_films(source) if films else ()
-        if not folder.photos and not found:
-            if problems:
-                raise UserError(problems[0])
-            raise UserError(
-                f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)}): check the folder."
-            )
-        tasks = tuple(FilmTask(name, path, mirrored) for name, path in found)
-        return Source(photos=folder.photos, problems=problems, films=tasks)
-    if not is_there:
-        raise UserError(f"{source} does not exist: give a photograph, a folder or a manifest.")
-    if suffix in (".csv", PARQUET):
-        manifest = read_manifest(source)
-        if manifest.empty:
-            raise UserError(f"{source} holds no rows: list one photograph per row.")
-        every = _photos_of(manifest)
-        if not films:
-            return Source(photos=every, manifest=manifest)
-        return Source(
-            photos=tuple(photo for photo in every if not _is_film(photo[1])),
-            manifest=manifest,
-            films=_films_of(manifest, every, mirrored=mirrored),
-        )
-    if suffix in (*PHOTO_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES):
-        return Source(photos=((source.name, source),))
-    if suffix in FILM_SUFFIXES:
-        if films:
-            return Source(photos=(), films=(FilmTask(source.name, source, mirrored),))
-        raise UserError(
-            f"{source} is a film: extract and movement take films, and movement picks the "
-            "photographs of it that other commands take (docs/films.md)."
-        )
-    raise UserError(
-        f"{source} is neither a photograph, a film, a folder nor a manifest (.csv): check the name."
-    )
-
-
-def _photos_of(manifest: pd.DataFrame) -> tuple[tuple[str, Path], ...]:
-    """Return `image_id` and file of each row; of a clip, which is a folder, the onset frame."""
-    photos = photos_of(manifest)
-    if ONSET_FILE not in manifest:
-        return photos
-    onsets = manifest[ONSET_FILE].fillna("")
-    return tuple((name, path / onset) for (name, path), onset in zip(photos, onsets, strict=True))
-
-
-def _is_film(path: Path) -> bool:
-    return path.suffix.lower() in FILM_SUFFIXES
-
-
-def _films_of(
-    manifest: pd.DataFrame, every: Iterable[tuple[str, Path]], *, mirrored: bool
-) -> tuple[FilmTask, ...]:
-    """Return the films of a manifest; UserError when its `mirrored` is neither yes nor no."""
-    said = manifest.get(MIRRORED, pd.Series("", index=manifest.index)).fillna("").str.lower()
-    for row, word in enumerate(said):
-        if word not in ("", "yes", "no"):
-            raise UserError(
-                f'The manifest, row {row + 2}: column "{MIRRORED}" is "{word}" but must be yes, no '
-                "or empty."
-            )
-    return tuple(
-        FilmTask(name, path, mirrored or word == "yes")
-        for (name, path), word in zip(every, said, strict=True)
-        if _is_film(path)
-    )
-
-
-def _film_counts(films: FilmExtraction | None) -> dict[str, int]:
-    if films is None:
-        return {}
-    return {"films": len(films.tallies)} | {
-        f"frames_{status}": films.frames[status] for status in STATUSES
-    }
 
 
 def _tell(result: ExtractResult) -> None:

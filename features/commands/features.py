@@ -40,9 +40,8 @@ from features.tables import (
     read_features,
     row_key,
 )
-from landmarks.exchange.tables import read_points
+from landmarks.exchange.tables import read_corrected
 from landmarks.find.iris import Irises
-from landmarks.review.corrections import corrected, corrected_irises, find_corrections
 from landmarks.scale import Unit, length_factors
 from landmarks.tables import (
     IRISES,
@@ -148,11 +147,7 @@ def features(
         or when OUT holds the landmarks of something else.
     """
     began = time.monotonic()
-    given, irises = read_points(landmarks, points_from)
-    moves = find_corrections(given, corrections, landmarks=landmarks)
-    if moves is not None:
-        given = corrected(given, moves.rows)
-        given, irises = corrected_irises(given, irises, moves.rows)
+    given, irises, moves = read_corrected(landmarks, corrections=corrections, tool=points_from)
     if given.empty:
         raise UserError(f"{landmarks} has no rows: give a table with one row per photograph.")
     table = with_slips_failed(given)
@@ -189,9 +184,7 @@ def features(
         else:
             (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
         write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
-    files = {"landmarks": landmarks} if found_table(landmarks).is_file() else {}
-    files |= {} if manifest is None else {"manifest": manifest}
-    files |= {} if moves is None else {"corrections": moves.path}
+    files = {"landmarks": landmarks, "manifest": manifest, "corrections": moves and moves.path}
     write_run_record(
         out,
         command="features",

@@ -101,8 +101,7 @@ def follow_up(
     follow_up_report(found, album=album, redact=redact, source=table.name).write(report)
     last = last_changes(found.changes)
     counts = {str(k): int(n) for k, n in last["verdict"].value_counts().items()}
-    given = {"table": table, "manifest": manifest, "landmarks": landmarks}
-    files = {name: path for name, path in given.items() if path is not None}
+    files = {"table": table, "manifest": manifest, "landmarks": landmarks}
     files |= {f"again {n}": path for n, path in enumerate(again, start=1)}
     write_run_record(
         out,

@@ -19,7 +19,6 @@ from common.provenance import read_run_record, write_run_record
 from common.tables import MANIFEST, read_manifest, read_table, read_table_in_parts, write_table
 from common.truth import SIMULATED
 from common.words import counted
-from features.commands.extract import find_source
 from features.movement.events import Cue
 from features.movement.film import MeasuredFilm, measure_film
 from features.movement.page import SIMULATED_FILM, film_page
@@ -35,6 +34,7 @@ from features.movement.tables import (
     SIGNALS_TABLE,
 )
 from landmarks.find.films import FilmTask
+from landmarks.find.source import find_source
 from landmarks.overlay import OVERLAY_FOLDER, picture_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.tables import LANDMARKS, frame_columns, with_slips_failed

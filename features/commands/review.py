@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.files import claimed, found_table
+from common.files import claimed
 from common.photos import list_photos
 from common.tables import read_manifest, read_table
 from common.words import counted
@@ -21,7 +21,7 @@ from features.commands.features import FeatureTables, measure_corrected
 from features.definitions import measure
 from features.measures import MEASURES, SIDES, measure_faces
 from features.registry import FEATURES
-from features.tables import FEATURES_FILE, definition_of, read_features
+from features.tables import FEATURES_FILE, definition_of, patients_beside
 from landmarks.find.iris import Irises
 from landmarks.points import N_POINTS
 from landmarks.predictor import find_predictor
@@ -137,11 +137,7 @@ def _photographs(
         patients = dict(zip(manifest["image_id"], manifest["patient_id"], strict=True))
     else:
         paths = dict(list_photos(photos).photos)
-        beside = tables / FEATURES_FILE
-        known = read_features(beside) if found_table(beside).is_file() else pd.DataFrame()
-        if "patient_id" in known:
-            named = known.dropna(subset=["patient_id"])
-            patients = dict(zip(named["image_id"], named["patient_id"], strict=True))
+        patients = patients_beside(tables / LANDMARKS_FILE)
     missing = [image_id for image_id in table["image_id"] if image_id not in paths]
     if missing:
         raise UserError(

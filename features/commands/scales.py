@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from common.exit_codes import exit_code_for
-from common.files import found_table
 from common.provenance import write_run_record
 from common.tables import write_table
 from common.words import counted
@@ -20,8 +19,7 @@ from features.scales.report import scales_report
 from features.scales.scores import ITEMS_FILE, SCALE_ITEMS, SCALES, SCALES_FILE, Scored, score
 from features.scales.sides import read_sides
 from features.scales.thresholds import COHORT, BinsName, cohort_bins, difference_of, published_bins
-from landmarks.exchange.tables import read_points
-from landmarks.review.corrections import corrected, find_corrections
+from landmarks.exchange.tables import read_corrected
 from landmarks.tables import points_source, with_slips_failed
 
 
@@ -79,10 +77,7 @@ def scales(
     UserError
         When patients or movements are not named, or there are too few healthy people.
     """
-    given, _ = read_points(landmarks)
-    moves = find_corrections(given, None, landmarks=landmarks)
-    if moves is not None:
-        given = corrected(given, moves.rows)
+    given, _, moves = read_corrected(landmarks)
     table = with_slips_failed(given)
     known = known_of(table, manifest=manifest, source=landmarks)
     known = pd.DataFrame({"image_id": table["image_id"]}) if known is None else known
@@ -103,9 +98,7 @@ def scales(
     patients, source = scored.scales["patient_id"].nunique(), points_source(table)
     scales_report(scored, source=source, redact=redact).write(report)
     counts = {str(name): int(n) for name, n in scored.scales["status"].value_counts().items()}
-    files = {"landmarks": landmarks} if found_table(landmarks).is_file() else {}
-    files |= {} if manifest is None else {"manifest": manifest}
-    files |= {} if moves is None else {"corrections": moves.path}
+    files = {"landmarks": landmarks, "manifest": manifest, "corrections": moves and moves.path}
     write_run_record(
         out,
         command="scales",

@@ -323,11 +323,6 @@ def _at_rest(values: FloatArray, step: float) -> NDArray[np.bool_]:
 
 
 def _median(values: FloatArray) -> FloatArray:
-    if not len(values) or not np.isfinite(values).any():
-        return np.full(values.shape[1:], np.nan)
-    middle = np.full(values.shape[1:], np.nan)
-    for at in np.ndindex(middle.shape):
-        column = values[(slice(None), *at)]
-        if np.isfinite(column).any():
-            middle[at] = np.nanmedian(column)
-    return middle
+    """Median over the samples of what is known; NaN where nothing is."""
+    flat = pd.DataFrame(values.reshape(len(values), -1)).median()
+    return flat.to_numpy().reshape(values.shape[1:])

@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.movements import REST
 from common.report import Fact, Film, Report, Section, Share
-from common.words import counted, spoken
+from common.words import counted, decimals, spoken
 from features.measures import SIDES
 from features.movement.film import MeasuredFilm
 from features.movement.page_curves import (
@@ -176,7 +176,7 @@ def _movements(section: Section, moves: Moves) -> None:
     rows = []
     for name, row in ok.items():
         apart = abs(row["amplitude_right"] - row["amplitude_left"]) * to_mm
-        least = OBSERVERS_MM[str(row["signal"])]
+        least = OBSERVERS_MM.get(str(row["signal"]), np.nan)
         rows.append(
             {
                 "Movement": spoken(name),
@@ -186,7 +186,7 @@ def _movements(section: Section, moves: Moves) -> None:
                 "Sides differ by": f"{apart:.1f} mm\n{_seen(apart, least)}",
                 "Smaller, % of larger": Share(row["amplitude_ratio"]),
                 "R": None if np.isnan(row["correlation"]) else f"{row['correlation']:.2f}",
-                "Right later, ms": _whole(1000 * row["lag_s"]),
+                "Right later, ms": decimals(1000 * row["lag_s"]),
                 "Symmetry, %": _beside(row["symmetry_index_percent"], healthy(name, "likeness")),
             }
         )
@@ -236,10 +236,6 @@ def _beside(value: float, published: str | None) -> str | None:
     return f"{value:.0f}" + (f"\nhealthy {published}" if published else "")
 
 
-def _whole(value: float) -> str | None:
-    return None if np.isnan(value) else f"{round(value)}".replace("-", "−")
-
-
 def _blinks(section: Section, events: pd.DataFrame, summary: dict[str, Any]) -> None:
     blinks = events[(events["kind"] == BLINK) & (events["status"] == "ok")]
     if blinks.empty:
@@ -257,7 +253,7 @@ def _blinks(section: Section, events: pd.DataFrame, summary: dict[str, Any]) -> 
             "Left closes, %": row["closing_percent_left"],
             "Closing, ms": _pair_of(row, "rise_s"),
             "Opening, ms": _pair_of(row, "return_s"),
-            "Right later, ms": _whole(1000 * row["lag_s"]),
+            "Right later, ms": decimals(1000 * row["lag_s"]),
         }
         for row in blinks.head(_BLINKS).to_dict("records")
     )
@@ -274,7 +270,7 @@ def _blinks(section: Section, events: pd.DataFrame, summary: dict[str, Any]) -> 
 
 def _pair_of(row: Mapping[Hashable, Any], name: str) -> str:
     values = [1000 * row[f"{name}_{side}"] for side in SIDES]
-    return " / ".join("–" if np.isnan(value) else f"{value:.0f}" for value in values)
+    return " / ".join(map(decimals, values))
 
 
 def _sources(section: Section) -> None:
@@ -297,10 +293,8 @@ OBSERVERS_MM: dict[str, float] = {
     "commissure_displacement": 3.0,
     "commissure_height": 3.0,
     "half_mouth_width": 3.0,
-    "upper_lip_height": float("nan"),
-    "lower_lip_height": float("nan"),
 }
-"""Difference of the sides that observers notice, mm, by signal; NaN where nothing is published."""
+"""Difference of the sides that observers notice, mm, by signal."""
 
 _OF_FILMS = (
     (

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from common.figures import INK, SOFT, calm
 from common.movements import MOVEMENTS, REST
 from common.report import Fact, Picture, Report, Section, figure_picture
-from common.words import spoken
+from common.words import decimals, spoken
 from features.measures import SIDES
 from features.movement.film import MeasuredFilm
 from features.movement.page_curves import COLOURS, moves_of, side_curves, unit_of
@@ -95,7 +95,7 @@ def _changes(section: Section, found: pd.DataFrame) -> None:
     """Show what was measured in both films, a movement in a row."""
     told = found.assign(
         both=[
-            " → ".join(_said(value, digits=2 if measure == _R else 1) for value in pair)
+            " → ".join(decimals(value, 2 if measure == _R else 1) for value in pair)
             for measure, *pair in zip(
                 found["Measure"], found["Before"], found["After"], strict=True
             )
@@ -107,10 +107,6 @@ def _changes(section: Section, found: pd.DataFrame) -> None:
         wide = table.pivot(index="Movement", columns="Measure", values="both")
         order = list(table["Movement"].unique())
         section.table(wide.reindex(order)[[w for w in words if w in wide]].reset_index())
-
-
-def _said(value: float, *, digits: int) -> str:
-    return "–" if np.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def changes(before: MeasuredFilm, after: MeasuredFilm) -> pd.DataFrame:
@@ -138,7 +134,7 @@ def _facts(before: ComparedFilm, after: ComparedFilm) -> list[Fact]:
     tables = moves_of(before.measured), moves_of(after.measured)
     for movement in ("brow_raise", "gentle_eye_closure", "full_smile", "lip_pucker"):
         shares = [100 * float(table[movement]["amplitude_ratio"]) for table in tables]
-        told = ["–" if np.isnan(share) else f"{share:.0f}" for share in shares]
+        told = [decimals(share) for share in shares]
         quiet = bool(np.isnan(shares).any())
         facts.append(Fact(spoken(movement), f"{told[0]} → {told[1]} %", quiet=quiet))
     return facts

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common.figures import VERMILION, calm
 from common.report import Link, Report, Section, Share, image_picture
 from common.tables import ROMAN
-from common.words import counted
+from common.words import counted, decimals
 from features.frames import FloatArray
 from features.scales.registry import ITEMS, MEASURE_NAMED, SIDE_MEASURES, SNARL, ZONES
 from features.scales.scores import ZONE_COLUMNS, Scored
@@ -118,11 +118,8 @@ def _title(row: pd.Series, called: dict[str, str]) -> str:
 
 
 def _row(row: pd.Series, name: Link | str) -> dict[str, object]:
-    def rounded(value: float) -> str:
-        return "–" if np.isnan(value) else f"{value:.0f}".replace("-", "−")
-
-    low, high = (rounded(row[f"sunnybrook_style_reachable_{end}"]) for end in ("low", "high"))
-    composite = rounded(row["sunnybrook_style_composite"])
+    low, high = (decimals(row[f"sunnybrook_style_reachable_{end}"]) for end in ("low", "high"))
+    composite = decimals(row["sunnybrook_style_composite"])
     return {
         "Patient": name,
         "Weak side": row["side"],
@@ -132,8 +129,8 @@ def _row(row: pd.Series, name: Link | str) -> dict[str, object]:
         },
         "Sunnybrook-style": composite,
         "Reaches": f"{low} to {high}" if composite != "–" else None,
-        "% of reach": rounded(row["sunnybrook_style_percent_of_reach"]),
-        "eFACE-style": rounded(row["eface_style_total"]),
+        "% of reach": decimals(row["sunnybrook_style_percent_of_reach"]),
+        "eFACE-style": decimals(row["eface_style_total"]),
         "Status": row["status"],
     }
 
@@ -163,8 +160,7 @@ def _about_items(report: Report, scored: Scored) -> None:
             {
                 "Measure": entry.title,
                 "Items begin at": ", ".join(
-                    f"{value:.2f}".replace("-", "−")
-                    for value in np.nanmedian(cuts[entry.name], axis=0)
+                    decimals(value, 2) for value in np.nanmedian(cuts[entry.name], axis=0)
                 ),
                 "Healthy people behind it": int(np.max(scored.bins.healthy[entry.name]))
                 if scored.bins.healthy
@@ -177,10 +173,6 @@ def _about_items(report: Report, scored: Scored) -> None:
         "what is normal; of a movement the shares from which it is 2, 3, 4 and 5; of synkinesis "
         "the excesses from which it is 1, 2 and 3.",
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _norms(report: Report, scored: Scored) -> None:
@@ -218,9 +210,7 @@ def _norm_rows(scored: Scored) -> Iterator[dict[str, object]]:
         yield {
             "What": what,
             "Published": f"{norm['normal']}\n{norm['source']}",
-            "Here": f"{own.mean():.1f} ± {own.std():.1f}".replace("-", "−")
-            if len(own) > 1
-            else None,
+            "Here": f"{decimals(own.mean(), 1)} ± {own.std():.1f}" if len(own) > 1 else None,
             "Healthy people here": len(own),
         }
 

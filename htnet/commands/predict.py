@@ -20,7 +20,6 @@ from common.grading.numeric_target import NumericTarget
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
 from common.tables import STATUSES, write_table
-from features.commands.extract import find_source
 from htnet.network.htnet import GradingNetwork, set_threads
 from htnet.palsy.answers import read_trained, target_of
 from htnet.palsy.asking import Answers, Precision, answer, answer_sets
@@ -43,6 +42,7 @@ from htnet.palsy.points import points_like_training
 from htnet.palsy.sureness import read_sureness
 from htnet.palsy.training import WEIGHTS
 from landmarks.find.extraction import extract_landmarks
+from landmarks.find.source import find_source
 
 PHOTOGRAPH_GRADES, PATIENT_GRADES = "photograph_grades.csv", "patient_grades.csv"
 _NAMED = 5  # photographs that were left out and are named on the screen

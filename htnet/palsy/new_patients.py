@@ -17,7 +17,6 @@ from common.grading.calibration import interval_in_words, tempered
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, shown
 from common.grading.target import VISIT
 from common.tables import STATUSES, choice, number, read_table, text
-from features.commands.extract import Source
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.losses import SCORE_STEPS
 from htnet.network.patients import ZONES
@@ -25,6 +24,7 @@ from htnet.palsy.asking import Answers
 from htnet.palsy.scores import score_answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
+from landmarks.find.source import Source
 
 SEEN = "seen_in_training"
 SEEN_ANSWERS = ("no", "unknown", "patient", "photograph")  # the later the worse

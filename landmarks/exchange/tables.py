@@ -16,6 +16,12 @@ from landmarks.exchange.formats import format_of, read_marked
 from landmarks.exchange.marked import MarkedPhoto
 from landmarks.find.iris import Irises
 from landmarks.points import POINT_COLUMNS, tilt_degrees
+from landmarks.review.corrections import (
+    Corrections,
+    corrected,
+    corrected_irises,
+    find_corrections,
+)
 from landmarks.scale import mm_per_px_of
 from landmarks.tables import BOX_COLUMNS, LANDMARKS, OtherTool, frame_columns, irises_beside
 
@@ -45,6 +51,17 @@ def read_points(
         form, marks = read_marked(source, tool)
         return landmark_table(marks, tool=form.name)
     return read_table(source, schema=LANDMARKS), irises_beside(source)
+
+
+def read_corrected(
+    source: Path, *, corrections: Path | None = None, tool: OtherTool | None = None
+) -> tuple[pd.DataFrame, dict[str, Irises], Corrections | None]:
+    """Read points and irises with their corrections: those given, else those beside the table."""
+    table, irises = read_points(source, tool)
+    moves = find_corrections(table, corrections, landmarks=source)
+    if moves is not None:
+        table, irises = corrected_irises(corrected(table, moves.rows), irises, moves.rows)
+    return table, irises, moves
 
 
 def is_of_other_tool(source: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common.files import natural_key, remove_table
-from common.tables import read_table, write_table_in_parts
+from common.tables import STATUSES, read_table, write_table_in_parts
 from landmarks.find.extraction import SPREADS_FILE, landmark_table, settings_of, spread_table
 from landmarks.find.films import FilmTask, FollowedFilm, follow_films, sentence_of, tally_of
 from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder
@@ -45,6 +45,11 @@ class FilmExtraction:
     def frames(self) -> Counter[str]:
         """Frames of all films by status."""
         return sum(self.tallies.values(), Counter())
+
+    def counts(self) -> dict[str, int]:
+        """Return films, and frames by status, for `run.json`."""
+        frames = {f"frames_{status}": self.frames[status] for status in STATUSES}
+        return {"films": len(self.tallies), **frames}
 
 
 def extract_films(

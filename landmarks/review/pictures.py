@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -33,32 +31,9 @@ class Picture:
         return abs(x - left - width / 2) <= width and abs(y - top - height / 2) <= height
 
 
-class Pictures:
-    """Whole photographs, the last few kept; each is read once, however many ask for it at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._made: OrderedDict[Path, Future[Picture]] = OrderedDict()
-
-    def whole(self, path: Path) -> Picture:
-        """Return a whole photograph; see `whole_picture`."""
-        with self._lock:
-            made = self._made.get(path)
-            if is_first := made is None or (made.done() and made.exception() is not None):
-                made = self._made[path] = Future()
-            self._made.move_to_end(path)
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
-        if is_first:
-            try:
-                made.set_result(whole_picture(path))
-            except BaseException as error:
-                made.set_exception(error)
-        return made.result()
-
-
+@lru_cache(maxsize=_KEPT)
 def whole_picture(path: Path) -> Picture:
-    """Return a whole photograph, reduced when large.
+    """Return a whole photograph, reduced when large; the last few are kept.
 
     PhotoError when it cannot be read.
     """

@@ -20,7 +20,12 @@ from landmarks.predictor import PredictorFile
 from landmarks.review.corrections import MOVES, Journal, Move, of_these_photographs
 from landmarks.review.face import Face, faces_of
 from landmarks.review.marks import CENTRES, EDGES, marks_of
-from landmarks.review.pictures import PICTURE_MIN_SIDE, Picture, Pictures, face_picture
+from landmarks.review.pictures import (
+    PICTURE_MIN_SIDE,
+    Picture,
+    face_picture,
+    whole_picture,
+)
 
 HELD_S = 10.0  # a page that says nothing for this long no longer holds the pen
 
@@ -59,7 +64,6 @@ class Session:
         self._table_path, self._stamp = table_path, _stamp_of(table_path)
         self._holder, self._heard = "", -np.inf
         self._load_predictor = None if predictor is None else functools.cache(predictor.load)
-        self._pictures = Pictures()
         self.faces = faces_of(table, paths=paths, spreads=spreads, irises=irises, patients=patients)
         numbers = range(len(self.faces))
         self._orders = {  # once, before the page is there: what they go by does not change
@@ -156,7 +160,7 @@ class Session:
         face = self.faces[number]
         if thumb:
             return face_picture(face.path, face.machine[:N_POINTS])
-        return self._pictures.whole(face.path)
+        return whole_picture(face.path)
 
     def _writable(self, number: int, *, page: str) -> Face:
         if not self.hold(page):
@@ -172,7 +176,7 @@ class Session:
 
     def _check_places(self, face: Face, targets: Mapping[int, tuple[float, float]]) -> None:
         """Refuse marks that can be no part of this photograph."""
-        picture = self._pictures.whole(face.path)
+        picture = whole_picture(face.path)
         marks = face.marks.copy()
         marks[list(targets)] = list(targets.values())
         places = marks[[mark for mark in targets if mark < N_POINTS or np.isfinite(marks[mark, 0])]]

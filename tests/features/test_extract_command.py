@@ -20,11 +20,12 @@ from common.files import sha256_of
 from common.provenance import read_run_record
 from common.workers import Outcome
 from docs.drawing import schematic_face
-from features.commands.extract import ExtractResult, extract, find_source
+from features.commands.extract import ExtractResult, extract
 from features.commands.features import features as features_again
 from features.tables import read_features
 from landmarks.find.detector import FaceBox
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
+from landmarks.find.source import find_source
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import Journal, Move, photographs_of
 from landmarks.tables import points_of, read_landmarks

@@ -20,8 +20,9 @@ from common.files import natural_key
 from common.provenance import read_run_record
 from common.shards import Shard
 from common.workers import Outcome
-from features.commands.extract import ExtractResult, extract, find_source
+from features.commands.extract import ExtractResult, extract
 from landmarks.find.finder import LandmarkFinder
+from landmarks.find.source import find_source
 from landmarks.points import swap_sides
 from landmarks.tables import points_of, read_landmarks
 from pipeline.commands.merge import merge
