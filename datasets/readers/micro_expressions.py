@@ -25,6 +25,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,36 +80,6 @@ class _Coded:
     by_onset: bool = False
 
 
-def read_casme2(root: Path, *, table: Path | None = None) -> Dataset:
-    """Read the clips of the CASME II coding sheet.
-
-    `root`: folder that holds the sheet and the frames (`CASME2_RAW/sub01/EP02_01f/img46.jpg`).
-    `table`: the coding sheet; None looks for `*coding*.xlsx` below `root`.
-    """
-    return _read_coded(_CASME2, root, table)
-
-
-def read_samm(root: Path, *, table: Path | None = None) -> Dataset:
-    """Read the clips of the SAMM coding sheet.
-
-    `root`: folder that holds the sheet and the frames (`006/006_1_2/006_05562.jpg`).
-    `table`: the coding sheet; None looks for `*FACS*.xlsx` below `root`.
-    """
-    return _read_coded(_SAMM, root, table)
-
-
-def read_casme3(root: Path, *, table: Path | None = None) -> Dataset:
-    """Read the micro-expression clips of CAS(ME)³ part A.
-
-    Where several clips lie in one folder, `image_id` is the folder and the onset, parted by `#`.
-
-    `root`: folder that holds the sheet and the frames: one folder per clip
-    (`Part_A_ME_clip/frame/spNO.1_a_355/355.jpg`) or per video (`spNO.1/a/color/355.jpg`).
-    `table`: the coding sheet; None looks for `*label*.xlsx` below `root`.
-    """
-    return _read_coded(_CASME3, root, table)
-
-
 def read_smic(root: Path) -> Dataset:
     """Read the clips of SMIC's high-speed part; `patient_id` is `s01` ... `s20`.
 
@@ -156,8 +127,8 @@ def read_smic(root: Path) -> Dataset:
     return Dataset("smic", root, clip_manifest(rows, dataset="smic"), tuple(problems))
 
 
-def _read_coded(coded: _Coded, root: Path, table: Path | None) -> Dataset:
-    """Read the clips of a coding sheet; UserError when there is no sheet."""
+def _read_coded(coded: _Coded, root: Path, *, table: Path | None = None) -> Dataset:
+    """Read the clips of a coding sheet, `table` or one that is found; UserError without any."""
     root = open_root(root)
     path = table or find_spreadsheet(root, *coded.patterns)
     if path is None:
@@ -281,3 +252,9 @@ _CASME3 = _Coded(
     "casme3", 30, "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", ("*label*", "*cas*me*", "*.xlsx"),
     subject=str, folders=_casme3_folders, names=_casme3_names, by_onset=True,
 )  # fmt: skip
+
+# Root: the folder that holds the sheet and the frames. Several clips of CAS(ME)³ may lie in one
+# folder: its `image_id` is then the folder and the onset, parted by `#`.
+read_casme2 = partial(_read_coded, _CASME2)  # CASME2_RAW/sub01/EP02_01f/img46.jpg
+read_samm = partial(_read_coded, _SAMM)  # 006/006_1_2/006_05562.jpg
+read_casme3 = partial(_read_coded, _CASME3)  # frame/spNO.1_a_355/355.jpg, spNO.1/a/color/355.jpg

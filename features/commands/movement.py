@@ -110,9 +110,13 @@ def movement(
     asked = _read_cues(cues, films)
     where = {}
     if photographs is not None:
-        where = _files_of(photographs, films, mirrored=_were_mirrored(landmarks))
+        run = (read_run_record(landmarks.parent) or {}).get("settings") or {}
+        where = _files_of(photographs, films, mirrored=run.get("mirrored") is True)
+    simulated: set[str] = set()
+    if known is not None and SIMULATED in known:
+        simulated = set(known.loc[known[SIMULATED] == "yes", "film"])
     drawn = FilmPictures(
-        out, where, pages=pages, overlay=overlay, compare=compare, simulated=_simulated(known)
+        out, where, pages=pages, overlay=overlay, compare=compare, simulated=simulated
     )
     drawn.check(films)
     measured: dict[str, MeasuredFilm] = {}
@@ -223,13 +227,6 @@ def _manifest_of(path: Path | None, films: list[str]) -> pd.DataFrame | None:
     return rows
 
 
-def _simulated(manifest: pd.DataFrame | None) -> set[str]:
-    """Return the films that the manifest marks as simulated."""
-    if manifest is None or SIMULATED not in manifest:
-        return set()
-    return set(manifest.loc[manifest[SIMULATED] == "yes", "film"])
-
-
 def _read_cues(path: Path | None, films: list[str]) -> dict[str, list[Cue]]:
     """Return the cues of each film."""
     if path is None:
@@ -266,12 +263,6 @@ def _files_of(source: Path, films: list[str], *, mirrored: bool) -> dict[str, Fi
             "the films were extracted from."
         )
     return known
-
-
-def _were_mirrored(landmarks: Path) -> bool:
-    """Say whether extract was told that all films are mirror images, by its run.json."""
-    settings = (read_run_record(landmarks.parent) or {}).get("settings")
-    return isinstance(settings, dict) and settings.get("mirrored") is True
 
 
 @dataclass

@@ -6,7 +6,7 @@ most `MOMENTS` of them, and what they leave out stands in `signals.csv`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from common.report import Fact, Film, Report, Section, Share
 from common.words import counted, decimals, spoken
 from features.measures import SIDES
 from features.movement.film import MeasuredFilm
+from features.movement.head import OUTER_EYE_MM
 from features.movement.page_curves import (
     LONGEST_S,
     SCATTER_ABOUT,
@@ -42,8 +43,6 @@ _COMPARED = [
     "ocular_in_lip_pucker",
 ]  # fmt: skip
 _BLINKS = 40  # in the table of a page
-NOMINAL_EYES_MM = 90.0
-"""Distance of the outer corners of the eyes by which percent are compared with mm."""
 
 
 def film_page(
@@ -56,11 +55,7 @@ def film_page(
 ) -> Report:
     """Make the page of one film.
 
-    `name`: the film's name as in the tables.
-    `measured`: what `measure_film` gave.
-    `landmarks`: the film's rows of the landmark table.
-    `film`: the file; without it the points are drawn alone.
-    `simulated`: whether nobody is in the film.
+    Without a `film` the points are drawn alone; nobody is in a `simulated` one.
     """
     frames = Frames(landmarks, film)
     moves = moves_of(measured)
@@ -172,7 +167,7 @@ def _movements(section: Section, moves: Moves) -> None:
         section.text("No movement was measured.")
         return
     unit = next(iter(ok.values()))["unit"]
-    to_mm = 1.0 if unit == MM else NOMINAL_EYES_MM / 100
+    to_mm = 1.0 if unit == MM else OUTER_EYE_MM / 100
     rows = []
     for name, row in ok.items():
         apart = abs(row["amplitude_right"] - row["amplitude_left"]) * to_mm
@@ -198,7 +193,7 @@ def _movements(section: Section, moves: Moves) -> None:
     if unit != MM:
         section.text(
             f"The film has no scale. For comparison with mm the outer corners of the eyes are "
-            f"taken to be {NOMINAL_EYES_MM:g} mm apart, as they are in an average adult."
+            f"taken to be {OUTER_EYE_MM:g} mm apart, as they are in an average adult."
         )
     _joins_in(section, ok, unit)
 
@@ -273,11 +268,6 @@ def _pair_of(row: Mapping[Hashable, Any], name: str) -> str:
     return " / ".join(map(decimals, values))
 
 
-def _sources(section: Section) -> None:
-    section.text("Published numbers are of other people, cameras and methods: a rough guide.")
-    section.table([{"What": what, "Source": source} for what, source in sources(_COMPARED)])
-
-
 _LID = {
     "measure": "gentle_eye_closure",
     "of": "amount",
@@ -315,13 +305,16 @@ def healthy(measure: str, of: str) -> str | None:
     return next((f"{n['normal']} {n['unit']}" for n in _norms(measure) if n["of"] == of), None)
 
 
-def sources(movements: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield what films are compared with, and where it is from."""
-    for movement in movements:
-        words = movement.replace("ocular_in_", "eye narrows in ").replace("_", " ")
-        for norm in _norms(movement):
-            yield f"{words}, {_WORDS[norm['of']]}: {norm['normal']} {norm['unit']}", norm["source"]
-    yield from _OF_FILMS
+def _sources(section: Section) -> None:
+    """Tell what films are compared with, and where it is from."""
+    section.text("Published numbers are of other people, cameras and methods: a rough guide.")
+    rows = []
+    for name in _COMPARED:
+        words = spoken(name.replace("ocular_in_", "eye narrows in "))
+        for norm in _norms(name):
+            what = f"{words}, {_WORDS[norm['of']]}: {norm['normal']} {norm['unit']}"
+            rows.append({"What": what, "Source": norm["source"]})
+    section.table([*rows, *({"What": what, "Source": source} for what, source in _OF_FILMS)])
 
 
 def _norms(measure: str) -> list[dict[str, str]]:

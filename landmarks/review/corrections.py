@@ -103,7 +103,13 @@ class Journal:
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         rest = (reason or None, self._rater, at, self._photographs.get(image_id))
         rows = [
-            (image_id, action, move.point, *(_number(v) for v in (*move.start, *move.end)), *rest)
+            (
+                image_id,
+                action,
+                move.point,
+                *(None if np.isnan(v) else float(v) for v in (*move.start, *move.end)),
+                *rest,
+            )
             for move in moves
         ] or [(image_id, action, None, None, None, None, None, *rest)]
         written = io.StringIO()
@@ -292,11 +298,6 @@ def corrected_irises(
             here = (scaled["image_id"] == image_id) & (scaled["status"] == "ok")
             scaled.loc[here, "mm_per_px"] = mm_per_px_of(found[str(image_id)])
     return scaled, found
-
-
-def _number(value: float) -> float | None:
-    """Return what is written: missing is empty."""
-    return None if np.isnan(value) else float(value)
 
 
 def _mend_last_line(path: Path) -> None:

@@ -47,8 +47,7 @@ Measure = Callable[[NDArray[np.float64]], dict[str, Any]]
 def build_server(session: Session, *, measure: Measure, token: str, port: int) -> Gate:
     """Build the application: the page, its pictures, and its changes.
 
-    `measure`: called while a point is dragged.
-    `port`: port of the server, which `Host` and `Origin` must name.
+    `measure` is called while a point is dragged; see `Gate` for the others.
     """
 
     def start(request: Request) -> Response:
@@ -68,7 +67,7 @@ def build_server(session: Session, *, measure: Measure, token: str, port: int) -
         )
 
     def face(request: Request) -> Response:
-        shown = _face_at(session, request)
+        shown = session.faces[_number_in(session, request)]
         measured = measure(shown.machine)
         now = measure(shown.marks) if shown.is_corrected else measured
         return JSONResponse({**_whole(shown), "measured": now, "before": measured})
@@ -136,11 +135,8 @@ def serve(
 ) -> None:
     """Serve a review until the page has been closed for `idle_s` seconds, or Ctrl-C.
 
-    `session`, `measure`: see `build_server`.
-    `browser`: open the browser; the address is announced in any case.
-    `idle_s`: without a page for this long the server ends; before the first page it waits four
-    times as long.
-    `announce`: takes the address, for the terminal.
+    Before the first page it waits four times as long. The address is announced, and opened in the
+    browser where that is wanted.
     """
     token = secrets.token_urlsafe(24)
     # Named TCP, so that asyncio sends each answer at once and none waits 40 ms for the one before.
@@ -227,10 +223,6 @@ def _number_in(session: Session, request: Request) -> int:
     return number
 
 
-def _face_at(session: Session, request: Request) -> Face:
-    return session.faces[_number_in(session, request)]
-
-
 async def _body_of(request: Request) -> dict[str, Any]:
     content = b""
     async for part in request.stream():
@@ -266,19 +258,8 @@ HEADERS = {
 class Gate:
     """Lets through what has the token and comes from the page itself; nothing else is answered.
 
-    Parameters
-    ----------
-    app
-        What answers; it sees addresses without the token.
-    token
-        First part of every address.
-    port
-        Of the server, which `Host` and `Origin` must name.
-
-    Attributes
-    ----------
-    heard
-        When the page asked last (`time.monotonic`); None before the first time.
+    `app` sees addresses without the `token`, their first part. `Host` and `Origin` must name the
+    server's `port`. `heard` is when the page asked last (`time.monotonic`); None before.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, port: int) -> None:

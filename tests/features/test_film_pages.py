@@ -101,7 +101,7 @@ def test_difference_too_small_for_observers_is_called_so() -> None:
     text = film_page("a.mp4", measure_film("a.mp4", rows, patient=None), rows).html()
     assert "below the 3.5 mm seen" in text and "<small>observers notice" not in text
     assert "points are shown without picture" in text
-    assert set(OBSERVERS_MM) == set(SIGNALS)
+    assert set(OBSERVERS_MM) <= set(SIGNALS)
 
 
 def test_film_that_cannot_be_read_leaves_the_points_and_is_named(
