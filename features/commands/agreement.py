@@ -65,12 +65,7 @@ class Agreement:
 
 
 def agreement(
-    a: Path,
-    b: Path,
-    *,
-    out: Path,
-    definition: DefinitionName = STANDARD,
-    seed: int = 0,
+    a: Path, b: Path, *, out: Path, definition: DefinitionName = STANDARD, seed: int = 0
 ) -> Agreement:
     """Compare two landmark tables of the same photographs: two raters, or one rater twice.
 

@@ -224,10 +224,7 @@ def extract(
             "shard": shard and str(shard),
         },
         seed=seed if (method if found.photos else film_method).augmentation else None,
-        files={
-            "predictor": model.path,
-            "manifest": None if found.manifest is None else source,
-        },
+        files={"predictor": model.path, "manifest": None if found.manifest is None else source},
         counts=tables.counts | (films.counts() if films else {}),
         seconds={
             "start_up": extraction.startup_s,

@@ -186,9 +186,7 @@ def _movements(section: Section, moves: Moves) -> None:
             }
         )
     section.table(
-        rows,
-        digits=1,
-        caption=f"Amplitudes in {unit}; of several repetitions, the median.",
+        rows, digits=1, caption=f"Amplitudes in {unit}; of several repetitions, the median."
     )
     if unit != MM:
         section.text(
@@ -253,9 +251,7 @@ def _blinks(section: Section, events: pd.DataFrame, summary: dict[str, Any]) -> 
         for row in blinks.head(_BLINKS).to_dict("records")
     )
     section.table(
-        rows,
-        digits=0,
-        caption="Where two numbers stand, they are of the right and the left.",
+        rows, digits=0, caption="Where two numbers stand, they are of the right and the left."
     )
     if len(blinks) > _BLINKS:
         section.text(

@@ -129,12 +129,7 @@ def difference_of(measure: SideMeasure, amounts: FloatArray) -> FloatArray:
 
 
 def _cuts(
-    measure: SideMeasure,
-    spread: FloatArray,
-    n: NDArray[np.intp],
-    *,
-    outside: float,
-    least: float,
+    measure: SideMeasure, spread: FloatArray, n: NDArray[np.intp], *, outside: float, least: float
 ) -> FloatArray:
     tail = outside / 2 if measure.kind == "rest" else outside
     limit = np.maximum(student.ppf(1 - tail, np.maximum(n, 1)) * spread, least)

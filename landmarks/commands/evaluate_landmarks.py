@@ -23,13 +23,7 @@ from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_check
 from landmarks.check.asymmetry import ASYMMETRY, asymmetry_kept
 from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate, part_errors
 from landmarks.check.report import LandmarkEvaluation, landmark_report
-from landmarks.check.scores import (
-    GRID,
-    SCORES,
-    compare_settings,
-    patient_intervals,
-    score_table,
-)
+from landmarks.check.scores import GRID, SCORES, compare_settings, patient_intervals, score_table
 from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, Points, make_method
@@ -296,12 +290,7 @@ def _predict(
 
 
 def _tilt(
-    known: WithTruth,
-    method: Method,
-    *,
-    predictor: PredictorFile,
-    seed: int,
-    jobs: int | None,
+    known: WithTruth, method: Method, *, predictor: PredictorFile, seed: int, jobs: int | None
 ) -> pd.DataFrame:
     """NRMSE at each angle, plainly and with the method that was asked for."""
     frames = []

@@ -46,12 +46,7 @@ class Exchanged:
 
 
 def export_points(
-    tables: Path,
-    *,
-    to: OtherTool,
-    out: Path,
-    photos: Path | None = None,
-    rater: str | None = None,
+    tables: Path, *, to: OtherTool, out: Path, photos: Path | None = None, rater: str | None = None
 ) -> Exchanged:
     """Write a cohort's points, with the corrections, for another tool.
 

@@ -16,12 +16,7 @@ from landmarks.exchange.formats import format_of, read_marked
 from landmarks.exchange.marked import MarkedPhoto
 from landmarks.find.iris import Irises
 from landmarks.points import POINT_COLUMNS, tilt_degrees
-from landmarks.review.corrections import (
-    Corrections,
-    corrected,
-    corrected_irises,
-    find_corrections,
-)
+from landmarks.review.corrections import Corrections, corrected, corrected_irises, find_corrections
 from landmarks.scale import mm_per_px_of
 from landmarks.tables import BOX_COLUMNS, LANDMARKS, OtherTool, frame_columns, irises_beside
 

@@ -81,11 +81,7 @@ class Journal:
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        rater: str | None = None,
-        photographs: Mapping[str, str] | None = None,
+        self, path: Path, *, rater: str | None = None, photographs: Mapping[str, str] | None = None
     ) -> None:
         self.path = path
         self._rater = rater

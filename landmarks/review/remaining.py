@@ -24,12 +24,7 @@ from landmarks.check.errors import normalisers
 from landmarks.points import INNER, N_POINTS
 from landmarks.review.corrections import CORRECTIONS_FILE, corrected, find_corrections
 from landmarks.review.face import spreads_beside, uncertainty_of
-from landmarks.tables import (
-    LANDMARKS,
-    LANDMARKS_FILE,
-    POINT_AGREEMENT,
-    with_slips_failed,
-)
+from landmarks.tables import LANDMARKS, LANDMARKS_FILE, POINT_AGREEMENT, with_slips_failed
 
 PAUSE_S = 120.0
 """A longer gap between two changes of one rater is a pause and no work."""

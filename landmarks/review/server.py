@@ -78,10 +78,7 @@ def build_server(session: Session, *, measure: Measure, token: str, port: int) -
         return Response(
             made.jpeg,
             media_type="image/jpeg",
-            headers={
-                "X-Place": json.dumps(made.place),
-                "Cache-Control": "private, max-age=3600",
-            },
+            headers={"X-Place": json.dumps(made.place), "Cache-Control": "private, max-age=3600"},
         )
 
     async def change(request: Request) -> Response:
