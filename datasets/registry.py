@@ -61,18 +61,14 @@ class DatasetEntry:
         return tuple(name for name in inspect.signature(self.read).parameters if name != "root")
 
 
-def _entries() -> dict[str, DatasetEntry]:
-    path = Path(__file__).with_name("datasets.yaml")
-    return {
-        name: DatasetEntry(
-            name, _READERS[name], words["title"], words["needs"], words["obtain"],
-            words.get("cite", ""), _TASKS[words.get("tasks")],
-        )
-        for name, words in yaml.safe_load(path.read_text(encoding="utf-8")).items()
-    }  # fmt: skip
-
-
-DATASETS = _entries()
+_WORDS = Path(__file__).with_name("datasets.yaml")
+DATASETS = {
+    name: DatasetEntry(
+        name, _READERS[name], words["title"], words["needs"], words["obtain"],
+        words.get("cite", ""), _TASKS[words.get("tasks")],
+    )
+    for name, words in yaml.safe_load(_WORDS.read_text(encoding="utf-8")).items()
+}  # fmt: skip
 
 
 def dataset_entry(name: str) -> DatasetEntry:

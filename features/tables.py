@@ -43,6 +43,7 @@ UNITS = ("px", "mm", "box diagonal")
 RIGHT_TO_LEFT = "right_minus_left"
 TO_HEALTHY = "affected_minus_healthy"
 _HEALTHY = {"right": "left", "left": "right"}  # of the affected side
+_NO_SCALE = "This photograph has no scale: its row has no mm_per_px or no face box."
 _NOTHING = 1e-9  # of the eye distance; a percentage of less is a percentage of nothing
 
 
@@ -204,7 +205,7 @@ def measure_table(
     head["healthy_side"] = pd.array(healthy, dtype="str")
     head["no_scale"] = pd.array(
         [
-            _no_scale(pair) if good and not known else None
+            ((pair and no_scale_reason(pair)) or _NO_SCALE) if good and not known else None
             for pair, good, known in zip(pairs, ok, np.isfinite(factors), strict=True)
         ],
         dtype="str",
@@ -251,8 +252,3 @@ def _healthy_sides(ids: list[str], manifest: pd.DataFrame | None) -> list[str | 
         return [None] * len(ids)
     affected = dict(zip(manifest["image_id"], manifest["side"], strict=True))
     return [_HEALTHY.get(str(affected.get(image_id))) for image_id in ids]
-
-
-def _no_scale(pair: Irises | None) -> str:
-    reason = "" if pair is None else no_scale_reason(pair)
-    return reason or "This photograph has no scale: its row has no mm_per_px or no face box."

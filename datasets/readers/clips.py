@@ -62,7 +62,11 @@ class Coding:
 def codings_of(sheet: Spreadsheet) -> list[Coding]:
     """Return the rows of a coding sheet that name a clip."""
     known = [column.name for column in CODING]
-    extra = [name for name in map(str, sheet.rows) if name not in known and not _is_unnamed(name)]
+    extra = {
+        name: re.sub(r"\W+", "_", name.strip()).strip("_").lower()
+        for name in map(str, sheet.rows)
+        if name and name not in known and not name.casefold().startswith("unnamed")
+    }
     codings = []
     for row, cells in zip(sheet.rows.index, sheet.rows.to_dict("records"), strict=True):
         subject, clip, onset, apex, offset, emotion = (str(cells.get(name) or "") for name in known)
@@ -77,7 +81,7 @@ def codings_of(sheet: Spreadsheet) -> list[Coding]:
                     emotion.strip().lower() or None,
                     sheet.file,
                     int(row),
-                    {_column_name(name): cells[name] for name in extra},
+                    {column: cells[name] for name, column in extra.items()},
                 )
             )
     return codings
@@ -192,11 +196,3 @@ def without_class(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
 def simple_name(name: str) -> str:
     """Return a subject's or clip's name for comparing: lower case, numbers without zeros."""
     return re.sub(r"0*(\d+)", r"\1", re.sub(r"[\s_\-.]+", "_", name.casefold()))
-
-
-def _is_unnamed(heading: str) -> bool:
-    return not heading or heading.casefold().startswith("unnamed")
-
-
-def _column_name(heading: str) -> str:
-    return re.sub(r"\W+", "_", heading.strip()).strip("_").lower()

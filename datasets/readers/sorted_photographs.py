@@ -130,7 +130,9 @@ def read_three_class(
     a file name with a number (`P01_smile.jpg`); any other photograph counts as a patient of its
     own, and `patient_source` says so.
     """
-    told = patient_pattern is not None or (table is not None and _names_patients(table))
+    told = patient_pattern is not None or (
+        table is not None and PATIENT.name in read_spreadsheet(table, columns=(PATIENT,)).rows
+    )
     dataset = read_folder(root, table=table, patient_pattern=patient_pattern if told else _ALONE)
     own = _read_mapping(grades)
     limits = own or CLASS_GRADES
@@ -178,10 +180,6 @@ def _check_counting(grades: set[int], *, zero_based: bool) -> None:
             f"There is a folder grade_{max(grades)}, so the grades do not count from 0 to 5: leave "
             "out --zero-based-grades."
         )
-
-
-def _names_patients(table: Path) -> bool:
-    return PATIENT.name in read_spreadsheet(table, columns=(PATIENT,)).rows
 
 
 def _set_palsy_classes(manifest: pd.DataFrame) -> list[Problem]:

@@ -56,7 +56,7 @@ class Frames:
         if len(failed):
             found.append(
                 f"{len(failed)} of {counted(len(signals), 'frame')} could not be measured; most "
-                f"often: {_most_often(failed)}"
+                f"often: {next(iter(failed['reason'].dropna().mode()), 'no reason is given.')}"
             )
         return found
 
@@ -102,11 +102,6 @@ class Frames:
             small = cv2.warpAffine(reduced, moved, (width, width), borderValue=(_PAPER,) * 3)
         points: FloatArray = (self._points[number] - self._corner) * zoom
         return draw_overlay(small, points, legend=False) if np.isfinite(points).all() else small
-
-
-def _most_often(failed: pd.DataFrame) -> str:
-    reasons = failed["reason"].dropna()
-    return str(reasons.mode().iloc[0]) if len(reasons) else "no reason is given."
 
 
 _INK, _SHADE = (255, 255, 255), (0, 0, 0)

@@ -76,7 +76,11 @@ def export_points(
     began = time.monotonic()
     corrections = corrections_of(tables, rater)
     table, irises, warnings = _now(tables, corrections)
-    sizes = {} if photos is None else {k: upright_size(path) for k, path in _paths(photos)}
+    sizes: dict[str, tuple[int, int] | None] = {}
+    if photos is not None:
+        of_folder = not photos.is_file()
+        found = list_photos(photos).photos if of_folder else photos_of(read_manifest(photos))
+        sizes = {image_id: upright_size(path) for image_id, path in found}
     faces = write_points(table, out, form=form, irises=irises, sizes=sizes)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
@@ -154,7 +158,3 @@ def _now(tables: Path, corrections: Path) -> tuple[pd.DataFrame, dict[str, Irise
     moves = of_these_photographs(read_corrections(corrections), table, path=corrections)
     table, irises = corrected_irises(corrected(table, moves.rows), irises, moves.rows)
     return table, irises, moves.warnings()
-
-
-def _paths(photos: Path) -> tuple[tuple[str, Path], ...]:
-    return photos_of(read_manifest(photos)) if photos.is_file() else list_photos(photos).photos

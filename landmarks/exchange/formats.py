@@ -234,14 +234,10 @@ def _marks_of(file: Path, form: Format, *, folder: Path, is_all: bool) -> list[M
         ]
     below = file.parent.relative_to(folder)
     return [
-        _sized(replace(one.shifted(-form.first_pixel), name=_joined(below, one.name)), folder)
+        _sized(replace(one.shifted(-form.first_pixel), name=(below / name).as_posix()), folder)
         for one in found
+        for name in [one.name.replace("\\", "/")]  # also where a tool on Windows wrote it
     ]
-
-
-def _joined(below: Path, name: str) -> str:
-    """Return a name from the folder, with `/`, also where a tool on Windows wrote it."""
-    return (below / name.replace("\\", "/")).as_posix()
 
 
 def _sized(marks: MarkedPhoto, folder: Path) -> MarkedPhoto:

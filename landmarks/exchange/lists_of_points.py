@@ -144,13 +144,10 @@ def read_mediapipe(path: Path) -> list[MarkedPhoto]:
     """Read every photograph; one without a face of 68 points has a problem."""
     if text_of(path, limit=100).lstrip()[:1] in ("{", "["):
         return [marks for record in _records(path) for marks in _of_record(record, path)]
-    rows = _rows(path, n_points=_points_in(path))
+    first, *_ = [*text_of(path).splitlines()[:1], ""]
+    n_points = N_WITH_IRISES if f"x_{N_WITH_IRISES - 1}" in first else N_MESH
+    rows = _rows(path, n_points=n_points)
     return [_mesh_face(name, mesh, size_in(row), path) for name, mesh, row in rows]
-
-
-def _points_in(path: Path) -> int:
-    first = text_of(path).splitlines()[:1]
-    return N_WITH_IRISES if f"x_{N_WITH_IRISES - 1}" in "".join(first) else N_MESH
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
