@@ -297,16 +297,6 @@ def test_composite_names_the_dataset_that_is_not_there(tmp_path, samm, problem_o
         read_megc2019(samm)
 
 
-def test_shared_simulated_clips_are_read_whole(shared):
-    dataset = read_casme2(shared / "data/sim_casme2")
-    assert len(dataset.manifest) == 72 and dataset.problems == ()
-    assert dataset.manifest["patient_id"].nunique() == 12
-    folders = dataset.manifest["path"].map(Path)
-    for key in ("onset_file", "apex_file", "offset_file"):
-        names = zip(folders, dataset.manifest[key], strict=True)
-        assert all((folder / name).is_file() for folder, name in names)
-
-
 def test_official_counts_are_those_of_the_published_flow_maps(shared):
     import numpy as np
 

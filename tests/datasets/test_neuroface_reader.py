@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.truth import POINT_COLUMNS, read_truth
-from datasets.readers.neuroface import TASKS, read_neuroface
+from datasets.readers.neuroface import read_neuroface
 
 
 def write_points(path: Path, frames: dict[int, float], *, header: bool = True) -> None:
@@ -94,10 +94,6 @@ def test_every_defect_is_found_and_named(whole, write_photo, problem_of):
     lost = truth.loc["ALS/Frames/A009_02_NSM_OPEN_color.avi_431.jpg"]
     assert lost["status"] == "failed" and lost["reason"]
     assert np.isnan(lost[list(POINT_COLUMNS)].astype(float)).all()
-
-
-def test_tasks_are_the_nine_of_the_dataset():
-    assert len(TASKS) == len(set(TASKS)) == 9
 
 
 def test_shared_simulated_set_is_read_whole(shared):

@@ -175,17 +175,9 @@ def test_no_word_means_two_things():
     assert set(WORDS["classes"]) == set(PALSY_CLASSES)
 
 
-def test_sides_and_frames():
-    assert [parse_side(cell) for cell in ("L", "Right ", "none", "BILATERAL", "", "lft")] == [
-        "left", "right", "none", "both", "unknown", None
-    ]  # fmt: skip
-    assert [parse_frame(cell) for cell in ("12", "12.0", "/", "", "1a")] == [
-        12,
-        12,
-        None,
-        None,
-        None,
-    ]
+def test_frame_numbers():
+    cells = ("12", "12.0", "/", "", "1a")
+    assert [parse_frame(cell) for cell in cells] == [12, 12, None, None, None]
 
 
 @given(st.text(alphabet=" _-()House-Brackmann", min_size=1))

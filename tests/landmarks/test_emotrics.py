@@ -117,14 +117,6 @@ def test_damaged_files_are_named(tmp_path, change, sentence):
     assert str(file) in str(error.value)
 
 
-def test_a_damaged_file_does_not_stop_a_folder(tmp_path):
-    written(tmp_path / "a.txt", some_points(), photo="a.jpg")
-    (tmp_path / "b.txt").write_text("# File name { \nb.jpg\n# } \n")
-    found, _ = read_points(tmp_path)
-    assert list(found["status"]) == ["ok", "failed"]
-    assert "no section" in found["reason"].iloc[1]
-
-
 def test_empty_folder_is_a_mistake(tmp_path):
     with pytest.raises(UserError, match="no file of points"):
         read_points(tmp_path)
