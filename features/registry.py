@@ -16,7 +16,7 @@ lid pair Nl mirrors onto the outer pair Or, the inner pair Nr onto the inner pai
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from features.formulas import (
     Formula,
@@ -73,75 +73,45 @@ class Measurement:
     source: str
 
 
-def _distance(
-    name: str,
-    region: Region,
-    formula: Formula,
-    meaning: str,
-    *,
-    side: Side | None = None,
-    partner: str | None = None,
+def _entry(
+    name: str, region: Region, formula: Formula, meaning: str, *, unit: str = UNITLESS, **more: Any
 ) -> Measurement:
     return Measurement(
-        name=name,
-        region=region,
-        formula=formula,
-        unit=PX,
-        meaning=meaning,
-        side=side,
-        partner=partner or name,
-        source=_source(name),
-    )
+        name=name, region=region, formula=formula, meaning=meaning, unit=unit,
+        source=_source(name), **more,
+    )  # fmt: skip
+
+
+_size = _entry  # relative to the face or the mouth; symmetry does not fix it
+
+
+def _distance(name: str, region: Region, formula: Formula, meaning: str) -> Measurement:
+    return _entry(name, region, formula, meaning, unit=PX, partner=name)
 
 
 def _right(name: str, partner: str, region: Region, formula: Formula, meaning: str) -> Measurement:
-    return _distance(name, region, formula, meaning, side="right", partner=partner)
+    return _entry(name, region, formula, meaning, unit=PX, side="right", partner=partner)
 
 
 def _left(name: str, partner: str, region: Region, formula: Formula, meaning: str) -> Measurement:
-    return _distance(name, region, formula, meaning, side="left", partner=partner)
-
-
-def _feature(
-    name: str,
-    region: Region,
-    formula: Formula,
-    meaning: str,
-    *,
-    symmetric: float | None,
-    unit: str = UNITLESS,
-) -> Measurement:
-    return Measurement(
-        name=name,
-        region=region,
-        formula=formula,
-        unit=unit,
-        meaning=meaning,
-        symmetric=symmetric,
-        source=_source(name),
-    )
+    return _entry(name, region, formula, meaning, unit=PX, side="left", partner=partner)
 
 
 def _line(name: str, region: Region, a: int, b: int, meaning: str) -> Measurement:
-    return _feature(name, region, angle(a, b), meaning, symmetric=0.0, unit=DEGREES)
+    return _entry(name, region, angle(a, b), meaning, symmetric=0.0, unit=DEGREES)
 
 
 def _slope(name: str, a: int, b: int, meaning: str) -> Measurement:
-    return _feature(name, "brow", slope(a, b), meaning, symmetric=0.0)
+    return _entry(name, "brow", slope(a, b), meaning, symmetric=0.0)
 
 
 def _ratio(name: str, region: Region, first: str, second: str, meaning: str) -> Measurement:
-    return _feature(name, region, larger_ratio(first, second), meaning, symmetric=1.0)
+    return _entry(name, region, larger_ratio(first, second), meaning, symmetric=1.0)
 
 
 def _lids(name: str, first: str, second: str, meaning: str) -> Measurement:
     formula = log_ratio(first, second, added_widths=EYE_WIDTHS_ADDED)
-    return _feature(name, "eye", formula, meaning, symmetric=0.0)
-
-
-def _size(name: str, region: Region, formula: Formula, meaning: str) -> Measurement:
-    """A size relative to the face or mouth; symmetry does not fix it."""
-    return _feature(name, region, formula, meaning, symmetric=None)
+    return _entry(name, "eye", formula, meaning, symmetric=0.0)
 
 
 def _source(name: str) -> str:
@@ -229,7 +199,7 @@ FEATURES: tuple[Measurement, ...] = (
         "Longer way round one half of the mouth, in mouth widths",
     ),
     _line("f22", "nose", 23, 27, "Tilt of the line joining the nostrils"),
-    _feature(
+    _entry(
         "f23", "nose", lean(22, 37), "Lean of the line from the tip of the nose to the lower lip",
         symmetric=0.0, unit=DEGREES,
     ),

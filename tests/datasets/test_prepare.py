@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.tables import read_manifest, read_table
-from datasets import prepare, split_by_patient
-from datasets.dataset import PARTS, PROBLEMS
+from datasets.commands.prepare import prepare
+from datasets.dataset import PARTS, PROBLEMS, split_by_patient
 from datasets.registry import DATASETS, dataset_entry
 
 
