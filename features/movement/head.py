@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import siegelslopes
 
 from features.frames import FacesInFrame, FloatArray, faces_in_frame
+from landmarks.points import MIRROR_PARTNER
 
 OUTER_EYE_MM = 90.0
 """Distance of the outer corners of the eyes in adults, rounded; scales depths and thresholds."""
@@ -38,10 +39,6 @@ _DEPTHS = {
     36: 0, 37: 6, 38: 8, 39: 9, 40: 9, 41: 7, 48: 16, 49: 21, 50: 24, 51: 25, 57: 22, 58: 21,
     59: 19, 60: 17, 61: 22, 62: 24, 66: 23, 67: 21,
 }  # fmt: skip
-_PARTNERS = {
-    17: 26, 18: 25, 19: 24, 20: 23, 21: 22, 31: 35, 32: 34, 36: 45, 37: 44, 38: 43, 39: 42, 40: 47,
-    41: 46, 48: 54, 49: 53, 50: 52, 58: 56, 59: 55, 60: 64, 61: 63, 67: 65,
-}  # fmt: skip
 _STEPS = 6
 ENOUGH, _FOR_DEPTH = 2000, 400  # frames for a median, and for the depth of the mouth
 TURNS_DEG, MOUTH_DEPTH = 10.0, 0.3
@@ -51,7 +48,7 @@ def _depths() -> FloatArray:
     """Return the depth of all 68 points in outer-eye distances; the jaw, unused, lies at 0."""
     depths = np.zeros(68)
     for point, depth in _DEPTHS.items():
-        depths[[point, _PARTNERS.get(point, point)]] = depth / OUTER_EYE_MM
+        depths[[point, MIRROR_PARTNER[point]]] = depth / OUTER_EYE_MM
     return depths
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,24 +217,11 @@ class Item:
         return bool(self.measures) and not any(SNARL in name for name in self.measures)
 
 
-def _sunnybrook(
-    part: str, name: str, title: str, *measures: str, most: int, why_not: str = ""
-) -> Item:
-    return Item(
-        scale="sunnybrook", part=part, name=name, title=title, measures=measures, most=most,
-        why_not=why_not,
-    )  # fmt: skip
+def _item(scale: Scale, part: str, name: str, title: str, *measures: str, **more: Any) -> Item:
+    return Item(scale=scale, part=part, name=name, title=title, measures=measures, **more)
 
 
-def _eface(
-    part: str, name: str, title: str, *measures: str, why_not: str = "", counts: bool = True
-) -> Item:
-    return Item(
-        scale="eface", part=part, name=name, title=title, measures=measures, counts=counts,
-        why_not=why_not,
-    )  # fmt: skip
-
-
+_sunnybrook, _eface = partial(_item, "sunnybrook"), partial(_item, "eface")
 _CHIN = "68 points hold no skin of the chin"
 ITEMS: tuple[Item, ...] = (
     _sunnybrook("rest", "eye", "Eye", "fissure_at_rest", most=1),
