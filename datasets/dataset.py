@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,9 +69,9 @@ class Problem:
         return f"{where}: {self.what}{end}" if where else f"{self.what}{end}"
 
 
-error = partial(Problem, "error")
-warning = partial(Problem, "warning")
-note = partial(Problem, "note")
+error: Callable[..., Problem] = partial(Problem, "error")
+warning: Callable[..., Problem] = partial(Problem, "warning")
+note: Callable[..., Problem] = partial(Problem, "note")
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,6 @@ class Scale:
     iris_radii: Mapping[str, IrisRadii] = field(default_factory=dict)
 
     @property
-    def unit(self) -> Unit:
-        """The unit of lengths."""
-        return unit_of(self.name, mm_per_px=self.mm_per_px)
-
-    @property
     def needs_irises(self) -> bool:
         """Whether irises are looked for."""
         return self.name == "iris"
