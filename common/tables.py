@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -262,7 +263,7 @@ def _csv_parts(
         if columns is not None:
             header = [name for name in header if name in columns]
         as_text = {name: str for name in header if _is_text(_bared(name), schema=schema)}
-        read = pd.read_csv(
+        read: Any = pd.read_csv(
             path,
             dtype=as_text,
             usecols=None if columns is None else header,

@@ -262,8 +262,8 @@ def _read_patient_table(root: Path) -> tuple[dict[_Visit, _Person], list[Problem
     problems = list(sheet.problems)
     people: dict[_Visit, _Person] = {}
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
-    values, wrong = read_cells(table[["hb_grade", "date", *_SCORES]], file=sheet.file)
-    table[list(values)] = values
+    names = ["hb_grade", "date", *_SCORES]
+    table[names], wrong = read_cells(table[names], file=sheet.file)
     problems += wrong
     table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
     table["severity"] = table.groupby("kind")["severity"].ffill()

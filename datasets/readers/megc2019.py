@@ -9,6 +9,7 @@ were left out. Source: See et al. 2019, FG, doi 10.1109/FG.2019.8756611.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,11 @@ N_CLIPS = {"casme2": 145, "samm": 133, "smic": 164}
 CLASSES = ("negative", "positive", "surprise")
 """By the organisers' code, 0 to 2."""
 
-_READERS = {"casme2": read_casme2, "samm": read_samm, "smic": read_smic}
+_READERS: dict[str, Callable[[Path], Dataset]] = {
+    "casme2": read_casme2,
+    "samm": read_samm,
+    "smic": read_smic,
+}
 _FOLDERS = {
     "casme2": ("casme2", "casmeii", "simcasme2"), "samm": ("samm",), "smic": ("smic", "smicallraw")
 }  # fmt: skip

@@ -178,7 +178,11 @@ def features(
         else:
             (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run
         write_table(table, out / LANDMARKS_FILE, schema=LANDMARKS)
-    files = {"landmarks": landmarks, "manifest": manifest, "corrections": moves and moves.path}
+    files = {
+        "landmarks": landmarks,
+        "manifest": manifest,
+        "corrections": moves.path if moves else None,
+    }
     write_run_record(
         out,
         command="features",

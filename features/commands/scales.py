@@ -98,7 +98,11 @@ def scales(
     patients, source = scored.scales["patient_id"].nunique(), points_source(table)
     scales_report(scored, source=source, redact=redact).write(report)
     counts = {str(name): int(n) for name, n in scored.scales["status"].value_counts().items()}
-    files = {"landmarks": landmarks, "manifest": manifest, "corrections": moves and moves.path}
+    files = {
+        "landmarks": landmarks,
+        "manifest": manifest,
+        "corrections": moves.path if moves else None,
+    }
     write_run_record(
         out,
         command="scales",
