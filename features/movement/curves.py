@@ -325,4 +325,4 @@ def _at_rest(values: FloatArray, step: float) -> NDArray[np.bool_]:
 def _median(values: FloatArray) -> FloatArray:
     """Median over the samples of what is known; NaN where nothing is."""
     flat = pd.DataFrame(values.reshape(len(values), -1)).median()
-    return flat.to_numpy().reshape(values.shape[1:])
+    return flat.to_numpy(copy=True).reshape(values.shape[1:])
