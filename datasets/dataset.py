@@ -16,7 +16,7 @@ import pandera.pandas as pa
 
 from common.errors import UserError
 from common.files import natural_key
-from common.photos import list_photos
+from common.photos import image_id_of, list_photos
 from common.tables import choice, severities, sort_by_image_id, text, write_table
 
 Severity = Literal["error", "warning", "note"]
@@ -106,6 +106,44 @@ def make_manifest(
         frame[name] = frame[name].astype("str")
     extra = [name for name in frame.columns if name not in ALWAYS]
     return sort_by_image_id(frame[[*ALWAYS, *extra]])
+
+
+class Reading:
+    """A dataset while it is read: its folder, `root`, and the problems met so far.
+
+    UserError when the folder is none.
+    """
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name, self.root = name, open_root(root)
+        self.problems: list[Problem] = []
+
+    def error(self, *what: str, **where: Any) -> None:
+        """Say what was lost, as `Problem` does."""
+        self.problems.append(error(*what, **where))
+
+    def warning(self, *what: str, **where: Any) -> None:
+        """Say what to look at."""
+        self.problems.append(warning(*what, **where))
+
+    def note(self, *what: str, **where: Any) -> None:
+        """Say what was handled."""
+        self.problems.append(note(*what, **where))
+
+    def photos(self, folder: Path | None = None) -> list[tuple[str, Path]]:
+        """Return (`image_id`, path) of each photograph below a folder, the root when not given."""
+        found, problems = photos_below(folder or self.root)
+        self.problems += problems
+        return found
+
+    def id_of(self, path: Path) -> str:
+        """Return the path from the root."""
+        return image_id_of(path, self.root)
+
+    def dataset(self, rows: Sequence[Mapping[str, Any]] | pd.DataFrame) -> Dataset:
+        """Return what was read, with the manifest of these rows."""
+        manifest = make_manifest(rows, dataset=self.name)
+        return Dataset(self.name, self.root, manifest, tuple(self.problems))
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:

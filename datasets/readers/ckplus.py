@@ -15,21 +15,9 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import relative_path
-from common.photos import image_id_of
 from common.truth import read_point_list
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    folders_below,
-    make_manifest,
-    note,
-    open_root,
-    photos_below,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, Reading, folders_below, say_list
 from datasets.vocabulary import simplify
 
 EMOTIONS = (
@@ -55,40 +43,40 @@ def read_ckplus(root: Path) -> Dataset:
     where the dataset has none; neutral for the first frame, so that grades by emotion are those of
     peak frames), `facs` (action units of the peak as `AU1 AU12:3`), `truth_file`.
     """
-    root = open_root(root)
-    parts = {simplify(folder.name): folder for folder in reversed(folders_below(root, depth=2))}
+    read = Reading("ckplus", root)
+    folders = reversed(folders_below(read.root, depth=2))
+    parts = {simplify(folder.name): folder for folder in folders}
     images = parts.get("cohnkanadeimages", parts.get("extendedcohnkanadeimages"))
     if images is None:
         what = "there is no folder cohn-kanade-images"
-        problem = error("no_images", what, "give the folder that holds it")
-        return Dataset("ckplus", root, make_manifest([], dataset="ckplus"), (problem,))
-    sequences, problems = _sequences(images, root)
-    emotions, doubts = _emotions(_files(parts, ("emotion", "emotionlabels"), "emotion"), root)
-    facs, more = _action_units(_files(parts, ("facs", "facslabels"), "facs"), root)
+        read.error("no_images", what, "give the folder that holds it")
+        return read.dataset([])
+    sequences = _sequences(images, read)
+    emotions = _emotions(_files(parts, ("emotion", "emotionlabels"), "emotion"), read)
+    facs = _action_units(_files(parts, ("facs", "facslabels"), "facs"), read)
     landmarks = _files(parts, ("landmarks",), "landmarks")
-    problems += [*doubts, *more]
     orphans = [f"{s}/{q}" for s, q in emotions if (s, q) not in sequences]
     if orphans:
         what = f"sequences with an emotion but without images: {say_list(orphans)}"
-        problems.append(error("missing_sequence", what, "look for them in cohn-kanade-images"))
+        read.error("missing_sequence", what, "look for them in cohn-kanade-images")
     rows: list[dict[str, Any]] = []
     for (subject, sequence), frames in sequences.items():
         first, last = min(frames), max(frames)
         if first == last:
             what = f"{subject}/{sequence} has a single frame, so no peak can be told from neutral"
-            at = {"file": image_id_of(frames[first].parent, root), "patient_id": subject}
-            problems.append(error("single_frame", what, "it was left out", **at))
+            at = {"file": read.id_of(frames[first].parent), "patient_id": subject}
+            read.error("single_frame", what, "it was left out", **at)
             continue
         absent = sorted(set(range(1, last)) - set(frames))
         if absent:
             what = f"{subject}/{sequence} lacks the frames {say_list(absent, at_most=6)}"
             advice = "the neutral frame is the first that is there" if absent[0] == 1 else ""
-            problems.append(warning("missing_frames", what, advice, patient_id=subject))
+            read.warning("missing_frames", what, advice, patient_id=subject)
         emotion = emotions.get((subject, sequence))
         for phase, number in (("neutral", first), ("peak", last)):
             path = frames[number]
             row = {
-                "image_id": image_id_of(path, root),
+                "image_id": read.id_of(path),
                 "path": str(path),
                 "patient_id": subject,
                 "task": emotion if phase == "peak" else "neutral",
@@ -99,31 +87,28 @@ def read_ckplus(root: Path) -> Dataset:
                 "facs": facs.get((subject, sequence)) if phase == "peak" else None,
             }
             truth = landmarks.get((subject, sequence), {}).get(number)
-            faults = _unreadable_points(truth, root) if truth else []
-            problems += faults
-            if truth and not faults:
+            if truth and _is_readable(truth, read):
                 row["truth_file"] = relative_path(truth, path.parent)
             rows.append(row)
     unlabelled = [f"{s}/{q}" for s, q in sequences if (s, q) not in emotions]
     if unlabelled:
         what = f"{len(unlabelled)} of {counted(len(sequences), 'sequence')} without an emotion"
-        problems.append(note("no_emotion", f"{what}, which stays empty ({say_list(unlabelled)})"))
-    return Dataset("ckplus", root, make_manifest(rows, dataset="ckplus"), tuple(problems))
+        read.note("no_emotion", f"{what}, which stays empty ({say_list(unlabelled)})")
+    return read.dataset(rows)
 
 
-def _sequences(images: Path, root: Path) -> tuple[_Files, list[Problem]]:
-    photos, problems = photos_below(images)
+def _sequences(images: Path, read: Reading) -> _Files:
     sequences: _Files = {}
-    for _, path in photos:
+    for _, path in read.photos(images):
         match = _FRAME.fullmatch(path.stem)
         if match is None:
             what = "this is no frame of CK+ and was left out"
-            advice, file = "name it as in S005_001_00000011.png", image_id_of(path, root)
-            problems.append(error("unexpected_photograph", what, advice, file=file))
+            advice, file = "name it as in S005_001_00000011.png", read.id_of(path)
+            read.error("unexpected_photograph", what, advice, file=file)
             continue
         key = match["subject"].upper(), match["sequence"]
         sequences.setdefault(key, {})[int(match["frame"])] = path
-    return sequences, problems
+    return sequences
 
 
 def _files(parts: dict[str, Path], names: tuple[str, ...], ending: str) -> _Files:
@@ -136,8 +121,8 @@ def _files(parts: dict[str, Path], names: tuple[str, ...], ending: str) -> _File
     return found
 
 
-def _emotions(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list[Problem]]:
-    emotions, problems = {}, []
+def _emotions(files: _Files, read: Reading) -> dict[_Sequence, str]:
+    emotions = {}
     for sequence, frames in files.items():
         for path in frames.values():
             content = path.read_text(errors="replace").strip()
@@ -149,14 +134,14 @@ def _emotions(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list[Pro
                 emotions[sequence] = EMOTIONS[int(code)]
                 continue
             what = f'"{content[:20]}" is no emotion code from 0 to 7; the emotion is empty'
-            at = {"file": image_id_of(path, root), "patient_id": sequence[0]}
-            problems.append(error("unreadable_emotion", what, "get the file anew", **at))
-    return emotions, problems
+            at = {"file": read.id_of(path), "patient_id": sequence[0]}
+            read.error("unreadable_emotion", what, "get the file anew", **at)
+    return emotions
 
 
-def _action_units(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list[Problem]]:
+def _action_units(files: _Files, read: Reading) -> dict[_Sequence, str]:
     """Action units as `AU1 AU12:3`; intensity 0 means present without a stated intensity."""
-    units, problems = {}, []
+    units = {}
     for sequence, frames in files.items():
         for path in frames.values():
             said = []
@@ -170,16 +155,17 @@ def _action_units(files: _Files, root: Path) -> tuple[dict[_Sequence, str], list
                     what = (
                         f'"{line.strip()[:20]}" is no action unit and intensity; it was passed over'
                     )
-                    at = {"file": image_id_of(path, root), "rows": (i,), "patient_id": sequence[0]}
-                    problems.append(error("unreadable_facs", what, "get the file anew", **at))
+                    at = {"file": read.id_of(path), "rows": (i,), "patient_id": sequence[0]}
+                    read.error("unreadable_facs", what, "get the file anew", **at)
             units[sequence] = " ".join(said)
-    return units, problems
+    return units
 
 
-def _unreadable_points(path: Path, root: Path) -> list[Problem]:
+def _is_readable(path: Path, read: Reading) -> bool:
     try:
         read_point_list(path)
     except UserError as fault:
         what = f"{str(fault).rstrip('.')}; the photograph has no true points"
-        return [error("unreadable_annotation", what, file=image_id_of(path, root))]
-    return []
+        read.error("unreadable_annotation", what, file=read.id_of(path))
+        return False
+    return True

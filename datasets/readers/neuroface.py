@@ -13,20 +13,9 @@ from typing import Any
 
 from common.errors import UserError, did_you_mean
 from common.files import relative_path
-from common.photos import image_id_of
 from common.truth import POINT_COLUMNS, FrameTable, read_frame_table
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    folders_below,
-    make_manifest,
-    open_root,
-    photos_below,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, Reading, folders_below, say_list
 from datasets.vocabulary import simplify
 
 TASKS = (
@@ -60,41 +49,39 @@ def read_neuroface(root: Path) -> Dataset:
     standard movement that the task is, or empty), `truth_file`, `truth_frame` for
     `common.truth.read_truth`, and the true face box in px.
     """
-    root = open_root(root)
+    read = Reading("neuroface", root)
     rows: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    for folder in folders_below(root, depth=3):
+    for folder in folders_below(read.root, depth=3):
         group = _GROUPS.get(simplify(folder.name))
         inside = {simplify(entry.name): entry for entry in folder.iterdir() if entry.is_dir()}
         if group is None or "frames" not in inside:
             continue
-        points, doubts = _annotations(inside.get("landmarksgt"), root, n_values=len(POINT_COLUMNS))
-        boxes, more = _annotations(inside.get("bboxgt"), root, n_values=len(_BOX))
-        here, unread = _rows_of(inside["frames"], root, group=group, points=points, boxes=boxes)
+        points = _annotations(inside.get("landmarksgt"), read, n_values=len(POINT_COLUMNS))
+        boxes = _annotations(inside.get("bboxgt"), read, n_values=len(_BOX))
+        here = _rows_of(inside["frames"], read, group=group, points=points, boxes=boxes)
         rows += here
-        problems += [*doubts, *more, *unread, *_without_image(here, points, root)]
-    return Dataset("neuroface", root, make_manifest(rows, dataset="neuroface"), tuple(problems))
+        _tell_without_image(here, points, read)
+    return read.dataset(rows)
 
 
 def _rows_of(
-    frames: Path, root: Path, *, group: str, points: _Tables, boxes: _Tables
-) -> tuple[list[dict[str, Any]], list[Problem]]:
+    frames: Path, read: Reading, *, group: str, points: _Tables, boxes: _Tables
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    photos, problems = photos_below(frames)
-    for _, path in photos:
-        image_id = image_id_of(path, root)
+    for _, path in read.photos(frames):
+        image_id = read.id_of(path)
         match = _PHOTO.fullmatch(path.stem)
         if match is None:
             advice = "name it as in A009_02_NSM_OPEN_color.avi_431.jpg"
             what = "this is no frame of NeuroFace and was left out"
-            problems.append(error("unexpected_photograph", what, advice, file=image_id))
+            read.error("unexpected_photograph", what, advice, file=image_id)
             continue
         task, frame = match["task"].upper(), int(match["frame"])
         if task not in TASKS:
             what = f'the task "{task}" is none of NeuroFace and was kept as it is'
             meant = did_you_mean(task, TASKS).rstrip("?").replace(" D", "; d")
             advice = "check the file name" + meant
-            problems.append(warning("unknown_task", what, advice, file=image_id))
+            read.warning("unknown_task", what, advice, file=image_id)
         row = {
             "image_id": image_id,
             "path": str(path),
@@ -119,47 +106,42 @@ def _rows_of(
     if bare:
         what = f"{counted(len(bare), 'frame')} of {group} without true points: {say_list(bare)}"
         advice = "they serve every command but evaluate-landmarks"
-        problems.append(warning("no_true_points", what, advice))
-    return rows, problems
+        read.warning("no_true_points", what, advice)
+    return rows
 
 
-def _annotations(
-    folder: Path | None, root: Path, *, n_values: int
-) -> tuple[_Tables, list[Problem]]:
+def _annotations(folder: Path | None, read: Reading, *, n_values: int) -> _Tables:
     """Read every annotation file of a folder; lines that do not fit are problems."""
     tables: _Tables = {}
-    problems = []
     for path in sorted(folder.glob("[!.]*.txt")) if folder else ():
-        file = image_id_of(path, root)
+        file = read.id_of(path)
         try:
             table = read_frame_table(path, n_values=n_values)
         except UserError as unreadable:
-            problems.append(error("unreadable_annotation", str(unreadable).rstrip("."), file=file))
+            read.error("unreadable_annotation", str(unreadable).rstrip("."), file=file)
             continue
         tables[path.stem.casefold()] = path, table
         for line, fault in table.faults:
             advice = "get the file anew; the frame is read as one without truth"
             at = {"file": file, "rows": (line,)}
-            problems.append(error("unreadable_annotation", f"this line {fault}", advice, **at))
+            read.error("unreadable_annotation", f"this line {fault}", advice, **at)
         lines = list(zip(table.lines, table.frames, strict=True))
         twice = sorted({frame for frame in table.frames if table.frames.count(frame) > 1})
         if twice:
             what = f"the frames {say_list(twice)} are annotated twice; the last was used"
             at = {"file": file, "rows": tuple(line for line, frame in lines if frame in twice)}
-            problems.append(warning("frame_twice", what, "keep the right one", **at))
-    return tables, problems
+            read.warning("frame_twice", what, "keep the right one", **at)
+    return tables
 
 
-def _without_image(rows: list[dict[str, Any]], points: _Tables, root: Path) -> list[Problem]:
+def _tell_without_image(rows: list[dict[str, Any]], points: _Tables, read: Reading) -> None:
     """Name the annotated frames that have no image."""
     there = {(row["clip"].casefold(), row["frame"]) for row in rows}
-    problems = []
     for clip, (file, table) in points.items():
         lines = zip(table.frames, table.lines, strict=True)
         absent = {line: frame for frame, line in lines if (clip, frame) not in there}
         if absent:
             what = f"annotated frames without an image: {say_list(absent.values(), at_most=12)}"
             advice = "look for them in Frames; they have no row"
-            at = {"file": image_id_of(file, root), "rows": tuple(absent)}
-            problems.append(error("frame_without_image", what, advice, **at))
-    return problems
+            at = {"file": read.id_of(file), "rows": tuple(absent)}
+            read.error("frame_without_image", what, advice, **at)

@@ -11,6 +11,7 @@ the grade, and `hb_grade` is filled only where both are the same.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,11 +24,9 @@ from datasets.dataset import (
     Dataset,
     PatientPattern,
     Problem,
+    Reading,
     error,
-    make_manifest,
     note,
-    open_root,
-    photos_below,
     say_list,
     side_in,
     split_by_patient,
@@ -69,8 +68,8 @@ def read_fnp(
     `patient_pattern`: regular expression that finds the patient in a file name
     (`PatientPattern`).
     """
-    root = open_root(root)
-    photos, problems = photos_below(root)
+    read = Reading("fnp", root)
+    photos = read.photos()
     pattern = PatientPattern(patient_pattern)
     named = [_grade_of(image_id) for image_id, _ in photos]
     _check_counting({grade for grade in named if grade is not None}, zero_based=zero_based_grades)
@@ -81,7 +80,7 @@ def read_fnp(
         grade = None if folder is None else folder + zero_based_grades
         if grade not in GRADES:
             what = "this lies in no folder grade_1 to grade_6 and was left out"
-            problems.append(error("no_grade_folder", what, "move it to its grade", file=image_id))
+            read.error("no_grade_folder", what, "move it to its grade", file=image_id)
         elif patient is None:
             nameless.append(image_id)
         else:
@@ -98,15 +97,16 @@ def read_fnp(
     if nameless:
         what = f"{counted(len(nameless), 'photograph')} without a patient in the name left out: "
         advice = "tell with --patient-pattern where the name tells the patient"
-        problems.append(error("no_patient", what + say_list(nameless), advice))
+        read.error("no_patient", what + say_list(nameless), advice)
     sideless = [row["image_id"] for row in rows if row["side"] == "unknown" and row["hb_grade"] > 1]
     if sideless:
         what = f"{counted(len(sideless), 'photograph')} whose name tells no side: "
         advice = "side is unknown; put left or right, meaning the patient's, into the name"
-        problems.append(warning("no_side", what + say_list(sideless), advice))
-    problems += pattern.doubts([row["patient_id"] for row in rows])
-    manifest, uneven = split_by_patient(make_manifest(rows, dataset="fnp"), seed=seed)
-    return Dataset("fnp", root, manifest, (*problems, *uneven))
+        read.warning("no_side", what + say_list(sideless), advice)
+    read.problems += pattern.doubts([row["patient_id"] for row in rows])
+    dataset = read.dataset(rows)
+    manifest, uneven = split_by_patient(dataset.manifest, seed=seed)
+    return replace(dataset, manifest=manifest, problems=(*dataset.problems, *uneven))
 
 
 def read_three_class(

@@ -18,17 +18,7 @@ import pandas as pd
 
 from common.films import list_films
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    PatientPattern,
-    Problem,
-    error,
-    make_manifest,
-    open_root,
-    photos_below,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, PatientPattern, Reading, say_list
 from datasets.spreadsheet import Column, Spreadsheet, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import simplify
 
@@ -64,18 +54,17 @@ def read_yfp(
     Returns one row per frame or video, with `video`, `frame`, and per region `eyes_left` ...
     `mouth_bottom` and `eyes_intensity`, `mouth_intensity`.
     """
-    root = open_root(root)
-    files, problems = photos_below(root)
-    frames = [(image_id, path) for image_id, path in files if "/" in image_id]
+    read = Reading("yfp", root)
+    root = read.root
+    frames = [(image_id, path) for image_id, path in read.photos() if "/" in image_id]
     boxes: _Boxes = {}
     patients: dict[str, str] = {}
     path = table or find_spreadsheet(root, "*box*", "*label*", "*annotation*", "*.csv")
     if path is not None:
-        boxes, patients, doubts = _read_boxes(read_spreadsheet(path, columns=_COLUMNS))
-        problems += doubts
+        boxes, patients = _read_boxes(read_spreadsheet(path, columns=_COLUMNS), read)
     else:
         advice = "give them with --table (video, frame, region, left, top, right, bottom)"
-        problems.append(warning("no_boxes", "no table of boxes was found", advice))
+        read.warning("no_boxes", "no table of boxes was found", advice)
     pattern = PatientPattern(patient_pattern)
     rows: list[dict[str, Any]] = []
     nameless: set[str] = set()
@@ -93,24 +82,24 @@ def read_yfp(
     absent = [f"{video} {frame}" for video, frame in boxes if (video, frame) not in there]
     if absent and frames:
         what = f"{counted(len(absent), 'frame')} with boxes not there: {say_list(absent)}"
-        problems.append(error("frame_without_image", what, "look for them in the archive"))
+        read.error("frame_without_image", what, "look for them in the archive")
     if nameless:
         what = f"{counted(len(nameless), 'video')} without a patient left out: "
         advice = "add a column patient to the table, or give --patient-pattern"
-        problems.append(error("no_patient", what + say_list(sorted(nameless)), advice))
+        read.error("no_patient", what + say_list(sorted(nameless)), advice)
     if rows and not patients:
         number = len({row["patient_id"] for row in rows})
         what = f"the patients ({number}) were read from the videos' names; some have several videos"
         advice = "check them against the dataset's own list, or give a column patient"
-        problems.append(warning("doubtful_patients", what, advice))
-    return Dataset("yfp", root, make_manifest(rows, dataset="yfp"), tuple(problems))
+        read.warning("doubtful_patients", what, advice)
+    return read.dataset(rows)
 
 
-def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Problem]]:
-    """Return the boxes, the patient of each video, and what was wrong."""
+def _read_boxes(sheet: Spreadsheet, read: Reading) -> tuple[_Boxes, dict[str, str]]:
+    """Return the boxes and the patient of each video."""
     boxes: _Boxes = defaultdict(dict)
     patients: dict[str, str] = {}
-    problems = list(sheet.problems)
+    read.problems += sheet.problems
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
     table = table.where(table.notna(), None)
     numbers = table[[column.name for column in _NUMBERS]].apply(pd.to_numeric, errors="coerce")
@@ -122,18 +111,18 @@ def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Proble
         video, patient, region = cells["video"] or "", cells["patient_id"], cells["region"]
         if patient and patients.setdefault(simplify(video), patient) != patient:
             what = f"{video} is given to {patients[simplify(video)]} and to {patient}"
-            problems.append(error("two_patients", what, "one video shows one patient", **at))
+            read.error("two_patients", what, "one video shows one patient", **at)
         if not region:
             continue
         part = _REGIONS.get(simplify(region))
         if part is None:
             what = f'the region "{region}" is neither eyes nor mouth; the box was not used'
-            problems.append(error("unknown_region", what, "write eyes or mouth", **at))
+            read.error("unknown_region", what, "write eyes or mouth", **at)
             continue
         if not sized[row]:
             what = "the box has no size or a value is missing; it was not used"
             advice = "left < right and top < bottom, in px"
-            problems.append(error("unusable_box", what, advice, **at))
+            read.error("unusable_box", what, advice, **at)
             continue
         box = boxes[simplify(video), _last_number(cells["frame"] or "")]
         box |= {f"{part}_{edge}": float(numbers.at[row, edge]) for edge in _EDGES}
@@ -142,8 +131,8 @@ def _read_boxes(sheet: Spreadsheet) -> tuple[_Boxes, dict[str, str], list[Proble
             box[f"{part}_intensity"] = intensity
         elif cells["intensity"]:
             what = f'the intensity "{cells["intensity"]}" is neither 0.5 nor 1; it was left empty'
-            problems.append(error("unknown_intensity", what, "write 0.5 or 1", **at))
-    return dict(boxes), patients, problems
+            read.error("unknown_intensity", what, "write 0.5 or 1", **at)
+    return dict(boxes), patients
 
 
 def _last_number(name: str) -> int | None:
