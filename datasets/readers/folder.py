@@ -11,18 +11,7 @@ import pandas as pd
 
 from common.tables import MANIFEST
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    PatientPattern,
-    Problem,
-    error,
-    make_manifest,
-    note,
-    open_root,
-    photos_below,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, PatientPattern, Reading, say_list
 from datasets.own_table import DATE, GRADE, IMAGE, PATIENT, SCORES, SIDE, TASK, VISIT
 from datasets.spreadsheet import Column, Spreadsheet, read_spreadsheet
 from datasets.vocabulary import MEANING, read_cells, rows_of, simplify
@@ -53,8 +42,8 @@ def read_folder(
 
     A photograph that has no patient is left out and named.
     """
-    root = open_root(root)
-    photos, problems = photos_below(root)
+    read = Reading("folder", root)
+    photos = read.photos()
     pattern = PatientPattern(patient_pattern)
 
     def patient_of(image_id: str) -> str | None:
@@ -66,65 +55,62 @@ def read_folder(
     frame = pd.DataFrame(rows, columns=_FRAME)
     if table is not None:
         sheet = read_spreadsheet(table, columns=_COLUMNS)
-        frame, doubts = _from_table(sheet, frame, zero_based_grades=zero_based_grades)
-        problems += doubts
+        frame = _from_table(sheet, frame, read, zero_based_grades=zero_based_grades)
     else:
-        problems += _class_folders(frame)
+        _hint_at_classes(frame, read)
         if patient_pattern or all("/" not in image_id for image_id, _ in photos):
-            problems += pattern.doubts(list(frame["patient_id"].dropna()))
+            read.problems += pattern.doubts(list(frame["patient_id"].dropna()))
     nameless = frame.loc[frame["patient_id"].isna(), "image_id"]
     if len(nameless):
         what = f"{counted(len(nameless), 'photograph')} without a patient left out: "
         advice = "fill the column patient, or tell with --patient-pattern where the name has it"
-        problems.append(error("no_patient", what + say_list(nameless), advice))
-    manifest = make_manifest(frame.dropna(subset=["patient_id"]), dataset="folder")
-    return Dataset("folder", root, manifest, tuple(problems))
+        read.error("no_patient", what + say_list(nameless), advice)
+    return read.dataset(frame.dropna(subset=["patient_id"]))
 
 
-def _class_folders(frame: pd.DataFrame) -> list[Problem]:
+def _hint_at_classes(frame: pd.DataFrame, read: Reading) -> None:
     """Hint at `three-class` where the folders are named like its classes."""
     folders = dict.fromkeys(part for name in frame["image_id"] for part in name.split("/")[:-1])
     named = {name: MEANING["classes"].get(simplify(name)) for name in folders}
     named = {name: meaning for name, meaning in named.items() if meaning}
-    if len(set(named.values())) < 2:
-        return []
-    what = f"the folders {say_list(named)} are named like classes of palsy, not like patients"
-    return [warning("class_folders", what, "prepare three-class reads the class from the folder")]
+    if len(set(named.values())) > 1:
+        what = f"the folders {say_list(named)} are named like classes of palsy, not like patients"
+        read.warning("class_folders", what, "prepare three-class reads the class from the folder")
 
 
 def _from_table(
-    sheet: Spreadsheet, photographs: pd.DataFrame, *, zero_based_grades: bool
-) -> tuple[pd.DataFrame, list[Problem]]:
+    sheet: Spreadsheet, photographs: pd.DataFrame, read: Reading, *, zero_based_grades: bool
+) -> pd.DataFrame:
     """Join the table to the photographs, by photograph or else by patient."""
-    table, problems, file = sheet.rows.copy(), [], sheet.file
+    table, file = sheet.rows.copy(), sheet.file
     unused = [name for name in sheet.unknown if name not in MANIFEST.columns]
     find = _Finder(photographs["image_id"])
     if "image_id" not in table and (named := _file_column(table, unused, find)):
         table = table.rename(columns={named: "image_id"})
         unused.remove(named)
         what = f'the column "{named}" was taken for the photographs, since its cells name files'
-        problems.append(note("file_column", what, 'call it "image" to be sure', file=file))
+        read.note("file_column", what, 'call it "image" to be sure', file=file)
     slips = {
         heading: meant
         for heading, meant in sheet.slips.items()
         if meant not in table.columns and heading in unused
     }
-    problems += replace(sheet, slips=slips).problems
+    read.problems += replace(sheet, slips=slips).problems
     if unused := [name for name in unused if name not in slips]:
         shown = say_list([f'"{name}"' for name in unused], at_most=12)
         what = f"columns that nothing uses were carried into the manifest: {shown}"
         advice = "the words that are understood stand in docs/datasets.md"
-        problems.append(note("unused_column", what, advice, file=file))
+        read.note("unused_column", what, advice, file=file)
     table = table.drop(columns=["path", "dataset"], errors="ignore")  # the manifest's are made here
     table, doubts = read_cells(table, file=file, zero_based=zero_based_grades)
-    problems += doubts
+    read.problems += doubts
     if "image_id" in table:
-        frame, doubts = _by_photograph(table, photographs, find, file=file)
+        frame = _by_photograph(table, photographs, find, read, file=file)
     else:
-        frame, doubts = _by_patient(table, photographs, file=file)
+        frame = _by_patient(table, photographs, read, file=file)
     columns = [name for name in MANIFEST.columns if name in frame]
     extra = [name for name in frame.columns if name not in MANIFEST.columns]
-    return frame[[*columns, *extra]], [*problems, *doubts]
+    return frame[[*columns, *extra]]
 
 
 def _file_column(
@@ -140,59 +126,58 @@ def _file_column(
 
 
 def _by_photograph(
-    table: pd.DataFrame, photographs: pd.DataFrame, find: _Finder, *, file: str
-) -> tuple[pd.DataFrame, list[Problem]]:
+    table: pd.DataFrame, photographs: pd.DataFrame, find: _Finder, read: Reading, *, file: str
+) -> pd.DataFrame:
     written = table["image_id"].astype("object").fillna("").astype(str)
     table["image_id"] = written.map(find).astype("object")
-    problems = []
     for row, name in written[table["image_id"].isna()].items():
         what, advice = "names no photograph", "fill the cell or remove the row"
         if name:
             what, advice = f'the photograph "{name}" {find.why_not(name)}', "write its path below"
             advice += " the folder"
         at = {"file": file, "rows": (int(str(row)),)}
-        problems.append(error("missing_photograph", what, advice, **at))
+        read.error("missing_photograph", what, advice, **at)
     table = table.dropna(subset=["image_id"])
     for image_id, same in table[table["image_id"].duplicated(keep=False)].groupby("image_id"):
         what = f"{image_id} has several rows, of which the first was used"
         at = {"file": file, "rows": rows_of(same)}
-        problems.append(error("photograph_twice", what, "keep the right one", **at))
+        read.error("photograph_twice", what, "keep the right one", **at)
     table = table.drop_duplicates("image_id")
     unlisted = photographs.loc[~photographs["image_id"].isin(table["image_id"]), "image_id"]
     if len(unlisted):
         what = f"{counted(len(unlisted), 'photograph')} of the folder not in the table: "
         advice = "they were left out; add rows if they belong to the study"
         what += say_list(unlisted)
-        problems.append(warning("unlisted_photograph", what, advice, file=file))
+        read.warning("unlisted_photograph", what, advice, file=file)
     # Where the table tells the patient, an empty cell is told and not filled.
     told = [name for name in _FRAME if name == "image_id" or name not in table]
-    return table.merge(photographs[told], on="image_id", validate="one_to_one"), problems
+    return table.merge(photographs[told], on="image_id", validate="one_to_one")
 
 
 def _by_patient(
-    table: pd.DataFrame, photographs: pd.DataFrame, *, file: str
-) -> tuple[pd.DataFrame, list[Problem]]:
+    table: pd.DataFrame, photographs: pd.DataFrame, read: Reading, *, file: str
+) -> pd.DataFrame:
     if PATIENT.name not in table:
         what = "the table has neither a column image nor patient, so nothing of it was used"
         advice = "name one column image or patient"
-        return photographs, [error("unusable_table", what, advice, file=file)]
-    problems = []
+        read.error("unusable_table", what, advice, file=file)
+        return photographs
     table = table.dropna(subset=["patient_id"])
     there = set(photographs["patient_id"].dropna())
     for patient, same in table.groupby("patient_id"):
         at = {"file": file, "rows": rows_of(same), "patient_id": str(patient)}
         if len(same) > 1:
             what = f"{patient} has {counted(len(same), 'row')}, of which the first was used"
-            problems.append(error("patient_twice", what, "keep one, or add a column image", **at))
+            read.error("patient_twice", what, "keep one, or add a column image", **at)
         if patient not in there:
             what = f"{patient} has no photographs in the folder"
-            problems.append(error("missing_patient", what, "check the folder's name", **at))
+            read.error("missing_patient", what, "check the folder's name", **at)
     untold = sorted(there - set(table["patient_id"]))
     if untold:
         what = f"the table says nothing of {say_list(untold)}, who keep no side and no grade"
-        problems.append(warning("unlisted_patient", what, "add a row for each", file=file))
+        read.warning("unlisted_patient", what, "add a row for each", file=file)
     first = table.drop_duplicates("patient_id")
-    return photographs.merge(first, on="patient_id", how="left", validate="many_to_one"), problems
+    return photographs.merge(first, on="patient_id", how="left", validate="many_to_one")
 
 
 class _Finder:

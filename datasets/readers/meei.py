@@ -19,17 +19,7 @@ from common.films import list_films
 from common.movements import MOVEMENTS, movement_of_number
 from common.truth import TRUTH_TABLE
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    make_manifest,
-    note,
-    open_root,
-    photos_below,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, Reading, say_list
 from datasets.own_table import DATE, SCORES, VISIT
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
 from datasets.vocabulary import parse_side, read_cells, simplify
@@ -107,15 +97,14 @@ def read_meei(root: Path) -> Dataset:
     category. Of patients who come again, `visit` is the name of their folder `visit2` or `visit
     2`; the second photograph of a movement, `SevereFlaccid2_6b.jpg`, has `b` in `again`.
     """
-    root = open_root(root)
-    files, problems = photos_below(root)
-    photos, unplaced = _place(files)
-    people, doubts = _read_patient_table(root)
+    read = Reading("meei", root)
+    photos = _place(read)
+    people = _read_patient_table(read)
     found = {(patient, visit) for patient, visit, *_ in photos}
-    problems += [*unplaced, *doubts]
-    problems += [*_missing_photographs(photos), *_missing_patients(found, people)]
-    videos = _videos_by_patient(root)
-    truth = root / TRUTH_TABLE
+    _tell_missing_photographs(photos, read)
+    _tell_missing_patients(found, people, read)
+    videos = _videos_by_patient(read.root)
+    truth = read.root / TRUTH_TABLE
     more = [name for name in _TOLD[2:] if any(p.told[name] is not None for p in people.values())]
     has = {"visit": any(visit for _, visit in found), "again": any(at[3] for at in photos)}
     rows = []
@@ -143,7 +132,7 @@ def read_meei(root: Path) -> Dataset:
         if truth.is_file():
             row["truth_file"] = relative_path(truth, path.parent)
         rows.append(row)
-    return Dataset("meei", root, make_manifest(rows, dataset="meei"), tuple(problems))
+    return read.dataset(rows)
 
 
 def parse_patient(name: str, *, above: Iterable[str] = ()) -> Patient | None:
@@ -173,11 +162,10 @@ def _kind_of(words: str, above: Iterable[str]) -> tuple[str, str]:
     return next(kinds, ""), words
 
 
-def _place(files: list[tuple[str, Path]]) -> tuple[_Photos, list[Problem]]:
+def _place(read: Reading) -> _Photos:
     """Give each photograph its patient, visit and movement; what has none is a problem."""
     photos: _Photos = {}
-    problems: list[Problem] = []
-    for image_id, path in files:
+    for image_id, path in read.photos():
         match = _PHOTO.fullmatch(path.stem)
         above = image_id.split("/")[-2::-1]
         named = parse_patient(match["patient"], above=above) if match else None
@@ -188,25 +176,24 @@ def _place(files: list[tuple[str, Path]]) -> tuple[_Photos, list[Problem]]:
         if match is None or patient is None or not 1 <= number <= len(MOVEMENTS):
             what = "this is no photograph of the standard set and was left out"
             advice = "name it as in SevereFlaccid2/SevereFlaccid2_6.jpg, with a number from 1 to 8"
-            problems.append(error("unexpected_photograph", what, advice, file=image_id))
+            read.error("unexpected_photograph", what, advice, file=image_id)
             continue
         task, again = movement_of_number(number), match["again"].lower()
         about = {"file": image_id, "patient_id": patient.patient_id}
         if named not in (None, patient):
             what = f"this lies with {patient.patient_id}, and was read so, but is named otherwise"
-            problems.append(warning("misfiled_photograph", what, "move or rename it", **about))
+            read.warning("misfiled_photograph", what, "move or rename it", **about)
         at = patient, folder["visit"] if folder else "", task, again
         if at in photos:
             what = f"this is a second photograph of {task} (_{number}); the first one was read"
             advice = f"keep one of the two, or name it with _{number}b if both belong to the visit"
-            problems.append(warning("second_photograph", what, advice, **about))
+            read.warning("second_photograph", what, advice, **about)
         else:
             photos[at] = image_id, path
-    return photos, problems
+    return photos
 
 
-def _missing_photographs(photos: _Photos) -> list[Problem]:
-    problems = []
+def _tell_missing_photographs(photos: _Photos, read: Reading) -> None:
     done = {at[:3] for at in photos}
     for patient, visit in sorted({at[:2] for at in photos}):
         wanted = [
@@ -217,16 +204,16 @@ def _missing_photographs(photos: _Photos) -> list[Problem]:
             what = f"{name} has no photograph of {say_list(wanted, at_most=8)}"
             what += f" at visit {visit}" if visit else ""
             advice = "look for it in the original download; nothing was put in its place"
-            problems.append(error("missing_task", what, advice, patient_id=name))
-    return problems
+            read.error("missing_task", what, advice, patient_id=name)
 
 
-def _missing_patients(found: set[_Visit], people: dict[_Visit, _Person]) -> list[Problem]:
+def _tell_missing_patients(
+    found: set[_Visit], people: dict[_Visit, _Person], read: Reading
+) -> None:
     """Patients of the table, or of a gap in the numbers, without photographs; and the reverse."""
     patients = {patient for patient, _ in found}
     gaps = {replace(last, number=i) for last in patients for i in range(1, last.number)} - patients
     told = {patient for patient, _ in people}
-    problems = []
     for patient, visit in sorted((set(people) - found) | {(gap, "") for gap in gaps - told}):
         person, name = people.get((patient, visit)), patient.patient_id
         what = f"{name} has no photographs"
@@ -235,36 +222,35 @@ def _missing_patients(found: set[_Visit], people: dict[_Visit, _Person]) -> list
         where = {"file": person.file, "rows": person.rows} if person else {}
         advice = "look for the folder in the original download"
         at = {"patient_id": name, **where}
-        problems.append(error("missing_patient", what, advice, **at))
+        read.error("missing_patient", what, advice, **at)
     unlisted = [_say(*at) for at in sorted(found - set(people))] if people else []
     if unlisted:
         what = f"the patient table says nothing of {say_list(unlisted, at_most=12)}; their side is "
         what += "unknown, their age and gender are empty"
         file = next(iter(people.values())).file
-        problems.append(warning("unlisted_patient", what, "add them if you know them", file=file))
+        read.warning("unlisted_patient", what, "add them if you know them", file=file)
     if patients and len(patients) != N_PATIENTS:
         what = f"{counted(len(patients), 'patient')} found; the published set has {N_PATIENTS}"
-        problems.append(note("not_the_whole_set", what))
-    return problems
+        read.note("not_the_whole_set", what)
 
 
 def _say(patient: Patient, visit: str) -> str:
     return f"{patient.patient_id} at visit {visit}" if visit else patient.patient_id
 
 
-def _read_patient_table(root: Path) -> tuple[dict[_Visit, _Person], list[Problem]]:
+def _read_patient_table(read: Reading) -> dict[_Visit, _Person]:
     """Read side, gender, age, date and scores by patient and visit."""
-    path = find_spreadsheet(root, "pat_info*", "*patient*info*")
+    path = find_spreadsheet(read.root, "pat_info*", "*patient*info*")
     if path is None:
         what = "pat_info.xlsx was not found; side is unknown, age and gender are empty"
-        return {}, [warning("no_patient_table", what, "put it into the dataset's folder")]
+        read.warning("no_patient_table", what, "put it into the dataset's folder")
+        return {}
     sheet = read_spreadsheet(path, columns=_COLUMNS)
-    problems = list(sheet.problems)
     people: dict[_Visit, _Person] = {}
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
     names = ["hb_grade", "date", *_SCORES]
     table[names], wrong = read_cells(table[names], file=sheet.file)
-    problems += wrong
+    read.problems += [*sheet.problems, *wrong]
     table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
     table["severity"] = table.groupby("kind")["severity"].ffill()
     table = table.astype("object").where(table.notna(), None)
@@ -276,47 +262,45 @@ def _read_patient_table(root: Path) -> tuple[dict[_Visit, _Person], list[Problem
         if patient is None:
             what = '"{}", "{}", "{}" names no patient of the set and was not used'.format(*words)
             advice = "write category, sub-category and number as in the other rows"
-            problems.append(error("unknown_patient", what, advice, **at))
+            read.error("unknown_patient", what, advice, **at)
             continue
-        side, doubts = _side_of(patient, cells["side"] or "", at)
+        side = _side_of(patient, cells["side"] or "", at, read)
         told = {name: cells[name] for name in _TOLD}
         person = _Person(side, cells["hb_grade"], told, **at)
-        problems += doubts
         visit = patient, cells["visit"] or ""
         if visit in people:
-            person, problem = _one_of_two(_say(*visit), people[visit], person)
-            problems.append(problem)
+            person = _one_of_two(_say(*visit), people[visit], person, read)
         people[visit] = person
-    return people, problems
+    return people
 
 
-def _side_of(patient: Patient, cell: str, at: dict[str, Any]) -> tuple[str, list[Problem]]:
+def _side_of(patient: Patient, cell: str, at: dict[str, Any], read: Reading) -> str:
     """Side of the palsy: `none` for the healthy, never guessed for the others."""
     side, name = parse_side(cell), patient.patient_id
     healthy = patient.kind == "Normal"
     if healthy and side in ("none", "unknown"):
-        return "none", []
+        return "none"
     if not healthy and side in ("left", "right", "both"):
-        return side, []
+        return side
     what = f'{name} has palsy but the side "{cell}"; side is unknown'
     advice = "write left or right, meaning the patient's side"
     if healthy:
         what = f'{name} has no palsy but the side "{cell}", which was not used'
         advice = "check the row"
-    kept = "none" if healthy else "unknown"
-    return kept, [warning("unreadable_side", what, advice, patient_id=name, **at)]
+    read.warning("unreadable_side", what, advice, patient_id=name, **at)
+    return "none" if healthy else "unknown"
 
 
-def _one_of_two(name: str, first: _Person, second: _Person) -> tuple[_Person, Problem]:
+def _one_of_two(name: str, first: _Person, second: _Person, read: Reading) -> _Person:
     differ = first.side != second.side
     rows = (*first.rows, *second.rows)
-    kept = replace(first, rows=rows, side="unknown" if differ else first.side)
     what = f"{name} has two rows, of which the first was used"
     what += "; their sides differ, so side is unknown" if differ else ""
     scores = [name for name in _SCORES if first.told[name] != second.told[name]]
     what += f"; {' and '.join(scores)} differ" if scores else ""
     at = {"file": first.file, "rows": rows, "patient_id": name}
-    return kept, warning("patient_twice", what, "keep the right one", **at)
+    read.warning("patient_twice", what, "keep the right one", **at)
+    return replace(first, rows=rows, side="unknown" if differ else first.side)
 
 
 def _videos_by_patient(root: Path) -> dict[Patient, str]:
