@@ -97,7 +97,7 @@ def agreement(
         )
     points = [points_of(table.set_index("image_id").loc[ids]) for table in (first, second)]
     named = patients_beside(a)
-    patients = ids.map(named).fillna(ids).to_numpy(dtype=np.str_)
+    patients = np.array([named.get(image_id, image_id) for image_id in ids], dtype=np.str_)
     values = [measure(each, definition=definition).features for each in points]
     found = Agreement(
         points=point_agreement(*points),
