@@ -324,5 +324,6 @@ def _at_rest(values: FloatArray, step: float) -> NDArray[np.bool_]:
 
 def _median(values: FloatArray) -> FloatArray:
     """Median over the samples of what is known; NaN where nothing is."""
-    flat = pd.DataFrame(values.reshape(len(values), -1)).median()
-    return flat.to_numpy(copy=True).reshape(values.shape[1:])
+    shape = values.shape[1:]
+    flat = pd.DataFrame(values.reshape(len(values), int(np.prod(shape)))).median()
+    return flat.to_numpy(copy=True).reshape(shape)
