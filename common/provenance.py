@@ -51,7 +51,8 @@ def write_run_record(
     """Write the record of one run to `FOLDER/run.json`.
 
     `settings` are all options with the value that was used; `files` by role are kept with their
-    SHA-256; `counts`, `seconds` and `notes` by name. Paths and other objects are written as text.
+    SHA-256, without folders and what was not given (None); `counts`, `seconds` and `notes` by name.
+    Paths and other objects are written as text.
     """
     write_json(
         folder / RUN_FILE,

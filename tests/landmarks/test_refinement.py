@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import sha256_of
-from features.schematic_face import schematic_face
+from docs.drawing import schematic_face
 from landmarks import refinement_training
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.method import make_method
