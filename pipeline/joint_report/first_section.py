@@ -120,7 +120,9 @@ def _what_was_done(study: JointStudy, image_id: str, *, redact: bool) -> list[Pi
         if made is not None:
             pictures.append(image_picture(made, alt=words, caption=words))
     if image_id in study.pictures:
-        words = "Image network: bright is what moved its grade, on the side that it takes for weak"
+        words = (
+            "Image network: bright is what moved its grade; where it names a weak side, there only"
+        )
         small = image_picture(study.pictures[image_id], alt=words, caption=words)
         pictures.append(replace(small, width=_PICTURE))
     return pictures
