@@ -327,7 +327,7 @@ def _maps(study: JointStudy, patient: str) -> list[Picture]:
             made = image_picture(
                 found,
                 alt=f"What the network looked at: {words}.",
-                caption=f"{words}: bright moved the grade most; where a weak side is named, there only",
+                caption=f"{words}: bright moved the grade most; where a side is weak, there only",
             )
             pictures.insert(0 if task == MAP_TASKS[0] else len(pictures), made)
     return pictures
