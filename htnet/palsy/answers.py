@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError
@@ -27,7 +26,7 @@ from htnet.network.htnet import GradingNetwork
 from htnet.network.weights import load_weights
 from htnet.palsy.asking import Precision, answer, answer_sets
 from htnet.palsy.cohort import ImageCohort
-from htnet.palsy.faces import Sets, sets_of
+from htnet.palsy.faces import sets_within
 from htnet.palsy.folds import FoldPart
 from htnet.palsy.scores import patient_reach, score_answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
@@ -172,10 +171,7 @@ def _of_whole_patients(
     precision: Precision,
 ) -> pd.DataFrame:
     """Put what a network says of all photographs of a patient in place of the means."""
-    asked = cohort.data.asked[rows]
-    names, numbers = np.unique(asked, return_inverse=True)
-    sets = sets_of(torch.from_numpy(numbers))
-    sets = Sets(torch.from_numpy(rows)[sets.rows], sets.present)
+    names, sets = sets_within(cohort.data.asked, rows)
     found = answer_sets(network, cohort.data.faces, sets, precision=precision).probabilities
     by = answered_by(means, target=target)
     told = means[by].fillna("").astype(str).agg("\t".join, axis=1)

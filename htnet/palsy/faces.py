@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.arrays import Names
 from common.errors import PhotoError, UserError
 from common.grading.numeric_target import NumericTarget
 from common.movements import REST
@@ -240,6 +241,13 @@ def sets_of(asked: Tensor) -> Sets:
     counts = torch.tensor([len(one) for one in members], device=asked.device)
     present = torch.arange(most, device=asked.device) < counts[:, None]
     return Sets(torch.stack(rows), present)
+
+
+def sets_within(asked: Names, rows: NDArray[np.intp]) -> tuple[Names, Sets]:
+    """Gather some rows by who is `asked` `(n,)` about: their names in order, and their sets."""
+    names, numbers = np.unique(asked[rows], return_inverse=True)
+    sets = sets_of(torch.from_numpy(numbers))
+    return names, Sets(torch.from_numpy(rows)[sets.rows], sets.present)
 
 
 def refused(landmarks: pd.DataFrame) -> list[str]:

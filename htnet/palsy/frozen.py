@@ -20,7 +20,7 @@ from htnet.network.htnet import HTNet
 from htnet.network.losses import SCORE_STEPS
 from htnet.network.patients import PatientPooling
 from htnet.palsy.asking import summaries
-from htnet.palsy.faces import LabelledFaces, Sets, sets_of
+from htnet.palsy.faces import LabelledFaces, Sets, sets_within
 from htnet.palsy.reader import Reader, learn_grades, learn_reader
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 
@@ -30,11 +30,10 @@ _STEEP = 4.0  # of a score's steps: their sigmoids then add up to the score near
 def learn_head(network: HTNet, data: LabelledFaces, rows: NDArray[np.intp]) -> Sureness:
     """Learn the head from the patients of some rows; return how sure its answers may be."""
     assert network.patient is not None
-    names, first, numbers = np.unique(data.asked[rows], return_index=True, return_inverse=True)
-    sets = sets_of(torch.from_numpy(numbers))
-    sets = Sets(torch.from_numpy(rows)[sets.rows], sets.present)
+    names, sets = sets_within(data.asked, rows)
     values = _values(network, data, sets)
-    labels, patients = data.labels[rows[first]], data.patients[rows[first]]
+    first = sets.rows[:, 0].numpy()
+    labels, patients = data.labels[first], data.patients[first]
     direction = np.zeros(values.shape[1])
     direction[: PatientPooling.READ] = network.patient.direction.double().numpy()
     reader = learn_reader(values, labels, patients, direction=direction)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from common.arrays import Floats
 from common.errors import UserError
@@ -17,6 +18,7 @@ from common.grading.calibration import ScoreIntervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
 
 CALIBRATION = "calibration.json"  # beside the weights
+Kind = TypeVar("Kind", "PatientTemperature", "PatientReach")
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,7 @@ class PatientTemperature:
     @classmethod
     def read(cls, folder: Path) -> PatientTemperature:
         """Read what `write` kept; weights without it leave means as they are."""
-        path = folder / CALIBRATION
-        if not path.exists():
-            return cls(1.0, 0, 0)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged: train again, or delete it.") from error
+        return _kept(cls, folder, otherwise=cls(1.0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -79,17 +75,22 @@ class PatientReach:
     @classmethod
     def read(cls, folder: Path, *, target: NumericTarget) -> PatientReach:
         """Read what `write` kept; without it the reach is the whole scale."""
-        path = folder / CALIBRATION
-        if not path.exists():
-            return cls(target.high - target.low, 0, 0)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged: train again, or delete it.") from error
+        return _kept(cls, folder, otherwise=cls(target.high - target.low, 0, 0))
 
     def around(self, answers: Floats, *, target: NumericTarget) -> Floats:
         """Return the `(n, 2)` ends of the intervals."""
         return ScoreIntervals(self.reach).of(answers, target=target)
+
+
+def _kept(kind: type[Kind], folder: Path, *, otherwise: Kind) -> Kind:
+    """Read what `write` kept in a folder, where it did."""
+    path = folder / CALIBRATION
+    if not path.exists():
+        return otherwise
+    try:
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged: train again, or delete it.") from error
 
 
 Sureness = PatientTemperature | PatientReach
