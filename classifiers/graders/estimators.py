@@ -15,7 +15,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from xgboost import XGBClassifier
@@ -33,6 +32,16 @@ def learn_classes(y: Any) -> tuple[NDArray[Any], Ints]:
     check_classification_targets(y)
     classes, encoded = np.unique(y, return_inverse=True)
     return classes, encoded.astype(np.int64)
+
+
+def balanced_weights(encoded: Ints) -> Floats:
+    """Return `(n,)` what each row weighs where all classes that occur weigh alike.
+
+    The weights of scikit-learn's `class_weight="balanced"`, which takes longer to reckon them than
+    a grader of a few dozen patients takes to learn.
+    """
+    rows = np.bincount(encoded)
+    return (len(encoded) / (np.count_nonzero(rows) * rows[encoded])).astype(np.float64)
 
 
 class GradeClassifier(ClassifierMixin, BaseEstimator):
@@ -115,23 +124,27 @@ class CalibratedSVC(GradeClassifier):
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         n_classes = len(self.classes_)
-        self.machine_ = self._machine().fit(values, encoded)
-        unseen = _margins(self.machine_, values, n_classes=n_classes)
+        self.machine_ = self._machine(values, encoded)
+        unseen = np.full((len(values), n_classes), np.nan)
         for train, test in inner_splits(
             encoded, patients, n_folds=self.n_folds, seed=self.random_state
         ):
             if len(np.unique(encoded[train])) > 1:
-                machine = self._machine().fit(values[train], encoded[train])
+                machine = self._machine(values[train], encoded[train])
                 unseen[test] = _margins(machine, values[test], n_classes=n_classes)
-        self.calibration_ = LogisticRegression(class_weight="balanced", max_iter=1000)
-        self.calibration_.fit(unseen, encoded)
+        seen = np.isnan(unseen[:, 0])  # the others are all of one class
+        if seen.any():
+            unseen[seen] = _margins(self.machine_, values[seen], n_classes=n_classes)
+        self.calibration_ = LogisticRegression(max_iter=1000)
+        self.calibration_.fit(unseen, encoded, sample_weight=balanced_weights(encoded))
 
     def _chances(self, values: Floats) -> Floats:
         margins = _margins(self.machine_, values, n_classes=len(self.classes_))
         return self.calibration_.predict_proba(margins)
 
-    def _machine(self) -> SVC:
-        return SVC(C=self.C, gamma=self.gamma, kernel=self.kernel, class_weight="balanced")
+    def _machine(self, values: Floats, encoded: Ints) -> SVC:
+        machine = SVC(C=self.C, gamma=self.gamma, kernel=self.kernel)
+        return machine.fit(values, encoded, sample_weight=balanced_weights(encoded))
 
 
 class LogisticGrader(GradeClassifier):
@@ -141,8 +154,8 @@ class LogisticGrader(GradeClassifier):
         self.C = C
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
-        self.model_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
-        self.model_.fit(values, encoded)
+        self.model_ = LogisticRegression(C=self.C, max_iter=1000)
+        self.model_.fit(values, encoded, sample_weight=balanced_weights(encoded))
 
 
 class TreesAsBytes(BaseEstimator):
@@ -204,7 +217,7 @@ class XGBoostGrader(TreesAsBytes, GradeClassifier):
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         self.trees_ = self._trees()
-        self.trees_.fit(values, encoded, sample_weight=compute_sample_weight("balanced", encoded))
+        self.trees_.fit(values, encoded, sample_weight=balanced_weights(encoded))
 
     def _chances(self, values: Floats) -> Floats:
         chances = self.trees_.predict_proba(values).astype(np.float64)
@@ -240,7 +253,7 @@ class MLPGrader(GradeClassifier):
             tol=1e-3,
             random_state=self.random_state,
         )
-        weights = compute_sample_weight("balanced", encoded)
+        weights = balanced_weights(encoded)
         self.model_.fit(values, encoded, sample_weight=weights)
         self.n_iter_ = self.model_.n_iter_
 

@@ -13,9 +13,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.class_weight import compute_sample_weight
 
-from classifiers.graders.estimators import GradeClassifier
+from classifiers.graders.estimators import GradeClassifier, balanced_weights
 from common.arrays import Floats, Ints, Names
 
 Loss = Literal["cumulative", "all_threshold"]
@@ -50,7 +49,7 @@ class OrdinalLogistic(GradeClassifier):
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         cuts = len(self.classes_) - 1
-        weights = compute_sample_weight("balanced", encoded)
+        weights = balanced_weights(encoded)
         weights = weights / weights.sum()
         start = np.concatenate([np.zeros(values.shape[1]), [-np.log(cuts)], np.zeros(cuts - 1)])
         objective = _cumulative_loss if self.loss == "cumulative" else _all_threshold_loss
@@ -81,8 +80,9 @@ class FrankHall(GradeClassifier):
 
     One copy of the classifier learns whether the grade lies above each threshold; differences of
     neighbouring answers are the chances of the grades. Answers that would make a higher threshold
-    likelier than a lower one are levelled first, from both ends alike. `estimator` is a classifier
-    with `predict_proba`; logistic regression when None.
+    likelier than a lower one are levelled first, from both ends alike. Both sides of a threshold
+    weigh alike. `estimator` is a classifier with `predict_proba` whose `fit` takes `sample_weight`;
+    logistic regression when None.
     """
 
     def __init__(self, estimator: Any = None) -> None:
@@ -90,9 +90,9 @@ class FrankHall(GradeClassifier):
 
     def _learn(self, values: Floats, encoded: Ints, patients: Names) -> None:
         base = LogisticRegression() if self.estimator is None else self.estimator
+        above = [(encoded > cut).astype(np.int64) for cut in range(len(self.classes_) - 1)]
         self.steps_ = [
-            clone(base).fit(values, (encoded > cut).astype(np.int64))
-            for cut in range(len(self.classes_) - 1)
+            clone(base).fit(values, step, sample_weight=balanced_weights(step)) for step in above
         ]
 
     def _chances(self, values: Floats) -> Floats:

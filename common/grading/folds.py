@@ -225,14 +225,16 @@ def inner_splits(
     By class number or score, in turn, from the lowest to the highest. Returns row numbers (train,
     test) of at most `n_folds` inner folds, none when there is only one patient.
     """
-    highest = pd.Series(labels).groupby(pd.Series(patients)).max()
-    if len(highest) < 2:
+    names, at = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
         return []
-    dealt = _deal(highest, n_folds=min(n_folds, len(highest)), rng=np.random.default_rng([seed, 0]))
-    fold = dealt.set_index("patient_id")["fold"].loc[list(patients)].to_numpy()
+    highest = np.full(len(names), -np.inf)
+    np.maximum.at(highest, at, labels)
+    n_folds = min(n_folds, len(names))
+    fold = _dealt(highest, n_folds=n_folds, rng=np.random.default_rng([seed, 0]))[at]
     return [
         (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
-        for number in range(1, int(fold.max()) + 1)
+        for number in range(1, n_folds + 1)
     ]
 
 
@@ -255,13 +257,17 @@ def _patients(photographs: pd.DataFrame, *, score: str | None) -> pd.Series:
 
 
 def _deal(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Shuffle the patients of each grade and deal all of them in turn, like cards."""
-    shuffled = [
-        rng.permutation(patients.index[patients == grade].to_numpy())
-        for grade in sorted(patients.unique())
-    ]
-    dealt = np.concatenate(shuffled)
-    return pd.DataFrame({"patient_id": dealt, "fold": np.arange(len(dealt)) % n_folds + 1})
+    """Return `patient_id` and `fold` of patients whose grade (score) is given by name."""
+    fold = _dealt(patients.to_numpy(dtype=np.float64), n_folds=n_folds, rng=rng)
+    return pd.DataFrame({"patient_id": patients.index.to_numpy(), "fold": fold})
+
+
+def _dealt(highest: Floats, *, n_folds: int, rng: np.random.Generator) -> Ints:
+    """Shuffle the patients of each grade and deal all of them in turn, like cards; folds from 1."""
+    shuffled = [rng.permutation(np.flatnonzero(highest == grade)) for grade in np.unique(highest)]
+    fold = np.empty(len(highest), dtype=np.int64)
+    fold[np.concatenate(shuffled)] = np.arange(len(highest)) % n_folds + 1
+    return fold
 
 
 def _draw(

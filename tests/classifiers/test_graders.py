@@ -7,10 +7,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.preprocessing import PowerTransformer
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.graders.cohort import Samples
-from classifiers.graders.estimators import CalibratedSVC, LogisticGrader, MLPGrader, XGBoostGrader
+from classifiers.graders.estimators import (
+    CalibratedSVC,
+    LogisticGrader,
+    MLPGrader,
+    XGBoostGrader,
+    balanced_weights,
+)
 from classifiers.graders.registry import GRADERS, USUAL, choose_graders, fit_grader
 from classifiers.graders.scaling import SCALERS, ConstantToZero, RankScaler, YeoJohnsonScaler
 from common.errors import UserError
@@ -47,6 +54,13 @@ def fitted(entry, cohort: MadeCohort, *, keep=slice(None), scaler="standard", n_
         patients=cohort.rows["patient_id"].to_numpy(dtype=str)[keep],
     )
     return fit_grader(entry, samples.features, samples, n_classes=n_classes, scaler=scaler)
+
+
+def test_classes_weigh_as_in_scikit_learn_to_the_last_bit():
+    encoded = np.array([0, 0, 0, 2, 2, 5, 0, 5, 2, 2, 2])  # 1, 3 and 4 do not occur
+    np.testing.assert_array_equal(
+        balanced_weights(encoded), compute_sample_weight("balanced", encoded)
+    )
 
 
 @pytest.mark.parametrize("entry", GRADERS.values(), ids=GRADERS)
