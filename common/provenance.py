@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ PACKAGES = (
 )  # fmt: skip
 TALLIES = ("without_scale", "resumed", "from_cache")
 """Notes that count photographs or clips; those of shards are added up."""
+version = cache(importlib.metadata.version)  # it looks through all that is installed
 _ALSO_KNOWN_AS = {"dlib": "dlib-bin", "xgboost": "xgboost-cpu"}  # names of wheels
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
+from common.files import sha256_of
 from common.processes import Outcome, begun, outcome_of
 from common.workers import supervised_map
 from tests.browser import find_browser, headless
@@ -73,6 +74,25 @@ def portrait(portrait_path: Path) -> NDArray[np.uint8]:
     from common.photos import read_photo
 
     return read_photo(portrait_path).pixels
+
+
+@lru_cache
+def _hash_of_state(path: Path, _size: int, _written: int) -> str:
+    return sha256_of(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_are_hashed_once() -> Iterator[None]:
+    """Every extraction hashes the landmark model, 100 MB, twice."""
+
+    def remembered(path: Path) -> str:
+        state = path.stat()
+        return _hash_of_state(path, state.st_size, state.st_mtime_ns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("landmarks.predictor", "common.provenance"):
+            patch.setattr(f"{module}.sha256_of", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")

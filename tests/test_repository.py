@@ -206,45 +206,41 @@ def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
     assert imports(module) == [(2, "landmarks.find.finder.Faces"), (3, "features")]
 
 
-def loaded_by(root: Path, *modules: str) -> set[str]:
-    """Packages that are loaded when the modules are imported in a fresh process."""
-    code = f"import sys, {', '.join(modules)}; print(*{{m.split('.')[0] for m in sys.modules}})"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.split()
+def loaded_by(root: Path, *stages: list[str]) -> list[set[str]]:
+    """Packages that are loaded after each stage of imports in a fresh process."""
+    said = "print(*{name.split('.')[0] for name in sys.modules})"
+    code = "\n".join(["import sys", *(f"import {', '.join(stage)}; {said}" for stage in stages)])
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
+    return [set(line.split()) for line in run.stdout.splitlines()]
 
 
 def test_workers_import_nothing_heavy(root: Path) -> None:
-    loaded = loaded_by(root, WORKER_MODULE)
+    (loaded,) = loaded_by(root, [WORKER_MODULE])
     assert "dlib" in loaded
     assert not HEAVY & loaded
 
 
-def test_dask_and_pyarrow_are_no_part_of_any_command(root: Path) -> None:
-    """pandas loads pyarrow by itself where it is installed; nothing of ours may need it."""
-    commands = [
+def modules_of(root: Path, *packages: str, commands: bool) -> list[str]:
+    return [
         ".".join(path.relative_to(root).with_suffix("").parts)
         for package, path in sources(root)
-        if path.parent.name == "commands" and package in ("features", "classifiers", "datasets")
-    ]
-    loaded = loaded_by(root, "common.workers", "common.tables", *commands)
-    assert "common" in loaded
-    assert not {"dask", "distributed"} & loaded
-
-
-def test_measuring_and_grading_need_no_detector(root: Path) -> None:
-    modules = [
-        ".".join(path.relative_to(root).with_suffix("").parts)
-        for package, path in sources(root)
-        if package in ("features", "classifiers")
+        if package in packages
+        and (path.parent.name == "commands") == commands
         and path.name != "__init__.py"
-        and path.parent.name != "commands"  # these measure new photographs
     ]
-    loaded = loaded_by(root, *modules)
-    assert {"features", "classifiers", "landmarks"} <= loaded
-    assert "dlib" not in loaded
+
+
+def test_measuring_needs_no_detector_and_no_command_dask_or_pyarrow(root: Path) -> None:
+    """pandas loads pyarrow by itself where it is installed; nothing of ours may need it."""
+    first = modules_of(root, "features", "classifiers", commands=False)
+    then = modules_of(root, "features", "classifiers", "datasets", commands=True)
+    measuring, commands = loaded_by(root, ["common.workers", "common.tables", *first], then)
+    assert {"features", "classifiers", "landmarks", "common"} <= measuring
+    assert "dlib" not in measuring  # commands measure new photographs
+    assert "datasets" in commands
+    assert not {"dask", "distributed"} & commands
 
 
 def tracked(root: Path) -> list[Path]:

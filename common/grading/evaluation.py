@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from common.arrays import Floats, Names
-from common.bootstrap import RESAMPLES, Estimate, resampling_weights
+from common.bootstrap import RESAMPLES, Estimate, resampled_counts, resampling_weights
 from common.files import write_json
 from common.grading.numeric_scores import (
     Rows,
@@ -223,9 +223,11 @@ def evaluate(
     for name, own in predictions.groupby("model", sort=False):
         model, confusion = str(name), confusion_of(own, target=target)
         weights = resampling_weights(len(confusion.patients), seed=seed)
+        drawn = resampled_counts(confusion.counts, weights=weights)
         confusions[model] = confusion
         estimates[model] = {
-            score.name: score.estimate(confusion.counts, weights=weights) for score in scores
+            score.name: score.estimate(confusion.counts, weights=weights, drawn=drawn)
+            for score in scores
         }
         probabilities[model] = probability_scores(chances_of(own, target=target), weights=weights)
     return Evaluation(unit, target, predictions, estimates, confusions, probabilities)

@@ -42,13 +42,16 @@ class Score:
     proportion: bool = False
     ranked: bool = False
 
-    def estimate(self, counts: Counts, *, weights: Floats) -> Estimate:
+    def estimate(self, counts: Counts, *, weights: Floats, drawn: Counts | None = None) -> Estimate:
         """Score what patients have, `(n_patients, ...)`, with the 95 % interval over them.
 
-        `weights` are `(resamples, n_patients)` of the bootstrap.
+        `weights` are `(resamples, n_patients)` of the bootstrap, `drawn` the `resampled_counts`
+        where several scores are made of the same.
         """
         value = float(self.of(counts.sum(axis=0)))
-        resampled = self.of(resampled_counts(counts, weights=weights))
+        if drawn is None:
+            drawn = resampled_counts(counts, weights=weights)
+        resampled = self.of(drawn)
         if self.proportion:
             return proportion_interval(value, resampled, n=len(counts))
         return interval(value, resampled)

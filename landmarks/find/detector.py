@@ -6,6 +6,7 @@ included, as dlib draws them: the predictor was trained on such boxes and expect
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -82,6 +83,16 @@ class FaceBox:
         )
 
 
+_unpacked = threading.local()
+
+
+def frontal_detector() -> dlib.fhog_object_detector:
+    """Return this thread's HOG detector: unpacking takes long, and threads must not share one."""
+    if not hasattr(_unpacked, "hog"):
+        _unpacked.hog = dlib.get_frontal_face_detector()
+    return _unpacked.hog
+
+
 class FaceDetector:
     """The cascade of detectors; keep one per process, the CNN is loaded when first needed.
 
@@ -93,7 +104,7 @@ class FaceDetector:
 
     def __init__(self, *, small_width: int = SMALL_WIDTH) -> None:
         self._small_width = small_width
-        self._hog = dlib.get_frontal_face_detector()
+        self._hog = frontal_detector()
         self._cnn: dlib.cnn_face_detection_model_v1 | None = None
 
     def find(

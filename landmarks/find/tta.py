@@ -20,7 +20,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarks.find.detector import FaceBox
+from landmarks.find.detector import FaceBox, frontal_detector
 from landmarks.find.method import Augmentation, Average, Copy
 from landmarks.points import N_POINTS, compose, map_points, swap_sides, turn_about
 
@@ -169,7 +169,8 @@ class CopyPredictor:
     ) -> None:
         self._predictor = predictor
         self._colour = colour
-        self._detectors = [dlib.get_frontal_face_detector() for _ in range(threads)]
+        others = [dlib.get_frontal_face_detector() for _ in range(1, threads)]
+        self._detectors = [frontal_detector(), *others]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def predict(

@@ -15,7 +15,7 @@ from classifiers.commands.fit import MODEL_FOLDER, fit
 from classifiers.commands.profile import profile
 from classifiers.graders.cohort import read_cohort
 from classifiers.graders.model_store import load_model, model_folder
-from classifiers.graders.new_patients import grade_tables
+from classifiers.graders.new_patients import Grades, grade_tables
 from classifiers.graders.patients import why_not_graded
 from classifiers.graders.severity import SignedSeverity
 from classifiers.reports.grade import grade_report
@@ -69,18 +69,30 @@ def drawn_tables(folder: Path, *, per_grade: int = 4, weak: str = "right") -> Pa
     return folder / "features.csv"
 
 
-def fit_drawn(folder: Path, **options: object):
-    features = drawn_tables(folder / "drawn")
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of drawn faces, only to be read."""
+    return drawn_tables(tmp_path_factory.mktemp("drawn"))
+
+
+def fit_drawn(features: Path, out: Path, **options: object):
+    """Tables, manifest and the fitted model of drawn faces."""
     manifest = features.with_name("manifest.csv")
     return features, manifest, fit(
-        features, manifest=manifest, out=folder / "fitted", jobs=1, **options
+        features, manifest=manifest, out=out, n_folds=2, jobs=1, **options
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory):
-    """Tables, manifest and the fitted model of drawn faces."""
-    return fit_drawn(tmp_path_factory.mktemp("fit"), n_folds=3, data="Drawn for a test.")
+def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory):
+    return fit_drawn(drawn, tmp_path_factory.mktemp("fit"), data="Drawn for a test.")
+
+
+@pytest.fixture(scope="module")
+def graded(made) -> Grades:
+    """What the model answers of the patients that it learned from."""
+    features, manifest, result = made
+    return grade_tables(load_model(result.model), features=features, manifest=manifest)
 
 
 def test_the_kept_grader_answers_as_the_card_says(made):
@@ -102,31 +114,30 @@ def test_the_kept_grader_answers_as_the_card_says(made):
     }
 
 
-def test_patients_are_graded_with_side_and_reasons(made, tmp_path):
-    _, _, result = made
-    model = load_model(model_folder(result.model.parent))
-    for weak in ("right", "left"):
-        features = drawn_tables(tmp_path / weak, weak=weak)
-        grades = grade_tables(model, features=features, manifest=features.with_name("manifest.csv"))
+def test_patients_are_graded_with_side_and_reasons(made, graded, tmp_path):
+    model = load_model(model_folder(made[2].model.parent))
+    features = drawn_tables(tmp_path, weak="left")
+    mirrored = grade_tables(model, features=features, manifest=features.with_name("manifest.csv"))
+    for weak, grades in (("right", graded), ("left", mirrored)):
         table = grades.table.set_index("patient_id")
         assert list(table.index) == [f"p{at}" for at in range(24)]
         assert set(grades.table["status"]) == {"ok"}
         chances = table[list(grades.target.probability_columns)].to_numpy()
         np.testing.assert_allclose(chances.sum(axis=1), 1.0)
         truth = np.array([at % 6 + 1 for at in range(24)])
-        graded = table["predicted"].astype(int).to_numpy()
-        assert np.abs(graded - truth).mean() < 1.0
-        severe = table[(truth >= 5) & (graded > 1)]
+        answered = table["predicted"].astype(int).to_numpy()
+        assert np.abs(answered - truth).mean() < 1.0
+        severe = table[(truth >= 5) & (answered > 1)]
         assert all(max(grades.answers[name].worth.values()) > 0 for name in severe.index)
         assert severe["p_side"].between(0.9, 1).all()
         assert set(severe["side"]) == {weak}
         assert severe["why"].str.contains("Full smile: the right mouth corner moves").all()
-        assert set(table.loc[graded == 1, "side"]) <= {"none"}
+        assert set(table.loc[answered == 1, "side"]) <= {"none"}
         assert (table["p_side"].notna() == table["side"].isin(["left", "right"])).all()
 
 
 def test_corrected_points_are_told_wherever_features_are_read(made, tmp_path, capsys):
-    features = drawn_tables(tmp_path / "drawn")
+    features = Path(shutil.copytree(made[0].parent, tmp_path / "drawn")) / "features.csv"
     manifest = features.with_name("manifest.csv")
     journal = Journal(features.with_name("corrections.csv"))
     landmarks = features.with_name("landmarks.csv")
@@ -153,19 +164,16 @@ def test_corrected_points_are_told_wherever_features_are_read(made, tmp_path, ca
     assert (cohort.source.corrected, cohort.source.points) == (2, 4)
 
 
-def test_grades_do_not_depend_on_the_truth_in_the_manifest(made, tmp_path):
+def test_grades_do_not_depend_on_the_truth_in_the_manifest(made, graded, tmp_path):
     """The manifest may name grades; whoever is graded must not be graded by them."""
     features, manifest, result = made
     model = load_model(result.model)
     table = pd.read_csv(manifest)
     table.drop(columns="hb_grade").to_csv(tmp_path / "blind.csv", index=False)
     table.assign(hb_grade=7 - table["hb_grade"]).to_csv(tmp_path / "turned.csv", index=False)
-    answers = [
-        grade_tables(model, features=features, manifest=path).table
-        for path in (manifest, tmp_path / "blind.csv", tmp_path / "turned.csv")
-    ]
-    pd.testing.assert_frame_equal(answers[0], answers[1])
-    pd.testing.assert_frame_equal(answers[0], answers[2])
+    for path in (tmp_path / "blind.csv", tmp_path / "turned.csv"):
+        answers = grade_tables(model, features=features, manifest=path).table
+        pd.testing.assert_frame_equal(graded.table, answers)
 
 
 def test_other_features_are_refused_in_a_sentence(made, tmp_path):
@@ -274,10 +282,12 @@ def test_a_side_is_as_probable_as_its_severity_is_sure():
     assert sure.round(3).tolist() == [0.841, 0.841, 0.999]
 
 
-@pytest.mark.parametrize("level", ["patient", "photograph"])
-@pytest.mark.parametrize("grader", ["random_forest", "majority"])
-def test_other_graders_are_fitted_kept_and_read(tmp_path, grader, level):
-    features, manifest, result = fit_drawn(tmp_path, n_folds=2, grader=grader, level=level)
+@pytest.mark.parametrize(
+    ("grader", "level"),
+    [("random_forest", "patient"), ("random_forest", "photograph"), ("majority", "patient")],
+)
+def test_other_graders_are_fitted_kept_and_read(drawn, tmp_path, grader, level):
+    features, manifest, result = fit_drawn(drawn, tmp_path, grader=grader, level=level)
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert set(grades.table["status"]) == {"ok"}
     assert not grades.table["why"].str.contains("What spoke most").any()  # XGBoost alone tells
@@ -285,22 +295,19 @@ def test_other_graders_are_fitted_kept_and_read(tmp_path, grader, level):
     assert sets.notna().all(axis=None) == (level == "patient" and grader == "random_forest")
 
 
-def test_the_same_seed_gives_the_same_model(made, tmp_path):
+def test_the_same_seed_gives_the_same_model(made, graded, tmp_path):
     features, manifest, first = made
-    _, _, again = fit_drawn(tmp_path, n_folds=3, data="Drawn for a test.")
+    _, _, again = fit_drawn(features, tmp_path, data="Drawn for a test.")
     assert first.card == again.card
-    grades = [
-        grade_tables(load_model(one.model), features=features, manifest=manifest).table
-        for one in (first, again)
-    ]
-    pd.testing.assert_frame_equal(*grades)
+    grades = grade_tables(load_model(again.model), features=features, manifest=manifest)
+    pd.testing.assert_frame_equal(graded.table, grades.table)
     for name in ("folds.csv", "predictions.csv"):
         one, other = (result.model.with_name(name).read_bytes() for result in (first, again))
         assert one == other
 
 
-def test_one_class_and_unknown_graders_are_refused(tmp_path):
-    features = drawn_tables(tmp_path)
+def test_one_class_and_unknown_graders_are_refused(drawn, tmp_path):
+    features = Path(shutil.copytree(drawn.parent, tmp_path, dirs_exist_ok=True)) / "features.csv"
     table = pd.read_csv(tmp_path / "manifest.csv").assign(hb_grade=4)
     table.to_csv(tmp_path / "same.csv", index=False)
     with pytest.raises(UserError, match="are of one class"):
@@ -319,23 +326,15 @@ def test_one_class_and_unknown_graders_are_refused(tmp_path):
         )  # fmt: skip
 
 
-def test_simulated_patients_are_called_simulated(tmp_path):
-    features = drawn_tables(tmp_path)
-    table = pd.read_csv(tmp_path / "manifest.csv").assign(truth_file="../true_landmarks.csv")
-    table.to_csv(tmp_path / "simulated.csv", index=False)
-    manifest = tmp_path / "simulated.csv"
-    result = fit(
-        features, manifest=manifest, out=tmp_path / "out", grader="logistic", n_folds=2, jobs=1
+def test_two_classes_are_graded_by_name_and_simulated_patients_called_simulated(drawn, tmp_path):
+    copied = Path(shutil.copytree(drawn.parent, tmp_path / "drawn"))
+    table = pd.read_csv(copied / "manifest.csv").assign(truth_file="../true_landmarks.csv")
+    table.to_csv(copied / "manifest.csv", index=False)
+    features, manifest, result = fit_drawn(
+        copied / "features.csv", tmp_path / "out", target="healthy_palsy", grader="logistic"
     )
     assert "simulated" in (result.model / "CARD.md").read_text()
     grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert any("simulated patients" in sentence for sentence in grades.warnings)
-
-
-def test_two_classes_are_graded_by_name(tmp_path):
-    features, manifest, result = fit_drawn(
-        tmp_path, target="healthy_palsy", grader="logistic", n_folds=3
-    )
-    grades = grade_tables(load_model(result.model), features=features, manifest=manifest)
     assert set(grades.table["predicted"]) <= {"healthy", "palsy"}
     assert "palsy" in grade_report(grades, model=load_model(result.model), found_by="").html()

@@ -108,6 +108,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, without_search: None) -> Path:
+    """Every grader of the registry by name, and what it answered before it was stored."""
+    folder = tmp_path_factory.mktemp("every_grader")
+    for name in GRADERS:
+        grader = fitted(name)
+        save_model(folder / name, grader=grader, card=card(name))
+        np.save(folder / f"{name}.npy", grader.answers(SAMPLES))
+    return folder
+
+
 @pytest.fixture()
 def copied(model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(model, tmp_path / "model"))
@@ -158,13 +169,11 @@ def rewrite_schema(folder: Path, change: Callable[[dict], None]) -> None:
 
 
 @pytest.mark.parametrize("name", list(GRADERS))
-def test_every_grader_of_the_registry_can_be_stored_and_answers_the_same(name, tmp_path):
-    grader = fitted(name)
-    save_model(tmp_path / "model", grader=grader, card=card(name))
-    again = load_model(tmp_path / "model")
+def test_every_grader_of_the_registry_can_be_stored_and_answers_the_same(name, stored):
+    again = load_model(stored / name)
     assert again.card == card(name)
     assert again.warnings == ()
-    np.testing.assert_array_equal(again.grader.answers(SAMPLES), grader.answers(SAMPLES))
+    np.testing.assert_array_equal(again.grader.answers(SAMPLES), np.load(stored / f"{name}.npy"))
 
 
 @pytest.mark.parametrize("scaler", list(SCALERS))
@@ -176,12 +185,8 @@ def test_every_scaler_can_be_stored(scaler, tmp_path):
     np.testing.assert_array_equal(after, before)
 
 
-def test_a_new_process_gives_identical_probabilities(tmp_path, root):
-    for name in GRADERS:
-        grader = fitted(name)
-        save_model(tmp_path / name, grader=grader, card=card(name))
-        np.save(tmp_path / f"{name}.npy", grader.answers(SAMPLES))
-    COHORT.features.to_csv(tmp_path / "features.csv", index=False)
+def test_a_new_process_gives_identical_probabilities(stored, root):
+    COHORT.features.to_csv(stored / "features.csv", index=False)
     program = """
 import sys
 from pathlib import Path
@@ -198,7 +203,7 @@ for name in sys.argv[2:]:
 print("same")
 """
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path), *GRADERS],
+        [sys.executable, "-W", "error", "-c", program, str(stored), *GRADERS],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (run.stdout.strip(), run.returncode) == ("same", 0), run.stderr

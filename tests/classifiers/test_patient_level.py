@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from classifiers.commands.benchmark import benchmark
+from classifiers.commands.benchmark import BenchmarkResult, benchmark
 from classifiers.commands.explore import explore
 from classifiers.commands.fit import fit
 from classifiers.commands.profile import profile
@@ -42,6 +42,13 @@ def patients(faces) -> Samples:
     return rows_to_answer(cohort, level="patient", target=SIX)
 
 
+@pytest.fixture(scope="module")
+def tested(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[BenchmarkResult, Path]:
+    """The whole benchmark of these patients, and its folder."""
+    out = tmp_path_factory.mktemp("tested")
+    return benchmark(faces, out=out, level="patient", graders=QUICK, n_folds=4, jobs=1), out
+
+
 def plan_of(samples: Samples, *, graders=QUICK, n_folds: int = 4) -> Plan:
     rows = samples.rows.assign(image_id=samples.rows["patient_id"])
     folds = make_folds(rows, n_folds=n_folds)
@@ -67,8 +74,8 @@ def test_summaries_are_those_of_the_photographs(faces, patients):
     assert patients.features["worst.f14"].iat[4] == pytest.approx(own["f14"].max())
 
 
-def test_patients_are_graded_without_being_seen(patients):
-    found = cross_validate(plan_of(patients)).predictions
+def test_patients_are_graded_without_being_seen(patients, tested):
+    found = tested[0].predictions
     for grader in QUICK:
         own = found[found["model"] == grader]
         assert sorted(own["patient_id"]) == sorted(patients.patients)
@@ -175,16 +182,16 @@ def test_few_patients_are_graded_without_a_search(patients):
     assert fitted.answers(patients).shape == (36, 6)
 
 
-def test_the_whole_benchmark_of_patients(faces, tmp_path):
-    found = benchmark(faces, out=tmp_path, level="patient", graders=QUICK, n_folds=4, jobs=1)
+def test_the_whole_benchmark_of_patients(tested):
+    found, out = tested
     assert found.exit_code == 0
     assert [evaluation.unit for evaluation in found.evaluations] == ["patient"]
-    read = read_predictions(tmp_path / "predictions.csv", unit="patient")
+    read = read_predictions(out / "predictions.csv", unit="patient")
     assert list(read.columns[:3]) == ["patient_id", "hb_grade", "predicted"]
     sets = read.dropna(subset=["set_low"])
     assert ((sets["set_low"] <= sets["predicted"]) & (sets["predicted"] <= sets["set_high"])).all()
     assert set(sets["model"]) == set(QUICK)
-    page = (tmp_path / "report.html").read_text()
+    page = (out / "report.html").read_text()
     for words in (
         "What was chosen on inner folds", "Ranges hold it", "Kanerva et al. 2006",
         "Is one grader better than another", "Macro error",

@@ -17,6 +17,8 @@ from common.command_line import build_app, run
 from common.exit_codes import exit_code_for
 from tests.common.photo_files import portrait_folder
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 Told = tuple[int, str]
 Command = Callable[..., Told]
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import functools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 import landmarks.find.extraction as extraction_module
 from common.errors import UserError
 from common.photos import list_photos, read_photo
-from common.workers import Outcome, supervised_map
+from common.workers import Outcome
 from landmarks.find.extraction import Extraction, extract_landmarks
 from landmarks.plausibility import implausible
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("workers_here")
 
 @dataclass(frozen=True)
 class SimMeei:
-    """The simulated patients, measured once, and their true points, `(480, 68, 2)`."""
+    """A fifth of the simulated patients' photographs, measured, and their true points."""
 
     extraction: Extraction
     truth: np.ndarray
@@ -37,12 +37,9 @@ class SimMeei:
 @pytest.fixture(scope="session")
 def sim_meei(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> SimMeei:
     folder = shared / "data" / "sim_meei"
-    extraction = extract_landmarks(
-        list_photos(folder).photos,
-        out=tmp_path_factory.mktemp("sim_meei"),
-        predictor=find_predictor(),
-        jobs=2,
-    )
+    some = list_photos(folder).photos[::5]  # of every movement: each patient has eight
+    out = tmp_path_factory.mktemp("sim_meei")
+    extraction = extract_landmarks(some, out=out, predictor=find_predictor(), jobs=1)
     truth = pd.read_csv(folder / "true_landmarks.csv").set_index("image")
     columns = [f"{axis}{point}" for point in range(68) for axis in "xy"]
     values = truth.loc[extraction.table["image_id"], columns].to_numpy()
@@ -52,9 +49,31 @@ def sim_meei(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> SimMeei:
 COUNT = 11  # so that p10 and p11 come after p9
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A folder of photographs, what came out of them, and where that lies."""
+
+    photos: Path
+    out: Path
+    extraction: Extraction
+
+
+@pytest.fixture(scope="module")
+def measured(
+    tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray, workers_here: None
+) -> Measured:
+    """Measured once; tests go on from a copy."""
+    folder = tmp_path_factory.mktemp("measured")
+    photos, out = portrait_folder(folder / "photos", portrait, count=COUNT), folder / "out"
+    found = list_photos(photos).photos
+    return Measured(
+        photos, out, extract_landmarks(found, out=out, predictor=find_predictor(), jobs=1)
+    )
+
+
 @pytest.fixture
-def photos(tmp_path: Path, portrait: np.ndarray) -> Path:
-    return portrait_folder(tmp_path / "photos", portrait, count=COUNT)
+def photos(tmp_path: Path, measured: Measured) -> Path:
+    return Path(shutil.copytree(measured.photos, tmp_path / "photos"))
 
 
 Run = Callable[..., Extraction]
@@ -72,47 +91,59 @@ def run(photos: Path, tmp_path: Path) -> Run:
     return extract
 
 
+@pytest.fixture
+def first(measured: Measured, photos: Path, tmp_path: Path) -> Extraction:
+    """A first run into `out`, before the test touches the photographs."""
+    shutil.copytree(measured.out, tmp_path / "out")
+    return measured.extraction
+
+
 def journal_of(out: Path) -> list[str]:
     return (out / "journal.jsonl").read_text(encoding="utf-8").splitlines()
 
 
-def test_one_job_and_two_jobs_give_the_same_bytes(run: Run, tmp_path: Path) -> None:
-    one = run(out=tmp_path / "one", jobs=1)
+def test_one_job_and_two_jobs_give_the_same_bytes(
+    run: Run, measured: Measured, tmp_path: Path
+) -> None:
+    one = measured.extraction
     two = run(out=tmp_path / "two", jobs=2)
-    content = (tmp_path / "one" / "landmarks.csv").read_bytes()
+    content = (measured.out / "landmarks.csv").read_bytes()
     assert content == (tmp_path / "two" / "landmarks.csv").read_bytes()
     assert one.counts == two.counts == {
         "ok": COUNT, "no_face": 0, "several_faces": 0, "unreadable": 0, "failed": 0,
     }  # fmt: skip
     assert list(one.table["image_id"]) == [f"p{n}.jpg" for n in range(1, COUNT + 1)]
-    written = read_landmarks(tmp_path / "one" / "landmarks.csv")
+    written = read_landmarks(measured.out / "landmarks.csv")
     np.testing.assert_array_equal(points_of(written), points_of(one.table))
     assert np.isfinite(points_of(written)).all()
     assert (written["tilt_deg"].abs() < 15).all()
     assert (written["n_faces"] == 1).all()
 
 
-def test_a_second_run_takes_everything_over(run: Run, tmp_path: Path) -> None:
-    run()
-    first = (tmp_path / "out" / "landmarks.csv").read_bytes()
-    again = run()
-    assert again.resumed == COUNT
-    assert (tmp_path / "out" / "landmarks.csv").read_bytes() == first
+def test_a_second_run_takes_everything_over(
+    run: Run, first: Extraction, measured: Measured, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "landmarks.csv").unlink()
+    assert run().resumed == COUNT
+    before = (measured.out / "landmarks.csv").read_bytes()
+    assert (tmp_path / "out" / "landmarks.csv").read_bytes() == before
 
 
-def test_a_torn_last_line_costs_one_photograph(run: Run, tmp_path: Path) -> None:
-    run()
-    first = (tmp_path / "out" / "landmarks.csv").read_bytes()
+def test_a_torn_last_line_costs_one_photograph(
+    run: Run, first: Extraction, measured: Measured, tmp_path: Path
+) -> None:
     journal = tmp_path / "out" / "journal.jsonl"
     content = journal.read_bytes()
     journal.write_bytes(content[: -len(content) // (2 * COUNT)])
     assert run().resumed == COUNT - 1
-    assert (tmp_path / "out" / "landmarks.csv").read_bytes() == first
+    before = (measured.out / "landmarks.csv").read_bytes()
+    assert (tmp_path / "out" / "landmarks.csv").read_bytes() == before
     assert len(journal_of(tmp_path / "out")) == COUNT
 
 
-def test_foreign_lines_in_the_journal_are_passed_over(run: Run, tmp_path: Path) -> None:
-    run()
+def test_foreign_lines_in_the_journal_are_passed_over(
+    run: Run, first: Extraction, tmp_path: Path
+) -> None:
     journal = tmp_path / "out" / "journal.jsonl"
     odd = ["null", "[1, 2]", '{"settings": 3}', "\0\xff", '{"status": "ok"}']
     journal.write_text("\n".join([*odd, *journal_of(tmp_path / "out"), ""]), encoding="utf-8")
@@ -120,9 +151,9 @@ def test_foreign_lines_in_the_journal_are_passed_over(run: Run, tmp_path: Path) 
 
 
 def test_a_photograph_with_another_content_is_done_again(
-    run: Run, photos: Path, portrait: np.ndarray
+    run: Run, first: Extraction, photos: Path, portrait: np.ndarray
 ) -> None:
-    before = run().table.set_index("image_id")
+    before = first.table.set_index("image_id")
     save(photos / "p3.jpg", small_portrait(portrait, shift=-25))
     after = run()
     assert after.resumed == COUNT - 1
@@ -131,19 +162,22 @@ def test_a_photograph_with_another_content_is_done_again(
     pd.testing.assert_frame_equal(moved.drop("p3.jpg"), before.drop("p3.jpg"))
 
 
-def test_another_setting_or_predictor_does_everything_again(run: Run, tmp_path: Path) -> None:
-    run()
+def test_another_setting_or_predictor_does_everything_again(
+    run: Run, first: Extraction, photos: Path, tmp_path: Path
+) -> None:
+    for path in sorted(photos.iterdir())[3:]:  # three are enough
+        path.unlink()
     assert run(faces="error").resumed == 0
     original = find_predictor()
     elsewhere, other = tmp_path / "elsewhere.dat", tmp_path / "other.dat"
     elsewhere.write_bytes(original.path.read_bytes())
     other.write_bytes(original.path.read_bytes() + b"\n")  # another file, the same points
     # It is the content that counts, not the name or place.
-    assert run(faces="error", predictor=find_predictor(str(elsewhere))).resumed == COUNT
+    assert run(faces="error", predictor=find_predictor(str(elsewhere))).resumed == 3
     assert run(faces="error", predictor=find_predictor(str(other))).resumed == 0
 
 
-def test_what_failed_is_tried_again(run: Run, photos: Path, portrait: np.ndarray) -> None:
+def test_what_failed_is_tried_again(run: Run, photos: Path, workers_here: None) -> None:
     whole = (photos / "p5.jpg").read_bytes()
     (photos / "p5.jpg").write_bytes(whole[:400])
     broken = run()
@@ -158,30 +192,31 @@ def test_what_failed_is_tried_again(run: Run, photos: Path, portrait: np.ndarray
     assert (mended.resumed, mended.counts["ok"]) == (COUNT - 1, COUNT)
 
 
-def test_a_photograph_that_vanished_has_a_row(photos: Path, tmp_path: Path) -> None:
+def test_a_photograph_that_vanished_has_a_row(
+    first: Extraction, photos: Path, tmp_path: Path
+) -> None:
     found = list_photos(photos).photos
-    extract = functools.partial(
-        extract_landmarks, found, out=tmp_path / "out", predictor=find_predictor(), jobs=1
-    )
-    extract()
     (photos / "p2.jpg").unlink()
-    again = extract()
+    again = extract_landmarks(found, out=tmp_path / "out", predictor=find_predictor(), jobs=1)
     assert len(again.table) == COUNT
     assert again.table.set_index("image_id").loc["p2.jpg", "status"] == "unreadable"
 
 
-def test_a_photograph_that_is_no_longer_asked_for_has_no_row(run: Run, photos: Path) -> None:
-    run()
+def test_a_photograph_that_is_no_longer_asked_for_has_no_row(
+    run: Run, first: Extraction, photos: Path
+) -> None:
     (photos / "p2.jpg").unlink()
     again = run()
     assert len(again.table) == again.resumed == COUNT - 1
 
 
 def test_a_photograph_that_is_given_up_fails_and_the_others_are_kept(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, workers_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    all_of_them = extraction_module.supervised_map
+
     def give_up_the_third(*args: Any, **options: Any) -> Iterator[Outcome]:
-        for outcome in supervised_map(*args, **options):
+        for outcome in all_of_them(*args, **options):
             error = "it took longer than 120 s, 2 times in a row"
             yield Outcome(2, error=error) if outcome.index == 2 else outcome
 
@@ -198,12 +233,11 @@ def test_a_photograph_that_is_given_up_fails_and_the_others_are_kept(
 
 
 def test_overlays_are_drawn_and_follow_the_photographs(
-    run: Run, photos: Path, tmp_path: Path, portrait: np.ndarray
+    run: Run, first: Extraction, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "visit").mkdir()
     (photos / "p4.jpg").rename(photos / "visit" / "p4.jpg")
     overlays = tmp_path / "out" / "overlays"
-    run()
     assert not overlays.exists()
     drawn = run(overlays=True)
     assert drawn.resumed == 0  # points were known, pictures were not there
@@ -242,10 +276,10 @@ def test_no_photographs_give_an_empty_table(tmp_path: Path) -> None:
     assert read_landmarks(tmp_path / "out" / "landmarks.csv").empty
 
 
-def test_the_journal_keeps_neither_paths_nor_folders(run: Run, tmp_path: Path) -> None:
-    run()
-    assert str(tmp_path) not in "".join(journal_of(tmp_path / "out"))
-    head, result = map(json.loads, journal_of(tmp_path / "out")[0].split("\t"))
+def test_the_journal_keeps_neither_paths_nor_folders(measured: Measured) -> None:
+    journal = journal_of(measured.out)
+    assert str(measured.photos.parent) not in "".join(journal)
+    head, result = map(json.loads, journal[0].split("\t"))
     assert set(head) == {"settings", "image_id", "sha256"}
     assert {"box", "points", "copies", "irises"} <= set(result)
 
@@ -272,18 +306,18 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(
 
 
 def test_the_simulated_patients_are_measured_as_well_as_before(sim_meei: SimMeei) -> None:
-    """480 photographs of simulated patients with known points, from the shared test data."""
+    """Photographs of simulated patients with known points, from the shared test data."""
     table = sim_meei.extraction.table
-    assert len(table) == 480
+    assert len(table) == 96
     assert (table["status"] == "ok").all()
     assert mean_error(points_of(table), sim_meei.truth) <= 0.0335
     for times in (1, 2, 3):  # predicted points are no slips of the hand, however weak the face
         assert not any(implausible(with_asymmetry(points_of(table), times)))
 
 
-def test_the_portrait_is_measured_as_well_when_it_is_small_or_dark(run: Run, portrait) -> None:
+def test_the_portrait_is_measured_as_well_when_it_is_small_or_dark(measured: Measured) -> None:
     """The twin: variants of one portrait agree with each other as they agree in the world."""
-    points = points_of(run().table)
+    points = points_of(measured.extraction.table)
     numbers = np.arange(1, COUNT + 1)  # variant n is shifted left by n px of the portrait
     at_home = points.copy()
     at_home[..., 0] += numbers[:, None] * 240 / 300
