@@ -1,1 +1,0 @@
-"""Branches on the same folds: laid side by side, compared, fused."""

@@ -1,1 +1,0 @@
-"""The commands `benchmark`, `fit`, `grade`, `explore`, `profile`, `compare` and `fuse`."""

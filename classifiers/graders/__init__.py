@@ -1,1 +1,0 @@
-"""From tables of patients to graders: columns, estimators, nested choice, kept models."""

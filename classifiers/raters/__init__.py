@@ -1,1 +1,0 @@
-"""Several raters of the same patients: agreement, mistakes, targets, and a model beside them."""

@@ -1,1 +1,0 @@
-"""What both branches share: target, folds, predictions, scores, calibration, comparison."""

@@ -1,1 +1,0 @@
-"""The command `htnet` and its sub-commands."""

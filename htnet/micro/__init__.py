@@ -1,1 +1,0 @@
-"""Micro-expressions: optical flow of clips, models on it, leave-one-subject-out."""

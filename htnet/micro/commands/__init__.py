@@ -1,1 +1,0 @@
-"""The command `micro` and its sub-commands."""

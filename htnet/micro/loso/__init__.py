@@ -1,1 +1,0 @@
-"""One subject left out at a time: folds, runs, scores, tables, pictures and the report."""

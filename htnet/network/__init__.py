@@ -1,1 +1,0 @@
-"""The network itself, readable from top to bottom: levels, attention, regions, heads, weights."""

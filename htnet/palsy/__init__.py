@@ -1,1 +1,0 @@
-"""The palsy cohort in the image branch: folds, trainings, calibration, tables."""

@@ -1,1 +1,0 @@
-"""How good points are: errors against truth, mirroring, tilting, settings; and their report."""

@@ -1,1 +1,0 @@
-"""From a photograph to its 68 points: detection, prediction, averaging, irises, journal."""

@@ -1,1 +1,0 @@
-"""The commands that join packages: `demo`, `simulate`, `joint-report`, `doctor`."""

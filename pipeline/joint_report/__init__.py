@@ -1,1 +1,0 @@
-"""Measurements, network and both together in one report."""
