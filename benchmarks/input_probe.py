@@ -24,7 +24,7 @@ from common.bootstrap import Estimate, interval, resampling_weights
 from common.grading.comparison import compare_models
 from common.grading.evaluation import evaluate
 from common.grading.folds import read_folds
-from common.grading.predictions import TWIN, prediction_rows, read_either_unit
+from common.grading.predictions import TWIN, answer_rows, read_either_unit
 from common.grading.scores import SCORES
 from common.grading.target import target_named
 from common.truth import read_truth
@@ -90,9 +90,9 @@ def mean_of(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     chances = (both[columns].to_numpy() + both[[f"{c}_second" for c in columns]].to_numpy()) / 2
     tables = []
     for _, rows in both.groupby(["repeat", "fold"]):
-        table = prediction_rows(
+        table = answer_rows(
             rows.reset_index(drop=True), target=TARGET, unit="patient",
-            probabilities=chances[rows.index], repeat=int(rows["repeat"].min()),
+            answers=chances[rows.index], repeat=int(rows["repeat"].min()),
             fold=int(rows["fold"].min()), model="mean", branch="fused",
         )  # fmt: skip
         tables.append(table)

@@ -21,7 +21,7 @@ import pandas as pd
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import draw_patient
 from datasets.simulated.film import HeadMotion, plan_film
-from datasets.simulated.film_truth import events_truth
+from datasets.simulated.film_folder import events_truth
 from features.measures import SIDES, measure_faces
 from features.movement.film import measure_film
 from features.movement.head import OUTER_EYE_MM

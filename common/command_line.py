@@ -21,8 +21,7 @@ import yaml
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict as DictConfig
 
-from common.errors import UserError, did_you_mean
-from common.exit_codes import INTERRUPTED, OK, WRONG_USAGE
+from common.errors import INTERRUPTED, OK, WRONG_USAGE, UserError, did_you_mean
 from common.files import OutFile, claimed
 from common.parquet import Format, large_tables_as
 from common.shards import EmptyShardError, Shard

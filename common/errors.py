@@ -1,9 +1,15 @@
-"""Errors meant for the user: one sentence saying what was wrong, where, and what to do."""
+"""What goes wrong, told to the user: one sentence (what, where, what to do), and an exit code."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+OK, WRONG_USAGE, SOME_FAILED, NOTHING_WORKED = 0, 2, 3, 4
+INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 class UserError(Exception):
@@ -25,3 +31,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def named(name: str, known: Mapping[str, _T], *, what: str) -> _T:
+    """Return the entry of that name; UserError names those there are, `what` they are in words."""
+    if name not in known:
+        raise UserError(
+            f'There is no {what} "{name}": choose one of {", ".join(known)}.'
+            + did_you_mean(name, known)
+        )
+    return known[name]
+
+
+def exit_code_for(*, ok: int, failed: int) -> int:
+    """Return 0 when nothing failed, 3 when some inputs did, 4 when nothing worked."""
+    if not failed:
+        return OK if ok else NOTHING_WORKED
+    return SOME_FAILED if ok else NOTHING_WORKED

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, hashed, and listed in the order people expect."""
+"""Files on disk: written whole or not at all, hashed, in natural order, kept for a next run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import UserError
 
@@ -23,6 +27,8 @@ PARQUET = ".parquet"
 
 LOCK = ".lock"
 """Name of the file that keeps an output folder to one run while it lasts."""
+
+CACHE_FOLDER = "cache"
 
 
 def relative_path(path: Path, folder: Path) -> str:
@@ -197,3 +203,32 @@ def patient_of(image_id: str, *, photos: Path) -> str:
     if str(folder) != ".":
         return str(folder)
     return photos.resolve().name if photos.is_dir() else photos.stem
+
+
+def key_of(depends_on: Mapping[str, Any]) -> str:
+    """Return 32 letters that stand for plain values."""
+    text = json.dumps(depends_on, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def keep(path: Path, arrays: Mapping[str, NDArray[Any]], *, small: bool = False) -> None:
+    """Write arrays, whole or not at all; `small` takes longer and less room."""
+    save = np.savez_compressed if small else np.savez
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        save(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_kept(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays, or None when they are not there or the file is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove what a finished run did not use, so that the cache does not grow for ever."""
+    for path in folder.glob("*.npz"):
+        if path.name not in names:
+            path.unlink(missing_ok=True)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import patient_of
 from common.movements import MOVEMENTS, movement_of_number
 from common.provenance import RUN_FILE, recorded, write_run_record

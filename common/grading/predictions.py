@@ -134,72 +134,6 @@ def inner_predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") ->
     return predictions_schema(target, unit=unit).add_columns({"outer_fold": pa.Column("int64")})
 
 
-def prediction_rows(
-    rows: pd.DataFrame,
-    *,
-    target: Target,
-    unit: Unit,
-    probabilities: Floats,
-    repeat: int,
-    fold: int,
-    model: str,
-    branch: str = "geometric",
-    sets: Ints | None = None,
-    visits: bool = False,
-) -> pd.DataFrame:
-    """Return the table rows of one test fold.
-
-    `rows` have key, `patient_id` and truth; with `visits` their `visit` is kept where there is one.
-    `probabilities` are `(n, k)`, of which `Target.answers` makes the answers; `sets` are `(n, 2)`
-    lowest and highest class number of the conformal set.
-    """
-    wanted = [*([VISIT] if visits else []), "hb_grade"]
-    known = [name for name in wanted if name in rows.columns]
-    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known, target.column]))
-    chances = pd.DataFrame(
-        probabilities, columns=list(target.probability_columns), index=rows.index
-    )
-    answers = target.named(target.answers(probabilities))
-    table = pd.concat([rows[keys].assign(predicted=answers), chances], axis=1).assign(
-        repeat=repeat, fold=fold, model=model, branch=branch
-    )
-    if sets is not None:
-        table["set_low"], table["set_high"] = sets[:, 0], sets[:, 1]
-    return table
-
-
-def score_rows(
-    rows: pd.DataFrame,
-    *,
-    target: NumericTarget,
-    unit: Unit,
-    answers: Floats,
-    repeat: int,
-    fold: int,
-    model: str,
-    branch: str = "geometric",
-    bounds: Floats | None = None,
-) -> pd.DataFrame:
-    """Return the table rows of one test fold, of scores.
-
-    `rows` have key, `patient_id`, `visit` where there is one, and truth; `answers` are `(n,)` and
-    `bounds` `(n, 2)` ends of their intervals. All are cut off at the ends of the range.
-    """
-    known = [name for name in (VISIT, "hb_grade") if name in rows.columns]
-    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known]))
-    ends = np.full((len(rows), 2), np.nan) if bounds is None else target.clipped(bounds)
-    return rows[keys].assign(
-        **{target.column: target.values(rows)},
-        predicted=target.clipped(answers),
-        low=ends[:, 0],
-        high=ends[:, 1],
-        repeat=repeat,
-        fold=fold,
-        model=model,
-        branch=branch,
-    )
-
-
 def answer_rows(
     rows: pd.DataFrame,
     *,
@@ -211,22 +145,29 @@ def answer_rows(
     fold: int,
     model: str,
     branch: str = "geometric",
+    visits: bool = True,
 ) -> pd.DataFrame:
     """Return the table rows of one test fold, of classes or of scores.
 
-    `answers` are `(n, k)` probabilities or `(n,)` scores, `bounds` the sets or intervals.
+    `rows` have key, `patient_id` and truth; with `visits` their `visit` is kept where there is one.
+    `answers` are `(n, k)` probabilities, of which `Target.answers` makes the answers, or `(n,)`
+    scores; `bounds` `(n, 2)` the lowest and highest class number of the conformal set, or the ends
+    of the interval. Scores and their ends are cut off at the ends of the range.
     """
+    known = [name for name in ([VISIT] if visits else []) + ["hb_grade"] if name in rows.columns]
+    keys = list(dict.fromkeys([KEY[unit], "patient_id", *known]))
+    tested = {"repeat": repeat, "fold": fold, "model": model, "branch": branch}
     if isinstance(target, NumericTarget):
-        ends = None if bounds is None else np.asarray(bounds, dtype=np.float64)
-        return score_rows(
-            rows, target=target, unit=unit, answers=answers, bounds=ends,
-            repeat=repeat, fold=fold, model=model, branch=branch,
-        )  # fmt: skip
-    sets = None if bounds is None else np.asarray(bounds, dtype=np.int64)
-    return prediction_rows(
-        rows, target=target, unit=unit, probabilities=answers, sets=sets, visits=True,
-        repeat=repeat, fold=fold, model=model, branch=branch,
-    )  # fmt: skip
+        ends = np.full((len(rows), 2), np.nan) if bounds is None else target.clipped(bounds)
+        said = {"predicted": target.clipped(answers), "low": ends[:, 0], "high": ends[:, 1]}
+        return rows[keys].assign(**{target.column: target.values(rows)}, **said, **tested)
+    named = target.named(target.answers(answers))
+    table = rows[list(dict.fromkeys([*keys, target.column]))].assign(predicted=named)
+    chances = pd.DataFrame(answers, columns=list(target.probability_columns), index=rows.index)
+    table = pd.concat([table, chances], axis=1).assign(**tested)
+    if bounds is not None:
+        table["set_low"], table["set_high"] = bounds[:, 0], bounds[:, 1]
+    return table
 
 
 def to_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 
-from common.arrays import Floats, Ints
+from common.arrays import Floats
 from common.bootstrap import Estimate, interval, proportion_interval, resampled_counts
 from common.grading.target import Target
 
@@ -55,12 +55,6 @@ class Score:
         if self.proportion:
             return proportion_interval(value, resampled, n=len(counts))
         return interval(value, resampled)
-
-
-def confusion_counts(truth: Ints, predicted: Ints, *, k: int) -> Counts:
-    """Return `(k, k)` counts of answers `(n,)` in 0..k-1, true class in rows."""
-    flat = np.bincount(truth * k + predicted, minlength=k * k)
-    return flat.reshape(k, k).astype(np.float64)
 
 
 def accuracy(counts: Counts) -> Values:

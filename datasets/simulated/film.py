@@ -1,24 +1,29 @@
-"""A film of a simulated patient: what moves when, how the head moves, and the face at any time.
+"""A film of a simulated patient: what moves when, the face at any time, and its frames.
 
 A film begins at rest and goes through the standard movements, each with onset, hold and return;
 blinks come in between. The weak side may follow later. What palsy leaves of a movement, and what
-joins in unasked, is that of the photographs: `movement`.
+joins in unasked, is that of the photographs: `movement`. Frames are as exact as photographs and
+quicker: the room is painted once and moves with the camera.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from common.movements import MOVEMENTS
-from datasets.simulated.canvas import FloatArray
+from datasets.simulated.canvas import FloatArray, Image
 from datasets.simulated.face import Patient
 from datasets.simulated.look import View
 from datasets.simulated.movement import MUSCLES, Expression, contract, intended
+from datasets.simulated.render import DrawnHead, Projection, develop, draw_head
 from datasets.simulated.shape import neutral_points
+from datasets.simulated.surroundings import paint_surroundings
 
 BLINK = "blink"
 EYE_CLOSURES = ("gentle_eye_closure", "full_eye_closure")
@@ -202,3 +207,61 @@ def _smooth(t: FloatArray) -> FloatArray:
     t = np.clip(t, 0, 1)
     smooth: FloatArray = t**3 * (10 + t * (6 * t - 15))
     return smooth
+
+
+def film_frames(
+    film: Film, *, width: int, height: int
+) -> Iterator[tuple[NDArray[np.uint8], FloatArray]]:
+    """Draw a film frame by frame.
+
+    Yields
+    ------
+    rgb : (height, width, 3) uint8
+    points : (68, 2) float64
+        True landmarks in pixels of the frame.
+    """
+    camera = _Camera(film, width, height)
+    for frame, time in enumerate(film.times):
+        face = film.face(float(time))
+        yield camera.take(face, film.head.view(film.patient.view, frame), frame)
+
+
+class _Camera:
+    """What stays from frame to frame: the room, and the head as long as the face is the same."""
+
+    def __init__(self, film: Film, width: int, height: int) -> None:
+        self.patient, self.width, self.height = film.patient, width, height
+        patient, size = film.patient, (width, height)
+        self.home = Projection.of(patient.view, *size)
+        rest = film.face(0.0, acts=())
+        self.head = self._draw(rest)
+        self.drawn = rest
+        self.room = paint_surroundings(
+            self.home.body(*size), patient.shape, patient.look, patient.view,
+            self.head.seen(self.home, *size)[..., 3],
+        )  # fmt: skip
+
+    def take(
+        self, face: Expression, view: View, frame: int
+    ) -> tuple[NDArray[np.uint8], FloatArray]:
+        if not np.array_equal(face.contraction, self.drawn.contraction):
+            self.head, self.drawn = self._draw(face), face
+        projection = Projection.of(view, self.width, self.height)
+        seen = self.head.seen(projection, self.width, self.height)
+        rng = np.random.default_rng([self.patient.seed, 21, frame])
+        rgb = develop(self._room(projection, view), seen, view, rng)
+        return rgb, self.head.points(projection)
+
+    def _draw(self, face: Expression) -> DrawnHead:
+        patient = self.patient
+        return draw_head(patient.shape, patient.look, face, patient.view, scale=self.home.scale)
+
+    def _room(self, projection: Projection, view: View) -> Image:
+        """The room as seen when the camera, and not the head, has shifted or come nearer."""
+        nearer = view.distance / self.patient.view.distance
+        shift = projection.centre - nearer * self.home.centre
+        moved = np.column_stack([nearer * np.eye(2), shift])
+        room = cv2.warpAffine(
+            self.room, moved, (self.width, self.height), borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(room, np.float32)

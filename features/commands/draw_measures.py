@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import PhotoError, UserError
-from common.exit_codes import exit_code_for
+from common.errors import PhotoError, UserError, exit_code_for
 from common.photos import read_photo
 from common.progress import JobProgress
 from common.words import counted

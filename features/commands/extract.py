@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import remove_table
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt

@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import found_table, sha256_of
 from common.provenance import read_run_record, write_run_record
 from common.tables import STATUSES, join_manifest, read_manifest, sort_by_image_id, write_table

@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-from common.errors import FilmError, UserError, did_you_mean
-from common.exit_codes import exit_code_for
+from common.errors import FilmError, UserError, did_you_mean, exit_code_for
 from common.films import FILM_SUFFIX, FILM_SUFFIXES, open_film
 from common.progress import JobProgress
 from common.provenance import read_run_record, write_run_record

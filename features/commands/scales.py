@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.exit_codes import exit_code_for
+from common.errors import exit_code_for
 from common.provenance import write_run_record
 from common.tables import write_table
 from common.words import counted

@@ -13,8 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.bootstrap import INTERVALS, interval, resampling_weights
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import atomic_write, write_json
 from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation
 from common.grading.evaluation import evaluate as scores_of

@@ -13,8 +13,7 @@ import pandas as pd
 import torch
 
 from common.arrays import Places
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import atomic_write
 from common.grading.numeric_target import NumericTarget
 from common.provenance import RUN_FILE, write_run_record

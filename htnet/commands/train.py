@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.grading.fold_notes import fold_problems
 from common.grading.folds import make_folds, read_folds, splits, write_folds
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, any_target

@@ -87,7 +87,7 @@ class HTNetConfig(Settings):
     input
         `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
         face beside it, for `RegionHTNet`. `appearance`: one face warped by its points on to a
-        symmetric one, which has no shape of its own (`htnet.appearance`).
+        symmetric one, which has no shape of its own (`htnet.alignment`).
     features
         Names of measured features (columns of `features.csv`) that the grade's head reads beside
         the image; none by default.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.grading.calibration import LEAST_CHANCE, learn_temperature, tempered
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
-from common.grading.predictions import prediction_rows, score_rows, to_patients
+from common.grading.predictions import answer_rows, to_patients
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
 from htnet.network.htnet import GradingNetwork
 from htnet.network.weights import load_weights
@@ -74,27 +74,12 @@ def fold_rows(
     `probabilities` `(n, k)` are those of these rows, in their order. Scores of single photographs
     have no interval.
     """
-    if isinstance(target, NumericTarget):
-        return score_rows(
-            cohort.rows.iloc[part.test if rows is None else rows],
-            target=target,
-            unit="photograph",
-            answers=score_answers(probabilities, target=target),
-            repeat=part.repeat,
-            fold=part.fold,
-            model=model,
-            branch=BRANCH,
-        )
-    return prediction_rows(
-        cohort.rows.iloc[part.test if rows is None else rows],
-        target=target,
-        unit="photograph",
-        probabilities=probabilities,
-        repeat=part.repeat,
-        fold=part.fold,
-        model=model,
-        branch=BRANCH,
-    )
+    numeric = isinstance(target, NumericTarget)
+    return answer_rows(
+        cohort.rows.iloc[part.test if rows is None else rows], target=target, unit="photograph",
+        answers=score_answers(probabilities, target=target) if numeric else probabilities,
+        repeat=part.repeat, fold=part.fold, model=model, branch=BRANCH, visits=numeric,
+    )  # fmt: skip
 
 
 def majority_rows(

@@ -25,8 +25,7 @@ from common.grading.numeric_target import NumericTarget
 from common.movements import REST
 from common.photos import read_photo
 from common.progress import JobProgress
-from htnet.alignment import AlignedFace, align_face, cut_square, region_masks
-from htnet.appearance import shape_free_face
+from htnet.alignment import AlignedFace, align_face, cut_square, region_masks, shape_free_face
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import to_input
 from htnet.network.losses import SCORE_STEPS, steps_of, steps_of_scores
@@ -282,7 +281,7 @@ def read_faces(
         Side of the network's input in px.
     kind
         `face`; `regions`: a mosaic of the eyes and mouth corners with the whole face; or
-        `appearance`: the face without its shape (`htnet.appearance`).
+        `appearance`: the face without its shape (`htnet.alignment`).
     quiet
         Show no progress.
 

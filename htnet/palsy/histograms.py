@@ -24,7 +24,7 @@ from skimage.feature import hog
 from common.arrays import Floats, Names
 from common.grading.calibration import learn_intervals
 from common.grading.numeric_target import AnyTarget, NumericTarget
-from common.grading.predictions import TWIN, prediction_rows, score_rows
+from common.grading.predictions import TWIN, answer_rows
 from common.movements import REST
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import Faces
@@ -134,36 +134,19 @@ def twin_rows(
         sums = reader.sums(known.values[ask])
         _, first = np.unique(cohort.data.asked[part.test], return_index=True)
         rows = cohort.rows.iloc[part.test[first]].reset_index(drop=True)
+        bounds = None
         if isinstance(target, NumericTarget):
-            intervals = learn_intervals(
-                target.clipped(reader.unseen),
-                known.labels[learn],
-                known.patients[learn],
-                target=target,
+            answers, unseen = target.clipped(sums), target.clipped(reader.unseen)
+            reach = learn_intervals(
+                unseen, known.labels[learn], known.patients[learn], target=target
             )
-            scores = target.clipped(sums)
-            table = score_rows(
-                rows,
-                target=target,
-                unit="patient",
-                answers=scores,
-                bounds=intervals.of(scores, target=target),
-                repeat=part.repeat,
-                fold=part.fold,
-                model=TWIN,
-                branch=branch,
-            )
+            bounds = reach.of(answers, target=target)
         else:
             grades = learn_grades(reader.unseen, known.labels[learn], classes=len(target.classes))
-            table = prediction_rows(
-                rows,
-                target=target,
-                unit="patient",
-                probabilities=grades.chances(sums),
-                repeat=part.repeat,
-                fold=part.fold,
-                model=TWIN,
-                branch=branch,
-            )
+            answers = grades.chances(sums)
+        table = answer_rows(
+            rows, target=target, unit="patient", answers=answers, bounds=bounds, repeat=part.repeat,
+            fold=part.fold, model=TWIN, branch=branch, visits=bounds is not None,
+        )  # fmt: skip
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -21,7 +21,7 @@ from common.grading.evaluation import (
 )
 from common.grading.folds import inner_splits
 from common.grading.numeric_target import NumericTarget, answered_by
-from common.grading.predictions import Unit, score_rows, to_patients
+from common.grading.predictions import Unit, answer_rows, to_patients
 from htnet.network.losses import scores_of
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart
@@ -71,18 +71,12 @@ def baseline_rows(
             answers = np.full(len(rows), float(each.agg(how)))
             reach = learn_intervals(unseen, scores, patients, target=target)
             tables.append(
-                score_rows(
-                    rows,
-                    target=target,
-                    unit=unit,
-                    answers=answers,
+                answer_rows(
+                    rows, target=target, unit=unit, answers=answers,
                     bounds=reach.of(answers, target=target),
-                    repeat=part.repeat,
-                    fold=part.fold,
-                    model=how,
-                    branch="deep",
+                    repeat=part.repeat, fold=part.fold, model=how, branch="deep",
                 )
-            )
+            )  # fmt: skip
     return pd.concat(tables, ignore_index=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.exit_codes import exit_code_for
+from common.errors import exit_code_for
 from common.report import Report, Section
 from common.words import counted, spoken
 from landmarks.check.asymmetry import CHANGE

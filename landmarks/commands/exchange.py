@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.files import claimed
 from common.photos import list_photos, upright_size
 from common.provenance import write_run_record

@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import FilmError
-from common.files import sha256_of
+from common.files import keep, key_of, load_kept, remove_others, sha256_of
 from common.films import Film, open_film
-from common.finished import keep, key_of, load_kept, remove_others
 from common.progress import JobProgress
 from common.words import counted
 from common.workers import supervised_map

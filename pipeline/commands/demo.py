@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
-from common.exit_codes import SOME_FAILED
+from common.errors import SOME_FAILED, UserError
 
 if TYPE_CHECKING:
     from classifiers.commands.benchmark import BenchmarkResult

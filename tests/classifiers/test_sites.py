@@ -30,7 +30,7 @@ from common.arrays import Floats
 from common.errors import UserError
 from common.files import sha256_of
 from common.grading.folds import folds_by, read_folds
-from common.grading.predictions import prediction_rows
+from common.grading.predictions import answer_rows
 from common.grading.target import TARGETS
 from features.registry import FEATURE_NAMES
 from landmarks.points import MIRROR_PARTNER
@@ -114,11 +114,11 @@ def test_a_site_whose_grades_are_one_higher_is_named():
             {"patient_id": [f"{fold}-{n}" for n in range(40)], "hb_grade": truth + shift}
         )
         tables.append(
-            prediction_rows(
+            answer_rows(
                 rows,
                 target=SIX,
                 unit="patient",
-                probabilities=chances,
+                answers=chances,
                 repeat=1,
                 fold=fold,
                 model="logistic",

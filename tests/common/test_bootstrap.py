@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from common.bootstrap import Estimate, interval, resampled_counts, resampling_weights
-from common.grading.scores import balanced_accuracy, confusion_counts, macro_f1, recalls
+from common.grading.scores import balanced_accuracy, macro_f1, recalls
 
 
 def test_counts_of_people_add_up_in_every_resample() -> None:
@@ -33,13 +33,13 @@ def test_an_interval_leaves_out_resamples_without_a_score() -> None:
 def test_class_scores_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(3)
     truth, answer = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
-    counts = confusion_counts(truth, answer, k=4)
+    counts = confusion_matrix(truth, answer, labels=range(4))
     assert macro_f1(counts) == pytest.approx(f1_score(truth, answer, average="macro"))
     assert balanced_accuracy(counts) == pytest.approx(balanced_accuracy_score(truth, answer))
 
 
 def test_a_class_that_does_not_occur_is_left_out_of_the_mean_recall() -> None:
-    counts = confusion_counts(np.array([0, 0, 1]), np.array([0, 2, 1]), k=4)
+    counts = confusion_matrix(np.array([0, 0, 1]), np.array([0, 2, 1]), labels=range(4))
     assert np.isnan(recalls(counts)[2:]).all()
     assert balanced_accuracy(counts) == pytest.approx((0.5 + 1) / 2)
     # The class 2 was answered and so counts with F1 0; the class 3 was neither.

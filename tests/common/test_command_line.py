@@ -14,7 +14,7 @@ from cyclopts.argument import Argument
 import run_pipeline
 from classifiers.graders.registry import GRADERS
 from common.command_line import build_app, run
-from common.exit_codes import exit_code_for
+from common.errors import exit_code_for
 from tests.common.photo_files import portrait_folder
 
 pytestmark = pytest.mark.usefixtures("workers_here")

@@ -14,10 +14,13 @@ from common.films import film_writer, open_film
 from common.movements import MOVEMENTS
 from common.tables import read_manifest
 from datasets.simulated.face import draw_patient
-from datasets.simulated.film import BLINK, Film, HeadMotion, plan_film
-from datasets.simulated.film_camera import film_frames
-from datasets.simulated.film_folder import simulate_films
-from datasets.simulated.film_truth import EVENTS_TRUTH, LANDMARKS_TRUTH, events_truth
+from datasets.simulated.film import BLINK, Film, HeadMotion, film_frames, plan_film
+from datasets.simulated.film_folder import (
+    EVENTS_TRUTH,
+    LANDMARKS_TRUTH,
+    events_truth,
+    simulate_films,
+)
 from datasets.simulated.movement import Kind, Side
 from datasets.simulated.render import render
 from features.movement.tables import EVENTS

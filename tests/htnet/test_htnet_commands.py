@@ -21,8 +21,8 @@ from common.errors import UserError
 from common.files import sha256_of, write_json
 from common.grading.folds import make_folds, write_folds
 from common.grading.predictions import (
+    answer_rows,
     inner_predictions_schema,
-    prediction_rows,
     read_predictions,
     to_patients,
 )
@@ -201,8 +201,8 @@ def photographs_of(chances: np.ndarray, labels: np.ndarray, *, each: int = 4) ->
              "hb_grade": label}
         )  # fmt: skip
         tables.append(
-            prediction_rows(
-                rows, target=GRADE_TARGET, unit="photograph", probabilities=values, repeat=1,
+            answer_rows(
+                rows, target=GRADE_TARGET, unit="photograph", answers=values, repeat=1,
                 fold=1, model="htnet", branch="deep",
             )
         )  # fmt: skip

@@ -15,8 +15,7 @@ from common.errors import UserError
 from common.settings import settings_from
 from datasets.simulated.face import draw_patient, render_photo
 from datasets.simulated.photo_warp import impose
-from htnet.alignment import AlignedFace, align_face, alignment_map, region_masks
-from htnet.appearance import shape_free_face
+from htnet.alignment import AlignedFace, align_face, alignment_map, region_masks, shape_free_face
 from htnet.network.configuration import ROI_REGIONS, HTNetConfig
 from htnet.network.htnet import HTNet, build_network, to_input
 from htnet.network.losses import steps_of

@@ -27,7 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
+from common.arrays import Floats
+from common.errors import named
 
 FlowMethod = Literal["dis", "tvl1", "farneback"]
 
@@ -49,13 +50,7 @@ class FlowEstimator:
     """
 
     def __init__(self, method: FlowMethod = "dis") -> None:
-        known = get_args(FlowMethod)
-        if method not in known:
-            raise UserError(
-                f'There is no flow method "{method}": give {", ".join(known)}.'
-                + did_you_mean(method, known)
-            )
-        self.method = method
+        self.method = named(method, dict.fromkeys(get_args(FlowMethod), method), what="flow method")
         if method == "dis":
             self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
             self._dis.setFinestScale(0)
@@ -116,9 +111,7 @@ class HeadMotion:
         """Return the motion at every pixel of the square: `(size, size, 2)` px."""
         return np.stack(self.at(*_from_centre(size)), axis=-1).astype(np.float32)
 
-    def at(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def at(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Return the motion to the right and down at places given from the centre."""
         u = self.dx + self.stretch * x - self.turn * y
         v = self.dy + self.turn * x + self.stretch * y
@@ -172,13 +165,7 @@ def fit_head_motion(flow: NDArray[np.float32], skin: NDArray[np.bool_]) -> HeadM
     return motion
 
 
-def _weighted_fit(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
-    weights: NDArray[np.float64],
-) -> HeadMotion:
+def _weighted_fit(x: Floats, y: Floats, u: Floats, v: Floats, weights: Floats) -> HeadMotion:
     """Weighted least squares of the similarity, in closed form about the weighted means."""
     total = weights.sum()
     mean_x, mean_y, mean_u, mean_v = ((weights * value).sum() / total for value in (x, y, u, v))
@@ -191,7 +178,7 @@ def _weighted_fit(
     return HeadMotion(float(dx), float(dy), float(stretch), float(turn))
 
 
-def _from_centre(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _from_centre(size: int) -> tuple[Floats, Floats]:
     along = np.arange(size) - (size - 1) / 2
     x, y = np.meshgrid(along, along)
     return x, y

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.files import CACHE_FOLDER, remove_others
 from common.films import ANNOTATED, list_frames
-from common.finished import CACHE_FOLDER, remove_others
 from common.progress import JobProgress
 from common.tables import read_manifest, sort_by_image_id, write_table
 from common.workers import supervised_map

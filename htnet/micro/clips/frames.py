@@ -131,19 +131,10 @@ def window_marks(
 
 @dataclass(frozen=True)
 class FaceFrames:
-    """Aligned faces of one clip.
+    """Aligned faces of one clip, `grey` `(n, FACE_SIZE, FACE_SIZE)` uint8, by rising `numbers`.
 
-    Attributes
-    ----------
-    numbers
-        Of the frames, rising; the first is the onset.
-    grey
-        `(n, FACE_SIZE, FACE_SIZE)` uint8.
-    onset_rgb, points
-        The onset frame in colour, `(FACE_SIZE, FACE_SIZE, 3)` uint8, and its `(68, 2)` points in px
-        of the square.
-    face_px
-        Side of the face square in px of the frames.
+    The first is the onset, also in colour `(FACE_SIZE, FACE_SIZE, 3)` and with its `(68, 2)`
+    points in px of the square, whose side is `face_px` px of the frames.
     """
 
     numbers: tuple[int, ...]

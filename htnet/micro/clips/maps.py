@@ -61,22 +61,10 @@ _MARGIN = 0.06
 class FlowMaps:
     """Onset-to-apex flow of n clips.
 
-    Attributes
-    ----------
-    maps
-        `(n, H, W, 3)` float32, channels as in `CHANNELS`; the unit is that of `scaling`.
-    centres
-        `(n, 5, 2)` float32, x and y on the map's own grid, rows as in `CENTRES`.
-    clip_id, dataset, subject
-        `(n,)` text. `subject` tells people apart over all datasets (`casme2/sub01`).
-    label
-        `(n,)` int64, index into `classes`.
-    classes
-        Names of the classes in order.
-    scaling
-        `physical` or `published`.
-    apex
-        `(n, 56, 56)` uint8, the grey face at the apex; None where there is none.
+    `maps` are `(n, H, W, 3)`, channels as in `CHANNELS`, in the unit of `scaling` (`physical` or
+    `published`); `centres` `(n, 5, 2)` x and y on their grid, rows as in `CENTRES`. `subject` tells
+    people apart over all datasets (`casme2/sub01`); `label` is an index into `classes`; `apex` are
+    the grey faces at the apex, `(n, 56, 56)`, None where there are none.
     """
 
     maps: NDArray[np.float32]

@@ -21,9 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.files import sha256_of
+from common.files import keep, key_of, load_kept, sha256_of
 from common.films import ANNOTATED
-from common.finished import keep, key_of, load_kept
 from common.settings import Settings
 from htnet.micro.clips.flow import FlowEstimator, FlowMethod
 from htnet.micro.clips.frames import (

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError, did_you_mean, named
 from common.movements import EMOTIONS, SAME_WORD, THREE_CLASSES
 from common.words import counted
 from htnet.micro.clips.maps import CENTRES, FlowMaps
@@ -104,12 +104,7 @@ class Labels:
 
 def class_set_named(name: str) -> ClassSet:
     """Return a set of classes by name; UserError when there is none."""
-    if name not in CLASS_SETS:
-        raise UserError(
-            f'There are no classes "{name}": choose one of {", ".join(CLASS_SETS)}.'
-            + did_you_mean(name, CLASS_SETS)
-        )
-    return CLASS_SETS[name]
+    return named(name, CLASS_SETS, what="set of classes")
 
 
 def label_words(

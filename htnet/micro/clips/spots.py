@@ -34,19 +34,9 @@ SPOTS = pa.DataFrameSchema(
         "dataset": text(nullable=True),
         "status": choice(STATUSES),
         "reason": text(nullable=True),
-        "first_frame": frame_column(),
-        "last_frame": frame_column(),
-        "n_frames": frame_column(),
-        "onset": frame_column(),
-        "apex": frame_column(),
-        "offset": frame_column(),
-        "annotated_onset": frame_column(),
-        "annotated_apex": frame_column(),
-        "annotated_offset": frame_column(),
-        "error_frames": number(),
-        "error_share": number(),
-        "middle_error_frames": number(),
-        "middle_error_share": number(),
+        **{name: frame_column() for name in ("first_frame", "last_frame", "n_frames", *MARKS)},
+        **{f"annotated_{name}": frame_column() for name in MARKS},
+        **{f"{of}error_{unit}": number() for of in ("", "middle_") for unit in ("frames", "share")},
     },
     name="spots",
 )
@@ -70,14 +60,8 @@ fraction of the face size, and the same smoothed."""
 class SpottingScores:
     """Scores of one way to find the apex; intervals from resampling whole subjects.
 
-    Attributes
-    ----------
-    name
-        `spotted` or `middle frame`.
-    error_frames, error_share
-        Mean absolute error in frames, and as a share of the length looked at.
-    within_1, within_3
-        Share of the clips with an error of at most one, three frames.
+    `name` is `spotted` or `middle frame`; errors are mean absolute ones, in frames and as a share
+    of the length looked at; `within` are shares of clips with errors of at most so many frames.
     """
 
     name: str

@@ -24,8 +24,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.files import atomic_write, write_json
-from common.finished import keep
+from common.files import atomic_write, keep, write_json
 from common.tables import choice, number, read_table, text
 from htnet.micro.clips.maps import WINDOWS, RegionWindows
 
@@ -49,14 +48,9 @@ FLOW = pa.DataFrameSchema(
         "emotion3": text(nullable=True),
         "status": choice(STATUSES),
         "reason": text(nullable=True),
-        "onset": frame_column(),
-        "apex": frame_column(),
-        "offset": frame_column(),
+        **{name: frame_column() for name in ("onset", "apex", "offset")},
         "apex_source": text(nullable=True),
-        "face_px": number(),
-        "head_px": number(),
-        "peak_px": number(),
-        "peak_fraction": number(),
+        **{name: number() for name in ("face_px", "head_px", "peak_px", "peak_fraction")},
     },
     name="flow",
 )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.provenance import RUN_FILE, read_run_record, write_run_record
 from common.settings import settings_from
 from common.words import counted

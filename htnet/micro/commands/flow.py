@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.errors import UserError
-from common.exit_codes import exit_code_for
+from common.errors import UserError, exit_code_for
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
 from common.words import counted

@@ -15,8 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from common.errors import FilmError, UserError
-from common.exit_codes import exit_code_for
+from common.errors import FilmError, UserError, exit_code_for
 from common.files import atomic_write
 from common.films import FILM_SUFFIXES, list_frames, open_film, quiet_opencv
 from common.photos import PHOTO_SUFFIXES

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.exit_codes import exit_code_for
-from common.files import atomic_write, write_json
-from common.finished import CACHE_FOLDER, remove_others
+from common.errors import exit_code_for
+from common.files import CACHE_FOLDER, atomic_write, remove_others, write_json
 from common.provenance import RUN_FILE, write_run_record
 from common.report import figure_png
 from common.tables import write_table

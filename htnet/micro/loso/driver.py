@@ -29,6 +29,7 @@ from common.bootstrap import (
     RESAMPLES,
     Estimate,
     interval,
+    paired_difference,
     resampled_counts,
     resampling_weights,
 )
@@ -36,7 +37,6 @@ from common.errors import UserError
 from common.grading.scores import (
     Counts,
     balanced_accuracy,
-    confusion_counts,
     macro_f1,
     weighted_f1,
 )
@@ -175,13 +175,9 @@ def scored_run(
 def counts_by_subject(clips: FlowMaps, predicted: NDArray[np.int64]) -> Counts:
     """Return `(subjects, k, k)` confusion counts, subjects in the order of `clips.subjects`."""
     k = len(clips.classes)
-    fold = clips.fold
-    return np.stack(
-        [
-            confusion_counts(clips.label[fold == s], predicted[fold == s], k=k)
-            for s in range(len(clips.subjects))
-        ]
-    )
+    counts = np.zeros((len(clips.subjects), k, k))
+    np.add.at(counts, (clips.fold, clips.label, predicted), 1.0)
+    return counts
 
 
 def score(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
@@ -198,14 +194,7 @@ def score(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Score
     estimates = [
         interval(float(of(pooled).mean()), of(drawn).mean(axis=0)) for of in (uf1, uar, weighted_f1)
     ]
-    return Scores(
-        uf1=estimates[0],
-        uar=estimates[1],
-        weighted_f1=estimates[2],
-        counts=pooled.mean(axis=0),
-        spread_uf1=_spread(uf1(pooled)),
-        spread_uar=_spread(uar(pooled)),
-    )
+    return Scores(*estimates, pooled.mean(axis=0), _spread(uf1(pooled)), _spread(uar(pooled)))
 
 
 def subject_bootstrap_difference(
@@ -216,12 +205,8 @@ def subject_bootstrap_difference(
     Both are `(seeds, subjects, k, k)`; the same resampled subjects are scored for both.
     """
     weights = resampling_weights(counts.shape[1], resamples=resamples, seed=seed)
-    whole = [float(uf1(of.sum(axis=1)).mean()) for of in (counts, other)]
-    drawn = [
-        np.stack([uf1(resampled_counts(one, weights=weights)) for one in of]).mean(axis=0)
-        for of in (counts, other)
-    ]
-    return interval(whole[0] - whole[1], drawn[0] - drawn[1])
+    first, second = (np.swapaxes(of, 0, 1) for of in (counts, other))
+    return paired_difference(lambda of: uf1(of).mean(axis=-1), first, second, weights=weights)[0]
 
 
 def _spread(values: NDArray[np.float64]) -> float:

@@ -25,8 +25,8 @@ import pandera.pandas as pa
 import torch
 from numpy.typing import NDArray
 
-from common.errors import UserError, did_you_mean
-from common.finished import keep, key_of, load_kept
+from common.errors import UserError, named
+from common.files import keep, key_of, load_kept
 from common.progress import JobProgress
 from common.tables import number, text, write_table
 from common.workers import supervised_map
@@ -83,11 +83,7 @@ def recognisers_named(
     such model, or something that it needs is missing.
     """
     for name in names:
-        if name not in MODELS:
-            raise UserError(
-                f'There is no model "{name}": choose from {", ".join(MODELS)}.'
-                + did_you_mean(name, MODELS)
-            )
+        named(name, dict.fromkeys(MODELS), what="model")
 
     def networks(name: str) -> list[FlowModel | RoiModel]:
         if name == "htnet":
@@ -197,14 +193,9 @@ class NetworkRecogniser:
             light = replace(light, windows=None)
         earlier = total - len(tasks)
         if self.jobs == 1 or len(tasks) == 1 or device != "cpu":
-            each = (
-                self.model.recipe.training.epochs
-            )  # a long training shows its epochs, a worker's its folds
-            title = f"{self.name}, epochs"
-            with (
-                one_thread(),
-                JobProgress(title, total=total * each, done=earlier * each) as progress,
-            ):
+            each = self.model.recipe.training.epochs  # here epochs are shown, of workers the folds
+            of_all = JobProgress(f"{self.name}, epochs", total=total * each, done=earlier * each)
+            with one_thread(), of_all as progress:
                 for task in tasks:
                     with each_epoch(progress, at_most=each) as told:
                         kept = _work((light, data, device), task, told=told)

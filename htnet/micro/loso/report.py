@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from common.bootstrap import Estimate
+from common.grading.scores import Counts
 from common.report import Report, Section
 from common.words import counted
 from htnet.micro.loso.driver import (
@@ -117,12 +118,7 @@ def _score_table(section: Section, run: LosoRun, rows: list[ScoredModel], *, cap
         if reference is not None and one.answers.rule == "honest":
             row[f"UF1 less that of {REFERENCE}"] = _difference(run, one, reference)
         table.append(row)
-    section.table(
-        table,
-        caption=caption,
-        quiet=_quiet(rows),
-        digits=3,
-    )
+    section.table(table, caption=caption, quiet=_quiet(rows), digits=3)
 
 
 def _by_rule(run: LosoRun) -> Iterator[tuple[str, list[ScoredModel]]]:
@@ -146,7 +142,7 @@ def _difference(run: LosoRun, one: ScoredModel, reference: ScoredModel) -> str:
     return f"{estimate.value:+.3f}\n{estimate.low:+.3f} to {estimate.high:+.3f}".replace("-", "−")
 
 
-def _counts(run: LosoRun, model: ModelAnswers) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _counts(run: LosoRun, model: ModelAnswers) -> Counts:
     return np.stack([counts_by_subject(run.clips, one) for one in model.predicted()])
 
 

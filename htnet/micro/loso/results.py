@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from common.bootstrap import Estimate
+from common.bootstrap import estimates
 from common.figures import (
     BLUE,
     INK,
@@ -39,11 +39,6 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 BASELINE = "majority"
 RIGHT_COLOUR, WRONG_COLOUR = BLUE, ORANGE
 RULE_COLOURS: dict[Rule, str] = {"honest": BLUE, "published": PURPLE}
-_INTERVALS = (
-    "uf1", "uf1_low", "uf1_high", "uf1_sd", "uar", "uar_low", "uar_high", "uar_sd", "weighted_f1",
-    "weighted_f1_low", "weighted_f1_high",
-)  # fmt: skip
-
 _MODEL = {"model": text(), "rule": choice(RULES), "optimistic": choice(("yes", "no"))}
 
 SUBJECTS = pa.DataFrameSchema(
@@ -82,7 +77,11 @@ SUMMARY = pa.DataFrameSchema(
         "n_clips": pa.Column(int),
         "n_subjects": pa.Column(int),
         "n_seeds": pa.Column(int),
-        **{name: number() for name in _INTERVALS},
+        **estimates("uf1"),
+        "uf1_sd": number(),
+        **estimates("uar"),
+        "uar_sd": number(),
+        **estimates("weighted_f1"),
         "baseline_uf1": number(),
         "baseline_uar": number(),
     },
@@ -174,11 +173,11 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
                 "n_clips": one.n_clips,
                 "n_subjects": one.n_subjects,
                 "n_seeds": len(one.answers.by_seed),
-                **_columns("uf1", scores.uf1),
+                **scores.uf1.cells("uf1"),
                 "uf1_sd": scores.spread_uf1,
-                **_columns("uar", scores.uar),
+                **scores.uar.cells("uar"),
                 "uar_sd": scores.spread_uar,
-                **_columns("weighted_f1", scores.weighted_f1),
+                **scores.weighted_f1.cells("weighted_f1"),
                 "baseline_uf1": below.uf1.value if below else np.nan,
                 "baseline_uar": below.uar.value if below else np.nan,
             }
@@ -186,10 +185,6 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     order = [ALL, *run.datasets]
     return frame.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _named(one: LosoAnswers | ModelAnswers) -> dict[str, str]:

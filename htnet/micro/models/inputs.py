@@ -25,16 +25,10 @@ _SHRUNK_AT_ONCE = 16  # clips; bounds the memory that float32 copies of large ma
 
 @dataclass(frozen=True)
 class NetworkClips:
-    """Clips as a network reads them.
+    """Clips as a network reads them; subject, label and classes as in `FlowMaps`.
 
-    Attributes
-    ----------
-    values
-        `(n, ..., 3, S, S)`; may be memory-mapped. Of the ROI models `(n, windows, regions, ...)`.
-    subject, label, classes
-        As in `FlowMaps`.
-    regions
-        Names, in the order of the third axis of region windows.
+    `values` are `(n, ..., 3, S, S)`, perhaps memory-mapped, of the ROI models `(n, windows,
+    regions, ...)` with the regions' names.
     """
 
     values: NDArray[np.floating]

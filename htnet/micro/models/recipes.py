@@ -38,22 +38,11 @@ class ResidualConfig(Settings):
 
 
 class FlowTraining(Settings):
-    """How HTNet and the residual network are trained.
+    """How HTNet and the residual network are trained, by AdamW.
 
-    Attributes
-    ----------
-    input
-        `whole` map, or `mosaic` of eyes and mouth corners.
-    epochs, batch_size
-        Passes over the training clips, and the most clips of a step; the clips are dealt to the
-        steps of an epoch evenly.
-    learning_rate, weight_decay
-        Of AdamW.
-    schedule, warmup
-        `constant` or `cosine` (falling to nothing) after a rise over this share of the steps.
-    precision
-        Of the arithmetic: `float32`, `bf16` (mixed), `float64`, or `auto`: bf16 where the
-        processor or GPU multiplies it in hardware, else float32.
+    The clips are dealt evenly to the steps of an epoch, at most `batch_size` to one. The rate rises
+    over the share `warmup` of the steps, then stays or falls to nothing. `precision` is that of the
+    arithmetic: `bf16` is mixed, `auto` bf16 where processor or GPU multiply it in hardware.
     """
 
     input: InputName = "whole"
@@ -76,23 +65,12 @@ class FlowTraining(Settings):
 
 
 class RoiTraining(Settings):
-    """How a ROI model is trained; what is not listed is as in `FlowTraining`.
+    """How a ROI model is trained, by Adam and the focal loss (`gamma`, `alpha`).
 
-    Attributes
-    ----------
-    gamma, alpha, label_smoothing
-        Of the focal loss; the share of the target that is spread evenly over the classes.
-    class_weights
-        Weigh classes by the inverse of their frequency in the training clips.
-    learning_rate, last_rate, region_rate
-        Of Adam: from the first to the last epoch it falls as half a cosine. The region weights
-        learn at `region_rate` times the rate.
-    patience
-        Stop after this many epochs without a lower loss of the validation subjects.
-    clip
-        Largest norm of the gradient.
-    validation_folds
-        The training subjects are dealt into this many parts; one of them chooses the epoch.
+    `class_weights` weigh classes by the inverse of their frequency; the rate falls as half a cosine
+    to `last_rate`, region weights learn `region_rate` times as fast; `clip` is the largest norm of
+    the gradient. Of `validation_folds` parts of the training subjects one chooses the epoch; the
+    training ends after `patience` epochs without a lower loss of theirs.
     """
 
     gamma: float = Field(default=2.0, ge=0)

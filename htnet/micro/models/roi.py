@@ -25,17 +25,10 @@ ROI_KINDS: tuple[RoiKind, ...] = get_args(RoiKind)
 class RoiConfig(Settings):
     """Sizes of a ROI model.
 
-    Attributes
-    ----------
-    model
-        `temporal` (a transformer over the windows), `graph` (attention among the regions), or
-        `hybrid` (both, with learned region weights and a learned fusion).
-    channels, shared_encoder
-        Of the encoder's strided convolutions, the last of which is the length of an embedding; one
-        encoder for all regions in place of one for each.
-    temporal_layers, feed_forward, graph_layers
-        Layers of the transformer over the windows and width of its feed-forward layers; layers of
-        the attention among the regions.
+    `model`: `temporal` (a transformer over the windows), `graph` (attention among the regions) or
+    `hybrid` (both, with learned region weights and fusion). `channels` are those of the encoder's
+    strided convolutions, the last the length of an embedding; one encoder for each region unless
+    `shared_encoder`. `feed_forward` is the width of the transformer's layers of that kind.
     """
 
     model: RoiKind

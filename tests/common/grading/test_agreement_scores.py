@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from common.grading.agreement_scores import (
     change_of_raters,
@@ -15,7 +16,7 @@ from common.grading.agreement_scores import (
     kappa_of_raters,
     pair_sums,
 )
-from common.grading.scores import confusion_counts, weighted_kappa
+from common.grading.scores import weighted_kappa
 
 
 def rated(n: int = 9, k: int = 2, *, seed: int = 2) -> NDArray[np.float64]:
@@ -53,7 +54,7 @@ def test_icc_and_smallest_change_are_those_of_the_mean_squares(k: int) -> None:
 def test_kappa_of_two_raters_is_cohens() -> None:
     grades = np.clip(np.round(rated(30) / 5), 1, 6)
     first, second = grades.astype(np.int64).T - 1
-    expected = weighted_kappa(confusion_counts(first, second, k=6))
+    expected = weighted_kappa(confusion_matrix(first, second, labels=range(6)))
     assert float(kappa_of_raters(sums_of(grades))) == pytest.approx(float(expected))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from common.grading.numeric_target import NUMERIC, NumericTarget, any_target
-from common.grading.predictions import read_either_unit, score_rows, to_patients, write_predictions
+from common.grading.predictions import answer_rows, read_either_unit, to_patients, write_predictions
 from common.grading.target import TARGETS, refuse_two_grades
 
 SOURCE = Path("manifest.csv")
@@ -119,7 +119,7 @@ def test_answers_round_trip_and_visits_stay_apart(tmp_path: Path) -> None:
             "sunnybrook": [40.0, 40.0, 60.0, 90.0],
         }
     )
-    made = score_rows(
+    made = answer_rows(
         rows, target=SUNNYBROOK, unit="photograph", answers=np.array([30.0, 50.0, 55.0, 120.0]),
         repeat=1, fold=1, model="ridge", bounds=np.array([[20.0, 40.0]] * 3 + [[80.0, 140.0]]),
     )  # fmt: skip

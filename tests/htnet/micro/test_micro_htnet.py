@@ -12,9 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from sklearn.metrics import confusion_matrix
 
 from common.errors import UserError
-from common.grading.scores import confusion_counts, macro_f1
+from common.grading.scores import macro_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
@@ -59,7 +60,7 @@ def values(answers: list[LosoAnswers]) -> list[tuple[int, str, list[list[float]]
 
 
 def uf1(answer: LosoAnswers, label: np.ndarray) -> float:
-    return float(macro_f1(confusion_counts(label, answer.predicted, k=3)))
+    return float(macro_f1(confusion_matrix(label, answer.predicted, labels=range(3))))
 
 
 # --- one training ------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
-from common.grading.scores import confusion_counts
 from htnet.micro.loso.driver import counts_by_subject, score, subject_bootstrap_difference, uar, uf1
 from tests.htnet.micro.drawn_maps import drawn_maps
 
@@ -18,7 +17,7 @@ from tests.htnet.micro.drawn_maps import drawn_maps
 def test_uf1_and_uar_by_hand() -> None:
     truth = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     answer = np.array([0, 0, 0, 1, 1, 2, 2, 2])
-    counts = confusion_counts(truth, answer, k=3)
+    counts = confusion_matrix(truth, answer, labels=range(3))
     # TP 3, 1, 2; FP 0, 1, 1; FN 1, 1, 0
     assert uf1(counts) == pytest.approx((6 / 7 + 2 / 4 + 4 / 5) / 3)
     assert uar(counts) == pytest.approx((3 / 4 + 1 / 2 + 2 / 2) / 3)
@@ -30,7 +29,7 @@ def test_scores_agree_with_scikit_learn_whichever_occur(
     pairs: list[tuple[int, int]],
 ) -> None:
     truth, answer = (np.array(side) for side in zip(*pairs, strict=True))
-    counts = confusion_counts(truth, answer, k=3)
+    counts = confusion_matrix(truth, answer, labels=range(3))
     occurring = sorted(set(truth.tolist()) | set(answer.tolist()))
     assert uf1(counts) == pytest.approx(
         f1_score(truth, answer, labels=occurring, average="macro", zero_division=0)
@@ -42,9 +41,9 @@ def test_scores_agree_with_scikit_learn_whichever_occur(
 
 def test_an_absent_class_lowers_uf1_only_when_it_is_answered() -> None:
     truth = np.array([0, 0, 1, 1])
-    right = confusion_counts(truth, truth, k=3)
+    right = confusion_matrix(truth, truth, labels=range(3))
     assert (uf1(right), uar(right)) == (1.0, 1.0)
-    once_wrong = confusion_counts(truth, np.array([0, 0, 1, 2]), k=3)
+    once_wrong = confusion_matrix(truth, np.array([0, 0, 1, 2]), labels=range(3))
     assert uf1(once_wrong) == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert uar(once_wrong) == pytest.approx((1 + 1 / 2) / 2)
 
