@@ -21,7 +21,7 @@ import pandas as pd
 
 from common.tables import MANIFEST, read_manifest, write_table
 from datasets.simulated.cohort import draw_cohort
-from datasets.simulated.course import visits_of
+from datasets.simulated.face import visits_of
 from datasets.simulated.layouts import SCALES_TRUTH
 from datasets.simulated.movement import REGIONS
 from datasets.simulated.scales import rated, true_scales

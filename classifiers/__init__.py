@@ -6,7 +6,7 @@ from classifiers.commands.fuse import fuse
 from classifiers.graders.cohort import read_cohort
 from classifiers.graders.registry import GRADERS
 from classifiers.graders.validation import Plan, cross_validate
-from common.grading.evaluation import both_levels, evaluate
+from common.grading.evaluation import evaluate
 from common.grading.folds import make_folds, read_folds, splits, write_folds
 from common.grading.predictions import read_predictions, write_predictions
 from common.grading.scores import SCORES
@@ -18,7 +18,6 @@ __all__ = [
     "TARGETS",
     "Plan",
     "benchmark",
-    "both_levels",
     "compare",
     "cross_validate",
     "evaluate",

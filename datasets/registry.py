@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from common.errors import UserError, did_you_mean
+from common.errors import named
 from common.movements import MOVEMENTS
 from datasets.dataset import Dataset
 from datasets.readers.ckplus import read_ckplus
@@ -73,9 +73,4 @@ DATASETS = {
 
 def dataset_entry(name: str) -> DatasetEntry:
     """Return the entry of a dataset; UserError when there is none of that name."""
-    if name not in DATASETS:
-        raise UserError(
-            f'There is no dataset "{name}": choose one of {", ".join(DATASETS)}.'
-            + did_you_mean(name, DATASETS)
-        )
-    return DATASETS[name]
+    return named(name, DATASETS, what="dataset")

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError, did_you_mean, named
 from features.formulas import (
     angle,
     height,
@@ -121,16 +121,8 @@ def measure(points: ArrayLike, *, definition: str = STANDARD) -> Measured:
 
 
 def definition_named(name: str) -> Definition:
-    """Return a definition.
-
-    UserError when there is none of that name.
-    """
-    if name not in _DEFINITIONS:
-        raise UserError(
-            f'There is no definition "{name}": choose one of {", ".join(DEFINITIONS)}.'
-            + did_you_mean(name, DEFINITIONS)
-        )
-    return _DEFINITIONS[name]
+    """Return a definition; UserError when there is none of that name."""
+    return named(name, _DEFINITIONS, what="definition")
 
 
 def measurement(name: str, *, definition: str = STANDARD) -> Measurement:

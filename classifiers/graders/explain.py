@@ -18,7 +18,7 @@ from classifiers.graders.cohort import Samples
 from classifiers.graders.nested import NestedGrader
 from common.arrays import Floats, Ints
 from common.words import spoken
-from features.mirror_difference import MIDLINE, PAIRED
+from features.frames import MIDLINE, PAIRED
 from features.registry import DISTANCES, FEATURES, REGIONS, Measurement, Region
 from landmarks.points import REGIONS as PARTS
 
@@ -61,10 +61,7 @@ def columns_of_regions(features: pd.DataFrame) -> dict[Region, list[str]]:
 
 
 def region_effects(
-    grader: NestedGrader,
-    samples: Samples,
-    *,
-    typical: Mapping[str, float | None],
+    grader: NestedGrader, samples: Samples, *, typical: Mapping[str, float | None]
 ) -> pd.DataFrame:
     """Return how the answer changes when a part of the face is given typical values instead.
 
@@ -140,19 +137,8 @@ def tree_values(grader: NestedGrader, samples: Samples) -> TreeValues | None:
     )
 
 
-def part_worth(
-    grader: NestedGrader,
-    samples: Samples,
-    *,
-    typical: Mapping[str, float | None],
-) -> dict[str, float]:
-    """Return how much lower the answer would be with each part of the face as in healthy people."""
-    effects = region_effects(grader, samples, typical=typical).mean()
-    return {str(region): float(effect) for region, effect in effects.items()}
-
-
 def part_sentences(grader: NestedGrader, worth: Mapping[str, float]) -> list[str]:
-    """Say which parts of the face moved the answer, compared with healthy ones (`part_worth`)."""
+    """Say which parts of the face moved the answer, by the means of `region_effects`."""
     effects = pd.Series(worth, dtype="float64")
     least, what = WORTH_SAYING, "expected class"
     if grader.scale is not None:

@@ -7,8 +7,7 @@ patient: distance in the grader's own columns, beside that of the patients learn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -83,15 +82,6 @@ class Familiar:
         farthest = float(_distances(values, middle, inverse).max())
         ranges = {str(name): [float(of.min()), float(of.max())] for name, of in known.items()}
         return cls(ranges, middle.tolist(), inverse.tolist(), farthest)
-
-    @classmethod
-    def from_plain(cls, values: Mapping[str, Any] | None) -> Familiar | None:
-        """Read it from `card.json`; None for a grader of before."""
-        return None if values is None else cls(**values)
-
-    def plain(self) -> dict[str, Any]:
-        """Return plain values for `card.json`."""
-        return asdict(self)
 
     def distances(self, columns: pd.DataFrame) -> Floats:
         """Return `(n,)` distances in the grader's columns, 1 for the farthest learned from."""

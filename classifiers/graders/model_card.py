@@ -156,7 +156,8 @@ class ModelCard:
 
     def familiar(self) -> Familiar | None:
         """Return what the patients learned from were like; None for a grader kept before that."""
-        return Familiar.from_plain(self.data.get("familiar"))
+        found = self.data.get("familiar")
+        return None if found is None else Familiar(**found)
 
     def healthy(self) -> Healthy | None:
         """Return middle and spread of the healthy people learned from; None when too few."""
@@ -222,7 +223,7 @@ def card_of(
         coverage=None if fitted.ranges is None else fitted.ranges.coverage,
         data={
             **_data(cohort, samples, sides=sides, target=target, said=said),
-            "familiar": _familiar(fitted, cohort, samples).plain(),
+            "familiar": asdict(_familiar(fitted, cohort, samples)),
         },
         validation={
             "folds": f"{folds[0].upper()}{folds[1:]}.",

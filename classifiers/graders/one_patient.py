@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers.graders.cohort import Samples
-from classifiers.graders.explain import part_sentences, part_worth, tree_sentences
+from classifiers.graders.explain import part_sentences, region_effects, tree_sentences
 from classifiers.graders.familiarity import FAR_OUT, Likeness, widened
 from classifiers.graders.model_store import StoredModel
 from classifiers.graders.patients import (
@@ -81,7 +81,8 @@ def _answered(
     """
     grader, target = model.grader, model.card.question
     found = grader.answers(rows).mean(axis=0)
-    worth = part_worth(grader, rows, typical=model.card.data["typical"])
+    effects = region_effects(grader, rows, typical=model.card.data["typical"]).mean()
+    worth: dict[str, float] = {str(part): float(effect) for part, effect in effects.items()}
     reasons = part_sentences(grader, worth)
     ends: tuple[Any, Any] | None = None
     if model.card.unit == "patient" and grader.ranges is not None:

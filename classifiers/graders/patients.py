@@ -26,7 +26,7 @@ from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import KEY, Unit
 from common.grading.target import patients_and_visits, refuse_two_grades
 from common.tables import severities
-from features.mirror_difference import mirror_parts
+from features.frames import mirror_parts
 from features.registry import FEATURE_NAMES
 
 SIGN = {"left": 1.0, "right": -1.0}

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from common.arrays import Flags, Floats
-from features.mirror_difference import N_PARTS, PAIRED
+from features.frames import N_PARTS, PAIRED
 
 REST = "rest"
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)

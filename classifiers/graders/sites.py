@@ -1,27 +1,35 @@
 """Graders at a site that they have not learned from, beside the usual folds on the same patients.
 
-A site is a value of any column of the manifest: clinic, dataset, camera, year.
+A site is a value of any column of the manifest: clinic, dataset, camera, year. What differs between
+sites by mistake (photographs mirrored, grades given higher, other units) is named, one sentence
+each; with two sites nothing tells which of them is the odd one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from scipy.stats import iqr
 
+from classifiers.graders.cohort import Samples
 from classifiers.graders.patients import tested_in
 from classifiers.graders.recalibration import Healthy, enough_healthy, laid_onto
-from classifiers.graders.site_shifts import (
-    mirrored_sites,
-    other_sizes,
-    other_units,
-    shifted_grades,
-)
+from classifiers.graders.registry import is_baseline
+from classifiers.graders.severity import SignedSeverity
 from classifiers.graders.validation import Plan, Validation, cross_validate
-from common.arrays import Floats
-from common.bootstrap import Estimate, estimates, paired_difference, resampling_weights
+from common.arrays import Floats, Places
+from common.bootstrap import (
+    Estimate,
+    estimates,
+    interval,
+    paired_difference,
+    resampling_weights,
+    wilson_limits,
+)
 from common.grading.evaluation import confusion_of
 from common.grading.numeric_target import of_classes
 from common.grading.predictions import to_patients
@@ -29,6 +37,7 @@ from common.grading.scores import SCORES
 from common.grading.target import Target
 from common.tables import choice, text
 from common.words import counted
+from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 AS_MEASURED, RELATIVE = "as measured", "relative to local healthy people"
 ALL_SITES = "all"
@@ -51,6 +60,11 @@ SITES = pa.DataFrameSchema(
 only (from `learned_from` patients; of all sites the fewest), `drop` inside minus across on the
 same patients. Each has its 95 % interval over patients.
 """
+
+FEWEST_SIDES = 5  # patients with a known weak side, to say that a site is mirrored
+HALF_A_GRADE = 0.5  # answers that lie further off than this on average are no chance
+OTHER_UNIT = 10.0  # ratio of spreads between sites beyond which it is no matter of patients
+OTHER_SIZE = 5.0  # the same for faces in their photographs
 
 
 @dataclass(frozen=True)
@@ -96,16 +110,14 @@ def across_sites(
     parts = tested_in(table, plan.samples, unit=plan.unit)
     here = replace(plan, parts=parts, exchanges=0, inner={})
     measured = cross_validate(here, jobs=jobs, title=f"hold out by {column}")
-    runs = {AS_MEASURED: measured}
-    notes = [*_at_two_sites(photographs, column), *measured.problems]
     relative = _relative(here, jobs=jobs)
+    runs = {AS_MEASURED: measured} | ({} if relative is None else {RELATIVE: relative})
+    notes = [*_at_two_sites(photographs, column), *measured.problems]
     if relative is None:
         notes.append(
             f"No site of {column} was measured relative to its healthy people, for which each site "
             "needs three or more."
         )
-    else:
-        runs[RELATIVE] = relative
     learned = [len(set(plan.samples.patients[part.train])) for part in parts]
     rows = [
         row
@@ -131,9 +143,8 @@ def _relative(plan: Plan, *, jobs: int) -> Validation | None:
     healthy = samples.healthy
     found = []
     for part in plan.parts:
-        if not enough_healthy(
-            samples.patients[part.test][healthy[part.test]]
-        ) or not enough_healthy(samples.patients[part.train][healthy[part.train]]):
+        both = (part.test, part.train)
+        if not all(enough_healthy(samples.patients[of][healthy[of]]) for of in both):
             return None
         reference = Healthy.of(samples.features.iloc[part.train][healthy[part.train]])
         features = samples.features.copy()
@@ -181,12 +192,8 @@ def _rows(
             fewest = min(learned) if site == ALL_SITES else learned[names.index(site)]
             rows.append(
                 {
-                    "features": features,
-                    "site": site,
-                    "model": model,
-                    "score": score.title,
-                    "patients": len(one),
-                    "learned_from": fewest,
+                    "features": features, "site": site, "model": model, "score": score.title,
+                    "patients": len(one), "learned_from": fewest,
                     **score.estimate(one, weights=weights).cells("inside"),
                     **score.estimate(two, weights=weights).cells("across"),
                     **drop.cells("drop"),
@@ -198,10 +205,106 @@ def _rows(
 def _at_two_sites(photographs: pd.DataFrame, column: str) -> list[str]:
     sites = photographs.groupby("patient_id")[column].nunique()
     several = [str(name) for name in sites.index[sites > 1]]
-    if not several:
-        return []
     shown = ", ".join(several[:5]) + (", …" if len(several) > 5 else "")
-    return [
+    sentence = (
         f"{counted(len(several), 'patient')} ({shown}) occur at several sites of {column}: tested "
         "at each of them with all photographs, and learned from at none of them."
-    ]
+    )
+    return [sentence] if several else []
+
+
+def mirrored_sites(samples: Samples, places: Mapping[str, Places]) -> list[str]:
+    """Name sites where the weak side seen is the other one than noted, judged by other sites."""
+    notes: list[str] = []
+    if samples.sides is None or samples.grades is None:
+        return notes
+    for site, at in places.items():
+        known = at[samples.sides[at] != 0]
+        others = np.flatnonzero(~np.isin(samples.patients, samples.patients[at]))
+        if len(known) < FEWEST_SIDES or (samples.sides[others] != 0).sum() < FEWEST_SIDES:
+            continue
+        learned = SignedSeverity().fit(
+            samples.features.iloc[others], samples.grades[others], samples.patients[others],
+            samples.sides[others],
+        )  # fmt: skip
+        left, _ = learned.weak_sides(samples.features.iloc[known])
+        wrong = int((np.where(left, 1.0, -1.0) != samples.sides[known]).sum())
+        low, _ = wilson_limits(wrong / len(known), n=len(known))
+        if low > 0.5:
+            notes.append(
+                f"Site {site}: in {wrong} of {counted(len(known), 'patient')} the weak side in the "
+                "photographs is the other one than the manifest's, judged by the other sites. The "
+                "photographs of one of them are mirrored, or its sides are the viewer's: look at "
+                "a photograph with writing in it."
+            )
+    return notes
+
+
+def shifted_grades(
+    predictions: pd.DataFrame, names: list[str], *, target: Target, seed: int
+) -> list[str]:
+    """Name sites where graders from elsewhere answer higher or lower by more than half a grade."""
+    learners = predictions[[not is_baseline(str(model)) for model in predictions["model"]]]
+    classes = np.arange(1, len(target.classes) + 1)
+    expected = learners[list(target.probability_columns)].to_numpy() @ classes
+    off = pd.Series(expected - target.numbers(learners), index=learners.index)
+    notes = []
+    for fold, site in enumerate(names, start=1):
+        here = learners["fold"] == fold
+        of_patient = off[here].groupby(learners.loc[here, "patient_id"]).mean().to_numpy()
+        if not len(of_patient):
+            continue
+        drawn = resampling_weights(len(of_patient), seed=seed) @ of_patient / len(of_patient)
+        found = interval(float(of_patient.mean()), drawn)
+        if max(found.low, -found.high) > HALF_A_GRADE:
+            higher = "higher" if found.value > 0 else "lower"
+            notes.append(
+                f"Site {site}: graders that learned elsewhere answer {abs(found.value):.1f} "
+                f"{target.steps} {higher} than its reference ({found}). Its {target.steps} are "
+                "given by another rule, or its photographs look different: compare a few patients "
+                "by eye, then recalibrate."
+            )
+    return notes
+
+
+def other_units(samples: Samples, places: Mapping[str, Places]) -> list[str]:
+    """Name sites whose features are so many times as spread out that the unit must differ."""
+    named = [name for name in samples.features if str(name).removeprefix("mean.").startswith("f")]
+    notes = []
+    for site, at in places.items():
+        rest = np.setdiff1d(np.arange(len(samples.labels)), at)
+        if not len(at) or not len(rest):
+            continue
+        values = samples.features[named].to_numpy()
+        here, there = (iqr(values[of], axis=0, nan_policy="omit") for of in (at, rest))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = here / there
+        odd = [
+            (str(name).removeprefix("mean."), float(value))
+            for name, value in zip(named, ratio, strict=True)
+            if np.isfinite(value) and value > 0 and not 1 / OTHER_UNIT < value < OTHER_UNIT
+        ]
+        if odd:
+            shown = ", ".join(f"{name} {value:.3g} times" for name, value in odd[:5])
+            notes.append(
+                f"Site {site}: features spread {shown} as far as at the other sites"
+                f"{' and more' if len(odd) > 5 else ''}. That is another unit (degrees or "
+                "radians, a ratio or percent) or another definition: measure all sites alike."
+            )
+    return notes
+
+
+def other_sizes(sites: pd.Series, points: Floats) -> list[str]:
+    """Name sites whose faces are so many times as large that the points must be in other units."""
+    across = np.linalg.norm(points[:, LEFT_EYE_OUTER] - points[:, RIGHT_EYE_OUTER], axis=1)
+    size = pd.Series(across, index=sites.index)
+    notes = []
+    for site in dict.fromkeys(sites):
+        here, rest = (float(np.nanmedian(size[at])) for at in (sites == site, sites != site))
+        if not 1 / OTHER_SIZE < here / rest < OTHER_SIZE:
+            notes.append(
+                f"Site {site}: the outer corners of the eyes are {here:.3g} apart, at the other "
+                f"sites {rest:.3g}. Points of one of them are not in px, or its photographs are "
+                "of quite another size."
+            )
+    return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,14 @@ from classifiers.graders.registry import about, title_of
 from classifiers.graders.sites import AcrossSites
 from classifiers.reports.numeric import (
     about_numeric_scores,
-    add_numeric_answers,
+    add_intervals,
+    add_numeric_agreement,
     few_patients,
     numeric_method,
     score_classes,
 )
 from classifiers.reports.other_clinics import add_sites, drop_in_words
 from classifiers.reports.sections import (
-    BELOW,
     add_agreement,
     add_answer_box,
     add_certainty,
@@ -88,10 +88,7 @@ def benchmark_report(
         report.warn(_redacted(sentence, cohort) if redact else sentence)
     if across is not None:
         add_sites(report, across)
-    if numeric:
-        add_numeric_answers(report, numeric)
-    else:
-        _add_class_answers(report, of_classes)
+    _add_answers(report, evaluations)
     _add_comparison(report, evaluations[-1])
     if choices is not None and len(choices):
         _add_choices(report, choices, by="mean error" if numeric else "ranked probability score")
@@ -105,23 +102,28 @@ def benchmark_report(
     return report
 
 
-def _add_class_answers(report: Report, evaluations: list[Evaluation]) -> None:
-    """Add what was found: scores, mistakes, certainty, and who is better."""
+def _add_answers(report: Report, evaluations: Sequence[Evaluation | NumericEvaluation]) -> None:
+    """Add what was found: scores, mistakes or agreement, and certainty."""
     *_, patients = evaluations
-    target = patients.target
-    section = report.section("How far are the answers from the reference?")
+    numeric = [one for one in evaluations if isinstance(one, NumericEvaluation)]
+    truth, what = ("truth", "answer is") if numeric else ("reference", "probabilities are")
+    section = report.section(f"How far are the answers from the {truth}?")
     add_answer_box(section, patients)
     for evaluation in reversed(evaluations):
         section = report.section(f"Scores per {evaluation.unit}")
+        summed = evaluation.unit == "patient" and len(evaluations) > 1
         section.text(
-            f"The answer is {target.rule}.",
-            "A patient's probabilities are the mean over the patient's photographs."
-            if evaluation.unit == "patient" and len(evaluations) > 1
-            else "",
+            f"The answer is {evaluation.target.rule}.",
+            f"A patient's {what} the mean over the patient's photographs." if summed else "",
         )
-        add_scores(section, evaluation, caption=BELOW)
+        add_scores(section, evaluation)
     add_meanings(section, patients)
-    add_mistakes(report.section("Which mistakes are made"), evaluations[::-1])
+    if isinstance(patients, NumericEvaluation):
+        add_numeric_agreement(report, patients)
+        add_intervals(report, numeric)
+        return
+    of_classes = [one for one in evaluations if isinstance(one, Evaluation)]
+    add_mistakes(report.section("Which mistakes are made"), of_classes[::-1])
     add_agreement(report, patients)
     add_certainty(report, patients)
 

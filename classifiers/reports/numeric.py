@@ -10,7 +10,7 @@ import pandas as pd
 
 from classifiers.graders.cohort import Cohort
 from classifiers.graders.registry import title_of
-from classifiers.reports.sections import add_answer_box, add_scores, learners
+from classifiers.reports.sections import add_scores, learners
 from common.bootstrap import Estimate
 from common.grading.calibration import about_intervals
 from common.grading.evaluation import BASELINES, NumericEvaluation
@@ -40,27 +40,6 @@ def about_numeric_scores(evaluations: Sequence[NumericEvaluation]) -> list[str]:
     return sentences
 
 
-def add_numeric_answers(report: Report, evaluations: Sequence[NumericEvaluation]) -> None:
-    """Add what was found: errors, scores, pictures, intervals, and who is better."""
-    *_, patients = evaluations
-    section = report.section("How far are the answers from the truth?")
-    add_answer_box(section, patients)
-    for evaluation in reversed(evaluations):
-        section = report.section(f"Scores per {evaluation.unit}")
-        section.text(
-            f"The answer is {evaluation.target.rule}.",
-            "A patient's answer is the mean over the patient's photographs."
-            if evaluation.unit == "patient" and len(evaluations) > 1
-            else "",
-        )
-        add_scores(section, evaluation)
-    known = patients.cells(next(iter(patients.estimates)))
-    meanings = (f"{one.title}: {one.meaning}" for one in patients.scores if one.title in known)
-    section.text(f"{'; '.join(meanings)}.")
-    add_numeric_agreement(report, patients)
-    add_intervals(report, evaluations)
-
-
 def add_numeric_agreement(report: Report, evaluation: NumericEvaluation) -> None:
     """Add the second table of scores, scatter and Bland-Altman plots, and people's agreement."""
     section = report.section("Agreement with the truth")
@@ -71,25 +50,20 @@ def add_numeric_agreement(report: Report, evaluation: NumericEvaluation) -> None
         cells=lambda model: evaluation.cells_of(model, more),
     )  # fmt: skip
     scale = evaluation.target.name.capitalize()
-    section.text(
-        *(
-            f"Between people, ICC of single {scale} scores is {found.icc:.2f} ({found.low:.2f} to "
-            f"{found.high:.2f}; {found.source}): a yardstick from other "
-            "patients, and not a test."
-            for found in HUMAN_ICC
-            if found.target == evaluation.target.name
+    if evaluation.target.name in HUMAN_ICC:
+        found, source = HUMAN_ICC[evaluation.target.name]
+        section.text(
+            f"Between people, ICC of single {scale} scores is {found.value:.2f} ({found.low:.2f} "
+            f"to {found.high:.2f}; {source}): a yardstick from other patients, and not a test."
         )
-    )
     section.text(
         "For each grader, answers against the truth with their 90 % intervals (thin lines), and "
         "answer minus truth: the lines are the bias and the limits between which 95 % of "
         "differences lie, the bands their 95 % intervals."
     )
     for model in learners(evaluation):
-        rows, found = evaluation.of(model), evaluation.estimates[model]
-        section.gallery(
-            score_pictures(rows, found, target=evaluation.target, title=title_of(model))
-        )
+        rows, own = evaluation.of(model), evaluation.estimates[model]
+        section.gallery(score_pictures(rows, own, target=evaluation.target, title=title_of(model)))
 
 
 def score_pictures(

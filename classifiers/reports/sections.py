@@ -167,10 +167,11 @@ def add_answer_box(
     )
 
 
-def add_meanings(section: Section, evaluation: Evaluation) -> None:
-    """Say what each score means."""
-    meanings = "; ".join(f"{score.title}: {score.meaning}" for score in evaluation.scores)
-    section.text(f"{meanings}.")
+def add_meanings(section: Section, evaluation: Scored) -> None:
+    """Say what each score of the table means."""
+    known = evaluation.cells(next(iter(evaluation.estimates)))
+    meanings = (f"{one.title}: {one.meaning}" for one in evaluation.scores if one.title in known)
+    section.text(f"{'; '.join(meanings)}.")
 
 
 def add_mistakes(

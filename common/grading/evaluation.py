@@ -261,13 +261,6 @@ def scored(
     return [evaluate(rows, target=target, unit=of, seed=seed) for of, rows in levels.items()]
 
 
-def both_levels(predictions: pd.DataFrame, *, target: Target, seed: int = 0) -> list[Evaluation]:
-    """Score photographs, and the same answers summed up to patients."""
-    patients = to_patients(predictions, target=target)
-    levels: dict[Unit, pd.DataFrame] = {"photograph": predictions, "patient": patients}
-    return [evaluate(rows, target=target, unit=of, seed=seed) for of, rows in levels.items()]
-
-
 def write_metrics(
     out: Path, *, target: AnyTarget, by_unit: Mapping[Unit, dict[str, Any]], **more: object
 ) -> None:

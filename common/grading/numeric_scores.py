@@ -215,21 +215,11 @@ def _in_words_of(target: NumericTarget, scores: dict[str, Score]) -> list[Score]
     return found
 
 
-@dataclass(frozen=True)
-class HumanScoreAgreement:
-    """How well people agree with each other on a scale: ICC of single scores, as published."""
-
-    target: str
-    icc: float
-    low: float
-    high: float
-    source: str
-
-
-HUMAN_ICC = (
-    HumanScoreAgreement(
-        "sunnybrook", 0.847, 0.755, 0.923,
+HUMAN_ICC = {
+    "sunnybrook": (
+        Estimate(0.847, 0.755, 0.923),
         "31 raters, 20 patients on video: Cabrol et al., Sunnybrook Facial Grading System: "
         "Intra-rater and Inter-rater Variabilities",
     ),
-)  # fmt: skip
+}
+"""How well people agree with each other on a scale: ICC of single scores, as published where."""

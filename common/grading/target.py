@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.arrays import Floats, Ints
-from common.errors import UserError, did_you_mean
+from common.errors import UserError, named
 from common.tables import CLASS_OF_GRADE, PALSY_CLASSES, ROMAN
 
 TargetName = Literal["six_grades", "healthy_palsy", "three_classes", "affected_side"]
@@ -269,9 +269,4 @@ def refuse_two_grades(
 
 def target_named(name: str) -> Target:
     """Return a target; an unknown name is an error with a suggestion."""
-    if name not in TARGETS:
-        raise UserError(
-            f'Unknown target "{name}": choose one of {", ".join(TARGETS)}.'
-            + did_you_mean(name, TARGETS)
-        )
-    return TARGETS[name]
+    return named(name, TARGETS, what="target")

@@ -13,7 +13,7 @@ import multiprocess
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError, named
 from common.files import LOCK, atomic_write, write_json
 from common.tables import write_csv
 from datasets.simulated.canvas import FloatArray
@@ -99,11 +99,7 @@ def simulate(
     list of Path
         The photographs written, in the order of the tables.
     """
-    if layout not in LAYOUTS:
-        raise UserError(
-            f'Unknown layout "{layout}": choose meei, neuroface or casme.'
-            + did_you_mean(layout, LAYOUTS)
-        )
+    named(layout, LAYOUTS, what="layout")
     chosen = LAYOUTS[layout]
     width, height = width or chosen.width, height or chosen.height
     check_numbers(

@@ -19,8 +19,7 @@ from common.movements import MOVEMENTS
 from common.tables import write_csv
 from common.truth import TRUTH_TABLE
 from datasets.simulated.canvas import FloatArray
-from datasets.simulated.course import visits_of
-from datasets.simulated.face import Patient
+from datasets.simulated.face import Patient, visits_of
 from datasets.simulated.movement import MUSCLES, REGIONS, Palsy, Side, Vigour
 from datasets.simulated.scales import rated, true_scales
 

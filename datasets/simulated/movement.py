@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from common.errors import UserError, did_you_mean
+from common.errors import UserError, named
 from datasets.simulated.canvas import FloatArray
 from datasets.simulated.shape import mirror_points
 
@@ -191,11 +191,7 @@ class Expression:
 
 def check_movement(task: str) -> None:
     """Refuse a movement that is none of ``CONTRACTIONS``."""
-    if task not in CONTRACTIONS:
-        raise UserError(
-            f'Unknown movement "{task}": choose one of {", ".join(CONTRACTIONS)}.'
-            + did_you_mean(task, CONTRACTIONS)
-        )
+    named(task, CONTRACTIONS, what="movement")
 
 
 def draw_vigour(rng: np.random.Generator) -> Vigour:

@@ -26,7 +26,7 @@ from classifiers.reports.side_readings import (
 from common.grading.target import target_named
 from docs.drawing import WIDTH, schematic_face
 from features.definitions import measure
-from features.mirror_difference import N_PARTS, mirror_parts
+from features.frames import N_PARTS, mirror_parts
 from features.registry import DISTANCES, FEATURE_NAMES, FEATURES
 from features.scales.sides import read_sides
 from landmarks.points import POINT_COLUMNS, mirror_points

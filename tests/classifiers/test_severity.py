@@ -14,7 +14,7 @@ from classifiers.graders.severity import (
     block_columns,
     blocks_of,
 )
-from features.mirror_difference import N_PARTS, PAIRED
+from features.frames import N_PARTS, PAIRED
 
 MOVEMENTS = (REST, "brow_raise", "full_smile", "lip_pucker")
 

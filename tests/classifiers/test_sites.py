@@ -19,13 +19,14 @@ from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables
 from classifiers.graders.patients import patient_samples, rows_to_answer
 from classifiers.graders.recalibration import Healthy, laid_onto
-from classifiers.graders.site_shifts import (
+from classifiers.graders.sites import (
+    ALL_SITES,
+    RELATIVE,
     mirrored_sites,
     other_sizes,
     other_units,
     shifted_grades,
 )
-from classifiers.graders.sites import ALL_SITES, RELATIVE
 from common.arrays import Floats
 from common.errors import UserError
 from common.files import sha256_of

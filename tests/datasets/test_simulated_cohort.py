@@ -16,7 +16,7 @@ from common.movements import MOVEMENTS
 from datasets.contact_sheet import contact_sheet
 from datasets.readers.meei import read_meei
 from datasets.simulated.cohort import draw_cohort, simulate
-from datasets.simulated.course import visits_of
+from datasets.simulated.face import visits_of
 from datasets.simulated.layouts import SEVERITY
 from datasets.simulated.movement import Palsy
 from datasets.simulated.scales import rated, true_scales

@@ -89,7 +89,7 @@ def test_a_turned_portrait_gives_turned_points(portrait) -> None:
         ({"grade": 0}, "grade is 0"),
         ({"side": "none"}, 'does not go with side "none"'),
         ({"kind": "none"}, 'and kind "none"'),
-        ({"task": "smile"}, 'Unknown movement "smile"'),
+        ({"task": "smile"}, 'There is no movement "smile"'),
     ],
 )
 def test_bad_arguments_are_refused(portrait, change: dict, message: str) -> None:

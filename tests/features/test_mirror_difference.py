@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.mirror_difference import MIDLINE, N_PARTS, PAIRED, STEADY, mirror_parts
+from features.frames import MIDLINE, N_PARTS, PAIRED, STEADY, mirror_parts
 from landmarks.points import MIRROR_PARTNER, mirror_points
 
 
