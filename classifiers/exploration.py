@@ -18,17 +18,18 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Cohort
+from classifiers.graders.recalibration import MAD_TO_SD
 from common.bootstrap import Estimate, estimates, interval
 from common.errors import UserError
 from common.files import found_table, sha256_of
 from common.grading.folds import folds_by
+from common.grading.scores import ratio
 from common.provenance import recorded
 from common.tables import number, read_table, text
 from features.registry import FEATURE_NAMES, FEATURES
 
 RESAMPLES = 1000
 FAR_OUT = 6.0  # robust standard deviations beyond which a value is listed
-_MAD_TO_SD = 1.4826  # of a normal distribution
 EXACT_UP_TO = 300  # patients
 MOST_SHIFT, LEAST_RANK = 0.5, 0.3  # of a feature that is called portable
 FEWEST_FOR_MAP = 6  # patients, for a picture that shows more than where each dot fell
@@ -43,12 +44,8 @@ SEPARABILITY = pa.DataFrameSchema(
 )
 OUTLIERS = pa.DataFrameSchema(
     {
-        "image_id": text(),
-        "patient_id": text(),
-        "feature": text(),
-        "value": number(),
-        "usual": number(),
-        "deviations": number(),
+        **{name: text() for name in ("image_id", "patient_id", "feature")},
+        **{name: number() for name in ("value", "usual", "deviations")},
     },
     name="outliers",
 )
@@ -56,9 +53,7 @@ STABILITY = pa.DataFrameSchema(
     {
         "feature": text(unique=True),
         "region": text(),
-        "shift": number(),
-        "spread_ratio": number(),
-        "least_rank_correlation": number(),
+        **{name: number() for name in ("shift", "spread_ratio", "least_rank_correlation")},
         "portable": pa.Column(bool),
     },
     name="stability",
@@ -154,7 +149,7 @@ def rank_correlation(
     middle = (values.shape[-1] + 1) / 2  # the mean of any ranks
     one, other = (side - middle for side in ranks)
     size = np.sqrt((one**2).sum(axis=-1) * (other**2).sum(axis=-1))
-    return _quotient((one * other).sum(axis=-1), size)
+    return ratio((one * other).sum(axis=-1), size)
 
 
 def superiority(values: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -166,13 +161,7 @@ def superiority(values: NDArray[np.float64], classes: NDArray[np.int64]) -> NDAr
     n_others = others.sum(axis=-1).astype(np.float64)
     n_healthy = others.shape[-1] - n_others
     ranks = np.where(others, rankdata(values, axis=-1), 0.0).sum(axis=-1)
-    return _quotient(ranks - n_others * (n_others + 1) / 2, n_others * n_healthy)
-
-
-def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    found = np.full(np.shape(below), np.nan)
-    np.divide(above, below, out=found, where=below > 0)
-    return found
+    return ratio(ranks - n_others * (n_others + 1) / 2, n_others * n_healthy)
 
 
 def outliers(cohort: Cohort) -> pd.DataFrame:
@@ -187,7 +176,7 @@ def outliers(cohort: Cohort) -> pd.DataFrame:
     for task in dict.fromkeys(tasks):
         values = samples.features[tasks == task]
         usual = values.median()
-        spread = (values - usual).abs().median() * _MAD_TO_SD
+        spread = (values - usual).abs().median() * MAD_TO_SD
         away = (values - usual).abs() / spread.where(spread > 0)
         far = away.stack()
         far = far[far > FAR_OUT]
@@ -271,7 +260,7 @@ def stability(cohort: Cohort, *, by: str) -> pd.DataFrame:
         off = (own - own.groupby(classes).transform("median")).to_numpy(dtype=np.float64)
         middles = np.array([np.nanmedian(off[at == name]) for name in names])
         within = off - np.array([middles[names.index(name)] for name in at])
-        sd = float(np.nanmedian(np.abs(within))) * _MAD_TO_SD
+        sd = float(np.nanmedian(np.abs(within))) * MAD_TO_SD
         spreads = np.array([np.nanmedian(np.abs(within[at == name])) for name in names])
         found = own.to_numpy(dtype=np.float64)
         ranks = np.array([
@@ -342,12 +331,7 @@ class Portable:
 
 def map_table(patients: Patients, found: Maps) -> pd.DataFrame:
     """Return `maps.csv`, by `MAPS`."""
-    return pd.DataFrame(
-        {
-            "patient_id": patients.names,
-            "pc_1": found.principal[:, 0],
-            "pc_2": found.principal[:, 1],
-            "tsne_1": found.neighbours[:, 0],
-            "tsne_2": found.neighbours[:, 1],
-        }
-    )
+    places = np.hstack([found.principal, found.neighbours])
+    table = pd.DataFrame(places, columns=["pc_1", "pc_2", "tsne_1", "tsne_2"])
+    table.insert(0, "patient_id", patients.names)
+    return table

@@ -30,10 +30,7 @@ _asked: ContextVar[Format] = ContextVar("format of large tables", default="csv")
 
 @contextmanager
 def large_tables_as(kind: Format) -> Iterator[None]:
-    """Write the large tables in this format while the block runs.
-
-    UserError when that is Parquet and pyarrow is not installed.
-    """
+    """Write the large tables in this format while the block runs; UserError without pyarrow."""
     if kind == "parquet":
         refuse_without_pyarrow("--format parquet")
     before = _asked.set(kind)

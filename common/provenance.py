@@ -78,10 +78,7 @@ def write_run_record(
 
 
 def read_run_record(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a folder's `run.json`, or None when there is none.
-
-    UserError when it is damaged.
-    """
+    """Return the content of a folder's `run.json`, None without one; UserError when damaged."""
     path = folder / RUN_FILE
     if not path.is_file():
         return None

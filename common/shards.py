@@ -20,7 +20,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
 from common.errors import UserError
 from common.files import write_json
@@ -54,10 +54,7 @@ class Shard:
 
     @classmethod
     def read(cls, text: str) -> Shard:
-        """Read `3/20`.
-
-        UserError when it is no such part.
-        """
+        """Read `3/20`; UserError when it is no such part."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise UserError(f'--shard is "{text}": give a part and the number of parts, as 3/20.')
@@ -81,12 +78,9 @@ class Shard:
         return int.from_bytes(digest[:8]) % self.of + 1 == self.number
 
 
-def _from_words(_: type, words: Sequence[Token]) -> Shard:
-    return Shard.read(words[0].value)
-
-
 ShardOption = Annotated[
-    Shard | None, Parameter(converter=_from_words, n_tokens=1, accepts_keys=False)
+    Shard | None,
+    Parameter(converter=lambda _, to: Shard.read(to[0].value), n_tokens=1, accepts_keys=False),
 ]
 """Type of the option `shard` of every command whose work can be dealt to many machines."""
 
@@ -132,10 +126,7 @@ class ShardRecord:
 
     @classmethod
     def read(cls, folder: Path) -> ShardRecord:
-        """Read the record of a shard's folder.
-
-        UserError when it is damaged.
-        """
+        """Read the record of a shard's folder; UserError when it is damaged."""
         path = folder / SHARD_FILE
         try:
             record = cls(**json.loads(path.read_text(encoding="utf-8")), folder=folder)

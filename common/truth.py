@@ -122,10 +122,7 @@ def read_frame_table(path: Path, *, n_values: int) -> FrameTable:
 
 
 def read_point_list(path: Path) -> NDArray[np.float64]:
-    """Read 68 lines of x and y as `(136,)`: x_0, y_0, ...
-
-    UserError when the file does not hold 68 pairs of numbers.
-    """
+    """Read 68 lines of x and y as `(136,)`: x_0, y_0, ...; UserError for anything else."""
     fields = " ".join(_lines(path)).replace(",", " ").split()
     if len(fields) != len(POINT_COLUMNS) or not all(map(_is_number, fields)):
         raise UserError(

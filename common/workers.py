@@ -37,10 +37,7 @@ def default_jobs() -> int:
 
 
 def jobs_asked(jobs: int | None) -> int:
-    """Return how many jobs `--jobs` asks for: as many as there are processors when not given.
-
-    UserError when it is less than 1.
-    """
+    """Return how many jobs `--jobs` asks for: one for each processor when not given."""
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more.")
     return jobs or default_jobs()

@@ -25,7 +25,7 @@ from common.grading.calibration import COVERAGE, GradeSets, learn_sets
 
 FEWEST_HEALTHY = 3
 TRUSTED_HEALTHY = 20.0  # healthy people at whom half of a difference in spread is believed
-_MAD_TO_SD = 1.4826  # of a normal distribution
+MAD_TO_SD = 1.4826  # of a normal distribution: median absolute deviation to standard deviation
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Healthy:
     def of(cls, features: pd.DataFrame) -> Healthy:
         """Take them from the rows of healthy people; NaN where all of them lack a column."""
         middle = features.median()
-        spread = (features - middle).abs().median() * _MAD_TO_SD
+        spread = (features - middle).abs().median() * MAD_TO_SD
         return cls(middle.to_numpy(), spread.to_numpy(), len(features))
 
     def onto(self, other: Healthy) -> Zero:

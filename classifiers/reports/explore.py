@@ -84,17 +84,11 @@ def _add_stability(report: Report, found: Exploration) -> None:
         f"Portable: a shift of at most {MOST_SHIFT} and a rank correlation of {LEAST_RANK} or more "
         "everywhere. A choice made from this table must not be tested on the same patients."
     )
-    section.table(
-        {
-            "Feature": row["feature"],
-            "Part": row["region"],
-            "Shift": row["shift"],
-            "Spread": row["spread_ratio"],
-            "Least rank correlation": row["least_rank_correlation"],
-            "Portable": row["portable"],
-        }
-        for row in found.stability.to_dict("records")
-    )
+    words = {
+        "feature": "Feature", "region": "Part", "shift": "Shift", "spread_ratio": "Spread",
+        "least_rank_correlation": "Least rank correlation", "portable": "Portable",
+    }  # fmt: skip
+    section.table(found.stability[list(words)].rename(columns=words))
 
 
 def _summary(found: Exploration) -> str:
@@ -223,14 +217,10 @@ def _add_outliers(report: Report, found: Exploration) -> None:
         "(extract --overlays): misplaced points look like this, and so does severe palsy. Nothing "
         f"was left out. The furthest {SHOWN_OUTLIERS} are shown; outliers.csv has all."
     )
-    section.table(
-        {
-            "Photograph": str(row["image_id"]).rpartition("/")[2],
-            "Patient": row["patient_id"],
-            "Feature": row["feature"],
-            "Value": row["value"],
-            "Median": row["usual"],
-            "Deviations": row["deviations"],
-        }
-        for row in found.outliers.head(SHOWN_OUTLIERS).to_dict("records")
-    )
+    words = {
+        "image_id": "Photograph", "patient_id": "Patient", "feature": "Feature", "value": "Value",
+        "usual": "Median", "deviations": "Deviations",
+    }  # fmt: skip
+    shown = found.outliers.head(SHOWN_OUTLIERS)
+    shown = shown.assign(image_id=shown["image_id"].str.rpartition("/")[2])
+    section.table(shown[list(words)].rename(columns=words))

@@ -136,9 +136,12 @@ def profile_report(found: Profile) -> Report:
     enough = found.healthy >= ENOUGH_HEALTHY
     alone = found.healthy < FEWEST_HEALTHY
     if alone:
+        there = f"{'is' if found.healthy == 1 else 'are'} only "
+        few = f"{there}{counted(found.healthy, 'healthy patient')}"
         report.warn(
-            f"There {_few(found.healthy)} to compare with (hb_grade 1 or palsy_class healthy): the "
-            f"patient is shown alone. A comparison needs {FEWEST_HEALTHY} at least."
+            f"There {few if found.healthy else 'is no healthy patient'} to compare with (hb_grade "
+            "1 or palsy_class healthy): the patient is shown alone. A comparison needs "
+            f"{FEWEST_HEALTHY} at least."
         )
     elif not enough:
         report.warn(
@@ -171,12 +174,6 @@ def profile_report(found: Profile) -> Report:
         alt="Place among healthy people by feature (rows) and movement (columns).",
     )
     return report
-
-
-def _few(healthy: int) -> str:
-    if healthy == 0:
-        return "is no healthy patient"
-    return f"{'is' if healthy == 1 else 'are'} only {counted(healthy, 'healthy patient')}"
 
 
 def _summary(found: Profile, known: pd.DataFrame) -> str:

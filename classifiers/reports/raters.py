@@ -73,16 +73,15 @@ def raters_summary(scores: Sequence[Agreement]) -> str:
         f"{spoken(one.ratings.score)}: {counted(len(one.ratings.raters), 'rater')} of "
         f"{one.ratings.in_words(int((one.ratings.counts > 0).sum()))}, "
         f"ICC {Estimate.of_row(_all_of(one), 'icc')}, smallest detectable change "
-        f"{_all_of(one)['smallest_detectable_change']:.1f}." + _verdicts(one)
+        f"{_all_of(one)['smallest_detectable_change']:.1f}."
+        + "".join(f" {verdict(row)}" for row in _learners(one))
         for one in scores
     )
 
 
-def _verdicts(one: Agreement) -> str:
-    if one.beside is None:
-        return ""
-    learners = [row for row in one.beside.to_dict("records") if not is_baseline(row["model"])]
-    return "".join(f" {verdict(row)}" for row in learners)
+def _learners(one: Agreement) -> list[dict]:
+    rows = [] if one.beside is None else one.beside.to_dict("records")
+    return [row for row in rows if not is_baseline(row["model"])]
 
 
 def verdict(row: dict) -> str:
@@ -134,16 +133,16 @@ def _overall(one: Agreement) -> dict[str, object]:
 def _add_model(section: Section, one: Agreement) -> None:
     """Answer the question in a box, then show patient by patient and rater by rater."""
     assert one.beside is not None
-    rows = one.beside.to_dict("records")
-    learners = [row for row in rows if not is_baseline(row["model"])]
+    rows, learners = one.beside.to_dict("records"), _learners(one)
+    box = {"rater and rater": Estimate.of_row(rows[0], "raters_apart")} | {
+        f"{title_of(row['model'])} and rater": Estimate.of_row(row, "model_apart")
+        for row in learners
+    }
     section.facts(
         "Does a model disagree with the raters more than they with each other?",
-        [Fact("rater and rater", *_lines(Estimate.of_row(rows[0], "raters_apart")))]
-        + [
-            Fact(
-                f"{title_of(row['model'])} and rater", *_lines(Estimate.of_row(row, "model_apart"))
-            )
-            for row in learners
+        [
+            Fact(name, f"{of.value:.2f}", (f"{of.low:.2f} to {of.high:.2f}",))
+            for name, of in box.items()
         ],
     )
     section.text(*map(verdict, learners))
@@ -173,9 +172,8 @@ def _add_model(section: Section, one: Agreement) -> None:
         distance_figure(one),
         alt="Mean absolute difference of each rater from the others, and of each model from them.",
     )
-    shown = next((row for row in rows if not is_baseline(row["model"])), rows[0])
     section.figure(
-        patients_figure(one, model=shown["model"]),
+        patients_figure(one, model=(learners or rows)[0]["model"]),
         alt="Every patient's ratings and the model's answer, ordered by the mean of the raters.",
     )
 
@@ -332,7 +330,3 @@ def pairs_figure(one: Agreement) -> Figure:
         axes.set_xlabel("mean of both")
         calm(axes)
     return figure
-
-
-def _lines(found: Estimate) -> tuple[str, tuple[str, ...]]:
-    return f"{found.value:.2f}", (f"{found.low:.2f} to {found.high:.2f}",)

@@ -138,29 +138,18 @@ NUMERIC: dict[str, NumericTarget] = {
     target.name: target
     for target in (
         NumericTarget(
-            name="sunnybrook",
-            title="Sunnybrook score, 0 to 100",
-            column="sunnybrook",
-            low=0.0,
-            high=100.0,
-            healthy="high",
-            source=(
-                "Ross, Fradet and Nedzelski, Otolaryngol Head Neck Surg 1996; voluntary movement "
-                "minus rest minus synkinesis. Healthy people reach 65 to 100 (Picard et al. 2024, "
-                "doi 10.1111/coa.14217)"
-            ),
+            name="sunnybrook", title="Sunnybrook score, 0 to 100", column="sunnybrook",
+            low=0.0, high=100.0, healthy="high",
+            source="Ross, Fradet and Nedzelski, Otolaryngol Head Neck Surg 1996; voluntary "
+            "movement minus rest minus synkinesis. Healthy people reach 65 to 100 (Picard et al. "
+            "2024, doi 10.1111/coa.14217)",
         ),
         NumericTarget(
-            name="eface",
-            title="eFACE score, 0 to 100",
-            column="eface",
-            low=0.0,
-            high=100.0,
-            healthy="high",
-            source="Banks et al., Plast Reconstr Surg 2015",
+            name="eface", title="eFACE score, 0 to 100", column="eface",
+            low=0.0, high=100.0, healthy="high", source="Banks et al., Plast Reconstr Surg 2015",
         ),
     )
-}
+}  # fmt: skip
 """Scales that are known by name. Any other numeric column becomes one by `any_target`."""
 
 
@@ -229,16 +218,10 @@ def _observed(name: str, values: pd.Series, *, source: Path) -> NumericTarget:
             f'{source}: column "{name}" holds {held}, so there is nothing to tell apart.'
         )
     target = NumericTarget(
-        name=name,
-        title=f"{name[:1].upper()}{name[1:]}",
-        column=name,
-        low=float(known.min()),
-        high=float(known.max()),
-        unit="",
-        healthy=None,
-        source="a column of the manifest; its range is the one observed",
-        observed=True,
-    )
+        name=name, title=f"{name[:1].upper()}{name[1:]}", column=name,
+        low=float(known.min()), high=float(known.max()), unit="", healthy=None,
+        source="a column of the manifest; its range is the one observed", observed=True,
+    )  # fmt: skip
     two = _two_units(values, target=target)
     return target if two is None else replace(target, notes=(_in_rows(two, values, column=name),))
 

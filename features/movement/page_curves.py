@@ -104,9 +104,7 @@ def curves_picture(
 
 def _shade(axes: Axes, events: pd.DataFrame, *, begin: float, end: float, named: bool) -> None:
     """Shade movements and blinks, and name the movements."""
-    for row in events.to_dict("records"):
-        first = row["onset_s"] if np.isfinite(row["onset_s"]) else row["hold_start_s"]
-        last = row["end_s"] if np.isfinite(row["end_s"]) else row["hold_end_s"]
+    for row, (first, last) in zip(events.to_dict("records"), _spans(events), strict=True):
         if not (np.isfinite(first) and np.isfinite(last)) or last < begin or first > end:
             continue
         if row["kind"] == BLINK:
@@ -121,15 +119,19 @@ def _shade(axes: Axes, events: pd.DataFrame, *, begin: float, end: float, named:
             )  # fmt: skip
 
 
+def _spans(events: pd.DataFrame) -> FloatArray:
+    """Return when events begin and end, as far as it is known, `(n, 2)` s."""
+    first = events["onset_s"].fillna(events["hold_start_s"])
+    return np.column_stack([first, events["end_s"].fillna(events["hold_end_s"])])
+
+
 def scatter_picture(measured: MeasuredFilm, movement: str, rows: pd.DataFrame) -> Picture:
     """Draw right against left in all repetitions of a movement, `rows` of the events."""
     signal = str(rows["signal"].iloc[0])
     curves = side_curves(measured, signal)
     times = measured.signals["time_s"].to_numpy(dtype=np.float64)
     inside = np.zeros(len(times), dtype=bool)
-    for row in rows.to_dict("records"):
-        first = row["onset_s"] if np.isfinite(row["onset_s"]) else row["hold_start_s"]
-        last = row["end_s"] if np.isfinite(row["end_s"]) else row["hold_end_s"]
+    for first, last in _spans(rows):
         inside |= (times >= first) & (times <= last)
     dots = curves[inside]
     dots = dots[np.isfinite(dots).all(axis=1)]

@@ -102,18 +102,8 @@ def _tilt(seen: Movements) -> FloatArray:
     return np.stack([degrees, -degrees], axis=1) / 2
 
 
-def _travel(
-    task: str, place: int, towards: tuple[float, float] | None
-) -> Callable[[Movements], FloatArray]:
-    return lambda seen: 100 * moved(seen[REST], seen[task], place=place, towards=towards)
-
-
 def _closing(task: str) -> Callable[[Movements], FloatArray]:
     return lambda seen: closed(seen[REST], seen[task])
-
-
-def _dragging(task: str) -> Callable[[Movements], FloatArray]:
-    return lambda seen: dragged(seen[REST], seen[task], seen["full_smile"])
 
 
 def _movement(
@@ -126,10 +116,13 @@ def _movement(
     *,
     source: str = ROSS_1996,
 ) -> SideMeasure:
+    def travel(seen: Movements) -> FloatArray:
+        return 100 * moved(seen[REST], seen[task], place=place, towards=towards)
+
     is_lids = place == LIDS
     return SideMeasure(
         name=task, title=title, kind="movement", zone=zone, needs=(task,), ratio=True,
-        amounts=_closing(task) if is_lids else _travel(task, place, towards),
+        amounts=_closing(task) if is_lids else travel,
         unit="share" if is_lids else _EYE_DISTANCE, places=(place,),
         formula=_LIDS_MOVED if is_lids else f"how far {what} from rest", source=source,
     )  # fmt: skip
@@ -146,8 +139,8 @@ def _ocular(task: str, title: str) -> SideMeasure:
 def _midfacial(task: str, title: str) -> SideMeasure:
     return SideMeasure(
         name=f"midfacial_in_{task}", title=title, kind="synkinesis", zone="midface",
-        needs=(task, "full_smile"), amounts=_dragging(task), unit="share", formula=_DRAGGED,
-        places=(CORNER,), source=BANKS_2015,
+        needs=(task, "full_smile"), unit="share", formula=_DRAGGED, places=(CORNER,),
+        amounts=lambda seen: dragged(seen[REST], seen[task], seen["full_smile"]), source=BANKS_2015,
     )  # fmt: skip
 
 

@@ -26,7 +26,6 @@ from htnet.micro.clips.folder import (
     is_simulated,
     read_clip_manifest,
 )
-from htnet.micro.clips.frames import ClipTask
 from htnet.micro.clips.reader import ClipReader, ClipSpot, FlowSettings, Within
 from htnet.micro.clips.sources import SIMULATED
 from htnet.micro.clips.spots import (
@@ -103,7 +102,7 @@ def spot(
     (out / RUN_FILE).unlink(missing_ok=True)
     found = do_clips(
         "micro spot",
-        partial(_spot, within=within),
+        partial(ClipReader.spot, within=within),
         tasks,
         start=partial(ClipReader, model, FlowSettings(), out / CACHE_FOLDER),
         jobs=jobs,
@@ -155,11 +154,6 @@ def mean_end_errors(spots: pd.DataFrame) -> dict[str, float]:
         if len(off):
             errors[f"{name}_error_frames"] = float(off.mean())
     return errors
-
-
-def _spot(reader: ClipReader, task: ClipTask, *, within: Within) -> ClipSpot:
-    """Do one clip in a worker process."""
-    return reader.spot(task, within=within)
 
 
 def _draw(out: Path, spots: pd.DataFrame, found: Sequence[ClipSpot]) -> None:
