@@ -48,15 +48,8 @@ def shipped(folder: Path) -> list[str]:
 def read_recipe(kind: type[R], name: str | Path, *, changes: Sequence[str] = ()) -> R:
     """Read a shipped recipe by name, or a YAML file with the same sections.
 
-    Parameters
-    ----------
-    changes
-        Settings to replace, each given as `section.key=value` (YAML value).
-
-    Raises
-    ------
-    UserError
-        When there is no such recipe, or it holds a section or setting that nothing reads.
+    `changes` are settings to replace, each given as `section.key=value` (YAML value). UserError
+    when there is no such recipe, or it holds a section or setting that nothing reads.
     """
     path, content = read_sections(name, folder=kind.folder)
     recipe = recipe_from(kind, content, source=path.name, name=path.stem)

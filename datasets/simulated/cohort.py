@@ -67,37 +67,19 @@ def simulate(
     raters: int = 0,
     folds: bool = False,
 ) -> list[Path]:
-    """Write a cohort of simulated patients with their true landmarks.
+    """Write a cohort of simulated patients with their true landmarks; return the photographs.
 
     The photographs are drawn by a parametric face model; they show no real person and are for
-    trying, testing and teaching. The same arguments write the same bytes, for any ``jobs``.
+    trying, testing and teaching. The same arguments write the same bytes, for any `jobs`.
 
-    Parameters
-    ----------
-    out
-        Folder to write to; new, empty, or holding the same cohort from an earlier run.
-    patients
-        How many patients, 1 or more; from 6 on every House-Brackmann grade is present.
-    seed
-        Seed of the cohort, 0 or more.
-    layout
-        ``meei`` (eight movements, graded I to VI), ``neuroface`` (video frames with true points
-        and boxes) or ``casme`` (micro-expression clips, onset to offset).
-    width, height
-        Size of the photographs in pixels, at least 160 each; by default that of the layout:
-        600 x 800, 640 x 480, 280 x 340.
-    jobs
-        How many processes draw at the same time, 1 or more.
-    visits, repeats, raters
-        Of the meei layout: how often every patient comes (1 to 12), how many photographs of each
-        movement are taken then (1 to 9), and how many noisy raters score each visit (to 20).
-    folds
-        Draw folds that deepen with each side's movement, with their depths in `folds_truth.csv`.
-
-    Returns
-    -------
-    list of Path
-        The photographs written, in the order of the tables.
+    `out` is new, empty, or holds the same cohort from an earlier run; from 6 `patients` on every
+    House-Brackmann grade is present. `layout`: `meei` (eight movements, graded I to VI),
+    `neuroface` (video frames with true points and boxes) or `casme` (micro-expression clips, onset
+    to offset). `width` and `height` are px, at least 160 each; by default 600 x 800, 640 x 480 or
+    280 x 340. Of the meei layout: how often every patient comes (`visits`, 1 to 12), how many
+    photographs of each movement are taken then (`repeats`, 1 to 9), and how many noisy `raters`
+    score each visit (to 20). `folds` draws folds that deepen with each side's movement, with their
+    depths in `folds_truth.csv`.
     """
     named(layout, LAYOUTS, what="layout")
     chosen = LAYOUTS[layout]

@@ -57,20 +57,11 @@ class Patient:
 
 
 def draw_patient(*, seed: int, grade: int, side: Side, kind: Kind, folds: bool = False) -> Patient:
-    """Draw one patient, 18 to 80 years old.
+    """Draw one patient, 18 to 80 years old; the same `seed` gives the same person in any palsy.
 
-    Parameters
-    ----------
-    seed
-        The same seed gives the same person, whatever the grade, side and kind.
-    grade
-        House-Brackmann grade, 1 to 6.
-    side
-        Weak side, the patient's own: ``left`` or ``right``; ``none`` for grade 1.
-    kind
-        ``flaccid`` or ``synkinetic``; ``none`` for grade 1.
-    folds
-        Give the skin folds that deepen with each movement, by a strength of the person's own.
+    `grade` is that of House and Brackmann, 1 to 6; `side` the weak one, the patient's own, and
+    `kind` `flaccid` or `synkinetic`, both `none` for grade 1. `folds` gives the skin folds that
+    deepen with each movement, by a strength of the person's own.
     """
     rng = np.random.default_rng(seed)
     sex: Sex = "female" if rng.random() < 0.5 else "male"
@@ -107,25 +98,12 @@ def render_photo(
     take: int = 0,
     steadiness: float = 1.0,
 ) -> tuple[NDArray[np.uint8], FloatArray]:
-    """Photograph a patient doing one movement. Pure: the same arguments give the same picture.
+    """Photograph a patient doing one movement (`pose_face`): same arguments, same picture.
 
-    Parameters
-    ----------
-    patient, task, amplitude
-        Who is photographed doing what: see `pose_face`.
-    width, height
-        Size of the picture in pixels.
-    take
-        Number of the photograph of this movement; another take differs in pose and noise.
-    steadiness
-        How much the head moves between photographs; 1 is usual, 0 a still head.
-
-    Returns
-    -------
-    rgb : (height, width, 3) uint8
-    points : (68, 2) float64
-        The true landmarks: x right, y down, pixels of this picture, pixel centres at integers;
-        the patient's right is image left.
+    `width`, `height`: px. Another `take` of the movement differs in pose and noise; `steadiness` is
+    how much the head moves between photographs, 1 as usual, 0 not at all. Returns `(height, width,
+    3)` RGB uint8 and the `(68, 2)` true landmarks: x right, y down, px of this picture, pixel
+    centres at integers; the patient's right is image left.
     """
     face = pose_face(patient, task, amplitude=amplitude)
     task_number = list(CONTRACTIONS).index(task)

@@ -212,14 +212,7 @@ def _smooth(t: FloatArray) -> FloatArray:
 def film_frames(
     film: Film, *, width: int, height: int
 ) -> Iterator[tuple[NDArray[np.uint8], FloatArray]]:
-    """Draw a film frame by frame.
-
-    Yields
-    ------
-    rgb : (height, width, 3) uint8
-    points : (68, 2) float64
-        True landmarks in pixels of the frame.
-    """
+    """Yield the frames `(height, width, 3)` RGB uint8 and their `(68, 2)` true landmarks in px."""
     camera = _Camera(film, width, height)
     for frame, time in enumerate(film.times):
         face = film.face(float(time))

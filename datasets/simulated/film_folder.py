@@ -55,25 +55,11 @@ def simulate_films(
     """Film simulated patients, with the true points of every frame and the true events.
 
     The same arguments give the same films, points and events, for any `jobs`; the bytes of a film
-    are those of the encoder that OpenCV was built with.
-
-    Parameters
-    ----------
-    out
-        Folder to write to; new, empty, or holding the same films from an earlier run.
-    patients, seed, jobs
-        As in `cohort.simulate`; they are the same patients.
-    seconds
-        Length of each film, 5 or more; 22 hold all movements, a shorter film as many as fit.
-    fps
-        Frames per second, 5 or more.
-    width, height
-        Size in pixels, at least 160 each; 640 x 480 when not given.
-
-    Returns
-    -------
-    list of Path
-        The films, in the order of the manifest.
+    are those of the encoder that OpenCV was built with. `out` is new, empty, or holds the same
+    films; `patients`, `seed` and `jobs` are as in `cohort.simulate`, and so are the patients. Films
+    are 5 `seconds` or longer: 22 hold all movements, shorter ones as many as fit. `fps` is 5 or
+    more, `width` and `height` at least 160 px, 640 x 480 when not given. Returns the films, in the
+    order of the manifest.
     """
     width, height = width or WIDTH, height or HEIGHT
     check_numbers(patients=(patients, 1), seed=(seed, 0), jobs=(jobs, 1), width=(width, 160))

@@ -63,26 +63,12 @@ def simulate_from_portraits(
 
     Grades, sides and kinds are dealt as in a drawn cohort. The manifest has a row for each
     movement, whose column `plain_image_id` names the portrait that it was made from, and one for
-    the portrait, which has no grade. The same arguments write the same bytes, for any ``jobs``.
+    the portrait, which has no grade. The same arguments write the same bytes, for any `jobs`.
 
-    Parameters
-    ----------
-    portraits
-        By the person's name; best at rest and from the front.
-    out
-        Folder to write to; new, empty, or holding the same cohort.
-    seed
-        Of grades, strength of movement and all that differs between patients.
-    movements
-        How many movements everybody does; drawn, where not all.
-    jobs
-        Processes.
-    folds
-        Shade folds that follow each movement into the pictures, by depths in `folds_truth.csv`.
-
-    Returns
-    -------
-    The pictures, and why a person was left out, by name.
+    `portraits` are by the person's name, best at rest and from the front; `out` is new, empty, or
+    holds the same cohort; of `movements` fewer than all are drawn; `folds` shades folds that follow
+    each movement into the pictures, by depths in `folds_truth.csv`. Returns the pictures, and why a
+    person was left out, by name.
     """
     made = {"simulated": True, "from": sorted(portraits), "seed": seed}
     claim_folder(out, made | ({"folds": True} if folds else {}))

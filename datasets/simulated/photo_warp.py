@@ -44,33 +44,15 @@ def simulate_from_photo(
     kind: Kind = "flaccid",
     amplitude: float = 1.0,
 ) -> tuple[NDArray[np.uint8], FloatArray]:
-    """Impose a movement with facial palsy on a portrait.
+    """Impose a movement with facial palsy on a portrait; return the picture and its points.
 
-    Parameters
-    ----------
-    photo_rgb
-        The portrait, ``(H, W, 3)`` RGB uint8; best at rest or with a slight smile, from the front.
-    points
-        Its 68 landmarks, ``(68, 2)``, pixels, the patient's right at image left.
-    grade
-        House-Brackmann grade, 1 (normal, the movement alone) to 6 (no movement).
-    side
-        Weak side, the patient's own: ``left`` or ``right``; not used for grade 1.
-    task
-        Movement to perform, one of ``CONTRACTIONS``.
-    photo_task
-        Movement that the portrait shows already; with ``full_smile`` for both, the weak side
-        loses the smile it has in the picture.
-    kind
-        ``flaccid`` or ``synkinetic``.
-    amplitude
-        How much of the movement is done, 0 to 1. Large movements tear no picture, but stretch it.
-
-    Returns
-    -------
-    rgb : (H, W, 3) uint8
-    points : (68, 2) float64
-        Where the landmarks are now.
+    `photo_rgb` is `(H, W, 3)` RGB uint8, best at rest or with a slight smile, from the front;
+    `points` its `(68, 2)` landmarks in px, the patient's right at image left. `grade` is 1 (normal,
+    the movement alone) to 6 (no movement); `side` the weak one, the patient's own, not used for
+    grade 1; `task` one of `CONTRACTIONS`. `photo_task` is what the portrait shows already: with
+    `full_smile` for both, the weak side loses the smile it has in the picture. `kind` is `flaccid`
+    or `synkinetic`; `amplitude` how much of the movement is done, 0 to 1: large movements tear no
+    picture, but stretch it.
     """
     palsy = _HEALTHY if grade == 1 else Palsy(grade, side, kind)
     return impose(

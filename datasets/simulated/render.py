@@ -124,11 +124,7 @@ def render(
 ) -> tuple[NDArray[np.uint8], FloatArray]:
     """Photograph one face; `seed` is that of the sensor noise.
 
-    Returns
-    -------
-    rgb : (height, width, 3) uint8
-    points : (68, 2) float64
-        True landmarks in pixels of the picture.
+    Returns `(height, width, 3)` RGB uint8 and the `(68, 2)` true landmarks in px of the picture.
     """
     projection = Projection.of(view, width, height)
     head = draw_head(shape, look, face, view, scale=projection.scale)

@@ -92,18 +92,10 @@ def true_scales(palsy: Palsy) -> dict[str, float]:
 def rated(truth: pd.DataFrame, *, raters: int, seed: int) -> pd.DataFrame:
     """Return what noisy raters would write of each row of the truth.
 
-    Parameters
-    ----------
-    truth
-        `patient_id`, `visit`, `severity` (1 to 6), `sunnybrook`, `eface`.
-    raters
-        How many; each has a bias of their own on every scale, adds noise to every score, writes
-        whole numbers, and leaves one cell in twenty empty. A smaller number are the first of more.
-
-    Returns
-    -------
-    DataFrame
-        `patient_id`, `visit`, `rater`, `hb_grade`, `sunnybrook`, `eface`.
+    `truth` has `patient_id`, `visit`, `severity` (1 to 6), `sunnybrook` and `eface`. Each of the
+    `raters` has a bias of their own on every scale, adds noise to every score, writes whole
+    numbers, and leaves one cell in twenty empty; a smaller number are the first of more. Returns
+    `patient_id`, `visit`, `rater`, `hb_grade`, `sunnybrook`, `eface`.
     """
     tables = []
     for rater in range(raters):
