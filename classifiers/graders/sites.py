@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -119,12 +120,7 @@ def across_sites(
             "needs three or more."
         )
     learned = [len(set(plan.samples.patients[part.train])) for part in parts]
-    rows = [
-        row
-        for features, run in runs.items()
-        for row in _rows(inside, run.predictions, names, learned, target=target, unit=plan.unit,
-                         features=features, seed=plan.seed)
-    ]  # fmt: skip
+    rows = _rows(inside, runs, names, learned, target=target, plan=plan)
     places = {name: part.test for name, part in zip(names, parts, strict=True)}
     notes += [*mirrored_sites(plan.samples, places), *other_units(plan.samples, places)]
     if points is not None:
@@ -164,22 +160,22 @@ def _relative(plan: Plan, *, jobs: int) -> Validation | None:
 
 def _rows(
     inside: pd.DataFrame,
-    across: pd.DataFrame,
+    runs: Mapping[str, Validation],
     names: list[str],
     learned: list[int],
     *,
     target: Target,
-    unit: str,
-    features: str,
-    seed: int,
+    plan: Plan,
 ) -> list[dict[str, object]]:
     """Return rows by `SITES`: every model, at all sites and at each."""
     score, rows = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"], []
-    if unit == "photograph":
-        inside, across = (to_patients(table, target=target) for table in (inside, across))
-    for model in dict.fromkeys(across["model"]):
-        own = across[across["model"] == model]
-        for site in (ALL_SITES, *names):
+    tables = {"": inside} | {features: run.predictions for features, run in runs.items()}
+    if plan.unit == "photograph":
+        tables = {features: to_patients(table, target=target) for features, table in tables.items()}
+    inside = tables.pop("")
+    for features, across in tables.items():
+        for model, site in product(dict.fromkeys(across["model"]), (ALL_SITES, *names)):
+            own = across[across["model"] == model]
             tested = own if site == ALL_SITES else own[own["fold"] == names.index(site) + 1]
             first = confusion_of(inside[inside["model"] == model], target=target)
             second = confusion_of(tested, target=target)
@@ -187,7 +183,7 @@ def _rows(
             one, two = first.counts[both[1]], second.counts[both[2]]
             if not len(one):
                 continue
-            weights = resampling_weights(len(one), seed=seed)
+            weights = resampling_weights(len(one), seed=plan.seed)
             drop, _ = paired_difference(score.of, one, two, weights=weights)
             fewest = min(learned) if site == ALL_SITES else learned[names.index(site)]
             rows.append(
