@@ -35,18 +35,10 @@ _ANOTHER_FACE = 0.15  # of the outer-eye distance: so far off, the points are of
 
 @dataclass(frozen=True)
 class CorrectedFace:
-    """A face to learn from, px of its levelled `picture`.
+    """A face to learn from, px of its levelled `picture`, `(PICTURE_PX, PICTURE_PX)` grey uint8.
 
-    Attributes
-    ----------
-    patient
-        Whose face it is.
-    picture
-        `(PICTURE_PX, PICTURE_PX)` grey uint8.
-    starts
-        `(k, 68, 2)` points: as the model finds them, and others around; the same `k` for all.
-    true
-        `(68, 2)` corrected points.
+    `starts`: `(k, 68, 2)` points as the model finds them, and others around; `k` is the same for
+    all. `true`: `(68, 2)` corrected points.
     """
 
     patient: str
@@ -66,14 +58,8 @@ def corrected_face(
 ) -> CorrectedFace | None:
     """Read one photograph; None where the model has taken something else for the face.
 
-    Parameters
-    ----------
-    path, patient, box
-        The photograph, whose it is, and the face in it.
-    found, true
-        `(68, 2)` px: points as the model finds them, and as they were corrected.
-    rng
-        Draws more starts around the first: what a region looks like that is off.
+    `found`, `true`: `(68, 2)` px, as the model finds them, and as they were corrected. `rng` draws
+    more starts around the first: what a region looks like that is off.
     """
     across = np.hypot(*(true[45] - true[36]))
     off = np.hypot(*(found - true)[list(INNER)].T)
@@ -108,10 +94,7 @@ def _field(points: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[
 def learn_rounds(faces: Sequence[CorrectedFace], *, seed: int = 0) -> tuple[Round, ...]:
     """Learn up to `ROUNDS` rounds; none where the faces teach nothing that holds for others.
 
-    Raises
-    ------
-    UserError
-        When the faces are of fewer than two patients.
+    UserError when the faces are of fewer than two patients.
     """
     rng = np.random.default_rng(seed)
     folds = _folds([face.patient for face in faces], rng=rng)

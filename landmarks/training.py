@@ -62,16 +62,8 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainingFace:
-    """One face to learn from.
-
-    Attributes
-    ----------
-    path
-        The photograph.
-    box
-        As the detector draws it, px of the photograph: what the predictor will be given later.
-    points
-        `(68, 2)` corrected points, px of the photograph.
+    """One face to learn from: a photograph, and in px of it the box as the detector draws it (what
+    the predictor will be given later) and the corrected points, `(68, 2)`.
     """
 
     path: Path
@@ -80,21 +72,10 @@ class TrainingFace:
 
 
 def held_out_patients(patients: Sequence[str], *, share: float, seed: int) -> frozenset[str]:
-    """Choose whole patients to be held out.
+    """Choose whole patients to be held out, at least one, with at least one kept.
 
-    Parameters
-    ----------
-    patients
-        Patient of every photograph, in any order.
-    share
-        Of the patients, above 0 and below 1; at least one is held out and one kept.
-    seed
-        The same seed and patients give the same choice, whatever the order.
-
-    Raises
-    ------
-    UserError
-        When there are fewer than two patients, or the share is not between 0 and 1.
+    `patients`: of every photograph, in any order, which does not change the choice.
+    `share`: of the patients, above 0 and below 1. UserError for another one, or one patient alone.
     """
     if not 0 < share < 1:
         raise UserError(f"--held-out is {share:g}: give a share between 0 and 1, such as 0.25.")
@@ -119,10 +100,7 @@ def box_of(row: pd.Series) -> FaceBox:
 def train_predictor(faces: Sequence[TrainingFace], *, out: Path, options: TrainingOptions) -> Path:
     """Train a 68-point predictor and write it as a dlib model file.
 
-    Raises
-    ------
-    UserError
-        When there are no faces, a photograph cannot be read, or the file cannot be written.
+    UserError when there are no faces, a photograph cannot be read, or the file cannot be written.
     """
     if not faces:
         raise UserError("There is no face to learn from: check that the photographs show faces.")
