@@ -7,7 +7,7 @@ import pandas as pd
 
 from datasets.simulated.canvas import Canvas
 from datasets.simulated.film import Film
-from datasets.simulated.film_truth import landmarks_truth
+from datasets.simulated.film_folder import landmarks_truth
 from datasets.simulated.relief import head_relief
 from datasets.simulated.render import Projection, depth_at
 

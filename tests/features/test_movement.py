@@ -15,7 +15,7 @@ from common.photos import read_photo
 from common.tables import read_manifest, read_table, write_table
 from datasets.simulated.face import Patient, draw_patient
 from datasets.simulated.film import Act, Film, HeadMotion, plan_film
-from datasets.simulated.film_truth import events_truth
+from datasets.simulated.film_folder import events_truth
 from features.commands.movement import movement
 from features.movement.events import Cue
 from features.movement.film import MeasuredFilm, measure_film
