@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -156,9 +156,10 @@ def answer_rows(
     """
     known = [name for name in ([VISIT] if visits else []) + ["hb_grade"] if name in rows.columns]
     keys = list(dict.fromkeys([KEY[unit], "patient_id", *known]))
-    tested = {"repeat": repeat, "fold": fold, "model": model, "branch": branch}
+    tested: dict[str, Any] = {"repeat": repeat, "fold": fold, "model": model, "branch": branch}
     if isinstance(target, NumericTarget):
-        ends = np.full((len(rows), 2), np.nan) if bounds is None else target.clipped(bounds)
+        unbound = np.full((len(rows), 2), np.nan)
+        ends = unbound if bounds is None else target.clipped(bounds.astype(np.float64))
         said = {"predicted": target.clipped(answers), "low": ends[:, 0], "high": ends[:, 1]}
         return rows[keys].assign(**{target.column: target.values(rows)}, **said, **tested)
     named = target.named(target.answers(answers))

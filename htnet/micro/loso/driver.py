@@ -191,10 +191,11 @@ def score(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Score
     weights = resampling_weights(counts.shape[1], resamples=resamples, seed=seed)
     pooled = counts.sum(axis=1)
     drawn = np.stack([resampled_counts(one, weights=weights) for one in counts])
-    estimates = [
+    f1, recall, weighted = (
         interval(float(of(pooled).mean()), of(drawn).mean(axis=0)) for of in (uf1, uar, weighted_f1)
-    ]
-    return Scores(*estimates, pooled.mean(axis=0), _spread(uf1(pooled)), _spread(uar(pooled)))
+    )
+    spreads = _spread(uf1(pooled)), _spread(uar(pooled))
+    return Scores(f1, recall, weighted, pooled.mean(axis=0), *spreads)
 
 
 def subject_bootstrap_difference(
