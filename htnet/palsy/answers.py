@@ -74,11 +74,13 @@ def fold_rows(
     `probabilities` `(n, k)` are those of these rows, in their order. Scores of single photographs
     have no interval.
     """
-    numeric = isinstance(target, NumericTarget)
+    answers, visits = probabilities, False
+    if isinstance(target, NumericTarget):
+        answers, visits = score_answers(probabilities, target=target), True
     return answer_rows(
         cohort.rows.iloc[part.test if rows is None else rows], target=target, unit="photograph",
-        answers=score_answers(probabilities, target=target) if numeric else probabilities,
-        repeat=part.repeat, fold=part.fold, model=model, branch=BRANCH, visits=numeric,
+        answers=answers, repeat=part.repeat, fold=part.fold, model=model, branch=BRANCH,
+        visits=visits,
     )  # fmt: skip
 
 
