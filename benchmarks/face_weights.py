@@ -9,26 +9,39 @@ half contracts, the tone at rest, the weakness of brow, eye and mouth on both si
 and the grade. Light, contrast, colour, blur, noise, size, tilt and hidden patches are altered anew
 in every step. Afterwards 60 other simulated patients are answered, beside the commonest grade;
 nothing is chosen on them. OUT gets `faces.safetensors` (16-bit) and the scores as `scores.json`.
+
+    python -m benchmarks.face_weights --out ablation --begin htnet/models/faces.safetensors \\
+        --epochs 3 --ablation manifest.csv landmarks.csv
+
+goes on learning from weights, three times each (`--seeds`): without modules, with micro-attention,
+with the ROI module, with both. Each is asked about the 60 others, and about a cohort, for which
+heads are learned in five folds of whole patients, three deals. OUT/ablation.csv has a row for each
+training; a run that was stopped goes on after the last one.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import cohen_kappa_score
 from torch import Tensor, nn
 
 from common.files import write_json
+from common.grading.folds import make_folds, splits
 from common.grading.target import TARGETS
 from common.movements import MOVEMENTS
 from common.progress import JobProgress
+from common.tables import write_csv
 from datasets.simulated.cohort import draw_cohort, in_processes
 from datasets.simulated.face import Patient, pose_face, render_photo
 from datasets.simulated.movement import MUSCLES, remaining
@@ -37,14 +50,26 @@ from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.htnet import MEAN, SPREAD, HTNet
 from htnet.network.losses import cosine, grade_loss, probabilities, side_loss, steps_of
 from htnet.network.weights import load_pretrained, save_weights
+from htnet.palsy.asking import answer_sets
+from htnet.palsy.cohort import ImageCohort, read_image_cohort
+from htnet.palsy.faces import sets_within
+from htnet.palsy.frozen import learn_head
 from htnet.palsy.recipe import Recipe
 from htnet.recipe import read_recipe
 from landmarks.points import mirror_points
 
 HELD_OUT, HELD_OUT_SEED = 60, 9033
+DEALS = 3  # of folds, for a cohort
 CUT = 112  # px of a face as it is cut out, before it is averaged down to the network's size
 BATCH, RATE, DECAY, RISING = 8, 2e-3, 0.05, 60  # patients of a step, and AdamW's settings
 _MOVED = 3.0  # mm, about what a landmark moves
+MODULES = ("use_micro_attention", "use_roi_module")
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "neither": (),
+    "micro-attention": MODULES[:1],
+    "ROI": MODULES[1:],
+    "both": MODULES,
+}
 
 
 @dataclass
@@ -247,6 +272,7 @@ def learn(network: HTNet, drawn: Drawn, *, epochs: int) -> None:
     optimizer = torch.optim.AdamW(groups, lr=RATE)
     steps = len(drawn.grade) // BATCH
     total = epochs * steps
+    rising = min(RISING, total // 4)
     network.train()
     with JobProgress("epochs", total=epochs, note="") as progress:
         for epoch in range(epochs):
@@ -255,7 +281,7 @@ def learn(network: HTNet, drawn: Drawn, *, epochs: int) -> None:
             for step, rows in enumerate(order.split(BATCH)):
                 done = epoch * steps + step
                 for group in optimizer.param_groups:
-                    group["lr"] = RATE * min(1.0, (done + 1) / RISING) * cosine(done / total)
+                    group["lr"] = RATE * min(1.0, (done + 1) / rising) * cosine(done / total)
                 loss = loss_of(network, teacher, drawn.at(rows), spread)
                 optimizer.zero_grad()
                 loss.backward()
@@ -287,37 +313,106 @@ def scores(network: HTNet, held: Drawn) -> dict[str, float]:
     }
 
 
+def learned_levels(
+    drawn: Drawn, *, changes: Sequence[str], epochs: int, seed: int, begin: Path | None = None
+) -> HTNet:
+    """Learn from drawn patients, from the start or from weights."""
+    changes = ("training.loss=coral", *changes)
+    config = read_recipe(Recipe, "small-cpu", changes=changes).config(num_classes=6)
+    torch.manual_seed(seed)
+    network = HTNet.from_config(config)
+    if begin:
+        load_pretrained(network, begin)
+    learn(network, drawn, epochs=epochs)
+    assert network.patient is not None
+    network.patient.direction.copy_(network.head.score.weight.detach()[0])
+    return network
+
+
+def keep(network: HTNet, path: Path, *, told: Mapping[str, object]) -> None:
+    classes = list(TARGETS["six_grades"].classes)
+    save_weights(network.half(), path, notes={"classes": classes, **told})
+
+
+def asked_of(weights: Path, cohort: ImageCohort, *, changes: Sequence[str]) -> dict[str, float]:
+    """Ask of a cohort's patients, their heads learned in five folds; the mean of three deals."""
+    config = read_recipe(Recipe, "small-cpu", changes=changes).config(num_classes=6)
+    network = HTNet.from_config(config)
+    load_pretrained(network, weights)
+    network.eval()
+    data, target = cohort.data, TARGETS["six_grades"]
+    names, first = np.unique(data.asked, return_index=True)
+    truth = data.labels[first]
+    kappas, errors = [], []
+    folds = make_folds(cohort.labelled, repeats=DEALS)
+    answers = np.zeros((DEALS, len(names)))
+    for part in splits(folds, cohort.rows["image_id"], patients=data.patients):
+        learn_head(network, data, part.train)
+        tested, sets = sets_within(data.asked, part.test)
+        chances = answer_sets(network, data.faces, sets).probabilities
+        answers[part.repeat - 1, np.searchsorted(names, tested)] = target.answers(chances)
+    for one in answers:
+        kappas.append(cohen_kappa_score(truth, one, weights="quadratic"))
+        errors.append(np.abs(one - truth).mean())
+    return {"cohort_kappa": float(np.mean(kappas)), "cohort_error": float(np.mean(errors))}
+
+
+def ablation(
+    drawn: Drawn, held: Drawn, cohort: ImageCohort, out: Path, *, epochs: int,
+    seeds: Sequence[int], begin: Path | None,
+) -> pd.DataFrame:  # fmt: skip
+    """Learn each of `VARIANTS` with each seed, and write what it answers as it goes."""
+    path = out / "ablation.csv"
+    found = pd.read_csv(path).to_dict("records") if path.exists() else []
+    done = {(row["variant"], row["seed"]) for row in found}
+    for seed, variant in itertools.product(seeds, VARIANTS):
+        if (variant, seed) in done:
+            continue
+        changes = [f"network.{module}=true" for module in VARIANTS[variant]]
+        network = learned_levels(drawn, changes=changes, epochs=epochs, seed=seed, begin=begin)
+        told = {"variant": variant, "seed": seed, **scores(network, held)}
+        weights = out / f"{variant}_{seed}.safetensors"
+        keep(network, weights, told=told)
+        found.append(told | asked_of(weights, cohort, changes=changes))
+        write_csv(pd.DataFrame(found), path)
+    return pd.DataFrame(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=240)
     parser.add_argument("--epochs", type=int, default=34)
-    parser.add_argument("--seed", type=int, default=4107)
+    parser.add_argument("--seed", type=int, default=4107, help="of the drawn patients")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--begin", type=Path, help="weights to begin with")
     parser.add_argument("--change", nargs="*", default=(), help="settings of small-cpu")
+    parser.add_argument("--ablation", type=Path, nargs=2, metavar=("MANIFEST", "LANDMARKS"))
+    parser.add_argument("--seeds", type=int, nargs="*", default=(1, 2, 3), help="of the ablation")
     options = parser.parse_args()
     torch.set_num_threads(options.jobs)
-    changes = ("training.loss=coral", *options.change)
-    config = read_recipe(Recipe, "small-cpu", changes=changes).config(num_classes=6)
+    told = {name: getattr(options, name) for name in ("patients", "epochs", "seed")}
+    options.out.mkdir(parents=True, exist_ok=True)
+    config = read_recipe(Recipe, "small-cpu", changes=options.change).config(num_classes=6)
     drawn, held = (
         draw(patients, seed=seed, size=config.image_size, jobs=options.jobs)
         for patients, seed in ((options.patients, options.seed), (HELD_OUT, HELD_OUT_SEED))
     )
-    torch.manual_seed(options.seed)
-    network = HTNet.from_config(config)
-    if options.begin:
-        load_pretrained(network, options.begin)
-    learn(network, drawn, epochs=options.epochs)
-    assert network.patient is not None
-    network.patient.direction.copy_(network.head.score.weight.detach()[0])
-    found = scores(network, held)
-    told = {"patients": options.patients, "epochs": options.epochs, "seed": options.seed, **found}
-    write_json(options.out / "scores.json", told)
-    save_weights(
-        network.half(), options.out / "faces.safetensors",
-        notes={"classes": list(TARGETS["six_grades"].classes), **told},
+    if options.ablation:
+        cohort = read_image_cohort(*options.ablation, target=TARGETS["six_grades"], config=config)
+        table = ablation(
+            drawn, held, cohort, options.out,
+            epochs=options.epochs, seeds=options.seeds, begin=options.begin,
+        )  # fmt: skip
+        print(table.groupby("variant", sort=False).mean().drop(columns="seed").round(3).to_string())
+        return
+    network = learned_levels(
+        drawn, changes=options.change, epochs=options.epochs, seed=options.seed,
+        begin=options.begin,
     )  # fmt: skip
+    told |= scores(network, held)
+    write_json(options.out / "scores.json", told)
+    keep(network, options.out / "faces.safetensors", told=told)
     print("\n".join(f"{name}: {value:.3g}" for name, value in told.items()))
 
 

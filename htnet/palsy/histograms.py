@@ -136,7 +136,7 @@ def twin_rows(
         rows = cohort.rows.iloc[part.test[first]].reset_index(drop=True)
         bounds = None
         if isinstance(target, NumericTarget):
-            answers, unseen = target.clipped(sums), target.clipped(reader.unseen)
+            answers, unseen = target.clipped(sums), target.clipped(reader.unseen[0])
             reach = learn_intervals(
                 unseen, known.labels[learn], known.patients[learn], target=target
             )
