@@ -65,8 +65,9 @@ def _values(network: HTNet, data: LabelledFaces, sets: Sets) -> list[Floats]:
     assert network.patient is not None
     faces, rest = summaries(network, data.faces)[sets.rows], torch.from_numpy(data.faces.rest)
     reader, found = network.feature_reader, []
-    if reader is not None and data.faces.features is not None:
-        reader.learn_scale(sets.mean(data.faces.features))
+    features = sets.mean(data.faces.features)
+    if reader is not None and features is not None:
+        reader.learn_scale(features)
     with torch.inference_mode():
         for present in (sets.present, *parts_of(sets.present)):
             read = network.patient(faces, rest=rest[sets.rows], present=present).read
