@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,10 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from common.tables import read_table
 from docs.drawing import schematic_face
 from landmarks.find.detector import FaceBox
-from landmarks.find.extraction import SPREADS_FILE, extract_landmarks
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.halves import (
     MIDLINE,
@@ -29,9 +26,6 @@ from landmarks.find.halves import (
 from landmarks.find.method import Copy, make_method
 from landmarks.points import map_points, mirror_points, swap_sides, turn_of
 from landmarks.predictor import find_predictor
-from landmarks.tables import SPREADS
-
-pytestmark = pytest.mark.usefixtures("workers_here")
 
 CORNERS = [48, 54]
 
@@ -123,26 +117,3 @@ def test_the_mirrored_photograph_gives_mirrored_points(portrait: NDArray[np.uint
     across = np.linalg.norm(plain.points[45] - plain.points[36])
     assert np.linalg.norm(back - plain.points, axis=1).mean() < 0.03 * across
     assert np.isfinite(plain.spread).all()
-
-
-def test_tables_are_the_same_to_the_byte_for_any_jobs_and_after_a_stop(
-    tmp_path: Path, portrait_path: Path
-) -> None:
-    method = make_method(tta=3, points="halves")
-    other = tmp_path / "other.png"
-    cv2.imwrite(str(other), cv2.imread(str(portrait_path)) // 2)
-    photos = [("a.png", portrait_path), ("b.png", other)]
-
-    def extract(name: str, some: list[tuple[str, Path]], jobs: int) -> int:
-        found = extract_landmarks(
-            some, out=tmp_path / name, predictor=find_predictor(), method=method, jobs=jobs
-        )
-        return found.resumed
-
-    extract("1", photos[:1], 1)
-    assert extract("1", photos, 1) == 1
-    extract("2", photos, 2)
-    shares = read_table(tmp_path / "2" / SPREADS_FILE, schema=SPREADS)["halves_share"]
-    assert ((shares >= 0) & (shares <= 1)).all()
-    for name in ("landmarks.csv", SPREADS_FILE):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()

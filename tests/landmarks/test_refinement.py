@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import sha256_of
+from common.tables import read_table
 from docs.drawing import schematic_face
 from landmarks import refinement_training
+from landmarks.find.extraction import SPREADS_FILE, extract_landmarks
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.method import make_method
 from landmarks.find.refinement import PICTURE_PX, LevelFace, levelled
 from landmarks.points import map_points, mirror_points
-from landmarks.predictor import find_predictor
+from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.refinement import SHOWN, Refinement, Regression
 from landmarks.refinement_training import CorrectedFace, learn_rounds
+from landmarks.tables import SPREADS
 
 LEVEL = map_points(schematic_face(), levelled(schematic_face()[None]))
 
@@ -97,15 +100,15 @@ def test_one_patient_cannot_teach() -> None:
 
 
 def down(tmp_path: Path, *, px: float = 3.0, **about: object) -> Path:
-    """A refinement that puts every point lower by `px` of the levelled face."""
+    """A refinement that puts every point lower by `px` of the levelled face; 0 has no rounds."""
     one = {}
-    for name, own in SHOWN.items():
+    for name, own in SHOWN.items() if px else ():
         weights = np.zeros((2 * len(own) + 1, 2 * len(own)), np.float32)
         weights[-1, 1::2] = px
         one[name] = Regression(np.eye(200, 2, dtype=np.float32), np.zeros(200, np.float32), weights)
     base = find_predictor()
     known = {"base": base.name, "base_sha256": base.sha256, "learned_from": []}
-    Refinement((one,), known | about).save(tmp_path / "lower.safetensors")
+    Refinement((one,) if px else (), known | about).save(tmp_path / "lower.safetensors")
     return tmp_path / "lower.safetensors"
 
 
@@ -120,6 +123,43 @@ def test_the_finder_moves_the_points_of_every_copy(portrait, tmp_path, tta, poin
     moved = map_points(after.points, level) - map_points(before.points, level)
     np.testing.assert_allclose(moved, np.tile([0.0, 3.0], (68, 1)), atol=0.1)
     np.testing.assert_allclose(after.spread, before.spread, atol=1e-6)
+
+
+def test_tables_are_the_same_to_the_byte_for_any_jobs_and_after_a_stop(
+    tmp_path: Path, portrait_path: Path, workers_here: None
+) -> None:
+    """And where nothing was learned, they are those of the model alone."""
+    darker = tmp_path / "darker.png"
+    cv2.imwrite(str(darker), cv2.imread(str(portrait_path)) // 2)
+    photos = [("a.png", portrait_path), ("b.png", darker)]
+
+    def extract(
+        name: str, model: PredictorFile, *, some: list[tuple[str, Path]] = photos, jobs: int = 1
+    ) -> int:
+        method = make_method(tta=3, points="halves")
+        return extract_landmarks(
+            some, out=tmp_path / name, predictor=model, method=method, jobs=jobs
+        ).resumed
+
+    def same(one: str, other: str) -> bool:
+        tables = ("landmarks.csv", SPREADS_FILE)
+        return all(
+            (tmp_path / one / t).read_bytes() == (tmp_path / other / t).read_bytes() for t in tables
+        )
+
+    lower = find_predictor(str(down(tmp_path)))
+    extract("stopped", lower, some=photos[:1])
+    assert extract("stopped", lower) == 1
+    extract("two jobs", lower, jobs=2)
+    assert same("stopped", "two jobs")
+    shares = read_table(tmp_path / "stopped" / SPREADS_FILE, schema=SPREADS)["halves_share"]
+    assert ((shares >= 0) & (shares <= 1)).all()
+
+    extract("model alone", find_predictor())
+    assert not same("stopped", "model alone")
+    nothing = find_predictor(str(down(tmp_path, px=0.0)))
+    assert extract("stopped", nothing) == 0  # another refinement, and nothing is taken over
+    assert same("stopped", "model alone")
 
 
 def test_a_file_holds_what_was_learned_and_refuses_what_it_is_not(tmp_path: Path) -> None:
