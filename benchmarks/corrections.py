@@ -3,7 +3,7 @@
     python run_pipeline.py extract MANIFEST --out FOUND
     python run_pipeline.py evaluate-landmarks IMPOSED/manifest.csv --asymmetry --out DIR
     python -m benchmarks.corrections MANIFEST FOUND/landmarks.csv IMPOSED/manifest.csv \
-        DIR/settings/SETTING/landmarks.csv [--sizes 20 50 100 200]
+        DIR/settings/SETTING/landmarks.csv [--sizes 20 50 100 200] [--tested MANIFEST LANDMARKS]
 
 Pairs of a manifest with true points, which stand for corrected ones, and of the points that the
 model found; patients have the same names in both. Where a manifest is of `simulate --from-photos`,
@@ -12,7 +12,7 @@ photographs, in an order drawn by chance, the first 20, 50, ... are learned from
 `train-landmarks --refine` does, with what is imposed on the same patients. Tested are four
 photographs of each held-out patient, and all that is imposed on them. The refinement moves the
 points found, which with copies is done to those of every copy. Baseline in the same run: the points
-as they were found.
+as they were found. With `--tested` nobody is held out, and all of another cohort is tested.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("pairs", type=Path, nargs="+")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tested", type=Path, nargs=2)
     asked = parser.parse_args()
     people, truth, found = joined(asked.pairs)
     apart = held_out_patients(list(people["patient_id"]), share=0.25, seed=asked.seed)
@@ -80,9 +81,12 @@ def main() -> None:
     plain = people.index[people["image_id"].isin(people[PLAIN_IMAGE])]
     drawn = people[~imposed].sample(frac=1, random_state=asked.seed)
     own = drawn.groupby("patient_id").head(EACH).index
-    tested = people.index[out & (imposed | people.index.isin(own.union(plain)))]
+    rows = people.index[out & (imposed | people.index.isin(own.union(plain)))]
     learners = drawn.index[~out.loc[drawn.index]]
-    tell("0", people.loc[tested], truth.loc[tested], found.loc[tested])
+    tested = [table.loc[rows] for table in (people, truth, found)]
+    if asked.tested:
+        learners, tested = drawn.index, joined(asked.tested)
+    tell("0", *tested)
     for size in asked.sizes:
         began, some = time.monotonic(), learners[:size]
         whose = people.loc[some, "patient_id"]
@@ -97,8 +101,7 @@ def main() -> None:
             f"{len(rows) - len(some)} imposed, {time.monotonic() - began:.0f} s; rounds "
             f"{[sorted(one) for one in refinement.rounds]}"
         )
-        after = moved(people.loc[tested], found.loc[tested], refinement)
-        tell(str(size), people.loc[tested], truth.loc[tested], after)
+        tell(str(size), *tested[:2], moved(tested[0], tested[2], refinement))
 
 
 def tell(name: str, people: pd.DataFrame, truth: pd.DataFrame, found: pd.DataFrame) -> None:

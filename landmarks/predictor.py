@@ -2,22 +2,27 @@
 
 A predictor is a dlib model file. `ibug` comes with the package `face_recognition_models`; the
 others are brought by the user, by path or by name from the folder `models/`. A refinement of
-`train-landmarks` is one too: it moves the points of the model that it names.
+`train-landmarks` is one too: it moves the points of the model that it names. So is MediaPipe's face
+mesh, where a user has its file and its package (`landmarks.mesh`).
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import dlib
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import UserError, did_you_mean
 from common.files import sha256_of
 from common.words import counted
+from landmarks import mesh
+from landmarks.mesh import FaceMesh
 from landmarks.points import N_POINTS
 from landmarks.refinement import SUFFIX, Refinement
 
@@ -83,11 +88,14 @@ CNN_DETECTOR = ModelFile(
 )
 
 
+Model = dlib.shape_predictor | FaceMesh
+
+
 @dataclass(frozen=True)
 class PredictorFile:
     """A predictor that has been found and hashed, ready for workers to load.
 
-    `base` is the model whose points a refinement moves, None for a dlib model itself.
+    `base` is the model whose points a refinement moves, None for a model itself.
     """
 
     name: str
@@ -111,17 +119,35 @@ class PredictorFile:
         purpose = known.purpose if known else "see its card"
         return seen if seen != "unknown" else f"not known ({self.name}: {purpose})"
 
-    def load(self) -> dlib.shape_predictor:
+    @property
+    def program(self) -> Mapping[str, str]:
+        """What runs the model and its version, where it is not dlib."""
+        return mesh.program() if self.path.suffix == mesh.SUFFIX else {}
+
+    def load(self) -> Model:
         """Load the model (about 100 MB, once in a process) and check that it gives 68 points.
 
-        UserError when the file is truncated, is no dlib predictor, or gives another number of
-        points.
+        UserError when the file is truncated, is no model, or gives another number of points.
         """
+        if self.path.suffix == mesh.SUFFIX:
+            return FaceMesh.load(self.path)
         return _loaded(self.path, self.sha256) if self.base is None else self.base.load()
 
     def load_refinement(self) -> Refinement | None:
         """Load how the model's points are moved; None where they stay."""
         return None if self.base is None else Refinement.load(self.path)
+
+
+def predict_points(
+    predictor: Model, pixels: NDArray[np.uint8], face: dlib.rectangle
+) -> NDArray[np.float64]:
+    """Return the `(68, 2)` points that the predictor places in a face, px of `pixels`.
+
+    dlib answers in whole px and always; a mesh may see no face, and then they are NaN.
+    """
+    if isinstance(predictor, FaceMesh):
+        return predictor.points(pixels, face)
+    return np.array([(p.x, p.y) for p in predictor(pixels, face).parts()], dtype=np.float64)
 
 
 @lru_cache(maxsize=1)
@@ -160,6 +186,8 @@ def find_predictor(name_or_path: str = "ibug") -> PredictorFile:
         )
     if not path.is_file():
         raise UserError(f"The predictor {path} does not exist: check the path.")
+    if path.suffix == mesh.SUFFIX:
+        mesh.program()
     found = PredictorFile(name=path.name, path=path, sha256=sha256_of(path))
     if path.suffix != SUFFIX:
         return found

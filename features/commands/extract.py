@@ -96,7 +96,8 @@ def extract(
     definition
         How distances and features are defined: see docs/definitions.md.
     predictor
-        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a file of yours.
+        Landmark model: ibug (installed), mee, mee2, mee3, gtx (from models/), or a file of
+        yours, of dlib or of MediaPipe (.task).
     faces
         With several faces in a photograph: take the largest, or make it an error.
     tta

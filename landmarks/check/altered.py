@@ -24,6 +24,8 @@ from common.photos import read_photo
 from common.processes import Outcome
 from common.tables import STATUSES, choice, number, sort_by_image_id, text
 from common.workers import default_jobs, supervised_map
+from landmarks.check.errors import evaluate, part_errors
+from landmarks.check.scores import patient_intervals
 from landmarks.find.extraction import PHOTO_LIMIT_S, landmark_table
 from landmarks.find.finder import DETECTION_MIN_SIDE, FaceLandmarks, LandmarkFinder
 from landmarks.find.method import Method
@@ -159,6 +161,30 @@ def tilt_check(
         for angle, result in zip(angles, results, strict=True):
             found[angle][image_id] = result
     return {angle: landmark_table(results) for angle, results in found.items()}
+
+
+def tilt_scores(
+    photos: Photos,
+    manifest: pd.DataFrame,
+    truth: pd.DataFrame,
+    *,
+    setting: str,
+    method: Method,
+    predictor: PredictorFile,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> pd.DataFrame:
+    """Return the rows of `landmark_tilt.csv` of one setting; truth as `common.truth` gives it."""
+    rows = []
+    for angle, table in tilt_check(photos, predictor=predictor, method=method, jobs=jobs).items():
+        turned = evaluate(table, truth, manifest)
+        errors = part_errors(turned)["inner"]["nrmse_eye"][:, None]
+        patients = turned.photographs["patient_id"].to_numpy()
+        found = patient_intervals(errors, patients, seed=seed)
+        found = found.rename(columns={"photographs": "found"})
+        head = {"setting": setting, "angle_deg": angle, "photographs": len(photos)}
+        rows.append(pd.concat([pd.DataFrame([head]), found], axis=1))
+    return pd.concat(rows, ignore_index=True)
 
 
 def turn_picture(

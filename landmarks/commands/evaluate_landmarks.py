@@ -6,7 +6,7 @@ import itertools
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +15,15 @@ import pandas as pd
 from common.errors import UserError
 from common.files import sha256_of
 from common.provenance import write_run_record
-from common.tables import photos_of, read_manifest, write_table
-from common.truth import read_truth
+from common.tables import write_table
 from common.words import counted
 from common.workers import jobs_asked
-from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_check
+from landmarks.check.altered import MIRROR, TILT, mirror_check, tilt_scores
 from landmarks.check.asymmetry import ASYMMETRY, asymmetry_kept
-from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate, part_errors
+from landmarks.check.errors import ERRORS, Evaluated, error_table, evaluate
 from landmarks.check.report import LandmarkEvaluation, landmark_report
-from landmarks.check.scores import GRID, SCORES, compare_settings, patient_intervals, score_table
-from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
+from landmarks.check.scores import GRID, SCORES, compare_settings, score_table
+from landmarks.exchange.tables import WithTruth, named_as, read_points, read_with_truth
 from landmarks.find.extraction import extract_landmarks
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, Points, make_method
 from landmarks.predictor import PredictorFile, find_predictor
@@ -32,20 +31,6 @@ from landmarks.tables import failure_lines, points_source, with_slips_failed
 
 PLAIN = "plain"
 WIDTHS = (200, 300)  # px, to which a photograph is reduced to find faces
-
-
-@dataclass(frozen=True)
-class WithTruth:
-    """Photographs with true points: `manifest` rows, and `truth` as `common.truth` gives it."""
-
-    manifest: pd.DataFrame
-    truth: pd.DataFrame
-    problems: tuple[str, ...] = ()
-
-    @property
-    def photos(self) -> tuple[tuple[str, Path], ...]:
-        """(`image_id`, path) of the photographs whose true points are known."""
-        return photos_of(self.manifest[(self.truth["status"] == "ok").to_numpy()])
 
 
 def evaluate_landmarks(
@@ -128,7 +113,7 @@ def evaluate_landmarks(
         tta=tta, tta_kind=tta_kind, tta_average=tta_average, relevel=relevel, points=points,
         seed=seed,
     )  # fmt: skip
-    known = read_source(source)
+    known = read_with_truth(source)
     if not known.photos:
         raise UserError(
             f"{source}: no photograph has true points ({known.truth['reason'].iat[0]})."
@@ -167,7 +152,13 @@ def evaluate_landmarks(
                 known.photos, predictor=model, method=method, jobs=jobs
             )
         if tilt:
-            altered["tilt"] = _tilt(known, method, predictor=model, seed=seed, jobs=jobs)
+            altered["tilt"] = pd.concat(
+                tilt_scores(
+                    known.photos, known.manifest, known.truth, setting=_name_of(one), method=one,
+                    predictor=model, seed=seed, jobs=jobs,
+                )
+                for one in dict.fromkeys((Method(), method))
+            )  # fmt: skip
     evaluation = LandmarkEvaluation(
         settings=found,
         scores=pd.concat([score_table(e, setting=n, seed=seed) for n, e in found.items()]),
@@ -205,30 +196,6 @@ def evaluate_landmarks(
     )
     _tell(evaluation, out=out, asymmetry=asymmetry)
     return evaluation
-
-
-def read_source(source: Path) -> WithTruth:
-    """Read photographs and true points from a manifest, or from another tool's points beside them.
-
-    UserError when the source does not exist or names no true points.
-    """
-    if not is_of_other_tool(source):
-        manifest = read_manifest(source)
-        return WithTruth(manifest, read_truth(manifest))
-    marked, _ = read_points(source)
-    folder = (source if source.is_dir() else source.parent).resolve()
-    names = marked[["image_id"]]
-    return WithTruth(
-        names.assign(
-            path=[str((folder / name).resolve()) for name in names["image_id"]],
-            patient_id=names["image_id"],
-        ),
-        marked,
-        problems=(
-            f"{source.name} does not say which photographs show the same patient: each counts as "
-            "a patient of its own, so the intervals are too narrow if patients come repeatedly.",
-        ),
-    )
 
 
 def _named(predictions: tuple[Path, ...]) -> dict[str, Path]:
@@ -287,27 +254,6 @@ def _predict(
             )
             done[method] = evaluate(extraction.table, known.truth, known.manifest)
     return {name: done[method] for name, method in methods.items()}
-
-
-def _tilt(
-    known: WithTruth, method: Method, *, predictor: PredictorFile, seed: int, jobs: int | None
-) -> pd.DataFrame:
-    """NRMSE at each angle, plainly and with the method that was asked for."""
-    frames = []
-    for name, one in {PLAIN: Method(), _name_of(method): method}.items():
-        for angle, table in tilt_check(
-            known.photos, predictor=predictor, method=one, jobs=jobs
-        ).items():
-            turned = evaluate(table, known.truth, known.manifest)
-            values = part_errors(turned)["inner"]["nrmse_eye"][:, None]
-            patients = turned.photographs["patient_id"].to_numpy()
-            found = patient_intervals(values, patients, seed=seed)
-            found = found.rename(columns={"photographs": "found"})
-            found.insert(0, "photographs", len(known.photos))
-            found.insert(0, "angle_deg", angle)
-            found.insert(0, "setting", name)
-            frames.append(found)
-    return pd.concat(frames, ignore_index=True)
 
 
 def _name_of(method: Method) -> str:

@@ -13,13 +13,7 @@ or a list of records `{"image": …, "width": …, "height": …, "faceLandmarks
 …]]}`, the list of faces as MediaPipe gives it. Coordinates are shares of the picture's width and
 height as MediaPipe gives them, or px if any is above 2.
 
-The mapping is this project's own. Of each line that MediaPipe publishes (oval, brows, eyes, lips,
-middle of the nose: `face_mesh_connections.py`, `canonical_face_model.obj`) it takes the vertex that
-lies nearest, in the canonical face seen from the front, to where our point lies on that line: ends
-and corners at its ends, the lids at a third and two thirds, the brows at quarters, the jaw at
-eighths between ear and chin, the lips where the 68-point model's mean shape has them. The mesh
-knows no mark-up by hand, and its brow is the upper edge: measures of both kinds of points should
-not be mixed in one study.
+Which of its points are ours, `landmarks.mesh` says.
 """
 
 from __future__ import annotations
@@ -45,21 +39,13 @@ from landmarks.exchange.marked import (
     without_face,
 )
 from landmarks.find.iris import Iris, Irises
+from landmarks.mesh import MESH_OF_68
 from landmarks.points import N_POINTS
 
 _NAME_COLUMNS = ("image_id", "image", "file", "file_name", "filename", "name")
 N_MESH, N_WITH_IRISES = 468, 478
 FACES = ("faceLandmarks", "face_landmarks", "multi_face_landmarks", "landmarks")
 """Keys of a record under which the list of faces may stand."""
-MESH_OF_68: tuple[int, ...] = (
-    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,  # jaw
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
-    6, 195, 5, 1, 98, 97, 2, 326, 327,  # nose
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
-    61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91,  # lips, outer edge
-    78, 82, 13, 312, 308, 317, 14, 87,  # lips, inner edge
-)  # fmt: skip
-"""`MESH_OF_68[i]` is the vertex of the mesh that is our point `i`."""
 _IRISES = {"right": 468, "left": 473}  # centres; the four points of the rim follow each
 _SHARES_UP_TO = 2.0  # a face may reach beyond the picture, but not by another whole picture
 

@@ -1,8 +1,9 @@
-"""Points of other tools as a landmark table, and whose photographs they are."""
+"""Points of other tools as a landmark table or as the truth, and whose photographs they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 
 from common.files import PARQUET
 from common.photos import PHOTO_SUFFIXES
-from common.tables import read_table, sort_by_image_id
+from common.tables import photos_of, read_manifest, read_table, sort_by_image_id
+from common.truth import read_truth
 from common.words import counted
 from landmarks.exchange.formats import format_of, read_marked
 from landmarks.exchange.marked import MarkedPhoto
@@ -25,6 +27,20 @@ _NOT_KNOWN = (  # of another tool's points
     *frame_columns(),
 )  # fmt: skip
 _COLUMNS = [name for name in LANDMARKS.columns if name not in _NOT_KNOWN]
+
+
+@dataclass(frozen=True)
+class WithTruth:
+    """Photographs with true points: `manifest` rows, and `truth` as `common.truth` gives it."""
+
+    manifest: pd.DataFrame
+    truth: pd.DataFrame
+    problems: tuple[str, ...] = ()
+
+    @property
+    def photos(self) -> tuple[tuple[str, Path], ...]:
+        """(`image_id`, path) of the photographs whose true points are known."""
+        return photos_of(self.manifest[(self.truth["status"] == "ok").to_numpy()])
 
 
 def read_points(
@@ -46,6 +62,30 @@ def read_points(
         form, marks = read_marked(source, tool)
         return landmark_table(marks, tool=form.name)
     return read_table(source, schema=LANDMARKS), irises_beside(source)
+
+
+def read_with_truth(source: Path) -> WithTruth:
+    """Read photographs and true points from a manifest, or from another tool's points beside them.
+
+    UserError when the source does not exist or names no true points.
+    """
+    if not is_of_other_tool(source):
+        manifest = read_manifest(source)
+        return WithTruth(manifest, read_truth(manifest))
+    marked, _ = read_points(source)
+    folder = (source if source.is_dir() else source.parent).resolve()
+    names = marked[["image_id"]]
+    return WithTruth(
+        names.assign(
+            path=[str((folder / name).resolve()) for name in names["image_id"]],
+            patient_id=names["image_id"],
+        ),
+        marked,
+        problems=(
+            f"{source.name} does not say which photographs show the same patient: each counts as "
+            "a patient of its own, so the intervals are too narrow if patients come repeatedly.",
+        ),
+    )
 
 
 def read_corrected(

@@ -175,7 +175,7 @@ def extract_landmarks(
     else:
         (out / IRISES_FILE).unlink(missing_ok=True)  # of an earlier run that looked for them
     if method.augmentation:
-        write_table(spread_table(found), out / SPREADS_FILE, schema=SPREADS)
+        write_table(spread_table(found, method=method), out / SPREADS_FILE, schema=SPREADS)
     else:
         remove_table(out / SPREADS_FILE)  # of an earlier run with copies
     tally = Counter(table["status"])
@@ -280,7 +280,7 @@ def landmark_table(found: dict[str, FaceLandmarks], *, scale: Scale | None = Non
     return sort_by_image_id(pd.concat([frame, quality, values], axis=1))
 
 
-def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
+def spread_table(found: dict[str, FaceLandmarks], *, method: Method) -> pd.DataFrame:
     """Return the table of spreads of results by `image_id`, in natural order."""
     results = list(found.values())
     frame = pd.DataFrame(
@@ -291,9 +291,8 @@ def spread_table(found: dict[str, FaceLandmarks]) -> pd.DataFrame:
             "copies_failed": np.array([result.copies_failed for result in results], dtype=int),
         }
     )
-    shares = np.array([result.halves_share for result in results])
-    if np.isfinite(shares).any():
-        frame["halves_share"] = shares
+    if method.points == "halves":
+        frame["halves_share"] = np.array([result.halves_share for result in results], dtype=float)
     spreads = np.array([result.spread for result in results]).reshape(len(results), -1)
     if len(results):
         frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
@@ -316,6 +315,7 @@ def settings_of(
         "predictor": predictor.sha256,
         "faces": faces,
         **method.settings(),
+        **predictor.program,
         "dlib": dlib.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,

@@ -97,7 +97,8 @@ def extract_films(
     )
     if method.augmentation:
         spreads = read_table(out / SPREADS_FILE, schema=SPREADS) if len(photos) else photos
-        parts = _parts(films, spreads, spread_table, placed=False)
+        table_of = functools.partial(spread_table, method=method)
+        parts = _parts(films, spreads, table_of, placed=False)
         write_table_in_parts(parts, out / SPREADS_FILE, schema=SPREADS)
     elif photos.empty:
         remove_table(out / SPREADS_FILE)  # of an earlier run with copies

@@ -33,7 +33,7 @@ from landmarks.find.tracking import FaceTracker
 
 PIECE = 300  # frames
 LEAD_IN = 10  # frames before a piece, in which the box settles
-TRACKING = 1
+TRACKING = 2
 """Raise this when the same film and settings may give other points: it ends old pieces."""
 PIECES_FOLDER = "pieces"
 _LIMIT_S = 3600.0  # for a film's first reading, or a piece with many copies
@@ -280,7 +280,10 @@ def _arrays(found: Sequence[FaceLandmarks]) -> dict[str, NDArray[Any]]:
         "points": np.array([one.points for one in found]),
         "spread": np.array([one.spread for one in found]),
         "numbers": np.array(
-            [(one.copies, one.copies_failed, one.brightness, one.sharpness) for one in found]
+            [
+                (one.copies, one.copies_failed, one.halves_share, one.brightness, one.sharpness)
+                for one in found
+            ]
         ),
     }
 
@@ -290,7 +293,7 @@ def _results(kept: Arrays, *, sha256: str) -> list[FaceLandmarks]:
     found = []
     for row, status in enumerate(kept["status"].tolist()):
         *edges, score = kept["box"][row]
-        copies, failed, brightness, sharpness = kept["numbers"][row].tolist()
+        copies, failed, share, brightness, sharpness = kept["numbers"][row].tolist()
         n_faces = int(kept["n_faces"][row])
         detector = str(kept["detector"][row])
         found.append(
@@ -304,6 +307,7 @@ def _results(kept: Arrays, *, sha256: str) -> list[FaceLandmarks]:
                 copies=int(copies),
                 copies_failed=int(failed),
                 spread=kept["spread"][row],
+                halves_share=share,
                 brightness=brightness,
                 sharpness=sharpness,
             )

@@ -23,10 +23,11 @@ from landmarks.find.halves import halves_of, share_of
 from landmarks.find.iris import Iris, Irises, find_irises
 from landmarks.find.method import Copy, Method
 from landmarks.find.refinement import refined
-from landmarks.find.tta import CopyPredictor, centre_of, predict_points, spread_of
+from landmarks.find.tta import Copies, CopyPredictor, centre_of, spread_of
+from landmarks.mesh import FaceMesh
 from landmarks.overlay import write_overlay
 from landmarks.points import N_POINTS, tilt_degrees
-from landmarks.predictor import PredictorFile
+from landmarks.predictor import PredictorFile, predict_points
 
 DETECTION_MIN_SIDE = 600
 """Photographs are decoded by 1/2, 1/4 or 1/8 as long as the shorter side keeps this many px."""
@@ -127,6 +128,8 @@ class LandmarkFinder:
         cv2.setNumThreads(1)
         self._method = method or Method()
         self._predictor = predictor.load()
+        if isinstance(self._predictor, FaceMesh):
+            self._method = replace(self._method, colour=True)  # which it has learned from
         self._refinement = predictor.load_refinement()
         self._detector = FaceDetector(small_width=self._method.detection_width)
         self._copies = CopyPredictor(
@@ -200,34 +203,28 @@ class LandmarkFinder:
     ) -> FaceLandmarks:
         """Fill the points of the chosen face into `found`, by the method that was asked for."""
         points = predict_points(self._predictor, seen, face.rectangle())
+        if np.isnan(points).any():
+            return _without_face(found)
         angle = -float(tilt_degrees(points)) if self._method.relevel else 0.0
-        if self._method.augmentation is None:
+        augmentation = self._method.augmentation
+        if augmentation is None:
             if self._method.relevel:
                 points = self._copies.predict_level(photo.pixels, face, angle_deg=angle)
-            if self._method.points == "halves":
-                found = replace(found, halves_share=share_of(points[None]))
-                points = self._halves(photo, face, points[None], [Copy()])[0]
-            points = self._refined(photo, face, points[None])[0]
-            return replace(found, points=photo.to_original(points))
-        augmentation = self._method.augmentation
-        content = photo.sha256 or hashlib.sha256(photo.pixels.tobytes()).hexdigest()
-        copies = self._copies.predict(
-            photo.pixels, face, augmentation=augmentation, content=content, angle_deg=angle
-        )
-        found = replace(found, copies=copies.n_copies, copies_failed=copies.n_failed)
-        if not len(copies.points):
-            return replace(
-                found,
-                status="no_face",
-                reason=f"A face was found in the photograph but in none of its {copies.n_copies} "
-                "altered copies: use a frontal photograph, --tta-kind box, or --tta 0.",
-                box=None,
+            copies, drawn = Copies(points[None], n_copies=1), [Copy()]
+        else:
+            content = photo.sha256 or hashlib.sha256(photo.pixels.tobytes()).hexdigest()
+            copies = self._copies.predict(
+                photo.pixels, face, augmentation=augmentation, content=content, angle_deg=angle
             )
-        if self._method.points == "halves":
-            found = replace(found, halves_share=share_of(copies.points))
             drawn = [augmentation.copy(i, content=content) for i in range(len(copies.points))]
-            copies = replace(copies, points=self._halves(photo, face, copies.points, drawn))
-        copies = replace(copies, points=self._refined(photo, face, copies.points))
+            found = replace(found, copies=copies.n_copies, copies_failed=copies.n_failed)
+        points = _whole(copies.points)
+        if len(points) and self._method.points == "halves":
+            found = replace(found, halves_share=share_of(points))
+            points = _whole(self._halves(photo, face, points, drawn))
+        if not len(points):
+            return _without_face(found)
+        copies = replace(copies, points=self._refined(photo, face, points))
         return replace(
             found,
             points=photo.to_original(centre_of(copies, average=self._method.average)),
@@ -247,6 +244,21 @@ class LandmarkFinder:
         """Move points as a clinic's corrections taught, if the model knows of any."""
         known = self._refinement
         return points if known is None else refined(known, photo.pixels, face, points)
+
+
+def _whole(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return those of `(n, 68, 2)` points in which the model has seen a face."""
+    return points[np.isfinite(points).all(axis=(1, 2))]
+
+
+def _without_face(found: FaceLandmarks) -> FaceLandmarks:
+    """Say that there is no face where the detector had found one."""
+    where = f"in none of its {found.copies} altered copies" if found.copies else "not by the model"
+    reason = (
+        f"A face was found in the photograph but {where}: use a frontal photograph, --tta-kind "
+        "box, or --tta 0."
+    )
+    return replace(found, status="no_face", reason=reason, box=None)
 
 
 def light_of(grey: NDArray[np.uint8], face: FaceBox) -> tuple[float, float]:

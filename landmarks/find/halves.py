@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from landmarks.find.detector import FaceBox
 from landmarks.find.method import Copy
-from landmarks.find.tta import picture_in, predict_points
+from landmarks.find.tta import picture_in
 from landmarks.points import (
     REGIONS,
     compose,
@@ -27,6 +27,7 @@ from landmarks.points import (
     side_of,
     turn_of,
 )
+from landmarks.predictor import Model, predict_points
 
 MIDLINE = (27, 28, 29, 30, 33, 51, 62, 66, 57, 8)  # bridge, base of the nose, lips, chin
 SIDE = 640  # px of the upright picture
@@ -54,7 +55,7 @@ they add up to 1, so that what a slightly turned head shows of asymmetry stays.
 
 
 def halves_of(
-    predictor: dlib.shape_predictor,
+    predictor: Model,
     pixels: NDArray[np.uint8],
     box: FaceBox,
     whole: NDArray[np.float64],
@@ -67,7 +68,7 @@ def halves_of(
     Parameters
     ----------
     predictor
-        A loaded dlib shape predictor.
+        From `PredictorFile.load`.
     pixels
         `(h, w)` grey or `(h, w, 3)` RGB uint8.
     box
@@ -100,7 +101,7 @@ def share_of(whole: NDArray[np.float64]) -> float:
 
 
 def answers_of(
-    predictor: dlib.shape_predictor,
+    predictor: Model,
     pixels: NDArray[np.uint8],
     box: FaceBox,
     upright: NDArray[np.float64],
@@ -194,7 +195,7 @@ def _box_in(upright: NDArray[np.float64], box: FaceBox, copy: Copy) -> dlib.rect
 
 
 def _answer(
-    predictor: dlib.shape_predictor,
+    predictor: Model,
     faces: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     box: dlib.rectangle,
     copy: Copy,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from landmarks.find.detector import FaceBox, frontal_detector
 from landmarks.find.method import Augmentation, Average, Copy
 from landmarks.points import N_POINTS, compose, map_points, swap_sides, turn_about
+from landmarks.predictor import Model, predict_points
 
 FACE_PX = 240  # width of the detection box in a crop; the predictor answers in whole px of it
 MARGIN = 0.4  # of the box, on each side: what HOG needs around a face
@@ -157,16 +158,14 @@ class CopyPredictor:
     Parameters
     ----------
     predictor
-        A loaded dlib shape predictor.
+        From `PredictorFile.load`.
     colour
         Detect and predict on RGB crops as they are; otherwise they are made grey first.
     threads
         Copies worked on at the same time; dlib's detector lets other threads run meanwhile.
     """
 
-    def __init__(
-        self, predictor: dlib.shape_predictor, *, colour: bool = False, threads: int = 1
-    ) -> None:
+    def __init__(self, predictor: Model, *, colour: bool = False, threads: int = 1) -> None:
         self._predictor = predictor
         self._colour = colour
         others = [dlib.get_frontal_face_detector() for _ in range(1, threads)]
@@ -214,7 +213,7 @@ class CopyPredictor:
         found: list[NDArray[np.float64] | None] = [None] * len(copies)
         for share, points in enumerate(shares):
             found[share::threads] = points
-        kept = [points for points in found if points is not None]
+        kept = [points for points in found if points is not None and np.isfinite(points).all()]
         return Copies(np.array(kept).reshape(-1, N_POINTS, 2), n_copies=len(copies))
 
     def predict_level(
@@ -243,13 +242,6 @@ class CopyPredictor:
         """Points of one copy in px of the photograph's pixels."""
         points = turned.to_photo(predict_points(self._predictor, altered, face))
         return swap_sides(points) if copy.mirrored else points
-
-
-def predict_points(
-    predictor: dlib.shape_predictor, pixels: NDArray[np.uint8], face: dlib.rectangle
-) -> NDArray[np.float64]:
-    """Return the `(68, 2)` points that the predictor places in a face, whole px of `pixels`."""
-    return np.array([(p.x, p.y) for p in predictor(pixels, face).parts()], dtype=np.float64)
 
 
 def centre_of(copies: Copies, *, average: Average = "median") -> NDArray[np.float64]:

@@ -201,10 +201,16 @@ def test_shards_of_films_are_joined_to_the_same_bytes(
 def test_copies_of_frames_are_made_when_asked_for(
     run: Callable[..., ExtractResult], face: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    film = write_film(tmp_path / "one.avi", swaying(face, 2))
-    run(film, tmp_path / "out", tta=3)
+    """With halves, too: each frame and each photograph beside them has its share, found or not."""
+    (tmp_path / "in").mkdir()
+    film = write_film(tmp_path / "in" / "one.avi", swaying(face, 2))
+    save(tmp_path / "in" / "a.png", np.zeros((48, 64, 3), np.uint8))
+    run(tmp_path / "in", tmp_path / "out", tta=3, points="halves")
     spreads = pd.read_csv(tmp_path / "out" / "spreads.csv")
-    assert spreads["copies"].tolist() == [3, 3] and spreads["spread_x_30"].notna().all()
+    assert spreads["image_id"].tolist() == ["a.png", "one.avi#000000", "one.avi#000001"]
+    assert spreads["copies"].tolist() == [0, 3, 3]
+    for column in ("halves_share", "spread_x_30"):
+        assert spreads[column].notna().tolist() == [False, True, True]
     run(film, tmp_path / "out")
     assert not (tmp_path / "out" / "spreads.csv").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.exchange.lists_of_points import MESH_OF_68
+from landmarks.mesh import MESH_OF_68
 from tests.landmarks.emotrics_files import emotrics_text
 
 

@@ -17,7 +17,8 @@ from common.truth import TRUTH_TABLE
 from landmarks.check.altered import TILT
 from landmarks.check.errors import ERRORS
 from landmarks.check.scores import GRID, SCORES
-from landmarks.commands.evaluate_landmarks import evaluate_landmarks, grid_of, read_source
+from landmarks.commands.evaluate_landmarks import evaluate_landmarks, grid_of
+from landmarks.exchange.tables import read_with_truth
 from landmarks.find.extraction import landmark_table
 from landmarks.find.finder import LandmarkFinder
 from landmarks.find.method import Method, make_method
@@ -150,7 +151,7 @@ def test_truth_from_dlib_xml(cohort: Path, points: NDArray[np.float64], planted:
     partly = face_xml("p1.png", points).replace("<part name='67'", "<ignored name='67'")
     source = cohort / "faces.xml"
     source.write_text(xml_with(face_xml("p0.png", points) + partly))
-    known = read_source(source)
+    known = read_with_truth(source)
 
     assert [name for name, _ in known.photos] == ["p0.png"]
     assert known.photos[0][1] == (cohort / "p0.png").resolve()

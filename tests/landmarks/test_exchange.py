@@ -18,12 +18,12 @@ from common.tables import read_manifest, write_table
 from common.truth import read_truth
 from datasets.simulated.shape import AVERAGE_POINTS
 from features.commands.features import features
-from landmarks.commands.evaluate_landmarks import evaluate_landmarks, read_source
+from landmarks.commands.evaluate_landmarks import evaluate_landmarks
 from landmarks.commands.exchange import export_points, import_points
 from landmarks.exchange.formats import FORMATS, format_of, read_marked
-from landmarks.exchange.lists_of_points import MESH_OF_68
-from landmarks.exchange.tables import matched, read_points
+from landmarks.exchange.tables import matched, read_points, read_with_truth
 from landmarks.find.iris import Iris, Irises
+from landmarks.mesh import MESH_OF_68
 from landmarks.points import MIRROR_PARTNER, POINT_COLUMNS
 from landmarks.review.corrections import Journal, Move, corrected, read_corrections
 from landmarks.tables import (
@@ -469,7 +469,7 @@ def test_points_beside_photographs_are_truth_and_predictions(tmp_path: Path) -> 
         tools.bare_pts(tmp_path / "true" / name, POINTS, SIZE)
         (tmp_path / "found" / name).parent.mkdir(parents=True, exist_ok=True)
         tools.openface(tmp_path / "found" / name, POINTS.round(1) + np.array([0, 2]), SIZE)
-    known = read_source(tmp_path / "true")
+    known = read_with_truth(tmp_path / "true")
     assert known.photos[0] == ("p/1.jpg", tmp_path / "true" / "p/1.jpg")
     result = evaluate_landmarks(
         tmp_path / "true", out=tmp_path / "out", predictions=(tmp_path / "found",)
