@@ -17,7 +17,7 @@ from common.tables import PLAIN_IMAGE, photos_of, read_manifest
 from common.truth import read_truth
 from datasets.simulated.photo_cohort import MAX_TURN, Portrait, simulate_from_portraits
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, make_method
+from landmarks.find.method import Method
 from landmarks.points import turn_of
 from landmarks.predictor import PredictorFile
 from landmarks.refinement import Refinement
@@ -35,6 +35,7 @@ def refine_predictor(
     found: pd.DataFrame,
     *,
     base: PredictorFile,
+    method: Method,
     out: Path,
     seed: int = 0,
     jobs: int = 1,
@@ -50,9 +51,11 @@ def refine_predictor(
     truth
         Their corrected points, `image_id`, `x_0` ... `y_67`.
     found
-        Their landmark table by the model and with copies.
+        Their landmark table by the model and `method`.
     base
         The model; one of `PREDICTORS`, whose name is kept and finds it again.
+    method
+        How its points were found, those of what is imposed as well.
     out
         The file; what it says of itself is returned, too.
     seed
@@ -73,7 +76,7 @@ def refine_predictor(
         imposed = imposed[imposed[PLAIN_IMAGE].notna()]
         there = extract_landmarks(
             photos_of(imposed), out=out.parent / "imposed", predictor=base,
-            method=make_method(tta=DEFAULT_COPIES), jobs=jobs,
+            method=method, jobs=jobs,
         ).table  # fmt: skip
         faces = corrected_faces(
             pd.concat([people, imposed], ignore_index=True),
@@ -86,6 +89,7 @@ def refine_predictor(
     about = {
         "base": base.name,
         "base_sha256": base.sha256,
+        "points": method.points,
         "seed": seed,
         "rounds": [sorted(one) for one in rounds],
         "pictures": len(faces),

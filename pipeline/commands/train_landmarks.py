@@ -20,7 +20,7 @@ from common.workers import jobs_asked
 from landmarks.check.training import compare_models, training_report
 from landmarks.exchange.tables import is_of_other_tool, named_as, read_points
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, Method, make_method
+from landmarks.find.method import DEFAULT_COPIES, Method, Points, make_method
 from landmarks.points import N_POINTS, POINT_COLUMNS
 from landmarks.predictor import PREDICTORS, find_predictor
 from landmarks.refinement import SUFFIX
@@ -87,6 +87,7 @@ def train_landmarks(
     raters: Path | None = None,
     predictor: str = "ibug",
     refine: bool = False,
+    halves: bool = False,
     held_out: float = 0.25,
     cascades: int = TrainingOptions.cascades,
     trees: int = TrainingOptions.trees,
@@ -130,6 +131,8 @@ def train_landmarks(
         Learn how to move the points that this model finds, from some ten corrected photographs on,
         in place of a model from nothing. Palsies imposed on them teach it too. The options from
         --cascades to --mirror are for a model from nothing.
+    halves
+        With --refine, learn to move the points of mirrored halves, for extract --points halves.
     held_out
         Share of the patients that are held out to measure the error.
     cascades
@@ -168,6 +171,8 @@ def train_landmarks(
             "--refine moves the points of a model that is known by its name: give one of "
             f"{', '.join(PREDICTORS)} by --predictor."
         )
+    if halves and not refine:
+        raise UserError("--halves says which points --refine moves: give both, or neither.")
     people = everybody = read_manifest(manifest)
     reviewed = None if points is None else read_reviewed(points)
     limits = np.full(N_POINTS, POINT_LIMIT) if raters is None else read_raters(raters)
@@ -179,7 +184,8 @@ def train_landmarks(
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
     tested = people["patient_id"].isin(apart)
-    method = make_method(tta=DEFAULT_COPIES) if refine else Method()
+    asked: Points = "halves" if halves else "whole"
+    method = make_method(tta=DEFAULT_COPIES, points=asked) if refine else Method()
     predict = functools.partial(extract_landmarks, jobs=jobs, method=method)
     before = predict(photos_of(people), out=out / "before", predictor=base).table
     found = people["image_id"].isin(before.loc[before["status"] == "ok", "image_id"])
@@ -189,7 +195,7 @@ def train_landmarks(
     about = None
     if refine:
         about = refine_predictor(
-            learners, truth, before, base=base, out=model, seed=seed, jobs=jobs
+            learners, truth, before, base=base, method=method, out=model, seed=seed, jobs=jobs
         )
         if not about["rounds"]:
             print("The corrections teach nothing that holds for other patients: no point is moved.")
@@ -227,7 +233,7 @@ def train_landmarks(
     }
     settings = {
         **({"seed": seed} if refine else asdict(options)),
-        "refine": refine, "held_out": held_out, "compared_with": predictor,
+        "refine": refine, "halves": halves, "held_out": held_out, "compared_with": predictor,
         "all_points": all_points, "limits": "two raters" if raters else f"{POINT_LIMIT:g} %",
     }  # fmt: skip
     card = {

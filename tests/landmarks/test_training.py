@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from common.files import sha256_of
 from common.photos import read_photo
-from common.tables import read_manifest, write_table
+from common.tables import read_manifest, read_table, write_table
 from landmarks import refinement_training
+from landmarks.find.extraction import SPREADS_FILE
 from landmarks.find.finder import LandmarkFinder
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import Journal, Move
-from landmarks.tables import LANDMARKS, points_of
+from landmarks.tables import LANDMARKS, SPREADS, points_of
 from landmarks.training import (
     TrainingFace,
     TrainingOptions,
@@ -281,17 +282,23 @@ def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys, 
     folder, faces = cohort
     result = train_landmarks(
         folder / "manifest.csv", out=tmp_path, points=folder / "corrected.csv", refine=True,
-        seed=3, jobs=1,
+        halves=True, seed=3, jobs=1,
     )  # fmt: skip
     assert result.model.name == "predictor.safetensors"
     mouth = result.errors.loc["mouth"]
     assert mouth["after"] < 0.6 * mouth["before"]
     about = json.loads(result.card.read_text())["refinement"]
+    assert about["points"] == "halves"
+    for name in ("before", "imposed", "after"):
+        spreads = read_table(tmp_path / name / SPREADS_FILE, schema=SPREADS)
+        assert spreads["halves_share"].notna().any()
     assert len(about["learned_from"]) == 6
     assert about["of_them_imposed"] == 5  # one head is turned too far for the warp
     known = {sha256_of(face.path) for face in faces}
     assert set(about["learned_from"]) < known
     assert "predictor.safetensors" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--halves says which points"):
+        train_landmarks(folder / "manifest.csv", out=tmp_path / "again", halves=True)
     with pytest.raises(UserError, match="known by its name"):
         train_landmarks(
             folder / "manifest.csv", out=tmp_path / "again", points=folder / "corrected.csv",
