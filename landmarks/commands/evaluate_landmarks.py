@@ -152,13 +152,14 @@ def evaluate_landmarks(
                 known.photos, predictor=model, method=method, jobs=jobs
             )
         if tilt:
-            altered["tilt"] = pd.concat(
+            turned = [
                 tilt_scores(
                     known.photos, known.manifest, known.truth, setting=_name_of(one), method=one,
                     predictor=model, seed=seed, jobs=jobs,
                 )
                 for one in dict.fromkeys((Method(), method))
-            )  # fmt: skip
+            ]  # fmt: skip
+            altered["tilt"] = pd.concat(turned, ignore_index=True)
     evaluation = LandmarkEvaluation(
         settings=found,
         scores=pd.concat([score_table(e, setting=n, seed=seed) for n, e in found.items()]),
