@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import dlib
 import numpy as np
@@ -88,7 +89,7 @@ CNN_DETECTOR = ModelFile(
 )
 
 
-Model = dlib.shape_predictor | FaceMesh
+Model: TypeAlias = dlib.shape_predictor | FaceMesh
 
 
 @dataclass(frozen=True)
