@@ -21,7 +21,7 @@ from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox
 from landmarks.find.iris import Irises, find_irises
 from landmarks.points import N_POINTS
-from landmarks.predictor import PredictorFile
+from landmarks.predictor import PredictorFile, predict_points
 from landmarks.review.corrections import MOVES, Journal, Move, of_these_photographs
 from landmarks.review.face import Face, faces_of
 from landmarks.review.marks import CENTRES, EDGES, marks_of
@@ -143,8 +143,10 @@ class Session:
             if min(right - left, bottom - top) < 40:
                 raise ChangeRefusedError("The box is too small: draw it around the whole face.")
             rectangle = FaceBox(left, top, right, bottom, 0.0, "hand").rectangle()
-            parts = self._load_predictor()(photo.pixels, rectangle).parts()
-            points = photo.to_original(np.array([(part.x, part.y) for part in parts], dtype=float))
+            found = predict_points(self._load_predictor(), photo.pixels, rectangle)
+            if np.isnan(found).any():
+                raise ChangeRefusedError("The model sees no face in the box: draw it anew.")
+            points = photo.to_original(found)
             irises = find_irises(read_photo(face.path).pixels, points) if face.has_irises else None
             marks = marks_of(points, irises)[: None if face.has_irises else N_POINTS]
             targets = {mark: (float(x), float(y)) for mark, (x, y) in enumerate(marks)}
