@@ -16,7 +16,7 @@ demo: $(READY)
 	$(RUN) run_pipeline.py demo --out demo_output
 
 test: lint
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY_DEV)
 	$(RUN) -m ruff check .

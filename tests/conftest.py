@@ -194,6 +194,14 @@ def figures_not_rendered() -> Iterator[None]:
     _confusion.cache_clear()  # else a blank one would be found there by others
 
 
+@pytest.fixture(scope="module")
+def coarse_maps() -> Iterator[None]:
+    """Two steps for each map of what moved a grade; how exact maps are is tested with the maps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("htnet.palsy.maps._STEPS", 2)
+        yield
+
+
 def _built(build: Callable[[int], Any], options: dict[str, int], seed: int) -> Any:
     return build(seed).set_params(**options)
 

@@ -7,6 +7,7 @@ eyelash costs as little as it should. Pixel centres lie at integers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -91,10 +92,10 @@ class Canvas:
         corners = self.pixels(outline)
         spread = soft * self.scale
         margin = 3 * spread + 2
-        x0, y0 = np.floor(corners.min(0) - margin).astype(int)
-        x1, y1 = np.ceil(corners.max(0) + margin).astype(int) + 1
-        x0, y0 = _within(x0, 0, self.cols), _within(y0, 0, self.rows)
-        x1, y1 = _within(x1, x0, self.cols), _within(y1, y0, self.rows)
+        left, top = (corners.min(0) - margin).tolist()
+        right, bottom = (corners.max(0) + margin).tolist()
+        x0, y0 = _within(floor(left), 0, self.cols), _within(floor(top), 0, self.rows)
+        x1, y1 = _within(ceil(right) + 1, x0, self.cols), _within(ceil(bottom) + 1, y0, self.rows)
         window = (slice(y0, y1), slice(x0, x1))
         if x1 == x0 or y1 == y0:
             return Patch(window, np.zeros((y1 - y0, x1 - x0), np.float32))
@@ -152,13 +153,14 @@ def spline(points: ArrayLike, *, closed: bool = False, samples: int = 8) -> Floa
 
 
 def ribbon_outline(curve: FloatArray, width: ArrayLike) -> FloatArray:
-    """The closed outline of a band of given width along a curve."""
-    step = np.diff(curve, axis=0)
-    along = np.vstack([step[:1], step[:-1] + step[1:], step[-1:]])
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-    half = np.broadcast_to(np.asarray(width, float) / 2, len(curve))[:, None]
-    return np.vstack([curve + across * half, (curve - across * half)[::-1]])
+    """The closed outline of a band of given width along a curve, or of each curve of a stack."""
+    step = np.diff(curve, axis=-2)
+    first, last = step[..., :1, :], step[..., -1:, :]
+    along = np.concatenate([first, step[..., :-1, :] + step[..., 1:, :], last], axis=-2)
+    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    half = np.asarray(width, float)[..., None] / 2
+    across = np.stack([-along[..., 1], along[..., 0]], axis=-1) * half
+    return np.concatenate([curve + across, (curve - across)[..., ::-1, :]], axis=-2)
 
 
 def taper(count: int, *, ends: float = 0.15) -> FloatArray:

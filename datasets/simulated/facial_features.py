@@ -13,6 +13,7 @@ from datasets.simulated.canvas import (
     Canvas,
     FloatArray,
     Image,
+    ribbon_outline,
     shifted,
     smooth_noise,
     spline,
@@ -87,6 +88,7 @@ def paint_brows(canvas: Canvas, skin: Image, look: Look, face: Expression) -> No
         place = np.linspace(0, 1, len(curve))
         width = look.brow_width * 7.0 * np.clip(0.72 + 0.9 * place - 1.45 * place**2, 0.12, 1)
         canvas.ribbon(curve, width, soft=0.8).paint(skin, colour, 0.74)
+        hairs, shades = [], []
         for at in rng.uniform(0, 0.97, 65):
             k = int(at * (len(curve) - 1))
             root = curve[k] + (0, rng.uniform(-0.48, 0.45) * width[k])
@@ -94,8 +96,11 @@ def paint_brows(canvas: Canvas, skin: Image, look: Look, face: Expression) -> No
             lean = np.radians(55 * (1 - at) ** 2 + rng.normal(2, 9))
             lean -= np.arctan2(along[1], along[0])
             step = np.array([sign * np.cos(lean), -np.sin(lean)]) * rng.uniform(2.6, 4.4)
-            hair = np.array([root - 0.5 * step, root, root + 0.5 * step + (0, 0.3)])
-            canvas.ribbon(hair, [0.5, 0.42, 0.1]).paint(skin, colour * rng.uniform(0.5, 1.5), 0.6)
+            hairs.append([root - 0.5 * step, root, root + 0.5 * step + (0, 0.3)])
+            shades.append(rng.uniform(0.5, 1.5))
+        outlines = ribbon_outline(np.array(hairs), [0.5, 0.42, 0.1])
+        for outline, shade in zip(outlines, shades, strict=True):
+            canvas.area(outline).paint(skin, colour * shade, 0.6)
 
 
 def paint_nostrils(canvas: Canvas, skin: Image, shape: Shape, face: Expression) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from datasets.simulated.face import visits_of
 from datasets.simulated.layouts import SEVERITY
 from datasets.simulated.movement import Palsy
 from datasets.simulated.scales import rated, true_scales
+
+if TYPE_CHECKING:
+    from pipeline.example_cohort import ExampleCohort
 
 ZONES = ("brow", "eye", "midface", "mouth")
 SMALL = {"width": 160, "height": 214}
@@ -55,29 +59,28 @@ def test_a_larger_cohort_begins_with_the_smaller() -> None:
 
 
 def test_the_same_bytes_for_any_number_of_jobs_and_again(tmp_path: Path) -> None:
-    one = simulate(tmp_path / "one", patients=3, seed=8, jobs=1, **SMALL)
-    two = simulate(tmp_path / "two", patients=3, seed=8, jobs=2, **SMALL)
+    one = simulate(tmp_path / "one", patients=2, seed=8, jobs=1, **SMALL)
+    two = simulate(tmp_path / "two", patients=2, seed=8, jobs=2, **SMALL)
     assert [p.name for p in one] == [p.name for p in two]
     first = contents(tmp_path / "one")
     assert first == contents(tmp_path / "two")
-    simulate(tmp_path / "one", patients=3, seed=8, **SMALL)
+    simulate(tmp_path / "one", patients=2, seed=8, **SMALL)
     assert contents(tmp_path / "one") == first
-    simulate(tmp_path / "other", patients=3, seed=9, **SMALL)
+    simulate(tmp_path / "other", patients=2, seed=9, **SMALL)
     assert contents(tmp_path / "other") != first
 
 
-def test_meei_layout_is_complete(tmp_path: Path) -> None:
-    photos = simulate(tmp_path / "meei", patients=6, **SMALL)
-    root = tmp_path / "meei"
-    assert len(photos) == 48
+def test_meei_layout_is_complete(simulated_cohort: ExampleCohort) -> None:
+    root = simulated_cohort.photographs
+    assert len(list(root.rglob("*.jpg"))) == 192
     info = pd.read_excel(root / "pat_info.xlsx")
     scores = ["Sunnybrook", "eFACE"]
     assert list(info) == ["Category", "Sub-category", "#", "Side", "Gender", "Age", *scores]
-    assert Counter(info["Category"])["Normal"] == 1 and len(info) == 6
+    assert Counter(info["Category"])["Normal"] == 4 and len(info) == 24
     truth = pd.read_csv(root / "true_landmarks.csv")
     columns = [f"{axis}{point}" for point in range(68) for axis in "xy"]
     assert list(truth) == ["image", "task", "grade", *columns]
-    assert list(truth["task"]) == list(MOVEMENTS) * 6
+    assert list(truth["task"]) == list(MOVEMENTS) * 24
     for row in truth.itertuples():
         category, *middle, name, photo = row.image.split("/")
         assert photo == f"{name}_{MOVEMENTS.index(row.task) + 1}.jpg"
@@ -86,16 +89,15 @@ def test_meei_layout_is_complete(tmp_path: Path) -> None:
         else:
             assert middle == [SEVERITY[row.grade] + category] and name.startswith(middle[0])
         picture = cv2.imread(str(root / row.image))
-        assert picture.shape == (214, 160, 3)
+        assert picture.shape == (320, 240, 3)
     points = truth[columns].to_numpy().reshape(-1, 68, 2)
-    assert (points > 0).all() and (points < (160, 214)).all()
+    assert (points > 0).all() and (points < (240, 320)).all()
     assert (points[:, 36, 0] < points[:, 45, 0]).all()
 
 
-def test_pat_info_names_the_patients_own_weak_side(tmp_path: Path) -> None:
+def test_pat_info_names_the_patients_own_weak_side(simulated_cohort: ExampleCohort) -> None:
     """In a brow raise, the side in the table is the one whose brow stays low."""
-    root = tmp_path / "meei"
-    simulate(root, patients=12, seed=4, **SMALL)
+    root = simulated_cohort.photographs
     truth = pd.read_csv(root / "true_landmarks.csv").set_index("image")
     info = pd.read_excel(root / "pat_info.xlsx")
     checked = set()
@@ -136,10 +138,13 @@ def test_neuroface_layout_is_complete(tmp_path: Path) -> None:
                 assert (tmp_path / group / "Frames" / f"{table.stem}.avi_{frame}.jpg").is_file()
 
 
-def test_casme_clips_rise_to_the_apex_and_fall(tmp_path: Path) -> None:
+def test_casme_clips_rise_to_the_apex_and_fall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.simulated.layouts._CLIPS_PER_SUBJECT", 2)
     photos = simulate(tmp_path, patients=1, layout="casme", width=160, height=194)
     clips = pd.read_excel(tmp_path / "CASME2-coding-20140508.xlsx")
-    assert len(clips) == 6 and len(photos) == 6 * 16
+    assert len(clips) == 2 and len(photos) == 2 * 16
     truth = pd.read_csv(tmp_path / "true_landmarks.csv").set_index("image")
     assert (truth["x0"] > 0).all()
     for clip in clips.itertuples():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,11 +11,17 @@ import pytest
 
 from common.errors import UserError
 from common.movements import MOVEMENTS
+from common.tables import read_manifest
+from common.truth import read_truth
 from datasets.simulated.cohort import draw_cohort
 from datasets.simulated.face import Patient, draw_patient, pose_face, render_photo
 from datasets.simulated.movement import Expression, Palsy, Vigour, express
 from datasets.simulated.render import Projection
 from datasets.simulated.shape import AVERAGE_POINTS, MIRROR, mirror_points, neutral_points
+from landmarks.tables import points_of, read_landmarks
+
+if TYPE_CHECKING:
+    from pipeline.example_cohort import ExampleCohort
 
 GRADES = range(2, 7)
 RIGHT_BROW, LEFT_BROW = [17, 18, 19, 20, 21], [22, 23, 24, 25, 26]
@@ -267,30 +272,14 @@ def _quadratic_kappa(true: np.ndarray, predicted: np.ndarray) -> float:
     return float(1 - ((true - predicted) ** 2).mean() / by_chance)
 
 
-def test_dlib_finds_the_faces_and_agrees_with_the_true_points() -> None:
-    dlib = pytest.importorskip("dlib")
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("face_recognition_models is not installed, so there is no landmark model")
-    folder = Path(spec.submodule_search_locations[0]) / "models"
-    predictor = dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
-    detector = dlib.get_frontal_face_detector()
-    found, errors = 0, []
-    shots = [(patient, MOVEMENTS[k % 8]) for k, patient in enumerate(draw_cohort(24, seed=11))]
-    for patient, task in shots:
-        rgb, points = render_photo(patient, task)
-        small = cv2.resize(
-            cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (200, 267), interpolation=cv2.INTER_AREA
-        )
-        boxes = detector(small, 1)
-        if len(boxes) != 1:
-            continue
-        found += 1
-        box = boxes[0]
-        corners = (round(3 * v) for v in (box.left(), box.top(), box.right(), box.bottom()))
-        shape = predictor(rgb, dlib.rectangle(*corners))
-        seen = np.array([(p.x, p.y) for p in shape.parts()], float)
-        span = np.linalg.norm(points[45] - points[36])
-        errors.append(np.linalg.norm(seen - points, axis=1)[17:].mean() / span)
-    assert found >= 0.97 * len(shots)
-    assert np.mean(errors) < 0.06
+def test_dlib_finds_the_faces_and_agrees_with_the_true_points(
+    simulated_cohort: ExampleCohort,
+) -> None:
+    found = read_landmarks(simulated_cohort.landmarks)
+    assert (found["status"] == "ok").mean() >= 0.97
+    found = found[found["status"] == "ok"]
+    manifest = read_manifest(simulated_cohort.manifest).set_index("image_id")
+    true = points_of(read_truth(manifest.loc[found["image_id"]].reset_index()))
+    span = np.linalg.norm(true[:, 45] - true[:, 36], axis=1)
+    apart = np.linalg.norm(points_of(found) - true, axis=2)[:, 17:]
+    assert (apart.mean(axis=1) / span).mean() < 0.06

@@ -35,6 +35,8 @@ from pipeline import refining
 from pipeline.commands.train_landmarks import corrected_points, train_landmarks
 from tests.landmarks.emotrics_files import write_emotrics_folder
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 SMALL = TrainingOptions(cascades=4, trees=20, depth=2, oversampling=5, feature_pool=60)
 SHIFT = np.array([0.0, 9.0])  # px: what the "corrected" mouth differs from the usual model
 

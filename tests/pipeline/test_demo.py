@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-import datasets.simulated.cohort
 import features.commands.extract
 from common.errors import UserError
 from pipeline.commands.demo import FOLDS, STAGES, demo
@@ -19,20 +19,38 @@ from tests.browser import WIDTHS, open_page, static_problems
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from pipeline.example_cohort import ExampleCohort
+
 REPORTS = ("", "comparison", "fusion", "benchmark")
 
 
+SEED = 0
+"""Of the simulated cohort that all tests share: it is the demo's patients."""
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with small photographs, one prediction of the points, one scaler."""
+def finished(
+    simulated_cohort: ExampleCohort,
+    tmp_path_factory: pytest.TempPathFactory,
+    without_search: None,
+    workers_here: None,
+    coarse_maps: None,
+) -> Path:
+    """The demo on the patients that are drawn and measured already, in small photographs."""
     out = tmp_path_factory.mktemp("demo")
+    shutil.copytree(simulated_cohort.features.parent, out / "measurements")  # `extract` goes on
+    asked = {}
+
+    def drawn_already(folder: Path, **options: object) -> None:
+        asked.update(options)
+        shutil.copytree(simulated_cohort.photographs, folder)
+
     with pytest.MonkeyPatch.context() as patch:
-        small = functools.partial(datasets.simulated.cohort.simulate, width=240, height=320)
-        patch.setattr("datasets.simulated.cohort.simulate", small)
+        patch.setattr("datasets.simulated.cohort.simulate", drawn_already)
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
-        patch.setattr("classifiers.graders.validation.SEARCHED_SCALERS", ())
-        result = demo(out=out, seed=3, graders=("logistic",), grader="logistic", jobs=1)
+        result = demo(out=out, seed=SEED, graders=("logistic",), grader="logistic", jobs=1)
+    assert asked == {"patients": 24, "seed": SEED, "jobs": 1}
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out

@@ -1,4 +1,4 @@
-"""The extract command in a process of its own: killed, interrupted, without space, in two runs."""
+"""The extract command in a process of its own: killed, interrupted, without space, then resumed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.commands.extract import extract
 from landmarks.tables import read_landmarks
 from tests.common.photo_files import save, small_portrait
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signals here")
 
 COUNT = 10
-COPIES = 15  # of each photograph, so that a run lasts long enough to be caught in the middle
+COPIES = 8  # of each photograph, so that a run lasts long enough to be caught in the middle
 TABLES = ("landmarks.csv", "dists.csv", "features.csv")
 
 
@@ -54,7 +55,7 @@ def hearing_ctrl_c() -> Iterator[None]:
 def start(root: Path, photos: Path) -> Iterator[Start]:
     started: list[subprocess.Popen] = []
 
-    def extract(out: Path, *, jobs: int = 1, **settings: object) -> subprocess.Popen:
+    def begin(out: Path, *, jobs: int = 1, **settings: object) -> subprocess.Popen:
         command = [sys.executable, "run_pipeline.py", "extract", str(photos), "--out", str(out)]
         with hearing_ctrl_c():
             process = subprocess.Popen(
@@ -69,7 +70,7 @@ def start(root: Path, photos: Path) -> Iterator[Start]:
         started.append(process)
         return process
 
-    yield extract
+    yield begin
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -78,12 +79,10 @@ def start(root: Path, photos: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def expected(root: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables of a run that nothing disturbed, with two jobs."""
-    from features.commands.extract import extract
-
+def expected(photos: Path, tmp_path_factory: pytest.TempPathFactory, workers_here: None) -> Path:
+    """The tables of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert extract(photos, out=out, tta=COPIES, jobs=2).exit_code == 0
+    assert extract(photos, out=out, tta=COPIES, jobs=1).exit_code == 0
     return out
 
 
@@ -135,7 +134,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
 
 
 def test_ctrl_c_says_one_sentence_and_loses_nothing(
-    start: Start, expected: Path, tmp_path: Path
+    start: Start, photos: Path, expected: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     stopped = start(out, jobs=2)
@@ -148,16 +147,13 @@ def test_ctrl_c_says_one_sentence_and_loses_nothing(
     done = finished_lines(out)
     assert 4 <= done < COUNT
 
-    resumed = start(out)
-    resumed.communicate(timeout=120)
-    assert resumed.returncode == 0
+    resumed = extract(photos, out=out, tta=COPIES, jobs=1)
+    assert (resumed.exit_code, resumed.extraction.resumed) == (0, done)
     assert same_tables(out, expected)
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert record["notes"]["resumed"] == done
 
 
 def test_a_disk_that_fills_up_costs_nothing_that_was_done(
-    start: Start, expected: Path, tmp_path: Path
+    start: Start, photos: Path, expected: Path, tmp_path: Path
 ) -> None:
     resource = pytest.importorskip("resource")
     out = tmp_path / "out"
@@ -174,12 +170,10 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_done(
     assert "journal.jsonl" in line
     assert "run the same command again" in line
 
-    with_space = start(out)
-    with_space.communicate(timeout=120)
-    assert with_space.returncode == 0
+    with_space = extract(photos, out=out, tta=COPIES, jobs=1)
+    assert with_space.exit_code == 0
+    assert with_space.extraction.resumed > 0
     assert same_tables(out, expected)
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert record["notes"]["resumed"] > 0
 
 
 def test_the_rows_are_all_there_in_natural_order(expected: Path) -> None:

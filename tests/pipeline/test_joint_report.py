@@ -44,7 +44,7 @@ from tests.htnet.drawn_faces import RECIPE, drawn_face
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+pytestmark = pytest.mark.usefixtures("figures_not_rendered", "coarse_maps")
 PATIENTS, TASKS = 24, ("rest", "full_eye_closure", "full_smile")
 TARGET = target_named("six_grades")
 NO_FACE, NOT_TAKEN = "Ann Other 3", "Ann Other 4"

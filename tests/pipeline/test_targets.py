@@ -28,6 +28,8 @@ from common.tables import read_table, write_table
 from pipeline.commands.joint_report import joint_report
 from tests.classifiers.conftest import write_faces
 
+pytestmark = pytest.mark.usefixtures("without_search")
+
 GRADER = "logistic"
 
 
