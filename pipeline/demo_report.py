@@ -174,7 +174,7 @@ def _features_figure(means: pd.DataFrame, grades: pd.Series) -> Figure:
 def _add_graders(report: Report, everyone: BenchmarkResult, *, chosen: str) -> None:
     *_, patients = (one for one in everyone.evaluations if isinstance(one, Evaluation))
     score = patients.headline
-    section = report.section("From numbers to grades: every grader", folded=True)
+    section = report.section("From numbers to grades: the graders", folded=True)
     section.text(
         "Each grader learned from some patients and graded the others; no patient was ever in "
         "both. The rows in grey do not look at the photographs at all: a grader is worth "
@@ -182,7 +182,7 @@ def _add_graders(report: Report, everyone: BenchmarkResult, *, chosen: str) -> N
         f"graders' {score.title.lower()} was {from_best_to_worst(patients)}; always answering the "
         f"commonest grade has {patients.baseline(score):.2f}. One of them, "
         f"{GRADERS[chosen].title}, stands for the measurements in this report; it was named before "
-        "any score was seen."
+        "any score was seen. Others are compared by demo --graders, or by benchmark."
     )
     add_scores(
         section,

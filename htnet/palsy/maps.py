@@ -23,7 +23,7 @@ from htnet.network.mirror_attention import DiagonalMicroAttention, MirrorCompari
 from htnet.palsy.faces import Faces
 
 _MAPS = ("asymmetry", "gradients", "rollout")
-_STEPS = 32  # of the integral from the symmetric face to the face
+_STEPS = 8  # Gauss-Legendre, from the symmetric face to the face; 64 change a map by 1 to 2 %
 
 
 @dataclass(frozen=True)

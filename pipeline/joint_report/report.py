@@ -262,7 +262,7 @@ def _answer(study: JointStudy, patient: str) -> Answer:
     fused = found.get(study.names[-1])
     together = "no fused grade" if fused is None else f"together {study.class_name(fused.number)}"
     return Answer(
-        summary=list(_what_is_missing(study, patient)),
+        summary=list(_what_is_known(study, patient)),
         table=answers_table(found, reference=reference, target=study.target, title=study.title_of),
         caption=f"The answers, and the probability of each of the {study.target.steps} in %.",
         heading=f"reference {study.class_name(reference)}, {together}",
@@ -287,8 +287,8 @@ def _said(study: JointStudy, patient: str) -> str:
     )
 
 
-def _what_is_missing(study: JointStudy, patient: str) -> Iterator[str]:
-    """Say which movements, photographs and answers are not there."""
+def _what_is_known(study: JointStudy, patient: str) -> Iterator[str]:
+    """Say which movements, photographs and answers are not there, and what the network sees."""
     own = _photographs_of(study, patient)
     if "task" in own.columns:
         usual, taken = study.manifest["task"].dropna().unique(), set(own["task"])
@@ -307,6 +307,8 @@ def _what_is_missing(study: JointStudy, patient: str) -> Iterator[str]:
         if name not in found:
             title = study.title_of(name)
             yield f"{title}: no answer for this patient, who is not in its table."
+    if patient in study.said:
+        yield study.said[patient]
     answered = study.method(NETWORK) in found and bool(study.pictures)
     if answered and not set(study.pictures) & set(own["image_id"]):
         yield "There is no map of the network for this patient."

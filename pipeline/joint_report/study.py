@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,9 @@ from common.grading.target import MAJORITY, VISIT, Target
 from common.tables import read_manifest
 from common.words import counted
 from landmarks.tables import LANDMARKS_FILE
+
+if TYPE_CHECKING:
+    from pipeline.joint_report.maps import NetworkView
 
 MEASUREMENTS, NETWORK, TOGETHER = "geometric", "deep", "fused"
 _TITLES = {
@@ -77,8 +81,9 @@ class JointStudy:
     `branches` are named by `MEASUREMENTS`, `NETWORK`, `TWIN` (where the network's table holds it)
     or `TOGETHER` at the start of their name, the fused last; `comparisons` are of photographs,
     where all have them, then of patients; `weights` rows of `weights.csv` of the fused model, None
-    where nothing was weighed; `pictures` by `image_id` what the network looked at, RGB; `problems`
-    sentences for the head of the report.
+    where nothing was weighed; `pictures` by `image_id` what the network looked at, RGB; `said` by
+    patient a sentence on the side and zones that it takes for weak; `problems` sentences for the
+    head of the report.
     """
 
     target: Target
@@ -88,6 +93,7 @@ class JointStudy:
     material: Material
     manifest: pd.DataFrame
     pictures: Mapping[str, NDArray[np.uint8]]
+    said: Mapping[str, str]
     problems: tuple[str, ...] = ()
 
     @property
@@ -164,7 +170,7 @@ def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -
             'answer every visit: make them from the photographs of one visit (column "visit").'
         )
     levels = shared_levels(branches, target=target, shared_only=given.shared_only)
-    pictures, problems = _network_pictures(given, manifest, redact=redact)
+    view, problems = _network_view(given, manifest, redact=redact)
     return JointStudy(
         target=target,
         branches=branches,
@@ -172,7 +178,8 @@ def read_study(given: Ingredients, *, target: Target, redact: bool, seed: int) -
         weights=_weights(given, branches[-1].model),
         material=material,
         manifest=manifest,
-        pictures=pictures,
+        pictures=view.pictures if view else {},
+        said=view.said if view else {},
         problems=(*problems, *_absent(branches, material)),
     )
 
@@ -185,30 +192,29 @@ def _fused_branch(given: Ingredients, *, target: Target) -> Branch:
     return replace(branch, name=TOGETHER)
 
 
-def _network_pictures(
+def _network_view(
     given: Ingredients, manifest: pd.DataFrame, *, redact: bool
-) -> tuple[dict[str, NDArray[np.uint8]], list[str]]:
-    """Return the maps of the network, and why there are none."""
+) -> tuple[NetworkView | None, list[str]]:
+    """Return what the network saw, or why that is not shown."""
     if given.networks is None:
-        return {}, ["There are no maps of the network: its folder was not given (--networks)."]
-    from pipeline.joint_report.maps import network_pictures
+        return None, ["There are no maps of the network: its folder was not given (--networks)."]
+    from pipeline.joint_report.maps import network_view
 
     landmarks = given.features.with_name(LANDMARKS_FILE)
     try:
-        made = network_pictures(
+        return network_view(
             given.networks, given.manifest, landmarks, features=given.features,
             image_ids=_mapped_images(manifest), redact=redact,
-        )  # fmt: skip
+        ), []  # fmt: skip
     except UserError as error:
         why = f"There are no maps of the network: {error}"
         if not redact:
-            return {}, [why]
+            return None, [why]
         print(why, file=sys.stderr)
-        return {}, [
+        return None, [
             "There are no maps of the network; why is said where the report was made, since the "
             "reason may name a patient."
         ]
-    return made, []
 
 
 def _mapped_images(manifest: pd.DataFrame) -> list[str]:

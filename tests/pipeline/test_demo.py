@@ -13,7 +13,7 @@ import pytest
 
 import features.commands.extract
 from common.errors import UserError
-from pipeline.commands.demo import FOLDS, STAGES, demo
+from pipeline.commands.demo import FOLDS, HEIGHT, STAGES, WIDTH, demo
 from tests.browser import WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def finished(
         quick = functools.partial(features.commands.extract.extract, tta=0)
         patch.setattr("features.commands.extract.extract", quick)
         result = demo(out=out, seed=SEED, graders=("logistic",), grader="logistic", jobs=1)
-    assert asked == {"patients": 24, "seed": SEED, "jobs": 1}
+    size = {"width": WIDTH, "height": HEIGHT}
+    assert asked == {"patients": 24, "seed": SEED, "jobs": 1, **size}
     assert result.exit_code == 0
     assert result.report == out / "report.html"
     return out
@@ -83,10 +84,10 @@ def test_both_branches_are_tested_on_the_same_folds_of_whole_patients(finished: 
 def test_the_report_is_one_file_with_its_warning_and_every_stage(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
     for said in ("24 simulated patients", "does not diagnose", "Does the network add anything?",
-                 "From photograph to 68 points", "From points to numbers", "every grader",
+                 "From photograph to 68 points", "From points to numbers", "the graders",
                  "Your own photographs", 'href="comparison/report.html"'):  # fmt: skip
         assert said in page, said
-    assert page.count('id="patient-') == 24
+    assert page.count('id="patient-') == page.count("What the network sees: ") == 24
     assert "<script" not in page
 
 

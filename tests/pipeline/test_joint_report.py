@@ -35,7 +35,7 @@ from pipeline.joint_report.first_section import (
     network_in_words,
     paired_difference,
 )
-from pipeline.joint_report.maps import SIZE, network_pictures
+from pipeline.joint_report.maps import SIZE, network_view
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients, read_study
 from tests.browser import LARGEST_BYTES, WIDTHS, open_page, static_problems
@@ -344,9 +344,9 @@ def test_the_gain_is_the_difference_of_the_scores_whichever_way_it_is_asked(
 def test_maps_are_of_the_photographs_asked_for(given: Ingredients) -> None:
     asked = ["Ann Other 1_full_smile.png", "Ann Other 8_rest.png", f"{NO_FACE}_rest.png"]
     landmarks = given.features.with_name("landmarks.csv")
-    found = network_pictures(
+    found = network_view(
         given.networks, given.manifest, landmarks, features=given.features, image_ids=asked
-    )
+    ).pictures
     assert set(found) == set(asked[:2])
     for picture in found.values():
         assert picture.shape == (SIZE, SIZE, 3)
