@@ -4,12 +4,13 @@
         [--repeats 3]
 
 One ridge regression (that of the network, `htnet.palsy.reader`) on the columns `asymmetry` of the
-measurements, on the network's pooled features (as `htnet train` learns its head), on its zones
-(weakness of brow, eye and mouth, weak side first), and on several of them side by side. The
-network is the one that ships; its trunk and its zones have learned from simulated patients alone,
-so that they know nobody here and are the same in every fold. Fused: the mean of both probabilities,
-and a second ridge on the two sums, of training patients those of readers that had not seen them,
-without and with the zones. Whole patients are held out; everything is learned in training patients.
+measurements, on the network's pooled features (as the head of `htnet train` learns from whole
+patients), on its zones (weakness of brow, eye and mouth, weak side first), and on several of them
+side by side. The network is the one that ships; its trunk and its zones have learned from simulated
+patients alone, so that they know nobody here and are the same in every fold. Fused: the mean of
+both probabilities, and a second ridge on the two sums, of training patients those of readers that
+had not seen them, without and with the zones. Whole patients are held out; everything is learned in
+training patients.
 """
 
 from __future__ import annotations
