@@ -38,13 +38,7 @@ def pages() -> list[Path]:
 
 
 def filled(text: str) -> str:
-    """Return a page with its made parts made anew.
-
-    Raises
-    ------
-    UserError
-        When a page asks for a part that nothing makes.
-    """
+    """Return a page with its made parts made anew; UserError for a part that nothing makes."""
 
     def part(found: re.Match[str]) -> str:
         name = found["name"]

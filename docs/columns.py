@@ -47,11 +47,8 @@ from landmarks.tables import IRISES, LANDMARKS, POINT_AGREEMENT, SPREADS
 class Table:
     """One table: its file, what makes it, what a row is, its schema, and words for its columns.
 
-    Attributes
-    ----------
-    words
-        Column to meaning, where `SHARED` does not say it. A key may be a pattern such as
-        `x_0 … x_67`, which stands for all columns with a number (or another part) there.
+    `words`: column to meaning, where `SHARED` does not say it. A key may be a pattern such as
+    `x_0 … x_67`, which stands for all columns with a number (or another part) there.
     """
 
     file: str
@@ -904,10 +901,7 @@ TABLES = (
 def described(table: Table) -> Iterator[tuple[str, str]]:
     """Return (columns, meaning) in the order of the file; the columns of a range are one row.
 
-    Raises
-    ------
-    KeyError
-        When a column has no words, or words name a column that the table does not have.
+    KeyError when a column has no words, or words name a column that the table does not have.
     """
     columns = list(table.schema.columns)
     ranges = {name: name.split(" … ") for name in table.words if " … " in name}

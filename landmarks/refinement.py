@@ -32,12 +32,8 @@ _NUMBERS = ("basis", "mean", "weights")
 class Regression:
     """How the points of one region move, in one round.
 
-    Attributes
-    ----------
-    basis
-        `(200, k)` directions in which patches differ most, and their `mean`, `(200,)`.
-    weights
-        `(k * points + 1, 2 * points)`: px of the levelled face; the last row is constant.
+    `basis`: `(200, k)` directions in which patches differ most, and their `mean`, `(200,)`.
+    `weights`: `(k * points + 1, 2 * points)`, px of the levelled face; the last row is constant.
     """
 
     basis: NDArray[np.float32]
@@ -60,13 +56,8 @@ Round = Mapping[str, Regression]
 class Refinement:
     """What corrections taught, and of which model's points.
 
-    Attributes
-    ----------
-    rounds
-        One after the other; none leaves points where they are.
-    about
-        Plain values: `base` and `base_sha256` of the model whose points are moved, and what the
-        card says.
+    `rounds`: one after the other; none leaves points where they are. `about`: plain values: `base`
+    and `base_sha256` of the model whose points are moved, and what the card says.
     """
 
     rounds: tuple[Round, ...]
@@ -85,13 +76,7 @@ class Refinement:
 
     @classmethod
     def load(cls, path: Path) -> Refinement:
-        """Read a file of `save`.
-
-        Raises
-        ------
-        UserError
-            When it is none, or not whole.
-        """
+        """Read a file of `save`. UserError when it is none, or not whole."""
         rounds: list[dict[str, Regression]] = []
         try:
             with safe_open(path, "numpy") as file:

@@ -42,31 +42,16 @@ def refine_predictor(
 ) -> dict[str, Any]:
     """Learn how to move the points that a model finds, and write it to the file `out`.
 
-    The points of what is imposed are kept in the folder `imposed` beside it, for another run.
+    The points of what is imposed are kept in the folder `imposed` beside it, for another run. What
+    the file says of itself is returned, too.
 
-    Parameters
-    ----------
-    people
-        Photographs to learn from and their patients: rows of a manifest.
-    truth
-        Their corrected points, `image_id`, `x_0` ... `y_67`.
-    found
-        Their landmark table by the model and `method`.
-    base
-        The model; one of `PREDICTORS`, whose name is kept and finds it again.
-    method
-        How its points were found, those of what is imposed as well.
-    out
-        The file; what it says of itself is returned, too.
-    seed
-        Of the imposed palsies and of what is chosen by held-out patients.
-    jobs
-        Processes.
+    `people`: photographs to learn from and their patients: rows of a manifest.
+    `truth`: their corrected points, `image_id`, `x_0` ... `y_67`.
+    `found`: their landmark table by the model and `method`, which serves what is imposed, too.
+    `base`: the model; one of `PREDICTORS`, whose name is kept and finds it again.
+    `seed`: of the imposed palsies and of what is chosen by held-out patients.
 
-    Raises
-    ------
-    UserError
-        When there are photographs of fewer than two patients.
+    UserError when there are photographs of fewer than two patients.
     """
     truth = truth.set_index("image_id")
     with tempfile.TemporaryDirectory() as scratch:

@@ -241,13 +241,7 @@ def _asked_together(network: GradingNetwork, faces: Faces, precision: Precision)
 
 
 def camera_frame(number: int, folder: Path) -> Path:
-    """Take one frame from a camera.
-
-    Raises
-    ------
-    UserError
-        When there is no such camera.
-    """
+    """Take one frame from a camera. UserError when there is no such camera."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         capture = cv2.VideoCapture(number)

@@ -20,103 +20,58 @@ SIDE_CLASSES = ("right", "left", "none")
 class HTNetConfig(Settings):
     """Sizes and parts of an HTNet.
 
-    Attributes
-    ----------
-    image_size
-        Side of the square input in px.
-    patch_size
-        Side of one patch in px; a token stands for one patch.
-    num_classes
-        Number of classes k (six House-Brackmann grades, three classes, or two).
-    dim
-        Channels of the first level; doubled at each further level.
-    heads
-        Attention heads of the first level; doubled likewise.
-    num_hierarchies
-        Number of levels. Level 0 is cut into 2^(levels - 1) blocks a side, the last is one block.
-    block_repeats
-        Transformer layers of each level, first level first.
-    mlp_mult
-        Width of the feed-forward layers, as a multiple of the channels.
-    channels
-        Channels of the input image.
-    dropout
-        Share of attention weights and of outputs dropped in training, 0 to below 1.
-    use_micro_attention
-        Every second layer of a level is `DiagonalMicroAttention`, which compares each face with
-        its mirror image (unless `as_released`); the network then computes both.
-    use_roi_module
-        A facial ROI module follows the patch embedding.
-    num_roi_regions
-        Number of ROI maps. With five they are `ROI_REGIONS`.
-    asymmetry_weight
-        alpha: tokens are weighted by 1 + alpha * asymmetry map.
-    learn_asymmetry_weight
-        Whether alpha is learned, from `asymmetry_weight` on.
-    diagonal
-        What a token of the micro-attention sees: its 3 x 3 `neighbourhood`, or the `cross` of its
-        main and anti-diagonal.
-    roi_form
-        First published form (`prior`: background suppression times an anatomical prior), or the
-        second (`channel`: threshold 0.3, spatial times channel attention).
-    head
-        `classes` gives k logits; `corn` and `coral` give k - 1 logits of "worse than class j".
-    side_head
-        Whether the weak side is answered as well (`SIDE_CLASSES`).
-    face_position
-        Learn an offset for each place of the whole face as well. The published offset repeats in
-        every block and is one number for all channels, which the normalisation takes out again,
-        so that the published network hardly knows where in the face a token lies.
-    pooling
-        What the heads read. `mean`: the mean token, as published. `places`: every token of the
-        last level. `mirror`: every token's difference between the face and its mirror image; a
-        symmetric face then gives one fixed answer whoever's face it is, a mirrored face the same
-        grade and the other side. `patient`: all photographs of a patient together, each face and
-        its mirror image (`PatientPooling`); a photograph alone is a patient with one photograph.
-    summary
-        Values in which each face is summed up for the pooling `patient`.
-    stem
-        What the levels see: the `patches` of pixels, as published, or their `gradients`
-        (`oriented_gradients`), which skin, light and camera change little.
-    head_dropout
-        Share of values dropped before the heads in training.
-    compat
-        `corrected`, or `as_released`: both modules as their first release computed them, with
-        attention and halves taken inside image blocks and a half-face map stretched to the
-        whole. For loading old weights only.
-    input
-        `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
-        face beside it, for `RegionHTNet`. `appearance`: one face warped by its points on to a
-        symmetric one, which has no shape of its own (`htnet.alignment`).
-    features
-        Names of measured features (columns of `features.csv`) that the grade's head reads beside
-        the image; none by default.
+    `num_hierarchies`: level 0 is cut into 2^(levels - 1) blocks a side, the last is one block.
+    `use_micro_attention`: every second layer of a level is `DiagonalMicroAttention`, which compares
+    each face with its mirror image (unless `as_released`); the network then computes both.
+    `use_roi_module`: a facial ROI module follows the patch embedding; five maps are `ROI_REGIONS`.
+    `diagonal`: what a token of the micro-attention sees: its 3 x 3 `neighbourhood`, or the `cross`
+    of its main and anti-diagonal.
+    `roi_form`: first published form (`prior`: background suppression times an anatomical prior), or
+    the second (`channel`: threshold 0.3, spatial times channel attention).
+    `head`: `classes` gives k logits; `corn` and `coral` give k - 1 logits of "worse than class j".
+    `face_position`: learn an offset for each place of the whole face as well. The published offset
+    repeats in every block and is one number for all channels, which the normalisation takes out
+    again, so that the published network hardly knows where in the face a token lies.
+    `pooling`: what the heads read. `mean`: the mean token, as published. `places`: every token of
+    the last level. `mirror`: every token's difference between the face and its mirror image; a
+    symmetric face then gives one fixed answer whoever's face it is, a mirrored face the same grade
+    and the other side. `patient`: all photographs of a patient together, each face and its mirror
+    image (`PatientPooling`); a photograph alone is a patient with one photograph.
+    `stem`: what the levels see: the `patches` of pixels, as published, or their `gradients`
+    (`oriented_gradients`), which skin, light and camera change little.
+    `compat`: `corrected`, or `as_released`: both modules as their first release computed them, with
+    attention and halves taken inside image blocks and a half-face map stretched to the whole. For
+    loading old weights only.
+    `input`: `face`: one aligned face. `regions`: a mosaic of eyes and mouth corners with the whole
+    face beside it, for `RegionHTNet`. `appearance`: one face warped by its points on to a symmetric
+    one, which has no shape of its own (`htnet.alignment`).
+    `features`: measured features (columns of `features.csv`) that the grade's head reads, too.
     """
 
-    image_size: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    num_classes: int = Field(ge=2)
-    dim: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    image_size: int = Field(ge=1)  # side of the square input, px
+    patch_size: int = Field(ge=1)  # px a side; a token stands for one patch
+    num_classes: int = Field(ge=2)  # k: six House-Brackmann grades, three classes, or two
+    dim: int = Field(ge=1)  # channels of the first level; doubled at each further level
+    heads: int = Field(ge=1)  # attention heads of the first level; doubled likewise
     num_hierarchies: int = Field(default=3, ge=1)
-    block_repeats: tuple[int, ...] = (2, 2, 10)
-    mlp_mult: int = Field(default=4, ge=1)
-    channels: int = Field(default=3, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    block_repeats: tuple[int, ...] = (2, 2, 10)  # transformer layers of each level
+    mlp_mult: int = Field(default=4, ge=1)  # feed-forward width, as a multiple of the channels
+    channels: int = Field(default=3, ge=1)  # of the input image
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of attention weights and outputs
     use_micro_attention: bool = False
     use_roi_module: bool = False
     num_roi_regions: int = Field(default=len(ROI_REGIONS), ge=1)
-    asymmetry_weight: float = 0.5
-    learn_asymmetry_weight: bool = False
+    asymmetry_weight: float = 0.5  # alpha: tokens are weighted by 1 + alpha * asymmetry map
+    learn_asymmetry_weight: bool = False  # whether alpha is learned, from `asymmetry_weight` on
     diagonal: Literal["neighbourhood", "cross"] = "neighbourhood"
     roi_form: Literal["prior", "channel"] = "prior"
     head: Literal["classes", "corn", "coral"] = "classes"
-    side_head: bool = False
+    side_head: bool = False  # whether the weak side is answered as well (`SIDE_CLASSES`)
     face_position: bool = False
     pooling: Literal["mean", "places", "mirror", "patient"] = "mean"
-    summary: int = Field(default=96, ge=1)
+    summary: int = Field(default=96, ge=1)  # values that sum up each face for the pooling `patient`
     stem: Literal["patches", "gradients"] = "patches"
-    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of values before the heads
     compat: Literal["corrected", "as_released"] = "corrected"
     input: Literal["face", "regions", "appearance"] = "face"
     features: tuple[str, ...] = ()
@@ -208,9 +163,6 @@ PUBLISHED_224 = HTNetConfig(image_size=224, patch_size=7, num_classes=6, dim=256
 def config_from(settings: Mapping[str, Any], *, source: str) -> HTNetConfig:
     """Make a configuration of loose settings, as they stand in a checkpoint or YAML file.
 
-    Raises
-    ------
-    UserError
-        When a setting is unknown, missing or impossible; `source` names the file in the sentence.
+    UserError when a setting is unknown, missing or impossible; `source` names the file in it.
     """
     return settings_from(HTNetConfig, settings, source=source, section="network")

@@ -40,24 +40,15 @@ MEAN, SPREAD = 127.5, 64.0
 class HTNetDetails:
     """Everything that a forward pass can tell.
 
-    Attributes
-    ----------
-    logits
-        `(b, num_outputs)`.
-    side_logits
-        `(b, 3)` in the order of `SIDE_CLASSES`; None without a side head.
-    zones
-        `(b, 2, 3)`: weakness of brow, eye and mouth on the right and on the left, 0 to about 1;
-        None unless the pooling is `patient`.
-    roi_maps
-        `(b, regions, grid, grid)` in 0..1; None without the ROI module.
-    asymmetry_maps
-        `(b, h, w)` in 0..1 of each micro-attention, first level first; where both sides are
-        alike each lies at its own lowest value, `MirrorComparison.lowest`.
+    `zones`: `(b, 2, 3)`: weakness of brow, eye and mouth on the right and on the left, 0 to about
+    1; None unless the pooling is `patient`.
+    `roi_maps`: `(b, regions, grid, grid)` in 0..1; None without the ROI module.
+    `asymmetry_maps`: `(b, h, w)` in 0..1 of each micro-attention, first level first; where both
+    sides are alike each lies at its own lowest value, `MirrorComparison.lowest`.
     """
 
-    logits: Tensor
-    side_logits: Tensor | None = None
+    logits: Tensor  # `(b, num_outputs)`
+    side_logits: Tensor | None = None  # `(b, 3)` by `SIDE_CLASSES`; None without a side head
     zones: Tensor | None = None
     roi_maps: Tensor | None = None
     asymmetry_maps: list[Tensor] = field(default_factory=list)
@@ -66,10 +57,7 @@ class HTNetDetails:
 class GradingNetwork(nn.Module):
     """A network that grades faces: `HTNet` on one image, or `RegionHTNet` on a mosaic as well.
 
-    Parameters
-    ----------
-    settings
-        The attributes of `HTNetConfig`, by keyword.
+    `settings`: the attributes of `HTNetConfig`, by keyword.
     """
 
     feature_reader: FeatureReader | None
@@ -92,22 +80,14 @@ class GradingNetwork(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits `(b, num_outputs)` of images.
 
-        Parameters
-        ----------
-        image
-            `(b, channels, image_size, image_size)` float, as `to_input` makes it; for regions
-            `(b, 2, ...)`, the mosaic and then the whole face.
-        features
-            `(b, f)` measured features in the order of `config.features`, NaN where missing; for
-            networks that read them.
-        return_roi_maps
-            Also return the ROI maps, `(b, regions, image_size, image_size)` in 0..1.
+        `image`: `(b, channels, image_size, image_size)` float, as `to_input` makes it; for regions
+        `(b, 2, ...)`, the mosaic and then the whole face.
+        `features`: `(b, f)` measured features in the order of `config.features`, NaN where missing;
+        for networks that read them.
+        `return_roi_maps`: also return the ROI maps, `(b, regions, image_size, image_size)` in 0..1.
 
-        Raises
-        ------
-        UserError
-            When the image has another size, features are missing, or maps are asked of a network
-            that has none.
+        UserError when the image has another size, features are missing, or maps are asked of a
+        network that has none.
         """
         details = self.details(image, features)
         if not return_roi_maps:

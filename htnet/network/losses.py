@@ -68,17 +68,10 @@ def probabilities(logits: Tensor, *, head: str) -> Tensor:
 def grade_loss(logits: Tensor, worse_than: Tensor, *, loss: LossName, weights: Tensor) -> Tensor:
     """Mean loss of a batch.
 
-    Parameters
-    ----------
-    logits
-        `(n, k)` for cross-entropy and focal, `(n, k - 1)` for CORN (Shi, Cao, Raschka 2021) and
-        CORAL (Cao, Mirjalili, Raschka 2020).
-    worse_than
-        `(n, k - 1)` target steps.
-    loss
-        Focal: Lin et al. 2017, with gamma 2.
-    weights
-        `(k,)` of the classes, for rare ones; mean 1 over the training faces.
+    `logits`: `(n, k)` for cross-entropy and focal (Lin et al. 2017, with gamma 2), `(n, k - 1)` for
+    CORN (Shi, Cao, Raschka 2021) and CORAL (Cao, Mirjalili, Raschka 2020). `worse_than`:
+    `(n, k - 1)` target steps. `weights`: `(k,)` of the classes, for rare ones; mean 1 over the
+    training faces.
     """
     target = classes_of(worse_than)
     importance = target @ weights
@@ -136,12 +129,7 @@ def side_loss(logits: Tensor, side: Tensor) -> Tensor:
 def region_loss(maps: Tensor, regions: Tensor) -> Tensor:
     """One minus the soft overlap (Dice) of each ROI map with its dlib region, mean over maps.
 
-    Parameters
-    ----------
-    maps
-        `(n, 5, h, w)` 0..1.
-    regions
-        `(n, 5, s, s)` 0..1, where each region lies.
+    `maps`: `(n, 5, h, w)` 0..1. `regions`: `(n, 5, s, s)` 0..1, where each region lies.
     """
     return 1 - overlap(maps, regions).mean()
 

@@ -24,14 +24,9 @@ _MISSING = -1e4  # of a logit: no attention
 class PatientFound:
     """What photographs say of p patients.
 
-    Attributes
-    ----------
-    read
-        `(p, READ)`, which the head of the grade reads; a mirrored patient has the same.
-    zones
-        `(p, 2, 3)`: weakness of `ZONES` on the right and on the left, 0 none to 1 no movement.
-    side
-        `(p, 3)` logits in the order of `SIDE_CLASSES`.
+    `read`: `(p, READ)`, which the head of the grade reads; a mirrored patient has the same.
+    `zones`: `(p, 2, 3)`: weakness of `ZONES` on the right and on the left, 0 none to 1 no movement.
+    `side`: `(p, 3)` logits in the order of `SIDE_CLASSES`.
     """
 
     read: Tensor
@@ -61,13 +56,9 @@ class PatientPooling(nn.Module):
     def forward(self, faces: Tensor, *, rest: Tensor, present: Tensor) -> PatientFound:
         """Pool photographs.
 
-        Parameters
-        ----------
-        faces
-            `(p, m, 2, size)`: of each photograph the face, then its mirror image.
-        rest, present
-            `(p, m)`: whether a photograph shows the face at rest, and whether there is one. Without
-            a face at rest nothing counts as moved.
+        `faces`: `(p, m, 2, size)`: of each photograph the face, then its mirror image. `rest`,
+        `present`: `(p, m)`: whether a photograph shows the face at rest, and whether there is one.
+        Without a face at rest nothing counts as moved.
         """
         resting = (rest & present)[..., None, None].to(faces.dtype)
         count = resting.sum(dim=1, keepdim=True)

@@ -113,20 +113,12 @@ PIXELS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 def network_of_published(path: Path, config: HTNetConfig, *, pixels: str) -> HTNet:
     """Build a network of weights alone (.pth), as the published code and its adaptations keep them.
 
-    Parameters
-    ----------
-    path
-        A state dictionary, or a checkpoint that holds one; tensors are read and nothing is run.
-    config
-        The sizes and parts that it was built with.
-    pixels
-        Which of `PIXELS` it was shown. The patch embedding, which is linear, takes up the
-        difference to our own scale, so that the network then works like any other here.
+    `path`: a state dictionary, or a checkpoint that holds one; tensors are read and nothing is run.
+    `config`: the sizes and parts that it was built with.
+    `pixels`: which of `PIXELS` it was shown. The patch embedding, which is linear, takes up the
+    difference to our own scale, so that the network then works like any other here.
 
-    Raises
-    ------
-    UserError
-        When the file cannot be read, or names or sizes are others.
+    UserError when the file cannot be read, or names or sizes are others.
     """
     state, metadata = _read(path)
     if {_KEY, _CONFIG_KEY} & set(metadata):
@@ -164,11 +156,8 @@ def save_weights(
 def load_weights(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
     """Build the network that a weights file holds, in evaluation mode, and return its notes.
 
-    Raises
-    ------
-    UserError
-        When the file is missing, is not one of ours, or was trained by a version whose network
-        computed otherwise.
+    UserError when the file is missing, is not one of ours, or was trained by a version whose
+    network computed otherwise.
     """
     state, metadata = _read(path)
     if _KEY in metadata:
@@ -208,12 +197,8 @@ def load_pretrained(network: GradingNetwork, path: Path) -> Loaded:
     embedding of another image or patch size, every layer of another `dim`) stays as it was drawn.
 
     `path` is that of `htnet train` or of a micro-expression network (.safetensors), or a published
-    state dictionary (.pth).
-
-    Raises
-    ------
-    UserError
-        When nothing within the levels fits, because `dim` or `heads` is another.
+    state dictionary (.pth). UserError when nothing within the levels fits, because `dim` or `heads`
+    is another.
     """
     theirs, metadata = _read(path)
     ours = network.state_dict()

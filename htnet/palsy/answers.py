@@ -38,10 +38,7 @@ FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
 def read_trained(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
     """Read a trained network and what was kept with it: its `classes`, how points were found, …
 
-    Raises
-    ------
-    UserError
-        When the file is no grader that was trained here.
+    UserError when the file is no grader that was trained here.
     """
     network, notes = load_weights(path)
     if "classes" not in notes:
@@ -101,14 +98,9 @@ def majority_rows(
 class AnsweredFold:
     """Prediction rows of those whom one fold's network had not learned from.
 
-    Attributes
-    ----------
-    photographs, means
-        Of the tested photographs, and of their patients by the plain mean.
-    patients
-        The same as `means`, as sure as the temperature makes them; of scores with intervals.
-    sureness
-        Temperature or reach, learned from the fold's validation patients.
+    `photographs`, `means`: of the tested photographs, and of their patients by the plain mean.
+    `patients`: the same as `means`, as sure as the temperature makes them; of scores with
+    intervals. `sureness`: temperature or reach, learned from the fold's validation patients.
     """
 
     photographs: pd.DataFrame

@@ -25,19 +25,12 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 class Answers:
     """What a network answers for n faces.
 
-    Attributes
-    ----------
-    probabilities
-        `(n, k)` of the classes, rows sum to 1.
-    sides
-        `(n, 3)` probabilities in the order of `SIDE_CLASSES`; None without a side head.
-    zones
-        `(n, 2, 3)`: weakness of brow, eye and mouth on the right and on the left, 0 none to 1;
-        None unless the network's pooling is `patient`.
+    `zones`: `(n, 2, 3)`: weakness of brow, eye and mouth on the right and on the left, 0 none to 1;
+    None unless the network's pooling is `patient`.
     """
 
-    probabilities: NDArray[np.float64]
-    sides: NDArray[np.float64] | None = None
+    probabilities: NDArray[np.float64]  # `(n, k)` of the classes, rows sum to 1
+    sides: NDArray[np.float64] | None = None  # `(n, 3)` by `SIDE_CLASSES`; or no side head
     zones: NDArray[np.float64] | None = None
 
 
@@ -52,13 +45,9 @@ def answer(
 ) -> Answers:
     """Return class probabilities and weak sides of faces, or of some rows of them.
 
-    Parameters
-    ----------
-    precision
-        `bf16` takes matrix products in 16-bit floats, as processors with AVX512-BF16 or AMX and
-        most GPUs do several times faster; normalisations and sums stay in 32 bits.
-    batch
-        Faces at a time. The last digits of an answer change with it.
+    `precision`: `bf16` takes matrix products in 16-bit floats, as processors with AVX512-BF16 or
+    AMX and most GPUs do several times faster; normalisations and sums stay in 32 bits. `batch`:
+    faces at a time. The last digits of an answer change with it.
     """
     network = network.eval().to(device)
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)

@@ -41,19 +41,13 @@ _BLUE, _ORANGE = "#0072B2", "#D55E00"
 class AsymmetryReport:
     """Asymmetry of photographs and patients, and how it goes with the grade.
 
-    Attributes
-    ----------
-    photographs
-        `image_id`, `patient_id`, `hb_grade`, `asymmetry` (mean over all regions: 0 both sides
-        alike, at most 1), and `asymmetry_forehead`, ... for each region.
-    by_grade
-        `BY_GRADE`. Per grade: patients, mean over patients, the 95 % bootstrap interval of the
-        mean, and standard deviation (n - 1), least and largest of the patients. Interval and
-        deviation are NaN where a grade has one patient.
-    spearman, spearman_p
-        Rank correlation of the patients' asymmetry with their grade.
-    kruskal_p
-        Of no difference between grades (Kruskal and Wallis 1952), over patients.
+    `photographs`: `image_id`, `patient_id`, `hb_grade`, `asymmetry` (mean over all regions: 0 both
+    sides alike, at most 1), and `asymmetry_forehead`, ... for each region.
+    `by_grade`: `BY_GRADE`. Per grade: patients, mean over patients, the 95 % bootstrap interval of
+    the mean, and standard deviation (n - 1), least and largest of the patients. Interval and
+    deviation are NaN where a grade has one patient.
+    `spearman`, `spearman_p`: rank correlation of the patients' asymmetry with their grade.
+    `kruskal_p`: of no difference between grades (Kruskal and Wallis 1952), over patients.
     """
 
     photographs: pd.DataFrame
@@ -113,11 +107,7 @@ def asymmetry_report(
     """Measure the asymmetry map over the face's regions and compare it with the grade.
 
     `rows` has `image_id`, `patient_id`, `hb_grade` of each face; `seed` is that of the bootstrap.
-
-    Raises
-    ------
-    UserError
-        When the network makes no asymmetry map, or fewer than two grades are there.
+    UserError when the network makes no asymmetry map, or fewer than two grades are there.
     """
     if not isinstance(network, HTNet) or not network.config.use_micro_attention:
         raise UserError(

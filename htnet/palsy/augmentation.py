@@ -27,30 +27,18 @@ _SWAPPED_SIDES = [SIDE_CLASSES.index(_OTHER.get(name, name)) for name in SIDE_CL
 class Augmentation(Settings):
     """How far faces are altered in training; 0 leaves a kind out.
 
-    Attributes
-    ----------
-    rotation_deg, scale, shift
-        Largest turn in degrees, change of size (0.05: up to 5 %), and shift as a share of the side.
-    gamma
-        Largest change of brightness: values are raised to a power from 1 / (1 + gamma) to
-        1 + gamma.
-    noise
-        Deviation of normal noise, in 8-bit grey levels.
-    blur
-        Share of faces smoothed by a 3 x 3 binomial filter.
-    mirror
-        Share of faces flipped, together with their side label; 0.5 makes sides equally frequent.
-    mixup
-        Share of batches in which each face is mixed with another, and its target likewise; an
-        ordinal target is mixed step by step, so half of I and half of III is not a sure II.
+    `gamma`: values are raised to a power from 1 / (1 + gamma) to 1 + gamma.
+    `mirror`: share of faces flipped with their side label; 0.5 makes sides equally frequent.
+    `mixup`: share of batches in which each face is mixed with another, and its target likewise; an
+    ordinal target is mixed step by step, so half of I and half of III is not a sure II.
     """
 
-    rotation_deg: float = Field(default=5.0, ge=0, le=15)
-    scale: float = Field(default=0.05, ge=0, le=0.3)
-    shift: float = Field(default=0.03, ge=0, le=0.2)
+    rotation_deg: float = Field(default=5.0, ge=0, le=15)  # largest turn, degrees
+    scale: float = Field(default=0.05, ge=0, le=0.3)  # largest change of size; 0.05: up to 5 %
+    shift: float = Field(default=0.03, ge=0, le=0.2)  # largest, as a share of the side
     gamma: float = Field(default=0.25, ge=0, le=2)
-    noise: float = Field(default=3.0, ge=0, le=50)
-    blur: float = Field(default=0.2, ge=0, le=1)
+    noise: float = Field(default=3.0, ge=0, le=50)  # deviation of normal noise, 8-bit grey levels
+    blur: float = Field(default=0.2, ge=0, le=1)  # share of faces smoothed by 3 x 3 binomial
     mirror: float = Field(default=0.5, ge=0, le=1)
     mixup: float = Field(default=0.0, ge=0, le=1)
 

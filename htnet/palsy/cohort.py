@@ -31,23 +31,14 @@ from landmarks.tables import PointsSource, points_source, read_landmarks
 
 @dataclass(frozen=True)
 class ImageCohort:
-    """The usable photographs, and one sentence for each that is not.
+    """The usable photographs by `image_id` in natural order, and one sentence for each other one.
 
-    Attributes
-    ----------
-    rows
-        Manifest rows of the usable photographs, in natural order of `image_id`.
-    data
-        Their faces and labels, in the same order.
-    complaints
-        What is left out, and why.
-    labelled
-        Manifest rows of every photograph with a label, usable or not: what folds are made over,
-        so that another branch that can use more of them still tests in the same folds.
-    truth
-        Where the labels come from, in words.
-    source
-        How many of the usable photographs have corrected points.
+    `rows`: of the manifest. `data`: their faces and labels, in the same order.
+    `complaints`: what is left out, and why.
+    `labelled`: manifest rows of every photograph with a label, usable or not: what folds are made
+    over, so that another branch that can use more of them still tests in the same folds.
+    `truth`: where the labels come from, in words.
+    `source`: how many of the usable photographs have corrected points.
     """
 
     rows: pd.DataFrame
@@ -70,19 +61,12 @@ def read_image_cohort(
 ) -> ImageCohort:
     """Read the faces that a network of `config` can learn from.
 
-    Parameters
-    ----------
-    features
-        `features.csv`, for a network that reads measured features beside the image. A photograph
-        that is not in it is left out; a value that is missing in it stays missing.
-    weights
-        Of the network, where it was trained before; see `read_measured`.
+    `features`: `features.csv`, for a network that reads measured features beside the image. A
+    photograph that is not in it is left out; a value that is missing in it stays missing.
+    `weights`: of the network, where it was trained before; see `read_measured`.
 
-    Raises
-    ------
-    UserError
-        When a column is missing, no photograph is left, or the network reads features and no
-        table of them was given.
+    UserError when a column is missing, no photograph is left, or the network reads features and no
+    table of them was given.
     """
     given = sort_by_image_id(read_manifest(manifest))
     photographs = target.with_truth(given)
@@ -153,17 +137,9 @@ def read_measured(
 ) -> pd.DataFrame | None:
     """Read the features that a network reads, by `image_id`; None for one of images alone.
 
-    Parameters
-    ----------
-    weights
-        Of a network that was trained before: its notes say which definition of the features it
-        learned from.
-
-    Raises
-    ------
-    UserError
-        When the network reads features and no table was given, or the table lacks one of them or
-        was measured with another definition.
+    `weights`: of a network that was trained before: its notes say which definition of the features
+    it learned from. UserError when the network reads features and no table was given, or the table
+    lacks one of them or was measured with another definition.
     """
     if not config.features:
         return None

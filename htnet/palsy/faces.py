@@ -43,24 +43,13 @@ _MOSAIC_SIDE = 0.30  # of the aligned face: what a tile of the mosaic shows
 class Faces:
     """Faces in the order of `image_ids`.
 
-    Attributes
-    ----------
-    pixels
-        `(n, 3, size, size)` RGB uint8; `(n, 2, 3, size, size)` for `regions`: the mosaic, then
-        the whole face.
-    regions
-        `(n, 5, 32, 32)` uint8, where each of `ROI_REGIONS` lies.
-    points
-        `(n, 68, 2)` px of the aligned face.
-    features
-        `(n, f)` float measured features that a network reads beside the image, NaN where missing;
-        None when it reads none.
-    sha256
-        Of each photograph's file; empty for faces that are not from files.
-    tasks
-        The movement that each photograph shows; empty where that is not known.
-    kept
-        What a network found in them before (`htnet.palsy.answers.summaries`), by network.
+    `pixels`: `(n, 3, size, size)` RGB uint8; `(n, 2, 3, size, size)` for `regions`: the mosaic,
+    then the whole face.
+    `regions`: `(n, 5, 32, 32)` uint8, where each of `ROI_REGIONS` lies.
+    `points`: `(n, 68, 2)` px of the aligned face.
+    `features`: `(n, f)` float measured features that a network reads beside the image, NaN where
+    missing; None when it reads none.
+    `kept`: what a network found in them before (`htnet.palsy.answers.summaries`), by network.
     """
 
     image_ids: tuple[str, ...]
@@ -68,8 +57,8 @@ class Faces:
     regions: Tensor
     points: NDArray[np.float64]
     features: Tensor | None = None
-    sha256: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()  # of each photograph's file; none for faces not from files
+    tasks: tuple[str, ...] = ()  # the movement that each photograph shows; empty where not known
     kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -107,23 +96,15 @@ class Faces:
 class Batch:
     """Faces with what is known about them, as a training takes them.
 
-    Attributes
-    ----------
-    image
-        `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
-    worse_than
-        `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed or
-        of scores.
-    side
-        `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
-    regions
-        `(b, 5, 32, 32)` 0..1.
-    features
-        `(b, f)` measured features, NaN where missing, or None. They measure asymmetry without
-        its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
-        is.
-    asked, rest
-        `(b,)`: number of whom the answer is for, and whether the face is at rest.
+    `image`: `(b, 3, s, s)` or `(b, 2, 3, s, s)` float, as the network sees it.
+    `worse_than`: `(b, k - 1)`: probability that the class is above class j + 1; 0 or 1 unless mixed
+    or of scores.
+    `side`: `(b, 3)` probabilities in the order of `SIDE_CLASSES`; rows of zeros where not known.
+    `regions`: `(b, 5, 32, 32)` 0..1.
+    `features`: `(b, f)` measured features, NaN where missing, or None. They measure asymmetry
+    without its side, so a flip leaves them; of mixed faces they are mixed, and missing where either
+    is.
+    `asked`, `rest`: `(b,)`: number of whom the answer is for, and whether the face is at rest.
     """
 
     image: Tensor
@@ -137,31 +118,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """Faces with what is known about them.
-
-    Attributes
-    ----------
-    labels
-        `(n,)` class numbers 1..k (int), or scores (float).
-    sides
-        Weak side of each face, in the patient's sense: right, left, none, both or unknown.
-    patients
-        `(n,)` names.
-    classes
-        Names of class 1..k; none of scores.
-    number
-        The target where the labels are scores.
-    visits
-        Of scores, the visit of each face; empty where patients have no visits.
-    """
+    """Faces with what is known about them."""
 
     faces: Faces
-    labels: NDArray[Any]
-    sides: tuple[str, ...]
-    patients: NDArray[np.str_]
-    classes: tuple[str, ...]
-    number: NumericTarget | None = None
-    visits: tuple[str, ...] = ()
+    labels: NDArray[Any]  # `(n,)` class numbers 1..k (int), or scores (float)
+    sides: tuple[str, ...]  # weak one, the patient's: right, left, none, both or unknown
+    patients: NDArray[np.str_]  # `(n,)` names
+    classes: tuple[str, ...]  # names of class 1..k; none of scores
+    number: NumericTarget | None = None  # the target where the labels are scores
+    visits: tuple[str, ...] = ()  # of scores, of each face; empty where there are none
 
     @property
     def num_classes(self) -> int:
@@ -213,12 +178,8 @@ class LabelledFaces:
 class Sets:
     """Rows of those that belong together.
 
-    Attributes
-    ----------
-    rows
-        `(p, m)` row numbers, m the largest set; a smaller one repeats its first.
-    present
-        `(p, m)`: whether there is such a photograph.
+    `rows`: `(p, m)` row numbers, m the largest set; a smaller one repeats its first. `present`:
+    `(p, m)`: whether there is such a photograph.
     """
 
     rows: Tensor
@@ -271,24 +232,12 @@ def read_faces(
 ) -> Faces:
     """Read and align the face of each photograph.
 
-    Parameters
-    ----------
-    landmarks
-        Rows of a landmark table, all of status `ok`.
-    paths
-        The photograph of each row.
-    size
-        Side of the network's input in px.
-    kind
-        `face`; `regions`: a mosaic of the eyes and mouth corners with the whole face; or
-        `appearance`: the face without its shape (`htnet.alignment`).
-    quiet
-        Show no progress.
+    `landmarks`: rows of a landmark table, all of status `ok`, `paths` the photograph of each.
+    `size`: side of the network's input in px.
+    `kind`: `face`; `regions`: a mosaic of the eyes and mouth corners with the whole face; or
+    `appearance`: the face without its shape (`htnet.alignment`).
 
-    Raises
-    ------
-    UserError
-        When a row is not `ok`, or a photograph cannot be read; the photographs are named.
+    UserError when a row is not `ok`, or a photograph cannot be read; the photographs are named.
     """
     complaints = refused(landmarks)
     if complaints:

@@ -27,18 +27,10 @@ INNER_PATIENT_PREDICTIONS = "inner_patient_predictions.csv"
 
 @dataclass(frozen=True)
 class FoldTrainer:
-    """Trains one network after another with the same settings.
+    """Trains one network after another with the same settings, those of `train_network`.
 
-    Attributes
-    ----------
-    cohort, target
-        The faces, and what is asked about them.
-    recipe, seed, pretrained, notes
-        As for `train_network`, the same for every network.
-    out
-        Folder of all folds.
-    seconds
-        How long each took, by name.
+    `cohort`, `target`: the faces, and what is asked about them. `out`: folder of all folds.
+    `seconds`: how long each took, by name.
     """
 
     cohort: ImageCohort

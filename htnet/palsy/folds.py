@@ -95,16 +95,9 @@ def inner_parts(
 def evaluated_parts(trained: Path, cohort: ImageCohort) -> dict[Path, FoldPart]:
     """Return each network's weights, with those that it tests and really learned from.
 
-    Parameters
-    ----------
-    trained
-        Folder of `htnet train` with its `folds.csv`; or one network, which tests every patient
-        from whom it did not learn.
-
-    Raises
-    ------
-    UserError
-        When no network is there, or one would be tested on a patient from whom it learned.
+    `trained`: folder of `htnet train` with its `folds.csv`; or one network, which tests every
+    patient from whom it did not learn. UserError when no network is there, or one would be tested
+    on a patient from whom it learned.
     """
     if (trained / FOLDS_FILE).exists():
         parts = trained_parts(trained, read_folds(trained / FOLDS_FILE), cohort)
@@ -132,10 +125,7 @@ def evaluated_parts(trained: Path, cohort: ImageCohort) -> dict[Path, FoldPart]:
 def trained_parts(trained: Path, folds: pd.DataFrame, cohort: ImageCohort) -> list[FoldPart]:
     """Return the folds whose networks are there, with the patients that these really learned from.
 
-    Raises
-    ------
-    UserError
-        When no fold is there, or a network would be tested on a patient from whom it learned.
+    UserError when no fold is there, or a network would be tested on a patient from whom it learned.
     """
     found = []
     patients = cohort.data.patients

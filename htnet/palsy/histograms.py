@@ -40,16 +40,9 @@ _BLOCK = 2  # cells along a side, over which contrast is made equal
 class PatientHistograms:
     """What the twin knows of each patient.
 
-    Attributes
-    ----------
-    asked
-        Sorted names of patients, of scores with visits those of visits (`LabelledFaces.asked`).
-    patients
-        Whose each is.
-    labels
-        Class number or score of each.
-    values
-        `(n, d)` differences, movement after movement; NaN for a movement that is missing.
+    `asked`: sorted names of patients, of scores with visits those of visits
+    (`LabelledFaces.asked`). `patients`: whose each is. `labels`: class number or score of each.
+    `values`: `(n, d)` differences, movement after movement; NaN for a movement that is missing.
     """
 
     asked: Names

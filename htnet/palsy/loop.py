@@ -92,11 +92,8 @@ def make_trainer(settings: Training, out: Path, *, title: str | None) -> L.Train
 def found_checkpoint(out: Path) -> Path | None:
     """Return the state of a training that was stopped here; None when there is none.
 
-    Raises
-    ------
-    UserError
-        When it cannot be gone on from: damaged, of an earlier version, or holding anything but
-        tensors and plain values.
+    UserError when it cannot be gone on from: damaged, of an earlier version, or holding anything
+    but tensors and plain values.
     """
     path = out / LAST
     if not path.exists():

@@ -30,30 +30,17 @@ _STEPS = 8  # Gauss-Legendre, from the symmetric face to the face; 64 change a m
 class Explanation:
     """Maps of one face.
 
-    Attributes
-    ----------
-    pixels
-        `(s, s, 3)` RGB uint8.
-    probabilities
-        `(k,)` of the classes.
-    side
-        `(3,)` probabilities in the order of `SIDE_CLASSES`; None without a side head.
-    roi
-        `(regions, s, s)` 0..1; None without the ROI module.
-    asymmetry
-        `(s, s)`, symmetric: 0 where the two sides are alike, towards 1 where they differ; None
-        without micro-attention.
-    rollout
-        `(s, s)`, sums to 1: how much each place reached the heads through the attention.
-    gradients
-        `(s, s)`, >= 0: integrated gradients of the expected class, summed over colours and
-        smoothed over a patch, from the symmetric face (mean of face and mirror image) to the face.
+    `asymmetry`: `(s, s)`, symmetric: 0 where the two sides are alike, towards 1 where they differ;
+    None without micro-attention.
+    `rollout`: `(s, s)`, sums to 1: how much each place reached the heads through the attention.
+    `gradients`: `(s, s)`, >= 0: integrated gradients of the expected class, summed over colours and
+    smoothed over a patch, from the symmetric face (mean of face and mirror image) to the face.
     """
 
-    pixels: NDArray[np.uint8]
-    probabilities: NDArray[np.float64]
-    side: NDArray[np.float64] | None
-    roi: NDArray[np.float64] | None
+    pixels: NDArray[np.uint8]  # `(s, s, 3)` RGB
+    probabilities: NDArray[np.float64]  # `(k,)` of the classes
+    side: NDArray[np.float64] | None  # `(3,)` by `SIDE_CLASSES`; None without a side head
+    roi: NDArray[np.float64] | None  # `(regions, s, s)` 0..1; None without the ROI module
     asymmetry: NDArray[np.float64] | None
     rollout: NDArray[np.float64]
     gradients: NDArray[np.float64]
@@ -77,10 +64,7 @@ class Explanation:
 def explain_faces(network: GradingNetwork, faces: Faces) -> list[Explanation]:
     """Explain each face; the faces input only.
 
-    Raises
-    ------
-    UserError
-        When the network reads regions, whose mosaic has no place in the face.
+    UserError when the network reads regions, whose mosaic has no place in the face.
     """
     if not isinstance(network, HTNet):
         raise UserError("Explanations need a network with the face input: train one with it.")

@@ -189,12 +189,8 @@ def patient_grades(
 class SeenInTraining:
     """What networks learned from, as far as the tables beside their weights tell.
 
-    Attributes
-    ----------
-    patients
-        All from whom any of them learned; None when one has no such table.
-    sha256, given
-        Of the photographs that any learned from, and of the new ones by `image_id`.
+    `patients`: all from whom any of them learned; None when one has no such table. `sha256`,
+    `given`: of the photographs that any learned from, and of the new ones by `image_id`.
     """
 
     patients: frozenset[str] | None

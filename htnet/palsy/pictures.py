@@ -59,14 +59,8 @@ def explanation_figure(
 ) -> Figure:
     """Draw the face and every map that the network makes.
 
-    Parameters
-    ----------
-    classes
-        Names of class 1..k.
-    answer
-        Class number that the network answers; the most probable when not given.
-    scale
-        Of the colours; this face's own when not given.
+    `classes`: names of class 1..k. `answer`: class number that the network answers; the most
+    probable when not given. `scale`: of the colours; this face's own when not given.
     """
     scale = scale or shared_scale([found])
     panels: list[tuple[str, NDArray[np.float64] | None]] = [("aligned face", None)]

@@ -85,12 +85,8 @@ def points_like_training(
 ) -> ChosenPoints:
     """Choose how points are found: as in the networks' training, unless options say otherwise.
 
-    `notes` are those of each network's weights.
-
-    Raises
-    ------
-    UserError
-        When the networks' trainings differ, or their landmark model is not here.
+    `notes` are those of each network's weights. UserError when the networks' trainings differ, or
+    their landmark model is not here.
     """
     kept = [note.get(NOTE) for note in notes]
     if any(one != kept[0] for one in kept):

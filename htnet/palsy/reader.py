@@ -28,15 +28,10 @@ _NEVER = -30.0  # logit of a class that nobody learned from has
 class Reader:
     """A weighted sum of values.
 
-    Attributes
-    ----------
-    usual
-        `(d,)` of the patients learned from; takes the place of a missing value.
-    weights, base
-        `(d,)`, and the sum of a usual patient.
-    unseen
-        `(v, n)` sums of those learned from, each from a reader that had not seen the patient: of
-        all their photographs, then of parts of them.
+    `usual`: `(d,)` of the patients learned from; takes the place of a missing value. `weights`,
+    `base`: `(d,)`, and the sum of a usual patient. `unseen`: `(v, n)` sums of those learned from,
+    each from a reader that had not seen the patient: of all their photographs, then of parts of
+    them.
     """
 
     usual: Floats
@@ -73,14 +68,10 @@ def learn_reader(
 ) -> Reader:
     """Learn from `(n, d)` values of those answered for, whole patients apart inside.
 
-    Parameters
-    ----------
-    parts
-        `(k, n, d)`: the same again by a part of their photographs. All parts together count as
-        much as the whole, and nothing is learned of what whole patients do not differ in.
-    direction
-        `(d,)`: what graded other patients before. The ridge holds back everything but what lies
-        along it, and departs from it as far as these patients tell.
+    `parts`: `(k, n, d)`: the same again by a part of their photographs. All parts together count as
+    much as the whole, and nothing is learned of what whole patients do not differ in.
+    `direction`: `(d,)`: what graded other patients before. The ridge holds back everything but what
+    lies along it, and departs from it as far as these patients tell.
     """
     known = np.isfinite(values)
     usual = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

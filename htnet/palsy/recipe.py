@@ -19,61 +19,39 @@ from htnet.palsy.augmentation import Augmentation
 class Training(Settings):
     """How a network is trained.
 
-    Attributes
-    ----------
-    class_weights
-        Weigh classes by the inverse of their frequency, so that rare grades are not overlooked.
-    side_weight, region_weight
-        Weights of the losses of the weak side, and of the ROI maps (overlap with the dlib
-        regions); 0 leaves a loss out.
-    trunk
-        `learned` with everything else; or `frozen` as it was pretrained, with the pooling
-        `patient`: then each face is looked at once, and what reads the patients is learned in
-        closed form (`htnet.palsy.reader`), in seconds and without epochs.
-    epochs, batch_size, accumulate
-        Passes over the training faces, faces of a step, and steps gathered before an update.
-    learning_rate, weight_decay, layer_decay
-        Of AdamW. Each layer further from the heads learns at `layer_decay` times the rate.
-    head_rate
-        The heads of grade and side learn at this multiple of the rate.
-    warmup
-        Share of the updates over which the rate rises; then it falls as a cosine.
-    clip
-        Largest norm of the gradient.
-    validation_folds
-        The training patients are dealt into this many parts; one of them chooses the epoch.
-    patience
-        Stop after this many epochs without a better score of the validation patients.
-    save_every
-        Keep the state from which a stopped training goes on after every so many epochs; more
-        spares time where a network is large.
-    accelerator, devices
-        `auto`, `cpu` or `gpu`, and how many; several GPUs share each step.
-    compile
-        Compile the network first (`torch.compile`); worth its minutes on a GPU only.
+    `side_weight`, `region_weight`: weights of the losses of the weak side, and of the ROI maps
+    (overlap with the dlib regions); 0 leaves a loss out.
+    `trunk`: `learned` with everything else; or `frozen` as it was pretrained, with the pooling
+    `patient`: then each face is looked at once, and what reads the patients is learned in closed
+    form (`htnet.palsy.reader`), in seconds and without epochs.
+    `layer_decay`: each layer further from the heads learns at this multiple of the rate.
+    `validation_folds`: the training patients are dealt into this many parts; one chooses the epoch.
+    `save_every`: keep the state from which a stopped training goes on after every so many epochs;
+    more spares time where a network is large.
+    `accelerator`, `devices`: which, and how many; several GPUs share each step.
     """
 
     loss: LossName = "cross_entropy"
-    class_weights: bool = True
+    class_weights: bool = True  # by inverse frequency, so that rare grades are not overlooked
     side_weight: float = 0.0
     region_weight: float = 0.0
     trunk: Literal["learned", "frozen"] = "learned"
-    epochs: int = Field(default=100, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    accumulate: int = Field(default=1, ge=1)
-    learning_rate: float = 1e-3
+    epochs: int = Field(default=100, ge=1)  # passes over the training faces
+    batch_size: int = Field(default=32, ge=1)  # faces of a step
+    accumulate: int = Field(default=1, ge=1)  # steps gathered before an update
+    learning_rate: float = 1e-3  # of AdamW, as the next two
     weight_decay: float = 0.05
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    head_rate: float = 1.0
-    warmup: float = 0.1
-    clip: float = 1.0
+    head_rate: float = 1.0  # the heads of grade and side learn at this multiple of the rate
+    warmup: float = 0.1  # share of the updates over which the rate rises; then it falls as a cosine
+    clip: float = 1.0  # largest norm of the gradient
     validation_folds: int = Field(default=5, ge=2)
-    patience: int = Field(default=20, ge=1)
+    patience: int = Field(default=20, ge=1)  # epochs without a better validation score
     save_every: int = Field(default=1, ge=1)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(default=1, ge=1)
-    compile: bool = False
+    compile: bool = False  # by `torch.compile`; worth its minutes on a GPU only
 
 
 class Recipe(htnet.recipe.Recipe):

@@ -25,15 +25,9 @@ Kind = TypeVar("Kind", "PatientTemperature", "PatientReach")
 class PatientTemperature:
     """How sure a network's answers to whole patients may be.
 
-    Attributes
-    ----------
-    value
-        Means of photographs are raised to 1 / value; below 1 makes them surer, 1 leaves them.
-    patients
-        Of how many validation patients it was learned.
-    photographs
-        How many photographs each of them had (median); the mean of fewer is less flat, so it
-        must not be made as sure.
+    `value`: means of photographs are raised to 1 / value; below 1 makes them surer, 1 leaves them.
+    `patients`: of how many validation patients it was learned. `photographs`: how many each of them
+    had (median); the mean of fewer is less flat, so it must not be made as sure.
     """
 
     value: float
@@ -54,14 +48,9 @@ class PatientTemperature:
 class PatientReach:
     """How far from a network's answers to whole patients the truth lies.
 
-    Attributes
-    ----------
-    reach
-        In the unit of the scale; all of the scale where nothing is known of it.
-    patients
-        Of how many validation patients it was learned.
-    photographs
-        How many photographs each of them had (median); it promises nothing of the mean of fewer.
+    `reach`: in the unit of the scale; all of the scale where nothing is known of it. `patients`: of
+    how many validation patients it was learned. `photographs`: how many each of them had (median);
+    it promises nothing of the mean of fewer.
     """
 
     reach: float

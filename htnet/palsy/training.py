@@ -52,13 +52,8 @@ SEEN_PHOTOGRAPHS = pa.DataFrameSchema(
 class Trained:
     """A network with the weights of its best epoch, and how it came about.
 
-    Attributes
-    ----------
-    best_epoch, scores
-        That epoch, counted from 1, and the validation patients' score of each; 0 and none of a
-        frozen trunk.
-    pretrained
-        What it took over from other weights; None without.
+    `best_epoch`, `scores`: that epoch, counted from 1, and the validation patients' score of each;
+    0 and none of a frozen trunk. `pretrained`: what it took over from other weights.
     """
 
     network: GradingNetwork
@@ -81,29 +76,18 @@ def train_network(
 ) -> Trained:
     """Train on some rows; keep the epoch that answers the validation patients best.
 
-    Parameters
-    ----------
-    train, validation
-        Row numbers; no patient may be in both.
-    out
-        Folder for weights, checkpoints and logs. A training found there goes on; of one that has
-        ended the weights are read, and its checkpoints are gone.
-    seed
-        Of weights, order and augmentation.
-    pretrained
-        Weights to begin with, by name and shape; what was and was not taken over is kept
-        in `pretrained.json`. A frozen trunk is that of `SHIPPED` when none are given.
-    notes
-        Whatever else should be kept with the weights.
-    title
-        What the lines of progress call it; None shows no progress.
+    `train`, `validation`: row numbers; no patient may be in both.
+    `out`: folder for weights, checkpoints and logs. A training found there goes on; of one that has
+    ended the weights are read, and its checkpoints are gone.
+    `seed`: of weights, order and augmentation.
+    `pretrained`: weights to begin with, by name and shape; what was and was not taken over is kept
+    in `pretrained.json`. A frozen trunk is that of `SHIPPED` when none are given.
+    `notes`: whatever else should be kept with the weights.
+    `title`: what the lines of progress call it; None shows no progress.
 
-    Raises
-    ------
-    UserError
-        When patients are in both parts, a class has no training face, features are asked for and
-        not there, a GPU was asked for and is not there, or `out` holds a training with other
-        settings.
+    UserError when patients are in both parts, a class has no training face, features are asked for
+    and not there, a GPU was asked for and is not there, or `out` holds a training with other
+    settings.
     """
     config = recipe.config(num_classes=data.num_classes)
     frozen = recipe.training.trunk == "frozen"

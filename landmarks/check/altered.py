@@ -73,24 +73,11 @@ def mirror_check(
     method: Method | None = None,
     jobs: int | None = None,
 ) -> pd.DataFrame:
-    """Predict each photograph and its mirror image, and compare.
+    """Predict each photograph and its mirror image, and compare; without `method` plainly.
 
-    Parameters
-    ----------
-    photos
-        Pairs of `image_id` (unique) and path.
-    predictor
-        From `landmarks.find_predictor`.
-    method
-        How points are found; a plain prediction when None.
-    jobs
-        Worker processes; all processors when None.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `image_id`, `status`, `reason`, and for each region the mean distance between its points
-        found both ways, in percent of the outer-eye distance; NaN unless both ways are `ok`.
+    `photos`: pairs of `image_id` (unique) and path. Returns `image_id`, `status`, `reason`, and for
+    each region the mean distance between its points found both ways, in percent of the outer-eye
+    distance; NaN unless both ways are `ok`.
     """
     rows = []
     for image_id, outcome in _outcomes(find_both_ways, photos, predictor, method, jobs=jobs):
@@ -148,10 +135,7 @@ def tilt_check(
 ) -> dict[float, pd.DataFrame]:
     """Turn each photograph about its middle, find the points, and turn them back.
 
-    Returns
-    -------
-    dict
-        For each angle a landmark table, in px of the photograph as it is.
+    Returns for each angle, in degrees, a landmark table in px of the photograph as it is.
     """
     work = functools.partial(_find_turned, angles=tuple(angles))
     limit_s = PHOTO_LIMIT_S * len(angles)

@@ -63,12 +63,8 @@ def asymmetry_kept(evaluated: Evaluated, *, seed: int = 0) -> pd.DataFrame:
 
     Of photographs that name the one they were made from (`plain_image_id`), the change from that
     one; else, of all, the asymmetry itself. Where `side` says who is palsied, only those count.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns of `ASYMMETRY` but `setting`. `kept` is 1 for an unbiased predictor, less for one
-        that is drawn towards symmetric faces; `r` is Pearson's over all points and both axes.
+    Columns are those of `ASYMMETRY` but `setting`: `kept` is 1 for an unbiased predictor, less for
+    one that is drawn towards symmetric faces; `r` is Pearson's over all points and both axes.
     """
     photographs = evaluated.photographs
     ok = (photographs["status"] == "ok").to_numpy(copy=True)

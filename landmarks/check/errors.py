@@ -63,15 +63,10 @@ ERRORS = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Photographs with predicted and true points side by side.
+    """Photographs with predicted and true points side by side: `(n, 68, 2)` px, NaN where none are.
 
-    Attributes
-    ----------
-    photographs
-        `image_id`, `patient_id`, `hb_grade`, `side`, `plain_image_id` (the last three where the
-        manifest has them), `status`, `reason`, one row each.
-    predicted, true
-        `(n, 68, 2)` px; NaN rows where there are none.
+    `photographs`: `image_id`, `patient_id`, `hb_grade`, `side`, `plain_image_id` (the last three
+    where the manifest has them), `status`, `reason`, one row each.
     """
 
     photographs: pd.DataFrame
@@ -93,17 +88,8 @@ class Evaluated:
 def evaluate(landmarks: pd.DataFrame, truth: pd.DataFrame, manifest: pd.DataFrame) -> Evaluated:
     """Put predicted and true points side by side, in the manifest's order.
 
-    A photograph without true points has the status of its truth, one that was not predicted that
-    of its landmarks; `ok` rows have both.
-
-    Parameters
-    ----------
-    landmarks
-        A landmark table.
-    truth
-        `image_id`, `status`, `reason` and `x_0` ... `y_67`, as `common.truth` gives it.
-    manifest
-        Says which photographs, of which patients.
+    A photograph without true points has the status of its truth, one that was not predicted that of
+    its landmarks; `ok` rows have both. `truth` is a table as `common.truth` gives it.
     """
     ids = manifest["image_id"]
     found, true = landmarks.set_index("image_id").reindex(ids), truth.set_index("image_id").loc[ids]

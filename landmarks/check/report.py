@@ -32,20 +32,12 @@ _INTERVALS = "95 % intervals in brackets resample whole patients."
 class LandmarkEvaluation:
     """What `evaluate-landmarks` found, as it is reported.
 
-    Attributes
-    ----------
-    settings
-        The evaluated settings by name; the last is the one that was asked for.
-    scores, grid, asymmetry
-        `landmark_scores.csv`, `landmark_grid.csv` and `landmark_asymmetry.csv`.
-    mirror
-        Of `landmarks.check.altered`, empty when not asked for.
-    tilt
-        `setting`, `angle_deg`, `photographs`, `found`, `value`, `low`, `high`: NRMSE by angle.
-    learned
-        By setting, what its model has learned from, and whether from these photographs.
-    problems
-        Sentences for the head of the report.
+    `settings`: the evaluated settings by name; the last is the one that was asked for.
+    `scores`, `grid`, `asymmetry`: `landmark_scores.csv`, `landmark_grid.csv`,
+    `landmark_asymmetry.csv`.
+    `mirror`, `tilt`: by `MIRROR` and `TILT` of `landmarks.check.altered`, empty when not asked for.
+    `learned`: by setting, what its model has learned from, and whether from these photographs.
+    `problems`: sentences for the head of the report.
     """
 
     settings: Mapping[str, Evaluated]

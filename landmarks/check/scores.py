@@ -89,18 +89,9 @@ def patient_intervals(
 ) -> pd.DataFrame:
     """Return means over photographs with 95 % percentile intervals over resampled patients.
 
-    Parameters
-    ----------
-    values
-        `(n, k)`, one column for each quantity; NaN is left out.
-    patients
-        `(n,)` patient of each row.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `k` rows: `photographs`, `patients`, `value`, `low`, `high`. The limits are NaN for a
-        single patient, of whom nothing can be said about others.
+    `values`: `(n, k)`, one column for each quantity; NaN is left out. `patients`: `(n,)`, of each
+    row. Returns `k` rows: `photographs`, `patients`, `value`, `low`, `high`. The limits are NaN for
+    a single patient, of whom nothing can be said about others.
     """
     there = ~np.isnan(values)
     codes, names = pd.factorize(np.asarray(patients, dtype=object), sort=True)
@@ -131,12 +122,9 @@ def compare_settings(
 ) -> pd.DataFrame:
     """Compare settings by NRMSE and mean error; the first is what the others are held against.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `setting`, `photographs` with true points, `found` of them, `patients`; `nrmse_eye`,
-        `mean_eye` and `nrmse_difference` to the first setting, each with `_low` and `_high`. A
-        difference is taken over the photographs in which both settings found the face.
+    Returns `setting`, `photographs` with true points, `found` of them, `patients`; `nrmse_eye`,
+    `mean_eye` and `nrmse_difference` to the first setting, each with `_low` and `_high`. A
+    difference is taken over the photographs in which both settings found the face.
     """
     rows = []
     base: NDArray[np.float64] | None = None

@@ -52,18 +52,10 @@ def compare_models(
 def training_report(
     errors: pd.DataFrame, *, learned: str, limits: str, remaining: Remaining | None
 ) -> Report:
-    """Build the report of a training.
+    """Build the report of a training, of `errors` as `compare_models` gives them.
 
-    Parameters
-    ----------
-    errors
-        From `compare_models`.
-    learned
-        A sentence on what was learned from.
-    limits
-        In words, when a point counts as off.
-    remaining
-        What is left to correct; None where the points come from no review.
+    `learned`: a sentence on what was learned from. `limits`: in words, when a point counts as off.
+    `remaining`: what is left to correct; None where the points come from no review.
     """
     report = Report(title="A landmark model of your own photographs", summary=learned)
     if remaining is not None:

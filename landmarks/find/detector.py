@@ -96,10 +96,7 @@ def frontal_detector() -> dlib.fhog_object_detector:
 class FaceDetector:
     """The cascade of detectors; keep one per process, the CNN is loaded when first needed.
 
-    Parameters
-    ----------
-    small_width
-        Width in px to which a photograph is reduced for the first search.
+    `small_width`: px to which a photograph is reduced for the first search.
     """
 
     def __init__(self, *, small_width: int = SMALL_WIDTH) -> None:
@@ -116,15 +113,10 @@ class FaceDetector:
     ) -> list[FaceBox]:
         """Return the faces of the first stage that finds any, largest first.
 
-        Parameters
-        ----------
-        grey
-            `(h, w)` uint8, or `(h, w, 3)` RGB, in which HOG takes the strongest channel.
-        colour
-            Gives the same image as `(h, w, 3)` RGB uint8, called only when both HOG stages found
-            nothing. Without it the CNN is not tried.
-        quick
-            Search the reduced picture alone.
+        `grey`: `(h, w)` uint8, or `(h, w, 3)` RGB, in which HOG takes the strongest channel.
+        `colour`: gives the same image as `(h, w, 3)` RGB uint8, called only when both HOG stages
+        found nothing. Without it the CNN is not tried.
+        `quick`: search the reduced picture alone.
         """
         faces = self._hog_small(grey)
         if quick:

@@ -52,28 +52,14 @@ SPREADS_FILE = "spreads.csv"
 
 @dataclass(frozen=True)
 class Extraction:
-    """What one run of `extract_landmarks` did.
+    """What one run of `extract_landmarks` did."""
 
-    Attributes
-    ----------
-    table
-        The landmark table, as written.
-    counts
-        Photographs per status, every status named.
-    resumed
-        Photographs taken over from an earlier run.
-    startup_s, work_s
-        Seconds until the first result, and from then to the last.
-    irises
-        By `image_id`, when the scale needs them.
-    """
-
-    table: pd.DataFrame
-    counts: dict[str, int]
-    resumed: int
-    startup_s: float
-    work_s: float
-    irises: dict[str, Irises] = field(default_factory=dict)
+    table: pd.DataFrame  # as written
+    counts: dict[str, int]  # photographs per status, every status named
+    resumed: int  # photographs taken over from an earlier run
+    startup_s: float  # until the first result
+    work_s: float  # from then to the last
+    irises: dict[str, Irises] = field(default_factory=dict)  # by `image_id`
 
 
 def no_photographs() -> Extraction:
@@ -98,41 +84,23 @@ def extract_landmarks(
 ) -> Extraction:
     """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
 
-    With altered copies their spread is written to `OUT/spreads.csv`. Photographs are worked on at
-    the same time; when there is one alone, its copies are.
+    With altered copies their spread is written to `OUT/spreads.csv`, with the scale `iris` the
+    irises to `OUT/irises.csv`, with `overlays` each photograph with its points to
+    `OUT/overlays/IMAGE_ID.jpg`. Photographs are worked on at the same time, or the copies of one
+    alone; the table is the same for any number of `jobs` (None: all processors).
 
-    Runs that were stopped go on where they were: a photograph whose content, settings and
-    library versions are unchanged and whose status was `ok` is not measured again. What is new is
-    measured first, and what is known is compared with its file afterwards.
+    Runs that were stopped go on where they were: a photograph whose content, settings and library
+    versions are unchanged and whose status was `ok` is not measured again. What is new is measured
+    first, and what is known is compared with its file afterwards.
 
-    Parameters
-    ----------
-    photos
-        Pairs of `image_id` (unique) and path.
-    out
-        Output folder; holds the table, the journal, and `overlays/` when asked for.
-    predictor
-        From `landmarks.find_predictor`.
-    faces
-        `largest` takes the largest face, `error` refuses photographs with several.
-    method
-        How points are found; a plain prediction when None.
-    scale
-        Fills `mm_per_px`; with the scale `iris`, irises are looked for and written to
-        `OUT/irises.csv`. None leaves it empty.
-    overlays
-        Draw each photograph with its points to `OUT/overlays/IMAGE_ID.jpg`.
-    jobs
-        Worker processes; all processors when None. The table is the same for any number.
-    scheduler
-        Of a Dask cluster that works in their place; see `common.workers.supervised_map`.
-    limit_s
-        Longest time for one photograph in seconds.
+    `photos`: pairs of `image_id` (unique) and path.
+    `faces`: `largest` takes the largest face, `error` refuses photographs with several.
+    `method`: how points are found; a plain prediction when None.
+    `scale`: fills `mm_per_px`; None leaves it empty.
+    `scheduler`: of a Dask cluster that works in place of processes (`common.workers`).
+    `limit_s`: longest time for one photograph in seconds.
 
-    Raises
-    ------
-    UserError
-        When the output folder cannot be written or the predictor cannot be loaded.
+    UserError when the output folder cannot be written or the predictor cannot be loaded.
     """
     began, first_at = time.monotonic(), None
     method, scale, jobs = method or Method(), scale or Scale(), jobs or default_jobs()

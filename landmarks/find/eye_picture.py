@@ -17,15 +17,9 @@ CENTRE = (47.5, 31.5)  # where the middle of the corners comes to lie
 class EyePicture:
     """The upright picture of one eye.
 
-    Attributes
-    ----------
-    seen
-        `(64, 96, 2)` float32: brightness 0..1 between the lids' darkest and brightest, and
-        whether the pixel lies between the lids.
-    to_photo
-        `(2, 3)` from x, y of the picture to px of the photograph.
-    contrast
-        Range of brightness between the lids, of the brightest.
+    `seen`: `(64, 96, 2)` float32: brightness 0..1 between the lids' darkest and brightest, and
+    whether the pixel lies between the lids. `to_photo`: `(2, 3)`, from its x, y to px of the
+    photograph. `contrast`: range of brightness between the lids, of the brightest.
     """
 
     seen: NDArray[np.float32]
@@ -48,12 +42,7 @@ def eye_opening(eye: NDArray[np.float64]) -> float:
 def eye_picture(brightness: NDArray[np.uint8], eye: NDArray[np.float64]) -> EyePicture | None:
     """Cut out one eye upright, `EYE_WIDTH` px between its corners; None without room in between.
 
-    Parameters
-    ----------
-    brightness
-        `(h, w)` uint8.
-    eye
-        `(6, 2)` px: the points of one eye, from its corner that is image-left.
+    `brightness`: `(h, w)` uint8. `eye`: `(6, 2)` px, from the corner that is image-left.
     """
     middle, across = (eye[0] + eye[3]) / 2, (eye[3] - eye[0]) / EYE_WIDTH
     turn = np.array([[across[0], -across[1]], [across[1], across[0]]])

@@ -66,18 +66,9 @@ def extract_films(
 ) -> FilmExtraction:
     """Follow the face of every film and write `OUT/landmarks.csv`, photographs among them.
 
-    Parameters
-    ----------
-    tasks, faces, jobs, scheduler
-        As in `follow_films`.
-    out
-        Output folder.
-    photos
-        Landmark table of the photographs beside the films, perhaps empty, which is written too.
-    predictor, method
-        As in `extract_landmarks`; without copies there is no `spreads.csv` of films.
-    mm_per_px
-        Written for every frame with points.
+    `photos`: landmark table of the photographs beside the films, perhaps empty. `mm_per_px`:
+    written for every frame with points. Without copies there is no `spreads.csv` of films. The
+    others are as in `follow_films` and `extract_landmarks`.
     """
     began = time.monotonic()
     scale = Scale(mm_per_px=mm_per_px)

@@ -122,18 +122,9 @@ def follow_films(
 ) -> list[FollowedFilm]:
     """Follow the face of every film; what could not be read comes back with its reason.
 
-    Parameters
-    ----------
-    tasks
-        Films with names that differ.
-    out
-        Output folder; finished pieces lie below it.
-    start
-        Makes the finder of a worker.
-    settings
-        Everything beside the film that its points depend on.
-    faces, jobs, scheduler
-        As in `landmarks.find.extraction.extract_landmarks`.
+    `tasks`: films with names that differ. `out`: finished pieces lie below it. `start`: makes the
+    finder of a worker. `settings`: everything beside the film that its points depend on. The others
+    are as in `landmarks.find.extraction.extract_landmarks`.
     """
     folder = out / PIECES_FOLDER
     given = {**settings, "tracking": TRACKING, "piece": PIECE, "lead_in": LEAD_IN}

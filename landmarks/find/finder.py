@@ -48,45 +48,28 @@ def no_points() -> NDArray[np.float64]:
 class FaceLandmarks:
     """What was found in one photograph; px of the original photograph, upright.
 
-    Attributes
-    ----------
-    status
-        `ok`, `no_face`, `several_faces`, `unreadable` or `failed`.
-    reason
-        One sentence, empty when ok.
-    n_faces
-        Faces seen by the detector; None when it did not come to that.
-    box
-        Of the chosen face, None unless ok.
-    points
-        `(68, 2)` float64; NaN unless ok.
-    sha256
-        Of the photograph's file; empty when it could not be read.
-    copies, copies_failed
-        Altered copies that were made, and those in which no face was found; 0 without any.
-    spread
-        `(68, 2)` px: spread of each point over the copies in x and y; NaN without copies.
-    halves_share
-        How much mirrored halves count, less than 1 where the head is turned; NaN if not asked for.
-    irises
-        None unless they were looked for.
-    brightness, sharpness
-        Of the grey face in its box, 128 px wide: mean grey level, 0 to 255, and standard deviation
-        of its Laplacian as a share of that of the grey levels (blur lowers it, noise raises it);
-        NaN unless ok.
+    `status`: `ok`, `no_face`, `several_faces`, `unreadable` or `failed`.
+    `points`: `(68, 2)`; NaN unless ok.
+    `copies`, `copies_failed`: altered copies made, and those in which no face was found.
+    `spread`: `(68, 2)` px: spread of each point over the copies in x and y; NaN without copies.
+    `halves_share`: how much mirrored halves count, less than 1 where the head is turned; NaN if not
+    asked for.
+    `brightness`, `sharpness`: of the grey face in its box, 128 px wide: mean grey level, 0 to 255,
+    and standard deviation of its Laplacian as a share of that of the grey levels (blur lowers it,
+    noise raises it); NaN unless ok.
     """
 
     status: str
-    reason: str = ""
-    n_faces: int | None = None
-    box: FaceBox | None = None
+    reason: str = ""  # one sentence, empty when ok
+    n_faces: int | None = None  # seen; None when it did not come to that
+    box: FaceBox | None = None  # of the chosen face, None unless ok
     points: NDArray[np.float64] = field(default_factory=no_points)
-    sha256: str = ""
+    sha256: str = ""  # of the file; empty when it could not be read
     copies: int = 0
     copies_failed: int = 0
     spread: NDArray[np.float64] = field(default_factory=no_points)
     halves_share: float = float("nan")
-    irises: Irises | None = None
+    irises: Irises | None = None  # None unless they were looked for
     brightness: float = float("nan")
     sharpness: float = float("nan")
 
@@ -104,17 +87,9 @@ class FaceLandmarks:
 class LandmarkFinder:
     """Finds the 68 points in photographs; load one per process (about 100 MB).
 
-    Parameters
-    ----------
-    predictor
-        From `find_predictor`.
-    faces
-        With several faces in a photograph take the `largest`, or make it an `error`
-        (`status=several_faces`, no points).
-    method
-        Detection width, colour, altered copies, second pass; a plain prediction when None.
-    copy_threads
-        Copies of one photograph worked on at the same time.
+    `faces`: with several faces in a photograph take the `largest`, or make it an `error`
+    (`status=several_faces`, no points). `method`: a plain prediction when None. `copy_threads`:
+    copies of one photograph worked on at the same time.
     """
 
     def __init__(
@@ -277,16 +252,8 @@ def light_of(grey: NDArray[np.uint8], face: FaceBox) -> tuple[float, float]:
 class PhotoTask:
     """One photograph, and what is wanted beside its points.
 
-    Attributes
-    ----------
-    image_id, path
-        The photograph.
-    overlay
-        Where its overlay goes.
-    irises
-        Look for the irises.
-    iris_radii
-        Given radii of the right and left iris in px of the photograph; None for those not known.
+    `overlay`: where its overlay goes. `irises`: look for them. `iris_radii`: given radii of the
+    right and left iris in px of the photograph; None for those not known.
     """
 
     image_id: str

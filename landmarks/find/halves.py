@@ -63,26 +63,12 @@ def halves_of(
     copies: Iterable[Copy],
     colour: bool = False,
 ) -> NDArray[np.float64]:
-    """Return the points of whole faces, made asymmetric again by mirrored halves.
+    """Return the points of whole faces, made asymmetric again by mirrored halves, `(n, 68, 2)` px.
 
-    Parameters
-    ----------
-    predictor
-        From `PredictorFile.load`.
-    pixels
-        `(h, w)` grey or `(h, w, 3)` RGB uint8.
-    box
-        Of the face, in px of `pixels`.
-    whole
-        `(n, 68, 2)` px: the points of the whole face, once or of each of its copies.
-    copies
-        `n` copies, whose moved boxes and changed light the halves are seen in.
-    colour
-        Predict on RGB as it is; otherwise on grey.
-
-    Returns
-    -------
-    `(n, 68, 2)` px; as given where the head is turned too far.
+    `pixels`: `(h, w)` grey or `(h, w, 3)` RGB uint8; predicted on RGB as it is with `colour`, else
+    on grey. `box`: of the face in them. `whole`: `(n, 68, 2)` px, the points of the whole face,
+    once or of each of its copies; they are returned as given where the head is turned too far.
+    `copies`: `n`, whose moved boxes and changed light the halves are seen in.
     """
     share = share_of(whole)
     if not share:

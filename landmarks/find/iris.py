@@ -52,22 +52,15 @@ _REFINEMENTS = (1.0, 0.5, 0.25, 0.1, 0.04)  # px steps around the best circle so
 class Iris:
     """One iris, in px of the photograph; NaN unless `ok`.
 
-    Attributes
-    ----------
-    status
-        `ok`; `closed` (the lids cover it), `unclear` (no circle stands out), `too_small` (fewer
-        than `SMALLEST_EYE` px between the corners), `outside` (beyond the photograph's edge),
-        `no_face` (there are no points).
-    reason
-        One sentence, empty when ok.
-    x, y, radius
-        Centre and radius, to a fraction of a px.
-    strength
-        Of its outline, 0 to 1: mean rise in brightness over both arcs, less where lids hide them.
+    `status`: `ok`; `closed` (the lids cover it), `unclear` (no circle stands out), `too_small`
+    (fewer than `SMALLEST_EYE` px between the corners), `outside` (beyond the photograph's edge),
+    `no_face` (there are no points).
+    `x`, `y`, `radius`: to a fraction of a px.
+    `strength`: of its outline, 0 to 1: mean rise in brightness over both arcs, less under lids.
     """
 
     status: IrisStatus
-    reason: str = ""
+    reason: str = ""  # one sentence, empty when ok
     x: float = np.nan
     y: float = np.nan
     radius: float = np.nan
@@ -99,14 +92,8 @@ def find_irises(
 ) -> Irises:
     """Find both irises of a face; an eye whose iris cannot be seen has a status, a reason and NaN.
 
-    Parameters
-    ----------
-    image
-        `(h, w, 3)` RGB or `(h, w)` grey, uint8.
-    points
-        `(68, 2)` px of `image`.
-    right_radius, left_radius
-        Radius in px when it is known; then only the centre is sought.
+    `image`: `(h, w, 3)` RGB or `(h, w)` grey, uint8. `points`: `(68, 2)` px of it. `right_radius`,
+    `left_radius`: px, when known; then only the centre is sought.
     """
     # Of the three channels, red shows light irises darkest beside the white of the eye.
     brightness = image[..., 0] if image.ndim == 3 else image
@@ -225,16 +212,10 @@ def circle_strengths(
     the circle can be seen on both sides, times a power of the share of such directions; that of a
     circle is the geometric mean of its two arcs, and 0 where either falls or is hidden.
 
-    Parameters
-    ----------
-    seen
-        `(h, w, 2)` float32: brightness, and 1 where the pixel may be used, else 0.
-    x, y, r
-        `(nx,)`, `(ny,)`, `(nr,)` px: centres and radii.
-    half_step
-        px from the circle, inwards and outwards, at which the brightness is read.
-    visibility
-        The power, 0 to 1: how much it counts that a circle is seen all along its arcs.
+    `seen`: `(h, w, 2)` float32: brightness, and 1 where the pixel may be used, else 0.
+    `x`, `y`, `r`: `(nx,)`, `(ny,)`, `(nr,)` px: centres and radii.
+    `half_step`: px from the circle, inwards and outwards, at which the brightness is read.
+    `visibility`: the power, 0 to 1: how much it counts that a circle is seen all along its arcs.
     """
     # Neighbouring radii share the rings they are read on.
     rings, place = np.unique(

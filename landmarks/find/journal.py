@@ -34,19 +34,10 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 class Journal:
-    """The measured photographs of one output folder.
+    """The measured photographs of one output folder, which is made if it is not there.
 
-    Parameters
-    ----------
-    folder
-        The output folder; it is made if it is not there.
-    settings
-        Fingerprint of everything that a result depends on beside the photograph.
-
-    Raises
-    ------
-    UserError
-        When the folder or the journal cannot be written.
+    `settings`: fingerprint of everything that a result depends on beside the photograph. UserError
+    when the folder or the journal cannot be written.
     """
 
     def __init__(self, folder: Path, *, settings: str) -> None:
@@ -72,10 +63,7 @@ class Journal:
     def read(self, image_id: str) -> FaceLandmarks:
         """Return the earlier result of a photograph whose content is known.
 
-        Raises
-        ------
-        UserError
-            When somebody has changed its line.
+        UserError when somebody has changed its line.
         """
         sha256, place = self._lines[image_id]
         self._file.seek(place)
@@ -98,10 +86,7 @@ class Journal:
     def add(self, image_id: str, found: FaceLandmarks) -> None:
         """Keep the result of a photograph that is `ok`; it survives a kill from here on.
 
-        Raises
-        ------
-        UserError
-            When the disk is full or gone.
+        UserError when the disk is full or gone.
         """
         result = asdict(found)
         head = {"settings": self._settings, "image_id": image_id, "sha256": result.pop("sha256")}

@@ -64,16 +64,9 @@ _LEVELS = 256  # equally likely values of noise, looked up from random bytes: 20
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How many copies are made, and how they are altered.
+    """How many copies are made, 1 or more, and how they are altered.
 
-    Attributes
-    ----------
-    copies
-        Number of copies, 1 or more. The first is left as it is.
-    kinds
-        (name of `KINDS`, strength) pairs, all applied to each copy but the first.
-    seed
-        Of everything random.
+    `kinds`: (name of `KINDS`, strength) pairs, all applied to each copy but the first.
     """
 
     copies: int
@@ -122,30 +115,16 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Copy:
-    """One drawn copy; as made without arguments it alters nothing.
+    """One drawn copy; as made without arguments it alters nothing."""
 
-    Attributes
-    ----------
-    angle_deg
-        Turn of the picture in degrees, counter-clockwise positive as seen.
-    brighter
-        Grey levels added to every pixel.
-    noise, noise_strength, noise_seed
-        Name of the noise kind (empty for none), grey levels, and seed.
-    box_shift, box_scale
-        Shift of the box in box widths (x right, y down), and factor of its size.
-    mirrored
-        Whether left and right of the picture are exchanged.
-    """
-
-    angle_deg: float = 0.0
-    brighter: float = 0.0
-    noise: str = ""
-    noise_strength: float = 0.0
+    angle_deg: float = 0.0  # turn of the picture, counter-clockwise positive as seen
+    brighter: float = 0.0  # grey levels added to every pixel
+    noise: str = ""  # its kind, empty for none
+    noise_strength: float = 0.0  # grey levels
     noise_seed: int = 0
-    box_shift: tuple[float, float] = (0.0, 0.0)
-    box_scale: float = 1.0
-    mirrored: bool = False
+    box_shift: tuple[float, float] = (0.0, 0.0)  # in box widths, x right, y down
+    box_scale: float = 1.0  # factor of its size
+    mirrored: bool = False  # left and right of the picture exchanged
 
     def alter(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return `(h, w)` or `(h, w, 3)` uint8 with brightness and noise, clipped to 0..255."""
@@ -175,11 +154,8 @@ def _noise_values(noise: str) -> NDArray[np.float64]:
 def parse_augmentation(text: str, *, copies: int, seed: int = 0) -> Augmentation:
     """Read `rotation_normal:8+box` into an `Augmentation`.
 
-    Raises
-    ------
-    UserError
-        When a kind is unknown or named twice, a strength is no positive number, two rotations or
-        two noises are combined, or the number of copies is out of range.
+    UserError when a kind is unknown or named twice, a strength is no positive number, two rotations
+    or two noises are combined, or the number of copies is out of range.
     """
     if not 1 <= copies <= MAX_COPIES:
         raise UserError(f"--tta is {copies}: give 1 to {MAX_COPIES} copies, or 0 for none.")
@@ -217,20 +193,12 @@ def _strength(name: str, given: str) -> float:
 class Method:
     """The choices of one extraction; those left out are those of a plain prediction.
 
-    Attributes
-    ----------
-    detection_width
-        Width in px to which a photograph is reduced before the first search for faces.
-    colour
-        Detect and predict on RGB in place of grey.
-    augmentation
-        Copies whose points are averaged; None predicts once.
-    average
-        Of the copies: per-point `median`, or `trimmed_mean` without 20 % at either end.
-    relevel
-        Level the head by its measured tilt and predict again.
-    points
-        Of the `whole` face, or also of its mirrored `halves` (`landmarks.find.halves`).
+    `detection_width`: px to which a photograph is reduced before the first search for faces.
+    `colour`: detect and predict on RGB in place of grey.
+    `augmentation`: copies whose points are averaged; None predicts once.
+    `average`: of the copies: per-point `median`, or `trimmed_mean` without 20 % at either end.
+    `relevel`: level the head by its measured tilt and predict again.
+    `points`: of the `whole` face, or also of its mirrored `halves` (`landmarks.find.halves`).
     """
 
     detection_width: int = 200
@@ -275,12 +243,7 @@ def make_method(
 
     Unless it is said, the head is levelled with copies and not without: to level copies costs
     nothing, and halves the change of the features when a photograph is turned; a single second
-    prediction gains nothing.
-
-    Raises
-    ------
-    UserError
-        When an option has a value that it cannot have.
+    prediction gains nothing. UserError when an option has a value that it cannot have.
     """
     if seed < 0:
         raise UserError(f"--seed is {seed}: give 0 or more.")

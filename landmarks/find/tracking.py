@@ -36,16 +36,10 @@ _SIDE, _DOWN = 2.57, 0.05
 
 
 class FaceTracker:
-    """Follows one face: the largest, or the one near a given box.
+    """Follows one face: the largest, or the one `near` a given box.
 
-    Parameters
-    ----------
-    finder
-        Detector and predictor; with its method, points of each frame are the average of copies.
-    faces
-        With several faces in a frame follow the `largest`, or refuse such frames (`error`).
-    near
-        Where the face was that is to be followed; the largest face when None.
+    The points of each frame are those of the finder's method. `faces`: with several faces in a
+    frame follow the `largest`, or refuse such frames (`error`).
     """
 
     def __init__(

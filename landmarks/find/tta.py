@@ -39,12 +39,8 @@ _MAD_TO_SD = 1.4826  # makes a median absolute deviation the standard deviation 
 class FaceCrop:
     """A square cut-out around a face, larger than the crops made from it.
 
-    Attributes
-    ----------
-    pixels
-        `(s, s)` grey or `(s, s, 3)` RGB uint8; beyond the photograph its edge is repeated.
-    to_cut
-        `(2, 3)` affine map from px of the photograph's pixels to px of the cut-out.
+    `pixels`: `(s, s)` grey or `(s, s, 3)` RGB uint8; beyond the photograph its edge is repeated.
+    `to_cut`: `(2, 3)` affine map from px of the photograph's pixels to px of the cut-out.
     """
 
     pixels: NDArray[np.uint8]
@@ -135,12 +131,8 @@ def _warped(pixels: NDArray[np.uint8], affine: NDArray[np.float64], side: int) -
 class Copies:
     """The points of all copies of one face in which it was found.
 
-    Attributes
-    ----------
-    points
-        `(n_found, 68, 2)` px of the pixels that the crop was cut from.
-    n_copies
-        Copies made; `n_copies - n_found` of them failed.
+    `points`: `(n_found, 68, 2)` px of the pixels that the crop was cut from; `n_copies - n_found`
+    copies failed.
     """
 
     points: NDArray[np.float64]
@@ -155,14 +147,9 @@ class Copies:
 class CopyPredictor:
     """Predicts the points of one face in crops of it; keep one per process.
 
-    Parameters
-    ----------
-    predictor
-        From `PredictorFile.load`.
-    colour
-        Detect and predict on RGB crops as they are; otherwise they are made grey first.
-    threads
-        Copies worked on at the same time; dlib's detector lets other threads run meanwhile.
+    `predictor`: from `PredictorFile.load`. `colour`: detect and predict on RGB crops as they are;
+    otherwise they are made grey first. `threads`: copies worked on at the same time; dlib's
+    detector lets other threads run meanwhile.
     """
 
     def __init__(self, predictor: Model, *, colour: bool = False, threads: int = 1) -> None:
@@ -183,18 +170,9 @@ class CopyPredictor:
     ) -> Copies:
         """Predict every copy.
 
-        Parameters
-        ----------
-        pixels
-            `(h, w)` grey or `(h, w, 3)` RGB uint8.
-        box
-            Of the face, in px of `pixels`.
-        augmentation
-            How many copies and of which kind.
-        content
-            SHA-256 of the photograph, from which the copies are drawn.
-        angle_deg
-            Turn that comes before those of the copies, to level a tilted head.
+        `pixels`: `(h, w)` grey or `(h, w, 3)` RGB uint8, `box` that of the face in them. `content`:
+        SHA-256 of the photograph, from which the copies are drawn. `angle_deg`: turn that comes
+        before those of the copies, to level a tilted head.
         """
         crop = cut_face(pixels, box)
         copies = [augmentation.copy(i, content=content) for i in range(augmentation.copies)]

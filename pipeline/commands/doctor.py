@@ -61,10 +61,7 @@ def doctor() -> Diagnosis:
 def astronaut_portrait() -> Path:
     """Return the path of the public-domain NASA portrait that scikit-image carries.
 
-    Raises
-    ------
-    UserError
-        When scikit-image or its picture is missing.
+    UserError when scikit-image or its picture is missing.
     """
     spec = importlib.util.find_spec("skimage")
     if spec is not None and spec.origin is not None:

@@ -294,19 +294,9 @@ def train_landmarks(
 def corrected_points(people: pd.DataFrame, points: Path | None) -> pd.DataFrame:
     """Read the corrected points of a manifest's photographs, one row for each of them.
 
-    `image_id`, `status`, `reason`, `x_0` ... `y_67`; points are NaN unless `ok`.
-
-    Parameters
-    ----------
-    people
-        The manifest.
-    points
-        Landmark table, or points of another tool; None for the manifest's own truth.
-
-    Raises
-    ------
-    UserError
-        When the file cannot be read or knows none of the photographs.
+    `image_id`, `status`, `reason`, `x_0` ... `y_67`; points are NaN unless `ok`. `points`: landmark
+    table, or points of another tool; None for the manifest's own truth. UserError when the file
+    cannot be read or knows none of the photographs.
     """
     if points is None:
         truth = read_truth(people)

@@ -25,16 +25,8 @@ _LID_POINTS = (-1.0, -0.33, 0.33, 1.0)  # where the four points of one lid lie
 class DrawnEye:
     """How one eye is drawn; lengths in eye widths, colours RGB 0..255.
 
-    Attributes
-    ----------
-    iris_radius
-        Of the iris.
-    gaze
-        x, y of the iris centre from the middle between the corners, right and down as seen.
-    opening
-        Greatest height between the lids; 0 is a closed eye.
-    iris, white
-        Colours.
+    `gaze`: x, y of the iris centre from the middle between the corners, right and down as seen.
+    `opening`: greatest height between the lids; 0 is a closed eye.
     """
 
     iris_radius: float = 0.2
@@ -48,14 +40,8 @@ class DrawnEye:
 class DrawnEyes:
     """A drawing and its truth.
 
-    Attributes
-    ----------
-    rgb
-        `(h, w, 3)` uint8.
-    points
-        `(68, 2)` px; those of the eyes, the others NaN.
-    circles
-        `(2, 3)` px: x, y, radius of the iris on the patient's right (image-left) and left.
+    `rgb`: `(h, w, 3)` uint8. `points`: `(68, 2)` px; those of the eyes, the others NaN. `circles`:
+    `(2, 3)` px: x, y, radius of the iris on the patient's right (image-left) and left.
     """
 
     rgb: NDArray[np.uint8]
@@ -74,24 +60,11 @@ def draw_eyes(
     noise: float = 0.0,
     seed: int = 0,
 ) -> DrawnEyes:
-    """Draw both eyes of a face.
+    """Draw both eyes of a face; the patient's right eye lies image-left.
 
-    Parameters
-    ----------
-    right, left
-        The patient's right eye, which lies image-left, and left eye.
-    eye_width
-        px between the corners of an eye.
-    tilt_deg
-        Turn of the whole drawing, counter-clockwise positive as seen.
-    skin
-        RGB around the eyes.
-    blur_px
-        Standard deviation of the lens blur.
-    noise
-        Standard deviation of the camera noise, grey levels.
-    seed
-        Of the noise.
+    `eye_width`: px between the corners of an eye. `tilt_deg`: turn of the whole drawing,
+    counter-clockwise positive as seen. `skin`: RGB around the eyes. `blur_px`, `noise`: standard
+    deviations of the lens blur, and of the camera noise in grey levels.
     """
     side = round(4.4 * eye_width)
     size = (side, round(0.75 * side))

@@ -31,14 +31,8 @@ def drawn_regions(
 ) -> tuple[RegionWindows, FlowMaps]:
     """Draw clips of several subjects; the mouth moves by the class while the expression rises.
 
-    Parameters
-    ----------
-    subjects, clips
-        Number of subjects, and of clips of each.
-    classes
-        Number of classes, which take turns.
-    motion
-        Of the mouth, in the unit of physical maps; 0 leaves noise only, of 0.001.
+    `clips`: of each subject; the classes take turns. `motion`: of the mouth, in the unit of
+    physical maps; 0 leaves noise only, of 0.001.
     """
     count = subjects * clips
     rng = np.random.default_rng(seed)

@@ -33,12 +33,7 @@ def moved(
 ) -> NDArray[np.float64]:
     """Return the picture after what was at x has gone to x + field(x).
 
-    Parameters
-    ----------
-    picture
-        `(h, w)` or `(h, w, 3)`, 0..255.
-    field
-        `(h, w, 2)` px, smooth and without folds.
+    `picture`: `(h, w)` or `(h, w, 3)`, 0..255. `field`: `(h, w, 2)` px, smooth and without folds.
     """
     height, width = picture.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
