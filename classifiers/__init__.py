@@ -1,33 +1,36 @@
-"""Tables to graders: patient-grouped validation, scores with intervals, reports."""
+"""Tables to graders: patient-grouped validation, scores with intervals, reports.
 
-from classifiers.commands.benchmark import benchmark
-from classifiers.commands.compare import compare
-from classifiers.commands.fuse import fuse
-from classifiers.graders.cohort import read_cohort
-from classifiers.graders.registry import GRADERS
-from classifiers.graders.validation import Plan, cross_validate
-from common.grading.evaluation import evaluate
-from common.grading.folds import make_folds, read_folds, splits, write_folds
-from common.grading.predictions import read_predictions, write_predictions
-from common.grading.scores import SCORES
-from common.grading.target import TARGETS, target_named
+What notebooks import from here is looked up when it is asked for: whoever needs one module, as each
+worker of a validation does, does not wait for commands and their plots.
+"""
 
-__all__ = [
-    "GRADERS",
-    "SCORES",
-    "TARGETS",
-    "Plan",
-    "benchmark",
-    "compare",
-    "cross_validate",
-    "evaluate",
-    "fuse",
-    "make_folds",
-    "read_cohort",
-    "read_folds",
-    "read_predictions",
-    "splits",
-    "target_named",
-    "write_folds",
-    "write_predictions",
-]
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "GRADERS": "classifiers.graders.registry",
+    "SCORES": "common.grading.scores",
+    "TARGETS": "common.grading.target",
+    "Plan": "classifiers.graders.validation",
+    "benchmark": "classifiers.commands.benchmark",
+    "compare": "classifiers.commands.compare",
+    "cross_validate": "classifiers.graders.validation",
+    "evaluate": "common.grading.evaluation",
+    "fuse": "classifiers.commands.fuse",
+    "make_folds": "common.grading.folds",
+    "read_cohort": "classifiers.graders.cohort",
+    "read_folds": "common.grading.folds",
+    "read_predictions": "common.grading.predictions",
+    "splits": "common.grading.folds",
+    "target_named": "common.grading.target",
+    "write_folds": "common.grading.folds",
+    "write_predictions": "common.grading.predictions",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
