@@ -233,8 +233,8 @@ def failure_lines(table: pd.DataFrame) -> list[str]:
 
 
 def points_of(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Return a landmark table's points as `(n, 68, 2)` float64 px; NaN where there are none."""
-    values = table[list(POINT_COLUMNS)].to_numpy(dtype=np.float64)
+    """Return a copy of a landmark table's points, `(n, 68, 2)` float64 px; NaN where none are."""
+    values = table[list(POINT_COLUMNS)].to_numpy(dtype=np.float64, copy=True)
     return values.reshape(len(table), N_POINTS, 2)
 
 

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from common.errors import UserError
 from common.processes import Outcome
 from common.workers import supervised_map
 from tests.common.worker_functions import Item, square, start, start_with_a_user_error
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 pytest.importorskip("distributed", reason="Dask is not installed")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
@@ -49,14 +53,13 @@ class OwnCluster:
             "--local-directory", str(self.folder),
         )  # fmt: skip
 
-    @property
-    def address(self) -> str:
+    @contextmanager
+    def client(self) -> Iterator[Client]:
         from distributed import Client
 
-        with Client(
-            scheduler_file=str(self.folder / "scheduler.json"), set_as_default=False
-        ) as client:
-            return str(client.scheduler.address)
+        file = str(self.folder / "scheduler.json")
+        with Client(scheduler_file=file, set_as_default=False) as client:
+            yield client
 
     def close(self) -> None:
         for process in self.processes:
@@ -80,7 +83,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ow
 
 @pytest.fixture(scope="module")
 def address(cluster: OwnCluster) -> str:
-    return cluster.address
+    with cluster.client() as client:
+        return str(client.scheduler.address)
 
 
 def outcomes(items: list[Item], *, scheduler: str, limit_s: float = 30.0) -> list[Outcome]:
@@ -109,6 +113,8 @@ def test_a_stuck_worker_is_ended_and_a_late_one_used(
     results = supervised_map(square, items, jobs=1, start=start, scheduler=address, limit_s=1.5)
     found = [next(results)]
     cluster.add_worker()
+    with cluster.client() as client:  # on a busy machine it takes longer than all items
+        client.wait_for_workers(2, timeout=120)
     found += results
     assert sorted(o.index for o in found) == list(range(24))
     assert not [o for o in found if o.error]  # the second time it was not stuck
