@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from classifiers.graders.cohort import Cohort
-from classifiers.graders.recalibration import MAD_TO_SD
+from common.arrays import MAD_TO_SD
 from common.bootstrap import Estimate, estimates, interval
 from common.errors import UserError
 from common.files import found_table, sha256_of

@@ -1,4 +1,4 @@
-"""Short names for arrays in signatures; shapes and ranges stand in the docstrings."""
+"""Short names for arrays in signatures (shapes stand in docstrings), and a factor of spreads."""
 
 from __future__ import annotations
 
@@ -11,3 +11,6 @@ Places = NDArray[np.intp]
 """Row numbers."""
 Names = NDArray[np.str_]
 Flags = NDArray[np.bool_]
+
+MAD_TO_SD = 1.4826
+"""Makes a median absolute deviation the standard deviation of a normal distribution."""

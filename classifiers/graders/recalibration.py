@@ -20,12 +20,11 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from common.arrays import Flags, Floats, Ints, Names
+from common.arrays import MAD_TO_SD, Flags, Floats, Ints, Names
 from common.grading.calibration import COVERAGE, GradeSets, learn_sets
 
 FEWEST_HEALTHY = 3
 TRUSTED_HEALTHY = 20.0  # healthy people at whom half of a difference in spread is believed
-MAD_TO_SD = 1.4826  # of a normal distribution: median absolute deviation to standard deviation
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ each; with two sites nothing tells which of them is the odd one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -119,8 +119,7 @@ def across_sites(
             f"No site of {column} was measured relative to its healthy people, for which each site "
             "needs three or more."
         )
-    learned = [len(set(plan.samples.patients[part.train])) for part in parts]
-    rows = _rows(inside, runs, names, learned, target=target, plan=plan)
+    rows = list(_rows(inside, runs, names, target=target, plan=here))
     places = {name: part.test for name, part in zip(names, parts, strict=True)}
     notes += [*mirrored_sites(plan.samples, places), *other_units(plan.samples, places)]
     if points is not None:
@@ -162,21 +161,22 @@ def _rows(
     inside: pd.DataFrame,
     runs: Mapping[str, Validation],
     names: list[str],
-    learned: list[int],
     *,
     target: Target,
     plan: Plan,
-) -> list[dict[str, object]]:
-    """Return rows by `SITES`: every model, at all sites and at each."""
-    score, rows = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"], []
+) -> Iterator[dict[str, object]]:
+    """Yield rows by `SITES`: every model, at all sites and at each."""
+    score = SCORES["weighted_kappa" if target.ordered else "balanced_accuracy"]
+    learned = [len(set(plan.samples.patients[part.train])) for part in plan.parts]
+    sites = list(enumerate((ALL_SITES, *names)))  # a site's number is its fold's
     tables = {"": inside} | {features: run.predictions for features, run in runs.items()}
     if plan.unit == "photograph":
         tables = {features: to_patients(table, target=target) for features, table in tables.items()}
     inside = tables.pop("")
     for features, across in tables.items():
-        for model, site in product(dict.fromkeys(across["model"]), (ALL_SITES, *names)):
+        for model, (fold, site) in product(dict.fromkeys(across["model"]), sites):
             own = across[across["model"] == model]
-            tested = own if site == ALL_SITES else own[own["fold"] == names.index(site) + 1]
+            tested = own[own["fold"] == fold] if fold else own
             first = confusion_of(inside[inside["model"] == model], target=target)
             second = confusion_of(tested, target=target)
             both = np.intersect1d(first.patients, second.patients, return_indices=True)
@@ -185,17 +185,13 @@ def _rows(
                 continue
             weights = resampling_weights(len(one), seed=plan.seed)
             drop, _ = paired_difference(score.of, one, two, weights=weights)
-            fewest = min(learned) if site == ALL_SITES else learned[names.index(site)]
-            rows.append(
-                {
-                    "features": features, "site": site, "model": model, "score": score.title,
-                    "patients": len(one), "learned_from": fewest,
-                    **score.estimate(one, weights=weights).cells("inside"),
-                    **score.estimate(two, weights=weights).cells("across"),
-                    **drop.cells("drop"),
-                }
-            )  # fmt: skip
-    return rows
+            yield {
+                "features": features, "site": site, "model": model, "score": score.title,
+                "patients": len(one), "learned_from": learned[fold - 1] if fold else min(learned),
+                **score.estimate(one, weights=weights).cells("inside"),
+                **score.estimate(two, weights=weights).cells("across"),
+                **drop.cells("drop"),
+            }  # fmt: skip
 
 
 def _at_two_sites(photographs: pd.DataFrame, column: str) -> list[str]:
@@ -209,11 +205,10 @@ def _at_two_sites(photographs: pd.DataFrame, column: str) -> list[str]:
     return [sentence] if several else []
 
 
-def mirrored_sites(samples: Samples, places: Mapping[str, Places]) -> list[str]:
+def mirrored_sites(samples: Samples, places: Mapping[str, Places]) -> Iterator[str]:
     """Name sites where the weak side seen is the other one than noted, judged by other sites."""
-    notes: list[str] = []
     if samples.sides is None or samples.grades is None:
-        return notes
+        return
     for site, at in places.items():
         known = at[samples.sides[at] != 0]
         others = np.flatnonzero(~np.isin(samples.patients, samples.patients[at]))
@@ -227,24 +222,22 @@ def mirrored_sites(samples: Samples, places: Mapping[str, Places]) -> list[str]:
         wrong = int((np.where(left, 1.0, -1.0) != samples.sides[known]).sum())
         low, _ = wilson_limits(wrong / len(known), n=len(known))
         if low > 0.5:
-            notes.append(
+            yield (
                 f"Site {site}: in {wrong} of {counted(len(known), 'patient')} the weak side in the "
                 "photographs is the other one than the manifest's, judged by the other sites. The "
                 "photographs of one of them are mirrored, or its sides are the viewer's: look at "
                 "a photograph with writing in it."
             )
-    return notes
 
 
 def shifted_grades(
     predictions: pd.DataFrame, names: list[str], *, target: Target, seed: int
-) -> list[str]:
+) -> Iterator[str]:
     """Name sites where graders from elsewhere answer higher or lower by more than half a grade."""
     learners = predictions[[not is_baseline(str(model)) for model in predictions["model"]]]
     classes = np.arange(1, len(target.classes) + 1)
     expected = learners[list(target.probability_columns)].to_numpy() @ classes
     off = pd.Series(expected - target.numbers(learners), index=learners.index)
-    notes = []
     for fold, site in enumerate(names, start=1):
         here = learners["fold"] == fold
         of_patient = off[here].groupby(learners.loc[here, "patient_id"]).mean().to_numpy()
@@ -254,19 +247,17 @@ def shifted_grades(
         found = interval(float(of_patient.mean()), drawn)
         if max(found.low, -found.high) > HALF_A_GRADE:
             higher = "higher" if found.value > 0 else "lower"
-            notes.append(
+            yield (
                 f"Site {site}: graders that learned elsewhere answer {abs(found.value):.1f} "
                 f"{target.steps} {higher} than its reference ({found}). Its {target.steps} are "
                 "given by another rule, or its photographs look different: compare a few patients "
                 "by eye, then recalibrate."
             )
-    return notes
 
 
-def other_units(samples: Samples, places: Mapping[str, Places]) -> list[str]:
+def other_units(samples: Samples, places: Mapping[str, Places]) -> Iterator[str]:
     """Name sites whose features are so many times as spread out that the unit must differ."""
     named = [name for name in samples.features if str(name).removeprefix("mean.").startswith("f")]
-    notes = []
     for site, at in places.items():
         rest = np.setdiff1d(np.arange(len(samples.labels)), at)
         if not len(at) or not len(rest):
@@ -282,25 +273,22 @@ def other_units(samples: Samples, places: Mapping[str, Places]) -> list[str]:
         ]
         if odd:
             shown = ", ".join(f"{name} {value:.3g} times" for name, value in odd[:5])
-            notes.append(
+            yield (
                 f"Site {site}: features spread {shown} as far as at the other sites"
                 f"{' and more' if len(odd) > 5 else ''}. That is another unit (degrees or "
                 "radians, a ratio or percent) or another definition: measure all sites alike."
             )
-    return notes
 
 
-def other_sizes(sites: pd.Series, points: Floats) -> list[str]:
+def other_sizes(sites: pd.Series, points: Floats) -> Iterator[str]:
     """Name sites whose faces are so many times as large that the points must be in other units."""
     across = np.linalg.norm(points[:, LEFT_EYE_OUTER] - points[:, RIGHT_EYE_OUTER], axis=1)
     size = pd.Series(across, index=sites.index)
-    notes = []
     for site in dict.fromkeys(sites):
         here, rest = (float(np.nanmedian(size[at])) for at in (sites == site, sites != site))
         if not 1 / OTHER_SIZE < here / rest < OTHER_SIZE:
-            notes.append(
+            yield (
                 f"Site {site}: the outer corners of the eyes are {here:.3g} apart, at the other "
                 f"sites {rest:.3g}. Points of one of them are not in px, or its photographs are "
                 "of quite another size."
             )
-    return notes

@@ -10,7 +10,6 @@ import pandas as pd
 
 from classifiers.raters.agreement import Agreement
 from classifiers.raters.ratings import Ratings
-from common.arrays import Floats
 
 OTHER_UNIT = 4.0  # ratio of spreads on the same patients beyond which the scale is another one
 REVERSED = -0.5  # correlation with the other raters below which high and low are exchanged
@@ -56,9 +55,10 @@ def other_units(ratings: Ratings, raters: pd.DataFrame) -> dict[int, str]:
 def exchanged(ratings: Ratings) -> list[tuple[str, int, int]]:
     """Return rater (two, where nothing tells which) and cases of ratings that were exchanged."""
     raters = range(len(ratings.raters))
-    middle = np.stack([_median(ratings.others_of(at).T) for at in raters], axis=1)
+    others = [pd.DataFrame(ratings.others_of(at)) for at in raters]
+    middle = np.stack([own.median(axis=1).to_numpy() for own in others], axis=1)
     off = ratings.values - middle
-    bias = np.nan_to_num(_median(off))
+    bias = np.nan_to_num(pd.DataFrame(off).median().to_numpy())
     known = np.abs((off - bias)[np.isfinite(off)])
     if not len(known):
         return []
@@ -89,11 +89,3 @@ def mistakes(scores: Sequence[Agreement]) -> list[str]:
         "Look at the rater's sheet."
         for (rater, one, two), columns in found.items()
     ]
-
-
-def _median(values: Floats) -> Floats:
-    """Median of each column, NaN where nothing is known."""
-    known = np.isfinite(values).any(axis=0)
-    out = np.full(values.shape[1], np.nan)
-    out[known] = np.nanmedian(values[:, known], axis=0)
-    return out

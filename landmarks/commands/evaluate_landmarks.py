@@ -124,8 +124,7 @@ def evaluate_landmarks(
     learned: dict[str, str] = {}
     for name, path in _named(predictions).items():
         files |= {name: path} if path.is_file() else {}
-        table = named_as(read_points(path)[0], known.manifest["image_id"])
-        table = with_slips_failed(table)
+        table = with_slips_failed(named_as(read_points(path)[0], known.manifest["image_id"]))
         if points_source(table).corrected:
             sentence = f"{name}: {points_source(table).sentence()}"
             known = replace(known, problems=(*known.problems, sentence))
@@ -219,9 +218,8 @@ def grid_of(method: Method) -> dict[str, Method]:
     """
     grid = {}
     no_or_yes = (False, True)
-    for tta, relevel, colour, width in itertools.product(no_or_yes, no_or_yes, no_or_yes, WIDTHS):
-        if tta and method.augmentation is None:
-            continue
+    copies = no_or_yes if method.augmentation else (False,)
+    for tta, relevel, colour, width in itertools.product(copies, no_or_yes, no_or_yes, WIDTHS):
         name = [f"{width} px", "colour" if colour else "grey"]
         name += ["copies"] * tta + ["levelled"] * relevel
         grid[", ".join(name)] = replace(
@@ -246,12 +244,9 @@ def _predict(
     done: dict[Method, Evaluated] = {}
     for name, method in methods.items():
         if method not in done:
+            folder = out / "settings" / name.replace(", ", "_").replace(" ", "")
             extraction = extract_landmarks(
-                known.photos,
-                out=out / "settings" / name.replace(", ", "_").replace(" ", ""),
-                predictor=predictor,
-                method=method,
-                jobs=jobs,
+                known.photos, out=folder, predictor=predictor, method=method, jobs=jobs
             )
             done[method] = evaluate(extraction.table, known.truth, known.manifest)
     return {name: done[method] for name, method in methods.items()}

@@ -20,6 +20,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import MAD_TO_SD
 from landmarks.find.detector import FaceBox, frontal_detector
 from landmarks.find.method import Augmentation, Average, Copy
 from landmarks.points import N_POINTS, compose, map_points, swap_sides, turn_about
@@ -32,7 +33,6 @@ DETECTION_SHRINK = 2  # HOG looks at crops reduced by this: a box of 120 px is h
 CROP_SIZE = 2 * round(FACE_PX * (0.5 + MARGIN) / DETECTION_SHRINK) * DETECTION_SHRINK
 _SLACK = 1.35  # the cut-out is larger than the crop, so that turning it brings in no empty corner
 _TRIM = 0.2  # share of copies that the trimmed mean leaves out at either end
-_MAD_TO_SD = 1.4826  # makes a median absolute deviation the standard deviation of a normal
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def spread_of(copies: Copies) -> NDArray[np.float64]:
     if len(copies.points) < 3:
         return np.full((N_POINTS, 2), np.nan)
     off = np.abs(copies.points - np.median(copies.points, axis=0))
-    return np.asarray(_MAD_TO_SD * np.median(off, axis=0))
+    return np.asarray(MAD_TO_SD * np.median(off, axis=0))
 
 
 def _detect(

@@ -95,7 +95,7 @@ def mirrored(points: Floats, *, width: float = 600.0) -> Floats:
 
 
 def test_a_mirrored_site_is_named_and_no_other(faces, patients, places):
-    assert mirrored_sites(patients, places) == []
+    assert not [*mirrored_sites(patients, places)]
     cohort = read_cohort(faces, target=SIX)
     rows = cohort.usable.rows
     points = cohort.study.points(list(rows["image_id"]))
@@ -131,7 +131,7 @@ def test_a_site_whose_grades_are_one_higher_is_named():
 
 
 def test_a_site_in_other_units_is_named(faces, patients, places):
-    assert other_units(patients, places) == []
+    assert not [*other_units(patients, places)]
     angle = "mean.f7"
     features = patients.features.copy()
     features.iloc[places["C"], features.columns.get_loc(angle)] *= np.pi / 180
@@ -140,7 +140,7 @@ def test_a_site_in_other_units_is_named(faces, patients, places):
 
     cohort = read_cohort(faces, target=SIX)
     points, site = cohort.labelled_points(), cohort.labelled["site"]
-    assert other_sizes(site, points) == []
+    assert not [*other_sizes(site, points)]
     points[(site == "A").to_numpy()] *= 0.1
     (sentence,) = other_sizes(site, points)
     assert sentence.startswith("Site A: the outer corners of the eyes are")
