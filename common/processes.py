@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import multiprocess
 import multiprocess.connection
+from multiprocess.reduction import ForkingPickler
 
 from common.errors import UserError
 
@@ -112,7 +113,8 @@ class Processes:
     def __init__(
         self, function: Callable[..., Any], start: Callable[[], Any], *, jobs: int
     ) -> None:
-        self._function, self._start, self._jobs = function, start, jobs
+        # As bytes, or the start of a process would wait until it has imported all that they need.
+        self._task, self._jobs = bytes(ForkingPickler.dumps((function, start))), jobs
         self._context = multiprocess.get_context("spawn")
         self._processes: dict[Any, Any] = {}  # by our end of its pipe
         self._exit_code: int | None = None  # of the worker that ended last
@@ -126,9 +128,7 @@ class Processes:
         """Start workers as far as `jobs` allows; a worker is known by our end of its pipe."""
         while len(self._processes) < min(self._jobs, wanted):
             ours, theirs = self._context.Pipe()
-            process = self._context.Process(
-                target=_work, args=(theirs, self._function, self._start), daemon=True
-            )
+            process = self._context.Process(target=_work, args=(theirs, self._task), daemon=True)
             with _single_threaded(), _deaf_to_ctrl_c():
                 process.start()
             theirs.close()  # else the end of a dead worker would never be seen
@@ -162,9 +162,10 @@ class Processes:
             self.dismiss(worker)
 
 
-def _work(pipe: Any, function: Callable[..., Any], start: Callable[[], Any]) -> None:
+def _work(pipe: Any, task: bytes) -> None:
     """Run in the worker process: announce readiness, then answer items until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    function, start = ForkingPickler.loads(task)
     with suppress(EOFError, OSError):  # the supervisor is gone
         state, refusal = begun(start)
         pipe.send(refusal)
