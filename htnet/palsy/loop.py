@@ -1,4 +1,4 @@
-"""The loop that Lightning runs: rows in a seeded order, checkpoints, early stop, progress, logs.
+"""Levels taught by Lightning: rows in a seeded order, checkpoints, early stop, progress, logs.
 
 Nothing that a training reads back can run code: the best weights are safetensors, and the state
 of the last epoch is read as tensors and plain values alone (`weights_only`).
@@ -10,7 +10,7 @@ import logging
 import math
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from common.errors import UserError
 from common.progress import JobProgress
-from htnet.network.weights import save_weights
+from htnet.network.htnet import GradingNetwork
+from htnet.network.weights import load_weights, save_weights
+from htnet.palsy.faces import BATCH, LabelledFaces
 from htnet.palsy.grader import PalsyGrader
-from htnet.palsy.recipe import Training
+from htnet.palsy.recipe import Recipe, Training
 
 BEST, LAST = "best.safetensors", "last.ckpt"
 """Weights of the best epoch so far, and everything that a training needs to go on."""
@@ -55,6 +57,57 @@ class SeededOrder(Sampler[int]):
         names, first = np.unique(self.groups[order], return_index=True)
         turn = dict(zip(names.tolist(), first.tolist(), strict=True))
         return iter(sorted(order.tolist(), key=lambda row: turn[self.groups[row]]))
+
+
+def train_levels(
+    network: GradingNetwork,
+    data: LabelledFaces,
+    *,
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+    recipe: Recipe,
+    out: Path,
+    weights: Path,
+    notes: Mapping[str, object],
+    seed: int,
+    title: str | None,
+) -> tuple[GradingNetwork, tuple[float, ...]]:
+    """Teach a network everything, levels included; return its best epoch and the score of each.
+
+    The best epoch's `weights` mean that the training is finished: its checkpoints go then. `notes`
+    are kept with them.
+    """
+    grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
+    trainer = make_trainer(recipe.training, out, title=title)
+    together = recipe.config(num_classes=data.num_classes).pooling == "patient"
+    groups = data.number_asked[train].numpy() if together else np.arange(len(train))
+    with quiet():
+        trainer.fit(
+            grader,
+            DataLoader(  # of row numbers: the faces themselves are gathered on the device
+                train.tolist(),
+                batch_size=recipe.training.batch_size,
+                sampler=SeededOrder(groups, seed=seed),
+                drop_last=len(train) >= recipe.training.batch_size,
+            ),
+            DataLoader(validation.tolist(), batch_size=BATCH),
+            ckpt_path=found_checkpoint(out),
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best, _ = load_weights(out / BEST)
+    scores = tuple(grader.scores)
+    epoch = int(np.argmin(scores)) + 1
+    save_weights(
+        best,
+        weights,
+        notes={**notes, "recipe": recipe.name, "epoch": epoch, "scores": grader.scores},
+    )
+    if trainer.world_size == 1:  # else another process may still have to read them
+        (out / BEST).unlink()
+        (out / LAST).unlink(missing_ok=True)
+    return best, scores
 
 
 def make_trainer(settings: Training, out: Path, *, title: str | None) -> L.Trainer:

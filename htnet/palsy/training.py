@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L  # noqa: N812
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from common.errors import UserError
 from common.files import natural_key, write_json
@@ -26,10 +24,8 @@ from common.tables import choice, text, write_table
 from htnet.network.configuration import HTNetConfig
 from htnet.network.htnet import GradingNetwork, HTNet, build_network
 from htnet.network.weights import Loaded, load_pretrained, load_weights, save_weights
-from htnet.palsy.faces import BATCH, LabelledFaces
+from htnet.palsy.faces import LabelledFaces
 from htnet.palsy.frozen import learn_head
-from htnet.palsy.grader import PalsyGrader
-from htnet.palsy.loop import BEST, LAST, SeededOrder, found_checkpoint, make_trainer, quiet
 from htnet.palsy.recipe import Recipe, Training
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
@@ -102,7 +98,7 @@ def train_network(
     if frozen:  # nobody is needed to choose an epoch
         train, validation = np.sort(np.concatenate([train, validation])), validation[:0]
     _keep_patients(out, data, train=train, validation=validation)
-    L.seed_everything(seed, verbose=False)
+    torch.manual_seed(seed)
     network = build_network(config)
     loaded = None
     if pretrained is not None:
@@ -116,44 +112,14 @@ def train_network(
         )  # fmt: skip
     if network.feature_reader is not None and data.faces.features is not None:
         network.feature_reader.learn_scale(data.faces.features[torch.from_numpy(train)])
-    grader = PalsyGrader(network, data, recipe=recipe, train=train, seed=seed)
-    trainer = make_trainer(recipe.training, out, title=title)
-    together = config.pooling == "patient"
-    with quiet():
-        trainer.fit(
-            grader,
-            DataLoader(  # of row numbers: the faces themselves are gathered on the device
-                train.tolist(),
-                batch_size=recipe.training.batch_size,
-                sampler=SeededOrder(
-                    data.number_asked[train].numpy() if together else np.arange(len(train)),
-                    seed=seed,
-                ),
-                drop_last=len(train) >= recipe.training.batch_size,
-            ),
-            DataLoader(validation.tolist(), batch_size=BATCH),
-            ckpt_path=found_checkpoint(out),
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    best, _ = load_weights(out / BEST)
-    epoch = int(np.argmin(grader.scores)) + 1
-    save_weights(  # weights mean that the training is finished
-        best,
-        out / WEIGHTS,
-        notes={
-            **(notes or {}),
-            **_asked(data),
-            "recipe": recipe.name,
-            "epoch": epoch,
-            "scores": grader.scores,
-        },
-    )
-    if trainer.world_size == 1:  # else another process may still have to read them
-        (out / BEST).unlink()
-        (out / LAST).unlink(missing_ok=True)
-    return Trained(best, best_epoch=epoch, scores=tuple(grader.scores), pretrained=loaded)
+    # Lightning takes as long to import as a head to be learned, which has no need of it.
+    from htnet.palsy.loop import train_levels
+
+    best, scores = train_levels(
+        network, data, train=train, validation=validation, recipe=recipe, out=out,
+        weights=out / WEIGHTS, notes={**(notes or {}), **_asked(data)}, seed=seed, title=title,
+    )  # fmt: skip
+    return Trained(best, best_epoch=int(np.argmin(scores)) + 1, scores=scores, pretrained=loaded)
 
 
 def _read_by_ridge(
