@@ -108,7 +108,11 @@ def _summary(study: JointStudy, *, simulated: bool) -> str:
     patients = counted(len(study.numbers), "simulated patient" if simulated else "patient")
     names = study.target.spoken
     ends = "from {} to {}" if study.target.ordered else "as {} or {}"
-    twin = " The classical twin is the bar for the network." if study.method(TWIN) else ""
+    twin = (
+        " A classical twin reads edges (HOG) in the network's place: it shows what is had for less."
+        if study.method(TWIN)
+        else ""
+    )
     return (
         f"{photographs} of {patients} were graded {ends.format(names[0], names[-1])} in three "
         "ways: from distances measured between points on the face, by an image network, and by "
