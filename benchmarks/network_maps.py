@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from common.arrays import Floats
-from common.bootstrap import resampling_weights
+from common.bootstrap import Estimate, interval, resampling_weights
 from common.tables import ROMAN
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.palsy.answers import read_trained, target_of
@@ -29,11 +29,10 @@ from htnet.palsy.training import SHIPPED
 from pipeline.joint_report.maps import sides_and_zones
 
 
-def share(values: Floats) -> str:
-    """Return the mean with its interval over patients, in words."""
-    weights = resampling_weights(len(values), seed=0)
-    low, high = np.percentile(weights @ values / weights.sum(axis=1), [2.5, 97.5])
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
+def share(values: Floats) -> Estimate:
+    """Return the mean with its interval over patients."""
+    drawn = resampling_weights(len(values), seed=0) @ values / len(values)
+    return interval(float(values.mean()), drawn)
 
 
 def main() -> None:

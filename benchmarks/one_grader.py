@@ -24,7 +24,7 @@ import torch
 from classifiers.graders.cohort import Samples, read_cohort
 from classifiers.graders.patients import columns_for, rows_to_answer, tested_in
 from common.arrays import Floats
-from common.bootstrap import resampling_weights
+from common.bootstrap import interval, resampling_weights
 from common.grading.folds import Split, make_folds
 from common.grading.target import target_named
 from htnet.network.htnet import HTNet
@@ -80,7 +80,7 @@ def answers(
         if along is not None:
             along = np.concatenate([along, np.zeros(train.shape[1] - len(along))])
         reader = learn_reader(train, labels, patients, direction=along)
-        sums[name] = (reader.unseen, reader.sums(test))
+        sums[name] = (reader.unseen[0], reader.sums(test))
         found[name] = learn_grades(reader.unseen, labels, classes=6).chances(sums[name][1])
 
     ask("measurements", measured)
@@ -102,12 +102,6 @@ def standard(train: Floats, test: Floats) -> Parts:
     return (train - mean) / spread, (test - mean) / spread
 
 
-def interval(values: Floats, weights: Floats) -> str:
-    """Return the mean over patients with its 95 % interval, in words."""
-    low, high = np.percentile(weights @ values / weights.sum(axis=1), [2.5, 97.5])
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
-
-
 def main() -> None:
     """Print the error of every way, and how it differs from the better branch and both fused."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -124,13 +118,13 @@ def main() -> None:
         for name, chances in answers(split, samples, *seen).items():
             wrong = np.abs(TARGET.answers(chances) - samples.labels[split.test])
             errors.setdefault(name, np.zeros(len(samples.labels)))[split.test] += wrong
-    weights = resampling_weights(len(samples.labels), seed=0)
+    shares = resampling_weights(len(samples.labels), seed=0) / len(samples.labels)
     better = min(ALONE, key=lambda name: float(errors[name].mean()))
     for name, total in errors.items():
-        print(f"{name}: error {interval(total / given.repeats, weights)} grades", end="")
-        for other in (better, STACKED, MEAN):
-            apart = interval((total - errors[other]) / given.repeats, weights)
-            print(f"; minus {other} {apart}", end="")
+        found = {"": total, **{one: total - errors[one] for one in (better, STACKED, MEAN)}}
+        for other, off in found.items():
+            mean = interval(float(off.mean() / given.repeats), shares @ off / given.repeats)
+            print(f"; minus {other} {mean}" if other else f"{name}: error {mean} grades", end="")
         print()
 
 
