@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -34,13 +34,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def named(name: str, known: Mapping[str, _T], *, what: str) -> _T:
-    """Return the entry of that name; UserError names those there are, `what` they are in words."""
+    """Return the entry of that name; see `refuse_unknown`."""
+    refuse_unknown(name, known, what=what)
+    return known[name]
+
+
+def refuse_unknown(name: str, known: Collection[str], *, what: str) -> None:
+    """Refuse a name that is not known; `what` says in words what those are that there are."""
     if name not in known:
         raise UserError(
             f'There is no {what} "{name}": choose one of {", ".join(known)}.'
             + did_you_mean(name, known)
         )
-    return known[name]
 
 
 def exit_code_for(*, ok: int, failed: int) -> int:

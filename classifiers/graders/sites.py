@@ -258,11 +258,11 @@ def shifted_grades(
 def other_units(samples: Samples, places: Mapping[str, Places]) -> Iterator[str]:
     """Name sites whose features are so many times as spread out that the unit must differ."""
     named = [name for name in samples.features if str(name).removeprefix("mean.").startswith("f")]
+    values = samples.features[named].to_numpy()
     for site, at in places.items():
         rest = np.setdiff1d(np.arange(len(samples.labels)), at)
         if not len(at) or not len(rest):
             continue
-        values = samples.features[named].to_numpy()
         here, there = (iqr(values[of], axis=0, nan_policy="omit") for of in (at, rest))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = here / there

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import Floats
-from common.errors import named
+from common.errors import refuse_unknown
 
 FlowMethod = Literal["dis", "tvl1", "farneback"]
 
@@ -50,7 +50,8 @@ class FlowEstimator:
     """
 
     def __init__(self, method: FlowMethod = "dis") -> None:
-        self.method = named(method, dict.fromkeys(get_args(FlowMethod), method), what="flow method")
+        refuse_unknown(method, get_args(FlowMethod), what="flow method")
+        self.method = method
         if method == "dis":
             self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
             self._dis.setFinestScale(0)

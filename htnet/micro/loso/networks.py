@@ -25,7 +25,7 @@ import pandera.pandas as pa
 import torch
 from numpy.typing import NDArray
 
-from common.errors import UserError, named
+from common.errors import UserError, refuse_unknown
 from common.files import keep, key_of, load_kept
 from common.progress import JobProgress
 from common.tables import number, text, write_table
@@ -83,7 +83,7 @@ def recognisers_named(
     such model, or something that it needs is missing.
     """
     for name in names:
-        named(name, dict.fromkeys(MODELS), what="model")
+        refuse_unknown(name, MODELS, what="model")
 
     def networks(name: str) -> list[FlowModel | RoiModel]:
         if name == "htnet":
