@@ -36,12 +36,7 @@ from numpy.typing import NDArray  # noqa: E402
 from common.photos import read_photo  # noqa: E402
 from landmarks.find.detector import FaceDetector  # noqa: E402
 from landmarks.find.method import DEFAULT_KIND, parse_augmentation  # noqa: E402
-from landmarks.find.tta import (  # noqa: E402
-    DETECTION_SHRINK,
-    CopyPredictor,
-    centre_of,
-    cut_face,
-)
+from landmarks.find.tta import DETECTION_SHRINK, CopyPredictor, centre_of, cut_face  # noqa: E402
 from landmarks.predictor import find_predictor  # noqa: E402
 from pipeline.commands.doctor import astronaut_portrait  # noqa: E402
 

@@ -34,20 +34,9 @@ from common.truth import read_truth  # noqa: E402
 from landmarks.check.errors import evaluate, part_errors  # noqa: E402
 from landmarks.find.extraction import SPREADS_FILE  # noqa: E402
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER  # noqa: E402
-from landmarks.review.corrections import (  # noqa: E402
-    COLUMNS,
-    CORRECTIONS,
-    CORRECTIONS_FILE,
-    photographs_of,
-)
+from landmarks.review.corrections import COLUMNS, CORRECTIONS, CORRECTIONS_FILE, photographs_of  # noqa: E402
 from landmarks.review.face import uncertainty_of  # noqa: E402
-from landmarks.tables import (  # noqa: E402
-    LANDMARKS_FILE,
-    SPREAD_COLUMNS,
-    SPREADS,
-    points_of,
-    read_landmarks,
-)
+from landmarks.tables import LANDMARKS_FILE, SPREAD_COLUMNS, SPREADS, points_of, read_landmarks  # noqa: E402
 
 SHARE = 0.1
 REVIEW = "spread of the 51 points (review)"

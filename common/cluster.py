@@ -51,12 +51,7 @@ class Cluster:
     advice = "see what they have logged, and whether they have enough memory"
 
     def __init__(
-        self,
-        function: Callable[..., Any],
-        start: Callable[[], Any],
-        *,
-        jobs: int,
-        scheduler: str,
+        self, function: Callable[..., Any], start: Callable[[], Any], *, jobs: int, scheduler: str
     ) -> None:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the supervisor tells
         self._function, self._scheduler = function, scheduler

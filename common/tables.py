@@ -19,13 +19,7 @@ import pandera.pandas as pa
 
 from common.errors import UserError, did_you_mean
 from common.files import PARQUET, atomic_write, found_table, natural_key, relative_path
-from common.parquet import (
-    LARGE,
-    place_of,
-    read_parquet,
-    write_parquet,
-    write_parquet_in_parts,
-)
+from common.parquet import LARGE, place_of, read_parquet, write_parquet, write_parquet_in_parts
 from common.words import counted
 
 STATUSES = ("ok", "no_face", "several_faces", "unreadable", "failed")
@@ -252,11 +246,7 @@ def _parts_of(
 
 
 def _csv_parts(
-    path: Path,
-    *,
-    schema: pa.DataFrameSchema,
-    columns: Collection[str] | None,
-    rows: int | None,
+    path: Path, *, schema: pa.DataFrameSchema, columns: Collection[str] | None, rows: int | None
 ) -> Iterator[pd.DataFrame]:
     try:
         header = _header(path, schema=schema)

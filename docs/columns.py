@@ -360,12 +360,7 @@ TABLES = (
             "reason": "why there is no score; empty when `ok`",
         },
     ),
-    Table(
-        "folds.csv",
-        "benchmark, htnet train",
-        "photograph",
-        FOLDS,
-    ),
+    Table("folds.csv", "benchmark, htnet train", "photograph", FOLDS),
     Table(
         "predictions.csv",
         "benchmark, htnet evaluate, fuse",
@@ -599,7 +594,7 @@ TABLES = (
                     ("radius", "radius of the iris, px"),
                     ("strength", "how clearly its rim stands out"),
                 )
-            },
+            }
         },
     ),
     Table(
@@ -875,9 +870,7 @@ TABLES = (
         "htnet train, beside each network's weights",
         "patient",
         SEEN_PATIENTS,
-        {
-            "part": "`train`, or `validation`: chose the epoch",
-        },
+        {"part": "`train`, or `validation`: chose the epoch"},
     ),
     Table(
         "asymmetry_by_grade.csv",

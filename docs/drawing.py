@@ -137,13 +137,7 @@ def _draw_stroke(axes: Axes, stroke: Stroke, points: FloatArray) -> None:
 
 
 def _draw_part(
-    axes: Axes,
-    a: FloatArray,
-    b: FloatArray,
-    *,
-    along: int,
-    colour: str,
-    at: float | None = None,
+    axes: Axes, a: FloatArray, b: FloatArray, *, along: int, colour: str, at: float | None = None
 ) -> None:
     """Draw the horizontal (0) or vertical (1) part of a to b, between short end bars.
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from features.definitions import (
-    DEFINITIONS,
-    STANDARD,
-    DefinitionName,
-    measurement,
-    points_used,
-)
+from features.definitions import DEFINITIONS, STANDARD, DefinitionName, measurement, points_used
 from features.measures import MEASURES
 from features.registry import DISTANCE_NAMES, FEATURE_NAMES, Measurement
 

@@ -123,8 +123,7 @@ def open_page(browser: Browser, path: Path, *, width: int) -> Opened:
         page.on("request", lambda request: found.requests.append(request.url))
         page.on("pageerror", lambda error: found.errors.append(str(error)))
         page.on(
-            "console",
-            lambda line: found.errors.append(line.text) if line.type == "error" else None,
+            "console", lambda line: found.errors.append(line.text) if line.type == "error" else None
         )
         page.goto(path.resolve().as_uri(), wait_until="load")
         unfold(page)

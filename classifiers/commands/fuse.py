@@ -11,12 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifiers.branches.alignment import shared_inner, shared_levels
-from classifiers.branches.branch import (
-    Branch,
-    read_branches,
-    target_of,
-    with_points_source,
-)
+from classifiers.branches.branch import Branch, read_branches, target_of, with_points_source
 from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import Fusion, fuse_late, fusion_of, methods_for
 from classifiers.branches.late_fusion import FusionMethod

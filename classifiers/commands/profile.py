@@ -16,12 +16,7 @@ from features.tables import definition_of
 
 
 def profile(
-    features: Path,
-    *,
-    patient: str,
-    out: Path,
-    manifest: Path | None = None,
-    redact: bool = False,
+    features: Path, *, patient: str, out: Path, manifest: Path | None = None, redact: bool = False
 ) -> Profile:
     """Show where a patient lies among the healthy people of the same table.
 

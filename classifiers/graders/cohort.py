@@ -38,13 +38,7 @@ from features.tables import (
     read_features,
     read_measures,
 )
-from landmarks.tables import (
-    LANDMARKS_FILE,
-    PointsSource,
-    points_of,
-    points_source,
-    read_landmarks,
-)
+from landmarks.tables import LANDMARKS_FILE, PointsSource, points_of, points_source, read_landmarks
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,7 @@ from common.errors import UserError
 from common.files import natural_key
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import probability, probability_columns
-from common.grading.target import (
-    NO_LABEL,
-    OF_VISIT,
-    VISIT,
-    patients_and_visits,
-    whose_answer,
-)
+from common.grading.target import NO_LABEL, OF_VISIT, VISIT, patients_and_visits, whose_answer
 from common.tables import choice, number, text
 from common.words import counted
 from landmarks.tables import PointsSource, points_source

@@ -52,9 +52,7 @@ def rows_to_answer(
     samples = cohort.usable
     if level == "patient":
         samples = patient_samples(
-            samples,
-            points=cohort.study.points(list(samples.rows["image_id"])),
-            target=target,
+            samples, points=cohort.study.points(list(samples.rows["image_id"])), target=target
         )
     if portable is None:
         return samples
@@ -104,8 +102,7 @@ def patient_samples(
     side = table.get("side", pd.Series(index=table.index, dtype=object))
     return Samples(
         rows=table[[name for name in kept if name in table.columns]].assign(
-            photographs=np.bincount(at),
-            movements=(~np.isnan(blocks[:, 0, :, 0])).sum(axis=1),
+            photographs=np.bincount(at), movements=(~np.isnan(blocks[:, 0, :, 0])).sum(axis=1)
         ),
         features=features,
         labels=photographs.labels[first],

@@ -123,11 +123,7 @@ class Recalibration:
 
 
 def recalibrate_chances(
-    chances: Floats,
-    labels: Ints,
-    *,
-    coverage: float = COVERAGE,
-    unseen: Floats | None = None,
+    chances: Floats, labels: Ints, *, coverage: float = COVERAGE, unseen: Floats | None = None
 ) -> Recalibration:
     """Learn thresholds, temperature and sets from a kept grader's answers to local patients.
 

@@ -211,12 +211,7 @@ def _classes(cohort: Cohort, *, names: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def _add_method(
-    report: Report,
-    evaluation: Scored,
-    *,
-    settings: Mapping[str, object],
-) -> None:
+def _add_method(report: Report, evaluation: Scored, *, settings: Mapping[str, object]) -> None:
     section = report.section("How it was done")
     target = evaluation.target
     section.text(_method() if isinstance(target, Target) else numeric_method(target, settings))

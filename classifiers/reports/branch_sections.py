@@ -15,11 +15,7 @@ from matplotlib.figure import Figure
 
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import BranchComparison
-from classifiers.branches.paired_scores import (
-    Agreement,
-    paired_scores,
-    pairs_of_answers,
-)
+from classifiers.branches.paired_scores import Agreement, paired_scores, pairs_of_answers
 from classifiers.graders.registry import title_of
 from classifiers.reports.sections import Title
 from common.bootstrap import Estimate

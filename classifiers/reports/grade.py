@@ -17,12 +17,7 @@ from classifiers.graders.one_patient import INTERVAL
 from classifiers.graders.patients import LEAST_SIDE
 from classifiers.graders.registry import about
 from classifiers.reports.numeric import score_pictures
-from classifiers.reports.patient_page import (
-    EVERYBODY,
-    MOST_TELLING,
-    add_patient_pages,
-    anchor_of,
-)
+from classifiers.reports.patient_page import EVERYBODY, MOST_TELLING, add_patient_pages, anchor_of
 from classifiers.reports.patient_pictures import face_of
 from common.figures import calm, canvas, colour_at
 from common.grading.calibration import (
@@ -317,11 +312,7 @@ def _add_model(report: Report, model: StoredModel) -> None:
     )
     section.table(
         (
-            {
-                "Per patient": name,
-                "Score": _limits(found),
-                baseline: found["majority_baseline"],
-            }
+            {"Per patient": name, "Score": _limits(found), baseline: found["majority_baseline"]}
             for name, found in card.validation["scores"]["patient"].items()
         ),
         caption="With whole patients held out, when the model was made; 95 % intervals.",

@@ -68,13 +68,7 @@ def recalibrate_report(
         "taught; the kept model learned from all of them."
     )
     section.table(
-        (
-            {
-                "Answered": row["way"],
-                **_scored(row, target),
-            }
-            for row in ways.to_dict("records")
-        ),
+        ({"Answered": row["way"], **_scored(row, target)} for row in ways.to_dict("records")),
         caption="With 95 % intervals over resampled patients.",
     )
     if moved is not None:

@@ -10,12 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from classifiers.graders.registry import is_baseline, title_of
-from classifiers.reports.patient_page import (
-    EVERYBODY,
-    MOST_TELLING,
-    Answer,
-    add_patient_pages,
-)
+from classifiers.reports.patient_page import EVERYBODY, MOST_TELLING, Answer, add_patient_pages
 from classifiers.reports.patient_pictures import Material
 from classifiers.reports.sections import Title
 from common.files import natural_key

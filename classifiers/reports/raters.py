@@ -12,17 +12,7 @@ from classifiers.graders.registry import is_baseline, title_of
 from classifiers.raters.agreement import ALL, Agreement
 from classifiers.raters.mistakes import RULE
 from common.bootstrap import Estimate
-from common.figures import (
-    BLUE,
-    GREY,
-    INK,
-    SOFT,
-    VERMILION,
-    calm,
-    canvas,
-    colour_at,
-    draw_intervals,
-)
+from common.figures import BLUE, GREY, INK, SOFT, VERMILION, calm, canvas, colour_at, draw_intervals
 from common.grading.evaluation import two_lines
 from common.grading.target import VISIT
 from common.report import Fact, Report, Section

@@ -13,13 +13,7 @@ import pandas as pd
 
 from classifiers.graders.registry import is_baseline, title_of
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
-from common.grading.evaluation import (
-    RECALL,
-    Evaluation,
-    NumericEvaluation,
-    Scored,
-    two_lines,
-)
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, Scored, two_lines
 from common.grading.numeric_target import AnyTarget
 from common.grading.plots import (
     abstention_figure,

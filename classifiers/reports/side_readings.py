@@ -147,11 +147,7 @@ def side_readings(
 
 
 def zone_table(
-    sides: Readings,
-    patient: str,
-    *,
-    worth: Mapping[str, float] | None = None,
-    rises: bool = False,
+    sides: Readings, patient: str, *, worth: Mapping[str, float] | None = None, rises: bool = False
 ) -> pd.DataFrame:
     """Return how far each side moved, zone by zone, in percent of the side that moved farther.
 
@@ -185,11 +181,7 @@ def zone_table(
 
 
 def _sides(
-    row: pd.Series,
-    *,
-    sign: Sign,
-    rest: pd.Series | None,
-    corners: dict[str, tuple[float, float]],
+    row: pd.Series, *, sign: Sign, rest: pd.Series | None, corners: dict[str, tuple[float, float]]
 ) -> tuple[float, float] | None:
     """Return lengths on the right and left, or None when they cannot be known."""
     if sign.pair is None:

@@ -23,12 +23,7 @@ from common.grading.scores import Score
 
 
 def compare_models(
-    predictions: pd.DataFrame,
-    *,
-    target: AnyTarget,
-    score: Score,
-    models: list[str],
-    seed: int = 0,
+    predictions: pd.DataFrame, *, target: AnyTarget, score: Score, models: list[str], seed: int = 0
 ) -> pd.DataFrame:
     """Compare every pair of models by a score, from the rows of all on the same folds.
 

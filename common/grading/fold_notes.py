@@ -31,11 +31,7 @@ def n_dropped(parts: list[Split]) -> int:
 
 
 def fold_problems(
-    parts: list[Split],
-    *,
-    labels: Ints,
-    class_names: tuple[str, ...],
-    unit: str = "photograph",
+    parts: list[Split], *, labels: Ints, class_names: tuple[str, ...], unit: str = "photograph"
 ) -> list[str]:
     """Say, one sentence each, which folds cannot show what a reader would expect of them.
 

@@ -220,6 +220,6 @@ HUMAN_ICC = {
         Estimate(0.847, 0.755, 0.923),
         "31 raters, 20 patients on video: Cabrol et al., Sunnybrook Facial Grading System: "
         "Intra-rater and Inter-rater Variabilities",
-    ),
+    )
 }
 """How well people agree with each other on a scale: ICC of single scores, as published where."""

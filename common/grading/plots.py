@@ -72,9 +72,7 @@ def _confusion(
     return figure
 
 
-def clinicians_figure(
-    estimates: Mapping[str, Mapping[str, Estimate]],
-) -> Figure:
+def clinicians_figure(estimates: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     """Draw accuracy and plain kappa of each grader, and those among clinicians as a line.
 
     `estimates` are by name of the grader, as the reader calls it, and by score.

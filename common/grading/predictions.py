@@ -18,15 +18,7 @@ from common.grading.target import (
     refuse_two_grades,
     target_named,
 )
-from common.tables import (
-    GRADES,
-    choice,
-    grade,
-    read_table,
-    sort_naturally,
-    text,
-    write_table,
-)
+from common.tables import GRADES, choice, grade, read_table, sort_naturally, text, write_table
 
 BRANCHES = ("geometric", "deep", "fused")
 TWIN = "hog"

@@ -156,11 +156,7 @@ def predict(
                 )
             )  # fmt: skip
         table = extract_landmarks(
-            found.photos,
-            out=out,
-            predictor=points.predictor,
-            method=points.way.method(),
-            jobs=jobs,
+            found.photos, out=out, predictor=points.predictor, method=points.way.method(), jobs=jobs
         ).table
         usable = table[table["status"] == "ok"].reset_index(drop=True)
         answers, together = [], []

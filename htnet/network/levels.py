@@ -10,11 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from htnet.network.configuration import HTNetConfig
-from htnet.network.mirror_attention import (
-    DiagonalMicroAttention,
-    InBlocks,
-    ReleasedMicroAttention,
-)
+from htnet.network.mirror_attention import DiagonalMicroAttention, InBlocks, ReleasedMicroAttention
 
 
 class Level(nn.Module):

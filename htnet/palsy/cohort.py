@@ -14,12 +14,7 @@ import pandas as pd
 import torch
 
 from common.errors import UserError, did_you_mean
-from common.grading.numeric_target import (
-    AnyTarget,
-    NumericTarget,
-    answered_by,
-    refuse_out_of_range,
-)
+from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, refuse_out_of_range
 from common.grading.target import NO_LABEL, VISIT
 from common.tables import read_manifest, sort_by_image_id
 from features.tables import definition_of, read_features, refuse_other_definition

@@ -90,12 +90,7 @@ def explanation_figure(
 
 
 def region_figure(
-    found: Explanation,
-    at: int,
-    *,
-    title: str,
-    inside: NDArray[np.bool_] | None,
-    scale: Scale,
+    found: Explanation, at: int, *, title: str, inside: NDArray[np.bool_] | None, scale: Scale
 ) -> Figure:
     """Draw what ROI map number `at` looks at, beside where its region lies.
 

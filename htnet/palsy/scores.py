@@ -13,12 +13,7 @@ import pandas as pd
 
 from common.arrays import Floats
 from common.grading.calibration import learn_intervals
-from common.grading.evaluation import (
-    MEAN,
-    MEDIAN,
-    NumericEvaluation,
-    evaluate_numbers,
-)
+from common.grading.evaluation import MEAN, MEDIAN, NumericEvaluation, evaluate_numbers
 from common.grading.folds import inner_splits
 from common.grading.numeric_target import NumericTarget, answered_by
 from common.grading.predictions import Unit, answer_rows, to_patients

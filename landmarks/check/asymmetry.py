@@ -107,9 +107,7 @@ def _sums(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[
     return np.stack([part.sum(axis=(1, 2)) for part in parts], axis=1)
 
 
-def _kept_and_r(
-    sums: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _kept_and_r(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Slope through the origin and correlation from sums `(..., 6)`."""
     n, t, p, tt, pp, tp = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -19,14 +19,7 @@ from numpy.typing import NDArray
 from landmarks.find.detector import FaceBox
 from landmarks.find.method import Copy
 from landmarks.find.tta import picture_in
-from landmarks.points import (
-    REGIONS,
-    compose,
-    map_points,
-    mirror_points,
-    side_of,
-    turn_of,
-)
+from landmarks.points import REGIONS, compose, map_points, mirror_points, side_of, turn_of
 from landmarks.predictor import Model, predict_points
 
 MIDLINE = (27, 28, 29, 30, 33, 51, 62, 66, 57, 8)  # bridge, base of the nose, lips, chin
@@ -136,9 +129,7 @@ def weighted(whole: NDArray[np.float64], halves: NDArray[np.float64]) -> NDArray
     return np.asarray(symmetric + of_halves * _parts(halves)[1] + of_whole * other)
 
 
-def _parts(
-    points: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _parts(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Symmetric and antisymmetric part about the middle of the upright picture."""
     mirrored = mirror_points(points, width=SIDE)
     return (points + mirrored) / 2, (points - mirrored) / 2

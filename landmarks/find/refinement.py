@@ -80,10 +80,7 @@ def joined(shift: NDArray[np.float64], of_mirrored: NDArray[np.float64]) -> NDAr
 
 
 def refined(
-    refinement: Refinement,
-    pixels: NDArray[np.uint8],
-    box: FaceBox,
-    points: NDArray[np.float64],
+    refinement: Refinement, pixels: NDArray[np.uint8], box: FaceBox, points: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Move `(n, 68, 2)` points of the face in `box`, px of `pixels`, `(h, w)` or `(h, w, 3)`."""
     if not refinement.rounds:

@@ -200,10 +200,7 @@ def _join(out: Path, *, grader: str, seed: int) -> Ingredients:
     from pipeline.joint_report.study import Ingredients
 
     given = Ingredients(
-        tables=(
-            out / BENCHMARK / "predictions.csv",
-            out / NETWORK_SCORES / PATIENT_PREDICTIONS,
-        ),
+        tables=(out / BENCHMARK / "predictions.csv", out / NETWORK_SCORES / PATIENT_PREDICTIONS),
         fused=out / FUSED / "predictions.csv",
         features=out / MEASURED / "features.csv",
         manifest=out / MANIFEST,

@@ -230,8 +230,7 @@ TWO_GRADES = 'Patient "patient00" has photographs of different grades .hb_grade 
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [(change_task, 'column "task"'), (change_grade, TWO_GRADES)],
+    ("change", "words"), [(change_task, 'column "task"'), (change_grade, TWO_GRADES)]
 )
 def test_what_patients_lack_is_one_sentence(tmp_path, change, words):
     path = write_faces(tmp_path / "faces", patients_per_grade=2)

@@ -137,9 +137,7 @@ def test_no_scheduler_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -
         outcomes([Item(0, Path())], scheduler="tcp://127.0.0.1:9")
 
 
-def test_without_dask_one_sentence_says_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_dask_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "common.cluster", None)
     with pytest.raises(UserError, match=r"needs Dask.*requirements-cluster\.txt$"):
         outcomes([Item(0, Path())], scheduler="local")

@@ -81,10 +81,7 @@ def test_a_log_file_says_once_that_a_job_is_starting_and_soon_that_it_goes(clock
 
 def test_the_last_line_is_written_when_the_job_is_stopped(clock: Clock) -> None:
     log = io.StringIO()
-    with (
-        pytest.raises(KeyboardInterrupt),
-        JobProgress("extract", total=2, stream=log) as progress,
-    ):
+    with pytest.raises(KeyboardInterrupt), JobProgress("extract", total=2, stream=log) as progress:
         progress.advance(ok=False)
         raise KeyboardInterrupt
     assert "1/2 (50 %), 0 ok, 1 failed" in log.getvalue().splitlines()[-1]

@@ -170,10 +170,7 @@ def test_samm_header_on_row_14_is_found(samm):
     assert clips.loc["006_1_2", ["patient_id", "onset", "apex", "offset"]].tolist() == [
         "006", 5562, 5580, 5595
     ]  # fmt: skip
-    assert clips.loc["006_1_2", ["emotion3", "apex_file"]].tolist() == [
-        "negative",
-        "006_05580.jpg",
-    ]
+    assert clips.loc["006_1_2", ["emotion3", "apex_file"]].tolist() == ["negative", "006_05580.jpg"]
     assert clips.loc["011_2_1", "patient_id"] == "011"
     assert [problem.kind for problem in dataset.problems] == ["no_emotion_class"]
 

@@ -11,14 +11,7 @@ from common.movements import MOVEMENTS
 from common.tables import PALSY_CLASSES, SIDES
 from datasets.own_table import GRADE, IMAGE, PATIENT, SIDE, TASK
 from datasets.spreadsheet import Column, find_spreadsheet, read_spreadsheet
-from datasets.vocabulary import (
-    WORDS,
-    parse_frame,
-    parse_grade,
-    parse_side,
-    parse_task,
-    simplify,
-)
+from datasets.vocabulary import WORDS, parse_frame, parse_grade, parse_side, parse_task, simplify
 
 COLUMNS = (
     Column("patient_id", ("patient", "subject"), required=True),

@@ -16,13 +16,7 @@ from docs.measurement_tables import (
     distance_table,
     feature_table,
 )
-from features.definitions import (
-    DEFINITIONS,
-    definition_named,
-    measure,
-    measurement,
-    points_used,
-)
+from features.definitions import DEFINITIONS, definition_named, measure, measurement, points_used
 from features.registry import (
     DISTANCE_NAMES,
     DISTANCES,

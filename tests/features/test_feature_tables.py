@@ -104,9 +104,7 @@ def test_the_run_record_and_the_line_say_what_became_of_the_photographs(
     assert "without usable points became failed (p3/e.jpg)" in line
 
 
-def test_the_record_of_the_landmark_run_is_kept_when_ours_takes_its_place(
-    landmarks: Path,
-) -> None:
+def test_the_record_of_the_landmark_run_is_kept_when_ours_takes_its_place(landmarks: Path) -> None:
     folder = landmarks.parent
     write_run_record(folder, command="extract", settings={"predictor": "ibug"})
     for definition in ("huo2022", "standard"):

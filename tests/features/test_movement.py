@@ -19,12 +19,7 @@ from datasets.simulated.film_folder import events_truth
 from features.commands.movement import movement
 from features.movement.events import Cue
 from features.movement.film import MeasuredFilm, measure_film
-from features.movement.tables import (
-    EVENTS,
-    MOVEMENTS_TABLE,
-    SIGNAL_COLUMNS,
-    SIGNALS_TABLE,
-)
+from features.movement.tables import EVENTS, MOVEMENTS_TABLE, SIGNAL_COLUMNS, SIGNALS_TABLE
 from landmarks.points import POINT_COLUMNS, mirror_points
 from landmarks.tables import LANDMARKS, points_of
 from tests.features.point_films import WIDTH, landmarks_of

@@ -37,11 +37,7 @@ from htnet.commands.predict import camera_frame, predict
 from htnet.commands.train import train
 from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
-from htnet.palsy.answers import (
-    log_loss,
-    patient_rows,
-    patient_temperature,
-)
+from htnet.palsy.answers import log_loss, patient_rows, patient_temperature
 from htnet.palsy.asking import Answers
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
@@ -56,13 +52,7 @@ from htnet.palsy.new_patients import (
 )
 from htnet.palsy.recipe import Recipe
 from htnet.palsy.sureness import PatientTemperature
-from htnet.palsy.training import (
-    PHOTOGRAPHS,
-    SEEN_PHOTOGRAPHS,
-    WEIGHTS,
-    check_classes,
-    check_rows,
-)
+from htnet.palsy.training import PHOTOGRAPHS, SEEN_PHOTOGRAPHS, WEIGHTS, check_classes, check_rows
 from htnet.recipe import read_recipe, recipe_from, with_changes
 from landmarks.find.method import make_method
 from landmarks.points import POINT_COLUMNS

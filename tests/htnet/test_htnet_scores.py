@@ -144,9 +144,7 @@ def test_the_scores_of_who_is_tested_have_no_say(study: Path) -> None:
     lying = cohort.data.labels.copy()
     lying[part.test] = 100 - lying[part.test]
     other = replace(
-        cohort,
-        data=replace(cohort.data, labels=lying),
-        rows=cohort.rows.assign(sunnybrook=lying),
+        cohort, data=replace(cohort.data, labels=lying), rows=cohort.rows.assign(sunnybrook=lying)
     )
     said = ["predicted", "low", "high"]
     for one in (

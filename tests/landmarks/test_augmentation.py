@@ -29,10 +29,7 @@ def copies_of(augmentation: Augmentation, content: str = CONTENT) -> list[Copy]:
     points=st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1, max_size=5),
 )
 def test_points_go_back_exactly(
-    angle: float,
-    mirrored: bool,
-    centre: tuple[float, float],
-    points: list[tuple[float, float]],
+    angle: float, mirrored: bool, centre: tuple[float, float], points: list[tuple[float, float]]
 ) -> None:
     turn = turn_about(centre, angle_deg=angle, mirrored=mirrored)
     scale = np.array([[0.37, 0.0, 11.0], [0.0, 0.37, -3.0]])

@@ -114,10 +114,7 @@ def test_predicting_the_truth_again_has_no_error_and_copies_have_little(
     grid = read_table(tmp_path / "landmark_grid.csv", schema=GRID).set_index("setting")
     tilt = read_table(tmp_path / "landmark_tilt.csv", schema=TILT)
 
-    assert list(grid.index) == [
-        "plain",
-        "3 copies (rotation normal and box and mirror), levelled",
-    ]
+    assert list(grid.index) == ["plain", "3 copies (rotation normal and box and mirror), levelled"]
     assert grid["nrmse_eye"].iloc[0] == pytest.approx(0.0, abs=1e-9)
     assert 0 < grid["nrmse_eye"].iloc[1] < 10
     assert list(grid["found"]) == [2, 2]

@@ -136,10 +136,7 @@ class BlindHog:
 
 @pytest.mark.parametrize("refined", [True, False])
 def test_the_box_of_the_cnn_agrees_with_that_of_hog(
-    portrait: np.ndarray,
-    of_portrait: FaceLandmarks,
-    monkeypatch: pytest.MonkeyPatch,
-    refined: bool,
+    portrait: np.ndarray, of_portrait: FaceLandmarks, monkeypatch: pytest.MonkeyPatch, refined: bool
 ) -> None:
     # The predictor was trained on boxes of HOG; a box of another size or place costs accuracy.
     detector = FaceDetector()

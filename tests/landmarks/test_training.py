@@ -25,12 +25,7 @@ from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import Journal, Move
 from landmarks.tables import LANDMARKS, SPREADS, points_of
-from landmarks.training import (
-    TrainingFace,
-    TrainingOptions,
-    held_out_patients,
-    train_predictor,
-)
+from landmarks.training import TrainingFace, TrainingOptions, held_out_patients, train_predictor
 from pipeline import refining
 from pipeline.commands.train_landmarks import corrected_points, train_landmarks
 from tests.landmarks.emotrics_files import write_emotrics_folder

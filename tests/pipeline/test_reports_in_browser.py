@@ -15,12 +15,7 @@ import pytest
 
 from common.report import Link, Report
 from common.tables import read_manifest
-from tests.browser import (
-    SMALLEST_TEXT,
-    WIDTHS,
-    open_page,
-    static_problems,
-)
+from tests.browser import SMALLEST_TEXT, WIDTHS, open_page, static_problems
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

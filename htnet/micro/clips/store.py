@@ -94,10 +94,7 @@ def read_flow_folder(path: Path) -> FlowFolder:
     table = read_table(path / FLOW_FILE, schema=FLOW)
     ok = table[table["status"] == "ok"].reset_index(drop=True)
     try:
-        with (
-            (path / MAPS_FILE).open("rb") as file,
-            np.load(file, allow_pickle=False) as stored,
-        ):
+        with (path / MAPS_FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             maps, centres = stored["maps"], stored["centres"]
             clip_id, scaling = stored["clip_id"], str(stored["scaling"])
             apex, simulated = stored.get("apex"), bool(stored.get("simulated", False))

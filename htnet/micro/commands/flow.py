@@ -107,10 +107,7 @@ def flow(
     model = find_predictor(predictor)
     names = TOGETHER if sides == "together" else APART
     settings = FlowSettings(
-        method=method,
-        scaling=scaling,
-        regions=names if regions else (),
-        region_size=region_size,
+        method=method, scaling=scaling, regions=names if regions else (), region_size=region_size
     )
     if shard is not None:
         out = shard.folder(out)

@@ -34,12 +34,7 @@ from common.bootstrap import (
     resampling_weights,
 )
 from common.errors import UserError
-from common.grading.scores import (
-    Counts,
-    balanced_accuracy,
-    macro_f1,
-    weighted_f1,
-)
+from common.grading.scores import Counts, balanced_accuracy, macro_f1, weighted_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import LosoAnswers, Recogniser, Rule
 

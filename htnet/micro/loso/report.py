@@ -19,12 +19,7 @@ from htnet.micro.loso.driver import (
     subject_bootstrap_difference,
 )
 from htnet.micro.loso.folds import Rule
-from htnet.micro.loso.results import (
-    BASELINE,
-    confusion_figure,
-    interval_figure,
-    subjects_figure,
-)
+from htnet.micro.loso.results import BASELINE, confusion_figure, interval_figure, subjects_figure
 from htnet.micro.models.baselines import Guessing
 
 REFERENCE = "kernel ridge"

@@ -16,10 +16,7 @@ from htnet.micro.clips.maps import CENTRES, CHANNELS, FlowMaps, InputName, Regio
 
 # Quadrants of the mosaic, as a face lies in a photograph: eyes above, mouth corners below, and
 # the subject's right on the image's left. The nose tip has no quadrant (nor has it as published).
-_ARRANGEMENT = (
-    ("right_eye", "left_eye"),
-    ("right_mouth_corner", "left_mouth_corner"),
-)
+_ARRANGEMENT = (("right_eye", "left_eye"), ("right_mouth_corner", "left_mouth_corner"))
 _SHRUNK_AT_ONCE = 16  # clips; bounds the memory that float32 copies of large maps take
 
 

@@ -60,12 +60,7 @@ class Training:
     clip = 0.0  # largest norm of the gradient; 0 leaves it as it is
 
     def __init__(
-        self,
-        clips: NetworkClips,
-        fold: Fold,
-        settings: FlowTraining | RoiTraining,
-        *,
-        device: str,
+        self, clips: NetworkClips, fold: Fold, settings: FlowTraining | RoiTraining, *, device: str
     ) -> None:
         self.clips, self.fold, self.device = clips, fold, device
         self.epochs = settings.epochs

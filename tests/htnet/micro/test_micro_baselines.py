@@ -31,12 +31,7 @@ from htnet.micro.models.baselines import (
 )
 from tests.htnet.micro.drawn_maps import drawn_maps
 
-MODELS: list[Recogniser] = [
-    Majority(),
-    KernelRidge(),
-    SupportVectors(),
-    Logistic(),
-]
+MODELS: list[Recogniser] = [Majority(), KernelRidge(), SupportVectors(), Logistic()]
 NAMES = [model.name for model in MODELS]
 
 

@@ -190,11 +190,7 @@ def test_a_finished_network_is_not_trained_again(
     ],
 )
 def test_mistakes_end_in_one_sentence(
-    published: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: list[str],
-    words: str,
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
 ) -> None:
     code = run(run_pipeline.app, ["micro", "loso", str(published), "--out", str(tmp_path), *more])
     assert code == 2

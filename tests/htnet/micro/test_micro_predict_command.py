@@ -207,10 +207,7 @@ def test_a_camera_records_for_as_long_as_asked(
 
 
 def test_what_a_camera_sees_is_answered(
-    portrait: NDArray[np.uint8],
-    ridge: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    portrait: NDArray[np.uint8], ridge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = DrawnCamera([frame[..., ::-1] for frame in drawn_frames(portrait).values()])
     monkeypatch.setattr(camera, "isOpened", lambda: camera.shown < len(camera.frames))
@@ -234,10 +231,7 @@ def test_a_clip_without_a_face_gets_its_reason_and_no_class(ridge: Path, tmp_pat
 
 
 def test_a_face_that_does_not_move_is_told(
-    portrait: NDArray[np.uint8],
-    ridge: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    portrait: NDArray[np.uint8], ridge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "still"
     folder.mkdir()

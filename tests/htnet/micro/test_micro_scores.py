@@ -25,9 +25,7 @@ def test_uf1_and_uar_by_hand() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_scores_agree_with_scikit_learn_whichever_occur(
-    pairs: list[tuple[int, int]],
-) -> None:
+def test_scores_agree_with_scikit_learn_whichever_occur(pairs: list[tuple[int, int]]) -> None:
     truth, answer = (np.array(side) for side in zip(*pairs, strict=True))
     counts = confusion_matrix(truth, answer, labels=range(3))
     occurring = sorted(set(truth.tolist()) | set(answer.tolist()))
@@ -51,9 +49,7 @@ def test_an_absent_class_lowers_uf1_only_when_it_is_answered() -> None:
 def test_clips_are_pooled_and_not_averaged_over_subjects() -> None:
     clips = drawn_maps(subjects=3, per_subject=4)
     clips = replace(
-        clips,
-        subject=np.array(["a"] * 10 + ["b", "c"]),
-        label=np.array([0] * 5 + [1] * 5 + [2, 2]),
+        clips, subject=np.array(["a"] * 10 + ["b", "c"]), label=np.array([0] * 5 + [1] * 5 + [2, 2])
     )
     answer = np.array([0] * 5 + [1] * 5 + [2, 0])
     counts = counts_by_subject(clips, answer)
