@@ -125,7 +125,7 @@ def main() -> None:
         parts = list(fold_parts(folds, cohort, validation_folds=5, seed=0))
         wanted = point_asymmetry(cohort)
         told = [explained(s, wanted, cohort, parts) for s in differences(cohort).values()]
-        twin = twin_rows(patient_histograms(cohort), parts, cohort, target=TARGET, branch="deep")
+        twin = twin_rows(patient_histograms(cohort), parts, cohort)
         rows = pd.concat([geometric, twin, mean_of(geometric, twin)])
         found = evaluate(rows, target=TARGET, unit="patient").estimates
         gains = []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,23 +16,21 @@ from numpy.typing import NDArray
 from common.bootstrap import INTERVALS, interval, resampling_weights
 from common.errors import UserError, exit_code_for
 from common.files import atomic_write, write_json
-from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, evaluate_numbers
 from common.grading.evaluation import evaluate as scores_of
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.plots import confusion_figure, scatter_figure
-from common.grading.predictions import TWIN, in_order, to_patients, write_predictions
-from common.grading.target import Target
+from common.grading.predictions import TWIN, Unit, in_order, write_predictions
 from common.provenance import write_run_record
 from common.report import figure_png
 from common.tables import nameless_patients
 from htnet.network.htnet import set_threads
 from htnet.palsy.answers import (
-    BRANCH,
     MODEL,
     AnsweredFold,
     answered_fold,
+    baseline_rows,
     log_loss,
-    majority_rows,
     read_trained,
     target_of,
 )
@@ -39,7 +38,6 @@ from htnet.palsy.asking import Precision
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.folds import FoldPart, evaluated_parts, trained_files
 from htnet.palsy.histograms import patient_histograms, twin_rows
-from htnet.palsy.scores import scored_numbers
 from htnet.palsy.sureness import CALIBRATION, PatientReach, PatientTemperature, read_sureness
 
 MEAN_MODEL = "htnet_mean"  # patients by the plain mean of their photographs, not calibrated
@@ -50,7 +48,7 @@ PREDICTIONS, PATIENT_PREDICTIONS = "predictions.csv", "patient_predictions.csv"
 class EvaluateResult:
     """Scores of photographs, then of patients; the predictions; what was left out."""
 
-    evaluations: list[Evaluation] | list[NumericEvaluation]
+    evaluations: list[Evaluation | NumericEvaluation]
     predictions: pd.DataFrame
     complaints: tuple[str, ...]
 
@@ -119,25 +117,12 @@ def evaluate(
         weights=weights[0],
     )  # fmt: skip
     parts = evaluated_parts(trained, cohort)
-    answered = _answered(parts, cohort, target=target, precision=precision)
+    answered = _answered(parts, cohort, precision=precision)
     learned = [part for part in parts.values() if len(part.learned)]
     twin = []
     if learned:
-        known = patient_histograms(cohort)
-        twin = [twin_rows(known, learned, cohort, target=target, branch=BRANCH)]
-    evaluations: list[Evaluation] | list[NumericEvaluation]
-    if isinstance(target, NumericTarget):
-        evaluations = scored_numbers(
-            _joined(answered, "photographs"),
-            pd.concat([_joined(answered, "patients"), *twin]),
-            learned,
-            cohort,
-            target=target,
-            seed=seed,
-        )
-    else:
-        baseline = [majority_rows(learned, cohort, target=target)] if learned else []
-        evaluations = _scored(answered, twin, baseline, target=target, seed=seed)
+        twin = [twin_rows(patient_histograms(cohort), learned, cohort)]
+    evaluations = _scored(answered, twin, learned, cohort, seed=seed)
     predictions = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
     patients = in_order(
         pd.concat([_joined(answered, "patients"), *twin]), unit="patient", models=[MODEL, TWIN]
@@ -181,17 +166,15 @@ def evaluate(
 
 
 def _answered(
-    parts: Mapping[Path, FoldPart], cohort: ImageCohort, *, target: AnyTarget, precision: Precision
+    parts: Mapping[Path, FoldPart], cohort: ImageCohort, *, precision: Precision
 ) -> dict[str, AnsweredFold]:
     """Let each fold's network answer, by name of the fold."""
     found = {}
     for file, part in parts.items():
         network, _ = read_trained(file)
         known = not len(part.learned) or (file.parent / CALIBRATION).exists()
-        kept = read_sureness(file.parent, target=target) if known else None
-        found[part.name] = answered_fold(
-            network, cohort, part, target=target, precision=precision, sureness=kept
-        )
+        kept = read_sureness(file.parent, target=cohort.target) if known else None
+        found[part.name] = answered_fold(network, cohort, part, precision=precision, sureness=kept)
     return found
 
 
@@ -203,24 +186,32 @@ def _joined(answered: Mapping[str, AnsweredFold], rows: str) -> pd.DataFrame:
 def _scored(
     answered: Mapping[str, AnsweredFold],
     twin: Sequence[pd.DataFrame],
-    baseline: Sequence[pd.DataFrame],
+    learned: Sequence[FoldPart],
+    cohort: ImageCohort,
     *,
-    target: Target,
     seed: int,
-) -> list[Evaluation]:
-    """Score photographs, then patients beside the classical twin, each beside the baseline."""
-    photographs = in_order(_joined(answered, "photographs"), unit="photograph", models=[MODEL])
-    means = _joined(answered, "means").assign(model=MEAN_MODEL)
-    of_patients = [to_patients(one, target=target) for one in baseline]
-    patients = pd.concat([_joined(answered, "patients"), means, *twin, *of_patients])
-    return [
-        scores_of(pd.concat([photographs, *baseline]), target=target, seed=seed),
-        scores_of(patients, target=target, unit="patient", seed=seed),
-    ]
+) -> list[Evaluation | NumericEvaluation]:
+    """Score photographs, then patients beside the classical twin, each beside the baselines."""
+    means = [_joined(answered, "means").assign(model=MEAN_MODEL)]
+    if isinstance(cohort.target, NumericTarget):
+        means = []
+    levels: dict[Unit, list[pd.DataFrame]] = {
+        "photograph": [_joined(answered, "photographs")],
+        "patient": [_joined(answered, "patients"), *means, *twin],
+    }
+    found: list[Evaluation | NumericEvaluation] = []
+    for unit, answers in levels.items():
+        baselines = [baseline_rows(learned, cohort, unit=unit)] if learned else []
+        rows = pd.concat([*answers, *baselines], ignore_index=True)
+        if isinstance(cohort.target, NumericTarget):
+            found.append(evaluate_numbers(rows, target=cohort.target, unit=unit, seed=seed))
+        else:
+            found.append(scores_of(rows, target=cohort.target, unit=unit, seed=seed))
+    return found
 
 
 def _metrics(
-    evaluations: Sequence[Evaluation] | Sequence[NumericEvaluation], target: AnyTarget
+    evaluations: Sequence[Evaluation | NumericEvaluation], target: AnyTarget
 ) -> dict[str, object]:
     """Return scores of each level, of classes also per class."""
     scale: dict[str, object] = {"classes": list(target.classes)}
@@ -283,28 +274,19 @@ def _calibration(answered: Mapping[str, AnsweredFold], *, target: AnyTarget) -> 
 
 def _write_npz(predictions: pd.DataFrame, path: Path, *, target: AnyTarget) -> None:
     """Write the predictions as arrays: image_id, truth and probabilities or scores, class names."""
+    arrays: dict[str, NDArray[Any]] = {"image_id": predictions["image_id"].to_numpy(dtype=np.str_)}
     if isinstance(target, NumericTarget):
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                image_id=predictions["image_id"].to_numpy(dtype=np.str_),
-                truth=target.values(predictions),
-                predicted=predictions["predicted"].to_numpy(dtype=np.float64),
-            )
-        return
+        arrays["truth"] = target.values(predictions)
+        arrays["predicted"] = predictions["predicted"].to_numpy(dtype=np.float64)
+    else:
+        arrays["truth"] = target.numbers(predictions)
+        arrays["probabilities"] = predictions[list(target.probability_columns)].to_numpy()
+        arrays["classes"] = np.array(target.classes)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            image_id=predictions["image_id"].to_numpy(dtype=np.str_),
-            truth=target.numbers(predictions),
-            probabilities=predictions[list(target.probability_columns)].to_numpy(),
-            classes=np.array(target.classes),
-        )
+        np.savez(file, **arrays)
 
 
-def _tell(
-    evaluations: Sequence[Evaluation] | Sequence[NumericEvaluation], complaints: Sequence[str]
-) -> None:
+def _tell(evaluations: Sequence[Evaluation | NumericEvaluation], complaints: Sequence[str]) -> None:
     """Print what was left out, then one line of scores for each level and model."""
     for sentence in complaints:
         print(sentence, file=sys.stderr)

@@ -144,9 +144,7 @@ def train(
     if cohort.source.corrected:
         print(f"Learns from {cohort.source.sentence()}")
     notes = _notes(landmarks, features)
-    trainer = FoldTrainer(
-        cohort, question, settings, out, seed=seed, pretrained=pretrained, notes=notes
-    )
+    trainer = FoldTrainer(cohort, settings, out, seed=seed, pretrained=pretrained, notes=notes)
     trainer.train(parts, inner_folds=inner_folds)
     files = {"manifest": manifest, "landmarks": landmarks}
     more = {"pretrained": pretrained, "features": features, "folds": fold_table}

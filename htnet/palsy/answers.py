@@ -4,11 +4,14 @@ The mean over a patient's photographs is much too unsure: most movements say lit
 have the same say. A temperature mends it; it is learned from the validation patients of the same
 fold, whom the network did not learn from, and never from tested ones. Single photographs are left
 as they are: measured on validation patients, no temperature made them better.
+
+A network of scores has an ordered head whose steps cut the scale into equal parts
+(`htnet.network.losses.steps_of_scores`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +20,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.arrays import Floats
 from common.errors import UserError
-from common.grading.calibration import LEAST_CHANCE, learn_temperature, tempered
+from common.grading.calibration import LEAST_CHANCE, learn_intervals
+from common.grading.evaluation import MEAN, MEDIAN
+from common.grading.folds import inner_splits
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by
-from common.grading.predictions import answer_rows, to_patients
+from common.grading.predictions import Unit, answer_rows, to_patients
 from common.grading.target import MAJORITY, TARGETS, Target, commonest_class
 from htnet.network.htnet import GradingNetwork
+from htnet.network.losses import scores_of
 from htnet.network.weights import load_weights
 from htnet.palsy.asking import Precision, answer, answer_sets
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import sets_within
 from htnet.palsy.folds import FoldPart
-from htnet.palsy.scores import patient_reach, score_answers
-from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
+from htnet.palsy.sureness import Sureness, learn_sureness, made_sure
 
 MODEL, BRANCH = "htnet", "deep"
-FEWEST_PATIENTS = 5  # fewer say too little: the mean is then left as it is
 
 
 def read_trained(path: Path) -> tuple[GradingNetwork, dict[str, Any]]:
@@ -57,12 +62,16 @@ def target_of(notes: Mapping[str, Any]) -> AnyTarget:
     raise UserError(f"No target has the classes {', '.join(classes)}: these weights are others.")
 
 
+def score_answers(chances: Floats, *, target: NumericTarget) -> Floats:
+    """Return the scores `(n,)` that a network's probabilities expect, within the range."""
+    return target.clipped(scores_of(chances, low=target.low, high=target.high))
+
+
 def fold_rows(
     cohort: ImageCohort,
     part: FoldPart,
     probabilities: NDArray[np.float64],
     *,
-    target: AnyTarget,
     model: str = MODEL,
     rows: NDArray[np.intp] | None = None,
 ) -> pd.DataFrame:
@@ -72,26 +81,52 @@ def fold_rows(
     have no interval.
     """
     answers, visits = probabilities, False
-    if isinstance(target, NumericTarget):
-        answers, visits = score_answers(probabilities, target=target), True
+    if isinstance(cohort.target, NumericTarget):
+        answers, visits = score_answers(probabilities, target=cohort.target), True
     return answer_rows(
-        cohort.rows.iloc[part.test if rows is None else rows], target=target, unit="photograph",
-        answers=answers, repeat=part.repeat, fold=part.fold, model=model, branch=BRANCH,
-        visits=visits,
+        cohort.rows.iloc[part.test if rows is None else rows], target=cohort.target,
+        unit="photograph", answers=answers, repeat=part.repeat, fold=part.fold, model=model,
+        branch=BRANCH, visits=visits,
     )  # fmt: skip
 
 
-def majority_rows(
-    parts: Sequence[FoldPart], cohort: ImageCohort, *, target: Target
-) -> pd.DataFrame:
-    """Return the answers of the dumb baseline: the commonest class of the patients learned from."""
-    tables = []
+def baseline_rows(parts: Sequence[FoldPart], cohort: ImageCohort, *, unit: Unit) -> pd.DataFrame:
+    """Return the answers of the dumb baselines: what is usual among the patients learned from.
+
+    It is the commonest class; of scores their median and their mean, with intervals.
+    """
+    target = cohort.target
+    if isinstance(target, NumericTarget):
+        usual = (_usual_scores(part, cohort, target=target, unit=unit) for part in parts)
+        return pd.concat([rows for of_fold in usual for rows in of_fold], ignore_index=True)
+    data, tables = cohort.data, []
     for part in parts:
-        data, learned = cohort.data, part.learned
-        commonest = commonest_class(data.labels[learned] - 1, data.patients[learned])
+        commonest = commonest_class(data.labels[part.learned] - 1, data.patients[part.learned])
         answers = np.tile(np.eye(len(target.classes))[commonest], (len(part.test), 1))
-        tables.append(fold_rows(cohort, part, answers, target=target, model=MAJORITY))
-    return pd.concat(tables, ignore_index=True)
+        tables.append(fold_rows(cohort, part, answers, model=MAJORITY))
+    rows = pd.concat(tables, ignore_index=True)
+    return rows if unit == "photograph" else to_patients(rows, target=target)
+
+
+def _usual_scores(
+    part: FoldPart, cohort: ImageCohort, *, target: NumericTarget, unit: Unit
+) -> Iterator[pd.DataFrame]:
+    scores, patients = cohort.data.labels[part.learned], cohort.data.patients[part.learned]
+    each = pd.Series(scores, dtype=np.float64).groupby(patients).mean()
+    rows = cohort.rows.iloc[part.test]
+    if unit == "patient":
+        rows = rows.drop_duplicates(answered_by(cohort.rows, target=target))
+    for how in (MEDIAN, MEAN):
+        unseen = np.zeros(len(scores))
+        for learn, ask in inner_splits(scores, patients):
+            unseen[ask] = each[np.unique(patients[learn])].agg(how)
+        answers = np.full(len(rows), float(each.agg(how)))
+        reach = learn_intervals(unseen, scores, patients, target=target)
+        yield answer_rows(
+            rows, target=target, unit=unit, answers=answers,
+            bounds=reach.of(answers, target=target),
+            repeat=part.repeat, fold=part.fold, model=how, branch=BRANCH,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,7 +149,6 @@ def answered_fold(
     cohort: ImageCohort,
     part: FoldPart,
     *,
-    target: AnyTarget,
     precision: Precision = "fp32",
     sureness: Sureness | None = None,
 ) -> AnsweredFold:
@@ -123,105 +157,48 @@ def answered_fold(
     `sureness` is that of a network whose validation patients are not in the cohort.
     """
     if sureness is None:
-        sureness = fold_sureness(network, cohort, part, target=target, precision=precision)
-    answers = answer(network, cohort.data.faces, rows=part.test, precision=precision)
-    photographs = fold_rows(cohort, part, answers.probabilities, target=target)
-    means = to_patients(photographs, target=target)
-    patients = means
-    if network.config.pooling == "patient":
-        patients = _of_whole_patients(
-            network, cohort, part.test, means, target=target, precision=precision
-        )
-    return AnsweredFold(
-        photographs=photographs,
-        means=means,
-        patients=made_sure(patients, sureness=sureness, target=target),
-        sureness=sureness,
-    )
-
-
-def _of_whole_patients(
-    network: GradingNetwork,
-    cohort: ImageCohort,
-    rows: NDArray[np.intp],
-    means: pd.DataFrame,
-    *,
-    target: AnyTarget,
-    precision: Precision,
-) -> pd.DataFrame:
-    """Put what a network says of all photographs of a patient in place of the means."""
-    names, sets = sets_within(cohort.data.asked, rows)
-    found = answer_sets(network, cohort.data.faces, sets, precision=precision).probabilities
-    by = answered_by(means, target=target)
-    told = means[by].fillna("").astype(str).agg("\t".join, axis=1)
-    chances = found[np.searchsorted(names, told.to_numpy(dtype=np.str_))]
-    if isinstance(target, NumericTarget):
-        return means.assign(predicted=score_answers(chances, target=target))
-    patients = means.copy()
-    patients[list(target.probability_columns)] = chances
-    return patients
+        sureness = fold_sureness(network, cohort, part, precision=precision)
+    photographs, means, patients = _asked(network, cohort, part, part.test, precision=precision)
+    patients = made_sure(patients, sureness=sureness, target=cohort.target)
+    return AnsweredFold(photographs, means, patients, sureness)
 
 
 def fold_sureness(
+    network: GradingNetwork, cohort: ImageCohort, part: FoldPart, *, precision: Precision = "fp32"
+) -> Sureness:
+    """Learn from a fold's validation patients how sure answers to whole patients may be."""
+    photographs, _, patients = _asked(network, cohort, part, part.validation, precision=precision)
+    return learn_sureness(photographs, patients, target=cohort.target)
+
+
+def _asked(
     network: GradingNetwork,
     cohort: ImageCohort,
     part: FoldPart,
+    rows: NDArray[np.intp],
     *,
-    target: AnyTarget,
-    precision: Precision = "fp32",
-) -> Sureness:
-    """Learn from a fold's validation patients how sure answers to whole patients may be."""
-    rows = part.validation
-    chances = answer(network, cohort.data.faces, rows=rows, precision=precision).probabilities
-    validation = fold_rows(cohort, part, chances, target=target, rows=rows)
-    patients = to_patients(validation, target=target)
-    if network.config.pooling == "patient":
-        patients = _of_whole_patients(
-            network, cohort, rows, patients, target=target, precision=precision
-        )
-    if isinstance(target, NumericTarget):
-        return patient_reach(validation, patients, target=target)
-    return patient_temperature(validation, patients, target=target)
+    precision: Precision,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return prediction rows of photographs, the means of their patients, and the patients'.
 
-
-def patient_temperature(
-    rows: pd.DataFrame, patients: pd.DataFrame | None = None, *, target: Target
-) -> PatientTemperature:
-    """Learn the temperature from prediction rows of the validation patients' photographs.
-
-    `patients` are the answers to the patients themselves, where these are not the means.
+    A network with the pooling `patient` says something of all photographs of a patient together.
     """
-    if patients is None:
-        patients = to_patients(rows, target=target)
-    value = 1.0
-    if len(patients) >= FEWEST_PATIENTS:
-        chances = patients[list(target.probability_columns)].to_numpy()
-        value = learn_temperature(chances, target.numbers(patients))
-    each = int(rows.groupby("patient_id").size().median())
-    return PatientTemperature(value, patients=len(patients), photographs=each)
-
-
-def patient_rows(rows: pd.DataFrame, *, sureness: Sureness, target: AnyTarget) -> pd.DataFrame:
-    """Sum up prediction rows of photographs, all of one network, to calibrated rows of patients."""
-    return made_sure(to_patients(rows, target=target), sureness=sureness, target=target)
-
-
-def made_sure(patients: pd.DataFrame, *, sureness: Sureness, target: AnyTarget) -> pd.DataFrame:
-    """Return rows of patients as sure as the temperature makes them, of scores with intervals."""
-    patients = patients.copy()
+    faces, target = cohort.data.faces, cohort.target
+    chances = answer(network, faces, rows=rows, precision=precision).probabilities
+    photographs = fold_rows(cohort, part, chances, rows=rows)
+    means = to_patients(photographs, target=target)
+    if network.config.pooling != "patient":
+        return photographs, means, means
+    names, sets = sets_within(cohort.data.asked, rows)
+    found = answer_sets(network, faces, sets, precision=precision).probabilities
+    told = means[answered_by(means, target=target)].fillna("").astype(str).agg("\t".join, axis=1)
+    chances = found[np.searchsorted(names, told.to_numpy(dtype=np.str_))]
+    patients = means.copy()
     if isinstance(target, NumericTarget):
-        assert isinstance(sureness, PatientReach)
-        answers = patients["predicted"].to_numpy(dtype=np.float64)
-        patients[["low", "high"]] = sureness.around(answers, target=target)
-        return patients
-    assert isinstance(sureness, PatientTemperature)
-    columns = list(target.probability_columns)
-    chances = tempered(patients[columns].to_numpy(), temperature=sureness.value)
-    patients[columns] = chances
-    patients["predicted"] = pd.Series(
-        target.named(target.answers(chances)), index=patients.index, dtype=patients.predicted.dtype
-    )
-    return patients
+        patients["predicted"] = score_answers(chances, target=target)
+    else:
+        patients[list(target.probability_columns)] = chances
+    return photographs, means, patients
 
 
 def log_loss(rows: pd.DataFrame, *, target: Target) -> float:

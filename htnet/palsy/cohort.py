@@ -28,7 +28,8 @@ from landmarks.tables import PointsSource, points_source, read_landmarks
 class ImageCohort:
     """The usable photographs by `image_id` in natural order, and one sentence for each other one.
 
-    `rows`: of the manifest. `data`: their faces and labels, in the same order.
+    `rows`: of the manifest. `data`: their faces and labels, in the same order. `target`: what is
+    asked about them.
     `complaints`: what is left out, and why.
     `labelled`: manifest rows of every photograph with a label, usable or not: what folds are made
     over, so that another branch that can use more of them still tests in the same folds.
@@ -38,6 +39,7 @@ class ImageCohort:
 
     rows: pd.DataFrame
     data: LabelledFaces
+    target: AnyTarget
     complaints: tuple[str, ...]
     labelled: pd.DataFrame
     truth: str = ""
@@ -112,6 +114,7 @@ def read_image_cohort(
     return ImageCohort(
         rows,
         data,
+        target,
         tuple(complaints),
         labelled=photographs[target.numbers(photographs) != NO_LABEL].reset_index(drop=True),
         truth=target.truth_source(given),

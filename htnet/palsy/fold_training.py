@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import TWIN, Unit, in_order, inner_predictions_schema
 from common.tables import write_table
 from htnet.network.htnet import GradingNetwork
-from htnet.palsy.answers import BRANCH, MODEL, answered_fold, fold_sureness
+from htnet.palsy.answers import MODEL, answered_fold, fold_sureness
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.folds import FoldPart, inner_parts
 from htnet.palsy.histograms import patient_histograms, twin_rows
 from htnet.palsy.recipe import Recipe
-from htnet.palsy.sureness import Sureness, read_sureness
+from htnet.palsy.sureness import Sureness, read_sureness, write_sureness
 from htnet.palsy.training import Trained, check_rows, train_network
 
 INNER_PREDICTIONS = "inner_predictions.csv"
@@ -29,12 +28,10 @@ INNER_PATIENT_PREDICTIONS = "inner_patient_predictions.csv"
 class FoldTrainer:
     """Trains one network after another with the same settings, those of `train_network`.
 
-    `cohort`, `target`: the faces, and what is asked about them. `out`: folder of all folds.
-    `seconds`: how long each took, by name.
+    `out`: folder of all folds. `seconds`: how long each took, by name.
     """
 
     cohort: ImageCohort
-    target: AnyTarget
     recipe: Recipe
     out: Path
     seed: int
@@ -50,20 +47,18 @@ class FoldTrainer:
         for part, inside in planned:
             folder = part.folder(self.out)
             network = self._fit(part, folder, name=part.name).network
-            self._sureness(network, part, folder).write(folder)
+            write_sureness(self._sureness(network, part, folder), folder)
             for name, inner in inside.items():
                 inside_folder = part.inner_folder(self.out, inner)
                 network = self._fit(inner, inside_folder, name=name).network
                 found = answered_fold(
-                    network, self.cohort, inner, target=self.target,
+                    network, self.cohort, inner,
                     sureness=self._sureness(network, inner, inside_folder),
                 )  # fmt: skip
                 photographs.append(found.photographs.assign(outer_fold=part.fold))
                 patients.append(found.patients.assign(outer_fold=part.fold))
             if known is not None:
-                twin = twin_rows(
-                    known, [*inside.values()], self.cohort, target=self.target, branch=BRANCH
-                )
+                twin = twin_rows(known, [*inside.values()], self.cohort)
                 patients.append(twin.assign(outer_fold=part.fold))
         if photographs:
             self._write(pd.concat(photographs), self.out / INNER_PREDICTIONS, unit="photograph")
@@ -72,8 +67,8 @@ class FoldTrainer:
     def _sureness(self, network: GradingNetwork, part: FoldPart, folder: Path) -> Sureness:
         """Return how sure answers to patients may be; a frozen trunk's head has learned it."""
         if self.recipe.training.trunk == "frozen":
-            return read_sureness(folder, target=self.target)
-        return fold_sureness(network, self.cohort, part, target=self.target)
+            return read_sureness(folder, target=self.cohort.target)
+        return fold_sureness(network, self.cohort, part)
 
     def _inside(self, part: FoldPart, n_folds: int) -> dict[str, FoldPart]:
         """Deal a fold's inner folds, and refuse what cannot be trained before hours were spent."""
@@ -121,5 +116,5 @@ class FoldTrainer:
             in_order(one, unit=unit, models=[MODEL, TWIN])
             for _, one in rows.groupby(["repeat", "outer_fold"])
         ]
-        schema = inner_predictions_schema(self.target, unit=unit)
+        schema = inner_predictions_schema(self.cohort.target, unit=unit)
         write_table(pd.concat(in_turn, ignore_index=True), path, schema=schema)

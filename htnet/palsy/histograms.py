@@ -23,9 +23,10 @@ from skimage.feature import hog
 
 from common.arrays import Floats, Names
 from common.grading.calibration import learn_intervals
-from common.grading.numeric_target import AnyTarget, NumericTarget
+from common.grading.numeric_target import NumericTarget
 from common.grading.predictions import TWIN, answer_rows
 from common.movements import REST
+from htnet.palsy.answers import BRANCH
 from htnet.palsy.cohort import ImageCohort
 from htnet.palsy.faces import Faces
 from htnet.palsy.folds import FoldPart
@@ -109,18 +110,13 @@ def describe(grey: NDArray[np.uint8]) -> Floats:
 
 
 def twin_rows(
-    known: PatientHistograms,
-    parts: Sequence[FoldPart],
-    cohort: ImageCohort,
-    *,
-    target: AnyTarget,
-    branch: str,
+    known: PatientHistograms, parts: Sequence[FoldPart], cohort: ImageCohort
 ) -> pd.DataFrame:
     """Let the twin learn from each fold's patients, those of validation too, and answer the rest.
 
     Returns prediction rows of the tested patients, model `hog`.
     """
-    tables = []
+    target, tables = cohort.target, []
     for part in parts:
         learn, ask = (known.rows(cohort.data.asked[rows]) for rows in (part.learned, part.test))
         reader = learn_reader(known.values[learn], known.labels[learn], known.patients[learn])
@@ -139,7 +135,7 @@ def twin_rows(
             answers = grades.chances(sums)
         table = answer_rows(
             rows, target=target, unit="patient", answers=answers, bounds=bounds, repeat=part.repeat,
-            fold=part.fold, model=TWIN, branch=branch, visits=bounds is not None,
+            fold=part.fold, model=TWIN, branch=BRANCH, visits=bounds is not None,
         )  # fmt: skip
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from common.arrays import Places
 from common.files import natural_key, patient_of
-from common.grading.calibration import interval_in_words, tempered
+from common.grading.calibration import ScoreIntervals, interval_in_words, tempered
 from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by, shown
 from common.grading.target import VISIT
 from common.tables import STATUSES, choice, number, read_table, text
 from htnet.network.configuration import SIDE_CLASSES
 from htnet.network.losses import SCORE_STEPS
 from htnet.network.patients import ZONES
+from htnet.palsy.answers import score_answers
 from htnet.palsy.asking import Answers
-from htnet.palsy.scores import score_answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness
 from htnet.palsy.training import PATIENTS, PHOTOGRAPHS, SEEN_PATIENTS, SEEN_PHOTOGRAPHS
 from landmarks.find.source import Source
@@ -175,8 +175,9 @@ def patient_grades(
     )
     about = pd.DataFrame(rows, columns=[*by, "photographs", "calibrated", SEEN])
     if isinstance(target, NumericTarget):
-        reach = max((one for one in sureness if isinstance(one, PatientReach)), key=_reach)
-        ends = reach.around(found["predicted"].to_numpy(dtype=np.float64), target=target)
+        reach = max(one.reach for one in sureness if isinstance(one, PatientReach))
+        answered = found["predicted"].to_numpy(dtype=np.float64)
+        ends = ScoreIntervals(reach).of(answered, target=target)
         ends[~about["calibrated"].to_numpy(dtype=bool)] = np.nan
         found[["low", "high"]] = ends
     found[list(ZONE_COLUMNS)] = np.array(zones).reshape(-1, len(ZONE_COLUMNS))
@@ -278,10 +279,6 @@ def in_words(name: str, row: pd.Series) -> str:
 def _width(target: AnyTarget) -> int:
     """Return how many probabilities stand for an answer."""
     return len(target.classes) or SCORE_STEPS + 1
-
-
-def _reach(one: PatientReach) -> float:
-    return one.reach
 
 
 def _visit(target: AnyTarget) -> dict[str, pa.Column]:

@@ -27,6 +27,7 @@ from htnet.network.weights import Loaded, load_pretrained, load_weights, save_we
 from htnet.palsy.faces import LabelledFaces
 from htnet.palsy.frozen import learn_head
 from htnet.palsy.recipe import Recipe, Training
+from htnet.palsy.sureness import write_sureness
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 TAKEN_OVER = "pretrained.json"
@@ -134,7 +135,7 @@ def _read_by_ridge(
 ) -> Trained:
     """Learn what reads the patients and nothing else."""
     assert isinstance(network, HTNet)
-    learn_head(network.eval(), data, rows).write(out)
+    write_sureness(learn_head(network.eval(), data, rows), out)
     save_weights(network, out / WEIGHTS, notes={**notes, "recipe": recipe.name})
     return Trained(network, best_epoch=0, scores=(), pretrained=loaded)
 

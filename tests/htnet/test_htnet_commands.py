@@ -37,7 +37,7 @@ from htnet.commands.predict import camera_frame, predict
 from htnet.commands.train import train
 from htnet.network.htnet import HTNet
 from htnet.network.weights import load_weights, save_weights
-from htnet.palsy.answers import log_loss, patient_rows, patient_temperature
+from htnet.palsy.answers import log_loss
 from htnet.palsy.asking import Answers
 from htnet.palsy.cohort import ImageCohort, read_image_cohort
 from htnet.palsy.fold_training import FoldTrainer
@@ -51,7 +51,7 @@ from htnet.palsy.new_patients import (
     photograph_grades_schema,
 )
 from htnet.palsy.recipe import Recipe
-from htnet.palsy.sureness import PatientTemperature
+from htnet.palsy.sureness import PatientTemperature, learn_sureness, made_sure, read_sureness
 from htnet.palsy.training import PHOTOGRAPHS, SEEN_PHOTOGRAPHS, WEIGHTS, check_classes, check_rows
 from htnet.recipe import read_recipe, recipe_from, with_changes
 from landmarks.find.method import make_method
@@ -199,14 +199,21 @@ def photographs_of(chances: np.ndarray, labels: np.ndarray, *, each: int = 4) ->
     return pd.concat(tables)
 
 
+def learned(rows: pd.DataFrame) -> tuple[PatientTemperature, pd.DataFrame]:
+    """The temperature that photographs teach, and their patients by it."""
+    means = to_patients(rows, target=GRADE_TARGET)
+    found = learn_sureness(rows, means, target=GRADE_TARGET)
+    assert isinstance(found, PatientTemperature)
+    return found, made_sure(means, sureness=found, target=GRADE_TARGET)
+
+
 def test_means_that_are_too_unsure_are_made_surer() -> None:
     """One photograph in four tells the grade surely; the mean says so with 0.375."""
     labels = np.tile(np.arange(1, 7), 4)
     rows = photographs_of(np.eye(6)[labels - 1] * 0.99 + 0.01 / 6, labels)
-    temperature = patient_temperature(rows, target=GRADE_TARGET)
+    temperature, patients = learned(rows)
     assert temperature.patients == 24
     assert temperature.value < 0.5
-    patients = patient_rows(rows, sureness=temperature, target=GRADE_TARGET)
     assert patients["predicted"].tolist() == patients["hb_grade"].tolist()
     means = to_patients(rows, target=GRADE_TARGET)
     assert (means["predicted"] != means["hb_grade"]).any()  # the median of flat means is III or IV
@@ -218,17 +225,14 @@ def test_a_network_that_knows_nothing_is_not_made_surer() -> None:
     rng = np.random.default_rng(0)
     chances = rng.dirichlet(np.ones(6), size=60)
     rows = photographs_of(chances, rng.integers(1, 7, 60))
-    assert patient_temperature(rows, target=GRADE_TARGET).value > 1
+    assert learned(rows)[0].value > 1
 
 
 def test_too_few_patients_leave_the_mean_as_it_is() -> None:
     rows = photographs_of(np.eye(6)[:2], np.array([1, 2]))
-    temperature = patient_temperature(rows, target=GRADE_TARGET)
+    temperature, patients = learned(rows)
     assert (temperature.value, temperature.patients, temperature.photographs) == (1.0, 2, 4)
-    pd.testing.assert_frame_equal(
-        patient_rows(rows, sureness=temperature, target=GRADE_TARGET),
-        to_patients(rows, target=GRADE_TARGET),
-    )
+    pd.testing.assert_frame_equal(patients, to_patients(rows, target=GRADE_TARGET))
 
 
 def test_the_temperature_knows_nothing_of_the_tested_patients(
@@ -333,13 +337,13 @@ def test_inner_folds_that_lack_a_class_are_refused_before_anything_is_trained(
     rows = pd.DataFrame(
         {"image_id": data.faces.image_ids, "patient_id": data.patients, "hb_grade": data.labels}
     )
-    faces = ImageCohort(rows, data, (), labelled=rows)
+    faces = ImageCohort(rows, data, GRADE_TARGET, (), labelled=rows)
     recipe = with_changes(recipe_from(Recipe, RECIPE, source="test"), ["training.epochs=1"])
     folds = make_folds(rows, n_folds=3, seed=0)
     parts = list(fold_parts(folds, faces, validation_folds=3, seed=0))
     for part in parts:
         check_rows(data, train=part.train, validation=part.validation)
-    trainer = FoldTrainer(faces, GRADE_TARGET, recipe, tmp_path, seed=0)
+    trainer = FoldTrainer(faces, recipe, tmp_path, seed=0)
     with pytest.raises(UserError, match=r"fold 1, inner fold \d has no training face of class \d"):
         trainer.train(parts, inner_folds=2)
     assert not list(tmp_path.iterdir())
@@ -525,12 +529,12 @@ def test_new_patients_are_calibrated_when_they_have_as_many_photographs_as_the_k
 
 
 def test_temperatures_are_kept_beside_the_weights(folds: Path, tmp_path: Path) -> None:
-    kept = PatientTemperature.read(folds / "repeat_1" / "fold_1")
+    kept = read_sureness(folds / "repeat_1" / "fold_1", target=GRADE_TARGET)
     assert kept.photographs == 2
-    assert PatientTemperature.read(tmp_path) == PatientTemperature(1.0, 0, 0)
+    assert read_sureness(tmp_path, target=GRADE_TARGET) == PatientTemperature(1.0, 0, 0)
     (tmp_path / "calibration.json").write_text("{}")
     with pytest.raises(UserError, match=r"calibration\.json is damaged"):
-        PatientTemperature.read(tmp_path)
+        read_sureness(tmp_path, target=GRADE_TARGET)
 
 
 OLD_SIZES = {

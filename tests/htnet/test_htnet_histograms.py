@@ -30,7 +30,7 @@ def joined(data: LabelledFaces) -> ImageCohort:
             "task": ["rest", "full_smile"] * (len(data.labels) // 2),
         }
     )
-    return ImageCohort(rows, data, complaints=(), labelled=rows)
+    return ImageCohort(rows, data, GRADES, complaints=(), labelled=rows)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def faces() -> ImageCohort:
 def answers(faces: ImageCohort) -> pd.DataFrame:
     folds = make_folds(faces.rows, n_folds=3, seed=0)
     parts = list(fold_parts(folds, faces, validation_folds=3, seed=0))
-    return twin_rows(patient_histograms(faces), parts, faces, target=GRADES, branch="deep")
+    return twin_rows(patient_histograms(faces), parts, faces)
 
 
 def error(rows: pd.DataFrame) -> float:
@@ -78,10 +78,7 @@ def test_the_grade_of_who_is_tested_has_no_say(faces: ImageCohort) -> None:
     labels = faces.data.labels.copy()
     labels[part.test] = 7 - labels[part.test]
     other = replace(faces, data=replace(faces.data, labels=labels))
-    one, two = (
-        twin_rows(patient_histograms(of), [part], of, target=GRADES, branch="deep")
-        for of in (faces, other)
-    )
+    one, two = (twin_rows(patient_histograms(of), [part], of) for of in (faces, other))
     chances = list(GRADES.probability_columns)
     np.testing.assert_array_equal(one[chances], two[chances])
 

@@ -18,7 +18,7 @@ from classifiers.commands.compare import compare
 from classifiers.commands.fuse import fuse
 from common.errors import UserError
 from common.grading.numeric_target import NUMERIC, AnyTarget
-from common.grading.predictions import inner_predictions_schema, predictions_schema
+from common.grading.predictions import inner_predictions_schema, predictions_schema, to_patients
 from common.grading.target import TARGETS
 from common.tables import read_table, write_table
 from htnet.commands.evaluate import evaluate
@@ -37,8 +37,7 @@ from htnet.palsy.new_patients import (
     photograph_grades,
     photograph_grades_schema,
 )
-from htnet.palsy.scores import patient_reach
-from htnet.palsy.sureness import read_sureness
+from htnet.palsy.sureness import PatientReach, learn_sureness, made_sure, read_sureness
 from htnet.palsy.training import WEIGHTS
 from tests.htnet.drawn_faces import RECIPE, write_cohort
 from tests.htnet.test_htnet_commands import no_predictor
@@ -148,10 +147,8 @@ def test_the_scores_of_who_is_tested_have_no_say(study: Path) -> None:
     )
     said = ["predicted", "low", "high"]
     for one in (
-        lambda of: answered_fold(network, of, part, target=SUNNYBROOK).patients[said],
-        lambda of: twin_rows(patient_histograms(of), [part], of, target=SUNNYBROOK, branch="deep")[
-            said
-        ],
+        lambda of: answered_fold(network, of, part).patients[said],
+        lambda of: twin_rows(patient_histograms(of), [part], of)[said],
     ):
         pd.testing.assert_frame_equal(one(cohort), one(other))
 
@@ -172,11 +169,12 @@ def test_the_reach_is_that_of_nine_patients_in_ten_whatever_their_visits() -> No
          "visit": [str(at) for at in range(49)], "predicted": 50 + off, "low": np.nan,
          "high": np.nan, "repeat": 1, "fold": 1, "model": "htnet", "branch": "deep"}
     )  # fmt: skip
-    found = patient_reach(rows, target=SUNNYBROOK)
+    patients = to_patients(rows, target=SUNNYBROOK)
+    found = learn_sureness(rows, patients, target=SUNNYBROOK)
+    assert isinstance(found, PatientReach)
     assert (found.reach, found.patients, found.photographs) == (18.0, 20, 1)
-    np.testing.assert_allclose(
-        found.around(np.array([50.0, 95.0]), target=SUNNYBROOK), [[32, 68], [77, 100]]
-    )
+    sure = made_sure(rows.head(2).assign(predicted=[50.0, 95.0]), sureness=found, target=SUNNYBROOK)
+    np.testing.assert_allclose(sure[["low", "high"]], [[32, 68], [77, 100]])
 
 
 def test_predict_gives_the_numbers_of_evaluate(
