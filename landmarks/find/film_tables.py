@@ -15,7 +15,7 @@ import pandas as pd
 from common.files import natural_key, remove_table
 from common.tables import STATUSES, read_table, write_table_in_parts
 from landmarks.find.extraction import SPREADS_FILE, landmark_table, settings_of, spread_table
-from landmarks.find.films import FilmTask, FollowedFilm, follow_films, sentence_of, tally_of
+from landmarks.find.films import FilmTask, FollowedFilm, follow_films
 from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder
 from landmarks.find.method import Method
 from landmarks.predictor import PredictorFile
@@ -93,8 +93,8 @@ def extract_films(
         write_table_in_parts(parts, out / SPREADS_FILE, schema=SPREADS)
     elif photos.empty:
         remove_table(out / SPREADS_FILE)  # of an earlier run with copies
-    tallies = {film.name: tally_of(film) for film in films}
-    said = tuple(filter(None, (sentence_of(film, tallies[film.name]) for film in films)))
+    tallies = {film.name: film.tally() for film in films}
+    said = tuple(filter(None, (film.sentence(tallies[film.name]) for film in films)))
     return FilmExtraction(tallies, sentences=said, work_s=time.monotonic() - began)
 
 

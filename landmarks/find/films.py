@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ TRACKING = 2
 PIECES_FOLDER = "pieces"
 _LIMIT_S = 3600.0  # for a film's first reading, or a piece with many copies
 
+_NUMBERS = ("copies", "copies_failed", "halves_share", "brightness", "sharpness")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -50,64 +51,90 @@ class FilmTask:
     mirrored: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class FollowedFilm:
-    """A film and what became of it: `pieces` are files, in order; `reason` is empty when read."""
+    """A film and what becomes of it: its finished pieces are files, named after all they follow.
+
+    `reason` is empty when it could be read. `near` says of a piece that began with another face
+    than the piece before where the face is that it is to follow.
+    """
 
     name: str
     film: Film | None = None
     sha256: str = ""
     reason: str = ""
-    pieces: tuple[Path, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+    near: dict[int, FaceBox] = field(default_factory=dict)
+    _checked: int = 1  # pieces that follow the face of the piece before, or are set to
+
+    def pieces(self) -> range:
+        """Return the numbers of its pieces; none of a film that could not be read."""
+        return range(0 if self.film is None else -(-len(self.film) // PIECE))
+
+    def path(self, number: int) -> Path:
+        """Return the file of a piece."""
+        near = repr(self.near.get(number))
+        about = {**self.settings, "film": self.sha256, "piece": number, "near": near}
+        return self.folder / f"{key_of(about)}.npz"
+
+    def length(self, number: int) -> int:
+        """Return how many frames a piece has."""
+        return min(PIECE, len(self.film or ()) - number * PIECE)
+
+    def is_done(self, number: int) -> bool:
+        """Say whether a piece is there and whole; what went wrong is tried again."""
+        kept = load_kept(self.path(number))
+        return kept is not None and not {"failed", "unreadable"} & set(kept["status"].tolist())
 
     def parts(self) -> Iterator[tuple[int, list[FaceLandmarks]]]:
         """Yield the number of the first frame and the results of each piece, one in memory."""
-        for number, path in enumerate(self.pieces):
-            kept = load_kept(path)
+        for number, kept in enumerate(map(load_kept, map(self.path, self.pieces()))):
             if kept is None:
-                raise FilmError(f"{path} is gone or damaged: run the same command again.")
+                raise FilmError(
+                    f"{self.path(number)} is gone or damaged: run the same command again."
+                )
             yield number * PIECE, _results(kept, sha256=self.sha256)
 
+    def tally(self) -> Counter[str]:
+        """Count the frames by status; a film that could not be read counts once."""
+        if self.film is None:
+            return Counter({"unreadable": 1})
+        tally: Counter[str] = Counter()
+        for number in self.pieces():
+            tally.update((load_kept(self.path(number)) or {})["status"].tolist())
+        return tally
 
-@dataclass(frozen=True)
-class _Piece:
-    film: Film
-    first: int
-    near: FaceBox | None = None
+    def sentence(self, tally: Mapping[str, int]) -> str:
+        """Say what became of it; empty when every frame has its points and nothing is odd."""
+        if self.film is None:
+            return f"unreadable: {self.name}: {self.reason}"
+        missing = ", ".join(f"{n} {status}" for status, n in tally.items() if status != "ok" and n)
+        lacking = (
+            f"{self.name}: of {counted(len(self.film), 'frame')} {missing}." if missing else ""
+        )
+        return " ".join(filter(None, (lacking, self.film.remark)))
 
-
-@dataclass
-class _Work:
-    """A film in work: its finished pieces by number, as files, and whom each of them follows."""
-
-    followed: FollowedFilm
-    settings: Mapping[str, Any]
-    folder: Path
-    near: dict[int, FaceBox] = field(default_factory=dict)
-
-    @property
-    def n_pieces(self) -> int:
-        return 0 if self.followed.film is None else -(-len(self.followed.film) // PIECE)
-
-    def path(self, number: int) -> Path:
-        near = self.near.get(number)
-        about = {**self.settings, "film": self.followed.sha256, "piece": number, "near": repr(near)}
-        return self.folder / f"{key_of(about)}.npz"
-
-    def other_person(self, number: int) -> FaceBox | None:
-        """Return where the face before is when a piece follows another; None when it does not.
+    def next_other(self) -> int | None:
+        """Return the next piece that follows another face than the one before, set to follow that.
 
         Both have looked at the frame with which the lead-in of the piece begins.
         """
-        before, kept = load_kept(self.path(number - 1)), load_kept(self.path(number))
-        if before is None or kept is None:
-            return None
-        box, lead = before["box"][-LEAD_IN, :4], kept["lead"][:4]
-        if np.isnan(box).any() or np.isnan(lead).any():
-            return None
-        held, seen = _box_at(box), _box_at(lead)
-        apart = np.hypot(*(held.centre - seen.centre)) > held.side / 2
-        return held if apart else None
+        while self._checked < len(self.pieces()):
+            number = self._checked
+            self._checked += 1
+            before, kept = load_kept(self.path(number - 1)), load_kept(self.path(number))
+            if before is None or kept is None:
+                continue
+            box, lead = before["box"][-LEAD_IN, :4], kept["lead"][:4]
+            held, seen = _box_at(box), _box_at(lead)
+            if np.hypot(*(held.centre - seen.centre)) > held.side / 2:  # no number: no face
+                self.near[number] = held
+                return number
+        return None
+
+
+_Todo = Sequence[tuple[FollowedFilm, int]]  # films, and numbers of their pieces
 
 
 def follow_films(
@@ -131,44 +158,27 @@ def follow_films(
     spread = functools.partial(
         supervised_map, jobs=jobs, start=start, scheduler=scheduler, limit_s=_LIMIT_S
     )
-    works = []
+    films = []
     with JobProgress("films read through", total=len(tasks)) as progress:
         for task, opened in _opened(tasks, jobs=jobs):
             about = {**given, "mirrored": task.mirrored}
-            works.append(_Work(replace(opened, name=task.name), about, folder))
+            films.append(replace(opened, settings=about, folder=folder))
             progress.advance(ok=not opened.reason)
-    todo = [(work, number) for work in works for number in range(work.n_pieces)]
-    fresh = [(work, number) for work, number in todo if not _is_done(work.path(number))]
-    frames = sum(len(work.followed.film or ()) for work in works)
-    known = frames - sum(_length(work, number) for work, number in fresh)
+    todo = _not_done((film, number) for film in films for number in film.pieces())
+    frames = sum(len(film.film or ()) for film in films)
+    known = frames - sum(film.length(number) for film, number in todo)
     with JobProgress("extract frames", total=frames, done=known) as progress:
-        _do(fresh, spread, faces=faces, progress=progress)
-    checked = [1] * len(works)
-    while again := [
-        (work, number)
-        for at, work in enumerate(works)
-        if (number := _next_other(work, checked, at)) is not None
-    ]:
-        missing = [(work, number) for work, number in again if not _is_done(work.path(number))]
+        _do(todo, spread, faces=faces, progress=progress)
+    while again := [(film, number) for film in films if (number := film.next_other()) is not None]:
         with JobProgress("pieces that began with another face", total=len(again) * PIECE) as more:
-            _do(missing, spread, faces=faces, progress=more)
-    done = [
-        replace(work.followed, pieces=tuple(map(work.path, range(work.n_pieces)))) for work in works
-    ]
-    remove_others(folder, {path.name for film in done for path in film.pieces})
-    return done
+            _do(_not_done(again), spread, faces=faces, progress=more)
+    used = {film.path(number).name for film in films for number in film.pieces()}
+    remove_others(folder, used)
+    return films
 
 
-def _next_other(work: _Work, checked: list[int], at: int) -> int | None:
-    """Return the next piece that follows another face than the one before, set to follow that."""
-    while checked[at] < work.n_pieces:
-        number = checked[at]
-        checked[at] += 1
-        near = work.other_person(number)
-        if near is not None:
-            work.near[number] = near
-            return number
-    return None
+def _not_done(pieces: Iterable[tuple[FollowedFilm, int]]) -> _Todo:
+    return [(film, number) for film, number in pieces if not film.is_done(number)]
 
 
 def _opened(tasks: Sequence[FilmTask], *, jobs: int) -> Iterator[tuple[FilmTask, FollowedFilm]]:
@@ -198,55 +208,37 @@ def _read_through(_: None, task: FilmTask) -> FollowedFilm:
         return FollowedFilm(task.name, reason=str(error))
 
 
-def _do(
-    todo: Sequence[tuple[_Work, int]],
-    spread: Callable[..., Any],
-    *,
-    faces: Faces,
-    progress: JobProgress,
-) -> None:
+def _do(todo: _Todo, spread: Callable[..., Any], *, faces: Faces, progress: JobProgress) -> None:
     """Follow pieces in workers, and keep each as it comes."""
-    pieces = [
-        _Piece(work.followed.film, number * PIECE, work.near.get(number))
-        for work, number in todo
-        if work.followed.film is not None
-    ]
-    outcomes = spread(functools.partial(_follow_piece, faces=faces), pieces)
+    outcomes = spread(functools.partial(_follow_piece, faces=faces), todo)
     with closing(outcomes):
         for outcome in outcomes:
-            work, number = todo[outcome.index]
+            film, number = todo[outcome.index]
             kept = outcome.value
             if kept is None:
                 reason = f"These frames could not be processed ({outcome.error}): run again."
-                kept = _arrays([FaceLandmarks("failed", reason)] * _length(work, number))
-            keep(work.path(number), kept, small=True)
+                kept = _arrays([FaceLandmarks("failed", reason)] * film.length(number))
+            keep(film.path(number), kept, small=True)
             ok = int((kept["status"] == "ok").sum())
             progress.advance(ok=True, count=ok)
             progress.advance(ok=False, count=len(kept["status"]) - ok)
 
 
-def _is_done(path: Path) -> bool:
-    """Say whether a piece is there and whole; what went wrong is tried again."""
-    kept = load_kept(path)
-    return kept is not None and not {"failed", "unreadable"} & set(kept["status"].tolist())
-
-
-def _length(work: _Work, number: int) -> int:
-    return min(PIECE, len(work.followed.film or ()) - number * PIECE)
-
-
-def _follow_piece(finder: LandmarkFinder, piece: _Piece, *, faces: Faces) -> Arrays:
+def _follow_piece(
+    finder: LandmarkFinder, piece: tuple[FollowedFilm, int], *, faces: Faces
+) -> Arrays:
     """Follow the face through a piece, in a worker."""
-    tracker = FaceTracker(finder, faces=faces, near=piece.near)
-    begin = max(0, piece.first - LEAD_IN)
-    end = min(piece.first + PIECE, len(piece.film))
+    followed, number = piece
+    assert followed.film is not None  # else it has no pieces
+    tracker = FaceTracker(finder, faces=faces, near=followed.near.get(number))
+    first = number * PIECE
+    begin, end = max(0, first - LEAD_IN), first + followed.length(number)
     found: list[FaceLandmarks] = []
     try:
-        found += [tracker.follow(frame.rgb) for frame in piece.film.frames(begin, end)]
+        found += [tracker.follow(frame.rgb) for frame in followed.film.frames(begin, end)]
     except FilmError as error:
         found += [FaceLandmarks("unreadable", str(error))] * (end - begin - len(found))
-    rows = _arrays(found[piece.first - begin :])
-    return rows | {"lead": _box_of(found[0])}
+    return _arrays(found[first - begin :]) | {"lead": _box_of(found[0])}
 
 
 def _box_of(found: FaceLandmarks) -> NDArray[np.float64]:
@@ -270,12 +262,7 @@ def _arrays(found: Sequence[FaceLandmarks]) -> dict[str, NDArray[Any]]:
         "box": np.array([_box_of(one) for one in found]),
         "points": np.array([one.points for one in found]),
         "spread": np.array([one.spread for one in found]),
-        "numbers": np.array(
-            [
-                (one.copies, one.copies_failed, one.halves_share, one.brightness, one.sharpness)
-                for one in found
-            ]
-        ),
+        "numbers": np.array([[getattr(one, name) for name in _NUMBERS] for one in found]),
     }
 
 
@@ -284,7 +271,8 @@ def _results(kept: Arrays, *, sha256: str) -> list[FaceLandmarks]:
     found = []
     for row, status in enumerate(kept["status"].tolist()):
         *edges, score = kept["box"][row]
-        copies, failed, share, brightness, sharpness = kept["numbers"][row].tolist()
+        numbers = dict(zip(_NUMBERS, kept["numbers"][row].tolist(), strict=True))
+        numbers |= {name: int(numbers[name]) for name in ("copies", "copies_failed")}
         n_faces = int(kept["n_faces"][row])
         detector = str(kept["detector"][row])
         found.append(
@@ -295,31 +283,8 @@ def _results(kept: Arrays, *, sha256: str) -> list[FaceLandmarks]:
                 box=_box_at(np.array(edges), float(score), detector) if detector else None,
                 points=kept["points"][row],
                 sha256=sha256,
-                copies=int(copies),
-                copies_failed=int(failed),
                 spread=kept["spread"][row],
-                halves_share=share,
-                brightness=brightness,
-                sharpness=sharpness,
+                **numbers,
             )
         )
     return found
-
-
-def tally_of(film: FollowedFilm) -> Counter[str]:
-    """Count the frames of a film by status; a film that could not be read counts once."""
-    if film.film is None:
-        return Counter({"unreadable": 1})
-    tally: Counter[str] = Counter()
-    for path in film.pieces:
-        tally.update((load_kept(path) or {})["status"].tolist())
-    return tally
-
-
-def sentence_of(film: FollowedFilm, tally: Mapping[str, int]) -> str:
-    """Say what became of a film; empty when every frame has its points and nothing is odd."""
-    if film.film is None:
-        return f"unreadable: {film.name}: {film.reason}"
-    missing = ", ".join(f"{n} {status}" for status, n in tally.items() if status != "ok" and n)
-    lacking = f"{film.name}: of {counted(len(film.film), 'frame')} {missing}." if missing else ""
-    return " ".join(filter(None, (lacking, film.film.remark)))
