@@ -22,7 +22,7 @@ from common.grading.numeric_target import NUMERIC, other_unit_in_words
 from common.photos import PHOTO_SUFFIXES, read_photo
 from common.tables import GRADES, SIDES
 from common.words import counted
-from datasets.dataset import Problem, error, say_list, warning
+from datasets.dataset import Problem, Problems, say_list
 from datasets.vocabulary import parse_date
 
 _THREADS = 4  # reading waits for the disk more than it computes
@@ -68,19 +68,15 @@ def check_manifest(
     `file`: name of the manifest, for the sentences.
     """
     table = manifest.set_axis(range(2, len(manifest) + 2))  # rows as a spreadsheet shows them
-    problems = [
-        *_repeated_image_ids(table),
-        *_missing_patients(table),
-        *_bad_grades(table),
-        *_bad_sides(table),
-        *_bad_scores(table),
-        *_bad_dates(table),
-        *(problem for column in _OF_A_PATIENT for problem in _disagreeing(table, column)),
-        *_visits_as_patients(table),
-        *_missing_tasks(table, tasks),
-    ]
+    problems = Problems()
+    _check_cells(table, problems)
+    for column, (name, advice) in _OF_A_PATIENT.items():
+        if column in table:
+            _tell_disagreeing(table, column, problems, name=name, advice=advice)
+    _tell_visits_as_patients(table, problems)
+    _tell_missing_tasks(table, tasks, problems)
     if images:
-        problems += _photo_problems(table)
+        _check_photos(table, problems)
     return [replace(problem, file=file) for problem in problems]
 
 
@@ -104,51 +100,36 @@ def check_photo(path: Path, key_frames: Sequence[str] = ()) -> PhotoCheck:
         return PhotoCheck(None, f"{path.name} cannot be opened ({fault.strerror or fault})")
 
 
-def _repeated_image_ids(table: pd.DataFrame) -> list[Problem]:
-    return [
-        error(
-            "repeated_image_id",
-            f"the image_id {name} stands in {counted(len(rows), 'row')}",
-            "every photograph has one row",
-            rows=rows,
-        )
-        for name, rows in _rows_by_value(table["image_id"])
-        if len(rows) > 1
-    ]
-
-
-def _missing_patients(table: pd.DataFrame) -> list[Problem]:
+def _check_cells(table: pd.DataFrame, problems: Problems) -> None:
+    """Name what stands in a cell and cannot: repeated names, no patient, what is no value."""
+    empty = pd.Series(dtype="object")
+    grades, sides, dates = (table.get(name, empty) for name in ("hb_grade", "side", "date"))
+    for name, rows in _rows_by_value(table["image_id"]):
+        if len(rows) > 1:
+            what = f"the image_id {name} stands in {counted(len(rows), 'row')}"
+            problems.error("repeated_image_id", what, "every photograph has one row", rows=rows)
     rows = tuple(table.index[table["patient_id"].isna() | table["patient_id"].eq("")])
-    if not rows:
-        return []
-    what = f"{counted(len(rows), 'photograph')} without a patient"
-    return [error("no_patient", what, "name one, to hold them out of training", rows=rows)]
+    if rows:
+        what = f"{counted(len(rows), 'photograph')} without a patient"
+        problems.error("no_patient", what, "name one, to hold them out of training", rows=rows)
+    right = grades.isna() | pd.to_numeric(grades, errors="coerce").isin(GRADES)
+    for value, rows in _rows_by_value(grades[~right]):
+        what = f'the grade "{value}" is no House-Brackmann grade'
+        advice = "write 1 to 6, or leave it empty"
+        problems.error("grade_out_of_range", what, advice, rows=rows)
+    for value, rows in _rows_by_value(sides[~sides.isin(SIDES)]):
+        what = f'the side "{value}" is none of {", ".join(SIDES)}'
+        advice = "write one of them, meaning the patient's side"
+        problems.error("unreadable_side", what, advice, rows=rows)
+    _check_scores(table, problems)
+    dates = dates.dropna()
+    for value, rows in _rows_by_value(dates[[parse_date(str(one)) != one for one in dates]]):
+        advice = "write year-month-day, 2024-04-03"
+        problems.error("no_date", f'"{value}" is no date', advice, rows=rows)
 
 
-def _bad_grades(table: pd.DataFrame) -> list[Problem]:
-    cells = table.get("hb_grade", pd.Series(dtype="object"))
-    right = cells.isna() | pd.to_numeric(cells, errors="coerce").isin(GRADES)
-    advice = "write 1 to 6, or leave it empty"
-    return [
-        error("grade_out_of_range", f'the grade "{value}" is no House-Brackmann grade', advice,
-              rows=rows)
-        for value, rows in _rows_by_value(cells[~right])
-    ]  # fmt: skip
-
-
-def _bad_sides(table: pd.DataFrame) -> list[Problem]:
-    cells = table.get("side", pd.Series(dtype="object"))
-    advice = "write one of them, meaning the patient's side"
-    return [
-        error("unreadable_side", f'the side "{value}" is none of {", ".join(SIDES)}', advice,
-              rows=rows)
-        for value, rows in _rows_by_value(cells[~cells.isin(SIDES)])
-    ]  # fmt: skip
-
-
-def _bad_scores(table: pd.DataFrame) -> list[Problem]:
+def _check_scores(table: pd.DataFrame, problems: Problems) -> None:
     """Scores that are no number of their scale, and columns that seem to hold two units."""
-    problems = []
     for scale in (scale for name, scale in NUMERIC.items() if name in table):
         cells = table[scale.column]
         values = pd.to_numeric(cells, errors="coerce").astype(float)
@@ -156,24 +137,29 @@ def _bad_scores(table: pd.DataFrame) -> list[Problem]:
         advice = f"write a number from {scale.low:g} to {scale.high:g}, or leave it empty"
         for value, rows in _rows_by_value(cells[~right]):
             what = f'the {scale.name} score "{value}" is out of its range'
-            problems.append(error("score_out_of_range", what, advice, rows=rows))
+            problems.error("score_out_of_range", what, advice, rows=rows)
         said = other_unit_in_words(values.where(right), target=scale)
         if said:
             what, _, advice = said.rstrip(".").rpartition(": ")
-            problems.append(warning("two_units", what, advice))
-    return problems
+            problems.warning("two_units", what, advice)
 
 
-def _bad_dates(table: pd.DataFrame) -> list[Problem]:
-    cells = table.get("date", pd.Series(dtype="object")).dropna()
-    wrong = cells[[parse_date(str(cell)) != cell for cell in cells]]
-    return [
-        error("no_date", f'"{value}" is no date', "write year-month-day, 2024-04-03", rows=rows)
-        for value, rows in _rows_by_value(wrong)
-    ]
+def _tell_disagreeing(
+    table: pd.DataFrame, column: str, problems: Problems, *, name: str, advice: str
+) -> None:
+    """Patients (or visits) with several values of what holds for the whole patient."""
+    told = table[table[column].notna() & table[column].astype("object").ne("unknown")]
+    keys = ["patient_id", *(["visit"] if "visit" in table else [])]
+    pairs = told.drop_duplicates([*keys, column])
+    several = pairs[pairs.duplicated(keys, keep=False)]
+    rows = _rows_of(told, patients=several["patient_id"])
+    for patient, own in several.groupby("patient_id"):
+        what = f"{patient} has several {name}: {say_list(sorted(own[column].astype(str)))}"
+        at = {"rows": rows[patient], "patient_id": str(patient)}
+        problems.warning(f"two_{name.replace(' ', '_')}", what, advice, **at)
 
 
-def _visits_as_patients(table: pd.DataFrame) -> list[Problem]:
+def _tell_visits_as_patients(table: pd.DataFrame, problems: Problems) -> None:
     """Patients whose names differ in the number of a visit only: one person, told apart."""
     people: dict[str, list[str]] = {}
     for name in table["patient_id"].dropna().astype(str).unique():
@@ -181,42 +167,24 @@ def _visits_as_patients(table: pd.DataFrame) -> list[Problem]:
         if match:
             people.setdefault(match["person"].casefold(), []).append(name)
     advice = "give one patient_id and a column visit, or the same face may be learned and tested"
-    return [
-        warning("visits_as_patients", f"{say_list(names)} look like visits of one patient", advice)
-        for names in people.values()
-        if len(names) > 1
-    ]
+    for names in people.values():
+        if len(names) > 1:
+            what = f"{say_list(names)} look like visits of one patient"
+            problems.warning("visits_as_patients", what, advice)
 
 
-def _disagreeing(table: pd.DataFrame, column: str) -> list[Problem]:
-    """Patients (or visits) with several values of what holds for the whole patient."""
-    if column not in table:
-        return []
-    name, advice = _OF_A_PATIENT[column]
-    told = table[table[column].notna() & table[column].astype("object").ne("unknown")]
-    keys = ["patient_id", *(["visit"] if "visit" in table else [])]
-    pairs = told.drop_duplicates([*keys, column])
-    several = pairs[pairs.duplicated(keys, keep=False)]
-    rows = _rows_of(told, patients=several["patient_id"])
-    problems = []
-    for patient, own in several.groupby("patient_id"):
-        what = f"{patient} has several {name}: {say_list(sorted(own[column].astype(str)))}"
-        at = {"rows": rows[patient], "patient_id": str(patient)}
-        problems.append(warning(f"two_{name.replace(' ', '_')}", what, advice, **at))
-    return problems
-
-
-def _missing_tasks(table: pd.DataFrame, tasks: Sequence[str] | None) -> list[Problem]:
+def _tell_missing_tasks(
+    table: pd.DataFrame, tasks: Sequence[str] | None, problems: Problems
+) -> None:
     if "task" not in table or (tasks is not None and not tasks):
-        return []
+        return
     told = table[table["task"].notna()]
     if told.empty:
-        return []
-    problems = []
+        return
     if len(told) < len(table):
         rows = tuple(table.index[table["task"].isna()])
         what = f"{counted(len(rows), 'photograph')} without a task"
-        problems.append(warning("no_task", what, "fill the column task", rows=rows))
+        problems.warning("no_task", what, "fill the column task", rows=rows)
     done = told.groupby(["patient_id", "task"]).size().unstack(fill_value=0).astype(bool)
     expected = list(tasks) if tasks else [str(task) for task in done if done[task].mean() >= 0.5]
     done = done.reindex(columns=expected, fill_value=False)
@@ -227,39 +195,36 @@ def _missing_tasks(table: pd.DataFrame, tasks: Sequence[str] | None) -> list[Pro
         what = f"{patient} has no photograph of {say_list(absent, at_most=8)}"
         advice = "look for it; nothing is put in its place"
         at = {"rows": own_rows[patient], "patient_id": str(patient)}
-        problems.append(warning("missing_task", what, advice, **at))
-    return problems
+        problems.warning("missing_task", what, advice, **at)
 
 
-def _photo_problems(table: pd.DataFrame) -> list[Problem]:
+def _check_photos(table: pd.DataFrame, problems: Problems) -> None:
     """Open every photograph once; name those that cannot be read and those that are the same."""
     clips = table.reindex(columns=_KEY_FRAMES).to_numpy()
     frames = [[name for name in names if isinstance(name, str)] for names in clips]
     with ThreadPoolExecutor(_THREADS) as pool:
         checks = list(pool.map(check_photo, map(Path, table["path"]), frames))
     patients = table["patient_id"].astype("object").fillna("").astype(str)
-    problems = [
-        error("unreadable", check.reason, rows=(row,), patient_id=patients[row])
-        for row, check in zip(table.index, checks, strict=True)
-        if check.reason is not None
-    ]
+    for row, check in zip(table.index, checks, strict=True):
+        if check.reason is not None:
+            problems.error("unreadable", check.reason, rows=(row,), patient_id=patients[row])
     digests = pd.Series([check.sha256 for check in checks], table.index, dtype="object")
     for _, rows in _rows_by_value(digests.dropna()):
         if len(rows) > 1:
-            problems.append(_duplicate(table.loc[list(rows)]))
-    return problems
+            _tell_duplicate(table.loc[list(rows)], problems)
 
 
-def _duplicate(same: pd.DataFrame) -> Problem:
+def _tell_duplicate(same: pd.DataFrame, problems: Problems) -> None:
     names = " = ".join(same["image_id"].astype(str))
     patients = sorted(same["patient_id"].dropna().astype(str).unique(), key=natural_key)
     rows = tuple(same.index)
     if len(patients) > 1:
         what = f"one photograph stands for several patients ({say_list(patients)}): {names}"
         advice = "find out whose it is, for it may reach both training and test"
-        return warning("duplicate_across_patients", what, advice, rows=rows)
-    what = f"the same photograph twice: {names}"
-    return warning("duplicate_photograph", what, "keep one of them", rows=rows)
+        problems.warning("duplicate_across_patients", what, advice, rows=rows)
+    else:
+        what = f"the same photograph twice: {names}"
+        problems.warning("duplicate_photograph", what, "keep one of them", rows=rows)
 
 
 def _rows_of(table: pd.DataFrame, *, patients: Iterable[object]) -> dict[object, tuple[int, ...]]:

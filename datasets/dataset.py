@@ -108,6 +108,22 @@ def make_manifest(
     return sort_by_image_id(frame[[*ALWAYS, *extra]])
 
 
+class Problems(list[Problem]):
+    """Problems in the order in which they are met."""
+
+    def error(self, *what: str, **where: Any) -> None:
+        """Say what was lost, as `Problem` does."""
+        self.append(error(*what, **where))
+
+    def warning(self, *what: str, **where: Any) -> None:
+        """Say what to look at."""
+        self.append(warning(*what, **where))
+
+    def note(self, *what: str, **where: Any) -> None:
+        """Say what was handled."""
+        self.append(note(*what, **where))
+
+
 class Reading:
     """A dataset while it is read: its folder, `root`, and the problems met so far.
 
@@ -116,25 +132,17 @@ class Reading:
 
     def __init__(self, name: str, root: Path) -> None:
         self.name, self.root = name, open_root(root)
-        self.problems: list[Problem] = []
-
-    def error(self, *what: str, **where: Any) -> None:
-        """Say what was lost, as `Problem` does."""
-        self.problems.append(error(*what, **where))
-
-    def warning(self, *what: str, **where: Any) -> None:
-        """Say what to look at."""
-        self.problems.append(warning(*what, **where))
-
-    def note(self, *what: str, **where: Any) -> None:
-        """Say what was handled."""
-        self.problems.append(note(*what, **where))
+        self.problems = problems = Problems()
+        self.error, self.warning, self.note = problems.error, problems.warning, problems.note
 
     def photos(self, folder: Path | None = None) -> list[tuple[str, Path]]:
         """Return (`image_id`, path) of each photograph below a folder, the root when not given."""
-        found, problems = photos_below(folder or self.root)
-        self.problems += problems
-        return found
+        found = list_photos(folder or self.root)
+        for sentence in found.problems:
+            self.error("unsearched_folder", sentence.rstrip("."))
+        for sentence in found.others:
+            self.warning("unread_pictures", sentence.rstrip("."))
+        return list(found.photos)
 
     def id_of(self, path: Path) -> str:
         """Return the path from the root."""
@@ -219,14 +227,6 @@ def open_root(root: Path) -> Path:
     if not root.is_dir():
         raise UserError(f"{root} is not a folder: give the folder that holds the dataset.")
     return root.resolve()
-
-
-def photos_below(root: Path) -> tuple[list[tuple[str, Path]], list[Problem]]:
-    """Return (`image_id`, path) of each photograph, in natural order; what was not searched."""
-    found = list_photos(root)
-    problems = [error("unsearched_folder", sentence.rstrip(".")) for sentence in found.problems]
-    problems += [warning("unread_pictures", sentence.rstrip(".")) for sentence in found.others]
-    return list(found.photos), problems
 
 
 def folders_below(root: Path, *, depth: int) -> list[Path]:

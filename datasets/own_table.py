@@ -19,7 +19,7 @@ from common.files import atomic_write
 from common.movements import MOVEMENTS
 from common.tables import GRADES, SIDES
 from common.words import counted
-from datasets.dataset import Dataset, Problem, error, say_list, warning
+from datasets.dataset import Dataset, Problems, say_list
 from datasets.spreadsheet import Column, read_spreadsheet
 from datasets.vocabulary import WORDS, read_cells, rows_of
 
@@ -107,12 +107,13 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
     if not keys or not gives:
         need = "a column patient (or image)" if not keys else "a column grade, eFACE or Sunnybrook"
         raise UserError(f"{file} has no {need[2:]}: add {need}, so that grades can be matched.")
-    table, problems = read_cells(sheet.rows[gives], file=file, zero_based=zero_based_grades)
+    problems = Problems(dataset.problems)
+    table = read_cells(sheet.rows[gives], problems, file=file, zero_based=zero_based_grades)
     table.insert(0, "_key", _joined(sheet.rows, keys))
     problems += sheet.problems
-    table, doubled = _one_per_key(table, file=file)
+    table = _one_per_key(table, problems, file=file)
     own = _joined(manifest, keys)
-    problems += [*doubled, *_unmatched(table, own, file=file)]
+    _tell_unmatched(table, own, problems, file=file)
     found = table.set_index("_key").reindex(own).set_index(manifest.index)
     for name in gives:
         known = found[name].notna()
@@ -122,11 +123,11 @@ def apply_grades(dataset: Dataset, path: Path, *, zero_based_grades: bool = Fals
             source = manifest.get("grade_source", unsaid)
             manifest["grade_source"] = source.mask(known, f"House-Brackmann grade from {file}")
         elif name == SIDE.name:
-            problems += _differing_sides(manifest, found[name], file=file)
+            _tell_differing_sides(manifest, found[name], problems, file=file)
             manifest[name] = manifest[name].mask(known & (found[name] != "unknown"), found[name])
         else:
             manifest[name] = found[name]
-    return replace(dataset, manifest=manifest, problems=(*dataset.problems, *problems))
+    return replace(dataset, manifest=manifest, problems=tuple(problems))
 
 
 def _joined(frame: pd.DataFrame, keys: list[str]) -> pd.Series:
@@ -136,49 +137,42 @@ def _joined(frame: pd.DataFrame, keys: list[str]) -> pd.Series:
     return pd.Series(joined, frame.index, dtype="str")
 
 
-def _one_per_key(table: pd.DataFrame, *, file: str) -> tuple[pd.DataFrame, list[Problem]]:
+def _one_per_key(table: pd.DataFrame, problems: Problems, *, file: str) -> pd.DataFrame:
     """Keep one row per key; where rows contradict each other, none."""
     distinct = table.drop_duplicates()
     contradicted = distinct["_key"][distinct["_key"].duplicated(keep=False)]
-    problems = [
-        error(
-            "contradicting_grades",
-            f"{_say_key(key)} is told in several ways and none was used",
-            "keep the right row",
-            file=file,
-            rows=rows_of(table[table["_key"] == key]),
-        )
-        for key in contradicted.unique()
-    ]
-    return distinct[~distinct["_key"].isin(contradicted)], problems
+    for key in contradicted.unique():
+        what = f"{_say_key(key)} is told in several ways and none was used"
+        at = {"file": file, "rows": rows_of(table[table["_key"] == key])}
+        problems.error("contradicting_grades", what, "keep the right row", **at)
+    return distinct[~distinct["_key"].isin(contradicted)]
 
 
-def _unmatched(table: pd.DataFrame, own: pd.Series, *, file: str) -> list[Problem]:
+def _tell_unmatched(table: pd.DataFrame, own: pd.Series, problems: Problems, *, file: str) -> None:
     known = set(own)
-    problems = []
     for row, key in table["_key"].items():
         if key not in known:
             what = f"{_say_key(key)} is not in the dataset, so its grade was not used"
             advice = "check the spelling." + did_you_mean(_say_key(key), map(_say_key, known))
             at = {"file": file, "rows": (int(str(row)),)}
-            problems.append(error("unknown_in_grades", what, advice.rstrip(".?"), **at))
+            problems.error("unknown_in_grades", what, advice.rstrip(".?"), **at)
     ungraded = sorted(known - set(table["_key"]))
     if ungraded:
         what = f"{counted(len(ungraded), 'key')} of the dataset not told: "
         advice = "they keep the dataset's own grade, or none; grade_source tells which"
         what += say_list(map(_say_key, ungraded))
-        problems.append(warning("not_in_grades", what, advice, file=file))
-    return problems
+        problems.warning("not_in_grades", what, advice, file=file)
 
 
-def _differing_sides(manifest: pd.DataFrame, sides: pd.Series, *, file: str) -> list[Problem]:
+def _tell_differing_sides(
+    manifest: pd.DataFrame, sides: pd.Series, problems: Problems, *, file: str
+) -> None:
     told = sides.notna() & (sides != "unknown") & (manifest["side"] != "unknown")
     differ = manifest.loc[told & (manifest["side"] != sides), "patient_id"]
-    if differ.empty:
-        return []
-    what = f"the side of {say_list(sorted(differ.unique()))} is not that of the dataset"
-    advice = "check which is right"
-    return [warning("side_disagrees", f"{what}; the table's was taken", advice, file=file)]
+    if len(differ):
+        what = f"the side of {say_list(sorted(differ.unique()))} is not that of the dataset"
+        advice = "check which is right"
+        problems.warning("side_disagrees", f"{what}; the table's was taken", advice, file=file)
 
 
 def _say_key(key: object) -> str:

@@ -19,7 +19,7 @@ from common.grading.numeric_target import NUMERIC
 from common.movements import MOVEMENTS
 from common.tables import GRADES
 from common.words import counted
-from datasets.dataset import Problem, error, note, say_list
+from datasets.dataset import Problems, say_list
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 _GRADE = re.compile(
@@ -120,46 +120,45 @@ _UNDERSTOOD: dict[str, tuple[Callable[[str], object], str, str, str]] = {
 
 
 def read_cells(
-    table: pd.DataFrame, *, file: str, zero_based: bool = False
-) -> tuple[pd.DataFrame, list[Problem]]:
+    table: pd.DataFrame, problems: Problems, *, file: str, zero_based: bool = False
+) -> pd.DataFrame:
     """Return a table of text with its grades, movements, sides, dates and scores as values.
 
-    Empty where a cell is missing or not understood (`unknown` for a side); and what was wrong. The
-    rows are those of a spreadsheet. `zero_based`: grades are counted from 0 (normal) to 5.
+    Empty where a cell is missing or not understood (`unknown` for a side); what was wrong is added
+    to the problems, rows those of a spreadsheet. `zero_based`: grades count from 0 (normal) to 5.
     """
-    table, problems = table.copy(), []
+    table = table.copy()
     for name in ("hb_grade", "task", "side", "date", *NUMERIC):
         if name not in table:
             continue
         read = _scores if name in NUMERIC else _tasks if name == "task" else _parsed
-        table[name], wrong = read(table[name], file=file, zero_based=zero_based)
-        problems += wrong
-    return table, problems
+        table[name] = read(table[name], problems, file=file, zero_based=zero_based)
+    return table
 
 
-def _scores(cells: pd.Series, *, file: str, **_: object) -> tuple[pd.Series, list[Problem]]:
+def _scores(cells: pd.Series, problems: Problems, *, file: str, **_: object) -> pd.Series:
     scale = NUMERIC[str(cells.name)]
     scores = pd.to_numeric(cells, errors="coerce").astype(float)
     wrong = cells.notna() & ~scores.between(scale.low, scale.high)
-    if not wrong.any():
-        return scores, []
-    what = f"{cells.name} is {say_list(cells[wrong])}, and was left empty"
-    at = {"file": file, "rows": rows_of(cells[wrong])}
-    advice = f"write a number from {scale.low:g} to {scale.high:g}"
-    return scores.where(~wrong), [error("score_out_of_range", what, advice, **at)]
+    if wrong.any():
+        what = f"{cells.name} is {say_list(cells[wrong])}, and was left empty"
+        advice = f"write a number from {scale.low:g} to {scale.high:g}"
+        at = {"file": file, "rows": rows_of(cells[wrong])}
+        problems.error("score_out_of_range", what, advice, **at)
+    return scores.where(~wrong)
 
 
-def _tasks(cells: pd.Series, *, file: str, **_: object) -> tuple[pd.Series, list[Problem]]:
+def _tasks(cells: pd.Series, problems: Problems, *, file: str, **_: object) -> pd.Series:
     """Standard names where understood, else as written."""
     meaning = {cell: parse_task(cell) or cell for cell in cells.dropna().unique()}
     values = cells.map(meaning).astype("object")
     values = values.where(values.notna(), None)
     own = values[values.notna() & ~values.isin(MOVEMENTS)]
-    if own.empty:
-        return values, []
-    what = f"movements other than the standard ones stay: {say_list(own.unique())}"
-    advice = f"where one of these is meant, write {', '.join(MOVEMENTS)}"
-    return values, [note("own_movement", what, advice, file=file, rows=rows_of(own))]
+    if len(own):
+        what = f"movements other than the standard ones stay: {say_list(own.unique())}"
+        advice = f"where one of these is meant, write {', '.join(MOVEMENTS)}"
+        problems.note("own_movement", what, advice, file=file, rows=rows_of(own))
+    return values
 
 
 def rows_of(table: pd.Series | pd.DataFrame) -> tuple[int, ...]:
@@ -167,7 +166,7 @@ def rows_of(table: pd.Series | pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(row) for row in table.index)
 
 
-def _parsed(cells: pd.Series, *, file: str, zero_based: bool) -> tuple[pd.Series, list[Problem]]:
+def _parsed(cells: pd.Series, problems: Problems, *, file: str, zero_based: bool) -> pd.Series:
     """Parse each distinct cell once; a cell that is not empty but gives None is a problem."""
     parse, kind, what, advice = _UNDERSTOOD[str(cells.name)]
     if cells.name == "hb_grade" and zero_based:
@@ -175,13 +174,12 @@ def _parsed(cells: pd.Series, *, file: str, zero_based: bool) -> tuple[pd.Series
         advice = "write 0 to 5 with --zero-based-grades"
     filled = cells.dropna()
     meaning = {cell: parse(cell) for cell in filled.unique()}
-    problems = []
     for cell in (cell for cell, value in meaning.items() if value is None):
         rows = rows_of(filled[filled == cell])
         more = f" ({counted(len(rows), 'row')})" if len(rows) > 1 else ""
-        problems.append(error(kind, what.format(cell=cell) + more, advice, file=file, rows=rows))
+        problems.error(kind, what.format(cell=cell) + more, advice, file=file, rows=rows)
     values = cells.map(meaning).astype("object")
     if cells.name == "side":
-        return values.fillna("unknown"), problems
+        return values.fillna("unknown")
     values = values.where(values.notna(), None)
-    return values.astype("Int64") if cells.name == "hb_grade" else values, problems
+    return values.astype("Int64") if cells.name == "hb_grade" else values

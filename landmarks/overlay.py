@@ -37,7 +37,6 @@ def draw_overlay(
     rgb: NDArray[np.uint8],
     points: NDArray[np.float64],
     *,
-    box: tuple[float, float, float, float] | None = None,
     spread: NDArray[np.float64] | None = None,
     legend: bool = True,
 ) -> NDArray[np.uint8]:
@@ -45,7 +44,6 @@ def draw_overlay(
 
     `rgb`: `(h, w, 3)` uint8.
     `points`: `(68, 2)` px of `rgb`.
-    `box`: detection box left, top, right, bottom in px of `rgb`.
     `spread`: `(68, 2)` px of `rgb`, spread of each point in x and y: drawn as an ellipse of
     twice that, which holds 86 of 100 copies if they scatter normally.
     `legend`: write which colour is which side along the lower edge.
@@ -55,9 +53,6 @@ def draw_overlay(
     radius = max(1, round(face / 90))
     thin = max(1, round(face / 180))
     canvas = np.ascontiguousarray(rgb).copy()
-    if box is not None:
-        corners = [round(value) for value in box]
-        cv2.rectangle(canvas, corners[:2], corners[2:], (200, 200, 200), thin, cv2.LINE_AA)
     for a, b in OUTLINES:
         side = side_of(a) if side_of(a) != "midline" else side_of(b)
         _line(canvas, points[a], points[b], colour=_COLOURS[side], width=thin)

@@ -102,8 +102,7 @@ def _from_table(
         advice = "the words that are understood stand in docs/datasets.md"
         read.note("unused_column", what, advice, file=file)
     table = table.drop(columns=["path", "dataset"], errors="ignore")  # the manifest's are made here
-    table, doubts = read_cells(table, file=file, zero_based=zero_based_grades)
-    read.problems += doubts
+    table = read_cells(table, read.problems, file=file, zero_based=zero_based_grades)
     if "image_id" in table:
         frame = _by_photograph(table, photographs, find, read, file=file)
     else:

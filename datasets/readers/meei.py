@@ -249,8 +249,8 @@ def _read_patient_table(read: Reading) -> dict[_Visit, _Person]:
     people: dict[_Visit, _Person] = {}
     table = sheet.rows.reindex(columns=[column.name for column in _COLUMNS])
     names = ["hb_grade", "date", *_SCORES]
-    table[names], wrong = read_cells(table[names], file=sheet.file)
-    read.problems += [*sheet.problems, *wrong]
+    read.problems += sheet.problems
+    table[names] = read_cells(table[names], read.problems, file=sheet.file)
     table["kind"] = table["kind"].ffill()  # merged cells hold their value in the first row only
     table["severity"] = table.groupby("kind")["severity"].ffill()
     table = table.astype("object").where(table.notna(), None)

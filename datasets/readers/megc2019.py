@@ -17,17 +17,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    folders_below,
-    make_manifest,
-    note,
-    open_root,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, Reading, folders_below, say_list
 from datasets.readers.clips import simple_name
 from datasets.readers.micro_expressions import read_casme2, read_samm, read_smic
 from datasets.vocabulary import simplify
@@ -55,47 +45,40 @@ def read_megc2019(root: Path, *, table: Path | None = None) -> Dataset:
     The rows are those of the three readers, with `source` for the dataset, and `patient_id` with
     the dataset before the subject, so that no two persons share one.
     """
-    root = open_root(root)
+    read = Reading("megc2019", root)
     official = None if table is None else _read_list(table)
-    folders = folders_below(root, depth=2)[1:]
-    parts, problems = [], []
+    folders = folders_below(read.root, depth=2)[1:]
+    parts = []
     for name, reader in _READERS.items():
         folder = next((one for one in folders if simplify(one.name) in _FOLDERS[name]), None)
         if folder is None:
             what = f"there is no folder {name}"
-            problems.append(error("missing_dataset", what, "put the dataset there; see prepare"))
+            read.error("missing_dataset", what, "put the dataset there; see prepare")
             continue
         dataset = reader(folder)
-        prefix = folder.relative_to(root).as_posix()
+        prefix = read.id_of(folder)
         for one in dataset.problems:
-            problems.append(replace(one, file=f"{prefix}/{one.file}".rstrip("/")))
+            read.problems.append(replace(one, file=f"{prefix}/{one.file}".rstrip("/")))
         part = dataset.manifest.assign(source=name)
         part["image_id"] = prefix + "/" + part["image_id"]
         part["patient_id"] = name + "_" + part["patient_id"]
         parts.append(part[part["emotion3"].notna()])
     if not parts:
         raise UserError(
-            f"{root.name} holds none of the folders casme2, samm and smic: put the three datasets "
-            "into one folder."
+            f"{read.root.name} holds none of the folders casme2, samm and smic: put the three "
+            "datasets into one folder."
         )
     manifest = pd.concat(parts, ignore_index=True)
     if table is None or official is None:
-        problems += _counts(manifest)
+        for name, number in N_CLIPS.items():
+            found = int((manifest["source"] == name).sum())
+            if found != number:
+                what = f"{counted(found, 'clip')} of {name} taken; the composite has {number}"
+                advice = "give the organisers' list with --table to take exactly its clips"
+                read.note("not_the_official_list", what, advice)
     else:
-        manifest, doubts = _only_listed(manifest, official, file=table.name)
-        problems += doubts
-    return Dataset("megc2019", root, make_manifest(manifest, dataset="megc2019"), tuple(problems))
-
-
-def _counts(manifest: pd.DataFrame) -> list[Problem]:
-    problems = []
-    for name, official in N_CLIPS.items():
-        found = int((manifest["source"] == name).sum())
-        if found != official:
-            what = f"{counted(found, 'clip')} of {name} taken; the composite has {official}"
-            advice = "give the organisers' list with --table to take exactly its clips"
-            problems.append(note("not_the_official_list", what, advice))
-    return problems
+        manifest = _only_listed(manifest, official, read, file=table.name)
+    return read.dataset(manifest)
 
 
 def _read_list(path: Path) -> dict[tuple[str, str, str], tuple[int, str]]:
@@ -117,22 +100,25 @@ def _read_list(path: Path) -> dict[tuple[str, str, str], tuple[int, str]]:
 
 
 def _only_listed(
-    manifest: pd.DataFrame, listed: dict[tuple[str, str, str], tuple[int, str]], *, file: str
-) -> tuple[pd.DataFrame, list[Problem]]:
+    manifest: pd.DataFrame,
+    listed: dict[tuple[str, str, str], tuple[int, str]],
+    read: Reading,
+    *,
+    file: str,
+) -> pd.DataFrame:
     subjects = [patient.split("_", 1)[1] for patient in manifest["patient_id"]]
     rows = zip(manifest["source"], subjects, manifest["clip"], strict=True)
     keys = [(source, simple_name(subject), simple_name(clip)) for source, subject, clip in rows]
     absent = {row: "/".join(key) for key, (row, _) in listed.items() if key not in keys}
-    problems = []
     if absent:
         what = f"{counted(len(absent), 'clip')} of the list not in the datasets: "
         at = {"file": file, "rows": tuple(absent)}
         advice = "look for them in the original downloads"
-        problems.append(error("missing_clip", what + say_list(absent.values()), advice, **at))
+        read.error("missing_clip", what + say_list(absent.values()), advice, **at)
     kept = manifest[[key in listed for key in keys]].copy()
     classes = [listed[key][1] for key in keys if key in listed]
     differ = kept["clip"][kept["emotion3"].to_numpy() != classes]
     if len(differ):
         what = f"{counted(len(differ), 'clip')} of another class in the list: {say_list(differ)}"
-        problems.append(warning("class_disagrees", what, "the list's was taken", file=file))
-    return kept.assign(emotion3=classes), problems
+        read.warning("class_disagrees", what, "the list's was taken", file=file)
+    return kept.assign(emotion3=classes)

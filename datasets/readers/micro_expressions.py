@@ -31,27 +31,17 @@ from typing import Any
 
 from common.errors import UserError
 from common.films import list_frames
-from common.photos import image_id_of
 from common.words import counted
-from datasets.dataset import (
-    Dataset,
-    Problem,
-    error,
-    folders_below,
-    note,
-    open_root,
-    say_list,
-    warning,
-)
+from datasets.dataset import Dataset, Reading, folders_below, say_list
 from datasets.readers.clips import (
     CODING,
     Coding,
-    clip_manifest,
     clip_row,
     codings_of,
     one_per_clip,
     simple_name,
-    without_class,
+    table_of,
+    usable_frames,
 )
 from datasets.spreadsheet import find_spreadsheet, read_spreadsheet
 
@@ -73,7 +63,7 @@ class _Coded:
     patterns: tuple[str, ...]
     subject: Callable[[str], str]  # the manifest's name of a subject of the sheet
     # folders that may hold a clip, each under a name
-    folders: Callable[[Path], tuple[dict[str, Path], list[Problem]]]
+    folders: Callable[[Reading], dict[str, Path]]
     # the names under which a clip's folder may be, the best first
     names: Callable[[Coding], Iterable[str]]
     # the onset belongs to a clip's name, and one folder may hold several clips
@@ -86,12 +76,11 @@ def read_smic(root: Path) -> Dataset:
     `root`: folder that holds `HS/s1/micro/negative/s1_ne_01/*.bmp`, at any depth down to four
     folders above; the parts `VIS` and `NIR` and the folders `non_micro` are passed over.
     """
-    root = open_root(root)
+    read = Reading("smic", root)
     rows: list[dict[str, Any]] = []
-    problems: list[Problem] = []
     other_parts: set[str] = set()
-    for folder in folders_below(root, depth=7):
-        name = image_id_of(folder, root)
+    for folder in folders_below(read.root, depth=7):
+        name = read.id_of(folder)
         above = [part.casefold() for part in name.split("/")[:-1]]
         match = _SMIC_CLIP.fullmatch(folder.name)
         part = {"vis", "nir"} & set(above)
@@ -103,123 +92,113 @@ def read_smic(root: Path) -> Dataset:
         frames = list_frames(folder)
         if stated != emotion:
             what = f"the clip lies with {stated} but is named {emotion}, and was left out"
-            problems.append(error("contradicting_clip", what, "move or rename it", file=name))
+            read.error("contradicting_clip", what, "move or rename it", file=name)
             continue
         if not frames.names:
             what = "the clip has no frames and was left out"
-            problems.append(error("missing_clip", what, "look for them", file=name))
+            read.error("missing_clip", what, "look for them", file=name)
             continue
         subject, first, last = f"s{match['subject'].zfill(2)}", min(frames.names), max(frames.names)
         clip = f"{subject}_{match['emotion'].lower()}_{match['number']}"
         coding = Coding(subject, clip, first, None, last, emotion, name, 0, {})
-        row, _ = clip_row(coding, frames, root=root, fps=SMIC_FPS)
-        rows += [row] if row else []
+        rows.append(clip_row(coding, frames, root=read.root, fps=SMIC_FPS))
         gaps = sorted(set(range(first, last)) - set(frames.names))
         if gaps:
             what = f"the clip lacks {counted(len(gaps), 'frame')} within it: {say_list(gaps)}"
-            problems.append(warning("missing_frames", what, "the clip was kept", file=name))
+            read.warning("missing_frames", what, "the clip was kept", file=name)
     if rows:
         what = f"no apex is annotated; it stays empty in {counted(len(rows), 'clip')}"
-        problems.append(note("missing_apex", what, "micro flow finds it from the motion"))
+        read.note("missing_apex", what, "micro flow finds it from the motion")
     if other_parts:
         parts = say_list(sorted(part.upper() for part in other_parts))
-        problems.append(note("other_parts", f"the parts {parts} were passed over; only HS is read"))
-    return Dataset("smic", root, clip_manifest(rows, dataset="smic"), tuple(problems))
+        read.note("other_parts", f"the parts {parts} were passed over; only HS is read")
+    return read.dataset(table_of(rows))
 
 
 def _read_coded(coded: _Coded, root: Path, *, table: Path | None = None) -> Dataset:
     """Read the clips of a coding sheet, `table` or one that is found; UserError without any."""
-    root = open_root(root)
-    path = table or find_spreadsheet(root, *coded.patterns)
+    read = Reading(coded.name, root)
+    path = table or find_spreadsheet(read.root, *coded.patterns)
     if path is None:
         raise UserError(
-            f"{root.name} has no coding sheet ({coded.usual}): put it there or give it with "
+            f"{read.root.name} has no coding sheet ({coded.usual}): put it there or give it with "
             "--table."
         )
     sheet = read_spreadsheet(path, columns=CODING)
-    folders, problems = coded.folders(root)
+    folders = coded.folders(read)
     every = [replace(one, subject=coded.subject(one.subject)) for one in codings_of(sheet)]
     codings, doubts = one_per_clip(every, by_onset=coded.by_onset)
     named = [next((n for n in coded.names(one) if n in folders), None) for one in codings]
     users = Counter(named)
     known = {name: list_frames(folders[name]) for name in users if name is not None}
-    problems += [*sheet.problems, *_repeated_names(codings), *doubts]
-    rows: list[dict[str, Any]] = []
-    for coding, name in zip(codings, named, strict=True):
-        frames = None if name is None else known[name]
-        row, doubts = clip_row(coding, frames, root=root, fps=coded.fps, shared=users[name] > 1)
-        rows += [row] if row else []
-        problems += doubts
-    problems += without_class(rows)
-    if not coded.by_onset:
-        listed = {name for coding in every for name in coded.names(coding)}
-        problems += _unlisted([path for name, path in folders.items() if name not in listed], root)
-    return Dataset(coded.name, root, clip_manifest(rows, dataset=coded.name), tuple(problems))
-
-
-def _repeated_names(codings: list[Coding]) -> list[Problem]:
-    """Say which names stand for several clips."""
+    read.problems += sheet.problems
     count = Counter((coding.subject, coding.clip.casefold()) for coding in codings)
     repeated = [f"{subject}/{clip}" for (subject, clip), number in count.items() if number > 1]
-    if not repeated:
-        return []
-    what = f"{counted(len(repeated), 'name')} for several clips each: {say_list(repeated)}"
-    return [note("repeated_name", f"{what}; the onset tells them apart")]
-
-
-def _unlisted(folders: list[Path], root: Path) -> list[Problem]:
-    if not folders:
-        return []
-    shown = say_list([image_id_of(folder, root) for folder in folders])
-    what = f"{counted(len(folders), 'folder')} of frames not in the coding sheet: {shown}"
-    return [warning("unlisted_clip", what, "not read")]
+    if repeated:
+        what = f"{counted(len(repeated), 'name')} for several clips each: {say_list(repeated)}"
+        read.note("repeated_name", f"{what}; the onset tells them apart")
+    read.problems += doubts
+    rows = []
+    for coding, name in zip(codings, named, strict=True):
+        frames = usable_frames(coding, None if name is None else known[name], read.problems)
+        if frames:
+            shared = users[name] > 1
+            rows.append(clip_row(coding, frames, root=read.root, fps=coded.fps, shared=shared))
+    others = [str(row["emotion"]) for row in rows if row["emotion3"] is None]
+    if others:
+        what = f"{counted(len(others), 'clip')} ({say_list(sorted(set(others)))}) outside the "
+        what += "classes negative, positive, surprise; emotion3 is empty"
+        read.note("no_emotion_class", what)
+    listed = {name for coding in every for name in coded.names(coding)}
+    unlisted = [read.id_of(path) for name, path in folders.items() if name not in listed]
+    if unlisted and not coded.by_onset:
+        what = f"{counted(len(unlisted), 'folder')} of frames not in the coding sheet: "
+        read.warning("unlisted_clip", what + say_list(unlisted), "not read")
+    return read.dataset(table_of(rows))
 
 
 def _subject_number(subject: str) -> str:
     return subject.casefold().removeprefix("sub").lstrip("0")
 
 
-def _casme2_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+def _casme2_folders(read: Reading) -> dict[str, Path]:
     """Return the clip folders by subject number and clip; raw frames before cropped ones."""
     subjects = {
         folder: match[1]
-        for folder in folders_below(root, depth=3)
+        for folder in folders_below(read.root, depth=3)
         if (match := _CASME2_SUBJECT.fullmatch(folder.name))
     }
     versions = sorted(
         {folder.parent for folder in subjects},
         key=lambda parent: ("raw" not in parent.name.casefold(), parent.name),
     )
-    problems = []
     if len(versions) > 1:
-        taken, *others = (image_id_of(parent, root) for parent in versions)
+        taken, *others = map(read.id_of, versions)
         what = f"the frames were taken from {taken}, not from {', '.join(others)}"
-        problems.append(note("several_versions", what))
-    clips = {
+        read.note("several_versions", what)
+    return {
         f"{number}/{simple_name(clip.name)}": clip
         for folder, number in subjects.items()
         if folder.parent == versions[0]
         for clip in sorted(folder.iterdir())
         if clip.is_dir()
     }
-    return clips, problems
 
 
-def _samm_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    clips = {
+def _samm_folders(read: Reading) -> dict[str, Path]:
+    return {
         simple_name(clip.name): clip
-        for subject in folders_below(root, depth=2)
+        for subject in folders_below(read.root, depth=2)
         if subject.name.isdecimal()
         for clip in sorted(subject.iterdir())
         if clip.is_dir() and clip.name.startswith(subject.name)
     }
-    return clips, []
 
 
-def _casme3_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+def _casme3_folders(read: Reading) -> dict[str, Path]:
     """Return the folders that may hold a clip or a video in colour, the deepest of a name."""
     folders: dict[str, Path] = {}
-    for here, inside, _ in os.walk(root):
+    for here, inside, _ in os.walk(read.root):
         inside[:] = sorted(n for n in inside if n.casefold() not in _NOT_COLOUR and n[0] != ".")
         path = Path(here)
         name = path.name
@@ -228,7 +207,7 @@ def _casme3_folders(root: Path) -> tuple[dict[str, Path], list[Problem]]:
         elif path.parent.name.casefold().startswith("spno"):
             name = f"{path.parent.name}_{name}"
         folders[simple_name(name)] = path
-    return folders, []
+    return folders
 
 
 def _casme3_names(coding: Coding) -> Iterable[str]:

@@ -23,14 +23,11 @@ from common.words import counted
 from datasets.dataset import (
     Dataset,
     PatientPattern,
-    Problem,
+    Problems,
     Reading,
-    error,
-    note,
     say_list,
     side_in,
     split_by_patient,
-    warning,
 )
 from datasets.own_table import PATIENT, apply_grades
 from datasets.readers.folder import read_folder
@@ -134,12 +131,14 @@ def read_three_class(
         table is not None and PATIENT.name in read_spreadsheet(table, columns=(PATIENT,)).rows
     )
     dataset = read_folder(root, table=table, patient_pattern=patient_pattern if told else _ALONE)
+    hushed = {"class_folders"} if told else {"class_folders", "doubtful_patients"}
+    problems = Problems(one for one in dataset.problems if one.kind not in hushed)
     own = _read_mapping(grades)
     limits = own or CLASS_GRADES
     known = {simplify(name): name for name in limits}
     if not own:
         known |= {word: _NAME_OF_CLASS[name] for word, name in MEANING["classes"].items()}
-    classes, doubts = _classes(dataset.manifest, known, list(limits), table)
+    classes = _classes(dataset.manifest, known, list(limits), table, problems)
     low = classes.map({name: low for name, (low, _) in limits.items()}).astype("Int64")
     high = classes.map({name: high for name, (_, high) in limits.items()}).astype("Int64")
     manifest = dataset.manifest.assign(
@@ -148,17 +147,15 @@ def read_three_class(
         **{"class": classes, "grade_low": low, "grade_high": high},
         grade_source="one of three classes",
     )
-    hushed = {"class_folders"} if told else {"class_folders", "doubtful_patients"}
-    problems = [one for one in dataset.problems if one.kind not in hushed]
-    problems += _set_palsy_classes(manifest)
+    _set_palsy_classes(manifest, problems)
     manifest = manifest[classes.notna()].reset_index(drop=True)
     if not told:
         manifest = _with_patients(manifest, known)
-    problems += [*_about_patients(manifest), *doubts]
+    _tell_about_patients(manifest, problems)
     said = ", ".join(f"{name} = {low}-{high}" for name, (low, high) in limits.items())
     what = f"the classes were read as House-Brackmann grades {said}; hb_grade is empty where that "
     advice = "grade with --target three_classes, or give true grades with --grades"
-    problems.append(note("class_mapping", what + "leaves several", advice))
+    problems.note("class_mapping", what + "leaves several", advice)
     result = Dataset("three-class", dataset.root, manifest, tuple(problems))
     return result if grades is None or own else apply_grades(result, grades)
 
@@ -182,17 +179,17 @@ def _check_counting(grades: set[int], *, zero_based: bool) -> None:
         )
 
 
-def _set_palsy_classes(manifest: pd.DataFrame) -> list[Problem]:
+def _set_palsy_classes(manifest: pd.DataFrame, problems: Problems) -> None:
     """Fill `palsy_class` where all grades of a photograph's class are in one; name the others."""
     low, high = (manifest[name].map(CLASS_OF_GRADE) for name in ("grade_low", "grade_high"))
     one = (low == high).fillna(False).astype(bool)
     manifest["palsy_class"] = low.where(one).astype("str")
     several = sorted(set(manifest.loc[~one, "class"].dropna()))
-    if not several:
-        return []
-    what = f"{say_list(several)} spans several of healthy (I), slight (II, III), strong (IV to VI)"
-    advice = "its photographs have no palsy_class and take no part in --target three_classes"
-    return [warning("class_spans_several", what, advice)]
+    if several:
+        what = f"{say_list(several)} spans several of healthy (I), slight (II, III), "
+        what += "strong (IV to VI)"
+        advice = "its photographs have no palsy_class and take no part in --target three_classes"
+        problems.warning("class_spans_several", what, advice)
 
 
 def _with_patients(manifest: pd.DataFrame, classes: dict[str, str]) -> pd.DataFrame:
@@ -215,29 +212,27 @@ def _with_patients(manifest: pd.DataFrame, classes: dict[str, str]) -> pd.DataFr
     return manifest.assign(**pd.DataFrame(found, manifest.index, names, dtype="str"))
 
 
-def _about_patients(manifest: pd.DataFrame) -> list[Problem]:
+def _tell_about_patients(manifest: pd.DataFrame, problems: Problems) -> None:
     """Say when patients are not known, or one of them lies in several classes."""
-    problems = [
-        warning(
-            "no_patients",
-            sentence.rstrip("."),
-            "put each patient's photographs into a folder below the class, or tell with "
-            "--patient-pattern where the file name has the patient",
-        )
-        for sentence in nameless_patients(manifest)
-    ]
+    for sentence in nameless_patients(manifest):
+        advice = "put each patient's photographs into a folder below the class, or tell with "
+        advice += "--patient-pattern where the file name has the patient"
+        problems.warning("no_patients", sentence.rstrip("."), advice)
     classes = manifest.groupby("patient_id")["class"].nunique()
     several = classes.index[classes > 1]
     if len(several):
         what = f"{say_list(several)} lies in several classes and was taken for the same person"
         advice = "rename the folders if these are different people"
-        problems.append(warning("patient_in_several_classes", what, advice))
-    return problems
+        problems.warning("patient_in_several_classes", what, advice)
 
 
 def _classes(
-    manifest: pd.DataFrame, known: dict[str, str], names: list[str], table: Path | None
-) -> tuple[pd.Series, list[Problem]]:
+    manifest: pd.DataFrame,
+    known: dict[str, str],
+    names: list[str],
+    table: Path | None,
+    problems: Problems,
+) -> pd.Series:
     """Return the class of each photograph, missing where there is none."""
     if table is None:
         above = [map(simplify, name.split("/")[-2::-1]) for name in manifest["image_id"]]
@@ -252,11 +247,11 @@ def _classes(
         found = [known.get(simplify(cell)) for cell in cells]
     classes = pd.Series(found, index=manifest.index, dtype="str")
     lost = manifest.loc[classes.isna(), "image_id"]
-    if lost.empty:
-        return classes, []
-    what = f"{counted(len(lost), 'photograph')} of no class left out: {say_list(lost)}"
-    advice = f"the classes are {say_list(names)}"
-    return classes, [error("no_class", what, advice, file=table.name if table else "")]
+    if len(lost):
+        what = f"{counted(len(lost), 'photograph')} of no class left out: {say_list(lost)}"
+        advice = f"the classes are {say_list(names)}"
+        problems.error("no_class", what, advice, file=table.name if table else "")
+    return classes
 
 
 def _read_mapping(path: Path | None) -> dict[str, tuple[int, int]]:

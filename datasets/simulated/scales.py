@@ -25,6 +25,7 @@ from datasets.simulated.movement import (
     REGIONS,
     Palsy,
     contracture,
+    intended,
     involuntary,
     remaining,
     tone_lost,
@@ -57,7 +58,7 @@ def true_scales(palsy: Palsy) -> dict[str, float]:
     left = {region: remaining(palsy, region) for region in REGIONS}
     lax, lax_upper, tight = tone_lost(palsy), tone_lost(palsy, upper=True), contracture(palsy)
     eye_rest, cheek_rest = min(abs(tight - lax_upper), 1.0), min(abs(tight - lax), 1.0)
-    joins = {item: _joining(task, palsy) for item, (task, _) in _VOLUNTARY.items()}
+    joins = {item: involuntary(intended(task), palsy) for item, (task, _) in _VOLUNTARY.items()}
     rest = {"eye": eye_rest, "cheek": 2 * cheek_rest, "mouth": cheek_rest}
     voluntary = {item: 1 + 4 * left[region] for item, (_, region) in _VOLUNTARY.items()}
     synkinesis = {item: 3 * min(float(m.sum()) / _STRONGEST, 1.0) for item, m in joins.items()}
@@ -112,11 +113,6 @@ def rated(truth: pd.DataFrame, *, raters: int, seed: int) -> pd.DataFrame:
     rows["place"] = np.tile(np.arange(len(truth)), raters)
     rows = rows.sort_values("place", kind="stable", ignore_index=True)
     return rows[["patient_id", "visit", "rater", "hb_grade", "sunnybrook", "eface"]]
-
-
-def _joining(task: str, palsy: Palsy) -> FloatArray:
-    wanted = np.array([CONTRACTIONS[task].get(muscle, 0.0) for muscle in MUSCLES])
-    return involuntary(wanted, palsy)
 
 
 def _share(joins: dict[str, FloatArray], muscle: str) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from common.bootstrap import INTERVALS, interval, resampling_weights
 from common.errors import UserError, exit_code_for
-from common.files import atomic_write, write_json
+from common.files import atomic_write, keep, write_json
 from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, evaluate_numbers
 from common.grading.evaluation import evaluate as scores_of
 from common.grading.numeric_target import AnyTarget, NumericTarget
@@ -282,8 +282,7 @@ def _write_npz(predictions: pd.DataFrame, path: Path, *, target: AnyTarget) -> N
         arrays["truth"] = target.numbers(predictions)
         arrays["probabilities"] = predictions[list(target.probability_columns)].to_numpy()
         arrays["classes"] = np.array(target.classes)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    keep(path, arrays)
 
 
 def _tell(evaluations: Sequence[Evaluation | NumericEvaluation], complaints: Sequence[str]) -> None:

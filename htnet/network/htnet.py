@@ -23,6 +23,8 @@ from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, Rele
 from htnet.network.gradients import CELL, DIRECTIONS, oriented_gradients
 from htnet.network.heads import (
     FeatureReader,
+    PatientFound,
+    PatientPooling,
     RegionFusion,
     feature_reader,
     grade_head,
@@ -30,7 +32,6 @@ from htnet.network.heads import (
     with_features,
 )
 from htnet.network.levels import Level
-from htnet.network.patients import PatientFound, PatientPooling
 
 MEAN, SPREAD = 127.5, 64.0
 """Of 8-bit values, as networks see them; fixed, so that a face's brightness stays its own."""

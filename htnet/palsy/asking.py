@@ -39,7 +39,6 @@ def answer(
     faces: Faces,
     *,
     rows: NDArray[np.intp] | None = None,
-    device: str = "cpu",
     precision: Precision = "fp32",
     batch: int = BATCH,
 ) -> Answers:
@@ -49,24 +48,19 @@ def answer(
     AMX and most GPUs do several times faster; normalisations and sums stay in 32 bits. `batch`:
     faces at a time. The last digits of an answer change with it.
     """
-    network = network.eval().to(device)
+    network = network.eval().cpu()
     where = torch.arange(len(faces)) if rows is None else torch.from_numpy(rows)
     together = isinstance(network, HTNet) and network.patient is not None
     if together:
         alone = torch.ones(len(where), 1, dtype=torch.bool)
         return answer_sets(
-            network, faces, Sets(where[:, None], alone), device=device, precision=precision,
-            batch=batch,
-        )  # fmt: skip
+            network, faces, Sets(where[:, None], alone), precision=precision, batch=batch
+        )
     found = []
-    with torch.inference_mode(), arithmetic(precision, device=device):
+    with torch.inference_mode(), arithmetic(precision):
         for some in where.split(batch):
             pixels, features = faces.at(some)
-            found.append(
-                network.details(
-                    to_input(pixels.to(device)), None if features is None else features.to(device)
-                )
-            )
+            found.append(network.details(to_input(pixels), features))
     return _answers(found, head=network.config.head)
 
 
@@ -75,44 +69,34 @@ def answer_sets(
     faces: Faces,
     sets: Sets,
     *,
-    device: str = "cpu",
     precision: Precision = "fp32",
     batch: int = BATCH,
 ) -> Answers:
     """Return what a network with the pooling `patient` answers of sets of photographs together."""
     assert isinstance(network, HTNet)
-    values = summaries(network, faces, device=device, precision=precision, batch=batch)
+    values = summaries(network, faces, precision=precision, batch=batch)
     rest, features = torch.from_numpy(faces.rest), sets.mean(faces.features)
     with torch.inference_mode():
         found = network.of_patients(
-            values[sets.rows].to(device),
-            rest=rest[sets.rows].to(device),
-            present=sets.present.to(device),
-            features=None if features is None else features.to(device),
+            values[sets.rows], rest=rest[sets.rows], present=sets.present, features=features
         )
     return _answers([found], head=network.config.head)
 
 
 def summaries(
-    network: HTNet,
-    faces: Faces,
-    *,
-    device: str = "cpu",
-    precision: Precision = "fp32",
-    batch: int = BATCH,
+    network: HTNet, faces: Faces, *, precision: Precision = "fp32", batch: int = BATCH
 ) -> Tensor:
     """Return `HTNet.summaries` of all faces; the same trunk looks at them only once."""
-    trunk = hashlib.sha256(f"{precision} {batch} {device}".encode())
+    trunk = hashlib.sha256(f"{precision} {batch}".encode())
     for name, value in network.state_dict().items():
         if not name.startswith(("head.", "feature_reader.")):
             trunk.update(value.cpu().numpy().tobytes())
     key = trunk.hexdigest()
     if key not in faces.kept:
-        network = network.eval().to(device)
-        with torch.inference_mode(), arithmetic(precision, device=device):
+        network = network.eval().cpu()
+        with torch.inference_mode(), arithmetic(precision):
             some = [
-                network.summaries(to_input(pixels.to(device))).float().cpu()
-                for pixels in faces.pixels.split(batch)
+                network.summaries(to_input(pixels)).float() for pixels in faces.pixels.split(batch)
             ]
         faces.kept[key] = torch.cat(some)
     return faces.kept[key]
@@ -120,11 +104,11 @@ def summaries(
 
 def _answers(found: Sequence[HTNetDetails], *, head: str) -> Answers:
     """Join what batches said."""
-    raw = torch.cat([probabilities(one.logits.float(), head=head).cpu() for one in found])
+    raw = torch.cat([probabilities(one.logits.float(), head=head) for one in found])
     classes = raw.double().numpy()
     logits = [one.side_logits for one in found if one.side_logits is not None]
-    sides = [one.double().softmax(dim=1).cpu() for one in logits]
-    zones = [one.zones.double().clamp(0, 1).cpu() for one in found if one.zones is not None]
+    sides = [one.double().softmax(dim=1) for one in logits]
+    zones = [one.zones.double().clamp(0, 1) for one in found if one.zones is not None]
     return Answers(
         probabilities=classes / classes.sum(axis=1, keepdims=True),
         sides=torch.cat(sides).numpy() if sides else None,
@@ -132,12 +116,11 @@ def _answers(found: Sequence[HTNetDetails], *, head: str) -> Answers:
     )
 
 
-def arithmetic(precision: Precision, *, device: str = "cpu") -> torch.autocast:
-    """Return the context in which a network computes with this precision."""
+def arithmetic(precision: Precision) -> torch.autocast:
+    """Return the context in which a network computes with this precision, on processors."""
     if precision not in PRECISIONS:
         raise UserError(
             f'--precision is "{precision}": choose one of {", ".join(PRECISIONS)}.'
             + did_you_mean(str(precision), PRECISIONS)
         )
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")

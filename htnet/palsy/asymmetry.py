@@ -101,12 +101,10 @@ class AsymmetryReport:
         return figure
 
 
-def asymmetry_report(
-    network: GradingNetwork, faces: Faces, rows: pd.DataFrame, *, seed: int = 0
-) -> AsymmetryReport:
+def asymmetry_report(network: GradingNetwork, faces: Faces, rows: pd.DataFrame) -> AsymmetryReport:
     """Measure the asymmetry map over the face's regions and compare it with the grade.
 
-    `rows` has `image_id`, `patient_id`, `hb_grade` of each face; `seed` is that of the bootstrap.
+    `rows` has `image_id`, `patient_id`, `hb_grade` of each face.
     UserError when the network makes no asymmetry map, or fewer than two grades are there.
     """
     if not isinstance(network, HTNet) or not network.config.use_micro_attention:
@@ -122,7 +120,7 @@ def asymmetry_report(
     rank = spearmanr(patients["asymmetry"], patients["hb_grade"].astype(float))
     return AsymmetryReport(
         photographs=photographs,
-        by_grade=_by_grade(patients, seed=seed),
+        by_grade=_by_grade(patients),
         spearman=float(rank.statistic),
         spearman_p=float(rank.pvalue),
         kruskal_p=float(kruskal(*groups).pvalue),
@@ -156,8 +154,8 @@ def _measured(network: HTNet, faces: Faces) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _by_grade(patients: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
+def _by_grade(patients: pd.DataFrame) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
     rows = []
     for hb_grade, one in patients.groupby("hb_grade"):
         values = one["asymmetry"].to_numpy()

@@ -17,10 +17,9 @@ from torch import Tensor
 from common.arrays import Floats
 from common.grading.calibration import learn_intervals, learn_temperature
 from common.grading.numeric_target import NumericTarget
-from htnet.network.heads import CoralHead
+from htnet.network.heads import CoralHead, PatientPooling
 from htnet.network.htnet import HTNet
 from htnet.network.losses import SCORE_STEPS
-from htnet.network.patients import PatientPooling
 from htnet.palsy.asking import summaries
 from htnet.palsy.faces import LabelledFaces, Sets, sets_within
 from htnet.palsy.reader import Reader, learn_grades, learn_reader

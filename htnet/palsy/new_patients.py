@@ -18,8 +18,8 @@ from common.grading.numeric_target import AnyTarget, NumericTarget, answered_by,
 from common.grading.target import VISIT
 from common.tables import STATUSES, choice, number, read_table, text
 from htnet.network.configuration import SIDE_CLASSES
+from htnet.network.heads import ZONES
 from htnet.network.losses import SCORE_STEPS
-from htnet.network.patients import ZONES
 from htnet.palsy.answers import score_answers
 from htnet.palsy.asking import Answers
 from htnet.palsy.sureness import PatientReach, PatientTemperature, Sureness

@@ -125,28 +125,6 @@ def mirror_difference(
     return np.asarray(100.0 * np.hypot(off[:, 0], off[:, 1]) / scale)
 
 
-def tilt_check(
-    photos: Photos,
-    *,
-    predictor: PredictorFile,
-    method: Method | None = None,
-    angles: Sequence[float] = ANGLES,
-    jobs: int | None = None,
-) -> dict[float, pd.DataFrame]:
-    """Turn each photograph about its middle, find the points, and turn them back.
-
-    Returns for each angle, in degrees, a landmark table in px of the photograph as it is.
-    """
-    work = functools.partial(_find_turned, angles=tuple(angles))
-    limit_s = PHOTO_LIMIT_S * len(angles)
-    found: dict[float, dict[str, FaceLandmarks]] = {angle: {} for angle in angles}
-    for image_id, outcome in _outcomes(work, photos, predictor, method, jobs=jobs, limit_s=limit_s):
-        results = outcome.value or [_lost(outcome)] * len(angles)
-        for angle, result in zip(angles, results, strict=True):
-            found[angle][image_id] = result
-    return {angle: landmark_table(results) for angle, results in found.items()}
-
-
 def tilt_scores(
     photos: Photos,
     manifest: pd.DataFrame,
@@ -158,9 +136,19 @@ def tilt_scores(
     seed: int = 0,
     jobs: int | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of `landmark_tilt.csv` of one setting; truth as `common.truth` gives it."""
+    """Turn each photograph about its middle, find the points, turn them back, and score them.
+
+    Returns the rows of `landmark_tilt.csv` of one setting; truth as `common.truth` gives it.
+    """
+    points: dict[str, list[FaceLandmarks]] = {}
+    limit_s = PHOTO_LIMIT_S * len(ANGLES)
+    for image_id, outcome in _outcomes(
+        _find_turned, photos, predictor, method, jobs=jobs, limit_s=limit_s
+    ):
+        points[image_id] = outcome.value or [_lost(outcome)] * len(ANGLES)
     rows = []
-    for angle, table in tilt_check(photos, predictor=predictor, method=method, jobs=jobs).items():
+    for place, angle in enumerate(ANGLES):
+        table = landmark_table({image_id: found[place] for image_id, found in points.items()})
         turned = evaluate(table, truth, manifest)
         errors = part_errors(turned)["inner"]["nrmse_eye"][:, None]
         patients = turned.photographs["patient_id"].to_numpy()
@@ -191,15 +179,13 @@ def turn_picture(
     return np.asarray(turned, dtype=np.uint8), turn
 
 
-def _find_turned(
-    finder: LandmarkFinder, path: Path, *, angles: Sequence[float]
-) -> list[FaceLandmarks]:
+def _find_turned(finder: LandmarkFinder, path: Path) -> list[FaceLandmarks]:
     try:
         photo = read_photo(path, min_side=DETECTION_MIN_SIDE)
     except PhotoError as error:
-        return [FaceLandmarks(status="unreadable", reason=str(error))] * len(angles)
+        return [FaceLandmarks(status="unreadable", reason=str(error))] * len(ANGLES)
     found = []
-    for angle in angles:
+    for angle in ANGLES:
         pixels, turn = turn_picture(photo.pixels, angle)
         result = finder.find(pixels)
         back = photo.to_original(map_points(result.points, turn, inverse=True))

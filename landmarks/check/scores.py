@@ -117,10 +117,8 @@ def patient_intervals(
     )
 
 
-def compare_settings(
-    evaluated: Mapping[str, Evaluated], *, part: str = "inner", seed: int = 0
-) -> pd.DataFrame:
-    """Compare settings by NRMSE and mean error; the first is what the others are held against.
+def compare_settings(evaluated: Mapping[str, Evaluated], *, seed: int = 0) -> pd.DataFrame:
+    """Compare errors of the inner points; the first setting is what the others are held against.
 
     Returns `setting`, `photographs` with true points, `found` of them, `patients`; `nrmse_eye`,
     `mean_eye` and `nrmse_difference` to the first setting, each with `_low` and `_high`. A
@@ -129,7 +127,7 @@ def compare_settings(
     rows = []
     base: NDArray[np.float64] | None = None
     for name, one in evaluated.items():
-        errors = part_errors(one)[part]
+        errors = part_errors(one)["inner"]
         base = errors["nrmse_eye"] if base is None else base
         values = np.column_stack(
             [errors["nrmse_eye"], errors["mean_eye"], errors["nrmse_eye"] - base]

@@ -80,7 +80,6 @@ def extract_landmarks(
     overlays: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
-    limit_s: float = PHOTO_LIMIT_S,
 ) -> Extraction:
     """Find the landmarks of every photograph and write `OUT/landmarks.csv`.
 
@@ -98,7 +97,6 @@ def extract_landmarks(
     `method`: how points are found; a plain prediction when None.
     `scale`: fills `mm_per_px`; None leaves it empty.
     `scheduler`: of a Dask cluster that works in place of processes (`common.workers`).
-    `limit_s`: longest time for one photograph in seconds.
 
     UserError when the output folder cannot be written or the predictor cannot be loaded.
     """
@@ -125,7 +123,6 @@ def extract_landmarks(
             start=functools.partial(LandmarkFinder, predictor, faces=faces, method=method),
             jobs=jobs,
             scheduler=scheduler,
-            limit_s=limit_s,
         )
         for image_id, result in measure([task for task in tasks if task.image_id not in journal]):
             first_at = first_at or time.monotonic()
@@ -165,14 +162,13 @@ def _measured(
     start: Callable[..., LandmarkFinder],
     jobs: int,
     scheduler: str | None,
-    limit_s: float,
 ) -> Iterator[tuple[str, FaceLandmarks]]:
     """Measure photographs in worker processes; a file is not touched before its turn comes."""
     if not tasks:
         return
     start = functools.partial(start, copy_threads=jobs if len(tasks) == 1 else 1)
     outcomes = supervised_map(
-        do_photo, tasks, jobs=jobs, start=start, scheduler=scheduler, limit_s=limit_s
+        do_photo, tasks, jobs=jobs, start=start, scheduler=scheduler, limit_s=PHOTO_LIMIT_S
     )
     with (
         closing(outcomes),  # no worker outlives a Ctrl-C or a full disk

@@ -18,8 +18,8 @@ from common.arrays import Floats, Places
 from common.errors import UserError
 from common.grading.folds import read_folds
 from htnet.network.configuration import SIDE_CLASSES
+from htnet.network.heads import ZONES
 from htnet.network.htnet import GradingNetwork
-from htnet.network.patients import ZONES
 from htnet.palsy.answers import read_trained, target_of
 from htnet.palsy.asking import answer_sets
 from htnet.palsy.cohort import ImageCohort, read_image_cohort

@@ -12,8 +12,8 @@ import torch
 from common.errors import UserError
 from common.grading.numeric_target import NUMERIC
 from htnet.network.gradients import oriented_gradients
+from htnet.network.heads import PatientPooling
 from htnet.network.htnet import HTNet, to_input
-from htnet.network.patients import PatientPooling
 from htnet.network.weights import load_weights, save_weights
 from htnet.palsy.asking import answer, answer_sets, summaries
 from htnet.palsy.faces import LabelledFaces, sets_of

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import UserError, exit_code_for
 from common.files import CACHE_FOLDER, remove_others
 from common.films import ANNOTATED, list_frames
 from common.progress import JobProgress
@@ -60,6 +60,12 @@ class FlowRun:
     from_cache: int
     startup_s: float
     work_s: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 all ok, 3 some clips failed, 4 none worked."""
+        ok = self.counts["ok"]
+        return exit_code_for(ok=ok, failed=len(self.table) - ok)
 
 
 def read_clip_manifest(path: Path) -> pd.DataFrame:
@@ -155,12 +161,11 @@ def make_flow_folder(
     predictor: PredictorFile,
     jobs: int,
     simulated: bool,
-    limit_s: float = LIMIT_S,
 ) -> FlowRun:
     """Compute the flow of every clip and write `flow.csv`, `maps.npz` and the regions.
 
     `rows` of the manifest and `tasks` are the same clips in the same order. The files are the same
-    for any number of `jobs`; a clip that takes longer than `limit_s` seconds has failed.
+    for any number of `jobs`; a clip that takes longer than `LIMIT_S` seconds has failed.
     `simulated` says whether a clip of the whole manifest, of which this may be a part, was drawn.
     """
     began = time.monotonic()
@@ -193,7 +198,6 @@ def make_flow_folder(
             jobs=jobs,
             lost=lambda reason: ClipMaps(ClipFacts(status="failed", reason=reason)),
             done=put,
-            limit_s=limit_s,
         )
         table = flow_table(rows, [result.facts for result in results])
         ok = [place for place, result in enumerate(results) if result.status == "ok"]
@@ -239,7 +243,6 @@ def do_clips(
     jobs: int,
     lost: Callable[[str], _Result],
     done: Callable[[int, _Result], _Result] = lambda _, result: result,
-    limit_s: float = LIMIT_S,
 ) -> list[_Result]:
     """Do all clips in worker processes, and return the results in the order of the tasks.
 
@@ -248,7 +251,7 @@ def do_clips(
     result as soon as a clip is done, and returns what is remembered of it.
     """
     found: dict[int, _Result] = {}
-    outcomes = supervised_map(do, tasks, jobs=jobs, start=start, limit_s=limit_s)
+    outcomes = supervised_map(do, tasks, jobs=jobs, start=start, limit_s=LIMIT_S)
     with (
         closing(outcomes),  # no worker outlives a Ctrl-C or a full disk
         JobProgress(title, total=len(tasks)) as progress,

@@ -135,20 +135,18 @@ def face_map(flow: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[
     return whole * face[..., None]
 
 
-def small_map(whole: NDArray[np.float32], *, size: int = MAP_SIZE) -> NDArray[np.float32]:
-    """Shrink a `(s, s, 3)` map to `(size, size, 3)` by averaging; values keep their unit."""
-    return cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA)
+def small_map(whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shrink a `(s, s, 3)` map to `(28, 28, 3)` by averaging; values keep their unit."""
+    return cv2.resize(whole, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
 
 
-def map_centres(
-    points: NDArray[np.float64], *, size: int, map_size: int = MAP_SIZE
-) -> NDArray[np.float32]:
+def map_centres(points: NDArray[np.float64], *, size: int) -> NDArray[np.float32]:
     """Return eyes, nose tip and mouth corners on the grid of the small map: `(5, 2)` x, y.
 
     `points` are `(68, 2)` px of the face square, whose side is `size`.
     """
     centres = np.stack([points[list(_POINTS[name])].mean(axis=0) for name in CENTRES])
-    return ((centres + 0.5) * (map_size / size) - 0.5).astype(np.float32)
+    return ((centres + 0.5) * (MAP_SIZE / size) - 0.5).astype(np.float32)
 
 
 def scaled(

@@ -17,8 +17,9 @@ from htnet.micro.clips.reader import FlowSettings
 from htnet.micro.clips.sources import ClassSetName, ClipSource, class_set_named, read_clips
 from htnet.micro.clips.store import FLOW_FILE
 from htnet.micro.loso.networks import device_named
-from htnet.micro.models.htnet import flow_model, keep_weights
+from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
+    NETWORK,
     ClipGrader,
     HTNetGrader,
     KeptGrader,
@@ -201,7 +202,9 @@ def weights(
     began = time.monotonic()
     source = read_clips(flow, class_set=class_set_named(classes))
     model = flow_model(recipe, inputs=inputs, changes=change)
-    kept = keep_weights(model, source.maps, out, seed=seed, device=device_named(device))
+    grader = HTNetGrader.fit(source.maps, model=model, seed=seed, device=device_named(device))
+    kept = out / NETWORK
+    grader.keep_network(kept, classes=source.maps.classes)
     write_run_record(
         out,
         command="micro weights",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.errors import UserError, exit_code_for
+from common.errors import UserError
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
 from common.words import counted
@@ -29,20 +28,6 @@ from landmarks.predictor import find_predictor
 _LEAST_REGION, _LARGEST_REGION = 16, 512
 
 
-@dataclass(frozen=True)
-class FlowResult:
-    """Where the maps are, what became of the clips, and the exit code that follows."""
-
-    out: Path
-    run: FlowRun
-
-    @property
-    def exit_code(self) -> int:
-        """0 all ok, 3 some clips failed, 4 none worked."""
-        ok = self.run.counts["ok"]
-        return exit_code_for(ok=ok, failed=len(self.run.table) - ok)
-
-
 def flow(
     manifest: Path,
     *,
@@ -57,7 +42,7 @@ def flow(
     predictor: str = "ibug",
     jobs: int | None = None,
     shard: ShardOption = None,
-) -> FlowResult:
+) -> FlowRun:
     """Compute the optical flow of micro-expression clips: flow.csv, maps.npz, regions, pictures.
 
     The face is detected on the onset frame, all frames are cropped by the same box, and head motion
@@ -146,16 +131,15 @@ def flow(
             "simulated": simulated,
         },
     )  # fmt: skip
-    result = FlowResult(out=out, run=run)
-    _tell(result)
+    _tell(run, out)
     if simulated:
         print(SIMULATED)
-    return result
+    return run
 
 
-def _tell(result: FlowResult) -> None:
+def _tell(run: FlowRun, out: Path) -> None:
     """Say what became of the clips; every complaint is one line."""
-    table, run = result.run.table, result.run
+    table = run.table
     for row in table[table["status"] != "ok"].itertuples():
         print(f"{row.status}: {row.image_id}: {row.reason}", file=sys.stderr)
     ok = table[table["status"] == "ok"]
@@ -171,4 +155,4 @@ def _tell(result: FlowResult) -> None:
             f"Largest motion, median over clips: {ok['peak_px'].median():.2f} px, "
             f"{100 * ok['peak_fraction'].median():.2f} % of the face size."
         )
-    print(*said, f"In {result.out}")
+    print(*said, f"In {out}")

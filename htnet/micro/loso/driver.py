@@ -36,32 +36,13 @@ from common.bootstrap import (
 from common.errors import UserError
 from common.grading.scores import Counts, balanced_accuracy, macro_f1, weighted_f1
 from htnet.micro.clips.maps import FlowMaps
-from htnet.micro.loso.folds import LosoAnswers, Recogniser, Rule
+from htnet.micro.loso.folds import LosoAnswers, Recogniser
 
 Protocol = Literal["honest", "published", "both"]
 ALL = "all"
-OPTIMISTIC = "best epoch on the held-out subject: optimistic"
 
 uf1 = macro_f1
 uar = balanced_accuracy
-
-
-@dataclass(frozen=True)
-class ModelAnswers:
-    """The answers of one model by one rule, one for each seed."""
-
-    model: str
-    rule: Rule
-    by_seed: tuple[LosoAnswers, ...]
-
-    @property
-    def label(self) -> str:
-        """The model as it is printed: an optimistic figure never goes by its bare name."""
-        return self.model if self.rule == "honest" else f"{self.model} ({OPTIMISTIC})"
-
-    def predicted(self) -> list[NDArray[np.int64]]:
-        """`(n,)` answers for each seed."""
-        return [one.predicted for one in self.by_seed]
 
 
 @dataclass(frozen=True)
@@ -83,12 +64,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """Scores of one model by one rule on all clips, or on those of one dataset."""
+    """Scores of one model by one rule on all clips, or on those of one dataset.
 
-    answers: ModelAnswers
+    `counts` are those that were scored, `(seeds, subjects, k, k)`.
+    """
+
+    answers: LosoAnswers
     dataset: str
     n_clips: int
     n_subjects: int
+    counts: Counts
     scores: Scores
 
 
@@ -101,7 +86,7 @@ class LosoRun:
     """
 
     clips: FlowMaps
-    models: tuple[ModelAnswers, ...]
+    models: tuple[LosoAnswers, ...]
     scored: tuple[ScoredModel, ...]
     seconds: dict[str, float]
 
@@ -127,7 +112,7 @@ def run_loso(
     *,
     seeds: tuple[int, ...],
     protocol: Protocol = "honest",
-) -> tuple[list[ModelAnswers], dict[str, float]]:
+) -> tuple[list[LosoAnswers], dict[str, float]]:
     """Ask every recogniser for its answers, and check that they are answers to these clips.
 
     `seeds` are those of the models in which anything is random. Of a model that has both rules the
@@ -135,7 +120,7 @@ def run_loso(
     kept always, as what the others are compared with. UserError when two models have one name, or
     a model does not answer as it must.
     """
-    models: list[ModelAnswers] = []
+    models: list[LosoAnswers] = []
     seconds: dict[str, float] = {}
     for recogniser in recognisers:
         if recogniser.name in seconds:
@@ -145,25 +130,28 @@ def run_loso(
         seconds[recogniser.name] = time.monotonic() - began
         for one in answers:
             _check(one, clips)
-        models += _kept(answers, protocol)
+        rules = {one.rule for one in answers}
+        models += [one for one in answers if protocol in ("both", one.rule) or len(rules) == 1]
         print(f"{recogniser.name}: {seconds[recogniser.name]:.1f} s", file=sys.stderr, flush=True)
     return models, seconds
 
 
 def scored_run(
-    clips: FlowMaps, models: Sequence[ModelAnswers], *, seconds: dict[str, float], seed: int = 0
+    clips: FlowMaps, models: Sequence[LosoAnswers], *, seconds: dict[str, float], seed: int = 0
 ) -> LosoRun:
     """Score all answers, on all clips and on each dataset; `seed` is that of the bootstrap."""
     names = sorted(set(clips.dataset.tolist()))
     scored = []
     for model in models:
-        by_subject = np.stack([counts_by_subject(clips, one) for one in model.predicted()])
+        by_subject = np.stack([counts_by_subject(clips, one) for one in model.predicted])
         for name in (ALL, *names) if len(names) > 1 else (ALL,):
             rows = np.ones(len(clips), dtype=bool) if name == ALL else clips.dataset == name
             # A subject belongs to one dataset, so its counts are those of the dataset too.
-            subjects = np.unique(clips.fold[rows])
-            scores = score(by_subject[:, subjects], seed=seed)
-            scored.append(ScoredModel(model, name, int(rows.sum()), len(subjects), scores))
+            counts = by_subject[:, np.unique(clips.fold[rows])]
+            scores = score(counts, seed=seed)
+            scored.append(
+                ScoredModel(model, name, int(rows.sum()), counts.shape[1], counts, scores)
+            )
     return LosoRun(clips, tuple(models), tuple(scored), seconds)
 
 
@@ -209,28 +197,16 @@ def _spread(values: NDArray[np.float64]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _kept(answers: Sequence[LosoAnswers], protocol: Protocol) -> list[ModelAnswers]:
-    rules = list(dict.fromkeys(one.rule for one in answers))
-    if len(rules) > 1 and protocol != "both":
-        rules = [rule for rule in rules if rule == protocol]
-    names = dict.fromkeys(one.model for one in answers)
-    return [
-        ModelAnswers(name, rule, tuple(a for a in answers if (a.model, a.rule) == (name, rule)))
-        for name in names
-        for rule in rules
-    ]
-
-
 def _check(one: LosoAnswers, clips: FlowMaps) -> None:
     """Refuse answers that are not one probability for each clip and class."""
-    wanted = (len(clips), len(clips.classes))
+    wanted = (len(one.seeds), len(clips), len(clips.classes))
     if one.probabilities.shape != wanted:
         raise UserError(
             f"{one.model} answered with the shape {one.probabilities.shape}, not {wanted}: a fold "
             "may be missing; run it again."
         )
     if not np.isfinite(one.probabilities).all() or not np.allclose(
-        one.probabilities.sum(axis=1), 1.0, atol=1e-4
+        one.probabilities.sum(axis=2), 1.0, atol=1e-4
     ):
         raise UserError(
             f"{one.model} gave probabilities that do not sum to one: a training has diverged; try "

@@ -15,26 +15,32 @@ from htnet.micro.clips.maps import FlowMaps
 # honest: everything was chosen on subjects inside the training fold.
 # published: for each held-out subject the epoch that scored best on that same subject; optimistic.
 Rule = Literal["honest", "published"]
+OPTIMISTIC = "best epoch on the held-out subject: optimistic"
 _DRAWS = 50  # of validation subjects, to find some without whom every class is still learned
 
 
 @dataclass(frozen=True)
 class LosoAnswers:
-    """Answers of one model, one seed (0 where nothing is random) and one rule to all clips.
+    """Answers of one model by one rule to all clips, for each seed (0 where nothing is random).
 
-    `probabilities` are `(n, k)`, rows sum to one; the row of a clip comes from the model that was
-    trained without the clip's subject.
+    `probabilities` are `(seeds, n, k)`, rows sum to one; the row of a clip comes from the model
+    that was trained without the clip's subject.
     """
 
     model: str
-    seed: int
     rule: Rule
+    seeds: tuple[int, ...]
     probabilities: NDArray[np.float64]
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """`(n,)` index of the most probable class; the first of equals."""
-        return np.argmax(self.probabilities, axis=1)
+        """`(seeds, n)` index of the most probable class; the first of equals."""
+        return np.argmax(self.probabilities, axis=2)
+
+    @property
+    def label(self) -> str:
+        """The model as it is printed: an optimistic figure never goes by its bare name."""
+        return self.model if self.rule == "honest" else f"{self.model} ({OPTIMISTIC})"
 
 
 class Recogniser(Protocol):
@@ -48,7 +54,7 @@ class Recogniser(Protocol):
     def leave_one_subject_out(
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
-        """Return the answers for each seed and each rule that the model has."""
+        """Return the answers by each rule that the model has."""
         ...
 
 

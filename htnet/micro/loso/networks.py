@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,7 +37,7 @@ from htnet.micro.models.htnet import FlowModel, flow_model, residual_model
 from htnet.micro.models.inputs import NetworkClips
 from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.roi import ROI_KINDS, RoiNetwork
-from htnet.micro.models.training import RoiModel, each_epoch
+from htnet.micro.models.training import RoiModel
 from htnet.recipe import read_recipe
 
 METHOD = 2  # raise it when the same recipe on the same clips gives other answers
@@ -160,20 +160,17 @@ class NetworkRecogniser:
                 found[task] = kept
             done = {task: kept for task, kept in found.items() if kept is not None}
             _write_importance(store / IMPORTANCE, clips.subjects, done)
-        return [answers for seed in seeds for answers in self._answers(seed, clips, done)]
-
-    def _answers(self, seed: int, clips: FlowMaps, done: dict[FoldTask, Kept]) -> list[LosoAnswers]:
-        """Put the answers of one seed's folds together by both rules."""
-        fold = clips.fold
-        honest, published = np.full((2, len(clips), len(clips.classes)), np.nan)
-        for place in range(len(clips.subjects)):
-            kept, own = done[FoldTask(seed, place)], fold == place
-            best = published_epoch(kept["answers"].argmax(axis=2), clips.label[own])
-            honest[own] = kept["answers"][int(kept["epoch"])]
-            published[own] = kept["answers"][best]
+        shape = (2, len(seeds), len(clips), len(clips.classes))
+        honest, published = np.full(shape, np.nan)
+        for task in tasks:
+            own = seeds.index(task.seed), clips.fold == task.number
+            answers = done[task]["answers"]
+            honest[own] = answers[int(done[task]["epoch"])]
+            best = published_epoch(answers.argmax(axis=2), clips.label[own[1]])
+            published[own] = answers[best]
         return [
-            LosoAnswers(self.name, seed, "honest", honest),
-            LosoAnswers(self.name, seed, "published", published),
+            LosoAnswers(self.name, "honest", seeds, honest),
+            LosoAnswers(self.name, "published", seeds, published),
         ]
 
     def _store(self, data: NetworkClips, device: str) -> Path | None:
@@ -197,9 +194,7 @@ class NetworkRecogniser:
             of_all = JobProgress(f"{self.name}, epochs", total=total * each, done=earlier * each)
             with one_thread(), of_all as progress:
                 for task in tasks:
-                    with each_epoch(progress, at_most=each) as told:
-                        kept = _work((light, data, device), task, told=told)
-                    yield task, kept
+                    yield task, _work((light, data, device), task, progress=progress)
             return
         stored = folder / "values.npy"  # shared by the workers instead of copied to each
         np.save(stored, data.values)
@@ -246,7 +241,7 @@ def _open(model: FlowModel | RoiModel, light: NetworkClips, stored: Path) -> _St
     return model, replace(light, values=np.load(stored, mmap_mode="r")), "cpu"
 
 
-def _work(state: _State, task: FoldTask, *, told: Callable[[], None] = lambda: None) -> Kept:
+def _work(state: _State, task: FoldTask, *, progress: JobProgress | None = None) -> Kept:
     """Train one fold and return what is kept of it."""
     model, data, device = state
     subject = list(dict.fromkeys(data.subject.tolist()))[task.number]
@@ -254,7 +249,9 @@ def _work(state: _State, task: FoldTask, *, told: Callable[[], None] = lambda: N
     if isinstance(model, RoiModel):
         seed = int(np.random.SeedSequence([task.seed, task.number]).generate_state(1)[0])
     fold = model.fold(data, subject, seed=seed)
-    trained = model.train(data, fold, seed=seed, number=task.number, device=device, told=told)
+    trained = model.train(
+        data, fold, seed=seed, number=task.number, device=device, progress=progress
+    )
     importance: dict[str, float] = {}
     if isinstance(trained.network, RoiNetwork):
         with torch.inference_mode():

@@ -7,17 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from common.bootstrap import Estimate
-from common.grading.scores import Counts
 from common.report import Report, Section
 from common.words import counted
-from htnet.micro.loso.driver import (
-    ALL,
-    LosoRun,
-    ModelAnswers,
-    ScoredModel,
-    counts_by_subject,
-    subject_bootstrap_difference,
-)
+from htnet.micro.loso.driver import ALL, LosoRun, ScoredModel, subject_bootstrap_difference
 from htnet.micro.loso.folds import Rule
 from htnet.micro.loso.results import BASELINE, confusion_figure, interval_figure, subjects_figure
 from htnet.micro.models.baselines import Guessing
@@ -95,7 +87,7 @@ def _models(report: Report, run: LosoRun, floor: float) -> None:
 
 def _score_table(section: Section, run: LosoRun, rows: list[ScoredModel], *, caption: str) -> None:
     reference = next((one for one in run.on() if one.answers.model == REFERENCE), None)
-    several = any(len(one.answers.by_seed) > 1 for one in rows)
+    several = any(len(one.answers.seeds) > 1 for one in rows)
     table = []
     for one in rows:
         row = {
@@ -105,13 +97,13 @@ def _score_table(section: Section, run: LosoRun, rows: list[ScoredModel], *, cap
             "Weighted F1": _with_interval(one.scores.weighted_f1),
         }
         if several:
-            row["Seeds"] = str(len(one.answers.by_seed))
+            row["Seeds"] = str(len(one.answers.seeds))
             row["Spread of UF1 over seeds"] = (
                 f"± {one.scores.spread_uf1:.3f}" if np.isfinite(one.scores.spread_uf1) else "–"
             )
         # An optimistic figure is not compared with an honest one.
         if reference is not None and one.answers.rule == "honest":
-            row[f"UF1 less that of {REFERENCE}"] = _difference(run, one, reference)
+            row[f"UF1 less that of {REFERENCE}"] = _difference(one, reference)
         table.append(row)
     section.table(table, caption=caption, quiet=_quiet(rows), digits=3)
 
@@ -128,17 +120,11 @@ def _quiet(rows: list[ScoredModel]) -> list[bool]:
     return [one.answers.model in _QUIET for one in rows]
 
 
-def _difference(run: LosoRun, one: ScoredModel, reference: ScoredModel) -> str:
+def _difference(one: ScoredModel, reference: ScoredModel) -> str:
     if one is reference:
         return "–"
-    estimate = subject_bootstrap_difference(
-        _counts(run, one.answers), _counts(run, reference.answers)
-    )
+    estimate = subject_bootstrap_difference(one.counts, reference.counts)
     return f"{estimate.value:+.3f}\n{estimate.low:+.3f} to {estimate.high:+.3f}".replace("-", "−")
-
-
-def _counts(run: LosoRun, model: ModelAnswers) -> Counts:
-    return np.stack([counts_by_subject(run.clips, one) for one in model.predicted()])
 
 
 def _rules(report: Report, run: LosoRun) -> None:

@@ -30,7 +30,7 @@ from common.figures import (
     shares_of_rows,
 )
 from common.tables import choice, number, text
-from htnet.micro.loso.driver import ALL, LosoRun, ModelAnswers, ScoredModel
+from htnet.micro.loso.driver import ALL, LosoRun, ScoredModel
 from htnet.micro.loso.folds import LosoAnswers, Rule
 
 RESULTS_FILE, SUBJECTS_FILE = "loso_results.csv", "loso_subjects.csv"
@@ -114,20 +114,23 @@ def results_table(run: LosoRun) -> pd.DataFrame:
     """Return every answer: models in the order asked, clips in the order given."""
     clips, names = run.clips, np.array(run.clips.classes)
     parts = []
-    for one in (answers for model in run.models for answers in model.by_seed):
+    for model in run.models:
         # Rounding errors of float32 networks must not leave 0 to 1.
-        probabilities = np.clip(one.probabilities, 0.0, 1.0)
-        content = {
-            "image_id": clips.clip_id.tolist(),
-            "dataset": clips.dataset.tolist(),
-            "subject": clips.subject.tolist(),
-            **_named(one),
-            "seed": one.seed,
-            "emotion": names[clips.label].tolist(),
-            "predicted": names[one.predicted].tolist(),
-            **{f"p_{name}": probabilities[:, i] for i, name in enumerate(names.tolist())},
-        }
-        parts.append(pd.DataFrame(content))
+        probabilities = np.clip(model.probabilities, 0.0, 1.0)
+        for place, seed in enumerate(model.seeds):
+            content = {
+                "image_id": clips.clip_id.tolist(),
+                "dataset": clips.dataset.tolist(),
+                "subject": clips.subject.tolist(),
+                **_named(model),
+                "seed": seed,
+                "emotion": names[clips.label].tolist(),
+                "predicted": names[model.predicted[place]].tolist(),
+                **{
+                    f"p_{name}": probabilities[place, :, i] for i, name in enumerate(names.tolist())
+                },
+            }
+            parts.append(pd.DataFrame(content))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -135,7 +138,7 @@ def subjects_table(run: LosoRun) -> pd.DataFrame:
     """Return how many clips of each subject each model answered rightly."""
     clips, fold, rows = run.clips, run.clips.fold, []
     for model in run.models:
-        right = np.mean([one == clips.label for one in model.predicted()], axis=0)
+        right = np.mean(model.predicted == clips.label, axis=0)
         for number_of, subject in enumerate(clips.subjects):
             own = fold == number_of
             rows.append(
@@ -172,7 +175,7 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
                 "dataset": one.dataset,
                 "n_clips": one.n_clips,
                 "n_subjects": one.n_subjects,
-                "n_seeds": len(one.answers.by_seed),
+                "n_seeds": len(one.answers.seeds),
                 **scores.uf1.cells("uf1"),
                 "uf1_sd": scores.spread_uf1,
                 **scores.uar.cells("uar"),
@@ -187,7 +190,7 @@ def summary_table(run: LosoRun) -> pd.DataFrame:
     return frame.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
 
 
-def _named(one: LosoAnswers | ModelAnswers) -> dict[str, str]:
+def _named(one: LosoAnswers) -> dict[str, str]:
     optimistic = "yes" if one.rule == "published" else "no"
     return {"model": one.model, "rule": one.rule, "optimistic": optimistic}
 
@@ -240,13 +243,13 @@ def confusion_figure(scored: Sequence[ScoredModel], *, classes: Sequence[str]) -
     return figure
 
 
-def subjects_figure(run: LosoRun, model: ModelAnswers) -> Figure:
+def subjects_figure(run: LosoRun, model: LosoAnswers) -> Figure:
     """Draw a square for each clip, a row for each subject: its class, and whether it was found.
 
     Of several seeds, the class with the highest mean probability is the answer.
     """
     clips, fold = run.clips, run.clips.fold
-    mean = np.mean([one.probabilities for one in model.by_seed], axis=0)
+    mean = model.probabilities.mean(axis=0)
     right = np.argmax(mean, axis=1) == clips.label
     members: dict[str, list[int]] = {}
     for subject in range(len(clips.subjects)):

@@ -37,7 +37,7 @@ class Classical:
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
         """Answer each clip without its subject; `seeds` change nothing."""
-        return [LosoAnswers(self.name, 0, "honest", self.probabilities(clips))]
+        return [LosoAnswers(self.name, "honest", (0,), self.probabilities(clips)[None])]
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,17 @@ class Guessing:
     ) -> list[LosoAnswers]:
         """Return random answers by both rules for each seed."""
         k, shares = len(clips.classes), training_shares(clips)
-        answers = []
-        for seed in seeds:
+        last, best = np.empty((2, len(seeds), len(clips)), dtype=int)
+        for place, seed in enumerate(seeds):
             rng = np.random.default_rng(seed)
-            last, best = np.empty(len(clips), dtype=int), np.empty(len(clips), dtype=int)
             for number, (held_out, _) in enumerate(folds_of(clips)):
                 guesses = rng.choice(k, size=(self.epochs, len(held_out)), p=shares[number])
                 epoch = published_epoch(guesses, clips.label[held_out])
-                last[held_out], best[held_out] = guesses[-1], guesses[epoch]
-            answers.append(LosoAnswers(self.name, seed, "honest", np.eye(k)[last]))
-            answers.append(LosoAnswers(self.name, seed, "published", np.eye(k)[best]))
-        return answers
+                last[place, held_out], best[place, held_out] = guesses[-1], guesses[epoch]
+        return [
+            LosoAnswers(self.name, "honest", seeds, np.eye(k)[last]),
+            LosoAnswers(self.name, "published", seeds, np.eye(k)[best]),
+        ]
 
 
 def standardised(maps: NDArray[np.floating]) -> Values:

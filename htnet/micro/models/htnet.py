@@ -7,7 +7,7 @@ from the seed, the fold's number and the epoch, so that the order of the folds c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.progress import JobProgress
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, check_fold
 from htnet.micro.models.inputs import NetworkClips, apex_clips, flow_clips
@@ -24,10 +25,8 @@ from htnet.micro.models.recipes import FlowRecipe, ResidualConfig, ResidualRecip
 from htnet.micro.models.training import Rows, Trained, Training
 from htnet.network.htnet import HTNet
 from htnet.network.losses import rate_at
-from htnet.network.weights import save_weights
 from htnet.recipe import read_recipe
 
-WEIGHTS = "network.safetensors"
 Sees = Literal["flow", "apex"]
 
 
@@ -72,7 +71,7 @@ class FlowModel:
         seed: int,
         number: int,
         device: str = "cpu",
-        told: Callable[[], None] = lambda: None,
+        progress: JobProgress | None = None,
     ) -> Trained:
         """Train one fold of `clips`, whose number decides the order of the clips.
 
@@ -85,7 +84,7 @@ class FlowModel:
             training = _FlowTraining(
                 clips, network, fold, self.recipe, place=(seed, number), device=device
             )
-            return training.run(told=told)
+            return training.run(progress=progress)
 
     def build(self, *, num_classes: int) -> nn.Module:
         """Build the network for a number of classes."""
@@ -152,29 +151,6 @@ class _FlowTraining(Training):
 def epoch_order(rows: Rows, *, place: tuple[int, int], epoch: int, steps: int) -> list[Rows]:
     """Return the rows of each step of an epoch; they follow from seed and fold (`place`) alone."""
     return np.array_split(np.random.default_rng([*place, epoch]).permutation(rows), steps)
-
-
-def keep_weights(
-    model: FlowModel, clips: FlowMaps, out: Path, *, seed: int, **options: Any
-) -> Path:
-    """Train on all subjects and keep the last epoch's weights, for `htnet train --pretrained`.
-
-    They lie in `network.safetensors` in the folder `out`, with the configuration inside.
-    """
-    data = model.clips(clips)
-    fold = model.fold(data, None, seed=seed)
-    trained = model.train(data, fold, seed=seed, number=len(clips.subjects), **options)
-    assert isinstance(trained.network, Standardised)
-    network = trained.network.network
-    assert isinstance(network, HTNet)
-    notes = {
-        "classes": list(clips.classes),
-        "recipe": model.recipe.name,
-        "epoch": model.recipe.training.epochs,
-        "channels": "u, v, strain",
-    }
-    save_weights(network, out / WEIGHTS, notes=notes)
-    return out / WEIGHTS
 
 
 def flow_model(

@@ -33,10 +33,13 @@ from htnet.micro.models.htnet import FlowModel, Standardised
 from htnet.micro.models.inputs import NetworkClips, mosaic, shrunk
 from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.roi import RoiConfig, RoiNetwork, build_roi
-from htnet.micro.models.training import RoiModel, each_epoch
+from htnet.micro.models.training import RoiModel
+from htnet.network.htnet import HTNet
+from htnet.network.weights import save_weights
 from htnet.recipe import recipe_from
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"
+NETWORK = "network.safetensors"  # of HTNet alone
 Content = tuple[dict[str, Any], dict[str, Tensor]]
 """Settings and numbers of a grader: what `content` gives and `read` builds it from."""
 
@@ -51,16 +54,18 @@ class HTNetGrader:
     kind: ClassVar[str] = "htnet"
 
     @classmethod
-    def fit(cls, clips: FlowMaps, *, model: FlowModel, seed: int = 0) -> HTNetGrader:
+    def fit(
+        cls, clips: FlowMaps, *, model: FlowModel, seed: int = 0, device: str = "cpu"
+    ) -> HTNetGrader:
         """Train on all subjects for all epochs of the recipe."""
         data = model.clips(clips)
         fold = model.fold(data, None, seed=seed)
         number = len(clips.subjects)  # of the fold: after the last held-out subject
-        with (
-            JobProgress(f"epochs of {model.name}", total=model.recipe.training.epochs) as progress,
-            each_epoch(progress, at_most=model.recipe.training.epochs) as told,
-        ):
-            trained = model.train(data, fold, seed=seed, number=number, told=told)
+        title, epochs = f"epochs of {model.name}", model.recipe.training.epochs
+        with JobProgress(title, total=epochs) as progress:
+            trained = model.train(
+                data, fold, seed=seed, number=number, device=device, progress=progress
+            )
         assert isinstance(trained.network, Standardised)
         return cls(model, trained.network, len(clips.classes))
 
@@ -96,6 +101,18 @@ class HTNetGrader:
         with torch.inference_mode():
             return _mean_answer([self.network(torch.from_numpy(np.array(maps, dtype=np.float32)))])
 
+    def keep_network(self, path: Path, *, classes: tuple[str, ...]) -> None:
+        """Keep the weights alone, configuration inside, for `htnet train --pretrained`."""
+        recipe, network = self.model.recipe, self.network.network
+        assert isinstance(network, HTNet)
+        notes = {
+            "classes": list(classes),
+            "recipe": recipe.name,
+            "epoch": recipe.training.epochs,
+            "channels": "u, v, strain",
+        }
+        save_weights(network, path, notes=notes)
+
 
 @dataclass(frozen=True)
 class RoiGrader:
@@ -117,8 +134,7 @@ class RoiGrader:
         with JobProgress(title, total=len(folds) * model.recipe.training.epochs) as progress:
             for part, fold in enumerate(folds):
                 own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0])
-                with each_epoch(progress, at_most=model.recipe.training.epochs) as told:
-                    network = model.train(clips, fold, seed=own, told=told).network
+                network = model.train(clips, fold, seed=own, progress=progress).network
                 assert isinstance(network, RoiNetwork)
                 networks.append(network)
         return cls(tuple(networks))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,10 +82,11 @@ class Training:
     def after_epoch(self) -> None:
         """Change the rate after an epoch."""
 
-    def run(self, *, told: Callable[[], None] = lambda: None) -> Trained:
+    def run(self, *, progress: JobProgress | None = None) -> Trained:
         """Train, choose the epoch on the validation clips, and answer the held-out ones.
 
-        `told` is called after every epoch. UserError when the training diverges.
+        Each epoch counts in `progress`, one that is not needed at the end. UserError when the
+        training diverges.
         """
         fold = self.fold
         losses: list[float] = []
@@ -95,7 +95,8 @@ class Training:
         for epoch in range(self.epochs):
             self._learn(epoch, fold.train)
             answers.append(self.probabilities(fold.held_out))
-            told()
+            if progress:
+                progress.advance(ok=True)
             if not len(fold.validation):
                 best = epoch
                 continue
@@ -109,6 +110,8 @@ class Training:
                 kept, best = copy.deepcopy(self.network.state_dict()), epoch
             if self.patience is not None and epoch - best >= self.patience:
                 break
+        if progress and (left := self.epochs - len(answers)):
+            progress.advance(ok=True, count=left)
         if losses:
             self.network.load_state_dict(kept)
         return Trained(self.network.eval(), best, np.stack(answers), tuple(losses))
@@ -138,21 +141,6 @@ class Training:
             self.optimizer.step()
             self.after_step()
         self.after_epoch()
-
-
-@contextmanager
-def each_epoch(progress: JobProgress, *, at_most: int) -> Iterator[Callable[[], None]]:
-    """Give what a training calls after every epoch; those it does not need count at its end."""
-    told = 0
-
-    def advance() -> None:
-        nonlocal told
-        told += 1
-        progress.advance(ok=True)
-
-    yield advance
-    for _ in range(at_most - told):
-        progress.advance(ok=True)
 
 
 @dataclass(frozen=True)
@@ -196,7 +184,7 @@ class RoiModel:
         seed: int,
         number: int = 0,
         device: str = "cpu",
-        told: Callable[[], None] = lambda: None,
+        progress: JobProgress | None = None,
     ) -> Trained:
         """Train until the validation loss has not fallen for `patience` epochs; all by the seed."""
         check_fold(clips.subject, fold)
@@ -211,7 +199,7 @@ class RoiModel:
             network = build_roi(config)
             network.unit.copy_(clips.unit(fold.train))
             training = _RoiTraining(clips, network, fold, self.recipe, seed=seed, device=device)
-            return training.run(told=told)
+            return training.run(progress=progress)
 
 
 class _RoiTraining(Training):

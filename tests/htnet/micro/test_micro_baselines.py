@@ -84,8 +84,8 @@ def test_labels_and_maps_of_the_held_out_subject_change_nothing(
     own = clips.fold == 2
     label = clips.label.copy()
     label[own] = (label[own] + 1) % 3
-    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities
-    after = model.leave_one_subject_out(replace(clips, label=label), seeds=(0,))[0].probabilities
+    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities[0]
+    after = model.leave_one_subject_out(replace(clips, label=label), seeds=(0,))[0].probabilities[0]
     np.testing.assert_allclose(after[own], before[own], atol=1e-9)
     if model.name != "majority":
         assert np.abs(after[~own] - before[~own]).max() > 1e-6
@@ -103,8 +103,8 @@ def test_they_find_what_is_there_and_nothing_where_nothing_is(
 def uar_of(model: Recogniser, clips: FlowMaps) -> float:
     answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
     assert answer.rule == "honest"
-    np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0)
-    return score(counts_by_subject(clips, answer.predicted)[None], resamples=10).uar.value
+    np.testing.assert_allclose(answer.probabilities.sum(axis=2), 1.0)
+    return score(counts_by_subject(clips, answer.predicted[0])[None], resamples=10).uar.value
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
@@ -116,17 +116,17 @@ def test_a_one_clip_subject_and_a_class_of_one_subject_are_answered(model: Recog
     kept = np.flatnonzero((drawn.fold != 0) | (np.arange(len(drawn)) == 0))
     clips = rows_of(replace(drawn, label=label), kept)
     answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
-    np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0)
+    np.testing.assert_allclose(answer.probabilities.sum(axis=2), 1.0)
     own = clips.fold == 4
-    assert not (answer.predicted[own] == 2).any()  # nobody else could teach it
+    assert not (answer.predicted[0, own] == 2).any()  # nobody else could teach it
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_the_order_of_clips_changes_no_answer(model: Recogniser) -> None:
     clips = uneven(3)
     order = np.random.default_rng(0).permutation(len(clips))
-    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities
-    after = model.leave_one_subject_out(rows_of(clips, order), seeds=(0,))[0].probabilities
+    before = model.leave_one_subject_out(clips, seeds=(0,))[0].probabilities[0]
+    after = model.leave_one_subject_out(rows_of(clips, order), seeds=(0,))[0].probabilities[0]
     np.testing.assert_allclose(after, before[order], atol=1e-3)
 
 
@@ -135,7 +135,7 @@ def test_majority_is_the_most_frequent_class_of_the_others() -> None:
     label = np.array([0, 0, 0, 0, 1, 1, 1, 2, 1, 1, 2, 2])
     answer = Majority().leave_one_subject_out(replace(clips, label=label), seeds=(0,))[0]
     # Without the first subject 1 leads; without the second 0; without the third 0.
-    assert answer.predicted.tolist() == [1] * 4 + [0] * 8
+    assert answer.predicted[0].tolist() == [1] * 4 + [0] * 8
 
 
 def test_shares_are_those_of_the_training_clips() -> None:
@@ -178,7 +178,7 @@ def test_published_maps_give_the_known_figures(shared: Path) -> None:
     }
     for model, (uf1, uar) in expected.items():
         answer = model.leave_one_subject_out(clips, seeds=(0,))[0]
-        found = score(counts_by_subject(clips, answer.predicted)[None], resamples=10)
+        found = score(counts_by_subject(clips, answer.predicted[0])[None], resamples=10)
         assert found.uf1.value == pytest.approx(uf1, abs=0.01)
         assert found.uar.value == pytest.approx(uar, abs=0.01)
 

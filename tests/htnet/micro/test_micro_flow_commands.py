@@ -139,19 +139,19 @@ def test_what_was_computed_is_not_computed_again_and_a_changed_frame_is(
     first = flow(manifest, out=out, pictures=False, jobs=1)
     maps = (out / MAPS_FILE).read_bytes()
     again = flow(manifest, out=out, pictures=False, jobs=1)
-    assert (first.run.from_cache, again.run.from_cache) == (0, 2)
+    assert (first.from_cache, again.from_cache) == (0, 2)
     assert (out / MAPS_FILE).read_bytes() == maps
     # Another scaling uses the same flow; another method does not.
-    assert flow(manifest, out=out, scaling="published", jobs=1).run.from_cache == 2
+    assert flow(manifest, out=out, scaling="published", jobs=1).from_cache == 2
     apex = tmp_path / "clips" / WHOLE / f"img{APEX}.png"
     shutil.copy(apex.with_name(f"img{ONSET}.png"), apex)
     changed = flow(manifest, out=out, pictures=False, jobs=1)
-    assert changed.run.from_cache == 1
-    assert changed.run.table["peak_px"].iat[1] < 0.2
+    assert changed.from_cache == 1
+    assert changed.table["peak_px"].iat[1] < 0.2
     assert len(list((out / "cache").glob("*.npz"))) == 2  # the old one is gone
     for kept in (out / "cache").glob("*.npz"):
         kept.write_bytes(kept.read_bytes()[:100])
-    assert flow(manifest, out=out, pictures=False, jobs=1).run.from_cache == 0
+    assert flow(manifest, out=out, pictures=False, jobs=1).from_cache == 0
 
 
 @pytest.mark.usefixtures("in_process")
@@ -164,12 +164,12 @@ def test_a_missing_apex_is_found_and_a_stand_in_is_not_believed(
         apex=[None, ONSET + 1],
         apex_source=["annotated", "middle frame, no apex was annotated"],
     )
-    table = flow(manifest, out=tmp_path / "out", pictures=False, jobs=1).run.table
+    table = flow(manifest, out=tmp_path / "out", pictures=False, jobs=1).table
     assert table["apex"].tolist() == [APEX, APEX]
     assert table["apex_source"].tolist() == ["spotted", "spotted"]
     manifest = clip_manifest(tmp_path / "n.csv", [HALF], apex=[ONSET + 1])
-    assert flow(manifest, out=tmp_path / "o", pictures=False, jobs=1).run.table["apex"].iat[0] == 9
-    again = flow(manifest, out=tmp_path / "o", spot=True, pictures=False, jobs=1).run.table
+    assert flow(manifest, out=tmp_path / "o", pictures=False, jobs=1).table["apex"].iat[0] == 9
+    again = flow(manifest, out=tmp_path / "o", spot=True, pictures=False, jobs=1).table
     assert again["apex"].iat[0] == APEX
 
 
@@ -313,8 +313,8 @@ def test_simulated_clips_go_through_and_their_apexes_are_found(
     few = dataset.manifest.groupby("emotion", sort=False).head(1)
     few.to_csv(tmp_path / "m.csv", index=False)
     result = flow(tmp_path / "m.csv", out=tmp_path / "flow", pictures=False, jobs=1)
-    assert result.run.counts["ok"] == len(few) == 4
-    assert result.run.table["face_px"].between(150, 200).all()
-    assert result.run.table["peak_px"].between(0.5, 6).all()
+    assert result.counts["ok"] == len(few) == 4
+    assert result.table["face_px"].between(150, 200).all()
+    assert result.table["peak_px"].between(0.5, 6).all()
     spots = spot(tmp_path / "m.csv", out=tmp_path / "spot", pictures=False, jobs=1).spots
     assert (spots["error_frames"].abs() <= 1).all()

@@ -19,8 +19,9 @@ from common.grading.scores import macro_f1
 from htnet.micro.clips.maps import FlowMaps
 from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
-from htnet.micro.models.htnet import WEIGHTS, FlowModel, epoch_order, flow_model, keep_weights
+from htnet.micro.models.htnet import FlowModel, epoch_order, flow_model
 from htnet.micro.models.inputs import apex_clips, mosaic
+from htnet.micro.models.kept import HTNetGrader
 from htnet.micro.models.recipes import FOLDER, FlowRecipe, ResidualRecipe
 from htnet.micro.models.training import Trained
 from htnet.network.configuration import PUBLISHED_28, HTNetConfig
@@ -55,12 +56,14 @@ def trained(clips: FlowMaps, of: FlowModel, number: int, *, seed: int = 0) -> Tr
     return of.train(data, fold, seed=seed, number=number)
 
 
-def values(answers: list[LosoAnswers]) -> list[tuple[int, str, list[list[float]]]]:
-    return [(one.seed, one.rule, one.probabilities.tolist()) for one in answers]
+def values(
+    answers: list[LosoAnswers],
+) -> list[tuple[tuple[int, ...], str, list[list[list[float]]]]]:
+    return [(one.seeds, one.rule, one.probabilities.tolist()) for one in answers]
 
 
 def uf1(answer: LosoAnswers, label: np.ndarray) -> float:
-    return float(macro_f1(confusion_matrix(label, answer.predicted, labels=range(3))))
+    return float(macro_f1(confusion_matrix(label, answer.predicted[0], labels=range(3))))
 
 
 # --- one training ------------------------------------------------------------------------------
@@ -195,9 +198,9 @@ def test_movements_are_learned_and_answered_in_people_not_seen() -> None:
     strong = recogniser("network.dim=12", "training.epochs=12", "training.batch_size=64")
     answers = strong.leave_one_subject_out(clips, seeds=(0,))
     honest, published = answers
-    assert [(one.seed, one.rule) for one in answers] == [(0, "honest"), (0, "published")]
+    assert [(one.seeds, one.rule) for one in answers] == [((0,), "honest"), ((0,), "published")]
     assert {one.model for one in answers} == {"htnet-small whole"}
-    np.testing.assert_allclose(honest.probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(honest.probabilities.sum(axis=2), 1, rtol=0, atol=1e-12)
     assert uf1(honest, clips.label) > 0.9
     assert uf1(published, clips.label) >= uf1(honest, clips.label)
 
@@ -222,7 +225,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     clips = drawn_maps(subjects=4, per_subject=3)
     keeping = recogniser("training.epochs=1", folder=tmp_path)
     expected = values(keeping.leave_one_subject_out(clips, seeds=(0, 4)))
-    assert expected[0][2] != expected[2][2]  # the seed has a say
+    assert expected[0][2][0] != expected[0][2][1]  # the seed has a say
     files = sorted(tmp_path.glob("htnet-small-whole/*/seed_0/*.npz"))
     assert [file.name for file in files] == [f"fold_00{number}.npz" for number in range(4)]
     untouched = files[0].stat().st_mtime_ns
@@ -242,8 +245,9 @@ def test_weights_are_kept_with_their_configuration_and_begin_a_palsy_network(
     inputs: str, tmp_path: Path
 ) -> None:
     clips = drawn_maps(subjects=3)
-    kept = keep_weights(flow_model("small", inputs=inputs, changes=TINY), clips, tmp_path, seed=2)
-    assert kept.name == WEIGHTS
+    kept = tmp_path / "network.safetensors"
+    grader = HTNetGrader.fit(clips, model=flow_model("small", inputs=inputs, changes=TINY), seed=2)
+    grader.keep_network(kept, classes=clips.classes)
     network, notes = load_weights(kept)
     assert isinstance(network, HTNet)
     assert notes["classes"] == list(clips.classes)

@@ -49,7 +49,7 @@ class ByHeart:
             known = {clips.maps[i].tobytes(): clips.label[i] for i in training}
             for i in held_out:
                 answers[i] = known.get(clips.maps[i].tobytes(), answers[i])
-        return [LosoAnswers(self.name, 0, "honest", np.eye(len(clips.classes))[answers])]
+        return [LosoAnswers(self.name, "honest", (0,), np.eye(len(clips.classes))[answers][None])]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Broken:
     def leave_one_subject_out(
         self, clips: FlowMaps, *, seeds: tuple[int, ...]
     ) -> list[LosoAnswers]:
-        return [LosoAnswers(self.name, 0, "honest", self.probabilities)]
+        return [LosoAnswers(self.name, "honest", (0,), self.probabilities[None])]
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,7 @@ def test_rules_are_never_pooled_and_only_asked_ones_kept() -> None:
         )
         # A model without epochs has honest answers only.
         assert [model.rule for model in models] == rules
-        for model in models:
-            assert {one.rule for one in model.by_seed} == {model.rule}
-        assert [len(model.by_seed) for model in models][-1] == 1
+        assert [model.seeds for model in models][-1] == (0,)
 
 
 def test_clips_learned_by_heart_help_nobody_unless_a_subject_is_in_its_own_training() -> None:

@@ -307,7 +307,7 @@ def test_kernel_ridge_fits_its_training_clips_and_is_that_of_the_baseline() -> N
         if isinstance(value, np.ndarray)
     }
     inside = KernelRidgeGrader.fit(replace(clips, **kept))
-    loso = KernelRidge().leave_one_subject_out(clips, seeds=(0,))[0].probabilities
+    loso = KernelRidge().leave_one_subject_out(clips, seeds=(0,))[0].probabilities[0]
     np.testing.assert_allclose(inside.answers(clips.maps[held_out]), loso[held_out], atol=1e-5)
 
 

@@ -24,16 +24,18 @@ def recogniser(
     return NetworkRecogniser(RoiModel(kind, recipe, windows), folder=folder, device="cpu")
 
 
-def values(answers: list[LosoAnswers]) -> list[tuple[str, int, list[list[float]]]]:
-    return [(one.rule, one.seed, one.probabilities.tolist()) for one in answers]
+def values(
+    answers: list[LosoAnswers],
+) -> list[tuple[str, tuple[int, ...], list[list[list[float]]]]]:
+    return [(one.rule, one.seeds, one.probabilities.tolist()) for one in answers]
 
 
 def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
     windows, maps = drawn_regions()
     alone = recogniser(windows, "hybrid", folder=tmp_path)
     expected = alone.leave_one_subject_out(maps, seeds=(0,))
-    assert [(one.model, one.seed, one.rule) for one in expected] == [
-        ("roi-small hybrid", 0, "honest"), ("roi-small hybrid", 0, "published")
+    assert [(one.model, one.seeds, one.rule) for one in expected] == [
+        ("roi-small hybrid", (0,), "honest"), ("roi-small hybrid", (0,), "published")
     ]  # fmt: skip
     folds = sorted(tmp_path.glob("roi-small-hybrid/*/seed_0/fold_*.npz"))
     assert len(folds) == 4
