@@ -19,7 +19,6 @@ from htnet.micro.clips.store import FLOW_FILE
 from htnet.micro.loso.networks import device_named
 from htnet.micro.models.htnet import flow_model
 from htnet.micro.models.kept import (
-    NETWORK,
     ClipGrader,
     HTNetGrader,
     KeptGrader,
@@ -29,9 +28,11 @@ from htnet.micro.models.kept import (
 )
 from htnet.micro.models.recipes import RoiRecipe
 from htnet.micro.models.training import RoiModel
-from htnet.network.htnet import set_threads
+from htnet.network.htnet import HTNet, set_threads
+from htnet.network.weights import save_weights
 from htnet.recipe import Recipe, read_recipe
 
+NETWORK = "network.safetensors"
 FitModel = Literal["kernel-ridge", "htnet", "temporal", "graph", "hybrid"]
 
 
@@ -204,7 +205,7 @@ def weights(
     model = flow_model(recipe, inputs=inputs, changes=change)
     grader = HTNetGrader.fit(source.maps, model=model, seed=seed, device=device_named(device))
     kept = out / NETWORK
-    grader.keep_network(kept, classes=source.maps.classes)
+    keep_network(grader, kept, classes=source.maps.classes)
     write_run_record(
         out,
         command="micro weights",
@@ -216,6 +217,19 @@ def weights(
     )
     print(f"Kept {kept} of {_described(source)}: begin with it by htnet train --pretrained.")
     return MicroFitResult(kept, clips=len(source.maps), failed=source.n_failed)
+
+
+def keep_network(grader: HTNetGrader, path: Path, *, classes: tuple[str, ...]) -> None:
+    """Keep the weights alone, configuration inside, for `htnet train --pretrained`."""
+    recipe, network = grader.model.recipe, grader.network.network
+    assert isinstance(network, HTNet)
+    notes = {
+        "classes": list(classes),
+        "recipe": recipe.name,
+        "epoch": recipe.training.epochs,
+        "channels": "u, v, strain",
+    }
+    save_weights(network, path, notes=notes)
 
 
 def _counts(source: ClipSource) -> dict[str, int]:

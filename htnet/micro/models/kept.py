@@ -34,12 +34,9 @@ from htnet.micro.models.inputs import NetworkClips, mosaic, shrunk
 from htnet.micro.models.recipes import FlowRecipe
 from htnet.micro.models.roi import RoiConfig, RoiNetwork, build_roi
 from htnet.micro.models.training import RoiModel
-from htnet.network.htnet import HTNet
-from htnet.network.weights import save_weights
 from htnet.recipe import recipe_from
 
 CARD, WEIGHTS = "grader.json", "weights.safetensors"
-NETWORK = "network.safetensors"  # of HTNet alone
 Content = tuple[dict[str, Any], dict[str, Tensor]]
 """Settings and numbers of a grader: what `content` gives and `read` builds it from."""
 
@@ -100,18 +97,6 @@ class HTNetGrader:
         """Return `(n, k)` of `(n, 3, S, S)`."""
         with torch.inference_mode():
             return _mean_answer([self.network(torch.from_numpy(np.array(maps, dtype=np.float32)))])
-
-    def keep_network(self, path: Path, *, classes: tuple[str, ...]) -> None:
-        """Keep the weights alone, configuration inside, for `htnet train --pretrained`."""
-        recipe, network = self.model.recipe, self.network.network
-        assert isinstance(network, HTNet)
-        notes = {
-            "classes": list(classes),
-            "recipe": recipe.name,
-            "epoch": recipe.training.epochs,
-            "channels": "u, v, strain",
-        }
-        save_weights(network, path, notes=notes)
 
 
 @dataclass(frozen=True)

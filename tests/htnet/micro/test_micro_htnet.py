@@ -17,6 +17,7 @@ from sklearn.metrics import confusion_matrix
 from common.errors import UserError
 from common.grading.scores import macro_f1
 from htnet.micro.clips.maps import FlowMaps
+from htnet.micro.commands.fit import keep_network
 from htnet.micro.loso.folds import Fold, LosoAnswers, published_epoch
 from htnet.micro.loso.networks import NetworkRecogniser
 from htnet.micro.models.htnet import FlowModel, epoch_order, flow_model
@@ -247,7 +248,7 @@ def test_weights_are_kept_with_their_configuration_and_begin_a_palsy_network(
     clips = drawn_maps(subjects=3)
     kept = tmp_path / "network.safetensors"
     grader = HTNetGrader.fit(clips, model=flow_model("small", inputs=inputs, changes=TINY), seed=2)
-    grader.keep_network(kept, classes=clips.classes)
+    keep_network(grader, kept, classes=clips.classes)
     network, notes = load_weights(kept)
     assert isinstance(network, HTNet)
     assert notes["classes"] == list(clips.classes)
