@@ -15,6 +15,7 @@ import torch
 from common.arrays import Places
 from common.errors import UserError, exit_code_for
 from common.files import atomic_write
+from common.films import quiet_opencv
 from common.grading.numeric_target import NumericTarget
 from common.provenance import RUN_FILE, write_run_record
 from common.shards import ShardOption, dealt
@@ -238,13 +239,10 @@ def _asked_together(network: GradingNetwork, faces: Faces, precision: Precision)
 
 def camera_frame(number: int, folder: Path) -> Path:
     """Take one frame from a camera. UserError when there is no such camera."""
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
+    with quiet_opencv():
         capture = cv2.VideoCapture(number)
         read, frame = capture.read() if capture.isOpened() else (False, None)
         capture.release()
-    finally:
-        cv2.utils.logging.setLogLevel(before)
     if not read or frame is None:
         raise UserError(
             f"Camera {number} gives no picture: connect a camera, choose another --camera, or "
