@@ -326,6 +326,11 @@ def figure_png(figure: Figure) -> bytes:
     A figure is rendered once: it may not be changed afterwards.
     """
     if figure not in _RENDERED:
+        layout = figure.get_layout_engine()
+        if layout is not None:  # here, or `savefig` would draw the whole figure once for it
+            figure.dpi = FIGURE_DPI
+            layout.execute(figure)
+            figure.set_layout_engine("none")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
         _RENDERED[figure] = buffer.getvalue()

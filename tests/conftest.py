@@ -125,6 +125,14 @@ def here_if_one(
         yield outcome_of(function, state, index=index, item=item)
 
 
+def backwards_here(
+    function: Callable[..., Any], items: Sequence[Any], *, start: Callable[[], Any], **_: Any
+) -> Iterator[Outcome]:
+    """`supervised_map` that begins with the last item: no row may depend on order or company."""
+    for found in here_if_one(function, items[::-1], jobs=1, start=start):
+        yield replace(found, index=len(items) - 1 - found.index)
+
+
 @contextmanager
 def one_worker_here() -> Iterator[None]:
     """Measure in this process: a worker takes seconds to start and to load the landmark model.
@@ -132,7 +140,10 @@ def one_worker_here() -> Iterator[None]:
     Worker processes are tested in tests/common/test_workers.py, tests/landmarks/test_extraction.py
     and tests/pipeline/test_interruptions.py.
     """
-    modules = ("landmarks.find.extraction", "landmarks.check.altered", "htnet.micro.clips.folder")
+    modules = (
+        "landmarks.find.extraction", "landmarks.check.altered", "htnet.micro.clips.folder",
+        "datasets.simulated.photo_cohort",
+    )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for module in modules:
             patch.setattr(f"{module}.supervised_map", here_if_one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ _TESTED = {
 """Columns that say who answered, and in which fold."""
 
 
+@cache
 def predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
     """Return the schema of a prediction table; of scores that of `score_predictions_schema`.
 
@@ -116,6 +118,7 @@ def probability(*, nullable: bool = False) -> pa.Column:
     return pa.Column(float, inside, coerce=True, nullable=nullable)
 
 
+@cache
 def inner_predictions_schema(target: AnyTarget, *, unit: Unit = "photograph") -> pa.DataFrameSchema:
     """Return the schema of `inner_predictions.csv`: what was answered inside training patients.
 
@@ -209,11 +212,10 @@ def read_either_unit(
     path: Path, *, target: AnyTarget, inner: bool = False
 ) -> tuple[pd.DataFrame, Unit]:
     """Read a prediction table, an inner one too, and say what it has rows for."""
-    schema = inner_predictions_schema if inner else predictions_schema
-    table = read_table(path, schema=schema(target, unit="patient"))
-    if KEY["photograph"] not in table.columns:
-        return table, "patient"
-    return read_table(path, schema=schema(target, unit="photograph")), "photograph"
+    schema = (inner_predictions_schema if inner else predictions_schema)(target)
+    key = KEY["photograph"]
+    table = read_table(path, schema=schema.update_column(key, required=False))
+    return table, "photograph" if key in table.columns else "patient"
 
 
 def read_predictions(

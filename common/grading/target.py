@@ -8,7 +8,7 @@ answer that needs no photograph (`commonest_class`), the baseline of every score
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +44,7 @@ class Target:
     title: str
     column: str
     classes: tuple[str, ...]
-    number_of: Mapping[object, int]
+    number_of: Mapping[object, int] = field(hash=False)
     ordered: bool
     source: str
     notes: tuple[str, ...] = ()

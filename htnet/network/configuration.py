@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from common.settings import Settings, settings_from
-from htnet.network.gradients import CELL
 
 ROI_REGIONS = ("forehead", "right_eye", "left_eye", "nose", "mouth")
 """Names of the five maps of the facial ROI module, in order; sides are the patient's."""
+
+CELL = 4  # px, of the oriented gradients
 
 SIDE_CLASSES = ("right", "left", "none")
 """Answers of the side head, in order: the patient's weak side, or none."""

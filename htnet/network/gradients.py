@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-CELL = 4  # px
+from htnet.network.configuration import CELL
+
 DIRECTIONS = 8  # over half a turn
 _GREY = (0.299, 0.587, 0.114)
 _AROUND = 5  # cells along a side of what an edge is compared with

@@ -18,9 +18,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from common.errors import UserError
-from htnet.network.configuration import HTNetConfig, config_from
+from htnet.network.configuration import CELL, HTNetConfig, config_from
 from htnet.network.facial_regions import ChannelROIModule, FacialROIModule, ReleasedROIModule
-from htnet.network.gradients import CELL, DIRECTIONS, oriented_gradients
+from htnet.network.gradients import DIRECTIONS, oriented_gradients
 from htnet.network.heads import (
     FeatureReader,
     PatientFound,

@@ -180,7 +180,7 @@ def test_everything_at_once(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    result = measure(source, out, faces="error", jobs=2)
+    result = measure(source, out, faces="error")
     told = capsys.readouterr()
 
     table = read_landmarks(out / "landmarks.csv").set_index("image_id")

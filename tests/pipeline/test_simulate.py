@@ -52,7 +52,9 @@ def test_a_portrait_without_a_face_is_refused(tmp_path: Path) -> None:
         simulate(tmp_path / "out", from_photo=wall)
 
 
-def test_portraits_become_patients_whose_truth_moves_with_the_picture(tmp_path: Path) -> None:
+def test_portraits_become_patients_whose_truth_moves_with_the_picture(
+    tmp_path: Path, workers_here: None
+) -> None:
     """Two people from the front, and one who looks aside."""
     import cv2
 
@@ -64,7 +66,7 @@ def test_portraits_become_patients_whose_truth_moves_with_the_picture(tmp_path: 
     for name, own in (("front", points), ("front2", points), ("aside", aside)):
         cv2.imwrite(str(folder / f"{name}.png"), rgb[..., ::-1])
         np.savetxt(folder / f"{name}.pts", own + 1)
-    result = simulate(out, from_photos=folder, seed=1)
+    result = simulate(out, from_photos=folder, seed=1, jobs=1)
 
     assert result.exit_code == 3
     assert list(result.left_out) == ["aside.png"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import run_pipeline
 from common.command_line import run
@@ -31,7 +32,9 @@ from tests.browser import WIDTHS, open_page, static_problems
 from tests.htnet.micro.drawn_maps import CLASSES, drawn_maps, write_published
 from tests.htnet.micro.test_micro_sources import flow_folder
 
-pytestmark = pytest.mark.usefixtures("workers_here")
+pytestmark = pytest.mark.usefixtures("workers_here", "figures_not_rendered")
+
+RENDERED = Figure.savefig
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -71,9 +74,11 @@ def test_the_command_writes_report_tables_and_record(
 
 @pytest.fixture(scope="module")
 def page(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of both rules."""
+    """The report of both rules, with its figures."""
     out = tmp_path_factory.mktemp("report")
-    loso(published, out=out, models=("svm",), protocol="both", seeds=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", RENDERED)
+        loso(published, out=out, models=("svm",), protocol="both", seeds=2)
     return out / REPORT_FILE
 
 

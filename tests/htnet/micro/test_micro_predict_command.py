@@ -45,6 +45,7 @@ pytestmark = pytest.mark.usefixtures("workers_here")
 
 CLASSES = ("brows up", "brows down")
 FIRST, APEX, LAST = 8, 13, 18  # frame numbers with one and two digits
+MARKED = {"onset": FIRST, "apex": APEX, "offset": LAST}  # so that they need not be found
 
 
 @pytest.fixture(autouse=True)
@@ -150,9 +151,7 @@ def test_a_clip_is_found_in_time_answered_and_drawn(
 
 
 def test_a_roi_model_answers_with_the_share_of_its_regions(clip: Path, tmp_path: Path) -> None:
-    result = predict(
-        clip, model=kept_roi(tmp_path / "model"), out=tmp_path, onset=FIRST, apex=APEX, offset=LAST
-    )
+    result = predict(clip, model=kept_roi(tmp_path / "model"), out=tmp_path, **MARKED)
     row = result.prediction.iloc[0]
     assert (row["onset"], row["apex"], row["offset"]) == (FIRST, APEX, LAST)
     assert row[["p_brows up", "p_brows down"]].sum() == pytest.approx(1)
@@ -377,7 +376,8 @@ def add_regions(folder: Path) -> None:
 def test_a_fitted_kernel_ridge_can_predict(flow_folder: Path, tmp_path: Path, clip: Path) -> None:
     result = fit(flow_folder, out=tmp_path / "model", model="kernel-ridge")
     assert (result.exit_code, result.clips) == (0, 6)
-    row = predict(clip, model=tmp_path / "model", out=tmp_path / "out").prediction.iloc[0]
+    found = predict(clip, model=tmp_path / "model", out=tmp_path / "out", **MARKED)
+    row = found.prediction.iloc[0]
     assert row["predicted"] == "surprise"
     assert row["p_positive"] < 0.1  # a class that was never shown
 
@@ -396,7 +396,7 @@ def test_a_fitted_htnet_is_kept_with_its_recipe_and_can_predict(
     grader = load_grader(out).grader
     assert isinstance(grader, HTNetGrader)
     assert grader.model.recipe.training.input == inputs
-    row = predict(clip, model=out, out=tmp_path / "out").prediction.iloc[0]
+    row = predict(clip, model=out, out=tmp_path / "out", **MARKED).prediction.iloc[0]
     assert row["status"] == "ok"
     assert row[["p_negative", "p_positive", "p_surprise"]].sum() == pytest.approx(1)
     clips = read_clips(flow_folder, class_set=class_set_named("composite3")).maps
