@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -45,6 +46,7 @@ def sources(root: Path) -> list[tuple[str, Path]]:
     return found
 
 
+@cache
 def imports(path: Path) -> list[tuple[int, str]]:
     """Line and full name of everything a file imports, inside functions too."""
     found: list[tuple[int, str]] = []

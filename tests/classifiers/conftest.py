@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,12 @@ MOVEMENTS = ("rest", "brow_raise", "full_eye_closure", "full_smile", "lip_pucker
 
 
 def write_faces(
-    folder: Path, *, patients_per_grade: int = 5, noise_px: float = 1.0, seed: int = 0
+    folder: Path,
+    *,
+    patients_per_grade: int = 5,
+    noise_px: float = 1.0,
+    seed: int = 0,
+    movements: Sequence[str] = MOVEMENTS,
 ) -> Path:
     """Write `landmarks.csv`, `dists.csv` and `features.csv` of made-up patients who move.
 
@@ -79,7 +84,7 @@ def write_faces(
         side = "none" if grade == 1 else ("left", "right")[number // 6 % 2]
         own = face + _symmetric(rng.normal(size=(68, 2)) * 2.0)
         vigour = rng.uniform(0.8, 1.2)
-        for movement in MOVEMENTS:
+        for movement in movements:
             pull = moves[movement] * vigour
             share = np.ones((68, 1))
             weak = {"left": pull_side("left"), "right": pull_side("right")}.get(side, [])

@@ -468,15 +468,14 @@ def test_it_fits_and_can_be_used_by_everyone(
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
+    page = open_review(browser, running[-1].address, width=width, bypass_csp=True)
+    page.click("#help")
     for scheme in ("light", "dark"):
-        page = open_review(
-            browser, running[-1].address, width=width, color_scheme=scheme, bypass_csp=True
-        )
-        page.click("#help")
+        page.emulate_media(color_scheme=scheme)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.context.close()
+    page.context.close()
 
 
 def test_at_its_end_the_points_are_measured_again(

@@ -31,6 +31,7 @@ from tests.classifiers.conftest import write_faces
 pytestmark = pytest.mark.usefixtures("without_search")
 
 GRADER = "logistic"
+FEW_MOVEMENTS = ("rest", "brow_raise", "full_smile")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,9 @@ def figures_are_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables of 12 made-up patients of all grades; returns `features.csv`."""
-    return write_faces(tmp_path_factory.mktemp("targets"), patients_per_grade=2)
+    return write_faces(
+        tmp_path_factory.mktemp("targets"), patients_per_grade=2, movements=FEW_MOVEMENTS
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from common.workers import Outcome, supervised_map
 from htnet.micro.clips.maps import RegionWindows
 from htnet.micro.loso.folds import LosoAnswers
 from htnet.micro.loso.networks import NetworkRecogniser
@@ -30,7 +34,14 @@ def values(
     return [(one.rule, one.seeds, one.probabilities.tolist()) for one in answers]
 
 
-def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
+def one_worker_backwards(*given: Any, jobs: int, **options: Any) -> Iterator[Outcome]:
+    """One process, which takes seconds to start, and its answers in another order."""
+    yield from reversed(list(supervised_map(*given, jobs=1, **options)))
+
+
+def test_a_worker_and_a_restart_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     windows, maps = drawn_regions()
     alone = recogniser(windows, "hybrid", folder=tmp_path)
     expected = alone.leave_one_subject_out(maps, seeds=(0,))
@@ -39,6 +50,7 @@ def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
     ]  # fmt: skip
     folds = sorted(tmp_path.glob("roi-small-hybrid/*/seed_0/fold_*.npz"))
     assert len(folds) == 4
+    monkeypatch.setattr("htnet.micro.loso.networks.supervised_map", one_worker_backwards)
     together = replace(alone, folder=None, jobs=2).leave_one_subject_out(maps, seeds=(0,))
     assert values(together) == values(expected)
     untouched = folds[0].stat().st_mtime_ns
