@@ -18,6 +18,7 @@ from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.paired_scores import (
     Agreement,
     agreement,
+    by_patient,
     difference,
     exchange_patients,
     paired_scores,
@@ -242,7 +243,7 @@ def _differences(shared: SharedAnswers, *, by: str, group: str, seed: int) -> pd
     for score in [*paired_scores(shared.target).values(), *told]:
         if score.name in left_out:
             continue
-        sums = {name: score.by_patient(shared, name) for name in shared.names}
+        sums = {name: by_patient(score, shared, name) for name in shared.names}
         for first, second in itertools.combinations(shared.names, 2):
             made = difference(
                 score, sums[first], sums[second], weights=weights,

@@ -26,7 +26,12 @@ from classifiers.branches.late_fusion import (
     learn_fusion,
     learn_number_fusion,
 )
-from classifiers.branches.paired_scores import difference, exchange_patients, paired_scores
+from classifiers.branches.paired_scores import (
+    by_patient,
+    difference,
+    exchange_patients,
+    paired_scores,
+)
 from common.arrays import Flags, Floats, Ints, Places
 from common.bootstrap import resampling_weights
 from common.errors import UserError
@@ -175,7 +180,7 @@ def beside_the_better(
     exchanges = exchange_patients(n, seed=seed)
     rows = []
     for score in paired_scores(everything.target).values():
-        sums = {name: score.by_patient(everything, name) for name in everything.names}
+        sums = {name: by_patient(score, everything, name) for name in everything.names}
         values = {name: float(score.of(sums[name].sum(axis=0))) for name in branches}
         sign = 1 if score.higher_is_better else -1
         better = max(branches, key=lambda name: (sign * values[name], -branches.index(name)))

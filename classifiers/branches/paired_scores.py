@@ -9,47 +9,34 @@ each other (`agreement`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from classifiers.branches.branch import SharedAnswers
 from common.arrays import Floats, Ints, Names
-from common.bootstrap import Estimate, interval, paired_difference, resampling_weights, summed_by
+from common.bootstrap import (
+    Estimate,
+    interval,
+    paired_difference,
+    resampled_counts,
+    resampling_weights,
+    summed_by,
+)
 from common.grading.agreement_scores import icc_a1, limits_of_agreement, pair_sums
 from common.grading.calibration import LEAST_CHANCE
 from common.grading.numeric_scores import fields_of, numeric_scores_for
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.probabilities import squared_distance
-from common.grading.scores import SCORES, recalls, scores_for
+from common.grading.scores import SCORES, Score, recalls, scores_for
 from common.grading.target import Target
 
 PERMUTATIONS = 5000
 Sums = Floats
-"""`(n_patients, m)`: what a score needs of each patient."""
-
-
-@dataclass(frozen=True)
-class PairedScore:
-    """One score of a branch, named and worded as `common.grading.scores.Score`.
-
-    `sums` makes of answers and a branch's name `(rows, m)`, which are summed over each patient;
-    `of` makes of totals `(..., m)` values `(...)`.
-    """
-
-    name: str
-    title: str
-    meaning: str
-    _: KW_ONLY
-    higher_is_better: bool
-    sums: Callable[[SharedAnswers, str], Floats]
-    of: Callable[[Floats], Floats]
-
-    def by_patient(self, shared: SharedAnswers, name: str) -> Sums:
-        """Return the sums of one branch, patients in sorted order."""
-        return summed(self.sums(shared, name), shared.patients)
+"""`(n_patients, ...)`: what a score needs of each patient."""
 
 
 @dataclass(frozen=True)
@@ -74,80 +61,51 @@ class Difference:
         }
 
 
-def paired_scores(target: AnyTarget) -> dict[str, PairedScore]:
+def paired_scores(target: AnyTarget) -> dict[str, Score]:
     """Return the scores that make sense for a target: of the answers, then of probabilities."""
     if isinstance(target, NumericTarget):
-        return {
-            score.name: PairedScore(
-                score.name, score.title, score.meaning,
-                higher_is_better=bool(score.higher_is_better), sums=_number_sums, of=score.of,
-            )
-            for score in numeric_scores_for(target)
-            if score.higher_is_better is not None
-        }  # fmt: skip
-    k = len(target.classes)
-    of_answers = [
-        _of_counts(score.name, score.title, score.meaning, score.of, k=k,
-                   higher_is_better=bool(score.higher_is_better))
-        for score in scores_for(target)
-        if score.name != "balanced_accuracy" or not target.ordered
-    ]  # fmt: skip
-    of_chances = [
-        PairedScore(
-            "brier", "Brier score",
-            "mean squared distance of the probabilities from the truth, 0 to 2 (smaller is better)",
-            higher_is_better=False, sums=_brier, of=_mean,
-        ),
-        PairedScore(
-            "log_loss", "Log loss",
-            "mean of minus the logarithm of the probability of the truth (smaller is better; a "
-            f"probability below {LEAST_CHANCE} counts as that)",
-            higher_is_better=False, sums=_log_loss, of=_mean,
-        ),
-    ]  # fmt: skip
-    return {score.name: score for score in [*of_answers, *of_chances]}
+        known = [one for one in numeric_scores_for(target) if one.higher_is_better is not None]
+    else:
+        known = [
+            score
+            for score in scores_for(target)
+            if score.name != "balanced_accuracy" or not target.ordered
+        ] + OF_CHANCES
+    return {score.name: score for score in known}
 
 
-def recall_scores(target: Target) -> list[PairedScore]:
+def recall_scores(target: Target) -> list[Score]:
     """Return the recall of each class, `recall_1` for instance: told, and not tested."""
-
-    def recall_at(at: int) -> Callable[[Floats], Floats]:
-        return lambda counts: recalls(counts)[..., at]
-
     return [
-        _of_counts(
-            f"recall_{name}", f"Recall of {name}",
-            f"share of exact answers where the reference is {name}", recall_at(at),
-            k=len(target.classes),
+        Score(
+            f"recall_{name}", f"Recall of {name}", partial(_recall_at, at=at),
+            f"share of exact answers where the reference is {name}",
         )
         for at, name in enumerate(target.classes)
     ]  # fmt: skip
 
 
-def _of_counts(
-    name: str,
-    title: str,
-    meaning: str,
-    of: Callable[[Floats], Floats],
-    *,
-    k: int,
-    higher_is_better: bool = True,
-) -> PairedScore:
-    """Return a score of confusion counts `(..., k, k)` as one of sums `(..., k * k)`."""
-    return PairedScore(
-        name, title, meaning, higher_is_better=higher_is_better,
-        sums=lambda shared, branch: pairs_of_answers(shared.truth, shared.answers[branch], k=k),
-        of=lambda total: of(total.reshape(*total.shape[:-1], k, k)),
-    )  # fmt: skip
+def by_patient(score: Score, shared: SharedAnswers, name: str) -> Sums:
+    """Return what a score needs of one branch, patients in sorted order."""
+    return summed(needed(score, shared, name), shared.patients)
+
+
+def needed(score: Score, shared: SharedAnswers, name: str) -> Floats:
+    """Return what a score needs of each row of one branch, `(n, ...)`: counts, or losses."""
+    if shared.numeric is not None:
+        return fields_of(shared.reference, shared.said(name), target=shared.numeric)
+    chances, truth = shared.chances[name], shared.truth
+    if score.name not in ("brier", "log_loss"):
+        return pairs_of_answers(truth, shared.answers[name], k=chances.shape[1])
+    if score.name == "brier":
+        loss = squared_distance(chances, truth)
+    else:
+        loss = -np.log(np.maximum(chances[np.arange(len(truth)), truth - 1], LEAST_CHANCE))
+    return np.column_stack([loss, np.ones(len(loss))])
 
 
 def difference(
-    score: PairedScore,
-    first: Sums,
-    second: Sums,
-    *,
-    weights: Floats,
-    exchanges: Floats | None = None,
+    score: Score, first: Sums, second: Sums, *, weights: Floats, exchanges: Floats | None = None
 ) -> Difference:
     """Compare one score of two branches on the same patients.
 
@@ -170,7 +128,7 @@ def exchange_patients(
     return rng.integers(0, 2, size=(permutations, n_patients)).astype(np.float64)
 
 
-def permutation_p(score: PairedScore, first: Sums, second: Sums, *, exchanges: Floats) -> float:
+def permutation_p(score: Score, first: Sums, second: Sums, *, exchanges: Floats) -> float:
     """Return the two-sided p of a paired permutation test over patients.
 
     If the branches were equally good, it would not matter which gave which of a patient's answers:
@@ -178,7 +136,7 @@ def permutation_p(score: PairedScore, first: Sums, second: Sums, *, exchanges: F
     Smyth 2010).
     """
     gap = second - first
-    moved = exchanges @ gap
+    moved = resampled_counts(gap, weights=exchanges)
     made = score.of(first.sum(axis=0) + moved) - score.of(second.sum(axis=0) - moved)
     seen = abs(float(score.of(first.sum(axis=0)) - score.of(second.sum(axis=0))))
     as_far = np.abs(made[~np.isnan(made)]) >= seen - 1e-12
@@ -186,34 +144,33 @@ def permutation_p(score: PairedScore, first: Sums, second: Sums, *, exchanges: F
 
 
 def summed(values: Floats, patients: Names) -> Floats:
-    """Sum `(n, m)` rows over each patient: `(n_patients, m)`, patients in sorted order."""
+    """Sum `(n, ...)` rows over each patient: `(n_patients, ...)`, patients in sorted order."""
     names, at = np.unique(patients, return_inverse=True)
     return summed_by(values, at, n=len(names))
 
 
 def pairs_of_answers(first: Ints, second: Ints, *, k: int) -> Floats:
-    """Return `(n, k * k)`: 1 at the cell of each row's two class numbers."""
-    return np.eye(k * k)[(first - 1) * k + second - 1]
+    """Return `(n, k, k)`: 1 at the cell of each row's two class numbers."""
+    return np.eye(k * k)[(first - 1) * k + second - 1].reshape(-1, k, k)
 
 
-def _number_sums(shared: SharedAnswers, name: str) -> Floats:
-    assert shared.numeric is not None
-    return fields_of(shared.reference, shared.said(name), target=shared.numeric)
-
-
-def _brier(shared: SharedAnswers, name: str) -> Floats:
-    loss = squared_distance(shared.chances[name], shared.truth)
-    return np.column_stack([loss, np.ones(len(loss))])
-
-
-def _log_loss(shared: SharedAnswers, name: str) -> Floats:
-    of_truth = shared.chances[name][np.arange(len(shared.rows)), shared.truth - 1]
-    loss = -np.log(np.maximum(of_truth, LEAST_CHANCE))
-    return np.column_stack([loss, np.ones(len(loss))])
+def _recall_at(counts: Floats, *, at: int) -> Floats:
+    return recalls(counts)[..., at]
 
 
 def _mean(total: Floats) -> Floats:
     return total[..., 0] / total[..., 1]
+
+
+OF_CHANCES = [
+    Score("brier", "Brier score", _mean,
+          "mean squared distance of the probabilities from the truth, 0 to 2 (smaller is better)",
+          higher_is_better=False),
+    Score("log_loss", "Log loss", _mean,
+          "mean of minus the logarithm of the probability of the truth (smaller is better; a "
+          f"probability below {LEAST_CHANCE} counts as that)", higher_is_better=False),
+]  # fmt: skip
+"""Scores of probabilities, from the sum of the losses of a patient and their number."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +213,7 @@ def agreement(shared: SharedAnswers, first: str, second: str, *, seed: int = 0) 
         return Agreement(first, second, {"icc": icc}, *limits)
     k = len(shared.classes.classes)
     pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
-    counts = summed(pairs, patients).reshape(-1, k, k)
+    counts = summed(pairs, patients)
     names = {"weighted_kappa": "weighted_kappa", "exact": "accuracy", "within_one": "within_one"}
     scores = {name: SCORES[of].estimate(counts, weights=weights) for name, of in names.items()}
     answers = bland_altman(shared.said(first) - shared.said(second), patients, weights=weights)

@@ -254,7 +254,7 @@ def crossed_figure(shared: SharedAnswers, first: str, second: str) -> Figure:
     k = len(shared.classes.classes)
     pairs = pairs_of_answers(shared.answers[first], shared.answers[second], k=k)
     return confusion_figure(
-        pairs.sum(axis=0).reshape(k, k) / shared.rows["repeat"].nunique(),
+        pairs.sum(axis=0) / shared.rows["repeat"].nunique(),
         target=shared.classes,
         title=f"per {shared.unit}",
         axes_of=(f"{first} answered", f"{second} answered"),

@@ -257,9 +257,9 @@ def spread_table(found: dict[str, FaceLandmarks], *, method: Method) -> pd.DataF
     )
     if method.points == "halves":
         frame["halves_share"] = np.array([result.halves_share for result in results], dtype=float)
-    spreads = np.array([result.spread for result in results]).reshape(len(results), -1)
-    if len(results):
-        frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
+    spreads = np.array([result.spread for result in results], dtype=np.float64)
+    spreads = spreads.reshape(len(results), len(SPREAD_COLUMNS))
+    frame = frame.join(pd.DataFrame(spreads, columns=list(SPREAD_COLUMNS)))
     columns = [name for name, column in SPREADS.columns.items() if column.required or name in frame]
     return sort_by_image_id(frame.reindex(columns=columns))
 

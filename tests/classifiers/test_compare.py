@@ -24,8 +24,10 @@ from classifiers.branches.comparison import (
 from classifiers.branches.paired_scores import (
     agreement,
     bland_altman,
+    by_patient,
     difference,
     exchange_patients,
+    needed,
     paired_scores,
     permutation_p,
 )
@@ -63,7 +65,7 @@ def answers(
 def test_scores_equal_those_of_scikit_learn():
     shared = answers(0.8)
     total = {
-        name: float(score.of(score.by_patient(shared, "a").sum(axis=0)))
+        name: float(score.of(by_patient(score, shared, "a").sum(axis=0)))
         for name, score in SCORES.items()
     }
     truth, said = shared.truth, shared.answers["a"]
@@ -93,7 +95,7 @@ def taken(shared: SharedAnswers, rows: np.ndarray) -> SharedAnswers:
 
 
 def value(score, shared: SharedAnswers, name: str) -> float:
-    return float(score.of(score.sums(shared, name).sum(axis=0)))
+    return float(score.of(needed(score, shared, name).sum(axis=0)))
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -101,7 +103,7 @@ def test_the_interval_comes_from_written_out_resamples_of_patients(name):
     shared, score = answers(0.6, 1.2), SCORES[name]
     weights = resampling_weights(12, resamples=40, seed=3)
     found = difference(
-        score, score.by_patient(shared, "a"), score.by_patient(shared, "b"), weights=weights
+        score, by_patient(score, shared, "a"), by_patient(score, shared, "b"), weights=weights
     )
     patients = np.unique(shared.patients)
     drawn = []
@@ -143,7 +145,7 @@ def test_the_permutation_test_exchanges_whole_patients(name):
         made.append(value(score, both, "a") - value(score, both, "b"))
     seen = abs(value(score, shared, "a") - value(score, shared, "b"))
     expected = ((np.abs(made) >= seen - 1e-12).sum() + 1) / 65
-    sums = [score.by_patient(shared, name) for name in "ab"]
+    sums = [by_patient(score, shared, name) for name in "ab"]
     assert permutation_p(score, *sums, exchanges=exchanges) == pytest.approx(expected)
 
 
@@ -151,7 +153,7 @@ def test_equal_branches_are_rarely_called_different():
     alarms = []
     for seed in range(100):
         shared = answers(1.0, 1.0, patients=30, seed=1000 * seed)
-        sums = [SCORES["mae"].by_patient(shared, name) for name in "ab"]
+        sums = [by_patient(SCORES["mae"], shared, name) for name in "ab"]
         exchanges = exchange_patients(30, permutations=200, seed=seed)
         alarms.append(permutation_p(SCORES["mae"], *sums, exchanges=exchanges) <= 0.05)
     assert np.mean(alarms) <= 0.12
