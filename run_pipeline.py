@@ -84,7 +84,7 @@ COMMANDS: Commands = {
         "Features by grade, maps, separability, outliers.",
     ),
     "profile": (
-        "classifiers.commands.profile:profile",
+        "classifiers.commands.explore:profile",
         "A patient beside the healthy, by percentile.",
     ),
     "benchmark": (

@@ -284,14 +284,16 @@ def stability(cohort: Cohort, *, by: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Portable:
-    """The features that a `stability.csv` calls portable."""
+    """The features that a `stability.csv` calls portable; `features` are None without a table."""
 
-    path: Path
-    features: list[str]
+    path: Path | None = None
+    features: list[str] | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Portable:
+    def read(cls, path: Path | None) -> Portable:
         """Read the table; unknown features, and none that is portable, are refused."""
+        if path is None:
+            return cls()
         table = read_table(path, schema=STABILITY)
         if strangers := sorted(set(table["feature"]) - set(FEATURE_NAMES)):
             raise UserError(
@@ -309,6 +311,8 @@ class Portable:
     @property
     def settings(self) -> dict[str, object]:
         """What a run records of it."""
+        if self.path is None or self.features is None:
+            return {}
         return {
             "portable features": ", ".join(self.features),
             "table of portable features": f"sha256 {sha256_of(self.path)}",
@@ -316,10 +320,14 @@ class Portable:
 
     def notes(self, tables: Mapping[str, Path]) -> list[str]:
         """Warn where it was made of the very tables (by role) on which graders are now tested."""
-        made_of = recorded(self.path.parent, "files")
-        if "features" not in made_of or any(
-            role not in tables or file["sha256"] != sha256_of(found_table(tables[role]))
-            for role, file in made_of.items()
+        made_of = {} if self.path is None else recorded(self.path.parent, "files")
+        if (
+            self.path is None
+            or "features" not in made_of
+            or any(
+                role not in tables or file["sha256"] != sha256_of(found_table(tables[role]))
+                for role, file in made_of.items()
+            )
         ):
             return []
         return [

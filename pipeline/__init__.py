@@ -1,1 +1,1 @@
-"""The commands that join packages: extract, demo, doctor; and the mechanics of the command line."""
+"""What joins packages: demo, simulate, the joint report, shards, landmark models, doctor."""

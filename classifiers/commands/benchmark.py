@@ -34,7 +34,6 @@ from common.grading.evaluation import Evaluation, NumericEvaluation, scored, wri
 from common.grading.fold_notes import (
     fold_confusions,
     fold_confusions_schema,
-    fold_problems,
     folds_in_words,
     n_dropped,
 )
@@ -187,7 +186,7 @@ def benchmark(
         raise UserError(
             f"--inner-graders names {strangers[0]}, which is not compared: add it to --graders."
         )
-    travelling = None if portable is None else Portable.read(portable)
+    travelling = Portable.read(portable)
     refuse_unanswerable(cohort)
     table = (
         read_folds(fold_table)
@@ -198,12 +197,7 @@ def benchmark(
         )
     )  # fmt: skip
     by_site = None if hold_out_by is None else folds_by(cohort.labelled, column=hold_out_by)
-    samples = rows_to_answer(
-        cohort,
-        level=level,
-        target=question,
-        portable=None if travelling is None else travelling.features,
-    )
+    samples = rows_to_answer(cohort, level=level, target=question, portable=travelling.features)
     plan = Plan(
         samples, tested_in(table, samples, unit=level), question,
         [entry.name for entry in chosen], scaler, seed, unit=level, search=search,
@@ -220,13 +214,8 @@ def benchmark(
         schema = inner_predictions_schema(question, unit=level)
         write_table(inside.predictions, out / INNER_FILE, schema=schema)
         runs.append(inside)
-    problems = fold_problems(
-        plan.parts, labels=samples.labels, class_names=question.classes, unit=level
-    )
-    problems += question.notes
+    problems = [*travelling.notes(cohort.study.files), *plan.problems()]
     problems += [sentence for run in runs for sentence in run.problems]
-    if travelling is not None:
-        problems = [*travelling.notes(cohort.study.files), *problems]
     evaluations = scored(validation.predictions, target=question, unit=level, seed=seed)
     across = None
     if hold_out_by is not None and by_site is not None:
@@ -248,7 +237,7 @@ def benchmark(
         "graders": ", ".join(plan.graders),
         "folds": folds_in_words(table, method="given table" if fold_table else folds),
         **({} if hold_out_by is None else {"held out by": hold_out_by}),
-        **({} if travelling is None else travelling.settings),
+        **travelling.settings,
         "scaler": scaler_in_words(scaler),
         "feature definition": cohort.study.definition or "unknown (no run.json beside the table)",
         "seed": seed,
@@ -333,7 +322,7 @@ def _write_run(
         command="benchmark",
         settings=settings,
         seed=int(str(settings["seed"])),
-        files=cohort.study.files | {role: path for role, path in given.items() if path is not None},
+        files=cohort.study.files | dict(given),
         counts={
             "photographs": len(cohort.photographs),
             "usable": len(cohort.usable.rows),

@@ -162,7 +162,7 @@ def warn_of_nameless(report: Report, manifest: pd.DataFrame | None) -> None:
         print(f"Warning: {sentence}", file=sys.stderr)
 
 
-def given_files(branches: list[Branch], *, manifest: Path | None) -> dict[str, Path]:
+def given_files(branches: list[Branch], *, manifest: Path | None) -> dict[str, Path | None]:
     """Return what went in, by role, for `run.json`."""
     files = {f"predictions of {branch.name}": branch.source for branch in branches}
-    return files | ({"manifest": manifest} if manifest else {})
+    return files | {"manifest": manifest}

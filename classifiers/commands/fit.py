@@ -26,7 +26,7 @@ from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
 from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, scored
-from common.grading.fold_notes import fold_problems, folds_in_words
+from common.grading.fold_notes import folds_in_words
 from common.grading.folds import FoldMethod, make_folds, write_folds
 from common.grading.predictions import Unit, write_predictions
 from common.provenance import write_run_record
@@ -129,14 +129,9 @@ def fit(
     question = cohort.target
     chosen = choose_graders([grader], target=question)
     entry = next(one for one in chosen if one.name == grader)
-    travelling = None if portable is None else Portable.read(portable)
+    travelling = Portable.read(portable)
     refuse_unanswerable(cohort)
-    samples = rows_to_answer(
-        cohort,
-        level=level,
-        target=question,
-        portable=None if travelling is None else travelling.features,
-    )
+    samples = rows_to_answer(cohort, level=level, target=question, portable=travelling.features)
     table = make_folds(
         cohort.labelled, method=folds, n_folds=n_folds, repeats=repeats, seed=seed,
         score=question.column,
@@ -157,20 +152,15 @@ def fit(
         "grader": grader,
         "folds": folds_in_words(table, method=folds),
         "chosen": str(fitted.choice),
-        **({} if travelling is None else travelling.settings),
+        **travelling.settings,
         "feature definition": cohort.study.definition or "unknown",
         "seed": seed,
     }
-    problems = fold_problems(
-        plan.parts, labels=samples.labels, class_names=question.classes, unit=level
-    )
-    problems += question.notes
-    if travelling is not None:
-        problems = [*travelling.notes(cohort.study.files), *problems]
+    problems = [*travelling.notes(cohort.study.files), *plan.problems(), *validation.problems]
     report = benchmark_report(
         cohort,
         evaluations,
-        problems=[*problems, *validation.problems],
+        problems=problems,
         settings=settings,
         choices=validation.choices,
         redact=redact,
@@ -200,7 +190,7 @@ def fit(
         command="fit",
         settings=settings,
         seed=seed,
-        files=cohort.study.files | ({} if portable is None else {"portable": portable}),
+        files=cohort.study.files | {"portable": portable},
         counts={
             "photographs": len(cohort.usable.rows),
             "patients": len(set(samples.patients)),

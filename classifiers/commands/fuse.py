@@ -165,7 +165,7 @@ def fuse(
         seed=seed,
         files=given_files(branches, manifest=manifest)
         | {f"inner predictions of {b.name}": p for b, p in zip(branches, inner_paths, strict=False)}
-        | ({} if features is None else {"features": features}),
+        | {"features": features},
         counts={f"{level.shared.unit}s": len(level.shared.rows) for level in found},
         seconds={"total": time.perf_counter() - started},
         notes={"warnings": report.warnings},

@@ -102,13 +102,12 @@ def raters(
         write_table(relative_to_folder(told, out), out / "manifest.csv", schema=MANIFEST)
     shown = compared([one.redacted() for one in scores]) if redact else found
     raters_report(shown, warnings=mistakes(shown), left_aside=words).write(out / "report.html")
-    files = {"ratings": ratings, "predictions": predictions, "manifest": manifest}
     write_run_record(
         out,
         command="raters",
         settings={"scores": [one.score for one in scores], "target": target},
         seed=seed,
-        files={role: path for role, path in files.items() if path is not None},
+        files={"ratings": ratings, "predictions": predictions, "manifest": manifest},
         counts={one.score: int(one.counts.sum()) for one in scores},
         notes={"warnings": warnings},
     )

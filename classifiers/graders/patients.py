@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers.graders.cohort import Cohort, Samples
-from classifiers.graders.severity import REST, SignedSeverity, block_columns
+from classifiers.graders.severity import SignedSeverity, block_columns
 from common.arrays import Floats, Places
 from common.bootstrap import summed_by
 from common.errors import UserError
@@ -25,6 +25,7 @@ from common.grading.folds import Split, folds_of_patients, splits
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import KEY, Unit
 from common.grading.target import patients_and_visits, refuse_two_grades
+from common.movements import REST
 from common.tables import severities
 from features.frames import mirror_parts
 from features.registry import FEATURE_NAMES

@@ -20,9 +20,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from common.arrays import Flags, Floats
+from common.movements import REST
 from features.frames import N_PARTS, PAIRED
 
-REST = "rest"
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 ROUNDS = 20
 LEAST_REACH = 0.2  # of the mean movement; below it a ratio of the sides would be noise

@@ -25,6 +25,7 @@ from classifiers.graders.registry import GraderEntry, choose_graders, graders_of
 from classifiers.graders.scaling import ScalerName
 from common.arrays import Floats, Ints
 from common.errors import UserError
+from common.grading.fold_notes import fold_problems
 from common.grading.folds import Split, inner_splits
 from common.grading.numeric_target import AnyTarget
 from common.grading.predictions import Unit, answer_rows, in_order
@@ -86,6 +87,14 @@ class Plan:
             if len(part.test) and len(part.train)
             for entry in self.entries
         ]
+
+    def problems(self) -> list[str]:
+        """Say what the folds cannot show, and what must be known of the target."""
+        names = self.question.classes
+        found = fold_problems(
+            self.parts, labels=self.samples.labels, class_names=names, unit=self.unit
+        )
+        return [*found, *self.question.notes]
 
     def inner_folds(self, at: int) -> InnerFolds:
         """Return the inner folds of one outer fold, made once in each process for all graders."""

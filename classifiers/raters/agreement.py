@@ -16,7 +16,14 @@ import pandera.pandas as pa
 
 from classifiers.raters.ratings import Ratings, read_ratings
 from common.arrays import Floats
-from common.bootstrap import Estimate, estimates, interval, resampling_weights, summed_by
+from common.bootstrap import (
+    Estimate,
+    estimates,
+    interval,
+    resampled_counts,
+    resampling_weights,
+    summed_by,
+)
 from common.errors import UserError
 from common.grading.agreement_scores import (
     change_of_raters,
@@ -227,7 +234,7 @@ def _agreement(ratings: Ratings, sums: Floats, *, weights: Floats) -> dict[str, 
     total = sums.sum(axis=0)
     if not (total[:, 0] >= FEWEST).any():
         return {}
-    drawn = _resampled(sums, weights)
+    drawn = resampled_counts(sums, weights=weights)
     found: dict[str, object] = {"smallest_detectable_change": float(change_of_raters(total))}
     found |= interval(float(icc_of_raters(total)), icc_of_raters(drawn)).cells("icc")
     if ratings.grades:
@@ -247,11 +254,8 @@ def _sums_of_pairs(ratings: Ratings, pairs: list[tuple[Floats, Floats]]) -> Floa
 
 
 def _scored(sums: Floats, weights: Floats) -> tuple[float, Floats]:
-    return float(icc_of_raters(sums.sum(axis=0))), icc_of_raters(_resampled(sums, weights))
-
-
-def _resampled(sums: Floats, weights: Floats) -> Floats:
-    return (weights @ sums.reshape(len(sums), -1)).reshape(len(weights), *sums.shape[1:])
+    drawn = resampled_counts(sums, weights=weights)
+    return float(icc_of_raters(sums.sum(axis=0))), icc_of_raters(drawn)
 
 
 def _mean(ratings: Ratings, values: Floats, *, weights: Floats) -> tuple[Estimate, Floats]:

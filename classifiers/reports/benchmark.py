@@ -16,7 +16,6 @@ from classifiers.graders.cohort import Cohort
 from classifiers.graders.registry import about, title_of
 from classifiers.graders.sites import AcrossSites
 from classifiers.reports.numeric import (
-    about_numeric_scores,
     add_intervals,
     add_numeric_agreement,
     few_patients,
@@ -33,6 +32,7 @@ from classifiers.reports.sections import (
     add_scores,
     benchmark_summary,
     learners,
+    no_better_than_guessing,
     what_was_graded,
 )
 from common.grading.comparison import compare_models
@@ -43,7 +43,6 @@ from common.tables import nameless_patients
 from common.words import counted, in_sentence
 
 FEW_PATIENTS = 5  # of a class
-FEW_SCORED = 20
 LOG_WIDTH = 112  # columns of the table when standard output is a file
 
 
@@ -63,49 +62,47 @@ def benchmark_report(
     are told on the console); `settings` the options as they were used; `choices` what was chosen on
     inner folds; `across` scores at sites not learned from, whose drop then comes first.
     """
-    numeric = [one for one in evaluations if isinstance(one, NumericEvaluation)]
-    of_classes = [one for one in evaluations if isinstance(one, Evaluation)]
-    if numeric:
-        who = score_classes(cohort, target=numeric[-1].target)
-        guess = "the median of the training patients"
-        summary = benchmark_summary(numeric, folds=settings["folds"], guess=guess)
-        warnings = [*few_patients(cohort, fewest=FEW_SCORED), *about_numeric_scores(numeric)]
+    *_, patients = evaluations
+    if isinstance(patients, NumericEvaluation):
+        who, few = score_classes(cohort, target=patients.target), few_patients(cohort)
+        guess, chosen_by = "the median of the training patients", "mean error"
     else:
-        who = _classes(cohort, names=of_classes[-1].target.spoken)
-        guess = "the commonest class"
-        summary = benchmark_summary(of_classes, folds=settings["folds"], guess=guess)
-        warnings = [*_few_of(who), *_about_scores(of_classes)]
-    summary = cohort.source.added_to(summary)
+        who = _classes(cohort, names=patients.target.spoken)
+        few = _few_of(who)
+        guess, chosen_by = "the commonest class", "ranked probability score"
+    summary = cohort.source.added_to(
+        benchmark_summary(evaluations, folds=settings["folds"], guess=guess)
+    )
     if across is not None:
         summary = f"{drop_in_words(across)} {summary}"
-    title = evaluations[-1].target.title
-    report = Report(title=f"Benchmark: {title}", summary=summary)
-    for sentence in [
-        *nameless_patients(cohort.photographs), *left_out_sentences(cohort), *warnings
-    ]:  # fmt: skip
+    report = Report(title=f"Benchmark: {patients.target.title}", summary=summary)
+    for sentence in [*nameless_patients(cohort.photographs), *left_out_sentences(cohort), *few]:
         report.warn(sentence)
+    for evaluation in evaluations:
+        if told := no_better_than_guessing(evaluation):
+            report.warn(told)
     for sentence in problems:
         report.warn(_redacted(sentence, cohort) if redact else sentence)
     if across is not None:
         add_sites(report, across)
     _add_answers(report, evaluations)
-    _add_comparison(report, evaluations[-1])
+    _add_comparison(report, patients)
     if choices is not None and len(choices):
-        _add_choices(report, choices, by="mean error" if numeric else "ranked probability score")
+        _add_choices(report, choices, by=chosen_by)
     section = report.section("Who was graded")
     section.table(who, caption="Usable photographs and patients.")
     left_out = cohort.excluded()
     if len(left_out):
         words = {"reason": "Left out because", "photographs": "Photographs"}
         section.table(left_out.rename(columns=words))
-    _add_method(report, evaluations[-1], settings=settings)
+    _add_method(report, patients, settings=settings)
     return report
 
 
 def _add_answers(report: Report, evaluations: Sequence[Evaluation | NumericEvaluation]) -> None:
     """Add what was found: scores, mistakes or agreement, and certainty."""
     *_, patients = evaluations
-    numeric = [one for one in evaluations if isinstance(one, NumericEvaluation)]
+    numeric = isinstance(patients, NumericEvaluation)
     truth, what = ("truth", "answer is") if numeric else ("reference", "probabilities are")
     section = report.section(f"How far are the answers from the {truth}?")
     add_answer_box(section, patients)
@@ -120,7 +117,7 @@ def _add_answers(report: Report, evaluations: Sequence[Evaluation | NumericEvalu
     add_meanings(section, patients)
     if isinstance(patients, NumericEvaluation):
         add_numeric_agreement(report, patients)
-        add_intervals(report, numeric)
+        add_intervals(report, evaluations)
         return
     of_classes = [one for one in evaluations if isinstance(one, Evaluation)]
     add_mistakes(report.section("Which mistakes are made"), of_classes[::-1])
@@ -166,20 +163,6 @@ def left_out_sentences(cohort: Cohort) -> list[str]:
         f"{left_out['photographs'].sum()} of {counted(len(cohort.photographs), 'photograph')} "
         f"were left out ({reasons}); what is told here says nothing about them."
     ]
-
-
-def _about_scores(evaluations: list[Evaluation]) -> list[str]:
-    """Say when guessing would have done as well."""
-    sentences = []
-    for evaluation in evaluations:
-        guess = 1 / len(evaluation.target.classes)
-        found = [evaluation.estimates[model]["balanced_accuracy"] for model in learners(evaluation)]
-        if found and all(estimate.low <= guess for estimate in found):
-            sentences.append(
-                f"Per {evaluation.unit}, no grader is clearly better than guessing: every "
-                f"interval of balanced accuracy reaches down to {guess:.2f}."
-            )
-    return sentences
 
 
 def _add_choices(report: Report, choices: pd.DataFrame, *, by: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from classifiers.graders.cohort import Cohort
@@ -13,7 +12,7 @@ from classifiers.graders.registry import title_of
 from classifiers.reports.sections import add_scores, learners
 from common.bootstrap import Estimate
 from common.grading.calibration import about_intervals
-from common.grading.evaluation import BASELINES, NumericEvaluation
+from common.grading.evaluation import NumericEvaluation, Scored
 from common.grading.numeric_scores import HUMAN_ICC
 from common.grading.numeric_target import NumericTarget, shown
 from common.grading.plots import differences_figure, scatter_figure
@@ -21,23 +20,7 @@ from common.report import Picture, Report, figure_picture
 from common.tables import ROMAN
 from common.words import counted
 
-
-def about_numeric_scores(evaluations: Sequence[NumericEvaluation]) -> list[str]:
-    """Say when a baseline would have done as well."""
-    sentences = []
-    for evaluation in evaluations:
-        found = [evaluation.estimates[model]["mae"].high for model in learners(evaluation)]
-        guess = min(
-            (evaluation.estimates[name]["mae"].value for name in BASELINES
-             if name in evaluation.estimates),
-            default=np.inf,
-        )  # fmt: skip
-        if found and min(found) >= guess:
-            sentences.append(
-                f"Per {evaluation.unit}, no grader is clearly better than one that answers the "
-                f"same for everybody: every interval of the error reaches up to {guess:.2f}."
-            )
-    return sentences
+FEW_PATIENTS = 20
 
 
 def add_numeric_agreement(report: Report, evaluation: NumericEvaluation) -> None:
@@ -83,7 +66,7 @@ def score_pictures(
     ]
 
 
-def add_intervals(report: Report, evaluations: Sequence[NumericEvaluation]) -> None:
+def add_intervals(report: Report, evaluations: Sequence[Scored]) -> None:
     """Add whether the prediction intervals hold what they promise; nothing without any."""
     ranged = [one for one in evaluations if one.predictions["low"].notna().any()]
     if not ranged:
@@ -139,9 +122,8 @@ def numeric_method(target: NumericTarget, settings: Mapping[str, object]) -> str
     )
 
 
-def few_patients(cohort: Cohort, *, fewest: int) -> list[str]:
+def few_patients(cohort: Cohort) -> list[str]:
     """Warn of a cohort in which a few patients decide every score."""
     patients = len(set(cohort.usable.patients))
-    if patients >= fewest:
-        return []
-    return [f"{counted(patients, 'patient')} only: every score is uncertain."]
+    few = f"{counted(patients, 'patient')} only: every score is uncertain."
+    return [few] if patients < FEW_PATIENTS else []

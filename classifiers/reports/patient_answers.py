@@ -64,26 +64,34 @@ def model_answers(
     return found
 
 
-def telling_patients(predictions: pd.DataFrame, *, target: Target) -> tuple[set[str], str]:
+def telling_patients(predictions: pd.DataFrame, *, target: AnyTarget) -> tuple[set[str], str]:
     """Return who gets a page, and a sentence where that is not everybody.
 
     Of a cohort of more than `EVERYBODY` patients these are the `MOST_TELLING` whose reference the
-    models thought least likely, by the mean over models and repeats: there is most to learn from.
+    models thought least likely, or who are answered farthest from the truth, by the mean over
+    models and repeats: there is most to learn from.
     """
-    truth = target.numbers(predictions)
-    known = truth > 0
-    chances = predictions[list(target.probability_columns)].to_numpy(dtype=np.float64)
-    given = chances[np.flatnonzero(known), truth[known] - 1]
     patients = predictions["patient_id"].astype(str)
     everybody = patients.nunique()
     if everybody <= EVERYBODY:
         return set(patients), ""
-    mean = pd.Series(given).groupby(patients[known].to_numpy()).mean()
-    told = set(mean.sort_values(kind="stable").index[:MOST_TELLING])
-    return told, (
-        f"Of {counted(everybody, 'patient')}, the {len(told)} whose reference was thought least "
-        "likely have a page: their grades, or their photographs, deserve a second look. The table "
-        "of predictions holds the answers to everybody, and the command profile shows any patient."
+    if isinstance(target, NumericTarget):
+        known = np.arange(len(predictions))
+        off = (predictions["predicted"] - predictions[target.column]).abs().to_numpy()
+        whose, their, more = "whose answers are farthest from the truth", "scores", ""
+    else:
+        numbers = target.numbers(predictions)
+        known = np.flatnonzero(numbers)
+        chances = predictions[list(target.probability_columns)].to_numpy(dtype=np.float64)
+        off = -chances[known, numbers[known] - 1]
+        whose, their = "whose reference was thought least likely", "grades"
+        more = ", and the command profile shows any patient"
+    mean = pd.Series(off).groupby(patients.to_numpy()[known]).mean()
+    shown = set(mean.sort_values(ascending=False, kind="stable").index[:MOST_TELLING])
+    return shown, (
+        f"Of {counted(everybody, 'patient')}, the {len(shown)} {whose} have a page: their {their}, "
+        "or their photographs, deserve a second look. The table of predictions holds the answers "
+        f"to everybody{more}."
     )
 
 
@@ -162,15 +170,13 @@ def add_benchmark_pages(
         return
     target, rows = evaluation.target, evaluation.predictions
     rows = rows[~rows["model"].map(is_baseline)].astype({"patient_id": "str"})
+    told, about = telling_patients(rows, target=target)
+    caption = "Answers of graders that never saw the patient, "
     if isinstance(target, NumericTarget):
-        told, about = _farthest_off(rows, target=target)
-        caption = "Answers of graders that never saw the patient, with the 90 % interval."
+        caption += "with the 90 % interval."
+        about = about or "Below an answer stands its 90 % interval."
     else:
-        told, about = telling_patients(rows, target=target)
-        caption = (
-            "Answers of graders that never saw the patient, and the probability of each of the "
-            f"{target.steps} in %."
-        )
+        caption += f"and the probability of each of the {target.steps} in %."
     models = list(dict.fromkeys(rows["model"].astype(str)))
     tables: dict[str, list[pd.DataFrame]] = {}
     lines: dict[str, list[dict[str, str | None]]] = {}
@@ -234,19 +240,6 @@ def _scores_of(
         table.append({"Answer of": title, "Score": f"{mean:.1f}", INTERVAL: within})
     table.append({"Answer of": "Truth", "Score": f"{truth:.1f}", INTERVAL: ""})
     return pd.DataFrame(table), line
-
-
-def _farthest_off(rows: pd.DataFrame, *, target: NumericTarget) -> tuple[set[str], str]:
-    """Return who gets a page, of many those with the largest mean error, and what to know of it."""
-    off = (rows["predicted"] - rows[target.column]).abs().groupby(rows["patient_id"]).mean()
-    if len(off) <= EVERYBODY:
-        return set(off.index.astype(str)), "Below an answer stands its 90 % interval."
-    told = off.sort_values(ascending=False, kind="stable").index[:MOST_TELLING]
-    return set(told.astype(str)), (
-        f"Of {counted(len(off), 'patient')}, the {len(told)} whose answers are farthest from the "
-        "truth have a page: their scores, or their photographs, deserve a second look. The table "
-        "of predictions holds the answers to everybody."
-    )
 
 
 def _heading(lines: list[dict[str, str | None]]) -> str:

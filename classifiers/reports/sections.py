@@ -13,7 +13,14 @@ import pandas as pd
 
 from classifiers.graders.registry import is_baseline, title_of
 from common.grading.calibration import about_ranges, abstention_curve, expected_distance
-from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, Scored, two_lines
+from common.grading.evaluation import (
+    BASELINES,
+    RECALL,
+    Evaluation,
+    NumericEvaluation,
+    Scored,
+    two_lines,
+)
 from common.grading.numeric_target import AnyTarget
 from common.grading.plots import (
     abstention_figure,
@@ -81,6 +88,24 @@ def from_best_to_worst(evaluation: Scored) -> str:
         for _, name in (ends[0], ends[-1])
     )
     return best if len(found) == 1 else f"{best} to {worst}"
+
+
+def no_better_than_guessing(evaluation: Scored) -> str:
+    """Say when guessing would have done as well; else nothing."""
+    found, models = evaluation.estimates, learners(evaluation)
+    if isinstance(evaluation, Evaluation):
+        guess = 1 / len(evaluation.target.classes)
+        alike = all(found[model]["balanced_accuracy"].low <= guess for model in models)
+        than = f"guessing: every interval of balanced accuracy reaches down to {guess:.2f}"
+    else:
+        guess = min((found[one]["mae"].value for one in BASELINES if one in found), default=np.inf)
+        alike = all(found[model]["mae"].high >= guess for model in models)
+        than = (
+            "one that answers the same for everybody: every interval of the error reaches up to "
+            f"{guess:.2f}"
+        )
+    told = f"Per {evaluation.unit}, no grader is clearly better than {than}."
+    return told if models and alike else ""
 
 
 def scores_and_brier(evaluation: Scored, model: str) -> dict[str, str | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.movements import REST
 from common.provenance import recorded
 from common.words import spoken
 from features.registry import DISTANCES
@@ -22,7 +23,6 @@ from features.scales.thresholds import gate_of
 from landmarks.points import JAW_LEFT, JAW_RIGHT, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.tables import points_of
 
-REST = "rest"
 USUAL_DEVIATIONS = 2.0  # about 95 % of healthy faces
 FEWEST_HEALTHY = 3  # for a standard deviation that means something
 _EYE_CORNERS = (36, 39, 42, 45)

@@ -52,18 +52,11 @@ LICENCE_NOTE = (
 
 @dataclass(frozen=True)
 class TrainedLandmarks:
-    """What was trained, and the errors on held-out patients.
+    """What was trained: the model's file and its JSON card, and the errors on held-out patients.
 
-    Attributes
-    ----------
-    model, card
-        The model's file and its JSON card.
-    errors
-        One row per part of the face: `before`, `after`, `change`, % of the outer-eye distance.
-    left_out
-        Photographs with points in which no face was found.
-    remaining
-        What is left to correct; None where the points come from no review.
+    `errors` has a row per part of the face: `before`, `after`, `change`, % of the outer-eye
+    distance; `left_out` counts photographs with points in which no face was found; `remaining` is
+    what is left to correct, None where the points come from no review.
     """
 
     model: Path
@@ -260,8 +253,7 @@ def train_landmarks(
         command="train-landmarks",
         settings=settings,
         seed=seed,
-        files={"manifest": manifest, "predictor": base.path, "model": model}
-        | ({"raters": raters} if raters else {}),
+        files={"manifest": manifest, "predictor": base.path, "model": model, "raters": raters},
         counts=counts,
         seconds={
             "detect": prepared - began,

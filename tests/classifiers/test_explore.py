@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.commands.explore import explore
-from classifiers.commands.profile import profile
+from classifiers.commands.explore import explore, profile
 from classifiers.exploration import (
     FAR_OUT,
     between_classes,

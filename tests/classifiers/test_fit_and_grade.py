@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from classifiers.commands.explore import profile
 from classifiers.commands.fit import MODEL_FOLDER, fit
-from classifiers.commands.profile import profile
 from classifiers.graders.cohort import read_cohort
 from classifiers.graders.model_store import load_model, model_folder
 from classifiers.graders.new_patients import Grades, grade_tables

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.benchmark import BenchmarkResult, benchmark
-from classifiers.commands.explore import explore
+from classifiers.commands.explore import explore, profile
 from classifiers.commands.fit import fit
-from classifiers.commands.profile import profile
 from classifiers.graders.cohort import Samples, Study, read_cohort
 from classifiers.graders.nested import InnerFolds, fit_nested, share_seen
 from classifiers.graders.patients import rows_to_answer

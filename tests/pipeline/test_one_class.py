@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from classifiers.commands.benchmark import benchmark
-from classifiers.commands.explore import explore
+from classifiers.commands.explore import explore, profile
 from classifiers.commands.fit import fit
-from classifiers.commands.profile import profile
 from common.errors import UserError
 from datasets.commands.prepare import prepare
 from datasets.simulated.face import draw_patient, render_photo

@@ -33,10 +33,9 @@ def reports(
     workers_here: None,
 ) -> dict[str, Path]:
     """One small report of each kind, from simulated patients."""
-    from classifiers.commands.explore import explore
+    from classifiers.commands.explore import explore, profile
     from classifiers.commands.fit import fit
     from classifiers.commands.grade import grade
-    from classifiers.commands.profile import profile
     from landmarks.commands.evaluate_landmarks import evaluate_landmarks
 
     folder, cohort = tmp_path_factory.mktemp("reports"), simulated_cohort

@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 
 from classifiers.commands.benchmark import benchmark
 from classifiers.commands.compare import compare
-from classifiers.commands.explore import explore
+from classifiers.commands.explore import explore, profile
 from classifiers.commands.fit import fit
 from classifiers.commands.fuse import fuse
-from classifiers.commands.profile import profile
 from classifiers.graders.model_store import load_model
 from classifiers.graders.new_patients import grade_tables, grades_schema
 from classifiers.reports.grade import grade_report
