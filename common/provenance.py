@@ -61,7 +61,7 @@ def write_run_record(
         folder / RUN_FILE,
         {
             "command": command,
-            "settings": {name: _plain(value) for name, value in settings.items()},
+            "settings": {name: plain(value) for name, value in settings.items()},
             "seed": seed,
             "versions": package_versions(),
             "platform": {"system": platform.system(), "machine": platform.machine()},
@@ -72,7 +72,7 @@ def write_run_record(
             },
             "counts": dict(counts or {}),
             "seconds": {name: round(value, 3) for name, value in (seconds or {}).items()},
-            "notes": {name: _plain(value) for name, value in (notes or {}).items()},
+            "notes": {name: plain(value) for name, value in (notes or {}).items()},
         },
     )
 
@@ -99,11 +99,12 @@ def recorded(folder: Path, part: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON holds it: paths and other objects as text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)

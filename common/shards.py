@@ -24,6 +24,7 @@ from cyclopts import Parameter
 
 from common.errors import UserError
 from common.files import write_json
+from common.provenance import plain
 
 SHARD_FILE = "shard.json"
 PROGRAM = "python run_pipeline.py"
@@ -180,13 +181,7 @@ def names_sha256(names: Iterable[str]) -> str:
 def _not_default(call: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that are not the command's defaults, plain, without the shard."""
     return {
-        name: _plain(given[name])
+        name: plain(given[name])
         for name, parameter in signature(call).parameters.items()
         if name != "shard" and given[name] != parameter.default
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float) else str(value)

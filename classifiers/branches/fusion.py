@@ -24,7 +24,6 @@ from classifiers.branches.late_fusion import (
     LateFusion,
     even_fusion,
     learn_fusion,
-    learn_number_fusion,
 )
 from classifiers.branches.paired_scores import (
     by_patient,
@@ -32,7 +31,7 @@ from classifiers.branches.paired_scores import (
     exchange_patients,
     paired_scores,
 )
-from common.arrays import Flags, Floats, Ints, Places
+from common.arrays import Floats, Ints, Places
 from common.bootstrap import resampling_weights
 from common.errors import UserError
 from common.grading.calibration import GradeSets, ScoreIntervals, learn_intervals, learn_sets
@@ -257,13 +256,7 @@ def _learned(
     at = inner.learned_in(repeat, fold)
     chances = inner.stacked()[at]
     labels, truth = inner.truth[at], inner.reference[at]
-
-    def learn(rows: Flags | slice) -> LateFusion:
-        if shared.numeric is not None:
-            return learn_number_fusion(method, chances[rows], truth[rows])
-        return learn_fusion(method, chances[rows], labels[rows])
-
-    learned = learn(slice(None))
+    learned = learn_fusion(method, chances, truth)
     if not _has_sets(shared):
         return learned, None
     # The sets need answers of a fusion that did not learn from the answered patient either.
@@ -271,8 +264,8 @@ def _learned(
     unseen = np.zeros((len(at), chances.shape[2]))
     for number in np.unique(part):
         asked, others = part == number, part != number
-        crossed = learn(others) if others.any() else learned
-        unseen[asked] = crossed.of(chances[asked])
+        taught = others if others.any() else asked
+        unseen[asked] = learn_fusion(method, chances[taught], truth[taught]).of(chances[asked])
     if shared.numeric is not None:
         patients = inner.patients[at]
         return learned, learn_intervals(unseen[:, 0], truth, patients, target=shared.numeric)

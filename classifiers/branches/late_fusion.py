@@ -56,7 +56,7 @@ class LateFusion:
         if self.method == "product":
             return _geometric_mean(chances, self.strength)
         pooled = np.einsum("nbk,b->nk", chances, self.strength)
-        if chances.shape[2] == 1:  # numbers, not probabilities
+        if _are_numbers(chances):
             return pooled
         return pooled / pooled.sum(axis=1, keepdims=True)
 
@@ -66,35 +66,31 @@ def even_fusion(method: FusionMethod, *, branches: int) -> LateFusion:
     return LateFusion(method, np.full(branches, 1.0 / branches))
 
 
-def learn_fusion(method: FusionMethod, chances: Stacked, labels: Ints) -> LateFusion:
+def learn_fusion(method: FusionMethod, chances: Stacked, truth: Ints | Floats) -> LateFusion:
     """Learn how much each branch counts from answers to training rows that it had not seen.
 
     `mean` and `product` learn nothing. `weighted` finds the weights, none below 0 and of sum 1,
-    with the smallest ranked probability score (Epstein 1969); `stacking` the coefficients, none
-    below 0, with the smallest sum of logistic losses over the thresholds (Rennie and Srebro 2005).
-    Each class counts alike; `labels` are class numbers from 1. Stacking has no thresholds of its
-    own (two copies of a branch must give that branch), and coefficients sum to at least
-    `LEAST_STRENGTH`, since log odds near 0 would put the probability on both ends of the scale.
+    with the smallest ranked probability score (Epstein 1969), of numbers `(n, branches, 1)` with
+    the smallest squared error; `stacking` the coefficients, none below 0, with the smallest sum of
+    logistic losses over the thresholds (Rennie and Srebro 2005). Each class counts alike; `truth`
+    are class numbers from 1, or the numbers. Stacking has no thresholds of its own (two copies of a
+    branch must give that branch), and coefficients sum to at least `LEAST_STRENGTH`, since log odds
+    near 0 would put the probability on both ends of the scale.
     """
     branches = chances.shape[1]
     if method not in LEARNED or branches == 1:
         return even_fusion(method, branches=branches)
-    rows = compute_sample_weight("balanced", labels)
+    if _are_numbers(chances):
+        errors = chances[:, :, 0] - truth[:, None]
+        return LateFusion(method, _least_square(errors.T @ errors / len(errors)))
+    rows = compute_sample_weight("balanced", truth)
     least = _least_ranked_loss if method == "weighted" else _least_threshold_loss
-    return LateFusion(method, least(chances, labels, rows / rows.sum()))
+    return LateFusion(method, least(chances, truth.astype(np.int64), rows / rows.sum()))
 
 
-def learn_number_fusion(method: FusionMethod, answers: Stacked, truth: Floats) -> LateFusion:
-    """Learn how much each branch that answers with a number counts, from unseen training rows.
-
-    `mean` learns nothing; `weighted` finds the weights, none below 0 and of sum 1, with the
-    smallest squared error. `answers` are `(n, branches, 1)`.
-    """
-    branches = answers.shape[1]
-    if method not in LEARNED or branches == 1:
-        return even_fusion(method, branches=branches)
-    errors = answers[:, :, 0] - truth[:, None]
-    return LateFusion(method, _least_square(errors.T @ errors / len(errors)))
+def _are_numbers(answers: Stacked) -> bool:
+    """Say whether branches answer with a number, and not with probabilities."""
+    return answers.shape[2] == 1
 
 
 def log_odds(chances: Stacked) -> Floats:

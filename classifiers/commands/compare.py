@@ -36,7 +36,6 @@ class CompareResult:
     """What a comparison found: per photograph (when all tables have photographs), per patient."""
 
     levels: list[BranchComparison]
-    exit_code: int = 0
 
 
 def compare(

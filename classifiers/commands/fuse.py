@@ -44,7 +44,6 @@ class FuseResult:
     """Fused answers, per photograph (when all tables have photographs) and per patient."""
 
     levels: list[Fusion]
-    exit_code: int = 0
 
 
 def fuse(

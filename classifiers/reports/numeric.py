@@ -9,7 +9,7 @@ import pandas as pd
 
 from classifiers.graders.cohort import Cohort
 from classifiers.graders.registry import title_of
-from classifiers.reports.sections import add_scores, learners
+from classifiers.reports.sections import add_more_scores, add_scores, learners
 from common.bootstrap import Estimate
 from common.grading.calibration import about_intervals
 from common.grading.evaluation import NumericEvaluation, Scored
@@ -26,12 +26,7 @@ FEW_PATIENTS = 20
 def add_numeric_agreement(report: Report, evaluation: NumericEvaluation) -> None:
     """Add the second table of scores, scatter and Bland-Altman plots, and people's agreement."""
     section = report.section("Agreement with the truth")
-    more = evaluation.more_scores
-    meanings = "; ".join(f"{score.title}: {score.meaning}" for score in more)
-    add_scores(
-        section, evaluation, caption=f"{meanings}.",
-        cells=lambda model: evaluation.cells_of(model, more),
-    )  # fmt: skip
+    add_more_scores(section, evaluation)
     scale = evaluation.target.name.capitalize()
     if evaluation.target.name in HUMAN_ICC:
         found, source = HUMAN_ICC[evaluation.target.name]

@@ -144,6 +144,15 @@ def add_scores(
     )
 
 
+def add_more_scores(section: Section, evaluation: Scored) -> None:
+    """Add the second table of scores."""
+    more = evaluation.more_scores
+    add_scores(
+        section, evaluation, cells=partial(evaluation.cells_of, scores=more),
+        caption="; ".join(f"{score.title}: {score.meaning}" for score in more) + ".",
+    )  # fmt: skip
+
+
 def add_answer_box(
     section: Section,
     evaluation: Scored,
@@ -217,15 +226,7 @@ def add_mistakes(
 def add_agreement(report: Report, evaluation: Evaluation) -> None:
     """Add the second table of scores, Bland-Altman, and agreement among clinicians."""
     section = report.section("Agreement with the reference")
-    more = evaluation.more_scores
-    add_scores(
-        section,
-        evaluation,
-        caption="; ".join(f"{score.title}: {score.meaning}" for score in more) + ".",
-        cells=lambda model: {
-            score.title: two_lines(evaluation.estimates[model][score.name]) for score in more
-        },
-    )
+    add_more_scores(section, evaluation)
     if evaluation.target.column == "side":
         _add_sides_by_grade(section, evaluation)
     if evaluation.target.steps != "grades":

@@ -18,16 +18,11 @@ import pandas as pd
 from common.arrays import Floats, Names
 from common.bootstrap import RESAMPLES, Estimate, resampled_counts, resampling_weights
 from common.files import write_json
-from common.grading.numeric_scores import (
-    Rows,
-    estimated,
-    more_numeric_scores_for,
-    numeric_scores_for,
-)
+from common.grading.numeric_scores import Rows, estimated, numeric_scores_for
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, to_patients
 from common.grading.probabilities import chances_of, probability_scores
-from common.grading.scores import Score, more_scores_for, scores_for
+from common.grading.scores import Score, scores_for
 from common.grading.target import MAJORITY, Target, patients_and_visits
 from common.words import unbroken
 
@@ -100,6 +95,13 @@ def confusion_of(predictions: pd.DataFrame, *, target: Target) -> Confusion:
     return Confusion(counts=counts / tested[:, None, None], patients=patients)
 
 
+def scores_of(target: AnyTarget, *, more: bool = False) -> list[Score]:
+    """Return the scores of classes or of numbers; `more` are those of the second table."""
+    if isinstance(target, NumericTarget):
+        return numeric_scores_for(target, more=more)
+    return scores_for(target, more=more)
+
+
 @dataclass(frozen=True)
 class Scored:
     """Scores of photographs or of patients, by model and score name, as an evaluation has them."""
@@ -113,16 +115,12 @@ class Scored:
     @property
     def scores(self) -> list[Score]:
         """The scores that make sense for the target, in the order of a table."""
-        if isinstance(self.target, NumericTarget):
-            return numeric_scores_for(self.target)
-        return scores_for(self.target)
+        return scores_of(self.target)
 
     @property
     def more_scores(self) -> list[Score]:
         """The scores of the second table."""
-        if isinstance(self.target, NumericTarget):
-            return more_numeric_scores_for(self.target)
-        return more_scores_for(self.target)
+        return scores_of(self.target, more=True)
 
     @property
     def headline(self) -> Score:
@@ -140,8 +138,12 @@ class Scored:
 
     def cells(self, model: str) -> dict[str, str | None]:
         """Return a model's scores for a table, intervals on a second line."""
+        return self.cells_of(model, self.scores)
+
+    def cells_of(self, model: str, scores: Sequence[Score]) -> dict[str, str | None]:
+        """Return these scores of a model for a table."""
         found = self.estimates[model]
-        return {score.title: two_lines(found[score.name]) for score in self.scores}
+        return {score.title: two_lines(found[score.name]) for score in scores}
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `metrics.json` for this level."""
@@ -194,10 +196,6 @@ class NumericEvaluation(Scored):
     target: NumericTarget
     guess = MEDIAN
 
-    def cells(self, model: str) -> dict[str, str | None]:
-        """Return a model's scores for a table; without those that no model has."""
-        return self.cells_of(model, self.scores)
-
     def cells_of(self, model: str, scores: Sequence[Score]) -> dict[str, str | None]:
         """Return these scores of a model for a table; without those that no model has."""
         known = (
@@ -219,7 +217,7 @@ def evaluate(
 ) -> Evaluation:
     """Score every model of a prediction table, all on the same resampled patients."""
     confusions, estimates, probabilities = {}, {}, {}
-    scores = [*scores_for(target), *more_scores_for(target)]
+    scores = [*scores_of(target), *scores_of(target, more=True)]
     for name, own in predictions.groupby("model", sort=False):
         model, confusion = str(name), confusion_of(own, target=target)
         weights = resampling_weights(len(confusion.patients), seed=seed)
@@ -237,7 +235,7 @@ def evaluate_numbers(
     predictions: pd.DataFrame, *, target: NumericTarget, unit: Unit = "photograph", seed: int = 0
 ) -> NumericEvaluation:
     """Score every model of a prediction table of numbers, on the same resampled patients."""
-    scores, estimates = [*numeric_scores_for(target), *more_numeric_scores_for(target)], {}
+    scores, estimates = [*scores_of(target), *scores_of(target, more=True)], {}
     for model, own in predictions.groupby("model", sort=False):
         rows = Rows.of(own, target=target)
         weights = resampling_weights(len(rows.patients), seed=seed)

@@ -187,23 +187,16 @@ MORE_NUMERIC_SCORES = {score.name: score for score in (
 """Scores of the second table of a report."""
 
 
-def numeric_scores_for(target: NumericTarget) -> list[Score]:
-    """Return the scores of the first table, in the words of the target."""
-    return _in_words_of(target, NUMERIC_SCORES)
-
-
-def more_numeric_scores_for(target: NumericTarget) -> list[Score]:
-    """Return those of the second table."""
-    return _in_words_of(target, MORE_NUMERIC_SCORES)
-
-
 _OF_UNIT = ("mae", "rmse", "bias", "limit_low", "limit_high", "interval_width")
 
 
-def _in_words_of(target: NumericTarget, scores: dict[str, Score]) -> list[Score]:
-    """Return the scores; what has a unit says it, and what needs human ratings is left out."""
+def numeric_scores_for(target: NumericTarget, *, more: bool = False) -> list[Score]:
+    """Return the scores in the words of the target; `more` are of the second table.
+
+    What has a unit says it, and what needs human ratings is left out where there are none.
+    """
     found = []
-    for score in scores.values():
+    for score in (MORE_NUMERIC_SCORES if more else NUMERIC_SCORES).values():
         if score.name == "within_change" and target.detectable is None:
             continue
         words = score.meaning

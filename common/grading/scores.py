@@ -16,6 +16,7 @@ import numpy as np
 
 from common.arrays import Floats
 from common.bootstrap import Estimate, interval, proportion_interval, resampled_counts
+from common.grading.agreement_scores import icc_a1
 from common.grading.target import Target
 
 Counts = Floats
@@ -136,18 +137,11 @@ def bias(counts: Counts) -> Values:
 def intraclass_correlation(counts: Counts) -> Values:
     """ICC(A,1): absolute agreement of single ratings, two raters (McGraw and Wong 1996)."""
     grade = np.arange(counts.shape[-1], dtype=np.float64)
-    n = counts.sum(axis=(-2, -1))
-    share = ratio(counts, n[..., None, None])
-    truth, answer = share.sum(axis=-1), share.sum(axis=-2)
-    mean_truth, mean_answer = truth @ grade, answer @ grade
-    var_truth = truth @ grade**2 - mean_truth**2
-    var_answer = answer @ grade**2 - mean_answer**2
-    shared = (share * grade[:, None] * grade[None, :]).sum(axis=(-2, -1)) - mean_truth * mean_answer
-    # Mean squares of rows (patients), columns (raters) and error, written with moments.
-    between = ratio(n, n - 1) * (var_truth + var_answer + 2 * shared) / 2
-    error = ratio(n, n - 1) * (var_truth + var_answer - 2 * shared) / 2
-    raters = n * np.square(mean_truth - mean_answer) / 2
-    return ratio(between - error, between + error + ratio(2 * (raters - error), n))
+    truth, answer = counts.sum(axis=-1), counts.sum(axis=-2)
+    both = (counts * grade[:, None] * grade).sum(axis=(-2, -1))
+    squares = (truth @ grade**2, answer @ grade**2)
+    sums = [counts.sum(axis=(-2, -1)), truth @ grade, answer @ grade, *squares, both]
+    return icc_a1(np.stack(sums, axis=-1))
 
 
 def ratio(above: Values, below: Values) -> Values:
@@ -199,19 +193,13 @@ MORE_SCORES = {score.name: score for score in (
 """Scores of the second table of a report."""
 
 
-def scores_for(target: Target) -> list[Score]:
-    """Return the scores that make sense for a target, in its words."""
-    return _in_words_of(target, SCORES)
+def scores_for(target: Target, *, more: bool = False) -> list[Score]:
+    """Return the scores that make sense for a target, in its words; `more` are of the second table.
 
-
-def more_scores_for(target: Target) -> list[Score]:
-    """Return those of the second table."""
-    return _in_words_of(target, MORE_SCORES)
-
-
-def _in_words_of(target: Target, scores: dict[str, Score]) -> list[Score]:
-    """Return the scores that make sense; what is no grade is not called one."""
-    fitting = [score for score in scores.values() if target.ordered or not score.ordered_only]
+    What is no grade is not called one.
+    """
+    every = (MORE_SCORES if more else SCORES).values()
+    fitting = [score for score in every if target.ordered or not score.ordered_only]
     if target.steps == "grades":
         return fitting
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
@@ -13,14 +12,6 @@ from features.tables import read_features
 from landmarks.tables import points_source
 from pipeline.joint_report.report import build_joint_report
 from pipeline.joint_report.study import Ingredients
-
-
-@dataclass(frozen=True)
-class JointReportResult:
-    """Where the report lies."""
-
-    report: Path
-    exit_code: int = 0
 
 
 def joint_report(
@@ -36,7 +27,7 @@ def joint_report(
     shared_only: bool = False,
     redact: bool = False,
     seed: int = 0,
-) -> JointReportResult:
+) -> Path:
     """Join measurements, image network and fused grade into one report with a page per patient.
 
     Writes `report.html` and `run.json` into `out`. The first page says in a minute what was done
@@ -104,4 +95,4 @@ def joint_report(
         notes={"warnings": report.warnings},
     )  # fmt: skip
     print(f"{report.summary} Report in {path}")
-    return JointReportResult(path)
+    return path
