@@ -39,10 +39,12 @@ def draw_limits(
             )  # fmt: skip
 
 
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of one plot; sizes in inches."""
+def canvas(width: float, height: float, *, x: str = "", y: str = "") -> tuple[Figure, Axes]:
+    """Return a figure of one plot, and the words at its axes; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    return figure, axes
 
 
 def calm(axes: Axes, *, labelsize: float = 8, grid: bool = True) -> None:

@@ -240,11 +240,9 @@ def branch_difference_figure(shared: SharedAnswers, found: Agreement) -> Figure:
         return difference_figure(
             first, second, shared.truth, target=shared.classes, label=label, lines=lines
         )
-    figure, axes = canvas(6.0, 3.6)
+    figure, axes = canvas(6.0, 3.6, x="mean of the two", y=label)
     axes.scatter((first + second) / 2, first - second, s=16, color=BLUE, alpha=0.6, linewidths=0)
     draw_limits(axes, lines)
-    axes.set_xlabel("mean of the two")
-    axes.set_ylabel(label)
     calm(axes)
     return figure
 

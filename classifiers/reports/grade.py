@@ -286,15 +286,13 @@ def _add_errors(report: Report, grades: Grades, *, target: NumericTarget) -> Non
 
 
 def _wrong_figure(curves: pd.DataFrame) -> Figure:
-    figure, axes = canvas(5.6, 3.2)
+    figure, axes = canvas(5.6, 3.2, x="Share accepted", y="Share of these")
     for number, (name, own) in enumerate(curves.groupby("order", sort=False)):
         for column, words, style in WRONG:
             axes.plot(
                 own["accepted"], own[column], linestyle=style, color=colour_at(number),
                 label=f"{words}, {name}",
             )  # fmt: skip
-    axes.set_xlabel("Share accepted")
-    axes.set_ylabel("Share of these")
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     calm(axes)

@@ -115,7 +115,7 @@ def _scored(row: Mapping[Hashable, Any], target: Target) -> dict[str, object]:
 
 
 def _curve_figure(curve: pd.DataFrame) -> Figure:
-    figure, axes = canvas(5.6, 3.2)
+    figure, axes = canvas(5.6, 3.2, x="Local patients", y="Weighted kappa")
     for number, (name, rows) in enumerate(curve.groupby("features", sort=False)):
         colour, aside = (INK if name == AS_KEPT else SOFT), 0.3 * number
         axes.errorbar(
@@ -123,8 +123,6 @@ def _curve_figure(curve: pd.DataFrame) -> Figure:
             yerr=np.abs(rows[["kappa_low", "kappa_high"]].to_numpy().T - rows["kappa"].to_numpy()),
             color=colour, marker="os"[number % 2], capsize=2, linewidth=1.2, label=name,
         )  # fmt: skip
-    axes.set_xlabel("Local patients")
-    axes.set_ylabel("Weighted kappa")
     calm(axes)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     return figure
@@ -186,7 +184,7 @@ def _figure(across: AcrossSites) -> Figure:
     """Draw for each grader the score in the usual folds and across sites, with intervals."""
     rows = across.table[(across.table["site"] == ALL_SITES)]
     models = [name for name in dict.fromkeys(rows["model"]) if not is_baseline(name)]
-    figure, axes = canvas(6.2, 0.9 + 0.42 * len(models))
+    figure, axes = canvas(6.2, 0.9 + 0.42 * len(models), x=str(rows["score"].iloc[0]))
     kinds = list(dict.fromkeys(rows["features"]))
     for place, model in enumerate(reversed(models)):
         own = rows[rows["model"] == model]
@@ -204,7 +202,6 @@ def _figure(across: AcrossSites) -> Figure:
             )  # fmt: skip
     axes.set_ylim(-0.5, len(models) - 0.5)
     axes.set_yticks(np.arange(len(models)), [title_of(name) for name in reversed(models)])
-    axes.set_xlabel(str(rows["score"].iloc[0]))
     calm(axes)
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -262,7 +262,9 @@ def patients_figure(one: Agreement, *, model: str) -> Figure:
     ratings, said = one.ratings, one.answers[model]
     shown = np.flatnonzero((ratings.counts > 0) & np.isfinite(said).any(axis=1))
     order = shown[np.argsort(np.nanmean(ratings.values[shown], axis=1), kind="stable")]
-    figure, axes = canvas(8.0, 3.6)
+    figure, axes = canvas(
+        8.0, 3.6, x="patients, by the mean of their raters", y=spoken(ratings.score)
+    )
     values, at = ratings.values[order], np.arange(len(order))
     axes.vlines(at, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color=GREY, linewidth=1)
     for number in range(values.shape[1]):
@@ -275,8 +277,6 @@ def patients_figure(one: Agreement, *, model: str) -> Figure:
         label=title_of(model),
     )  # fmt: skip
     axes.set_xticks([])
-    axes.set_xlabel("patients, by the mean of their raters")
-    axes.set_ylabel(spoken(ratings.score))
     calm(axes)
     axes.legend(fontsize=8, frameon=False)
     return figure

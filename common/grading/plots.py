@@ -62,12 +62,10 @@ def _confusion(
     """Draw a matrix once, for its own file and for the report."""
     total = np.array(cells)
     side = 1.1 + 0.34 * max(len(total), 4)
-    figure, axes = canvas(side, side + 0.15)
+    figure, axes = canvas(side, side + 0.15, x=axes_of[1], y=axes_of[0])
     words = np.array([[shown_count(n) if n > 0 else "" for n in row] for row in cells])
     shaded_cells(axes, shares_of_rows(total), words, rows=names, columns=names)
     axes.set_aspect("equal")
-    axes.set_ylabel(axes_of[0])
-    axes.set_xlabel(axes_of[1])
     axes.set_title(title, fontsize=10)
     return figure
 
@@ -94,7 +92,7 @@ def bland_altman_figure(total: NDArray[np.float64], *, title: str) -> Figure:
 
     `total` are `(k, k)` counts, reference in rows; a dot's area is the number of answers there.
     """
-    figure, axes = canvas(3.1, 3.1)
+    figure, axes = canvas(3.1, 3.1, x="mean of answer and reference", y="answer − reference")
     truth, answer = np.nonzero(total)
     count, difference = total[truth, answer], answer - truth
     sums = np.array([count @ difference, count @ difference**2, count.sum()])
@@ -103,8 +101,6 @@ def bland_altman_figure(total: NDArray[np.float64], *, title: str) -> Figure:
     for line, style in ((bias, "-"), (low, "--"), (high, "--")):
         axes.axhline(line, color=VERMILION, linestyle=style)
     axes.set_title(f"{title}: bias {bias:+.2f},\nlimits {low:+.2f} to {high:+.2f}", fontsize=9)
-    axes.set_xlabel("mean of answer and reference")
-    axes.set_ylabel("answer − reference")
     k = len(total)  # the farthest mistake is k - 1 classes wide, and must not be cut off
     axes.set_xlim(0.7, k + 0.3)
     axes.set_ylim(-k + 0.5, k - 0.5)
@@ -127,11 +123,9 @@ def difference_figure(
     After Bland and Altman 1986; each dot is a photograph or patient, its colour and shape the
     reference, the bands the intervals of the lower limit, the bias and the upper limit (`lines`).
     """
-    figure, axes = canvas(6.0, 3.9)
+    figure, axes = canvas(6.0, 3.9, x=f"mean of the two expected {target.steps}", y=label)
     draw_limits(axes, lines, label="+.2f")
     _dots_by_class(axes, (first + second) / 2, first - second, truth, target=target)
-    axes.set_xlabel(f"mean of the two expected {target.steps}")
-    axes.set_ylabel(label)
     axes.set_xlim(0.8, len(target.classes) + 0.2)
     axes.legend(title="reference", fontsize=8, title_fontsize=8, frameon=False, ncols=6,
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), handletextpad=0.1)  # fmt: skip
@@ -206,13 +200,11 @@ def reliability_figure(bins: Mapping[str, Reliability]) -> Figure:
 
 def abstention_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     """Draw the mean error among the surest against the share that is answered."""
-    figure, axes = canvas(4.6, 3.4)
+    figure, axes = canvas(4.6, 3.4, x="share answered", y="mean error of the answered")
     for number, (name, whole) in enumerate(curves.items()):
         share, error = whole[whole[:, 0] >= LEAST_ANSWERED, :2].T
         axes.plot(share, error, label=name, color=colour_at(number),
                   linestyle=("-", "--", "-.")[number % 3], linewidth=1.2)  # fmt: skip
-    axes.set_xlabel("share answered")
-    axes.set_ylabel("mean error of the answered")
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     if curves:
@@ -227,7 +219,7 @@ def scatter_figure(predictions: pd.DataFrame, *, target: NumericTarget, title: s
     A dot is a photograph or patient (visit); over several repeats their mean.
     """
     rows = _means(predictions, target=target)
-    figure, axes = canvas(3.3, 3.3)
+    figure, axes = canvas(3.3, 3.3, x=f"true {target.name}", y="answer")
     ends = [target.low, target.high]
     axes.plot(ends, ends, color=SOFT, linestyle=":", linewidth=1)
     known = rows.dropna(subset=["low"])
@@ -237,8 +229,6 @@ def scatter_figure(predictions: pd.DataFrame, *, target: NumericTarget, title: s
     axes.set_xlim(target.low - margin, target.high + margin)
     axes.set_ylim(target.low - margin, target.high + margin)
     axes.set_aspect("equal")
-    axes.set_xlabel(f"true {target.name}")
-    axes.set_ylabel("answer")
     axes.set_title(title, fontsize=9)
     calm(axes)
     return figure
@@ -257,11 +247,9 @@ def differences_figure(
     """
     rows = _means(predictions, target=target)
     truth, answer = (rows[name].to_numpy(dtype=np.float64) for name in (target.column, "predicted"))
-    figure, axes = canvas(3.9, 3.3)
+    figure, axes = canvas(3.9, 3.3, x="mean of answer and truth", y="answer − truth")
     draw_limits(axes, lines, label="+.1f")
     axes.scatter((truth + answer) / 2, answer - truth, s=16, color=BLUE, linewidths=0)
-    axes.set_xlabel("mean of answer and truth")
-    axes.set_ylabel("answer − truth")
     axes.set_title(title, fontsize=9)
     calm(axes)
     return figure
