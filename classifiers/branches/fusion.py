@@ -7,7 +7,7 @@ weights, their answers inside the training patients (`inner_predictions.csv`); g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ import pandas as pd
 
 from classifiers.branches.branch import SharedAnswers
 from classifiers.branches.comparison import json_rows
-from classifiers.branches.late_fusion import (
+from classifiers.branches.fusion_methods import (
+    BRANCH,
     LEARNED,
     METHODS,
     OF_NUMBERS,
+    WEIGHT_COLUMNS,
+    FusedModel,
     FusionMethod,
     LateFusion,
     even_fusion,
+    folds_of,
     learn_fusion,
 )
 from classifiers.branches.paired_scores import (
@@ -31,7 +35,6 @@ from classifiers.branches.paired_scores import (
     exchange_patients,
     paired_scores,
 )
-from common.arrays import Floats, Ints, Places
 from common.bootstrap import resampling_weights
 from common.errors import UserError
 from common.grading.calibration import GradeSets, ScoreIntervals, learn_intervals, learn_sets
@@ -40,35 +43,12 @@ from common.grading.evaluation import Evaluation, NumericEvaluation
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import answer_rows, in_order
 
-WEIGHT_COLUMNS = ("level", "model", "repeat", "fold", "branch", "weight", "strength")
-"""`weights.csv`: a row for each method, fold and branch.
-
-`weight` sums to 1 over branches. `strength` is what the method multiplies with: the weight itself
-for `mean` and `weighted`, the exponent for `product`, the coefficient for `stacking`, whose sum
-says how much surer (above 1) or less sure (below 1) the fused answer is made.
-"""
-
 DIFFERENCE_COLUMNS = (
     "level", "model", "score", "better_branch", "fused_value", "branch_value", "difference",
     "low", "high", "p_permutation", "p_permutation_holm",
 )  # fmt: skip
 
-BRANCH = "fused"
 _STANDS_FOR_FUSION = (f"{BRANCH}_stacking", f"{BRANCH}_weighted", f"{BRANCH}_mean")
-
-
-@dataclass(frozen=True)
-class FusedModel:
-    """What one way of fusing (`fused_` and the method) answered, in the rows of the shared answers.
-
-    `chances` are `(n, k)`; `sets` `(n, 2)` ends of the conformal set or interval, None without
-    inner predictions; `weights` rows of `weights.csv`, none for a fusion without weights.
-    """
-
-    name: str
-    chances: Floats
-    sets: Ints | Floats | None
-    weights: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -210,13 +190,6 @@ def stands_for_fusion(names: Sequence[str]) -> str:
     best of several is not picked afterwards.
     """
     return next((name for name in _STANDS_FOR_FUSION if name in names), names[0])
-
-
-def folds_of(shared: SharedAnswers) -> Iterator[tuple[int, int, Places, pd.DataFrame]]:
-    """Yield repeat, fold, row numbers and rows of every tested fold."""
-    for key, rows in shared.rows.groupby(["repeat", "fold"], sort=True):
-        repeat, fold = (int(str(part)) for part in key)
-        yield repeat, fold, rows.index.to_numpy(dtype=np.intp), rows
 
 
 def _fused(

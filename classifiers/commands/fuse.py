@@ -12,9 +12,8 @@ import pandas as pd
 
 from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import Branch, read_branches, target_of, with_points_source
-from classifiers.branches.early_fusion import fuse_summary, model_of_patients
 from classifiers.branches.fusion import Fusion, fuse_late, fusion_of, methods_for
-from classifiers.branches.late_fusion import FusionMethod
+from classifiers.branches.fusion_methods import FusionMethod, fuse_summary, model_of_patients
 from classifiers.commands.compare import (
     given_files,
     refuse_one_table,

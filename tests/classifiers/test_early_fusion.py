@@ -15,7 +15,7 @@ import pytest
 
 from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import SharedAnswers, read_branches
-from classifiers.branches.early_fusion import fuse_summary
+from classifiers.branches.fusion_methods import fuse_summary
 from classifiers.commands.benchmark import benchmark
 from classifiers.commands.fuse import fuse
 from classifiers.graders.cohort import Samples, read_cohort

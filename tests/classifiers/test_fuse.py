@@ -12,7 +12,7 @@ import pytest
 from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import read_branches
 from classifiers.branches.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
-from classifiers.branches.late_fusion import METHODS
+from classifiers.branches.fusion_methods import METHODS
 from classifiers.commands.fuse import fuse
 from common.errors import UserError
 from common.grading.predictions import (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_sample_weight
 
-from classifiers.branches.late_fusion import LEARNED, METHODS, even_fusion, learn_fusion
+from classifiers.branches.fusion_methods import LEARNED, METHODS, even_fusion, learn_fusion
 from classifiers.graders.nested import ranked_losses
 from tests.classifiers.branch_tables import SIX, chances_of
 
