@@ -63,7 +63,11 @@ def score_pictures(
 
 def add_intervals(report: Report, evaluations: Sequence[Scored]) -> None:
     """Add whether the prediction intervals hold what they promise; nothing without any."""
-    ranged = [one for one in evaluations if one.predictions["low"].notna().any()]
+    ranged = [
+        one
+        for one in evaluations
+        if isinstance(one, NumericEvaluation) and one.predictions["low"].notna().any()
+    ]
     if not ranged:
         return
     section = report.section("Can the intervals be believed?")
