@@ -25,7 +25,7 @@ from classifiers.reports.benchmark import benchmark_report
 from classifiers.reports.patient_answers import add_benchmark_pages
 from classifiers.reports.patient_pictures import read_material
 from common.errors import UserError
-from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, scored
+from common.grading.evaluation import RECALL, Evaluation, NumericEvaluation, scored, two_lines
 from common.grading.fold_notes import folds_in_words
 from common.grading.folds import FoldMethod, make_folds, write_folds
 from common.grading.predictions import Unit, write_predictions
@@ -231,4 +231,11 @@ def _add_importance(report: Report, found: RegionImportance) -> None:
         "stand in for each other and then both look dispensable. Nothing was chosen from this "
         "table."
     )
-    section.table(found.table(), caption="With 95 % intervals over resampled patients.")
+    fall_of = f"Fall of {in_sentence(found.score.title)}"
+    section.table(
+        (
+            {"Part of the face": part, "Columns": found.columns[part], fall_of: two_lines(fall)}
+            for part, fall in found.falls.items()
+        ),
+        caption="With 95 % intervals over resampled patients.",
+    )

@@ -21,12 +21,10 @@ from classifiers.graders.explain import columns_of_regions
 from common.arrays import Floats, Places
 from common.bootstrap import Estimate, paired_difference, resampling_weights
 from common.grading.comparison import tallied
-from common.grading.evaluation import two_lines
 from common.grading.numeric_scores import NUMERIC_SCORES
 from common.grading.numeric_target import AnyTarget, NumericTarget
 from common.grading.predictions import Unit, answer_rows, to_patients
 from common.grading.scores import SCORES, Score
-from common.words import in_sentence
 from features.registry import Region
 
 EXCHANGES = 5  # how often each fold's patients are exchanged
@@ -36,27 +34,14 @@ EXCHANGES = 5  # how often each fold's patients are exchanged
 class RegionImportance:
     """How much of a score, per patient, each part of the face is worth.
 
-    `falls` holds by region `whole`, the score as measured, minus that with the region exchanged;
-    `columns` how many columns the grader has for it.
+    `falls` holds by region, the most important first, `whole`, the score as measured, minus that
+    with the region exchanged; `columns` how many columns the grader has for it.
     """
 
     score: Score
     whole: float
     falls: dict[Region, Estimate]
     columns: dict[Region, int]
-
-    def table(self) -> pd.DataFrame:
-        """Return one row for each region, the most important first."""
-        order = sorted(self.falls, key=lambda region: -self.falls[region].value)
-        return pd.DataFrame(
-            {
-                "Part of the face": list(order),
-                "Columns": [self.columns[region] for region in order],
-                f"Fall of {in_sentence(self.score.title)}": [
-                    two_lines(self.falls[region]) for region in order
-                ],
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -144,7 +129,7 @@ def region_importance(
     return RegionImportance(
         score=score,
         whole=float(score.of(whole.sum(axis=0))),
-        falls=falls,
+        falls=dict(sorted(falls.items(), key=lambda one: -one[1].value)),
         columns={region: len(names) for region, names in columns.items()},
     )
 
