@@ -37,10 +37,6 @@ class OrdinalLogistic(GradeClassifier):
         self.loss = loss
         self.max_iter = max_iter
 
-    def score_rows(self, X: Any) -> Floats:
-        """Return the one score of each row, `(n,)`, in the units of `thresholds_`."""
-        return np.asarray(X, dtype=np.float64) @ self.coef_
-
     def __sklearn_tags__(self) -> Any:
         """Say that classes in no order are not ours: the standard checks test with such."""
         tags = super().__sklearn_tags__()
@@ -71,8 +67,7 @@ class OrdinalLogistic(GradeClassifier):
         self.coef_, self.thresholds_, _ = _unpack(found.x, n_features=values.shape[1])
 
     def _chances(self, values: Floats) -> Floats:
-        above = expit(self.score_rows(values)[:, None] - self.thresholds_)
-        return chances_from_above(above)
+        return chances_from_above(expit((values @ self.coef_)[:, None] - self.thresholds_))
 
 
 class FrankHall(GradeClassifier):

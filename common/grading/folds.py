@@ -103,7 +103,8 @@ def make_folds(
     for repeat in range(1, repeats + 1):
         rng = np.random.default_rng([seed, repeat])
         if method == "stratified":
-            tested = _deal(patients, n_folds=n_folds, rng=rng)
+            fold = _dealt(patients.to_numpy(dtype=np.float64), n_folds=n_folds, rng=rng)
+            tested = pd.DataFrame({"patient_id": patients.index, "fold": fold})
         elif method == "shuffled":
             tested = _draw(patients, n_folds=n_folds, size=len(patients) / n_folds, rng=rng)
         elif method == "repeated_holdout":
@@ -254,12 +255,6 @@ def _patients(photographs: pd.DataFrame, *, score: str | None) -> pd.Series:
         strength = photographs[score].astype(np.float64)
     highest = strength.fillna(0.0).groupby(photographs["patient_id"]).max()
     return highest.loc[sorted(highest.index, key=natural_key)]
-
-
-def _deal(patients: pd.Series, *, n_folds: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Return `patient_id` and `fold` of patients whose grade (score) is given by name."""
-    fold = _dealt(patients.to_numpy(dtype=np.float64), n_folds=n_folds, rng=rng)
-    return pd.DataFrame({"patient_id": patients.index.to_numpy(), "fold": fold})
 
 
 def _dealt(highest: Floats, *, n_folds: int, rng: np.random.Generator) -> Ints:
