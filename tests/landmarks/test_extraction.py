@@ -15,11 +15,12 @@ import landmarks.find.extraction as extraction_module
 from common.errors import UserError
 from common.photos import list_photos, read_photo
 from common.workers import Outcome
-from landmarks.find.extraction import Extraction, extract_landmarks
+from landmarks.find.extraction import Extraction, extract_landmarks, spread_table
+from landmarks.find.method import Method
 from landmarks.plausibility import implausible
 from landmarks.points import INNER, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
-from landmarks.tables import points_of, read_landmarks
+from landmarks.tables import SPREAD_COLUMNS, points_of, read_landmarks
 from tests.common.photo_files import portrait_folder, save, small_portrait
 from tests.landmarks.test_plausibility import with_asymmetry
 
@@ -330,3 +331,9 @@ def mean_error(points: np.ndarray, truth: np.ndarray) -> float:
     apart = np.linalg.norm(points - truth, axis=-1)[:, list(INNER)]
     eyes = np.linalg.norm(truth[:, LEFT_EYE_OUTER] - truth[:, RIGHT_EYE_OUTER], axis=-1)
     return float((apart / eyes[:, None]).mean())
+
+
+def test_spreads_of_nothing_are_a_table_without_rows() -> None:
+    table = spread_table({}, method=Method())
+    assert len(table) == 0
+    assert set(SPREAD_COLUMNS) <= set(table.columns)
