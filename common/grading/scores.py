@@ -16,7 +16,6 @@ import numpy as np
 
 from common.arrays import Floats
 from common.bootstrap import Estimate, interval, proportion_interval, resampled_counts
-from common.grading.agreement_scores import icc_a1
 from common.grading.target import Target
 
 Counts = Floats
@@ -137,11 +136,18 @@ def bias(counts: Counts) -> Values:
 def intraclass_correlation(counts: Counts) -> Values:
     """ICC(A,1): absolute agreement of single ratings, two raters (McGraw and Wong 1996)."""
     grade = np.arange(counts.shape[-1], dtype=np.float64)
-    truth, answer = counts.sum(axis=-1), counts.sum(axis=-2)
-    both = (counts * grade[:, None] * grade).sum(axis=(-2, -1))
-    squares = (truth @ grade**2, answer @ grade**2)
-    sums = [counts.sum(axis=(-2, -1)), truth @ grade, answer @ grade, *squares, both]
-    return icc_a1(np.stack(sums, axis=-1))
+    n = counts.sum(axis=(-2, -1))
+    share = ratio(counts, n[..., None, None])
+    truth, answer = share.sum(axis=-1), share.sum(axis=-2)
+    mean_truth, mean_answer = truth @ grade, answer @ grade
+    var_truth = truth @ grade**2 - mean_truth**2
+    var_answer = answer @ grade**2 - mean_answer**2
+    shared = (share * grade[:, None] * grade[None, :]).sum(axis=(-2, -1)) - mean_truth * mean_answer
+    # Mean squares of rows (patients), columns (raters) and error, written with moments.
+    between = ratio(n, n - 1) * (var_truth + var_answer + 2 * shared) / 2
+    error = ratio(n, n - 1) * (var_truth + var_answer - 2 * shared) / 2
+    raters = n * np.square(mean_truth - mean_answer) / 2
+    return ratio(between - error, between + error + ratio(2 * (raters - error), n))
 
 
 def ratio(above: Values, below: Values) -> Values:
