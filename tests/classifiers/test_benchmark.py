@@ -289,8 +289,8 @@ def test_a_redacted_report_leaves_problems_that_name_a_patient_to_the_console(
     feature_table, tmp_path, monkeypatch, capsys
 ):
     told = ['Patient "p00" is in no fold.', "Fold 1.1 has few patients."]
-    command = sys.modules["classifiers.commands.benchmark"]
-    monkeypatch.setattr(command, "fold_problems", lambda *_, **__: list(told))
+    validation = sys.modules["classifiers.graders.validation"]
+    monkeypatch.setattr(validation, "fold_problems", lambda *_, **__: list(told))
     table = feature_table(made_cohort(patients_per_grade=2))
     for redact in (False, True):
         benchmark(table, out=tmp_path, graders=("majority",), n_folds=2, redact=redact, jobs=1)
