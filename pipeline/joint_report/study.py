@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from classifiers.branches.alignment import pooled, shared_levels, with_visits_alike
 from classifiers.branches.branch import Branch, read_branches, with_twin
 from classifiers.branches.comparison import BranchComparison, compare_branches
-from classifiers.branches.fusion import WEIGHT_COLUMNS, stands_for_fusion
+from classifiers.branches.fusion import stands_for_fusion
+from classifiers.branches.fusion_methods import WEIGHT_COLUMNS
 from classifiers.graders.cohort import Study
 from classifiers.reports.patient_answers import (
     ModelAnswer,

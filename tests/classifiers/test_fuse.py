@@ -11,8 +11,8 @@ import pytest
 
 from classifiers.branches.alignment import shared_inner, shared_levels
 from classifiers.branches.branch import read_branches
-from classifiers.branches.fusion import WEIGHT_COLUMNS, fuse_late, stands_for_fusion
-from classifiers.branches.fusion_methods import METHODS
+from classifiers.branches.fusion import fuse_late, stands_for_fusion
+from classifiers.branches.fusion_methods import METHODS, WEIGHT_COLUMNS
 from classifiers.commands.fuse import fuse
 from common.errors import UserError
 from common.grading.predictions import (
