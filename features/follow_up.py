@@ -126,6 +126,11 @@ def follow(
     tables = [_with_visits(each) for each in (table, *again)]
     series = tuple(name for name in SERIES if name in table)
     long = pd.concat([_long(t, scores, series, part=i) for i, t in enumerate(tables)])
+    if long.empty:
+        raise UserError(
+            "No row of the table has both patient and visit: give the manifest of these "
+            "photographs (--manifest)."
+        )
     visits, warnings = _order(long)
     by_rater = "rater" in long
     source = "raters" if by_rater else "copies" if again_are == "copies" else SOURCES[0]

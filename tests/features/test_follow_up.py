@@ -164,6 +164,8 @@ def test_a_score_of_unknown_direction_is_higher_or_lower() -> None:
 def test_what_has_no_visits_or_scores_is_refused() -> None:
     with pytest.raises(UserError, match="neither visit nor date"):
         follow(visits_of(2).drop(columns="visit"))
+    with pytest.raises(UserError, match="No row of the table has both patient and visit"):
+        follow(visits_of(2).assign(visit=None))  # as with the manifest of other photographs
     with pytest.raises(UserError, match="no column of numbers"):
         follow(visits_of(2).drop(columns="sunnybrook"))
     with pytest.raises(UserError, match='no column "sunnybrok"'):
