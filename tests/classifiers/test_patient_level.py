@@ -45,10 +45,10 @@ def patients(faces) -> Samples:
 def tested(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[BenchmarkResult, Path]:
     """The whole benchmark of these patients, and its folder."""
     out = tmp_path_factory.mktemp("tested")
-    return benchmark(faces, out=out, level="patient", graders=QUICK, n_folds=4, jobs=1), out
+    return benchmark(faces, out=out, level="patient", graders=QUICK, n_folds=3, jobs=1), out
 
 
-def plan_of(samples: Samples, *, graders=QUICK, n_folds: int = 4) -> Plan:
+def plan_of(samples: Samples, *, graders=QUICK, n_folds: int = 3) -> Plan:
     rows = samples.rows.assign(image_id=samples.rows["patient_id"])
     folds = make_folds(rows, n_folds=n_folds)
     own = folds_of_patients(folds)
@@ -92,7 +92,7 @@ def test_shuffled_grades_are_at_chance(patients):
         grades=grades,
         sides=patients.sides,
     )
-    found = cross_validate(plan_of(shuffled)).predictions
+    found = cross_validate(plan_of(shuffled, n_folds=4)).predictions
     for grader in QUICK:
         own = found[found["model"] == grader]
         assert np.abs(np.corrcoef(own["predicted"], own["hb_grade"])[0, 1]) < 0.4
@@ -202,7 +202,7 @@ def test_the_whole_benchmark_of_patients(tested):
 def test_the_side_is_found_and_healthy_patients_are_not_asked(faces, tmp_path):
     found = benchmark(
         faces, out=tmp_path, level="patient", target="affected_side", graders=("logistic",),
-        n_folds=3, jobs=1,
+        n_folds=2, jobs=1,
     )  # fmt: skip
     own = found.predictions.query("model == 'logistic'")
     assert len(own) == 30  # without the six healthy patients
@@ -286,6 +286,6 @@ def test_every_next_command_takes_a_folder_of_corrected_points(tmp_path):
 
 
 def test_a_search_over_photographs_keeps_patients_together(faces, tmp_path):
-    found = benchmark(faces, out=tmp_path, search=True, graders=("logistic",), n_folds=3, jobs=1)
+    found = benchmark(faces, out=tmp_path, search=True, graders=("logistic",), n_folds=2, jobs=1)
     assert "set_low" in found.predictions
     assert len(found.evaluations) == 2

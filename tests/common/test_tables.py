@@ -196,6 +196,23 @@ def test_a_wrong_value_is_named_with_its_row_and_column(
     assert ("more such problem" in sentence) == (column == "image_id")
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("1.5,2", 'column "share" is "1.5" but must be a share'),
+        (",2", 'column "share" is empty but must not be empty'),
+        ("0.5,0", 'column "fold" is "0" but must be 1 or more'),
+    ],
+)
+def test_a_number_outside_its_range_is_named(tmp_path: Path, row: str, words: str) -> None:
+    share = pa.Column(float, pa.Check.in_range(0, 1, error="be a share"))
+    fold = pa.Column("int64", pa.Check.ge(1, error="be 1 or more"))
+    schema = pa.DataFrameSchema({"share": share, "fold": fold}, name="shares")
+    header = "share,fold\n0.0,1\n1.0,3\n"
+    assert len(read_table(table(tmp_path, header), schema=schema)) == 2
+    assert f"row 4: {words}" in refusal(table(tmp_path, header + row + "\n"), schema)
+
+
 @pytest.mark.parametrize("word", ["abc", "NA", '"1,5"'])
 def test_a_word_among_numbers_is_found(tmp_path: Path, word: str) -> None:
     path = table(tmp_path, f"image_id,value\na,1.5\nb,{word}\nc,2\n")
