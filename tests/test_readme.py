@@ -28,7 +28,7 @@ _FILE = re.compile(
 
 # What users bring, and what commands write beside the tables; the rest must be in the checkout.
 BROUGHT = {
-    "cues.csv", "films.csv",
+    "cues.csv", "films.csv", "color.jpg",
     "grades.xlsx", "A.csv", "T.csv", "G.csv", "FEATURES.csv", "pat_info.xlsx", "my_photo.jpg",
     "CASME2-coding-20140508.xlsx", "SAMM_Micro_FACS_Codes_v2.xlsx", "img46.jpg", "006_05562.jpg",
     "355.jpg", "network.safetensors", "new.xlsx", "megc2019_flow.npz", "photo_2", "photo_10",
@@ -175,6 +175,8 @@ def modules_run() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("module", "rest"), modules_run())
 def test_a_module_that_is_run_exists_with_its_options(root: Path, module: str, rest: str) -> None:
     path = root.joinpath(*module.split(".")).with_suffix(".py")
+    if not path.is_file():  # a package
+        path = path.with_suffix("") / "__main__.py"
     source = path.read_text(encoding="utf-8")
     ast.parse(source)
     for option in re.findall(r"--([a-z][\w-]*)", rest):

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from common.errors import UserError, did_you_mean
 
 Average = Literal["median", "trimmed_mean"]
-Points = Literal["whole", "halves"]
+Points = Literal["whole", "halves", "own", "joined"]
+POINTS: Mapping[Points, str] = MappingProxyType(
+    {
+        "whole": "whole face",
+        "halves": "mirrored halves",
+        "own": "own network",
+        "joined": "mirrored halves and own network",
+    }
+)
 DEFAULT_COPIES = 10
 DEFAULT_KIND = "rotation_normal+box+mirror"
 """Chosen on 30 of the 60 simulated patients of `sim_meei` and confirmed on the other 30, with
@@ -198,7 +206,8 @@ class Method:
     `augmentation`: copies whose points are averaged; None predicts once.
     `average`: of the copies: per-point `median`, or `trimmed_mean` without 20 % at either end.
     `relevel`: level the head by its measured tilt and predict again.
-    `points`: of the `whole` face, or also of its mirrored `halves` (`landmarks.find.halves`).
+    `points`: of the `whole` face, or also of its mirrored `halves` (`landmarks.find.halves`); or of
+    this project's `own` network (`landmarks.find.network`), or of all three `joined`.
     """
 
     detection_width: int = 200
@@ -212,6 +221,16 @@ class Method:
     def reads_colour(self) -> bool:
         """Whether photographs must be decoded in colour."""
         return self.colour or (self.augmentation is not None and self.augmentation.per_channel)
+
+    @property
+    def sees_halves(self) -> bool:
+        """Whether mirrored halves are looked at."""
+        return self.points in ("halves", "joined")
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether this project's own network is asked."""
+        return self.points in ("own", "joined")
 
     def settings(self) -> Mapping[str, Any]:
         """Return every choice by name, for `run.json` and for the journal."""
