@@ -400,8 +400,8 @@ TABLES = (
         {
             "copies": "altered copies that were made",
             "copies_failed": "copies in which no face was found",
-            "halves_share": "with `--points halves`: how much the halves count, 1 from the front, "
-            "0 where the head is turned too far",
+            "halves_share": "with `--points halves` and `joined`: how much the halves count, 1 "
+            "from the front, 0 where the head is turned too far",
             "spread_x_0 … spread_x_67": "spread of each point in x over the copies, px",
             "spread_y_0 … spread_y_67": "and in y",
         },

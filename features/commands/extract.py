@@ -114,8 +114,9 @@ def extract(
         Level the head by its measured tilt, predict again, and map back; done with copies and not
         without, unless it is said.
     points
-        Of the whole face; or of its mirrored halves too, which keep more of a palsied face's
-        asymmetry and take about twice the time (docs/points.md).
+        Of the whole face; of its mirrored halves too, which keep more of a palsied face's asymmetry
+        and take about twice the time; of this project's own network; or of both joined, which
+        takes about five times the time (docs/points.md).
     seed
         Seed of the copies; the same seed gives the same tables for any number of jobs.
     scale

@@ -25,7 +25,15 @@ from landmarks.check.report import LandmarkEvaluation, landmark_report
 from landmarks.check.scores import GRID, SCORES, compare_settings, score_table
 from landmarks.exchange.tables import WithTruth, named_as, read_points, read_with_truth
 from landmarks.find.extraction import extract_landmarks
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Average, Method, Points, make_method
+from landmarks.find.method import (
+    DEFAULT_COPIES,
+    DEFAULT_KIND,
+    POINTS,
+    Average,
+    Method,
+    Points,
+    make_method,
+)
 from landmarks.predictor import PredictorFile, find_predictor
 from landmarks.tables import failure_lines, points_source, with_slips_failed
 
@@ -83,13 +91,13 @@ def evaluate_landmarks(
         Level the head by its measured tilt and predict again; done with copies and not without,
         unless it is said.
     points
-        Of the whole face, or of its mirrored halves too; the whole face is then evaluated beside
-        it.
+        Of the whole face, also of its mirrored halves, of this project's own network, or of both
+        joined; the whole face is evaluated beside it.
     seed
         Seed of the copies and of the intervals.
     asymmetry
-        Say of the whole face and of mirrored halves how much of a known asymmetry their points
-        keep; best on palsies imposed on your own portraits (simulate --from-photos).
+        Say of each of --points how much of a known asymmetry it keeps; best on palsies imposed on
+        your own portraits (simulate --from-photos).
     seen
         Whether the model has learned from these very photographs; it is said beside its figures.
     grid
@@ -134,7 +142,7 @@ def evaluate_landmarks(
         model = find_predictor(predictor)
         files["predictor"] = model.path
         methods = {PLAIN: Method(), **(grid_of(method) if grid else {})}
-        beside: tuple[Points, ...] = ("whole", "halves") if asymmetry else ("whole",)
+        beside = tuple(POINTS) if asymmetry else ("whole",)
         for one in (*(replace(method, points=p) for p in beside), method):
             methods.pop(_name_of(one), None)  # what was asked for comes last
             methods[_name_of(one)] = one
@@ -260,8 +268,8 @@ def _name_of(method: Method) -> str:
         parts.append(f"{counted(method.augmentation.copies, 'copy', 'copies')} ({kinds})")
     if method.relevel:
         parts.append("levelled")
-    if method.points == "halves":
-        parts.append("mirrored halves")
+    if method.points != "whole":
+        parts.append(POINTS[method.points])
     return ", ".join(parts) or PLAIN
 
 

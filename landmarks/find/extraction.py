@@ -26,6 +26,7 @@ from landmarks.find.finder import FaceLandmarks, Faces, LandmarkFinder, PhotoTas
 from landmarks.find.iris import IRIS_METHOD, Irises
 from landmarks.find.journal import Journal, fingerprint
 from landmarks.find.method import Method
+from landmarks.find.network import NETWORK
 from landmarks.overlay import OVERLAY_FOLDER, picture_path
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import PredictorFile
@@ -255,7 +256,7 @@ def spread_table(found: dict[str, FaceLandmarks], *, method: Method) -> pd.DataF
             "copies_failed": np.array([result.copies_failed for result in results], dtype=int),
         }
     )
-    if method.points == "halves":
+    if method.sees_halves:
         frame["halves_share"] = np.array([result.halves_share for result in results], dtype=float)
     spreads = np.array([result.spread for result in results], dtype=np.float64)
     spreads = spreads.reshape(len(results), len(SPREAD_COLUMNS))
@@ -280,6 +281,7 @@ def settings_of(
         "faces": faces,
         **method.settings(),
         **predictor.program,
+        **({"network": sha256_of(NETWORK)} if method.asks_network else {}),
         "dlib": dlib.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,

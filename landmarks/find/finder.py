@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from common.errors import PhotoError
 from common.photos import Photo, read_photo
 from landmarks.find.detector import FaceBox, FaceDetector
-from landmarks.find.halves import halves_of, share_of
+from landmarks.find.halves import halves_of, joined_with, share_of
 from landmarks.find.iris import Iris, Irises, find_irises
 from landmarks.find.method import Copy, Method
+from landmarks.find.network import NETWORK, LandmarkNetwork
 from landmarks.find.refinement import refined
 from landmarks.find.tta import Copies, CopyPredictor, centre_of, spread_of
 from landmarks.mesh import FaceMesh
@@ -106,6 +107,8 @@ class LandmarkFinder:
         if isinstance(self._predictor, FaceMesh):
             self._method = replace(self._method, colour=True)  # which it has learned from
         self._refinement = predictor.load_refinement()
+        asked = self._method.asks_network
+        self._network = LandmarkNetwork.load(NETWORK) if asked else None
         self._detector = FaceDetector(small_width=self._method.detection_width)
         self._copies = CopyPredictor(
             self._predictor, colour=self._method.colour, threads=copy_threads
@@ -194,9 +197,12 @@ class LandmarkFinder:
             drawn = [augmentation.copy(i, content=content) for i in range(len(copies.points))]
             found = replace(found, copies=copies.n_copies, copies_failed=copies.n_failed)
         points = _whole(copies.points)
-        if len(points) and self._method.points == "halves":
+        if len(points) and self._method.sees_halves:
             found = replace(found, halves_share=share_of(points))
             points = _whole(self._halves(photo, face, points, drawn))
+        if len(points) and self._network is not None:
+            own = self._network.points(photo.pixels, face, copies=drawn[: len(points)])
+            points = joined_with(points, own) if self._method.sees_halves else own
         if not len(points):
             return _without_face(found)
         copies = replace(copies, points=self._refined(photo, face, points))

@@ -129,6 +129,17 @@ def weighted(whole: NDArray[np.float64], halves: NDArray[np.float64]) -> NDArray
     return np.asarray(symmetric + of_halves * _parts(halves)[1] + of_whole * other)
 
 
+def joined_with(points: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Join `(n, 68, 2)` px of `halves_of` and those of another model, both of all the copies.
+
+    What is symmetric stays; what is not, is the mean of both.
+    """
+    upright = upright_map(np.median(points, axis=0))
+    symmetric, other = _parts(map_points(points, upright))
+    mean = (other + _parts(map_points(own, upright))[1]) / 2
+    return map_points(symmetric + mean, upright, inverse=True)
+
+
 def _parts(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Symmetric and antisymmetric part about the middle of the upright picture."""
     mirrored = mirror_points(points, width=SIDE)

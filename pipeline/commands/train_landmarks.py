@@ -79,8 +79,7 @@ def train_landmarks(
     all_points: bool = False,
     raters: Path | None = None,
     predictor: str = "ibug",
-    refine: bool = False,
-    halves: bool = False,
+    refine: Points | None = None,
     held_out: float = 0.25,
     cascades: int = TrainingOptions.cascades,
     trees: int = TrainingOptions.trees,
@@ -121,11 +120,10 @@ def train_landmarks(
         Model to compare with, and to refine: ibug (installed), mee, mee2, mee3, gtx, or a .dat
         file.
     refine
-        Learn how to move the points that this model finds, from some ten corrected photographs on,
-        in place of a model from nothing. Palsies imposed on them teach it too. The options from
-        --cascades to --mirror are for a model from nothing.
-    halves
-        With --refine, learn to move the points of mirrored halves, for extract --points halves.
+        Learn how to move points that this model finds, from some ten corrected photographs on, in
+        place of a model from nothing: those of the whole face, or of halves, own or joined, as
+        --points of extract finds them. Palsies imposed on the photographs teach it too. The options
+        from --cascades to --mirror are for a model from nothing.
     held_out
         Share of the patients that are held out to measure the error.
     cascades
@@ -164,8 +162,6 @@ def train_landmarks(
             "--refine moves the points of a model that is known by its name: give one of "
             f"{', '.join(PREDICTORS)} by --predictor."
         )
-    if halves and not refine:
-        raise UserError("--halves says which points --refine moves: give both, or neither.")
     people = everybody = read_manifest(manifest)
     reviewed = None if points is None else read_reviewed(points)
     limits = np.full(N_POINTS, POINT_LIMIT) if raters is None else read_raters(raters)
@@ -177,8 +173,7 @@ def train_landmarks(
     people = people[people["image_id"].isin(truth.loc[truth["status"] == "ok", "image_id"])]
     apart = held_out_patients(list(people["patient_id"]), share=held_out, seed=seed)
     tested = people["patient_id"].isin(apart)
-    asked: Points = "halves" if halves else "whole"
-    method = make_method(tta=DEFAULT_COPIES, points=asked) if refine else Method()
+    method = make_method(tta=DEFAULT_COPIES, points=refine) if refine else Method()
     predict = functools.partial(extract_landmarks, jobs=jobs, method=method)
     before = predict(photos_of(people), out=out / "before", predictor=base).table
     found = people["image_id"].isin(before.loc[before["status"] == "ok", "image_id"])
@@ -226,7 +221,7 @@ def train_landmarks(
     }
     settings = {
         **({"seed": seed} if refine else asdict(options)),
-        "refine": refine, "halves": halves, "held_out": held_out, "compared_with": predictor,
+        "refine": refine, "held_out": held_out, "compared_with": predictor,
         "all_points": all_points, "limits": "two raters" if raters else f"{POINT_LIMIT:g} %",
     }  # fmt: skip
     card = {

@@ -278,8 +278,8 @@ def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys, 
     monkeypatch.setattr(refining, "IMPOSED", 1)
     folder, faces = cohort
     result = train_landmarks(
-        folder / "manifest.csv", out=tmp_path, points=folder / "corrected.csv", refine=True,
-        halves=True, seed=3, jobs=1,
+        folder / "manifest.csv", out=tmp_path, points=folder / "corrected.csv", refine="halves",
+        seed=3, jobs=1,
     )  # fmt: skip
     assert result.model.name == "predictor.safetensors"
     mouth = result.errors.loc["mouth"]
@@ -294,10 +294,8 @@ def test_corrections_refine_the_points_that_are_found(cohort, tmp_path, capsys, 
     known = {sha256_of(face.path) for face in faces}
     assert set(about["learned_from"]) < known
     assert "predictor.safetensors" in capsys.readouterr().out
-    with pytest.raises(UserError, match="--halves says which points"):
-        train_landmarks(folder / "manifest.csv", out=tmp_path / "again", halves=True)
     with pytest.raises(UserError, match="known by its name"):
         train_landmarks(
             folder / "manifest.csv", out=tmp_path / "again", points=folder / "corrected.csv",
-            refine=True, predictor=str(result.model), jobs=1,
+            refine="whole", predictor=str(result.model), jobs=1,
         )  # fmt: skip

@@ -99,6 +99,8 @@ def test_every_option_ends_the_journal() -> None:
         make_method(colour=True),
         make_method(detection_width=300),
         make_method(points="halves"),
+        make_method(points="own"),
+        make_method(points="joined"),
     ]
     assert len({fingerprint(method.settings()) for method in methods}) == len(methods)
 
