@@ -116,7 +116,7 @@ def extract(
     points
         Of the whole face; of its mirrored halves too, which keep more of a palsied face's asymmetry
         and take about twice the time; of this project's own network; or of both joined, which
-        takes about five times the time (docs/points.md).
+        takes three to four times as long (docs/points.md).
     seed
         Seed of the copies; the same seed gives the same tables for any number of jobs.
     scale

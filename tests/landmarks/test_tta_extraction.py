@@ -15,7 +15,7 @@ from landmarks.find.detector import FaceDetector
 from landmarks.find.extraction import SPREADS_FILE, Extraction, extract_landmarks
 from landmarks.find.finder import FaceLandmarks, LandmarkFinder
 from landmarks.find.journal import fingerprint
-from landmarks.find.method import Method, make_method
+from landmarks.find.method import Method, Points, make_method
 from landmarks.overlay import SPREAD_RGB, draw_overlay
 from landmarks.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from landmarks.predictor import find_predictor
@@ -66,10 +66,11 @@ def extract(
     )
 
 
+@pytest.mark.parametrize("points", ["whole", "joined"])
 def test_tables_are_the_same_to_the_byte_in_any_order_and_any_company(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    points: Points, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method = make_method(tta=5, tta_kind="rotation_uniform+noise_normal", seed=3)
+    method = make_method(tta=5, tta_kind="rotation_uniform+noise_normal", points=points, seed=3)
     extract(folder, tmp_path / "one", method=method)
     monkeypatch.setattr("landmarks.find.extraction.supervised_map", backwards_here)
     extract(folder, tmp_path / "other", method=method)
