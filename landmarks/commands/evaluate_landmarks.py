@@ -151,9 +151,11 @@ def evaluate_landmarks(
             shown = [sha256_of(path) for _, path in known.photos if path.is_file()]
             own = {f"{name}, {model.base.name}": one for name, one in methods.items()}
             found |= _predict(known, own, out=out, predictor=model.base, jobs=jobs)
-            learned |= dict.fromkeys(own, model.base.learned_from(seen=seen))
+            said = model.base.learned_from(seen=seen)
+            learned |= {name: _learned(one, said) for name, one in own.items()}
         found |= _predict(known, methods, out=out, predictor=model, jobs=jobs)
-        learned |= dict.fromkeys(methods, model.learned_from(seen=seen, photographs=shown))
+        said = model.learned_from(seen=seen, photographs=shown)
+        learned |= {name: _learned(one, said) for name, one in methods.items()}
         if mirror:
             altered["mirror"] = mirror_check(
                 known.photos, predictor=model, method=method, jobs=jobs
@@ -271,6 +273,13 @@ def _name_of(method: Method) -> str:
     if method.points != "whole":
         parts.append(POINTS[method.points])
     return ", ".join(parts) or PLAIN
+
+
+def _learned(method: Method, said: str) -> str:
+    """Say whether the points of a method may come from these photographs; `said` of the model."""
+    if method.points == "own":
+        return "no (own network: renderings alone)"
+    return f"{said}; own network: no" if method.asks_network else said
 
 
 def _write(evaluation: LandmarkEvaluation, *, out: Path) -> None:

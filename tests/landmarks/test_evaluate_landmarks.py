@@ -15,13 +15,14 @@ from common.errors import UserError
 from common.tables import read_table, write_table
 from common.truth import TRUTH_TABLE
 from landmarks.check.altered import TILT
+from landmarks.check.asymmetry import ASYMMETRY
 from landmarks.check.errors import ERRORS
 from landmarks.check.scores import GRID, SCORES
 from landmarks.commands.evaluate_landmarks import evaluate_landmarks, grid_of
 from landmarks.exchange.tables import read_with_truth
 from landmarks.find.extraction import landmark_table
 from landmarks.find.finder import LandmarkFinder
-from landmarks.find.method import Method, make_method
+from landmarks.find.method import POINTS, Method, make_method
 from landmarks.points import POINT_COLUMNS, REGIONS
 from landmarks.predictor import find_predictor
 from landmarks.tables import LANDMARKS
@@ -226,3 +227,18 @@ def test_copies_help_or_do_little_harm_on_simulated_faces(shared: Path, tmp_path
     assert (result.grid["mean_eye"] < 6).all()
     assert result.grid["mean_eye"].diff().iloc[1] < 0.5
     assert result.exit_code == 0
+
+
+def test_every_kind_of_points_is_asked_what_it_keeps_and_what_it_has_learned_from(
+    cohort: Path, tmp_path: Path
+) -> None:
+    found = evaluate_landmarks(
+        cohort / "manifest.csv", out=tmp_path, asymmetry=True, tta=2, seen="yes", jobs=1
+    )
+    whole = "2 copies (rotation normal and box and mirror), levelled"
+    named = [f"{whole}, {POINTS[points]}" for points in ("halves", "own", "joined")]
+    kept = read_table(tmp_path / "landmark_asymmetry.csv", schema=ASYMMETRY)
+    assert list(kept["setting"].unique()) == ["plain", *named, whole]
+    assert kept["kept"].notna().all()
+    said = [found.learned[name] for name in ("plain", *named)]
+    assert said == ["yes", "yes", "no (own network: renderings alone)", "yes; own network: no"]
