@@ -28,7 +28,6 @@ from landmarks.plausibility import implausible
 from landmarks.points import N_POINTS, POINT_COLUMNS
 
 LANDMARKS_FILE, IRISES_FILE = "landmarks.csv", "irises.csv"
-DETECTORS = ("hog_200", "hog_full", "cnn")
 OtherTool = Literal["pts", "imglab", "cvat", "coco", "emotrics", "openface", "mediapipe"]
 """Formats of other tools whose points are read: `landmarks.exchange.formats`."""
 POINTS_FROM = ("model", "corrected", *get_args(OtherTool))
