@@ -2,13 +2,13 @@
 
     python -m benchmarks.scales --out scales_bench [--patients 60] [--learn 36] [--seed 5]
 
-Draws a cohort with known muscles and scores it three ways in the same run: with the true points
+Draws a cohort with known muscles and scores it five ways in the same run: with the true points
 (the baseline: what is lost to noise of points is not the scale's), with those of the installed
-`ibug` model, and with those of a dlib model that learned from other simulated patients (seed + 72),
-as `train-landmarks` makes one. Prints Spearman's correlation of every item and zone with the truth
-(everybody once), its interval over resampled patients, how many could be scored, and the composites
-of healthy people. Simulated: nothing of it is evidence about
-patients. What was drawn and found is kept in OUT, and a second run goes on from it.
+`ibug` model, those of `--points own` and `joined`, and those of a dlib model that learned from
+other simulated patients (seed + 72), as `train-landmarks` makes one. Prints Spearman's correlation
+of every item and zone with the truth (everybody once), its interval over resampled patients, how
+many could be scored, and the composites of healthy people. Simulated: nothing of it is evidence
+about patients. What was drawn and found is kept in OUT, and a second run goes on from it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from features.scales.scores import Scored, score
 from features.scales.sides import read_sides
 from features.scales.thresholds import BinsName, cohort_bins, difference_of, published_bins
 from landmarks.find.finder import LandmarkFinder
+from landmarks.find.method import Points, make_method
 from landmarks.points import POINT_COLUMNS
 from landmarks.predictor import find_predictor
 from landmarks.training import TrainingFace, TrainingOptions, train_predictor
@@ -54,13 +55,15 @@ TRUE_OF = {  # item of ours to the simulator's
 }
 
 
-def found(people: list[Patient], *, model: str, kept: Path) -> tuple[np.ndarray, np.ndarray]:
+def found(
+    people: list[Patient], *, model: str, kept: Path, points: Points = "whole"
+) -> tuple[np.ndarray, np.ndarray]:
     """Photograph everybody; return true points and those of a model, `(n, 68, 2)` each.
 
     NaN where no face was found.
     """
     if not kept.exists():
-        finder = LandmarkFinder(find_predictor(model))
+        finder = LandmarkFinder(find_predictor(model), method=make_method(points=points))
         pairs = []
         for one in people:
             for task in MOVEMENTS:
@@ -68,8 +71,8 @@ def found(people: list[Patient], *, model: str, kept: Path) -> tuple[np.ndarray,
                 face = finder.find(rgb)
                 pairs.append((true, face.points if face.status == "ok" else true * np.nan))
         np.save(kept, pairs)
-    true, points = np.load(kept).transpose(1, 0, 2, 3)
-    return true, points
+    true, predicted = np.load(kept).transpose(1, 0, 2, 3)
+    return true, predicted
 
 
 def learned(folder: Path, *, patients: int, seed: int) -> Path:
@@ -163,7 +166,11 @@ def main() -> None:
     points = {
         "true": true,
         "ibug": ibug,
-        "own": found(people, model=str(own), kept=asked.out / "own.npy")[1],
+        **{
+            name: found(people, model="ibug", points=name, kept=asked.out / f"{name}_points.npy")[1]
+            for name in ("own", "joined")
+        },
+        "learned": found(people, model=str(own), kept=asked.out / "own.npy")[1],
     }
     truth = pd.DataFrame([true_scales(one.palsy) for one in people])
     truth.index = pd.Index([f"p{at:03d}" for at in range(len(people))])

@@ -259,7 +259,7 @@ def movement_of(image_id: str) -> str | None:
 
 def _as_measured(settings: dict[str, Any], *, predictor: str | None) -> dict[str, Any]:
     """Return the options of `extract` that the model's own photographs were measured with."""
-    kept = ("predictor", "faces", "tta", "tta_kind", "tta_average", "relevel", "seed")
+    kept = ("predictor", "faces", "tta", "tta_kind", "tta_average", "relevel", "seed", "points")
     known = {name: settings[name] for name in kept if settings.get(name) is not None}
     return known | ({} if predictor is None else {"predictor": predictor})
 

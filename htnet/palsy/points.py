@@ -13,7 +13,7 @@ from typing import Any
 
 from common.errors import UserError
 from features.tables import landmark_run_of
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Method, Points, make_method
+from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, POINTS, Method, Points, make_method
 from landmarks.predictor import PREDICTORS, PredictorFile, find_predictor
 
 NOTE = "points"  # key of the notes that are kept in the weights
@@ -67,7 +67,7 @@ class PointsMethod:
     def words(self) -> str:
         """Say it in words."""
         how = f"{self.tta} altered copies of each face" if self.tta else "one plain prediction"
-        how += ", mirrored halves" if self.points == "halves" else ""
+        how += f", {POINTS[self.points]}" if self.points != "whole" else ""
         return f"{how}, {'levelled' if self.relevel else 'not levelled'}, model {self.predictor}"
 
 

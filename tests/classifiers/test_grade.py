@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,9 +15,9 @@ import pytest
 
 from classifiers.commands.fit import fit
 from classifiers.commands.grade import grade, movement_of
-from classifiers.graders.model_store import GRADER_FILE
+from classifiers.graders.model_store import CARD_FILE, GRADER_FILE, SUMS_FILE
 from common.errors import UserError
-from common.files import patient_of
+from common.files import patient_of, sha256_of
 from common.photos import read_photo
 from pipeline.example_cohort import ExampleCohort
 
@@ -90,6 +91,31 @@ def test_measured_and_graded_again_the_answers_are_the_same(cohort, fitted, newc
             again.loc[patient, columns].to_numpy(float), known.loc[patient, columns].to_numpy(float)
         )
         assert again.loc[patient, "side"] == known.loc[patient, "side"]
+
+
+def test_photographs_are_measured_as_those_that_the_grader_learned_from(
+    fitted, newcomers, tmp_path, monkeypatch
+):
+    model = tmp_path / "model"
+    shutil.copytree(fitted / "model", model)
+    card = json.loads((model / CARD_FILE).read_text())
+    asked = {"tta": 3, "tta_kind": "box", "tta_average": "median", "relevel": False, "seed": 7,
+             "points": "joined", "predictor": "ibug", "faces": "error"}  # fmt: skip
+    card["data"]["measured"] |= asked
+    before = sha256_of(model / CARD_FILE)
+    (model / CARD_FILE).write_text(json.dumps(card))
+    sums = (model / SUMS_FILE).read_text().replace(before, sha256_of(model / CARD_FILE))
+    (model / SUMS_FILE).write_text(sums)
+    told = {}
+
+    def extract(manifest, **options):
+        told.update(options)
+        raise UserError("measured")
+
+    monkeypatch.setattr("classifiers.commands.grade.extract", extract)
+    with pytest.raises(UserError, match="measured"):
+        grade(newcomers, model=model, out=tmp_path / "out", numbered=True, jobs=1)
+    assert asked.items() <= told.items()
 
 
 def page_text(path: Path) -> str:
