@@ -266,9 +266,9 @@ def _as_measured(settings: dict[str, Any], *, predictor: str | None) -> dict[str
 
 def _other_predictor(hashes: dict[str, str], measured: Path) -> str | None:
     """Say when the photographs were measured with another landmark model than the grader's."""
-    now = recorded(measured, "files").get("predictor", {}).get("sha256")
-    before = hashes.get("predictor of extract")
-    if before is None or now == before:
+    now = recorded(measured, "files")
+    before = {role: hashes.get(f"{role} of extract") for role in ("predictor", "network")}
+    if all(was in (None, now.get(role, {}).get("sha256")) for role, was in before.items()):
         return None
     return (
         "The photographs were measured with another landmark model than those that the grader "

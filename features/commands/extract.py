@@ -20,6 +20,7 @@ from features.tables import DISTS_FILE, FEATURES_FILE, MEASURES_FILE
 from landmarks.find.extraction import Extraction, extract_landmarks, no_photographs
 from landmarks.find.film_tables import FilmExtraction, extract_films
 from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, Points, make_method
+from landmarks.find.network import NETWORK
 from landmarks.find.source import find_source
 from landmarks.predictor import find_predictor
 from landmarks.review.corrections import CORRECTIONS_FILE, all_corrections_in
@@ -225,7 +226,11 @@ def extract(
             "shard": shard and str(shard),
         },
         seed=seed if (method if found.photos else film_method).augmentation else None,
-        files={"predictor": model.path, "manifest": None if found.manifest is None else source},
+        files={
+            "predictor": model.path,
+            "network": NETWORK if method.asks_network else None,
+            "manifest": None if found.manifest is None else source,
+        },
         counts=tables.counts | (films.counts() if films else {}),
         seconds={
             "start_up": extraction.startup_s,

@@ -93,19 +93,24 @@ def test_measured_and_graded_again_the_answers_are_the_same(cohort, fitted, newc
         assert again.loc[patient, "side"] == known.loc[patient, "side"]
 
 
+def model_with(fitted: Path, out: Path, **told: object) -> Path:
+    """A copy of the model whose card says otherwise, with sums that hold."""
+    shutil.copytree(fitted / "model", out)
+    card, before = json.loads((out / CARD_FILE).read_text()), sha256_of(out / CARD_FILE)
+    for name, values in told.items():
+        card["data"][name] |= values
+    (out / CARD_FILE).write_text(json.dumps(card))
+    sums = (out / SUMS_FILE).read_text().replace(before, sha256_of(out / CARD_FILE))
+    (out / SUMS_FILE).write_text(sums)
+    return out
+
+
 def test_photographs_are_measured_as_those_that_the_grader_learned_from(
     fitted, newcomers, tmp_path, monkeypatch
 ):
-    model = tmp_path / "model"
-    shutil.copytree(fitted / "model", model)
-    card = json.loads((model / CARD_FILE).read_text())
     asked = {"tta": 3, "tta_kind": "box", "tta_average": "median", "relevel": False, "seed": 7,
              "points": "joined", "predictor": "ibug", "faces": "error"}  # fmt: skip
-    card["data"]["measured"] |= asked
-    before = sha256_of(model / CARD_FILE)
-    (model / CARD_FILE).write_text(json.dumps(card))
-    sums = (model / SUMS_FILE).read_text().replace(before, sha256_of(model / CARD_FILE))
-    (model / SUMS_FILE).write_text(sums)
+    model = model_with(fitted, tmp_path / "model", measured=asked)
     told = {}
 
     def extract(manifest, **options):
@@ -116,6 +121,15 @@ def test_photographs_are_measured_as_those_that_the_grader_learned_from(
     with pytest.raises(UserError, match="measured"):
         grade(newcomers, model=model, out=tmp_path / "out", numbered=True, jobs=1)
     assert asked.items() <= told.items()
+
+
+@pytest.mark.parametrize("role", ["predictor", "network"])
+def test_another_landmark_model_than_the_graders_is_named(
+    fitted, newcomers, tmp_path, capsys, role
+):
+    model = model_with(fitted, tmp_path / "model", sha256={f"{role} of extract": "0" * 64})
+    grade(newcomers / "Normal1", model=model, out=tmp_path / "out", numbered=True, jobs=1)
+    assert "another landmark model" in "".join(capsys.readouterr())
 
 
 def page_text(path: Path) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -22,7 +21,6 @@ from landmarks.find.network import (
     NETWORK,
     LandmarkNetwork,
     View,
-    _convolved,
     eye_map,
     face_map,
     level_angle,
@@ -85,19 +83,6 @@ def test_light_and_contrast_hardly_change_what_is_seen() -> None:
     grey = blurred_noise().astype(np.float32) * 4
     change = normalised(grey * 0.7 + 40) - normalised(grey)
     assert np.abs(change).max() < 0.2 * np.abs(normalised(grey)).max()
-
-
-@pytest.mark.parametrize(("k", "stride"), [(1, 1), (3, 1), (3, 2)])
-def test_convolution_is_that_of_pytorch(k: int, stride: int) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
-    weights, bias = rng.normal(size=(k, k, 3, 5)).astype(np.float32), rng.normal(size=5)
-    ours = _convolved(x, (weights, bias.astype(np.float32)), stride=stride, relu=False)
-    theirs = torch.nn.functional.conv2d(
-        torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(weights).permute(3, 2, 0, 1),
-        torch.tensor(bias, dtype=torch.float32), stride=stride, padding=k // 2,
-    )  # fmt: skip
-    assert ours == pytest.approx(theirs.permute(0, 2, 3, 1).numpy(), abs=1e-5)
 
 
 @pytest.fixture(scope="module")
