@@ -23,11 +23,10 @@ from landmarks.find.network import (
     eye_map,
     face_map,
     level_angle,
+    peaks,
     picture,
 )  # fmt: skip
 from landmarks.points import map_points, mirror_points
-
-_WINDOW = 3  # cells of a heatmap on either side of its peak
 
 
 class Face(nn.Module):
@@ -100,15 +99,9 @@ def expected(heatmaps: Tensor, side: int) -> Tensor:
     return torch.stack([(chance.sum(2) * at).sum(-1), (chance.sum(3) * at).sum(-1)], -1)
 
 
-def around_peak(heatmaps: Tensor, side: int) -> Tensor:
-    """The expectation in a window around the peak of each heatmap, `(n, points, 2)` px."""
-    count = heatmaps.shape[-1]
-    peak = heatmaps.flatten(2).argmax(-1)[..., None]
-    cell = torch.arange(count)
-    rows = (cell - peak // count).abs() <= _WINDOW
-    columns = (cell - peak % count).abs() <= _WINDOW
-    window = rows[..., :, None] & columns[..., None, :]
-    return expected(heatmaps.masked_fill(~window, -1e4), side)
+def around_peak(heatmaps: Tensor, side: int) -> Floats:
+    """The points of heatmaps as the shipped network reads them, `(n, points, 2)` px."""
+    return peaks(heatmaps.permute(0, 2, 3, 1).numpy(), size=side)
 
 
 def batch(crops: Sequence[NDArray[np.float32]]) -> Tensor:
@@ -126,8 +119,7 @@ class Looks:
     def at_face(self, grey: NDArray[np.uint8], affine: Floats) -> Floats:
         """The 68 points, mean of the crop's and of its mirror image's."""
         crop = picture(grey, affine, size=FACE_PX)
-        both = around_peak(self._face(batch([crop, crop[:, ::-1]])), FACE_PX).numpy()
-        own, mirrored = both.astype(np.float64)
+        own, mirrored = around_peak(self._face(batch([crop, crop[:, ::-1]])), FACE_PX)
         middle = (own + mirror_points(mirrored, width=FACE_PX)) / 2
         return map_points(middle, affine, inverse=True)
 
@@ -146,7 +138,7 @@ class Looks:
                 view = View(angle, scale, much * 0.03 * rng.standard_normal(2))
                 maps.append(eye_map(points, eye, view, level=level_angle(points)))
         crops = batch([picture(grey, affine, size=EYE_PX) for affine in maps])
-        seen = around_peak(self._eye(crops), EYE_PX).numpy()
+        seen = around_peak(self._eye(crops), EYE_PX)
         pairs = zip(seen, maps, strict=True)
         found = np.array([map_points(one, affine, inverse=True) for one, affine in pairs])
         points = points.copy()

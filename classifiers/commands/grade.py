@@ -19,6 +19,7 @@ from common.tables import MANIFEST, read_manifest, write_table
 from common.words import counted
 from features.commands.extract import extract
 from features.definitions import STANDARD, definition_named
+from landmarks.find.method import OPTIONS
 from landmarks.find.source import find_source
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def movement_of(image_id: str) -> str | None:
 
 def _as_measured(settings: dict[str, Any], *, predictor: str | None) -> dict[str, Any]:
     """Return the options of `extract` that the model's own photographs were measured with."""
-    kept = ("predictor", "faces", "tta", "tta_kind", "tta_average", "relevel", "seed", "points")
+    kept = ("predictor", "faces", *OPTIONS)
     known = {name: settings[name] for name in kept if settings.get(name) is not None}
     return known | ({} if predictor is None else {"predictor": predictor})
 

@@ -13,7 +13,15 @@ from typing import Any
 
 from common.errors import UserError
 from features.tables import landmark_run_of
-from landmarks.find.method import DEFAULT_COPIES, DEFAULT_KIND, POINTS, Method, Points, make_method
+from landmarks.find.method import (
+    DEFAULT_COPIES,
+    DEFAULT_KIND,
+    OPTIONS,
+    POINTS,
+    Method,
+    Points,
+    make_method,
+)
 from landmarks.predictor import PREDICTORS, PredictorFile, find_predictor
 
 NOTE = "points"  # key of the notes that are kept in the weights
@@ -37,16 +45,15 @@ class PointsMethod:
         """Read it from the record of the run that made a landmark table; None when unknown."""
         record = landmark_run_of(landmarks) or {}
         settings = record.get("settings", {})
-        names = ("tta", "tta_kind", "tta_average", "relevel", "seed")
-        if "predictor" not in settings or any(name not in settings for name in names):
+        known = {name: settings[name] for name in OPTIONS if name in settings}
+        if {"predictor", *OPTIONS} - {"points"} - set(settings):  # points: earlier do not say it
             return None
         name = str(settings["predictor"])
         return cls(
             # A path may hold a user's name; the checksum says whether it is the same file.
             predictor=name if name in PREDICTORS else Path(name).name,
             sha256=record.get("files", {}).get("predictor", {}).get("sha256"),
-            **{name: settings[name] for name in names},
-            points=settings.get("points", "whole"),  # earlier records do not say it
+            **known,
         )
 
     def as_note(self) -> dict[str, Any]:

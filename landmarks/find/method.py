@@ -30,6 +30,8 @@ POINTS: Mapping[Points, str] = MappingProxyType(
         "joined": "mirrored halves and own network",
     }
 )
+OPTIONS = ("tta", "tta_kind", "tta_average", "relevel", "points", "seed")
+"""Options of `extract` that decide where points lie, as `run.json` keeps them."""
 DEFAULT_COPIES = 10
 DEFAULT_KIND = "rotation_normal+box+mirror"
 """Chosen on 30 of the 60 simulated patients of `sim_meei` and confirmed on the other 30, with
